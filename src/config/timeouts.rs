@@ -1,0 +1,64 @@
+//! How long each phase of a turn may take.
+
+use std::time::Duration;
+
+use crate::Transport;
+
+/// How long each phase of a turn may take; each can be turned off with `None`.
+///
+/// "Event" means an event of the response. Pings, SSE comments and metadata prove that the peer
+/// lives, but not that the turn goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the first packet to the answer of the upgrade, or to the end of the TLS handshake for
+    /// SSE. 10 s: two to four round trips, and one lost packet, over a bad link.
+    pub connect: Option<Duration>,
+    /// To write the request. 30 s: 16 MiB at 5 Mbit/s.
+    pub send: Option<Duration>,
+    /// From the written request to the first event, over a WebSocket. 60 s: a server says
+    /// `response.created` before it thinks.
+    pub first_event_websocket: Option<Duration>,
+    /// The same over SSE. 10 min: middleboxes hold back whole bodies.
+    pub first_event_sse: Option<Duration>,
+    /// Between two events of a response over a WebSocket. Off: models reason in silence for
+    /// minutes.
+    pub between_events_websocket: Option<Duration>,
+    /// The same over SSE. 10 min, since nothing else shows there that the peer lives.
+    pub between_events_sse: Option<Duration>,
+    /// The whole turn, retries included. Off.
+    pub turn: Option<Duration>,
+    /// Until a WebSocket that is being closed is dropped. 1 s.
+    pub close: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Some(Duration::from_secs(10)),
+            send: Some(Duration::from_secs(30)),
+            first_event_websocket: Some(Duration::from_secs(60)),
+            first_event_sse: Some(Duration::from_secs(600)),
+            between_events_websocket: None,
+            between_events_sse: Some(Duration::from_secs(600)),
+            turn: None,
+            close: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Timeouts {
+    pub(crate) fn first_event(&self, transport: Transport) -> Option<Duration> {
+        match transport {
+            Transport::WebSocket => self.first_event_websocket,
+            Transport::Sse => self.first_event_sse,
+        }
+    }
+
+    pub(crate) fn between_events(&self, transport: Transport) -> Option<Duration> {
+        match transport {
+            Transport::WebSocket => self.between_events_websocket,
+            Transport::Sse => self.between_events_sse,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What happened, where, and how far the request got.
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request cannot be sent as it is; the source says why. Nothing was sent.
+    InvalidRequest,
+    /// A client cannot be made of these settings; the source says why.
+    InvalidConfig,
+    /// The credentials could not be had: an [`Auth`](crate::Auth) of the caller's failed.
+    Auth,
+    /// No connection: the name did not resolve, or nobody answered at the address.
+    Connect,
+    /// No TLS session: an unknown issuer (a proxy that opens TLS, say), or a wrong name.
+    Tls,
+    /// The proxy refused the way.
+    Proxy,
+    /// The proxy wants credentials, or other ones.
+    ProxyAuthentication,
+    /// A time set in [`Timeouts`](crate::Timeouts) ran out; [`phase`](crate::Error::phase) says
+    /// in which phase.
+    Timeout,
+    /// The server does not speak WebSocket here, and SSE is not allowed.
+    UpgradeRefused,
+    /// The server answered with an error: see [`api_error`](crate::Error::api_error).
+    Api,
+    /// The WebSocket was closed before the response ended.
+    Closed,
+    /// The connection or the body ended before the response did.
+    Truncated,
+    /// The server broke the protocol; the source says how.
+    Protocol,
+    /// An event was larger than [`Limits::event`](crate::Limits::event).
+    TooLarge,
+    /// The session began another turn meanwhile.
+    Superseded,
+    /// The session was closed.
+    SessionClosed,
+    /// There is no tokio runtime here, or it has no timer.
+    NoRuntime,
+}
+
+/// Where in a turn it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Before anything was opened.
+    Prepare,
+    /// While connecting, the upgrade included.
+    Connect,
+    /// While the request was being sent.
+    Send,
+    /// Between the request and the first event.
+    FirstEvent,
+    /// Between the first event and the end of the response.
+    Events,
+}
+
+/// How far a request got. Each step includes the chance that it was billed, but the first and the
+/// third.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// No byte of it left.
+    NotSent,
+    /// The server says that it did not run it, or does not.
+    Refused,
+    /// It left, and nothing came back.
+    Unknown,
+    /// The server accepted it.
+    Accepted,
+    /// There was output.
+    OutputStarted,
+}
+
+impl ErrorKind {
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "the request cannot be sent as it is",
+            Self::InvalidConfig => "no client can be made of these settings",
+            Self::Auth => "the credentials could not be had",
+            Self::Connect => "no connection to the server could be made",
+            Self::Tls => {
+                "no TLS session could be made: behind a proxy that opens TLS, trust its CA with \
+                 `NetworkSettings::root_certificates_pem`"
+            }
+            Self::Proxy => "the proxy refused the connection to the server: ask its administrator",
+            Self::ProxyAuthentication => {
+                "the proxy requires authentication: put `user:password@` into its address"
+            }
+            Self::Timeout => "the server did not answer in the time set for it",
+            Self::UpgradeRefused => {
+                "the server does not speak WebSocket here: allow SSE with `TransportPolicy::Auto`"
+            }
+            Self::Api => "the server answered with an error",
+            Self::Closed => "the WebSocket was closed before the response ended",
+            Self::Truncated => "the connection ended before the response did",
+            Self::Protocol => "the server broke the protocol",
+            Self::TooLarge => "an event was larger than `Limits::event` allows",
+            Self::Superseded => "the session began another turn before this one had ended",
+            Self::SessionClosed => "the session was closed",
+            Self::NoRuntime => "there is no tokio runtime with a timer here",
+        }
+    }
+}
+
+impl Phase {
+    /// The phase in snake case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Connect => "connect",
+            Self::Send => "send",
+            Self::FirstEvent => "first_event",
+            Self::Events => "events",
+        }
+    }
+}
+
+impl Delivery {
+    /// The step in snake case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Accepted => "accepted",
+            Self::OutputStarted => "output_started",
+        }
+    }
+
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::NotSent => "the request was not sent",
+            Self::Refused => "the server did not run the request",
+            Self::Unknown => "the request was sent; whether it ran is not known",
+            Self::Accepted => "the server had accepted the request, and sent no output",
+            Self::OutputStarted => "the server had begun to send output",
+        }
+    }
+}

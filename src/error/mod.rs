@@ -1,0 +1,227 @@
+//! What went wrong, how far the request got, and what is left of the turn.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+pub use api::{ApiError, ErrorCode};
+pub use detail::{CloseFrame, DecodeError, ProtocolError, RequestError};
+pub use kind::{Delivery, ErrorKind, Phase};
+
+use crate::{report::TurnReport, response::Response};
+
+mod api;
+mod detail;
+mod kind;
+
+/// Why a turn, or the making of a client, failed.
+///
+/// It is one word wide. [`kind`](Self::kind) says what happened, [`delivery`](Self::delivery) how
+/// far the request got, [`report`](Self::report) what was tried, and
+/// [`partial`](Self::partial) keeps what the server had sent by then. `Display` tells its own
+/// level; what lies below is in [`source`](StdError::source). Neither it nor `Debug` shows a
+/// payload or a credential; of the server's own message at most 512 bytes are shown, with what
+/// looks like a key masked.
+pub struct Error(Box<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) kind: ErrorKind,
+    pub(crate) phase: Phase,
+    pub(crate) delivery: Delivery,
+    pub(crate) cause: Cause,
+    pub(crate) partial: Option<Response>,
+    pub(crate) report: Option<TurnReport>,
+}
+
+/// What lies below an error.
+pub(crate) enum Cause {
+    None,
+    Request(RequestError),
+    Api(ApiError),
+    Closed(Option<CloseFrame>),
+    Protocol(ProtocolError),
+    Other(Box<dyn StdError + Send + Sync>),
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, phase: Phase, cause: Cause) -> Self {
+        let delivery = match phase {
+            Phase::Prepare | Phase::Connect => Delivery::NotSent,
+            Phase::Send | Phase::FirstEvent => Delivery::Unknown,
+            Phase::Events => Delivery::OutputStarted,
+        };
+        Self(Box::new(Inner { kind, phase, delivery, cause, partial: None, report: None }))
+    }
+
+    pub(crate) fn invalid_request(cause: RequestError) -> Self {
+        Self::new(ErrorKind::InvalidRequest, Phase::Prepare, Cause::Request(cause))
+    }
+
+    pub(crate) fn invalid_config(cause: RequestError) -> Self {
+        Self::new(ErrorKind::InvalidConfig, Phase::Prepare, Cause::Request(cause))
+    }
+
+    pub(crate) fn api(phase: Phase, cause: ApiError) -> Self {
+        Self::new(ErrorKind::Api, phase, Cause::Api(cause))
+    }
+
+    pub(crate) fn protocol(phase: Phase, cause: ProtocolError) -> Self {
+        Self::new(ErrorKind::Protocol, phase, Cause::Protocol(cause))
+    }
+
+    pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.0.delivery = delivery;
+        self
+    }
+
+    pub(crate) fn with_partial(mut self, partial: Response) -> Self {
+        self.0.partial = Some(partial);
+        self
+    }
+
+    pub(crate) fn with_report(mut self, report: TurnReport) -> Self {
+        self.0.report = Some(report);
+        self
+    }
+
+    /// What happened.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Where in the turn it happened.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// How far the request got. Say `Error::delivery` before asking "may I send it again?".
+    pub fn delivery(&self) -> Delivery {
+        self.0.delivery
+    }
+
+    /// The server's own account, where it gave one.
+    pub fn api_error(&self) -> Option<&ApiError> {
+        match &self.0.cause {
+            Cause::Api(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status, of an answer or named in an error frame.
+    pub fn status(&self) -> Option<u16> {
+        self.api_error().and_then(ApiError::status)
+    }
+
+    /// The server's error code.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        self.api_error().and_then(ApiError::code)
+    }
+
+    /// How long the server wants to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.api_error().and_then(ApiError::retry_after)
+    }
+
+    /// The close frame that ended the WebSocket, where one came.
+    pub fn close_frame(&self) -> Option<&CloseFrame> {
+        match &self.0.cause {
+            Cause::Closed(frame) => frame.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the server had sent by then: finished items, and the text of unfinished ones.
+    ///
+    /// `None` when nothing of a response had come.
+    pub fn partial(&self) -> Option<&Response> {
+        self.0.partial.as_ref()
+    }
+
+    /// What was tried, over which transport and with what plan. `None` for errors outside of a
+    /// turn.
+    pub fn report(&self) -> Option<&TurnReport> {
+        self.0.report.as_ref()
+    }
+
+    /// Whether a timeout of this crate's own ended it.
+    pub fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
+    }
+
+    /// Whether the next [`stream`](crate::ResponsesSession::stream) of the session ended it.
+    pub fn is_superseded(&self) -> bool {
+        self.kind() == ErrorKind::Superseded
+    }
+
+    pub(crate) fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.cause {
+            Cause::Api(error) => error.fmt(f)?,
+            Cause::Closed(Some(frame)) => {
+                write!(f, "the server closed the WebSocket with {frame} before the response ended")?;
+            }
+            _ => f.write_str(self.0.kind.what())?,
+        }
+        match self.0.phase {
+            Phase::Prepare => Ok(()),
+            _ => write!(f, " ({})", self.0.delivery.what()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &self.0.kind).field("phase", &self.0.phase);
+        debug.field("delivery", &self.0.delivery);
+        match &self.0.cause {
+            Cause::None => {}
+            Cause::Request(cause) => _ = debug.field("cause", cause),
+            Cause::Api(cause) => _ = debug.field("cause", cause),
+            Cause::Closed(cause) => _ = debug.field("cause", cause),
+            Cause::Protocol(cause) => _ = debug.field("cause", cause),
+            Cause::Other(cause) => _ = debug.field("cause", &format_args!("{cause}")),
+        }
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.cause {
+            // `Display` tells these, as they have no more to say.
+            Cause::None | Cause::Api(_) | Cause::Closed(_) => None,
+            Cause::Request(cause) => Some(cause),
+            Cause::Protocol(cause) => Some(cause),
+            Cause::Other(cause) => Some(&**cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_one_word_wide_and_travels() {
+        fn travels<T: Send + Sync + 'static>() {}
+        travels::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn display_does_not_repeat_its_source() {
+        for error in [
+            Error::invalid_request(RequestError::ReservedField("stream".into())),
+            Error::protocol(Phase::Events, ProtocolError::BinaryFrame),
+            Error::new(ErrorKind::Connect, Phase::Connect, Cause::Other("refused".into())),
+        ] {
+            let source = error.source().unwrap().to_string();
+            assert!(!error.to_string().contains(&source), "{error}");
+        }
+    }
+}

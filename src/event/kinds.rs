@@ -1,0 +1,510 @@
+//! One table of the events: from it come their types, their names on the wire and their decoder.
+
+use std::fmt;
+
+use bytestring::ByteString;
+use serde::Deserialize;
+
+use super::fields::{self, owned};
+use crate::{
+    error::DecodeError,
+    json::{Json, Text},
+};
+
+/// Decodes one kind of event.
+pub(crate) trait Decode: Sized {
+    /// Reads the event from its payload.
+    fn decode(payload: &ByteString) -> Result<Self, DecodeError>;
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $wire:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
+    })*) => {
+        /// Which event it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(#[doc = concat!("`", $wire, "`")] $name,)*
+            /// A type that this version does not know.
+            Unknown,
+            /// Not from the server: see [`ResponseEvent::Restarted`].
+            Restarted,
+        }
+
+        impl EventKind {
+            /// The `type` on the wire; `""` where there is none to tell.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $wire,)*
+                    Self::Unknown | Self::Restarted => "",
+                }
+            }
+
+            /// The kind of a `type` on the wire.
+            pub(crate) fn from_wire(name: &str) -> Self {
+                match name {
+                    $($wire => Self::$name,)*
+                    _ => Self::Unknown,
+                }
+            }
+        }
+
+        /// An event of a response, the same on both transports.
+        ///
+        /// Strings and JSON in it are parts of the frame as it was received and keep it in
+        /// memory: copy out what is to be kept for long. [`raw`](Self::raw) is the frame.
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub enum ResponseEvent {
+            $($(#[$doc])* $name($name),)*
+            /// An event of a type that this version does not know.
+            Unknown(Unknown),
+            /// Not from the server: under [`ReplayPolicy::BeforeOutput`] and
+            /// [`ReplayPolicy::Restart`] the request was sent again after events had been handed
+            /// out. Forget those; another `Created` follows.
+            ///
+            /// [`ReplayPolicy::BeforeOutput`]: crate::ReplayPolicy::BeforeOutput
+            /// [`ReplayPolicy::Restart`]: crate::ReplayPolicy::Restart
+            Restarted,
+        }
+
+        impl ResponseEvent {
+            /// Which event it is.
+            pub fn kind(&self) -> EventKind {
+                match self {
+                    $(Self::$name(_) => EventKind::$name,)*
+                    Self::Unknown(_) => EventKind::Unknown,
+                    Self::Restarted => EventKind::Restarted,
+                }
+            }
+
+            /// The JSON as it was received, to the letter. Empty for `Restarted`.
+            pub fn raw(&self) -> &str {
+                match self {
+                    $(Self::$name(event) => &event.raw,)*
+                    Self::Unknown(event) => &event.raw,
+                    Self::Restarted => "",
+                }
+            }
+
+            /// `sequence_number`, where it has one.
+            pub fn sequence_number(&self) -> Option<u64> {
+                match self {
+                    $(Self::$name(event) => event.sequence_number,)*
+                    Self::Unknown(event) => event.sequence_number,
+                    Self::Restarted => None,
+                }
+            }
+
+            /// Decodes an event of a known kind.
+            pub(crate) fn decode(
+                kind: EventKind,
+                payload: &ByteString,
+            ) -> Result<Self, DecodeError> {
+                match kind {
+                    $(EventKind::$name => $name::decode(payload).map(Self::$name),)*
+                    EventKind::Unknown => Unknown::decode(payload).map(Self::Unknown),
+                    EventKind::Restarted => Ok(Self::Restarted),
+                }
+            }
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Clone)]
+            #[non_exhaustive]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: owned::$type,)*
+                /// The event's place in the response, from 0; gaps are normal.
+                pub sequence_number: Option<u64>,
+                raw: ByteString,
+            }
+
+            impl $name {
+                /// A further member of the event, `None` where there is none or it is null.
+                ///
+                /// # Errors
+                ///
+                /// [`DecodeError`] when it is no `T`.
+                pub fn member<T: serde::de::DeserializeOwned>(
+                    &self,
+                    name: &str,
+                ) -> Result<Option<T>, DecodeError> {
+                    Json::trusted(self.raw.clone()).member(name)
+                }
+            }
+
+            impl Decode for $name {
+                fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+                    #[derive(Default, Deserialize)]
+                    #[serde(default)]
+                    struct Wire<'a> {
+                        $(#[serde(borrow)] $field: fields::$type<'a>,)*
+                        #[serde(borrow)]
+                        sequence_number: fields::Number<'a>,
+                    }
+                    let wire: Wire<'_> = serde_json::from_str(payload)
+                        .map_err(|error| DecodeError::new("the event", &error))?;
+                    Ok(Self {
+                        $($field: wire.$field.own(payload).map_err(|expected| {
+                            DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
+                        })?,)*
+                        sequence_number: wire.sequence_number.0,
+                        raw: payload.clone(),
+                    })
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name))
+                        $(.field(stringify!($field), &self.$field))*
+                        .field("sequence_number", &self.sequence_number)
+                        .finish()
+                }
+            }
+        )*
+    };
+}
+
+events! {
+    /// A piece of text for the user.
+    OutputTextDelta = "response.output_text.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// A piece of the arguments of a function call; a fragment of JSON.
+    FunctionCallArgumentsDelta = "response.function_call_arguments.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// A piece of the summary of the model's reasoning.
+    ReasoningSummaryTextDelta = "response.reasoning_summary_text.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the summary.
+        summary_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// A piece of the model's reasoning itself (open-weight models).
+    ReasoningTextDelta = "response.reasoning_text.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// A piece of the input of a custom tool; free text.
+    CustomToolCallInputDelta = "response.custom_tool_call_input.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// A piece of a refusal.
+    RefusalDelta = "response.refusal.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// The server accepted the request; the first event of a response.
+    Created = "response.created" {
+        /// The response so far: [`Json::member`] reads its members.
+        response: MaybeJson,
+    }
+    /// The response waits for capacity.
+    Queued = "response.queued" {
+        /// The response so far.
+        response: MaybeJson,
+    }
+    /// The model works on the response.
+    InProgress = "response.in_progress" {
+        /// The response so far.
+        response: MaybeJson,
+    }
+    /// The response is complete: the last event of a turn that went well.
+    Completed = "response.completed" {
+        /// The response as the server sent it.
+        response: Json,
+    }
+    /// The response ended early, with usable output: the last event of a turn that went well.
+    Incomplete = "response.incomplete" {
+        /// The response as the server sent it; its `incomplete_details` say why.
+        response: Json,
+    }
+    /// The response failed. A stream ends with an error instead of this.
+    Failed = "response.failed" {
+        /// The response as the server sent it.
+        response: Json,
+    }
+    /// The end of a response in an older form. A stream hands it out as what its status says.
+    Done = "response.done" {
+        /// The response as the server sent it.
+        response: Json,
+    }
+    /// An error. A stream ends with an [`Error`](crate::Error) instead of this.
+    ErrorEvent = "error" {
+        /// Its own account, where it is nested.
+        error: MaybeJson,
+    }
+    /// An output item begins.
+    OutputItemAdded = "response.output_item.added" {
+        /// The item's place in the output.
+        output_index: Index,
+        /// The item so far.
+        item: MaybeJson,
+    }
+    /// An output item is finished. This is the item to keep.
+    OutputItemDone = "response.output_item.done" {
+        /// The item's place in the output.
+        output_index: Index,
+        /// The item: see [`output_item`](Self::output_item).
+        item: Json,
+    }
+    /// A part of an item begins.
+    ContentPartAdded = "response.content_part.added" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// The part so far.
+        part: MaybeJson,
+    }
+    /// A part of an item is finished.
+    ContentPartDone = "response.content_part.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// The part.
+        part: MaybeJson,
+    }
+    /// A text is finished.
+    OutputTextDone = "response.output_text.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// All of it.
+        text: MaybeText,
+    }
+    /// A text got an annotation.
+    OutputTextAnnotationAdded = "response.output_text.annotation.added" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// The annotation's place in the part.
+        annotation_index: Index,
+        /// The annotation.
+        annotation: MaybeJson,
+    }
+    /// A refusal is finished.
+    RefusalDone = "response.refusal.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// All of it.
+        refusal: MaybeText,
+    }
+    /// The arguments of a function call are finished.
+    FunctionCallArgumentsDone = "response.function_call_arguments.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// All of them.
+        arguments: MaybeText,
+    }
+    /// The input of a custom tool is finished.
+    CustomToolCallInputDone = "response.custom_tool_call_input.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// All of it.
+        input: MaybeText,
+    }
+    /// A part of a summary begins.
+    ReasoningSummaryPartAdded = "response.reasoning_summary_part.added" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the summary.
+        summary_index: Index,
+        /// The part so far.
+        part: MaybeJson,
+    }
+    /// A part of a summary is finished.
+    ReasoningSummaryPartDone = "response.reasoning_summary_part.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the summary.
+        summary_index: Index,
+        /// The part.
+        part: MaybeJson,
+    }
+    /// The text of a part of a summary is finished.
+    ReasoningSummaryTextDone = "response.reasoning_summary_text.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the summary.
+        summary_index: Index,
+        /// All of it.
+        text: MaybeText,
+    }
+    /// A text of the model's reasoning is finished.
+    ReasoningTextDone = "response.reasoning_text.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The part's place in the item.
+        content_index: Index,
+        /// All of it.
+        text: MaybeText,
+    }
+    /// A piece of what a command of a hosted shell printed.
+    ShellCallOutputContentDelta = "response.shell_call_output_content.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The command's place in the call.
+        command_index: Index,
+        /// `{"stdout": …, "stderr": …}`, either of them.
+        delta: MaybeJson,
+    }
+    /// All that a command of a hosted shell printed.
+    ShellCallOutputContentDone = "response.shell_call_output_content.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The command's place in the call.
+        command_index: Index,
+        /// A list of `{"stdout": …, "stderr": …, "outcome": …}`.
+        output: MaybeJson,
+    }
+}
+
+/// An event of a type that this version does not know, kept as it was received.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Unknown {
+    /// Its `type`.
+    pub event_type: Text,
+    /// The event's place in the response.
+    pub sequence_number: Option<u64>,
+    raw: ByteString,
+}
+
+impl Unknown {
+    /// A member of the event, `None` where there is none or it is null.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when it is no `T`.
+    pub fn member<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, DecodeError> {
+        Json::trusted(self.raw.clone()).member(name)
+    }
+}
+
+impl Decode for Unknown {
+    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Wire<'a> {
+            #[serde(borrow, rename = "type")]
+            event_type: fields::Text<'a>,
+            #[serde(borrow)]
+            sequence_number: fields::Number<'a>,
+        }
+        let wire: Wire<'_> = serde_json::from_str(payload)
+            .map_err(|error| DecodeError::new("the event", &error))?;
+        Ok(Self {
+            event_type: wire
+                .event_type
+                .own(payload)
+                .map_err(|expected| DecodeError::expected("`type`", expected))?,
+            sequence_number: wire.sequence_number.0,
+            raw: payload.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unknown")
+            .field("event_type", &self.event_type.as_str())
+            .field("sequence_number", &self.sequence_number)
+            .finish()
+    }
+}
+
+impl ResponseEvent {
+    /// The piece of text for the user, of an [`OutputTextDelta`].
+    pub fn text_delta(&self) -> Option<&str> {
+        match self {
+            Self::OutputTextDelta(event) => Some(&event.delta),
+            _ => None,
+        }
+    }
+
+    /// The piece of reasoning, of its summary or its text.
+    pub fn reasoning_delta(&self) -> Option<&str> {
+        match self {
+            Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
+            Self::ReasoningTextDelta(event) => Some(&event.delta),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the last event of a turn that went well.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Completed(_) | Self::Incomplete(_))
+    }
+}

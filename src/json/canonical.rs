@@ -1,0 +1,203 @@
+//! A digest of a JSON value that does not depend on how it is written.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 cut to 128 bits: contents come from tools and the web, so a digest that somebody can
+/// steer would let an edited history pass for the old one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Digest([u8; 16]);
+
+impl Digest {
+    /// The digest of this one followed by `next`: a chain over a list.
+    pub(crate) fn chain(self, next: Self) -> Self {
+        Hash::new(b'+').with(&self.0).with(&next.0).finish()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The digest of one JSON value: equal for equal values, whatever the order of keys, the white
+/// space, the escapes and the spelling of numbers. Of a key given twice the last value counts.
+pub(crate) fn digest_of(text: &str) -> Result<Digest, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let digest = Canonical.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(digest)
+}
+
+struct Hash(Sha256);
+
+impl Hash {
+    /// `kind` keeps values of different types apart.
+    fn new(kind: u8) -> Self {
+        Self(Sha256::new_with_prefix([kind]))
+    }
+
+    fn with(mut self, bytes: &[u8]) -> Self {
+        self.0.update(bytes);
+        self
+    }
+
+    fn finish(self) -> Digest {
+        let mut digest = Digest::default();
+        for (to, from) in digest.0.iter_mut().zip(self.0.finalize()) {
+            *to = from;
+        }
+        digest
+    }
+}
+
+struct Canonical;
+
+impl<'de> DeserializeSeed<'de> for Canonical {
+    type Value = Digest;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Digest, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Canonical {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Digest, E> {
+        Ok(Hash::new(b'n').finish())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Digest, E> {
+        Ok(Hash::new(if value { b't' } else { b'f' }).finish())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Digest, E> {
+        Ok(Hash::new(b'i').with(&i128::from(value).to_le_bytes()).finish())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Digest, E> {
+        Ok(Hash::new(b'i').with(&i128::from(value).to_le_bytes()).finish())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Digest, E> {
+        // 1.0, 1e0 and 1 are one number. Beyond 2^64 both sides of a comparison come as floats.
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+        if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 {
+            return Ok(Hash::new(b'i').with(&(value as i128).to_le_bytes()).finish());
+        }
+        Ok(Hash::new(b'd').with(&value.to_le_bytes()).finish())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Digest, E> {
+        Ok(Hash::new(b's').with(value.as_bytes()).finish())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Digest, A::Error> {
+        let mut hash = Hash::new(b'[');
+        while let Some(digest) = seq.next_element_seed(Self)? {
+            hash = hash.with(&digest.0);
+        }
+        Ok(hash.finish())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Digest, A::Error> {
+        let mut members: Vec<(Cow<'de, str>, Digest)> = Vec::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            members.push((key, map.next_value_seed(Self)?));
+        }
+        // The sort is stable, so that the last of equal keys stays last.
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut hash = Hash::new(b'{');
+        let mut members = members.into_iter().peekable();
+        while let Some((key, digest)) = members.next() {
+            if members.peek().is_some_and(|next| next.0 == key) {
+                continue;
+            }
+            let length = u64::try_from(key.len()).map_err(A::Error::custom)?;
+            hash = hash.with(&length.to_le_bytes()).with(key.as_bytes()).with(&digest.0);
+        }
+        Ok(hash.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        digest_of(text).unwrap()
+    }
+
+    #[test]
+    fn spelling_does_not_count() {
+        for (a, b) in [
+            ("1", "1.0"),
+            ("100", "1e2"),
+            ("-0.0", "0"),
+            ("18446744073709551615", "18446744073709551615"),
+            (r#""é""#, r#""\u00e9""#),
+            (r#"{"a":1,"b":[2,{}]}"#, "{ \"b\" : [ 2.0 , { } ] , \"a\" : 1 }"),
+            (r#"{"a":1,"a":2}"#, r#"{"a":2}"#),
+        ] {
+            assert_eq!(digest(a), digest(b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn values_count() {
+        let texts = [
+            "null", "false", "true", "0", "1", "0.5", "\"\"", "\"0\"", "[]", "{}", "[[]]", "[0]",
+            "[0,0]", r#"{"a":null}"#, r#"{"a":{}}"#, r#"{"ab":1}"#, r#"{"a":1,"b":1}"#,
+        ];
+        for (i, a) in texts.iter().enumerate() {
+            for (j, b) in texts.iter().enumerate() {
+                assert_eq!(digest(a) == digest(b), i == j, "{a} {b}");
+            }
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1e6..1e6f64).prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map(".{0,3}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn equal_digests_mean_equal_values(a in value(), b in value()) {
+            prop_assert_eq!(digest(&a.to_string()) == digest(&b.to_string()), a == b);
+            prop_assert_eq!(digest(&a.to_string()), digest(&serde_json::to_string_pretty(&a).unwrap()));
+        }
+    }
+
+    #[test]
+    fn chains_depend_on_order() {
+        let (a, b) = (digest("1"), digest("2"));
+        let chain = |x: Digest, y: Digest| Digest::default().chain(x).chain(y);
+        assert_ne!(chain(a, b), chain(b, a));
+        assert_ne!(json!([1, 2]), json!([2, 1]));
+    }
+}

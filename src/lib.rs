@@ -1,0 +1,23 @@
+//! Streams the OpenAI Responses API over WebSocket and SSE.
+
+pub use config::{
+    Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
+    Transport, TransportPolicy,
+};
+pub use error::{Delivery, Error, ErrorKind, Phase};
+pub use event::ResponseEvent;
+pub use json::{Json, Text};
+pub use report::TurnReport;
+pub use request::{History, Item, ResponsesRequest, Tool};
+pub use response::{Response, ResponseStatus};
+
+mod config;
+pub mod error;
+pub mod event;
+mod json;
+mod net;
+pub mod report;
+mod request;
+pub mod response;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,196 @@
+//! [`Network`] over reqwest.
+
+use std::{
+    error::Error as StdError,
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, future::BoxFuture};
+use http_body::Body as _;
+
+use super::{Answer, Content, NetError, NetErrorKind, Network};
+use crate::config::{NetworkSettings, ProxySetting};
+
+/// The sockets of the operating system, pooled.
+#[derive(Clone)]
+pub(crate) struct HttpNetwork {
+    client: reqwest::Client,
+}
+
+impl HttpNetwork {
+    /// `connect` bounds the way to the end of the TLS handshake, proxies included.
+    pub(crate) fn new(
+        settings: &NetworkSettings,
+        connect: Option<Duration>,
+    ) -> Result<Self, NetError> {
+        let request = |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
+        let mut builder = reqwest::Client::builder()
+            // A server that offers h2 as well would take it, and the upgrade would be lost.
+            .http1_only()
+            // Another crate can turn on reqwest's other backend; the roots must not change with it.
+            .tls_backend_rustls()
+            // Retries, redirects and decompression are decided above, or not wanted: a redirect
+            // would carry the key to another host, and a decoder holds events back.
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
+            .tcp_nodelay(true);
+        if let Some(connect) = connect {
+            builder = builder.connect_timeout(connect);
+        }
+        for pem in &settings.roots {
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(request)?;
+            builder = builder.tls_certs_merge(roots);
+        }
+        builder = match &settings.proxy {
+            ProxySetting::Environment => {
+                check_proxy_environment()?;
+                builder
+            }
+            ProxySetting::Direct => builder.no_proxy(),
+            ProxySetting::Url(url) => {
+                check_proxy(url)?;
+                builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(request)?)
+            }
+        };
+        Ok(Self { client: builder.build().map_err(request)? })
+    }
+}
+
+impl Network for HttpNetwork {
+    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
+        let client = self.client.clone();
+        let secure = request.uri().scheme_str() == Some("https");
+        Box::pin(async move {
+            let request = reqwest::Request::try_from(request).map_err(|e| classify(e, secure))?;
+            let response = client.execute(request).await.map_err(|e| classify(e, secure))?;
+            let status = response.status();
+            if status == http::StatusCode::SWITCHING_PROTOCOLS {
+                let mut head = http::Response::new(());
+                *head.status_mut() = status;
+                *head.headers_mut() = response.headers().clone();
+                let io = response.upgrade().await.map_err(|e| classify(e, secure))?;
+                let head = head.into_parts().0;
+                return Ok(Answer { head, content: Content::Upgraded(Box::new(io)) });
+            }
+            let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+            Ok(Answer { head, content: Content::Body(Box::pin(BodyStream { body, secure })) })
+        })
+    }
+}
+
+impl fmt::Debug for HttpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // reqwest prints its default headers and proxies.
+        f.debug_struct("HttpNetwork").finish_non_exhaustive()
+    }
+}
+
+/// The data of a body; trailers are passed over.
+struct BodyStream {
+    body: reqwest::Body,
+    secure: bool,
+}
+
+impl Stream for BodyStream {
+    type Item = Result<Bytes, NetError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let secure = self.secure;
+        loop {
+            let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+            return Poll::Ready(match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => Some(Ok(data)),
+                    Err(_trailers) => continue,
+                },
+                Some(Err(error)) => Some(Err(classify(error, secure))),
+                None => None,
+            });
+        }
+    }
+}
+
+/// Says where on the way `error` arose. reqwest and hyper-util tell the phases apart only by the
+/// errors that they wrap, and a tunnel's only by its text; `tests/network.rs` holds them to it.
+fn classify(error: reqwest::Error, secure: bool) -> NetError {
+    let error = error.without_url();
+    let kind = if error.is_builder() {
+        NetErrorKind::Request
+    } else if error.is_dns() {
+        NetErrorKind::Dns
+    } else if error.is_connect() {
+        connect_kind(&error, secure)
+    } else {
+        NetErrorKind::Lost
+    };
+    NetError::new(kind, error)
+}
+
+fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {
+    if error.is_timeout() {
+        return NetErrorKind::ConnectTimeout;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if text.starts_with("tunnel error: proxy authorization required") {
+            return NetErrorKind::ProxyAuthentication;
+        }
+        if text.starts_with("tunnel error") && !text.contains("failed to create") {
+            return NetErrorKind::Proxy;
+        }
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return match cause.kind() {
+                // rustls errors are wrapped as invalid data; the others are cuts in the handshake.
+                io::ErrorKind::InvalidData
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                    if secure =>
+                {
+                    NetErrorKind::Tls
+                }
+                _ => NetErrorKind::Connect,
+            };
+        }
+        source = cause.source();
+    }
+    NetErrorKind::Connect
+}
+
+/// A proxy setting that cannot be read must not mean "no proxy": the request would leave by a way
+/// that the user did not choose.
+fn check_proxy_environment() -> Result<(), NetError> {
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .filter(|value| !value.is_empty())
+        .try_for_each(|value| check_proxy(&value))
+}
+
+fn check_proxy(value: &str) -> Result<(), NetError> {
+    let invalid = |why: &str| Err(NetError::new(NetErrorKind::Request, why));
+    // Without a scheme, `http` is meant.
+    let absolute =
+        if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    let Ok(url) = url::Url::parse(&absolute) else {
+        return invalid("the proxy setting is not a URL");
+    };
+    match url.scheme() {
+        "http" | "https" => {}
+        "socks5" | "socks5h" if cfg!(feature = "socks") => {}
+        "socks5" | "socks5h" => return invalid("SOCKS proxies need the feature `socks`"),
+        _ => return invalid("the scheme of the proxy setting is not supported"),
+    }
+    if url.host().is_none() { invalid("the proxy setting has no host") } else { Ok(()) }
+}

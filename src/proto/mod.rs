@@ -1,0 +1,11 @@
+//! The protocol without IO: framing, decoding, the course of a turn, and every decision.
+//!
+//! Nothing here opens, waits or reads a clock; bytes, times and chances are handed in.
+
+pub(crate) mod classify;
+pub(crate) mod fallback;
+pub(crate) mod normalize;
+pub(crate) mod plan;
+pub(crate) mod retry;
+pub(crate) mod sse;
+pub(crate) mod turn;

@@ -1,0 +1,90 @@
+//! One encoder for the HTTP body and the `response.create` frame.
+
+use super::ResponsesRequest;
+
+/// Which of the two a request becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Encoded<'a> {
+    /// The create body without any member of a transport.
+    Body,
+    /// The body of a POST, with or without a parent.
+    Http { parent: Option<&'a str>, skip: usize },
+    /// A `response.create` frame.
+    Frame { parent: Option<&'a str>, skip: usize },
+}
+
+/// Writes `request`, without its first `skip` input items where there is a parent that has them.
+///
+/// Strings, lists and items are copied into place; no tree is built in between.
+pub(crate) fn encode(
+    request: &ResponsesRequest,
+    encoded: Encoded<'_>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let (head, parent, skip): (&[u8], _, _) = match encoded {
+        Encoded::Body => (b"{", None, 0),
+        Encoded::Http { parent, skip } => (br#"{"stream":true,"#, parent, skip),
+        Encoded::Frame { parent, skip } => (br#"{"type":"response.create","#, parent, skip),
+    };
+    let items = || request.input.iter_from(skip).map(|item| item.json().get());
+    let mut out = Vec::with_capacity(items().map(|item| item.len() + 1).sum::<usize>() + 1024);
+    out.extend_from_slice(head);
+    request.for_each_member(|name, value| {
+        serde_json::to_writer(&mut out, name)?;
+        out.push(b':');
+        value.write(&mut out)?;
+        out.push(b',');
+        Ok(())
+    })?;
+    if let Some(parent) = parent {
+        out.extend_from_slice(br#""previous_response_id":"#);
+        serde_json::to_writer(&mut out, parent)?;
+        out.push(b',');
+    }
+    out.extend_from_slice(br#""input":"#);
+    join(&mut out, items());
+    out.push(b'}');
+    Ok(out)
+}
+
+/// Writes a list of JSON texts.
+pub(super) fn join<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
+    out.push(b'[');
+    for (index, text) in texts.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Item, Tool};
+
+    fn text(request: &ResponsesRequest, encoded: Encoded<'_>) -> String {
+        String::from_utf8(encode(request, encoded).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn both_wires_differ_in_their_head_alone() {
+        let mut request = ResponsesRequest::new("m\"")
+            .tools([Tool::hosted("web_search"), Tool::hosted("shell")])
+            .store(false)
+            .extra("x", serde_json::json!({"y": 1}));
+        request.input.push(Item::from_json("{\"n\": 1.50}").unwrap());
+        request.input.push(Item::from_json("{\"n\":2}").unwrap());
+        let tail = r#""model":"m\"","store":false,"tools":[{"type":"web_search"},{"type":"shell"}],"x":{"y":1},"#;
+        assert_eq!(
+            text(&request, Encoded::Http { parent: None, skip: 0 }),
+            format!(r#"{{"stream":true,{tail}"input":[{{"n": 1.50}},{{"n":2}}]}}"#)
+        );
+        assert_eq!(
+            text(&request, Encoded::Frame { parent: Some("resp_1"), skip: 1 }),
+            format!(
+                r#"{{"type":"response.create",{tail}"previous_response_id":"resp_1","input":[{{"n":2}}]}}"#
+            )
+        );
+    }
+}

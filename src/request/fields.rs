@@ -1,0 +1,460 @@
+//! The create body: one table of its fields, from which come the struct, its parser, its encoder
+//! and its comparison, so that no field can be forgotten in one of them.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize, de};
+use serde_json::value::RawValue;
+
+use super::{History, Item, Tool};
+use crate::{
+    error::{DecodeError, Error, RequestError},
+    json::Json,
+};
+
+/// What a field means to a continuation.
+enum Role {
+    /// Part of what the model is asked: a continuation needs it unchanged.
+    Context,
+    /// About the delivery of the answer alone: it may change from turn to turn.
+    Delivery,
+}
+
+/// A field in which two requests differ.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FieldDifference {
+    Model,
+    Tools,
+    Instructions,
+    Other(String),
+}
+
+macro_rules! create_body {
+    ($($(#[$doc:meta])* $name:ident: $type:ty, $role:ident, $set:ident;)*) => {
+        /// A request for one response: the create body of the Responses API.
+        ///
+        /// Give the whole conversation each turn as [`input`](Self::input); the session sends
+        /// what is new. Fields that are `None` are left out. Fields that this version does not
+        /// know go into [`extra`](Self::extra).
+        ///
+        /// `stream`, `generate`, `stream_id` and `type` belong to the transport: a request that
+        /// has one in `extra` is refused with [`RequestError::ReservedField`].
+        #[derive(Clone, Default)]
+        #[non_exhaustive]
+        pub struct ResponsesRequest {
+            /// The conversation so far, in full.
+            pub input: History,
+            $($(#[$doc])* pub $name: Option<$type>,)*
+            /// Further members of the body, in the order in which they are sent.
+            pub extra: Vec<(String, Json)>,
+        }
+
+        impl ResponsesRequest {
+            $(create_body!(@setter $set, $name, $type);)*
+
+            /// Reads a member of a create body. What is not of the field's type (`null`, say) goes
+            /// to `extra` as it is: the server shall judge it.
+            fn set_member(&mut self, name: String, value: &RawValue) {
+                match name.as_str() {
+                    $(stringify!($name) => {
+                        if let Ok(Some(value)) = serde_json::from_str(value.get()) {
+                            self.$name = Some(value);
+                            return;
+                        }
+                    })*
+                    _ => {}
+                }
+                self.extra.push((name, Json::trusted(value.get())));
+            }
+
+            /// Calls `member` for each field but `input`, in a fixed order.
+            pub(crate) fn for_each_member<E>(
+                &self,
+                mut member: impl FnMut(&str, &dyn Member) -> Result<(), E>,
+            ) -> Result<(), E> {
+                let Self { input: _, $($name,)* extra } = self;
+                $(if let Some(value) = $name {
+                    member(stringify!($name), value)?;
+                })*
+                extra.iter().try_for_each(|(name, value)| member(name, value))
+            }
+
+            /// The first `Context` field in which `self` and `prior` differ.
+            pub(crate) fn context_difference(&self, prior: &Self) -> Option<FieldDifference> {
+                let Self { input: _, $($name,)* extra } = self;
+                $(match Role::$role {
+                    Role::Context if *$name != prior.$name => {
+                        return Some(FieldDifference::named(stringify!($name)));
+                    }
+                    Role::Context | Role::Delivery => {}
+                })*
+                extra_difference(extra, &prior.extra).or_else(|| extra_difference(&prior.extra, extra))
+            }
+
+            /// Whether `name` is a field of its own, and set.
+            fn has(&self, name: &str) -> bool {
+                match name {
+                    $(stringify!($name) => self.$name.is_some(),)*
+                    _ => false,
+                }
+            }
+        }
+    };
+    (@setter into, $name:ident, $type:ty) => {
+        #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+        #[must_use]
+        pub fn $name(mut self, $name: impl Into<$type>) -> Self {
+            self.$name = Some($name.into());
+            self
+        }
+    };
+    (@setter list, $name:ident, $type:ty) => {
+        #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+        #[must_use]
+        pub fn $name(mut self, $name: impl IntoIterator<Item = <$type as IntoIterator>::Item>) -> Self {
+            self.$name = Some($name.into_iter().collect());
+            self
+        }
+    };
+    (@setter bare, $name:ident, $type:ty) => {};
+}
+
+create_body! {
+    /// The model, `gpt-6-astra` say.
+    model: String, Context, bare;
+    /// What the model is told before the conversation. The server does not inherit it from the
+    /// response before; a session sends it each turn.
+    instructions: String, Context, into;
+    /// Continues this response, and turns the session's own planning off for the turn.
+    previous_response_id: String, Context, into;
+    /// Continues a conversation object (an id, or `{"id": …}`), and turns the session's own
+    /// planning off for the turn.
+    conversation: Json, Context, into;
+    /// Whether the server keeps the response. What an absent one means, the server decides.
+    store: bool, Context, into;
+    /// `{"include_obfuscation": …}`.
+    stream_options: Json, Delivery, into;
+    /// Runs on after the connection ends. Such a turn goes over HTTP, as a WebSocket has no
+    /// counterpart.
+    background: bool, Context, into;
+    /// Further data in the answer, `reasoning.encrypted_content` say.
+    include: Vec<String>, Context, list;
+    /// The tools that the model may call.
+    tools: Vec<Tool>, Context, list;
+    /// `"auto"`, `"none"`, `"required"` or an object.
+    tool_choice: Json, Context, into;
+    /// Whether the model may make several calls at once.
+    parallel_tool_calls: bool, Context, into;
+    /// How many calls of built-in tools one response may make.
+    max_tool_calls: u64, Context, into;
+    /// How many tokens one response may have, reasoning included.
+    max_output_tokens: u64, Context, into;
+    /// `{"effort": …, "summary": …}`.
+    reasoning: Json, Context, into;
+    /// `{"format": …, "verbosity": …}`.
+    text: Json, Context, into;
+    /// From 0 to 2.
+    temperature: f64, Context, into;
+    /// From 0 to 1.
+    top_p: f64, Context, into;
+    /// From 0 to 20.
+    top_logprobs: u64, Context, into;
+    /// `auto` or `disabled`.
+    truncation: String, Context, into;
+    /// `[{"type": "compaction", …}]`.
+    context_management: Json, Context, into;
+    /// Up to 16 pairs of strings that are kept with the response.
+    metadata: Json, Delivery, into;
+    /// A stored prompt: `{"id": …, "version": …, "variables": …}`.
+    prompt: Json, Context, into;
+    /// Requests with the same key share a prompt cache.
+    prompt_cache_key: String, Context, into;
+    /// `{"mode": …, "ttl": …}`.
+    prompt_cache_options: Json, Context, into;
+    /// `in_memory` or `24h`; deprecated.
+    prompt_cache_retention: String, Context, into;
+    /// Tells apart the users of an application, in up to 128 characters.
+    safety_identifier: String, Delivery, into;
+    /// The older form of `safety_identifier`.
+    user: String, Delivery, into;
+    /// `auto`, `default`, `flex`, `priority` and others.
+    service_tier: String, Context, into;
+    /// `{"context_compression": …}`.
+    image: Json, Context, into;
+    /// `{"model": …, "policy": …}`.
+    moderation: Json, Context, into;
+    /// `{"cyber": …}`.
+    access_programs: Json, Context, into;
+    /// `{"enabled": …}`, in beta.
+    multi_agent: Json, Context, into;
+    /// Pairs of strings; the ChatGPT backend alone takes them.
+    client_metadata: Json, Delivery, into;
+}
+
+/// A value that goes into the body.
+pub(crate) trait Member {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
+}
+
+impl Member for Json {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        out.extend_from_slice(self.get().as_bytes());
+        Ok(())
+    }
+}
+
+impl Member for Vec<Tool> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        super::encode::join(out, self.iter().map(|tool| tool.json().get()));
+        Ok(())
+    }
+}
+
+macro_rules! serde_members {
+    ($($type:ty),*) => {$(
+        impl Member for $type {
+            fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+                serde_json::to_writer(out, self)
+            }
+        }
+    )*};
+}
+
+serde_members!(String, bool, u64, f64, Vec<String>);
+
+/// The members that belong to the transport.
+const RESERVED: [&str; 4] = ["type", "stream", "generate", "stream_id"];
+
+impl ResponsesRequest {
+    /// A request to `model` with no input.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self { model: Some(model.into()), ..Self::default() }
+    }
+
+    /// Reads a create body. Members that this version does not know, and values that are not of
+    /// a field's type, are kept in `extra` and sent as they are. An `input` that is a string
+    /// becomes one message of the user, which means the same to the server.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when `json` is not one JSON
+    /// object, or `input` neither a string nor a list of objects.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        serde_json::from_str(json).map_err(|error| {
+            Error::invalid_request(RequestError::Body(DecodeError::new("a create body", &error)))
+        })
+    }
+
+    /// Adds a member to [`extra`](Self::extra).
+    #[must_use]
+    pub fn extra(mut self, name: impl Into<String>, value: impl Into<Json>) -> Self {
+        self.extra.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets [`input`](Self#structfield.input).
+    #[must_use]
+    pub fn input(mut self, input: impl Into<History>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// Finds what no server could make sense of, before a byte is sent.
+    pub(crate) fn check(&self) -> Result<(), RequestError> {
+        let mut seen = vec!["input"];
+        for (name, _) in &self.extra {
+            if RESERVED.contains(&name.as_str()) {
+                return Err(RequestError::ReservedField(name.clone()));
+            }
+            if seen.contains(&name.as_str()) || self.has(name) {
+                return Err(RequestError::RepeatedField(name.clone()));
+            }
+            seen.push(name);
+        }
+        Ok(())
+    }
+
+    /// Whether the caller says itself what is continued.
+    pub(crate) fn caller_managed(&self) -> bool {
+        self.previous_response_id.is_some()
+            || self.conversation.is_some()
+            || self.extra.iter().any(|(name, value)| {
+                matches!(name.as_str(), "previous_response_id" | "conversation") && value.get() != "null"
+            })
+    }
+}
+
+impl FieldDifference {
+    fn named(name: &str) -> Self {
+        match name {
+            "model" => Self::Model,
+            "tools" => Self::Tools,
+            "instructions" => Self::Instructions,
+            _ => Self::Other(name.to_owned()),
+        }
+    }
+}
+
+/// The first member of `some` that is not the same in `others`; their order does not count.
+fn extra_difference(
+    some: &[(String, Json)],
+    others: &[(String, Json)],
+) -> Option<FieldDifference> {
+    some.iter().find(|member| !others.contains(member)).map(|(name, _)| FieldDifference::named(name))
+}
+
+impl fmt::Debug for ResponsesRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Instructions, input and metadata are the caller's own.
+        f.debug_struct("ResponsesRequest")
+            .field("model", &self.model)
+            .field("input_items", &self.input.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl FromStr for ResponsesRequest {
+    type Err = Error;
+
+    fn from_str(json: &str) -> Result<Self, Error> {
+        Self::from_json(json)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tool {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        Self::from_json(json.get()).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for ResponsesRequest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> de::Visitor<'de> for Members {
+            type Value = ResponsesRequest;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut request = ResponsesRequest::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "input" {
+                        request.input = match map.next_value()? {
+                            Input::Text(text) => [Item::user(&text)].into(),
+                            Input::Items(items) => items.into(),
+                        };
+                    } else {
+                        request.set_member(name, &map.next_value::<Box<RawValue>>()?);
+                    }
+                }
+                Ok(request)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+enum Input {
+    Text(String),
+    Items(Vec<Item>),
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> de::Visitor<'de> for Either {
+            type Value = Input;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of items as `input`")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Input, E> {
+                Ok(Input::Text(text.to_owned()))
+            }
+            fn visit_unit<E>(self) -> Result<Input, E> {
+                Ok(Input::Items(Vec::new()))
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Input, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Input::Items(items))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// The body as it would be sent in full, without the members of the transport.
+impl Serialize for ResponsesRequest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let body = super::encode(self, Encoded::Body).map_err(serde::ser::Error::custom)?;
+        let raw: &RawValue = serde_json::from_slice(&body).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+use super::Encoded;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_and_written_whole() {
+        let body = r#"{"model":"m","instructions":"i","store":false,"tools":[{"type":"new","x":1.50}],"reasoning":{"effort":"high"},"temperature":"warm","top_p":null,"brand_new":[1],"input":[{"a":1}]}"#;
+        let request = ResponsesRequest::from_json(body).unwrap();
+        assert_eq!(request.model.as_deref(), Some("m"));
+        assert_eq!(request.store, Some(false));
+        let names: Vec<_> = request.extra.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["temperature", "top_p", "brand_new"]);
+        assert_eq!(
+            serde_json::to_value(&request).unwrap(),
+            serde_json::from_str::<serde_json::Value>(body).unwrap()
+        );
+        assert!(request.check().is_ok());
+    }
+
+    #[test]
+    fn a_string_is_one_message_of_the_user() {
+        let request = ResponsesRequest::from_json(r#"{"model":"m","input":"hi"}"#).unwrap();
+        assert_eq!(request.input, [Item::user("hi")].into());
+    }
+
+    #[test]
+    fn members_of_the_transport_are_refused() {
+        for name in RESERVED {
+            let body = format!(r#"{{"model":"m","{name}":true}}"#);
+            let request = ResponsesRequest::from_json(&body).unwrap();
+            assert_eq!(request.check(), Err(RequestError::ReservedField(name.to_owned())));
+        }
+        let twice = ResponsesRequest::new("m").extra("model", serde_json::json!("n"));
+        assert_eq!(twice.check(), Err(RequestError::RepeatedField("model".to_owned())));
+    }
+
+    #[test]
+    fn what_is_no_body_is_refused_without_showing_it() {
+        for body in ["", "[]", r#"{"input":7}"#, r#"{"input":[7]}"#, r#"{"input":["secret"]}"#] {
+            let error = ResponsesRequest::from_json(body).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidRequest);
+            assert!(!format!("{error} {error:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn c016_context_differs_by_value_and_delivery_does_not() {
+        let a = ResponsesRequest::new("m").reasoning(serde_json::json!({"a": 1, "b": 2}));
+        let mut b = ResponsesRequest::new("m")
+            .reasoning(Json::parse(r#"{ "b": 2, "a": 1.0 }"#).unwrap())
+            .metadata(serde_json::json!({"turn": "2"}))
+            .user("u")
+            .safety_identifier("s")
+            .stream_options(serde_json::json!({}))
+            .client_metadata(serde_json::json!({"k": "v"}));
+        assert_eq!(b.context_difference(&a), None);
+        b.extra.push(("new".to_owned(), serde_json::json!(1).into()));
+        assert_eq!(b.context_difference(&a), Some(FieldDifference::Other("new".to_owned())));
+        assert_eq!(a.context_difference(&b), Some(FieldDifference::Other("new".to_owned())));
+    }
+}

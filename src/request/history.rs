@@ -1,0 +1,257 @@
+//! The items of a conversation, with a digest of every prefix.
+
+use std::{ops::Range, sync::Arc};
+
+use super::Item;
+use crate::json::Digest;
+
+/// The input of a request: the items of the conversation so far.
+///
+/// Cloning it is cheap, and so is comparing a prefix of it with what was sent before: each item is
+/// serialised once, and the digest of every prefix is kept. Pushing is what costs least; a change
+/// in the middle recomputes what follows.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Full chunks and one that is being filled: a clone shares them all, and a push behind a
+    /// clone copies at most one.
+    chunks: Vec<Arc<Vec<Entry>>>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    item: Item,
+    /// The digest of all items up to and with this one.
+    chain: Digest,
+}
+
+const CHUNK: usize = 64;
+
+impl History {
+    /// No items.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `item` at the end.
+    pub fn push(&mut self, item: Item) {
+        let chain = self.digest_at(self.len).chain(item.digest());
+        let entry = Entry { item, chain };
+        match self.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => Arc::make_mut(chunk).push(entry),
+            _ => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(entry);
+                self.chunks.push(Arc::new(chunk));
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Keeps the first `len` items.
+    pub fn truncate(&mut self, len: usize) {
+        if len >= self.len {
+            return;
+        }
+        self.chunks.truncate(len.div_ceil(CHUNK));
+        if let (Some(chunk), true) = (self.chunks.last_mut(), !len.is_multiple_of(CHUNK)) {
+            Arc::make_mut(chunk).truncate(len % CHUNK);
+        }
+        self.len = len;
+    }
+
+    /// Replaces the items of `range` by `items`: an edit, an insertion or a removal.
+    ///
+    /// What lies outside of the history is ignored.
+    pub fn splice(&mut self, range: Range<usize>, items: impl IntoIterator<Item = Item>) {
+        let start = range.start.min(self.len);
+        let end = range.end.clamp(start, self.len);
+        let rest: Vec<Item> = self.iter().skip(end).cloned().collect();
+        self.truncate(start);
+        self.extend(items);
+        self.extend(rest);
+    }
+
+    /// Removes all items.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The item at `index`.
+    pub fn get(&self, index: usize) -> Option<&Item> {
+        self.entry(index).map(|entry| &entry.item)
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The items in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Item> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|entry| &entry.item)
+    }
+
+    /// The items from `start` on, at no cost for those before.
+    pub(crate) fn iter_from(&self, start: usize) -> impl Iterator<Item = &Item> {
+        self.chunks
+            .iter()
+            .skip(start / CHUNK)
+            .flat_map(|chunk| chunk.iter())
+            .skip(start % CHUNK)
+            .map(|entry| &entry.item)
+    }
+
+    /// The digest of the first `len` items.
+    pub(crate) fn digest_at(&self, len: usize) -> Digest {
+        len.checked_sub(1).and_then(|last| self.entry(last)).map(|e| e.chain).unwrap_or_default()
+    }
+
+    /// The index of the first item that is not the same in `other`, or the length of the shorter.
+    pub(crate) fn first_difference(&self, other: &Self) -> usize {
+        // Chained digests agree up to the first difference and never behind it.
+        let mut low = 0;
+        let mut high = self.len.min(other.len);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if self.digest_at(middle) == other.digest_at(middle) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        low
+    }
+
+    fn entry(&self, index: usize) -> Option<&Entry> {
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+}
+
+impl Extend<Item> for History {
+    fn extend<I: IntoIterator<Item = Item>>(&mut self, items: I) {
+        items.into_iter().for_each(|item| self.push(item));
+    }
+}
+
+impl FromIterator<Item> for History {
+    fn from_iter<I: IntoIterator<Item = Item>>(items: I) -> Self {
+        let mut history = Self::new();
+        history.extend(items);
+        history
+    }
+}
+
+impl From<Vec<Item>> for History {
+    fn from(items: Vec<Item>) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[Item; N]> for History {
+    fn from(items: [Item; N]) -> Self {
+        items.into_iter().collect()
+    }
+}
+
+impl PartialEq for History {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.digest_at(self.len) == other.digest_at(other.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn item(n: u32) -> Item {
+        Item::user(&n.to_string())
+    }
+
+    fn history(items: &[u32]) -> History {
+        items.iter().copied().map(item).collect()
+    }
+
+    #[test]
+    fn a_push_behind_a_clone_leaves_the_clone_alone() {
+        let mut a = history(&[1, 2]);
+        let b = a.clone();
+        a.push(item(3));
+        assert_eq!((a.len(), b.len()), (3, 2));
+        assert_eq!(a.digest_at(2), b.digest_at(2));
+        assert_eq!(b.get(2), None);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Edit {
+        Push(u32),
+        Truncate(usize),
+        Splice(usize, usize, Vec<u32>),
+    }
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        prop_oneof![
+            any::<u32>().prop_map(Edit::Push),
+            (0..200usize).prop_map(Edit::Truncate),
+            (0..200usize, 0..5usize, prop::collection::vec(any::<u32>(), 0..4))
+                .prop_map(|(at, removed, items)| Edit::Splice(at, removed, items)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn edits_are_those_of_a_vec(
+            start in prop::collection::vec(any::<u32>(), 0..200),
+            edits in prop::collection::vec(edit(), 0..12),
+        ) {
+            let mut model = start.clone();
+            let mut history = history(&start);
+            for edit in edits {
+                match edit {
+                    Edit::Push(n) => {
+                        model.push(n);
+                        history.push(item(n));
+                    }
+                    Edit::Truncate(len) => {
+                        model.truncate(len);
+                        history.truncate(len);
+                    }
+                    Edit::Splice(at, removed, items) => {
+                        let at = at.min(model.len());
+                        let end = (at + removed).min(model.len());
+                        history.splice(at..end, items.iter().copied().map(item));
+                        model.splice(at..end, items);
+                    }
+                }
+            }
+            let fresh = self::history(&model);
+            prop_assert_eq!(&history, &fresh);
+            prop_assert!(history.iter().eq(fresh.iter()));
+            for n in [0, 1, model.len() / 2, model.len()] {
+                prop_assert_eq!(history.digest_at(n), fresh.digest_at(n));
+                prop_assert!(history.iter_from(n).eq(fresh.iter().skip(n)));
+            }
+        }
+
+        #[test]
+        fn the_first_difference_is_found(
+            a in prop::collection::vec(0..3u32, 0..150),
+            b in prop::collection::vec(0..3u32, 0..150),
+            common in 0..150usize,
+        ) {
+            let mut b = b;
+            b.splice(0..common.min(b.len()).min(a.len()), a.iter().copied().take(common.min(a.len()).min(b.len())));
+            let expected = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+            prop_assert_eq!(history(&a).first_difference(&history(&b)), expected);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Items: the messages, calls and outputs that a history is made of.
+
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+
+use crate::{
+    error::DecodeError,
+    json::{Digest, Json, digest_of},
+};
+
+/// One item of a history, as the JSON text that is sent. Cloning it is cheap.
+///
+/// Items that the server sent and items of types that this crate does not know are kept to the
+/// letter. `==` compares values, `Debug` shows the length alone.
+#[derive(Clone, Debug)]
+pub struct Item(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    json: Json,
+    digest: OnceLock<Digest>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Sent<'a> {
+    Message { role: &'a str, content: [Part<'a>; 1] },
+    FunctionCallOutput { call_id: &'a str, output: &'a str },
+    CustomToolCallOutput { call_id: &'a str, output: &'a str },
+    ItemReference { id: &'a str },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    InputText { text: &'a str },
+    OutputText { text: &'a str },
+}
+
+impl Item {
+    /// A message of the user.
+    pub fn user(text: &str) -> Self {
+        Self::message("user", Part::InputText { text })
+    }
+
+    /// A message of the developer.
+    pub fn developer(text: &str) -> Self {
+        Self::message("developer", Part::InputText { text })
+    }
+
+    /// A message of the system.
+    pub fn system(text: &str) -> Self {
+        Self::message("system", Part::InputText { text })
+    }
+
+    /// A message of the assistant that did not come from the server: an example, say.
+    pub fn assistant(text: &str) -> Self {
+        Self::message("assistant", Part::OutputText { text })
+    }
+
+    /// What a function returned for the call `call_id`.
+    pub fn function_call_output(call_id: &str, output: &str) -> Self {
+        Self::new(&Sent::FunctionCallOutput { call_id, output })
+    }
+
+    /// What a custom tool returned for the call `call_id`.
+    pub fn custom_tool_call_output(call_id: &str, output: &str) -> Self {
+        Self::new(&Sent::CustomToolCallOutput { call_id, output })
+    }
+
+    /// An item that the server has stored, by its id.
+    pub fn reference(id: &str) -> Self {
+        Self::new(&Sent::ItemReference { id })
+    }
+
+    /// Any item, as JSON text that is sent to the letter.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when `json` is not one JSON object.
+    pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
+        Self::try_from(Json::parse(json)?)
+    }
+
+    /// Any item that serde can serialise.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when `value` does not become a JSON object.
+    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, DecodeError> {
+        Self::try_from(Json::from_serialize(value)?)
+    }
+
+    /// The item as it is sent.
+    pub fn json(&self) -> &Json {
+        &self.0.json
+    }
+
+    /// `type`; an item without one is a `message`.
+    pub fn item_type(&self) -> String {
+        self.string("type").unwrap_or_else(|| "message".to_owned())
+    }
+
+    /// `id`, where it has one.
+    pub fn id(&self) -> Option<String> {
+        self.string("id")
+    }
+
+    /// `call_id`, where it has one.
+    pub fn call_id(&self) -> Option<String> {
+        self.string("call_id")
+    }
+
+    fn string(&self, member: &str) -> Option<String> {
+        self.json().member(member).ok().flatten()
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        // What is no JSON has no digest, and an `Item` is JSON.
+        *self.0.digest.get_or_init(|| digest_of(self.json().get()).unwrap_or_default())
+    }
+
+    fn message(role: &str, part: Part<'_>) -> Self {
+        Self::new(&Sent::Message { role, content: [part] })
+    }
+
+    fn new(item: &Sent<'_>) -> Self {
+        #[expect(clippy::expect_used, reason = "structs of strings always have a JSON form")]
+        let json = serde_json::to_string(item).expect("an item of strings");
+        Self::trusted(Json::trusted(json))
+    }
+
+    /// JSON that is known to be an object.
+    pub(crate) fn trusted(json: Json) -> Self {
+        Self(Arc::new(Inner { json, digest: OnceLock::new() }))
+    }
+}
+
+impl TryFrom<Json> for Item {
+    type Error = DecodeError;
+
+    fn try_from(json: Json) -> Result<Self, DecodeError> {
+        if json.get().starts_with('{') {
+            Ok(Self::trusted(json))
+        } else {
+            Err(DecodeError::expected("an item", "a JSON object"))
+        }
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.digest() == other.digest()
+    }
+}
+
+impl Serialize for Item {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_json(String::from(Box::<str>::from(raw))).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_what_the_api_takes() {
+        for (item, json) in [
+            (
+                Item::user("a\"b"),
+                r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"a\"b"}]}"#,
+            ),
+            (
+                Item::assistant("hi"),
+                r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"hi"}]}"#,
+            ),
+            (
+                Item::function_call_output("call_1", "42"),
+                r#"{"type":"function_call_output","call_id":"call_1","output":"42"}"#,
+            ),
+            (
+                Item::custom_tool_call_output("call_1", "42"),
+                r#"{"type":"custom_tool_call_output","call_id":"call_1","output":"42"}"#,
+            ),
+            (Item::reference("msg_1"), r#"{"type":"item_reference","id":"msg_1"}"#),
+        ] {
+            assert_eq!(item.json().get(), json);
+        }
+    }
+
+    #[test]
+    fn c025_any_object_is_kept_to_the_letter_and_nothing_else_is_an_item() {
+        let text = "{\"type\" : \"new_thing\",\n \"n\": 1.50}";
+        let item = Item::from_json(text).unwrap();
+        assert_eq!(item.json().get(), text);
+        assert_eq!(item.item_type(), "new_thing");
+        assert_eq!(serde_json::to_string(&[&item]).unwrap(), format!("[{text}]"));
+        for text in ["[]", "\"text\"", "{", "{} {}"] {
+            assert!(Item::from_json(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What a caller asks for: the create body, its history, and their one encoding.
+
+pub use fields::ResponsesRequest;
+pub use history::History;
+pub use item::Item;
+pub use tool::Tool;
+
+pub(crate) use encode::{Encoded, encode};
+pub(crate) use fields::FieldDifference;
+
+mod encode;
+mod fields;
+mod history;
+mod item;
+mod tool;

@@ -1,0 +1,61 @@
+//! Tools that the model may call.
+
+use serde::Serialize;
+
+use crate::{error::DecodeError, json::Json};
+
+/// One entry of `tools`, as the JSON that is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool(Json);
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Sent<'a> {
+    Function { name: &'a str, description: &'a str, parameters: &'a Json, strict: bool },
+    Custom { name: &'a str, description: &'a str },
+}
+
+impl Tool {
+    /// A function of the caller, with a JSON schema of its arguments.
+    ///
+    /// It is not `strict`: a schema must satisfy further rules for that (see
+    /// [`Tool::from_json`]).
+    pub fn function(name: &str, description: &str, parameters: &Json) -> Self {
+        Self::new(&Sent::Function { name, description, parameters, strict: false })
+    }
+
+    /// A tool of the caller that takes free text.
+    pub fn custom(name: &str, description: &str) -> Self {
+        Self::new(&Sent::Custom { name, description })
+    }
+
+    /// A tool that the server runs and that needs no settings: `web_search`, say.
+    pub fn hosted(tool_type: &str) -> Self {
+        Self(Json::trusted(serde_json::json!({ "type": tool_type }).to_string()))
+    }
+
+    /// Any tool, as JSON text that is sent to the letter.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when `json` is not one JSON object.
+    pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
+        let json = Json::parse(json)?;
+        if json.get().starts_with('{') {
+            Ok(Self(json))
+        } else {
+            Err(DecodeError::expected("a tool", "a JSON object"))
+        }
+    }
+
+    /// The tool as it is sent.
+    pub fn json(&self) -> &Json {
+        &self.0
+    }
+
+    fn new(tool: &Sent<'_>) -> Self {
+        #[expect(clippy::expect_used, reason = "strings and JSON always have a JSON form")]
+        let json = serde_json::to_string(tool).expect("a tool of strings and JSON");
+        Self(Json::trusted(json))
+    }
+}

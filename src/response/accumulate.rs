@@ -1,0 +1,220 @@
+//! Folds the events of a response into it.
+
+use std::collections::BTreeMap;
+
+use super::{PartialItem, Response};
+use crate::{Item, event::ResponseEvent, json::Json, report::Anomaly};
+
+/// A response that grows by its events.
+///
+/// The place in the output is what an item is known by: ids change between events at some
+/// servers, and are only compared to report it.
+#[derive(Debug, Default)]
+pub(crate) struct Accumulator {
+    id: Option<String>,
+    slots: BTreeMap<u32, Slot>,
+    /// The response object of the last lifecycle event.
+    last: Option<Json>,
+    ended: bool,
+    anomalies: Vec<Anomaly>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Begun(Box<PartialItem>),
+    Finished(Item),
+}
+
+/// More oddities than this say nothing new.
+const MAX_ANOMALIES: usize = 32;
+
+impl Accumulator {
+    /// Adds what `event` says.
+    pub(crate) fn push(&mut self, event: &ResponseEvent) {
+        match event {
+            ResponseEvent::Created(e) => self.lifecycle(e.response.as_ref()),
+            ResponseEvent::Queued(e) => self.lifecycle(e.response.as_ref()),
+            ResponseEvent::InProgress(e) => self.lifecycle(e.response.as_ref()),
+            ResponseEvent::Completed(e) => self.end(&e.response),
+            ResponseEvent::Incomplete(e) => self.end(&e.response),
+            ResponseEvent::Failed(e) => self.end(&e.response),
+            ResponseEvent::OutputItemAdded(e) => {
+                if let Some(item) = &e.item {
+                    self.begin(e.output_index, item);
+                }
+            }
+            ResponseEvent::OutputItemDone(e) => self.finish(e.output_index, e.to_item()),
+            _ => {
+                if let Some((output_index, item_id)) = place(event) {
+                    self.grow(output_index, item_id, event);
+                }
+            }
+        }
+    }
+
+    /// The id of the response, once it is known.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Whether anything of a response came.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_none() && self.slots.is_empty()
+    }
+
+    /// Takes the oddities that were seen.
+    pub(crate) fn anomalies(&self) -> &[Anomaly] {
+        &self.anomalies
+    }
+
+    /// Notes an oddity.
+    pub(crate) fn note(&mut self, anomaly: Anomaly) {
+        if self.anomalies.len() < MAX_ANOMALIES && !self.anomalies.contains(&anomaly) {
+            self.anomalies.push(anomaly);
+        }
+    }
+
+    /// The response as far as it came.
+    pub(crate) fn snapshot(&self) -> Response {
+        let mut response = Response {
+            id: self.id.clone(),
+            last: self.last.clone(),
+            ended: self.ended,
+            ..Response::default()
+        };
+        for slot in self.slots.values() {
+            match slot {
+                Slot::Begun(item) => response.unfinished.push((**item).clone()),
+                Slot::Finished(item) => response.items.push(item.clone()),
+            }
+        }
+        response
+    }
+
+    fn lifecycle(&mut self, response: Option<&Json>) {
+        let Some(response) = response else { return };
+        let id: Option<String> = response.member("id").ok().flatten();
+        match (&self.id, id) {
+            (Some(known), Some(id)) if *known != id => self.note(Anomaly::ResponseId),
+            (None, Some(id)) => self.id = Some(id),
+            _ => {}
+        }
+        self.last = Some(response.clone());
+    }
+
+    /// Fills the gaps from the terminal `output`; what was finished stays as it is.
+    fn end(&mut self, response: &Json) {
+        self.lifecycle(Some(response));
+        self.ended = true;
+        let output: Vec<Item> = response.member("output").ok().flatten().unwrap_or_default();
+        let finished: Vec<Item> = self.finished().cloned().collect();
+        if output.is_empty() && !finished.is_empty() {
+            self.note(Anomaly::OutputMissing);
+        }
+        for (index, item) in output.into_iter().enumerate() {
+            let Ok(index) = u32::try_from(index) else { break };
+            let known = matches!(self.slots.get(&index), Some(Slot::Finished(_)))
+                || finished.iter().any(|done| same_identity(done, &item));
+            if !known {
+                self.slots.insert(index, Slot::Finished(item));
+            }
+        }
+    }
+
+    fn begin(&mut self, output_index: u32, item: &Json) {
+        let slot = self.slots.entry(output_index).or_insert_with(|| begun(output_index));
+        // A late `added` of a finished item says nothing new.
+        if let Slot::Begun(partial) = slot {
+            partial.id = item.member("id").ok().flatten();
+            partial.skeleton = Some(item.detached());
+        }
+    }
+
+    fn finish(&mut self, output_index: u32, item: Item) {
+        match self.slots.get(&output_index) {
+            Some(Slot::Finished(_)) => self.note(Anomaly::ItemFinishedTwice { output_index }),
+            Some(Slot::Begun(partial)) => {
+                let begun = partial.skeleton.as_ref();
+                let item_type: Option<String> =
+                    begun.and_then(|begun| begun.member("type").ok().flatten());
+                let id = partial.id.clone();
+                if id.is_some() && id != item.id() {
+                    self.note(Anomaly::ItemId { output_index });
+                }
+                if item_type.is_some_and(|item_type| item_type != item.item_type()) {
+                    self.note(Anomaly::ItemType { output_index });
+                }
+            }
+            None => {}
+        }
+        let elsewhere = self.slots.iter().any(|(index, slot)| {
+            *index != output_index
+                && matches!(slot, Slot::Finished(other) if other.id().is_some() && other.id() == item.id())
+        });
+        if elsewhere {
+            self.note(Anomaly::DuplicateItemId { output_index });
+        }
+        self.slots.insert(output_index, Slot::Finished(item));
+    }
+
+    fn grow(&mut self, output_index: u32, item_id: Option<&str>, event: &ResponseEvent) {
+        let slot = self.slots.entry(output_index).or_insert_with(|| begun(output_index));
+        if let Slot::Begun(partial) = slot {
+            partial.add(event);
+            if item_id.is_some() && partial.id.is_some() && item_id != partial.id.as_deref() {
+                self.note(Anomaly::ItemId { output_index });
+            }
+        }
+    }
+
+    fn finished(&self) -> impl Iterator<Item = &Item> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Finished(item) => Some(item),
+            Slot::Begun(_) => None,
+        })
+    }
+}
+
+fn begun(output_index: u32) -> Slot {
+    Slot::Begun(Box::new(PartialItem::new(output_index)))
+}
+
+fn same_identity(a: &Item, b: &Item) -> bool {
+    match (a.id(), b.id()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// The place of an event that belongs to an item, and the item's id.
+fn place(event: &ResponseEvent) -> Option<(u32, Option<&str>)> {
+    macro_rules! places {
+        ($($name:ident),*) => {
+            match event {
+                $(ResponseEvent::$name(e) => Some((e.output_index, e.item_id.as_deref())),)*
+                _ => None,
+            }
+        };
+    }
+    places!(
+        OutputTextDelta,
+        OutputTextDone,
+        OutputTextAnnotationAdded,
+        RefusalDelta,
+        RefusalDone,
+        FunctionCallArgumentsDelta,
+        FunctionCallArgumentsDone,
+        CustomToolCallInputDelta,
+        CustomToolCallInputDone,
+        ReasoningSummaryPartAdded,
+        ReasoningSummaryPartDone,
+        ReasoningSummaryTextDelta,
+        ReasoningSummaryTextDone,
+        ReasoningTextDelta,
+        ReasoningTextDone,
+        ContentPartAdded,
+        ContentPartDone,
+        ShellCallOutputContentDelta,
+        ShellCallOutputContentDone
+    )
+}

@@ -1,0 +1,156 @@
+//! A response: complete, or what came of it.
+
+use std::fmt;
+
+pub use partial::PartialItem;
+
+pub(crate) use accumulate::Accumulator;
+
+use crate::{
+    Item,
+    event::{CustomToolCall, FunctionCall, OutputItem, Usage},
+    json::Json,
+};
+
+mod accumulate;
+mod partial;
+
+/// A response, or as much of one as came.
+///
+/// Its items are what the server finished, in the order of the output: each is the item of its
+/// `response.output_item.done`, and where there was none, that of the terminal event. The same
+/// list is what a session compares the next request with. Cloning copies the list, not the items.
+#[derive(Clone, Default)]
+pub struct Response {
+    id: Option<String>,
+    items: Vec<Item>,
+    unfinished: Vec<PartialItem>,
+    last: Option<Json>,
+    ended: bool,
+}
+
+/// How a response stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseStatus {
+    /// Complete.
+    Completed,
+    /// Ended early, with usable output.
+    Incomplete,
+    /// Failed.
+    Failed,
+    /// Being worked on, or cut off while it was.
+    InProgress,
+    /// Waiting for capacity.
+    Queued,
+    /// Cancelled.
+    Cancelled,
+    /// Any other, as it came.
+    Other(String),
+}
+
+impl Response {
+    /// `id`; `None` when nothing of the response came.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// How it stands by the last lifecycle event.
+    pub fn status(&self) -> ResponseStatus {
+        match self.text("status").as_deref() {
+            Some("completed") => ResponseStatus::Completed,
+            Some("incomplete") => ResponseStatus::Incomplete,
+            Some("failed") => ResponseStatus::Failed,
+            Some("queued") => ResponseStatus::Queued,
+            Some("cancelled") => ResponseStatus::Cancelled,
+            Some("in_progress") | None => ResponseStatus::InProgress,
+            Some(other) => ResponseStatus::Other(other.to_owned()),
+        }
+    }
+
+    /// `model`, as the server names it.
+    pub fn model(&self) -> Option<String> {
+        self.text("model")
+    }
+
+    /// What it cost; known at the end alone.
+    pub fn usage(&self) -> Option<Usage> {
+        self.last.as_ref()?.member("usage").ok().flatten()
+    }
+
+    /// Why an incomplete response ended: `max_output_tokens` or `content_filter`, say.
+    pub fn incomplete_reason(&self) -> Option<String> {
+        let details: Json = self.last.as_ref()?.member("incomplete_details").ok()??;
+        details.member("reason").ok().flatten()
+    }
+
+    /// The finished items, as they go into the input of the next request.
+    pub fn output_items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
+        self.items.iter().cloned()
+    }
+
+    /// The finished items, read. One that cannot be read is [`OutputItem::Other`].
+    pub fn output(&self) -> Vec<OutputItem> {
+        let read = |item: &Item| OutputItem::read(item).unwrap_or(OutputItem::Other(item.clone()));
+        self.items.iter().map(read).collect()
+    }
+
+    /// The items that were begun and not finished: of a response that was cut off.
+    pub fn unfinished_items(&self) -> &[PartialItem] {
+        &self.unfinished
+    }
+
+    /// The text for the user: of all messages, the unfinished ones included.
+    pub fn output_text(&self) -> String {
+        let finished = self.output().into_iter().filter_map(|item| match item {
+            OutputItem::Message(message) => Some(message.text()),
+            _ => None,
+        });
+        finished.chain(self.unfinished.iter().map(PartialItem::text)).collect()
+    }
+
+    /// The calls of functions that the model finished writing.
+    pub fn function_calls(&self) -> Vec<FunctionCall> {
+        let call = |item| match item {
+            OutputItem::FunctionCall(call) if call.is_complete() => Some(call),
+            _ => None,
+        };
+        self.output().into_iter().filter_map(call).collect()
+    }
+
+    /// The calls of custom tools that the model finished writing.
+    pub fn custom_tool_calls(&self) -> Vec<CustomToolCall> {
+        let call = |item| match item {
+            OutputItem::CustomToolCall(call) if call.is_complete() => Some(call),
+            _ => None,
+        };
+        self.output().into_iter().filter_map(call).collect()
+    }
+
+    /// The response object of the last lifecycle event, to the letter; of a finished response the
+    /// terminal event's. Its `output` need not be [`output_items`](Self::output_items): servers
+    /// leave it out, or empty.
+    pub fn raw(&self) -> Option<&Json> {
+        self.last.as_ref()
+    }
+
+    /// Whether the server's terminal event came.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn text(&self, member: &str) -> Option<String> {
+        self.last.as_ref()?.member(member).ok().flatten()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("id", &self.id)
+            .field("status", &self.status())
+            .field("items", &self.items.len())
+            .field("unfinished", &self.unfinished.len())
+            .finish_non_exhaustive()
+    }
+}
