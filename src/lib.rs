@@ -16,6 +16,7 @@ pub mod error;
 pub mod event;
 mod json;
 mod net;
+mod proto;
 pub mod report;
 mod request;
 pub mod response;

@@ -1,6 +1,11 @@
 //! The server's own account of an error.
 
-use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 
@@ -13,7 +18,16 @@ pub struct ApiError {
     pub(crate) param: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) headers: HeaderMap,
-    pub(crate) retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<RetryAfter>,
+}
+
+/// When a server wants to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum RetryAfter {
+    /// After this time.
+    In(Duration),
+    /// At this moment.
+    At(SystemTime),
 }
 
 impl ApiError {
@@ -52,9 +66,12 @@ impl ApiError {
         self.headers.get("x-request-id").and_then(|id| id.to_str().ok())
     }
 
-    /// How long the server wants to be left alone.
+    /// How long the server wants to be left alone, from now on.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.retry_after.map(|retry_after| match retry_after {
+            RetryAfter::In(delay) => delay,
+            RetryAfter::At(time) => time.duration_since(SystemTime::now()).unwrap_or_default(),
+        })
     }
 
     /// Whether it says that the response to be continued is not there, in any of its wordings.

@@ -6,6 +6,8 @@ pub use api::{ApiError, ErrorCode};
 pub use detail::{CloseFrame, DecodeError, ProtocolError, RequestError};
 pub use kind::{Delivery, ErrorKind, Phase};
 
+pub(crate) use api::RetryAfter;
+
 use crate::{report::TurnReport, response::Response};
 
 mod api;

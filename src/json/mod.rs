@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(json.get(), "{\"b\": 1.0, \"a\": [null]}");
         assert_eq!(json, Json::parse(r#"{"a":[null],"b":1}"#).unwrap());
         assert_ne!(json, Json::parse(r#"{"a":[null],"b":2}"#).unwrap());
-        assert_eq!(format!("{json:?}"), "Json(24 bytes)");
+        assert_eq!(format!("{json:?}"), "Json(23 bytes)");
     }
 
     #[test]

@@ -92,13 +92,6 @@ impl Decoder {
                 self.extend_line(&piece)?;
                 continue;
             };
-            if piece.get(end) == Some(&b'\r') {
-                self.at = match self.at {
-                    // The mark is looked for in the finished line.
-                    Place::Start => Place::Start,
-                    _ => Place::BehindCr,
-                };
-            }
             let cr = piece.get(end) == Some(&b'\r');
             let head = piece.slice(..end);
             let rest = piece.slice(end + 1..);

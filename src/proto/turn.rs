@@ -1,0 +1,247 @@
+//! The course of one response.
+//!
+//! ```text
+//!              Lifecycle              Output
+//!   Waiting ─────────────▶ Accepted ──────────▶ Output
+//!      │ └────────────────────Output─────────────▲ │
+//!      │                      │                    │
+//!      └── Terminal, Error, Garbage, or the end ───┴──▶ Ended
+//! ```
+//!
+//! Metadata and nothings change no state. `Ended` takes nothing more: asking on is a defect of the
+//! caller's, and is answered like the end of the stream.
+
+use crate::{
+    error::{
+        ApiError, Cause, CloseFrame, Delivery, Error, ErrorCode, ErrorKind, Phase, ProtocolError,
+    },
+    event::{EventKind, OutputItem, ResponseEvent},
+    proto::{
+        classify::{Frame, Role},
+        normalize,
+    },
+    report::Anomaly,
+    response::{Accumulator, Response},
+};
+
+/// One response, from the request to its end.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    state: State,
+    response: Accumulator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Accepted,
+    Output,
+    Ended,
+}
+
+/// What a frame came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// An event to hand out.
+    Event(ResponseEvent),
+    /// The event that ends the response well: `Completed` or `Incomplete`.
+    Done(ResponseEvent),
+    /// Nothing to hand out.
+    Nothing,
+    /// The turn failed.
+    Failed(Error),
+}
+
+/// How a stream of frames can end by itself.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// A WebSocket was closed, with what its close frame said.
+    Closed(Option<CloseFrame>),
+    /// The body ended, or the connection was lost.
+    Lost(Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// The peer broke the protocol.
+    Protocol(ProtocolError),
+    /// An event was too large.
+    TooLarge,
+    /// A time ran out.
+    TimedOut,
+}
+
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self { state: State::Waiting, response: Accumulator::default() }
+    }
+
+    /// Takes the next frame.
+    pub(crate) fn handle(&mut self, frame: &Frame) -> Step {
+        if self.state == State::Ended {
+            return Step::Nothing;
+        }
+        match frame.tag.role {
+            Role::Nothing => Step::Nothing,
+            Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent)),
+            Role::Error => {
+                let error = normalize::error_frame(&frame.payload);
+                Step::Failed(self.api_failure(error))
+            }
+            Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
+        }
+    }
+
+    /// The turn ends without a terminal event; the error keeps what had come.
+    pub(crate) fn end(&mut self, end: End) -> Error {
+        let error = match end {
+            End::Closed(frame) => Error::new(ErrorKind::Closed, self.phase(), Cause::Closed(frame)),
+            End::Lost(source) => {
+                let cause = source.map_or(Cause::None, Cause::Other);
+                Error::new(ErrorKind::Truncated, self.phase(), cause)
+            }
+            End::Protocol(cause) => Error::protocol(self.phase(), cause),
+            End::TooLarge => Error::new(ErrorKind::TooLarge, self.phase(), Cause::None),
+            End::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
+        };
+        let refused = error.close_frame().is_some_and(|frame| turned_away(frame.code));
+        let delivery = match self.state {
+            State::Waiting if refused => Delivery::Refused,
+            State::Waiting => Delivery::Unknown,
+            State::Accepted => Delivery::Accepted,
+            State::Output | State::Ended => Delivery::OutputStarted,
+        };
+        self.conclude(error.with_delivery(delivery))
+    }
+
+    /// Whether any event of the response came.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state != State::Waiting
+    }
+
+    /// The response as far as it came.
+    pub(crate) fn response(&self) -> Response {
+        self.response.snapshot()
+    }
+
+    pub(crate) fn response_id(&self) -> Option<&str> {
+        self.response.id()
+    }
+
+    pub(crate) fn anomalies(&self) -> &[Anomaly] {
+        self.response.anomalies()
+    }
+
+    fn event(&mut self, frame: &Frame) -> Step {
+        let event = match read(frame) {
+            Ok(event) => event,
+            Err(error) => return self.fail(End::Protocol(error)),
+        };
+        self.state = match (self.state, frame.tag.role) {
+            (State::Waiting, Role::Lifecycle) => State::Accepted,
+            (State::Waiting | State::Accepted, Role::Output) => State::Output,
+            (state, _) => state,
+        };
+        self.response.push(&event);
+        match event {
+            ResponseEvent::Unknown(ref unknown) if frame.tag.role == Role::Output => {
+                let event_type = unknown.event_type.chars().take(64).collect();
+                self.response.note(Anomaly::UnknownEvent { event: event_type });
+                Step::Event(event)
+            }
+            ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_) => {
+                self.state = State::Ended;
+                Step::Done(event)
+            }
+            ResponseEvent::Failed(failed) => {
+                Step::Failed(self.api_failure(normalize::failed_response(&failed.response)))
+            }
+            event => Step::Event(event),
+        }
+    }
+
+    fn fail(&mut self, end: End) -> Step {
+        Step::Failed(self.end(end))
+    }
+
+    /// The server says that the turn failed.
+    fn api_failure(&mut self, error: ApiError) -> Error {
+        let delivery = match self.state {
+            State::Waiting => Delivery::Refused,
+            State::Accepted if is_retryable(&error) => Delivery::Refused,
+            State::Accepted => Delivery::Accepted,
+            State::Output | State::Ended => Delivery::OutputStarted,
+        };
+        let error = Error::api(self.phase(), error).with_delivery(delivery);
+        self.conclude(error)
+    }
+
+    fn conclude(&mut self, error: Error) -> Error {
+        self.state = State::Ended;
+        if self.response.is_empty() { error } else { error.with_partial(self.response()) }
+    }
+
+    fn phase(&self) -> Phase {
+        if self.has_begun() { Phase::Events } else { Phase::FirstEvent }
+    }
+}
+
+/// Reads what the turn, and whoever follows it, needs of an event.
+fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
+    let unreadable = |source| ProtocolError::Event {
+        event: frame.tag.kind.as_str().to_owned(),
+        source,
+    };
+    let event = ResponseEvent::decode(frame.tag.kind, &frame.payload).map_err(unreadable)?;
+    match &event {
+        // A call that cannot be read would be lost in silence.
+        ResponseEvent::OutputItemDone(done) => {
+            OutputItem::read(&done.to_item()).map_err(unreadable)?;
+        }
+        ResponseEvent::Done(done) => {
+            let status: Option<String> = done.response.member("status").map_err(unreadable)?;
+            let kind = match status.as_deref() {
+                Some("failed" | "cancelled") => EventKind::Failed,
+                Some("incomplete") => EventKind::Incomplete,
+                _ => EventKind::Completed,
+            };
+            return ResponseEvent::decode(kind, &frame.payload).map_err(unreadable);
+        }
+        _ => {}
+    }
+    Ok(event)
+}
+
+/// Whether the same request may go well a little later.
+pub(crate) fn is_retryable(error: &ApiError) -> bool {
+    match error.code() {
+        Some(
+            ErrorCode::RateLimitExceeded
+            | ErrorCode::SlowDown
+            | ErrorCode::ServerError
+            | ErrorCode::ServerIsOverloaded,
+        ) => true,
+        Some(
+            ErrorCode::InsufficientQuota
+            | ErrorCode::CreditBalanceExhausted
+            | ErrorCode::OrganizationSpendLimitExceeded
+            | ErrorCode::ProjectSpendLimitExceeded
+            | ErrorCode::OrganizationUsageLimitExceeded
+            | ErrorCode::UsageLimitReached
+            | ErrorCode::UsageNotIncluded
+            | ErrorCode::ContextLengthExceeded
+            | ErrorCode::InvalidApiKey
+            | ErrorCode::ModelNotFound
+            | ErrorCode::InvalidPrompt
+            | ErrorCode::InvalidEncryptedContent,
+        ) => false,
+        _ => {
+            error.error_type() != Some("insufficient_quota")
+                && matches!(error.status(), Some(408 | 409 | 429 | 500..))
+        }
+    }
+}
+
+/// Close codes by which a server says that it takes nothing now.
+fn turned_away(code: u16) -> bool {
+    matches!(code, 1001 | 1012 | 1013)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! What the server does, request by request.
+
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{
+    agent,
+    log::Names,
+    turn::{ApiError, Turn},
+};
+use crate::Transport;
+
+/// The turns of a server, and how it answers requests to become a WebSocket.
+///
+/// Each request takes the next turn, whatever its transport. A request that is not valid, that
+/// continues a response the server does not have, or that asks for no generation takes none.
+/// After the last turn the function given to [`respond`](Self::respond) answers; without one every
+/// further request fails with `script_exhausted`.
+#[derive(Clone, Default)]
+pub struct Script {
+    pub(super) turns: VecDeque<Turn>,
+    pub(super) respond: Option<Respond>,
+    pub(super) upgrades: VecDeque<Upgrade>,
+    pub(super) every_upgrade: Upgrade,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) without_bodies: bool,
+}
+
+pub(super) type Respond = Arc<dyn Fn(&Exchange) -> Turn + Send + Sync>;
+
+/// How a request to become a WebSocket is answered.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Upgrade {
+    /// With 101.
+    #[default]
+    Accept,
+    /// With this instead.
+    Refuse(Refusal),
+    /// Not at all.
+    Hang,
+    /// With a TCP reset.
+    Reset,
+    /// With 101 and a wrong `Sec-WebSocket-Accept`.
+    WrongAccept,
+    /// With 101 and one more header, such as an extension that nobody asked for.
+    Header {
+        /// The name of the header.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// With 101, and a Close frame at once.
+    CloseAfter {
+        /// The code of the Close frame.
+        code: u16,
+    },
+}
+
+/// An HTTP answer that is neither a WebSocket nor a stream of events.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Bytes,
+    pub(super) stall_body: bool,
+    pub(super) delay: Option<Duration>,
+    pub(super) silent: bool,
+}
+
+/// A request, and what the server knows about it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// How many requests took a turn before this one.
+    pub index: usize,
+    /// How it came.
+    pub transport: Transport,
+    /// The connection it came on, as numbered in the [`ServerLog`](super::ServerLog).
+    pub connection: usize,
+    /// What was sent.
+    pub body: Value,
+    /// The whole conversation: what the server has of the response it continues, input and output,
+    /// and then the input it brings. A string became a user message.
+    pub history: Vec<Value>,
+    /// The id of the response to it.
+    pub response_id: String,
+    /// Headers of the POST, or of the upgrade of the WebSocket; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The size of what the server had, and of what the request brings.
+    pub(super) known_bytes: usize,
+    pub(super) brought_bytes: usize,
+}
+
+impl Script {
+    /// A script without turns that accepts every upgrade.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A deterministic model that works through a loop of tool calls over files.
+    ///
+    /// It calls the tools `list_files`, `read_file`, `search_files` and, where the request offers
+    /// it, `count_lines`, 19 calls in all, and then gives a final answer. It knows nothing but the
+    /// history of the exchange, so that it gives the same answer to a full request as to an
+    /// incremental one, and its arguments and final answer carry the
+    /// [`history_digest`](super::history_digest) of that history.
+    pub fn agent() -> Self {
+        Self::new().respond(agent::agent_reply)
+    }
+
+    /// Appends a turn.
+    pub fn turn(mut self, turn: Turn) -> Self {
+        self.turns.push_back(turn);
+        self
+    }
+
+    /// Appends turns.
+    pub fn turns(mut self, turns: impl IntoIterator<Item = Turn>) -> Self {
+        self.turns.extend(turns);
+        self
+    }
+
+    /// Answers every request after the last turn.
+    pub fn respond(mut self, respond: impl Fn(&Exchange) -> Turn + Send + Sync + 'static) -> Self {
+        self.respond = Some(Arc::new(respond));
+        self
+    }
+
+    /// Answers the next request to become a WebSocket; each call adds one answer.
+    pub fn upgrade(mut self, upgrade: Upgrade) -> Self {
+        self.upgrades.push_back(upgrade);
+        self
+    }
+
+    /// Answers every request to become a WebSocket after those of [`upgrade`](Self::upgrade).
+    pub fn every_upgrade(mut self, upgrade: Upgrade) -> Self {
+        self.every_upgrade = upgrade;
+        self
+    }
+
+    /// Adds a header to every 101 and every 200.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps `body` and `raw` of requests out of the log, for long runs with large requests.
+    pub fn without_bodies(mut self) -> Self {
+        self.without_bodies = true;
+        self
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { turns, respond, upgrades, every_upgrade, headers, without_bodies } = self;
+        f.debug_struct("Script")
+            .field("turns", turns)
+            .field("respond", &respond.is_some())
+            .field("upgrades", upgrades)
+            .field("every_upgrade", every_upgrade)
+            .field("headers", &Names(headers))
+            .field("without_bodies", without_bodies)
+            .finish()
+    }
+}
+
+impl Refusal {
+    /// An answer with this status and nothing else.
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            stall_body: false,
+            delay: None,
+            silent: false,
+        }
+    }
+
+    /// An answer with the API's error body.
+    pub fn error(status: u16, code: &str, message: &str) -> Self {
+        ApiError::new(status, code, message).refusal()
+    }
+
+    /// No answer at all, on a connection that stays open.
+    pub fn silence() -> Self {
+        Self { silent: true, ..Self::status(500) }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends the body so far and then never ends it.
+    pub fn stall_body(mut self) -> Self {
+        self.stall_body = true;
+        self
+    }
+
+    /// Waits before the head, by tokio's clock.
+    pub fn delay(mut self, time: Duration) -> Self {
+        self.delay = Some(time);
+        self
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            index,
+            transport,
+            connection,
+            body,
+            history,
+            response_id,
+            headers,
+            known_bytes: _,
+            brought_bytes: _,
+        } = self;
+        f.debug_struct("Exchange")
+            .field("index", index)
+            .field("transport", transport)
+            .field("connection", connection)
+            .field("body", body)
+            .field("history", history)
+            .field("response_id", response_id)
+            .field("headers", &Names(headers))
+            .finish()
+    }
+}

@@ -1,0 +1,377 @@
+//! What the connections of a server share: the script, the conversations and the log.
+
+#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    generate,
+    log::{ConnectionLog, RequestLog, ServerLog},
+    request,
+    run::{Origin, Run},
+    script::{Exchange, Respond, Script, Upgrade},
+    state::{Completed, Conversations, Parent},
+    turn::{Answer, ApiError, Turn},
+    wire::{Control, Cut},
+};
+use crate::Transport;
+
+/// What the connections of a server share.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Rises with every change of the log.
+    version: watch::Sender<u64>,
+}
+
+/// A request as it came.
+pub(super) struct Received {
+    pub(super) connection: usize,
+    pub(super) transport: Transport,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) raw: String,
+}
+
+/// What a test sends on idle WebSockets.
+#[derive(Clone, Debug)]
+pub(super) enum IdleFrame {
+    Text(String),
+    Ping(Vec<u8>),
+    Close { code: u16, reason: String },
+}
+
+struct State {
+    script: Script,
+    conversations: Conversations,
+    log: ServerLog,
+    peers: Vec<Peer>,
+    turns_taken: usize,
+    responses: u64,
+    stopped: bool,
+}
+
+/// The server's side of a connection; its place is the connection's number.
+struct Peer {
+    control: Arc<Control>,
+    /// Bytes received up to the end of the last request.
+    accounted: u64,
+    idle: Option<mpsc::Sender<IdleFrame>>,
+    busy: bool,
+}
+
+/// A request that is valid, and what is needed to answer it.
+struct Admitted {
+    run: Run,
+    exchange: Exchange,
+    plan: Plan,
+}
+
+enum Plan {
+    Fixed(Turn),
+    Respond(Respond),
+}
+
+impl Shared {
+    pub(super) fn new(script: Script) -> Arc<Self> {
+        let state = State {
+            script,
+            conversations: Conversations::default(),
+            log: ServerLog::default(),
+            peers: Vec::new(),
+            turns_taken: 0,
+            responses: 0,
+            stopped: false,
+        };
+        Arc::new(Self { state: Mutex::new(state), version: watch::Sender::new(0) })
+    }
+
+    /// Numbers a new connection; `None` once the server is stopped.
+    pub(super) fn open(&self) -> Option<(usize, Arc<Control>)> {
+        self.change(|state| {
+            if state.stopped {
+                return None;
+            }
+            let (index, control) = (state.peers.len(), Arc::<Control>::default());
+            state.log.connections.push(ConnectionLog { index, ..ConnectionLog::default() });
+            state.peers.push(Peer {
+                control: Arc::clone(&control),
+                accounted: 0,
+                idle: None,
+                busy: false,
+            });
+            Some((index, control))
+        })
+    }
+
+    /// Notes the end of a connection.
+    pub(super) fn closed(&self, connection: usize) {
+        self.change(|state| {
+            state.conversations.evict(connection);
+            if let Some(peer) = state.peers.get_mut(connection) {
+                peer.idle = None;
+            }
+            if let Some(seen) = state.log.connections.get_mut(connection) {
+                seen.closed = true;
+            }
+        });
+    }
+
+    /// Changes what the log says about a connection.
+    pub(super) fn note(&self, connection: usize, note: impl FnOnce(&mut ConnectionLog)) {
+        self.change(|state| {
+            if let Some(seen) = state.log.connections.get_mut(connection) {
+                note(seen);
+            }
+        });
+    }
+
+    /// Notes a mistake of the script.
+    pub(super) fn note_panic(&self, message: String) {
+        self.change(|state| state.log.panics.push(message));
+    }
+
+    /// Takes the answer to a request to become a WebSocket.
+    pub(super) fn next_upgrade(
+        &self,
+        connection: usize,
+        headers: Vec<(String, String)>,
+    ) -> Upgrade {
+        self.change(|state| {
+            let next = state.script.upgrades.pop_front();
+            let upgrade = next.unwrap_or_else(|| state.script.every_upgrade.clone());
+            if matches!(upgrade, Upgrade::Refuse(_) | Upgrade::Hang | Upgrade::Reset) {
+                state.log.upgrades_refused += 1;
+            }
+            if let Some(seen) = state.log.connections.get_mut(connection) {
+                seen.upgrade_requests += 1;
+                seen.headers = headers;
+            }
+            upgrade
+        })
+    }
+
+    /// Notes that a connection became a WebSocket; returns what a test sends while it is idle.
+    pub(super) fn upgraded(&self, connection: usize) -> mpsc::Receiver<IdleFrame> {
+        let (sender, receiver) = mpsc::channel(IDLE_FRAMES);
+        self.change(|state| {
+            if let Some(peer) = state.peers.get_mut(connection) {
+                peer.idle = Some(sender);
+                peer.accounted = peer.control.received();
+            }
+            if let Some(seen) = state.log.connections.get_mut(connection) {
+                seen.transport = Some(Transport::WebSocket);
+            }
+        });
+        receiver
+    }
+
+    /// Headers of every 101 and 200.
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
+        self.lock().script.headers.clone()
+    }
+
+    /// Logs a request and works out the answer.
+    pub(super) fn admit(self: &Arc<Self>, received: Received) -> (Run, Answer) {
+        let Admitted { run, mut exchange, plan } =
+            self.change(|state| state.admit(received, Arc::clone(self)));
+        let worked_out = catch_unwind(AssertUnwindSafe(|| {
+            let turn = match plan {
+                Plan::Fixed(turn) => turn,
+                Plan::Respond(respond) => {
+                    exchange.history = run.history();
+                    respond(&exchange)
+                }
+            };
+            turn.answer(&exchange)
+        }));
+        let answer = worked_out.unwrap_or_else(|panic| {
+            self.note_panic(message(panic.as_ref()));
+            let error = ApiError::new(500, "script_panicked", "A closure of the script panicked.");
+            Turn::api_error(error).answer(&exchange)
+        });
+        (run, answer)
+    }
+
+    /// Everything up to `parent`, and `input` after it.
+    pub(super) fn history(&self, parent: Option<Parent>, input: &[Value]) -> Vec<Value> {
+        let mut history = self.lock().conversations.history(parent);
+        history.extend_from_slice(input);
+        history
+    }
+
+    pub(super) fn commit(&self, connection: usize, transport: Transport, completed: Completed) {
+        self.lock().conversations.commit(connection, transport, completed);
+    }
+
+    pub(super) fn evict(&self, connection: usize) {
+        self.lock().conversations.evict(connection);
+    }
+
+    /// Notes that an answer was sent to its end.
+    pub(super) fn finished(&self, connection: usize, request: usize) {
+        self.change(|state| {
+            if let Some(seen) = state.log.requests.get_mut(request) {
+                seen.finished = true;
+            }
+            if let Some(peer) = state.peers.get_mut(connection) {
+                peer.busy = false;
+            }
+        });
+    }
+
+    pub(super) fn push(&self, turn: Turn) {
+        self.lock().script.turns.push_back(turn);
+    }
+
+    /// Gives `frame` to every open WebSocket that has no turn running.
+    pub(super) fn send_idle(&self, frame: &IdleFrame) {
+        let state = self.lock();
+        for peer in state.peers.iter().filter(|peer| !peer.busy) {
+            if let Some(idle) = &peer.idle {
+                // A test that fills the queue has lost interest in what is at its end.
+                let _ = idle.try_send(frame.clone());
+            }
+        }
+    }
+
+    pub(super) fn drop_connections(&self) {
+        for peer in &self.lock().peers {
+            peer.control.cut(Cut::Reset);
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.drop_connections();
+    }
+
+    /// Shows `look` the log as it is now.
+    pub(super) fn with_log<T>(&self, look: impl FnOnce(&ServerLog) -> T) -> T {
+        let mut state = self.lock();
+        let State { log, peers, .. } = &mut *state;
+        for (seen, peer) in log.connections.iter_mut().zip(peers) {
+            seen.bytes_received = peer.control.received();
+            seen.bytes_sent = peer.control.sent();
+        }
+        look(log)
+    }
+
+    pub(super) fn versions(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.lock());
+        self.version.send_modify(|version| *version += 1);
+        changed
+    }
+}
+
+impl State {
+    fn admit(&mut self, received: Received, shared: Arc<Shared>) -> Admitted {
+        let Received { connection, transport, headers, raw } = received;
+        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
+        let previous = body["previous_response_id"].as_str().map(str::to_owned);
+        let parent = previous.as_deref().map(|id| self.conversations.parent(connection, id));
+        let found = parent.flatten();
+        let input = request::input(&body);
+        let (place, brought) = (self.log.requests.len(), input.len());
+        let response_id = format!("resp_{:040x}", self.responses);
+        self.responses += 1;
+
+        let mut exchange = Exchange {
+            index: self.turns_taken,
+            transport,
+            connection,
+            history: Vec::new(),
+            response_id: response_id.clone(),
+            headers,
+            known_bytes: self.conversations.bytes(found),
+            brought_bytes: generate::size(&input),
+            body,
+        };
+        let plan = if let Err(error) = request::check(&exchange.body, transport) {
+            Err(Plan::Fixed(Turn::api_error(error)))
+        } else if let (Some(id), Some(None)) = (&previous, parent) {
+            Err(Plan::Fixed(Turn::api_error(request::not_found(id))))
+        } else if exchange.body["generate"] == false {
+            Err(Plan::Fixed(Turn::output([])))
+        } else if let Some(turn) = self.script.turns.pop_front() {
+            Ok(Plan::Fixed(turn))
+        } else if let Some(respond) = &self.script.respond {
+            Ok(Plan::Respond(Arc::clone(respond)))
+        } else {
+            let error = ApiError::new(500, "script_exhausted", "The script has no more turns.");
+            Err(Plan::Fixed(Turn::api_error(error)))
+        };
+        let turn = plan.is_ok().then_some(self.turns_taken);
+        self.turns_taken += usize::from(turn.is_some());
+
+        let bytes_received = self.account(connection);
+        if transport == Transport::Sse
+            && let Some(seen) = self.log.connections.get_mut(connection)
+        {
+            seen.transport = Some(Transport::Sse);
+        }
+        if let Some(seen) = self.log.connections.get(connection)
+            && transport == Transport::WebSocket
+        {
+            exchange.headers.clone_from(&seen.headers);
+        }
+        let keep = !self.script.without_bodies;
+        self.log.requests.push(RequestLog {
+            connection,
+            transport,
+            turn,
+            body: if keep { exchange.body.clone() } else { Value::Null },
+            raw: if keep { raw } else { String::new() },
+            headers: match transport {
+                Transport::WebSocket => Vec::new(),
+                Transport::Sse => exchange.headers.clone(),
+            },
+            bytes_received,
+            previous_response_id: previous,
+            input_items: brought,
+            finished: false,
+        });
+        let stored = exchange.body["store"] != false;
+        let origin = Origin { connection, transport, request: place };
+        let run = Run::new(shared, origin, response_id, stored, found, input);
+        let (Ok(plan) | Err(plan)) = plan;
+        Admitted { run, exchange, plan }
+    }
+
+    /// Bytes that came in on this connection since it was last asked.
+    fn account(&mut self, connection: usize) -> u64 {
+        let Some(peer) = self.peers.get_mut(connection) else { return 0 };
+        peer.busy = true;
+        let received = peer.control.received();
+        received.saturating_sub(std::mem::replace(&mut peer.accounted, received))
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a closure of the script panicked".to_owned())
+}
+
+/// Frames that wait for one WebSocket.
+const IDLE_FRAMES: usize = 64;
