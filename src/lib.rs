@@ -1,5 +1,7 @@
 //! Streams the OpenAI Responses API over WebSocket and SSE.
 
+pub use auth::{Auth, AuthProvider, Secret};
+pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
     Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
     Transport, TransportPolicy,
@@ -10,7 +12,10 @@ pub use json::{Json, Text};
 pub use report::TurnReport;
 pub use request::{History, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
+pub use session::{ResponseStream, ResponsesSession};
 
+mod auth;
+mod client;
 mod config;
 pub mod error;
 pub mod event;
@@ -20,5 +25,8 @@ mod proto;
 pub mod report;
 mod request;
 pub mod response;
+mod session;
+mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transport;

@@ -126,7 +126,10 @@ mod tests {
     #[test]
     fn the_path_is_joined_whatever_the_slashes_and_the_query_is_kept() {
         let url = |base| Provider::compatible(base).unwrap().responses_url().to_string();
-        assert_eq!(Provider::openai().responses_url().as_str(), "https://api.openai.com/v1/responses");
+        assert_eq!(
+            Provider::openai().responses_url().as_str(),
+            "https://api.openai.com/v1/responses"
+        );
         assert_eq!(url("http://127.0.0.1:8/v1/"), "http://127.0.0.1:8/v1/responses");
         assert_eq!(url("https://a.example"), "https://a.example/responses");
         assert_eq!(

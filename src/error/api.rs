@@ -128,7 +128,8 @@ fn masked(text: &str, most: usize) -> String {
         }
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
         let lower = bare.to_ascii_lowercase();
-        let keyed = ["sk-", "sess-", "eyj", "bearer"].iter().any(|prefix| lower.starts_with(prefix));
+        let keyed =
+            ["sk-", "sess-", "eyj", "bearer"].iter().any(|prefix| lower.starts_with(prefix));
         let random = bare.len() >= 32
             && bare.chars().all(|c| c.is_ascii_alphanumeric() || "-_.*".contains(c))
             && bare.chars().any(|c| c.is_ascii_digit());
@@ -257,13 +258,14 @@ mod tests {
 
     #[test]
     fn a_lost_parent_is_known_in_all_its_wordings() {
-        let error = |status, code: Option<&str>, param: Option<&str>, message: Option<&str>| ApiError {
-            status,
-            code: code.map(ErrorCode::from),
-            param: param.map(str::to_owned),
-            message: message.map(str::to_owned),
-            ..ApiError::default()
-        };
+        let error =
+            |status, code: Option<&str>, param: Option<&str>, message: Option<&str>| ApiError {
+                status,
+                code: code.map(ErrorCode::from),
+                param: param.map(str::to_owned),
+                message: message.map(str::to_owned),
+                ..ApiError::default()
+            };
         let not_found = "Previous response with id 'resp_1' not found.";
         for lost in [
             error(None, Some("previous_response_not_found"), None, None),

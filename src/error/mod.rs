@@ -163,7 +163,10 @@ impl fmt::Display for Error {
         match &self.0.cause {
             Cause::Api(error) => error.fmt(f)?,
             Cause::Closed(Some(frame)) => {
-                write!(f, "the server closed the WebSocket with {frame} before the response ended")?;
+                write!(
+                    f,
+                    "the server closed the WebSocket with {frame} before the response ended"
+                )?;
             }
             _ => f.write_str(self.0.kind.what())?,
         }

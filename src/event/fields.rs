@@ -134,8 +134,13 @@ impl<'de> Visitor<'de> for Numbers {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range checked")]
-        let whole = (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "range checked"
+        )]
+        let whole =
+            (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64);
         Ok(whole)
     }
 

@@ -463,8 +463,8 @@ impl Decode for Unknown {
             #[serde(borrow)]
             sequence_number: fields::Number<'a>,
         }
-        let wire: Wire<'_> = serde_json::from_str(payload)
-            .map_err(|error| DecodeError::new("the event", &error))?;
+        let wire: Wire<'_> =
+            serde_json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
         Ok(Self {
             event_type: wire
                 .event_type

@@ -4,8 +4,6 @@ pub use item::{CustomToolCall, FunctionCall, Message, OutputItem, Reasoning};
 pub use kinds::*;
 pub use usage::Usage;
 
-
-
 mod fields;
 mod item;
 mod kinds;

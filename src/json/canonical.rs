@@ -157,8 +157,23 @@ mod tests {
     #[test]
     fn values_count() {
         let texts = [
-            "null", "false", "true", "0", "1", "0.5", "\"\"", "\"0\"", "[]", "{}", "[[]]", "[0]",
-            "[0,0]", r#"{"a":null}"#, r#"{"a":{}}"#, r#"{"ab":1}"#, r#"{"a":1,"b":1}"#,
+            "null",
+            "false",
+            "true",
+            "0",
+            "1",
+            "0.5",
+            "\"\"",
+            "\"0\"",
+            "[]",
+            "{}",
+            "[[]]",
+            "[0]",
+            "[0,0]",
+            r#"{"a":null}"#,
+            r#"{"a":{}}"#,
+            r#"{"ab":1}"#,
+            r#"{"a":1,"b":1}"#,
         ];
         for (i, a) in texts.iter().enumerate() {
             for (j, b) in texts.iter().enumerate() {

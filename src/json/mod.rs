@@ -117,10 +117,6 @@ impl Json {
     pub(crate) fn detached(&self) -> Self {
         Self(ByteString::from(self.0.to_string()))
     }
-
-    pub(crate) fn as_bytestring(&self) -> &ByteString {
-        &self.0
-    }
 }
 
 impl PartialEq for Json {

@@ -42,13 +42,16 @@ fn same_members(
     droppable: &[&str],
     same: impl Fn(&str, &Value, &Value) -> bool,
 ) -> bool {
-    let present = |map: &'_ Map<String, Value>, key: &str| map.get(key).is_some_and(|v| !v.is_null());
+    let present =
+        |map: &'_ Map<String, Value>, key: &str| map.get(key).is_some_and(|v| !v.is_null());
     let all_sent = given.iter().all(|(key, value)| match sent.get(key) {
         Some(sent) if !sent.is_null() => same(key, value, sent),
         _ => value.is_null(),
     });
     let all_given = sent.iter().all(|(key, value)| {
-        value.is_null() || present(given, key) || droppable.contains(&key.as_str()) && !given.contains_key(key)
+        value.is_null()
+            || present(given, key)
+            || droppable.contains(&key.as_str()) && !given.contains_key(key)
     });
     all_sent && all_given
 }
@@ -63,8 +66,7 @@ fn same(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => a == b,
     }
@@ -111,6 +113,9 @@ mod tests {
         assert!(same_item(sent, sent));
         assert!(!same_item(r#"{"type":"tool_search_call","arguments":{"q":null}}"#, sent));
         let call = r#"{"type":"function_call","call_id":"c","arguments":"{\"a\": 1}"}"#;
-        assert!(!same_item(r#"{"type":"function_call","call_id":"c","arguments":"{\"a\":1}"}"#, call));
+        assert!(!same_item(
+            r#"{"type":"function_call","call_id":"c","arguments":"{\"a\":1}"}"#,
+            call
+        ));
     }
 }

@@ -27,7 +27,8 @@ impl HttpNetwork {
         settings: &NetworkSettings,
         connect: Option<Duration>,
     ) -> Result<Self, NetError> {
-        let request = |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
+        let request =
+            |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
         let mut builder = reqwest::Client::builder()
             // A server that offers h2 as well would take it, and the upgrade would be lost.
             .http1_only()
@@ -181,8 +182,7 @@ fn check_proxy_environment() -> Result<(), NetError> {
 fn check_proxy(value: &str) -> Result<(), NetError> {
     let invalid = |why: &str| Err(NetError::new(NetErrorKind::Request, why));
     // Without a scheme, `http` is meant.
-    let absolute =
-        if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    let absolute = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     let Ok(url) = url::Url::parse(&absolute) else {
         return invalid("the proxy setting is not a URL");
     };

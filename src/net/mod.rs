@@ -13,8 +13,8 @@ pub(crate) use error::{NetError, NetErrorKind};
 
 pub(crate) use client::HttpNetwork;
 
-mod error;
 mod client;
+mod error;
 
 /// Sends one HTTP request and resolves at the head of its answer.
 ///

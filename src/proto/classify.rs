@@ -51,6 +51,12 @@ impl Role {
     pub(crate) fn ends_turn(self) -> bool {
         matches!(self, Self::Terminal | Self::Error | Self::Garbage)
     }
+
+    /// Whether the turn is over with it by the server's own word, so that the connection is
+    /// where it should be.
+    pub(crate) fn leaves_connection(self) -> bool {
+        matches!(self, Self::Terminal | Self::Error)
+    }
 }
 
 /// Looks at `type`. Whether the rest can be read is found out by whoever reads it.
@@ -160,7 +166,18 @@ mod tests {
 
     #[test]
     fn c071_what_is_no_event_is_known() {
-        for payload in ["<html>", "[]", "[{}]", "1", "null", "\"x\"", r#"{"type":7}"#, r#"{"a":1}"#, "{\"type\":null}", "{"] {
+        for payload in [
+            "<html>",
+            "[]",
+            "[{}]",
+            "1",
+            "null",
+            "\"x\"",
+            r#"{"type":7}"#,
+            r#"{"a":1}"#,
+            "{\"type\":null}",
+            "{",
+        ] {
             assert_eq!(classify(payload).role, Role::Garbage, "{payload}");
         }
     }

@@ -25,6 +25,13 @@ const TRANSIENT_MAX: Duration = Duration::from_secs(600);
 /// How long a probe is waited for.
 const PROBE: Duration = Duration::from_secs(30);
 
+/// Whether an answer to the upgrade says that WebSocket is not served, rather than that this one
+/// request cannot be served now: 426 and its kin, but also what frameworks and gateways answer
+/// that know of no WebSocket.
+pub(crate) fn refusal(status: u16) -> bool {
+    !matches!(status, 401 | 408 | 409 | 425 | 429 | 500 | 502..)
+}
+
 /// What is known of an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -91,10 +98,7 @@ impl Marks {
 
     /// Remembers that WebSockets do not get through to `origin`.
     pub(crate) fn mark(&mut self, origin: &str, mark: Mark, now: Instant) {
-        let state = self
-            .0
-            .entry(origin.to_owned())
-            .or_insert(State { until: now, broken: 0 });
+        let state = self.0.entry(origin.to_owned()).or_insert(State { until: now, broken: 0 });
         match mark {
             Mark::Unsupported | Mark::Ambiguous => state.until = now + UNSUPPORTED,
             Mark::Transient => {
@@ -115,8 +119,7 @@ impl Marks {
 mod tests {
     use super::*;
 
-    const AUTO: Needs =
-        Needs { policy: TransportPolicy::Auto, websocket: true, background: false };
+    const AUTO: Needs = Needs { policy: TransportPolicy::Auto, websocket: true, background: false };
     const SECOND: Duration = Duration::from_secs(1);
 
     fn route(marks: &mut Marks, now: Instant) -> Transport {

@@ -35,9 +35,7 @@ pub(crate) fn failed_response(response: &Json) -> ApiError {
     let error: Option<Value> = response.member("error").ok().flatten();
     match error {
         Some(Value::Object(error)) => from_object(&error),
-        Some(Value::String(message)) => {
-            ApiError { message: Some(message), ..ApiError::default() }
-        }
+        Some(Value::String(message)) => ApiError { message: Some(message), ..ApiError::default() },
         _ => ApiError::default(),
     }
 }
@@ -46,9 +44,7 @@ pub(crate) fn failed_response(response: &Json) -> ApiError {
 pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
     let mut error = match serde_json::from_slice(body) {
         Ok(Value::Object(body)) => from_object(&body),
-        Ok(Value::String(message)) => {
-            ApiError { message: Some(message), ..ApiError::default() }
-        }
+        Ok(Value::String(message)) => ApiError { message: Some(message), ..ApiError::default() },
         // HTML and the like: a middlebox spoke. The text may help a person.
         _ => {
             let text = String::from_utf8_lossy(body).trim().to_owned();
@@ -64,9 +60,8 @@ pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiEr
 fn from_object(frame: &Map<String, Value>) -> ApiError {
     let nested = frame.get("error").and_then(Value::as_object);
     // What stands inside counts before what stands outside.
-    let find = |name: &str| {
-        nested.and_then(|error| present(error, name)).or_else(|| present(frame, name))
-    };
+    let find =
+        |name: &str| nested.and_then(|error| present(error, name)).or_else(|| present(frame, name));
     let text = |name: &str| find(name).and_then(Value::as_str).map(str::to_owned);
     let status = find("status").or_else(|| find("status_code"));
     let message = text("message")
@@ -153,7 +148,8 @@ fn in_words(message: &str) -> Option<Duration> {
     let mut rest = lower.split("try again in ").nth(1)?;
     let mut total = None;
     loop {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let digits =
+            rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let (number, tail) = rest.split_at_checked(digits)?;
         let Ok(number) = number.trim_end_matches('.').parse::<f64>() else { return total };
         let tail = tail.trim_start();
@@ -217,7 +213,10 @@ mod tests {
     #[test]
     fn c076_an_error_needs_no_sequence_number_nor_anything_else() {
         assert_eq!(error_frame(r#"{"type":"error"}"#).message(), None);
-        assert_eq!(error_frame(r#"{"type":"error","error":{"code":null,"message":null}}"#).code(), None);
+        assert_eq!(
+            error_frame(r#"{"type":"error","error":{"code":null,"message":null}}"#).code(),
+            None
+        );
     }
 
     #[test]
@@ -238,7 +237,10 @@ mod tests {
         assert_eq!(read(r#"{"error":null}"#).message(), None);
         assert_eq!(read("{}").code(), None);
         assert_eq!(read(r#"{"error":{"code":null,"message":"m"}}"#).message(), Some("m"));
-        assert_eq!(read(r#"{"error":{"code":"server_error"}}"#).code(), Some(&ErrorCode::ServerError));
+        assert_eq!(
+            read(r#"{"error":{"code":"server_error"}}"#).code(),
+            Some(&ErrorCode::ServerError)
+        );
     }
 
     #[test]
@@ -252,11 +254,15 @@ mod tests {
         assert_eq!(with("retry-after", "3"), after(3.0));
         assert_eq!(with("retry-after", "1.5"), after(1.5));
         assert_eq!(with("retry-after-ms", "250"), after(0.25));
-        assert!(matches!(with("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(RetryAfter::At(_))));
+        assert!(matches!(
+            with("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"),
+            Some(RetryAfter::At(_))
+        ));
         assert_eq!(with("retry-after", "soon"), None);
         assert_eq!(with("retry-after", "-1"), None);
         let said = |message: &str| {
-            let body = serde_json::json!({"error": {"code": "rate_limit_exceeded", "message": message}});
+            let body =
+                serde_json::json!({"error": {"code": "rate_limit_exceeded", "message": message}});
             http_error(429, &HeaderMap::new(), body.to_string().as_bytes()).retry_after
         };
         assert_eq!(said("Limit reached. Please try again in 11.054s. Visit"), after(11.054));
@@ -269,7 +275,10 @@ mod tests {
     #[test]
     fn bodies_of_middleboxes_are_kept_as_text() {
         let error = http_error(502, &HeaderMap::new(), b"<html>Bad Gateway</html>");
-        assert_eq!((error.status(), error.message()), (Some(502), Some("<html>Bad Gateway</html>")));
+        assert_eq!(
+            (error.status(), error.message()),
+            (Some(502), Some("<html>Bad Gateway</html>"))
+        );
         assert_eq!(http_error(403, &HeaderMap::new(), b"").message(), None);
     }
 }

@@ -110,7 +110,11 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
     if input.len() < old.len() || input.digest_at(old.len()) != old.digest_at(old.len()) {
         let at = input.first_difference(old);
         let cut_short = at == input.len();
-        return Err(if cut_short { FullReason::InputShorter } else { FullReason::PrefixDiverged { at } });
+        return Err(if cut_short {
+            FullReason::InputShorter
+        } else {
+            FullReason::PrefixDiverged { at }
+        });
     }
     let mut given = input.iter_from(old.len());
     for (index, sent) in base.output.iter().enumerate() {
@@ -126,7 +130,9 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
 impl Decision {
     pub(crate) fn report(&self, input: usize) -> Plan {
         match self {
-            Self::Incremental { skip, .. } => Plan::Incremental { new_items: input - skip.min(&input) },
+            Self::Incremental { skip, .. } => {
+                Plan::Incremental { new_items: input - skip.min(&input) }
+            }
             Self::Full(reason) => Plan::Full(reason.clone()),
         }
     }

@@ -194,7 +194,8 @@ fn cause(failed: Failed<'_>) -> Cause {
             _ => Cause::Final,
         },
         ErrorKind::UpgradeRefused => {
-            Cause::NoWebSocket { certain: !matches!(error.status(), Some(400 | 403)) }
+            let certain = matches!(error.status(), Some(..400 | 404 | 405 | 426 | 501));
+            Cause::NoWebSocket { certain }
         }
         ErrorKind::Closed | ErrorKind::Truncated => {
             match error.close_frame().map(|frame| frame.code) {

@@ -138,7 +138,11 @@ impl Decoder {
     }
 
     fn without_bom(&self, line: Bytes) -> Bytes {
-        if self.at == Place::Start && line.starts_with(BOM) { line.slice(BOM.len()..) } else { line }
+        if self.at == Place::Start && line.starts_with(BOM) {
+            line.slice(BOM.len()..)
+        } else {
+            line
+        }
     }
 
     /// Takes a line without its end. An empty one ends the event.

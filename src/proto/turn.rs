@@ -101,11 +101,9 @@ impl Turn {
             End::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
         };
         let refused = error.close_frame().is_some_and(|frame| turned_away(frame.code));
-        let delivery = match self.state {
-            State::Waiting if refused => Delivery::Refused,
-            State::Waiting => Delivery::Unknown,
-            State::Accepted => Delivery::Accepted,
-            State::Output | State::Ended => Delivery::OutputStarted,
+        let delivery = match self.delivery() {
+            Delivery::Unknown if refused => Delivery::Refused,
+            delivery => delivery,
         };
         self.conclude(error.with_delivery(delivery))
     }
@@ -113,6 +111,15 @@ impl Turn {
     /// Whether any event of the response came.
     pub(crate) fn has_begun(&self) -> bool {
         self.state != State::Waiting
+    }
+
+    /// How far the request got, by what came back.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match self.state {
+            State::Waiting => Delivery::Unknown,
+            State::Accepted => Delivery::Accepted,
+            State::Output | State::Ended => Delivery::OutputStarted,
+        }
     }
 
     /// The response as far as it came.
@@ -162,11 +169,10 @@ impl Turn {
 
     /// The server says that the turn failed.
     fn api_failure(&mut self, error: ApiError) -> Error {
-        let delivery = match self.state {
-            State::Waiting => Delivery::Refused,
-            State::Accepted if is_retryable(&error) => Delivery::Refused,
-            State::Accepted => Delivery::Accepted,
-            State::Output | State::Ended => Delivery::OutputStarted,
+        let delivery = match self.delivery() {
+            Delivery::Unknown => Delivery::Refused,
+            Delivery::Accepted if is_retryable(&error) => Delivery::Refused,
+            delivery => delivery,
         };
         let error = Error::api(self.phase(), error).with_delivery(delivery);
         self.conclude(error)
@@ -184,10 +190,8 @@ impl Turn {
 
 /// Reads what the turn, and whoever follows it, needs of an event.
 fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
-    let unreadable = |source| ProtocolError::Event {
-        event: frame.tag.kind.as_str().to_owned(),
-        source,
-    };
+    let unreadable =
+        |source| ProtocolError::Event { event: frame.tag.kind.as_str().to_owned(), source };
     let event = ResponseEvent::decode(frame.tag.kind, &frame.payload).map_err(unreadable)?;
     match &event {
         // A call that cannot be read would be lost in silence.

@@ -19,7 +19,7 @@ pub(crate) enum Encoded<'a> {
 pub(crate) fn encode(
     request: &ResponsesRequest,
     encoded: Encoded<'_>,
-) -> Result<Vec<u8>, serde_json::Error> {
+) -> Result<String, serde_json::Error> {
     let (head, parent, skip): (&[u8], _, _) = match encoded {
         Encoded::Body => (b"{", None, 0),
         Encoded::Http { parent, skip } => (br#"{"stream":true,"#, parent, skip),
@@ -43,7 +43,7 @@ pub(crate) fn encode(
     out.extend_from_slice(br#""input":"#);
     join(&mut out, items());
     out.push(b'}');
-    Ok(out)
+    String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
 /// Writes a list of JSON texts.
@@ -64,7 +64,7 @@ mod tests {
     use crate::{Item, Tool};
 
     fn text(request: &ResponsesRequest, encoded: Encoded<'_>) -> String {
-        String::from_utf8(encode(request, encoded).unwrap()).unwrap()
+        encode(request, encoded).unwrap()
     }
 
     #[test]

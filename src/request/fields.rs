@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{History, Item, Tool};
+use super::{Encoded, History, Item, Tool};
 use crate::{
     error::{DecodeError, Error, RequestError},
     json::Json,
@@ -279,7 +279,8 @@ impl ResponsesRequest {
         self.previous_response_id.is_some()
             || self.conversation.is_some()
             || self.extra.iter().any(|(name, value)| {
-                matches!(name.as_str(), "previous_response_id" | "conversation") && value.get() != "null"
+                matches!(name.as_str(), "previous_response_id" | "conversation")
+                    && value.get() != "null"
             })
     }
 }
@@ -296,11 +297,10 @@ impl FieldDifference {
 }
 
 /// The first member of `some` that is not the same in `others`; their order does not count.
-fn extra_difference(
-    some: &[(String, Json)],
-    others: &[(String, Json)],
-) -> Option<FieldDifference> {
-    some.iter().find(|member| !others.contains(member)).map(|(name, _)| FieldDifference::named(name))
+fn extra_difference(some: &[(String, Json)], others: &[(String, Json)]) -> Option<FieldDifference> {
+    some.iter()
+        .find(|member| !others.contains(member))
+        .map(|(name, _)| FieldDifference::named(name))
 }
 
 impl fmt::Debug for ResponsesRequest {
@@ -390,12 +390,10 @@ impl<'de> Deserialize<'de> for Input {
 impl Serialize for ResponsesRequest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let body = super::encode(self, Encoded::Body).map_err(serde::ser::Error::custom)?;
-        let raw: &RawValue = serde_json::from_slice(&body).map_err(serde::ser::Error::custom)?;
+        let raw: &RawValue = serde_json::from_str(&body).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
     }
 }
-
-use super::Encoded;
 
 #[cfg(test)]
 mod tests {

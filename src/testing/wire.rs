@@ -1,11 +1,10 @@
 //! The server's end of a connection: counts bytes, and is cut where the script says.
 
-use std::sync::Arc;
 use std::{
     fmt, io, mem,
     pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},

@@ -5,8 +5,11 @@ use super::*;
 use crate::{Json, Tool};
 
 const SOCKET: ConnectionId = ConnectionId(7);
-const HERE: Destination =
-    Destination { transport: Transport::WebSocket, connection: Some(SOCKET), continue_over_sse: false };
+const HERE: Destination = Destination {
+    transport: Transport::WebSocket,
+    connection: Some(SOCKET),
+    continue_over_sse: false,
+};
 
 fn request(items: &[Item]) -> ResponsesRequest {
     ResponsesRequest::new("m").instructions("i").input(items.to_vec())
@@ -73,11 +76,30 @@ fn c016_a_changed_field_is_named() {
     assert_eq!(reason(with("instructions", json!("j"))), FullReason::InstructionsChanged);
     assert_eq!(reason(now.clone().tools([Tool::hosted("web_search")])), FullReason::ToolsChanged);
     for name in [
-        "store", "background", "include", "tool_choice", "parallel_tool_calls", "max_tool_calls",
-        "max_output_tokens", "reasoning", "text", "temperature", "top_p", "top_logprobs",
-        "truncation", "context_management", "prompt", "prompt_cache_key", "prompt_cache_options",
-        "prompt_cache_retention", "service_tier", "image", "moderation", "access_programs",
-        "multi_agent", "brand_new",
+        "store",
+        "background",
+        "include",
+        "tool_choice",
+        "parallel_tool_calls",
+        "max_tool_calls",
+        "max_output_tokens",
+        "reasoning",
+        "text",
+        "temperature",
+        "top_p",
+        "top_logprobs",
+        "truncation",
+        "context_management",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "service_tier",
+        "image",
+        "moderation",
+        "access_programs",
+        "multi_agent",
+        "brand_new",
     ] {
         for value in [json!(true), json!("x"), json!(3), json!(["x"])] {
             assert_eq!(reason(with(name, value)), other(name));
@@ -105,11 +127,14 @@ fn c017_less_than_before_is_sent_in_full_and_so_is_nothing_new() {
 fn c018_spelling_does_not_break_the_match_and_strings_count_to_the_letter() {
     let call = |text: &str| Item::from_json(text).unwrap();
     let old = call(r#"{"type":"function_call_output","call_id":"c","output":"x","n":1}"#);
-    let sent = call(r#"{"type":"function_call","call_id":"d","name":"f","arguments":"{\"a\": 1}"}"#);
+    let sent =
+        call(r#"{"type":"function_call","call_id":"d","name":"f","arguments":"{\"a\": 1}"}"#);
     let base = prior(&request(std::slice::from_ref(&old)), vec![sent]);
     let rebuilt = call(r#"{ "n":1.0, "output":"x","call_id":"c","type":"function_call_output"}"#);
-    let same = call(r#"{"name":"f","type":"function_call","arguments":"{\"a\": 1}","call_id":"d"}"#);
-    let reformatted = call(r#"{"type":"function_call","call_id":"d","name":"f","arguments":"{\"a\":1}"}"#);
+    let same =
+        call(r#"{"name":"f","type":"function_call","arguments":"{\"a\": 1}","call_id":"d"}"#);
+    let reformatted =
+        call(r#"{"type":"function_call","call_id":"d","name":"f","arguments":"{\"a\":1}"}"#);
     let now = |given: Item| request(&[rebuilt.clone(), given, Item::user("b")]);
     assert_eq!(plan(&now(same), &base, HERE), incremental(2));
     assert_eq!(full(&now(reformatted), &base, HERE), FullReason::PrefixDiverged { at: 1 });

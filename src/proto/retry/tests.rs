@@ -36,7 +36,8 @@ fn refused(status: u16) -> Error {
 
 fn closed(code: Option<u16>, delivery: Delivery) -> Error {
     let frame = code.map(|code| CloseFrame::new(code, String::new()));
-    Error::new(ErrorKind::Closed, Phase::FirstEvent, ErrorCause::Closed(frame)).with_delivery(delivery)
+    Error::new(ErrorKind::Closed, Phase::FirstEvent, ErrorCause::Closed(frame))
+        .with_delivery(delivery)
 }
 
 fn again(action: Action) -> Again {
@@ -109,7 +110,11 @@ fn c036_what_may_be_sent_again_is_the_policys_to_say() {
         for delivery in [NotSent, Refused, Unknown, Accepted, OutputStarted] {
             let error = closed(None, delivery);
             let next = ladder(policy, TransportPolicy::Auto).next(websocket(&error), 0.0);
-            assert_eq!(next != Action::GiveUp, allowed.contains(&delivery), "{policy:?} {delivery:?}");
+            assert_eq!(
+                next != Action::GiveUp,
+                allowed.contains(&delivery),
+                "{policy:?} {delivery:?}"
+            );
         }
     }
 }
@@ -160,7 +165,8 @@ fn a_lost_parent_is_resent_in_full_once_at_once_and_for_free() {
 
 #[test]
 fn c045_an_old_socket_is_replaced_at_once_for_free() {
-    let limit = api(Phase::FirstEvent, 400, "websocket_connection_limit_reached", Delivery::Refused);
+    let limit =
+        api(Phase::FirstEvent, 400, "websocket_connection_limit_reached", Delivery::Refused);
     let idle = Failed { reused: true, ..websocket(&limit) };
     let gone = closed(None, Delivery::NotSent);
     for failed in [idle, Failed { error: &gone, ..idle }] {

@@ -3,7 +3,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn decode_pieces<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<SseEvent>, TooLong> {
+fn decode_pieces<'a>(
+    limit: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<SseEvent>, TooLong> {
     let mut decoder = Decoder::new(limit);
     let mut events = Vec::new();
     for piece in pieces {
@@ -45,9 +48,12 @@ fn naive(body: &[u8]) -> Vec<SseEvent> {
     for line in lines {
         if line.is_empty() {
             if let Some(data) = event.take() {
-                events.push(String::from_utf8(data).map_or(SseEvent::NotUtf8, |t| SseEvent::Data(t.into())));
+                events.push(
+                    String::from_utf8(data).map_or(SseEvent::NotUtf8, |t| SseEvent::Data(t.into())),
+                );
             }
-        } else if let Some(value) = line.strip_prefix(b"data:").or((line == b"data").then_some(&[])) {
+        } else if let Some(value) = line.strip_prefix(b"data:").or((line == b"data").then_some(&[]))
+        {
             let value = value.strip_prefix(b" ").unwrap_or(value);
             match &mut event {
                 Some(data) => {
@@ -119,7 +125,10 @@ fn c081_the_limit_holds_for_lines_and_for_events() {
     let lines = "data: 0123456789\n".repeat(12);
     assert_eq!(decode_pieces(100, [lines.as_bytes()]), Err(TooLong));
     assert_eq!(decode_pieces(100, [&[b':'; 101][..]]), Err(TooLong), "a comment without an end");
-    assert!(decode_pieces(100, event(60).chunks(9).cycle().take(70)).is_ok(), "it is for each event");
+    assert!(
+        decode_pieces(100, event(60).chunks(9).cycle().take(70)).is_ok(),
+        "it is for each event"
+    );
 }
 
 #[test]

@@ -8,7 +8,10 @@ fn frame(payload: &str) -> Frame {
 }
 
 /// The events handed out, and the error if there was one.
-fn run(payloads: &[&str], end: impl FnOnce() -> End) -> (Vec<ResponseEvent>, Result<Response, Error>) {
+fn run(
+    payloads: &[&str],
+    end: impl FnOnce() -> End,
+) -> (Vec<ResponseEvent>, Result<Response, Error>) {
     let mut turn = Turn::new();
     let mut events = Vec::new();
     for payload in payloads {
@@ -70,7 +73,12 @@ fn delivery_follows_the_state() {
 
 #[test]
 fn metadata_is_handed_out_and_starts_nothing() {
-    let meta = [r#"{"type":"keepalive","sequence_number":0}"#, r#"{"type":"codex.rate_limits"}"#, "{}", "[DONE]"];
+    let meta = [
+        r#"{"type":"keepalive","sequence_number":0}"#,
+        r#"{"type":"codex.rate_limits"}"#,
+        "{}",
+        "[DONE]",
+    ];
     let (events, result) = run(&meta, lost);
     assert_eq!(events.len(), 2);
     assert_eq!(result.unwrap_err().delivery(), Delivery::Unknown);
@@ -111,7 +119,8 @@ fn c073_a_defect_in_what_the_turn_needs_ends_it_and_no_other_does() {
     ] {
         assert_eq!(run(&[CREATED, odd], lost).0.len(), 2, "{odd}");
     }
-    let (events, _) = run(&[CREATED, r#"{"type":"response.output_text.delta","delta":"x","logprobs":7}"#], lost);
+    let (events, _) =
+        run(&[CREATED, r#"{"type":"response.output_text.delta","delta":"x","logprobs":7}"#], lost);
     let ResponseEvent::OutputTextDelta(delta) = &events[1] else { panic!() };
     assert!(delta.member::<Vec<u8>>("logprobs").is_err(), "it surfaces when it is asked for");
 }
@@ -129,7 +138,10 @@ fn c074_a_terminal_without_its_response_is_an_error() {
 fn c077_an_error_before_any_event_says_that_nothing_ran() {
     let payload = r#"{"type":"error","status":429,"error":{"code":"rate_limit_exceeded","message":"m","headers":{"retry-after":1}}}"#;
     let error = run(&[payload], lost).1.unwrap_err();
-    assert_eq!((error.kind(), error.status(), error.phase()), (ErrorKind::Api, Some(429), Phase::FirstEvent));
+    assert_eq!(
+        (error.kind(), error.status(), error.phase()),
+        (ErrorKind::Api, Some(429), Phase::FirstEvent)
+    );
     assert_eq!(error.delivery(), Delivery::Refused);
     let error = run(&[CREATED, ADDED, payload], lost).1.unwrap_err();
     assert_eq!((error.phase(), error.delivery()), (Phase::Events, Delivery::OutputStarted));
@@ -156,8 +168,11 @@ fn a_failed_response_is_an_error_with_the_response_in_it() {
 
 #[test]
 fn c007_a_response_done_is_what_its_status_says() {
-    for (status, kind) in [("completed", EventKind::Completed), ("incomplete", EventKind::Incomplete)] {
-        let payload = format!(r#"{{"type":"response.done","response":{{"id":"r","status":"{status}"}}}}"#);
+    for (status, kind) in
+        [("completed", EventKind::Completed), ("incomplete", EventKind::Incomplete)]
+    {
+        let payload =
+            format!(r#"{{"type":"response.done","response":{{"id":"r","status":"{status}"}}}}"#);
         let (events, response) = run(&[CREATED, &payload], lost);
         assert!(response.is_ok());
         assert_eq!(events[1].kind(), kind);
@@ -170,21 +185,34 @@ fn c007_a_response_done_is_what_its_status_says() {
 fn c083_an_incomplete_response_keeps_its_calls_and_falls_back_to_its_output() {
     let call = r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"fc_1","type":"function_call","call_id":"c1","name":"f","arguments":"{}","status":"completed"}}"#;
     let cut = r#"{"type":"response.output_item.done","output_index":1,"item":{"id":"fc_2","type":"function_call","call_id":"c2","name":"f","arguments":"{","status":"incomplete"}}"#;
-    let end = |output: &str| format!(r#"{{"type":"response.incomplete","response":{{"id":"r","status":"incomplete","incomplete_details":{{"reason":"max_output_tokens"}}{output}}}}}"#);
+    let end = |output: &str| {
+        format!(
+            r#"{{"type":"response.incomplete","response":{{"id":"r","status":"incomplete","incomplete_details":{{"reason":"max_output_tokens"}}{output}}}}}"#
+        )
+    };
     let response = run(&[CREATED, call, cut, &end("")], lost).1.unwrap();
     assert_eq!(response.status(), ResponseStatus::Incomplete);
     assert_eq!(response.incomplete_reason().as_deref(), Some("max_output_tokens"));
     assert_eq!(response.output_items().len(), 2);
     let calls: Vec<_> = response.function_calls().into_iter().map(|call| call.call_id).collect();
     assert_eq!(calls, ["c1"], "the unfinished call must not be run");
-    let from_output = end(r#","output":[{"type":"message","content":[{"type":"output_text","text":"x"}]}]"#);
+    let from_output =
+        end(r#","output":[{"type":"message","content":[{"type":"output_text","text":"x"}]}]"#);
     assert_eq!(run(&[CREATED, &from_output], lost).1.unwrap().output_text(), "x");
 }
 
 #[test]
 fn c084_finished_items_are_never_lost_and_gaps_are_filled() {
-    let item = |index: u32, id: &str| format!(r#"{{"type":"response.output_item.done","output_index":{index},"item":{{"id":"{id}","type":"x"}}}}"#);
-    let end = |output: &str| format!(r#"{{"type":"response.completed","response":{{"id":"r","status":"completed"{output}}}}}"#);
+    let item = |index: u32, id: &str| {
+        format!(
+            r#"{{"type":"response.output_item.done","output_index":{index},"item":{{"id":"{id}","type":"x"}}}}"#
+        )
+    };
+    let end = |output: &str| {
+        format!(
+            r#"{{"type":"response.completed","response":{{"id":"r","status":"completed"{output}}}}}"#
+        )
+    };
     let ids = |payloads: &[&str]| -> Vec<String> {
         run(payloads, lost).1.unwrap().output_items().map(|item| item.id().unwrap()).collect()
     };
@@ -192,7 +220,8 @@ fn c084_finished_items_are_never_lost_and_gaps_are_filled() {
     for output in ["", r#","output":null"#, r#","output":[]"#, r#","output":7"#] {
         assert_eq!(ids(&[CREATED, &c, &a, &end(output)]), ["a", "c"], "{output}");
     }
-    let all = end(r#","output":[{"id":"a","type":"x"},{"id":"b","type":"x"},{"id":"c","type":"x"}]"#);
+    let all =
+        end(r#","output":[{"id":"a","type":"x"},{"id":"b","type":"x"},{"id":"c","type":"x"}]"#);
     assert_eq!(ids(&[CREATED, &a, &c, &all]), ["a", "b", "c"]);
     assert_eq!(ids(&[CREATED, &all]), ["a", "b", "c"]);
     let twice = end(r#","output":[{"id":"c","type":"x"}]"#);
@@ -260,15 +289,22 @@ fn c101_partial_snapshots_keep_all_that_came() {
     ];
     let error = run(&events, lost).1.unwrap_err();
     let partial = error.partial().unwrap();
-    let indices: Vec<_> = partial.unfinished_items().iter().map(|item| item.output_index()).collect();
+    let indices: Vec<_> =
+        partial.unfinished_items().iter().map(|item| item.output_index()).collect();
     assert_eq!(indices, [1, 2, 3, 4, 5]);
     let [reasoning, call, custom, shell, message] = partial.unfinished_items() else { panic!() };
-    assert_eq!((reasoning.reasoning_summary(), reasoning.reasoning()), ("think".into(), "raw".into()));
+    assert_eq!(
+        (reasoning.reasoning_summary(), reasoning.reasoning()),
+        ("think".into(), "raw".into())
+    );
     assert_eq!(call.arguments(), "{\"a\":");
     assert_eq!(custom.input(), "free");
     assert_eq!((message.text(), message.refusal()), ("ab".into(), "no".into()));
     assert_eq!(message.annotations().count(), 1);
-    let shell: Vec<_> = shell.shell_output().map(|(n, out)| (n, out.stdout.as_str(), out.stderr.as_str())).collect();
+    let shell: Vec<_> = shell
+        .shell_output()
+        .map(|(n, out)| (n, out.stdout.as_str(), out.stderr.as_str()))
+        .collect();
     assert_eq!(shell, [(0, "o", ""), (1, "", "end")]);
     assert_eq!(partial.output_text(), "ab");
     assert!(partial.function_calls().is_empty());

@@ -1,0 +1,149 @@
+//! Credentials, and how they are had.
+
+use std::{error::Error as StdError, fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// A credential. It prints nowhere.
+#[derive(Clone)]
+pub struct Secret(Arc<str>);
+
+/// How a client authenticates. It is asked anew for each connection that is opened and for each
+/// HTTP request, so that a token may change in between.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// `Authorization: Bearer …`.
+    Bearer(Secret),
+    /// This header, `api-key` say.
+    Header(HeaderName, Secret),
+    /// A bearer token that is fetched when it is needed.
+    Provider(Arc<dyn AuthProvider>),
+}
+
+/// Fetches bearer tokens.
+pub trait AuthProvider: Send + Sync {
+    /// The token to use now. Called for each connection and each HTTP request: cache what is
+    /// costly. Its future may be dropped at any await point.
+    ///
+    /// # Errors
+    ///
+    /// What is returned ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth), and is its
+    /// source. It must not show the credential.
+    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn StdError + Send + Sync>>>;
+}
+
+impl Secret {
+    /// Wraps a credential.
+    pub fn new(secret: impl Into<Arc<str>>) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl Auth {
+    /// `Authorization: Bearer …`.
+    pub fn bearer(token: impl Into<Secret>) -> Self {
+        Self::Bearer(token.into())
+    }
+
+    /// This header, `api-key` say.
+    pub fn header(name: HeaderName, value: impl Into<Secret>) -> Self {
+        Self::Header(name, value.into())
+    }
+
+    /// A bearer token that is fetched when it is needed.
+    pub fn provider(provider: impl AuthProvider + 'static) -> Self {
+        Self::Provider(Arc::new(provider))
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    /// Adds the credential to the headers of a request.
+    pub(crate) async fn apply(&self, headers: &mut HeaderMap) -> Result<(), AuthError> {
+        let (name, value) = match self {
+            Self::None => return Ok(()),
+            Self::Bearer(token) => (header::AUTHORIZATION, format!("Bearer {}", token.0)),
+            Self::Header(name, value) => (name.clone(), value.0.to_string()),
+            Self::Provider(provider) => {
+                let token = provider.token().await.map_err(AuthError::Provider)?;
+                (header::AUTHORIZATION, format!("Bearer {}", token.0))
+            }
+        };
+        let mut value = HeaderValue::try_from(value).map_err(|_| AuthError::NoHeader)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    }
+}
+
+/// Why there is no credential.
+#[derive(Debug)]
+pub(crate) enum AuthError {
+    Provider(Box<dyn StdError + Send + Sync>),
+    NoHeader,
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(secret: &str) -> Self {
+        Self(secret.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Bearer(_) => f.write_str("Bearer(..)"),
+            Self::Header(name, _) => write!(f, "Header({name}, ..)"),
+            Self::Provider(_) => f.write_str("Provider(..)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn credentials_go_into_headers_and_nowhere_else() {
+        struct Fetched;
+        impl AuthProvider for Fetched {
+            fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn StdError + Send + Sync>>> {
+                Box::pin(async { Ok("canary-3".into()) })
+            }
+        }
+        for (auth, name, value) in [
+            (Auth::bearer("canary-1"), header::AUTHORIZATION, "Bearer canary-1"),
+            (
+                Auth::header(HeaderName::from_static("api-key"), "canary-2"),
+                HeaderName::from_static("api-key"),
+                "canary-2",
+            ),
+            (Auth::provider(Fetched), header::AUTHORIZATION, "Bearer canary-3"),
+        ] {
+            let mut headers = HeaderMap::new();
+            auth.apply(&mut headers).await.unwrap();
+            assert_eq!(headers.get(name).unwrap(), value);
+            assert!(!format!("{auth:?} {headers:?}").contains("canary"));
+        }
+        assert!(Auth::bearer("two\nlines").apply(&mut HeaderMap::new()).await.is_err());
+    }
+}

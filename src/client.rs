@@ -1,0 +1,265 @@
+//! The client: where requests go, and what its sessions share.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::{
+    Auth, Error, Limits, NetworkSettings, Provider, ResponsesSession, RetryPolicy, Timeouts,
+    TransportPolicy,
+    error::RequestError,
+    net::{HttpNetwork, Network},
+    proto::fallback::Marks,
+    shared::Shared,
+};
+
+/// Where requests go, how, and with which credentials. Cloning it is cheap.
+///
+/// Its sessions share the connections of SSE, and what is known of origins that break
+/// WebSockets. Make one and keep it: reading the certificates of the platform takes milliseconds.
+#[derive(Clone, Debug)]
+pub struct ResponsesClient {
+    shared: Arc<Shared>,
+}
+
+/// Makes a [`ResponsesClient`].
+#[must_use]
+pub struct ResponsesClientBuilder {
+    provider: Provider,
+    auth: Auth,
+    headers: Vec<(String, String)>,
+    timeouts: Timeouts,
+    limits: Limits,
+    retry: RetryPolicy,
+    transport: TransportPolicy,
+    continue_over_sse: bool,
+    network: NetworkSettings,
+    connector: Option<Arc<dyn Network>>,
+}
+
+/// Headers that belong to the transports.
+const RESERVED: [HeaderName; 9] = [
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_TYPE,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::EXPECT,
+];
+
+impl ResponsesClient {
+    /// A client of `provider` in the making.
+    pub fn builder(provider: Provider) -> ResponsesClientBuilder {
+        ResponsesClientBuilder {
+            provider,
+            auth: Auth::None,
+            headers: Vec::new(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            retry: RetryPolicy::default(),
+            transport: TransportPolicy::default(),
+            continue_over_sse: false,
+            network: NetworkSettings::default(),
+            connector: None,
+        }
+    }
+
+    /// A new conversation. Nothing is opened before its first turn.
+    pub fn session(&self) -> ResponsesSession {
+        ResponsesSession::new(Arc::clone(&self.shared))
+    }
+}
+
+impl ResponsesClientBuilder {
+    /// How it authenticates. Not at all, by default.
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// A header of every request and upgrade, `OpenAI-Organization` say.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// How long each phase may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The size of every buffer.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How often a turn is tried, and what may be sent again.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Which transports it may use.
+    pub fn transport(mut self, transport: TransportPolicy) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Continues stored responses by their id over SSE too, instead of sending the history. Off:
+    /// not every server that stores responses takes it, and one that lost it costs a round trip.
+    pub fn continue_over_sse(mut self, on: bool) -> Self {
+        self.continue_over_sse = on;
+        self
+    }
+
+    /// Proxies and certificates.
+    pub fn network(mut self, network: NetworkSettings) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// Opens its connections to a scripted server, without sockets if that has none.
+    #[cfg(feature = "testing")]
+    pub fn connector(mut self, connector: &crate::testing::Connector) -> Self {
+        self.connector = Some(connector.network());
+        self
+    }
+
+    /// Makes the client.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for headers that are none or
+    /// belong to the transport, credentials over plain `http` to another machine, and proxies and
+    /// certificates that cannot be read: a proxy setting of the environment that is no URL, too.
+    pub fn build(self) -> Result<ResponsesClient, Error> {
+        let invalid = Error::invalid_config;
+        let headers = headers(self.headers).map_err(invalid)?;
+        if self.provider.exposes_credentials() && !self.auth.is_none() {
+            return Err(invalid(RequestError::ExposedCredentials));
+        }
+        let uri = self.provider.responses_url().as_str().parse();
+        let uri = uri.map_err(|_| invalid(RequestError::BaseUrl("it is too long")))?;
+        let network = match self.connector {
+            Some(network) => network,
+            None => {
+                let network = HttpNetwork::new(&self.network, self.timeouts.connect);
+                let network = network.map_err(|error| {
+                    use std::error::Error as _;
+                    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                    invalid(RequestError::Network(why))
+                })?;
+                Arc::new(network)
+            }
+        };
+        let shared = Shared {
+            provider: self.provider,
+            auth: self.auth,
+            headers,
+            uri,
+            timeouts: self.timeouts,
+            limits: self.limits,
+            retry: self.retry,
+            transport: self.transport,
+            continue_over_sse: self.continue_over_sse,
+            network,
+            marks: Mutex::new(Marks::default()),
+            connections: AtomicU64::new(0),
+        };
+        Ok(ResponsesClient { shared: Arc::new(shared) })
+    }
+}
+
+impl fmt::Debug for ResponsesClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Any header may be a credential.
+        f.debug_struct("ResponsesClientBuilder")
+            .field("provider", &self.provider)
+            .field("auth", &self.auth)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}
+
+fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, RequestError> {
+    let mut headers = HeaderMap::new();
+    let agent = concat!("responses-client/", env!("CARGO_PKG_VERSION"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    for (name, value) in given {
+        let Ok(parsed) = HeaderName::try_from(name.as_str()) else {
+            return Err(RequestError::InvalidHeader);
+        };
+        if RESERVED.contains(&parsed) || parsed.as_str().starts_with("sec-websocket-") {
+            return Err(RequestError::ReservedHeader(name));
+        }
+        // Any header may be a credential.
+        let mut value = HeaderValue::try_from(value).map_err(|_| RequestError::InvalidHeader)?;
+        value.set_sensitive(true);
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn builder() -> ResponsesClientBuilder {
+        ResponsesClient::builder(Provider::openai())
+    }
+
+    #[test]
+    fn headers_of_the_transport_are_refused() {
+        for name in ["Host", "connection", "Sec-WebSocket-Key", "content-length", "a b"] {
+            let error = builder().header(name, "x").build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
+        }
+        assert!(builder().header("OpenAI-Organization", "org").build().is_ok());
+    }
+
+    #[test]
+    fn credentials_do_not_travel_in_the_clear() {
+        let client = |url| {
+            ResponsesClient::builder(Provider::compatible(url).unwrap())
+                .auth(Auth::bearer("k"))
+                .build()
+        };
+        assert_eq!(client("http://a.example/v1").unwrap_err().kind(), ErrorKind::InvalidConfig);
+        assert!(client("https://a.example/v1").is_ok());
+        let open = Provider::compatible("http://a.example/v1").unwrap();
+        let open = ResponsesClient::builder(open.allow_credentials_over_http());
+        assert!(open.auth(Auth::bearer("k")).build().is_ok());
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_read_is_not_no_proxy() {
+        for url in ["not a url", "ftp://proxy.example", "http://", "http://user:canary@"] {
+            let network = NetworkSettings::new().proxy(crate::ProxySetting::Url(url.to_owned()));
+            let error = builder().network(network).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(!format!("{error} {error:?} {source}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn c102_nothing_of_it_prints_a_credential() {
+        let network = NetworkSettings::new()
+            .proxy(crate::ProxySetting::Url("http://u:canary@127.0.0.1:1".to_owned()));
+        let builder =
+            builder().auth(Auth::bearer("canary")).header("x-key", "canary").network(network);
+        assert!(!format!("{builder:?} {:?}", builder.network).contains("canary"));
+        let client = builder.build().unwrap();
+        let session = client.session();
+        assert!(!format!("{client:?} {session:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,392 @@
+//! The attempts of one turn: the only place that picks a transport and walks the recovery ladder.
+
+use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::state::SharedState;
+use crate::{
+    Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport, TransportPolicy,
+    error::{Cause, RequestError},
+    event::ResponseEvent,
+    proto::{
+        fallback::Mark,
+        plan::{Baseline, ConnectionId, Decision, Destination, Planner, Prior},
+        retry::{Action, Failed, Ladder},
+        turn::{End, Step, Turn},
+    },
+    report::{Attempt, Failure, FullReason, Plan, TurnReport},
+    request::{Encoded, encode},
+    shared::Shared,
+    transport::{Exchange, Incoming, SseExchange, WebSocket},
+};
+
+/// The attempts of one turn.
+pub(super) struct Run {
+    shared: Arc<Shared>,
+    state: SharedState,
+    request: Arc<ResponsesRequest>,
+    planner: Planner,
+    ladder: Ladder,
+    /// What the turn may continue; the session's own is void from the moment of sending.
+    prior: Prior,
+    /// Why everything is sent, if that was found out in an attempt before.
+    reason: Option<FullReason>,
+    over_sse: bool,
+    fresh_socket: bool,
+    /// To be remembered of the origin if SSE works.
+    suspicion: Option<Mark>,
+    report: TurnReport,
+    start: Instant,
+    deadline: Option<Instant>,
+}
+
+/// A response that has begun.
+pub(super) struct Live {
+    pub(super) exchange: Exchange,
+    pub(super) turn: Turn,
+    /// What came up to its first event.
+    pub(super) ready: VecDeque<Step>,
+    /// What the next turn may continue, but for the output.
+    pub(super) base: Base,
+}
+
+/// What the next turn may continue, but for the output.
+#[derive(Clone)]
+pub(super) struct Base {
+    request: Arc<ResponsesRequest>,
+    connection: Option<ConnectionId>,
+    stored: bool,
+}
+
+impl Base {
+    /// What the turn that ended with `event` leaves to the next one.
+    pub(super) fn prior(&self, event: &ResponseEvent, turn: &Turn) -> Prior {
+        match (event, turn.response_id()) {
+            (ResponseEvent::Completed(_), Some(id)) if !id.is_empty() => {
+                Prior::Completed(Box::new(Baseline {
+                    response_id: id.to_owned(),
+                    request: Arc::clone(&self.request),
+                    output: turn.response().output_items().collect(),
+                    connection: self.connection,
+                    stored: self.stored,
+                }))
+            }
+            _ => Prior::NotCompleted,
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        state: SharedState,
+        request: Arc<ResponsesRequest>,
+        planner: Planner,
+    ) -> Self {
+        let start = Instant::now();
+        Self {
+            ladder: Ladder::new(shared.retry, shared.transport),
+            prior: state.prior(),
+            deadline: shared.timeouts.turn.map(|turn| start + turn),
+            shared,
+            state,
+            request,
+            planner,
+            reason: None,
+            over_sse: false,
+            fresh_socket: false,
+            suspicion: None,
+            report: TurnReport::default(),
+            start,
+        }
+    }
+
+    /// Makes attempts until a response begins, after `wait` if there was one before.
+    pub(super) async fn climb(&mut self, mut wait: Option<Duration>) -> Result<Live, Error> {
+        loop {
+            if let Some(wait) = wait.take().filter(|wait| !wait.is_zero()) {
+                let waiting = timeout_at(self.by(None), sleep(wait)).await;
+                waiting.map_err(|_| timed_out(Phase::Prepare, Delivery::NotSent))?;
+            }
+            match self.attempt().await {
+                Ok(live) => return Ok(live),
+                Err(error) => match self.recover(&error) {
+                    Some(delay) => wait = Some(delay),
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Takes note of a failed attempt. Says after which wait another shall be made, if any.
+    pub(super) fn recover(&mut self, error: &Error) -> Option<Duration> {
+        let transport = self.report.transport?;
+        if let Some(attempt) = self.report.attempts.last_mut() {
+            attempt.failure = Some(Failure {
+                kind: error.kind(),
+                delivery: error.delivery(),
+                message: error.to_string(),
+            });
+        }
+        let failed = Failed {
+            error,
+            transport,
+            reused: self.report.reused,
+            incremental: self.report.plan.as_ref().is_some_and(|plan| !plan.is_full()),
+        };
+        let action = self.ladder.next(failed, fastrand::f64());
+        if error.delivery() == Delivery::NotSent {
+            self.state.set_prior(self.prior.clone());
+        } else {
+            self.prior = Prior::NotCompleted;
+        }
+        let Action::Again(again) = action else { return None };
+        tracing::debug!(%transport, kind = ?error.kind(), delay = ?again.delay, "attempt failed");
+        match &self.report.plan {
+            // Another attempt does not change why everything is sent.
+            Some(Plan::Full(reason)) => self.reason = Some(reason.clone()),
+            Some(Plan::Incremental { .. }) if error.delivery() != Delivery::NotSent => {
+                self.reason = Some(again.reason);
+            }
+            _ => {}
+        }
+        self.fresh_socket = again.fresh_socket;
+        if again.over_sse && !self.over_sse {
+            self.over_sse = true;
+            tracing::info!(origin = self.shared.provider.origin(), "falling back to SSE");
+        }
+        match again.mark {
+            Some(Mark::Ambiguous) => self.suspicion = again.mark,
+            Some(mark) => self.shared.mark(mark, Instant::now().into_std()),
+            None => {}
+        }
+        Some(again.delay)
+    }
+
+    pub(super) fn report(&self) -> &TurnReport {
+        &self.report
+    }
+
+    pub(super) fn report_mut(&mut self) -> &mut TurnReport {
+        &mut self.report
+    }
+
+    pub(super) fn into_report(self: Box<Self>) -> TurnReport {
+        self.report
+    }
+
+    pub(super) fn state(&self) -> &SharedState {
+        &self.state
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// When an event must have come, `now` being when the last one did.
+    pub(super) fn next_deadline(&self, transport: Transport, now: Instant) -> Option<Instant> {
+        let between = self.shared.timeouts.between_events(transport).map(|between| now + between);
+        [between, self.deadline].into_iter().flatten().min()
+    }
+
+    /// Puts away an exchange that the server ended, well or with `error`.
+    pub(super) fn settle(&self, exchange: Exchange, error: Option<&Error>) {
+        let keeps = self.shared.provider.keeps_socket_after_error;
+        self.state.settle(exchange, error, keeps, self.shared.limits);
+    }
+
+    async fn attempt(&mut self) -> Result<Live, Error> {
+        let transport = match self.over_sse {
+            true => Transport::Sse,
+            false => {
+                let background = self.request.background == Some(true);
+                let route = self.shared.route(background, Instant::now().into_std());
+                route.map_err(Error::invalid_request)?
+            }
+        };
+        self.report.transport = Some(transport);
+        self.report.plan = None;
+        self.report.attempts.push(Attempt { transport, failure: None });
+        match transport {
+            Transport::WebSocket => self.over_websocket().await,
+            Transport::Sse => self.over_sse().await,
+        }
+    }
+
+    async fn over_websocket(&mut self) -> Result<Live, Error> {
+        if self.fresh_socket {
+            self.state.set_socket(None);
+        }
+        let connection = self.state.open_socket();
+        self.report.reused = connection.is_some();
+        self.report.timings.queued = Some(self.elapsed());
+        self.report.timings.connected = None;
+        let connection = match connection {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let decision = self.plan(Destination {
+            transport: Transport::WebSocket,
+            connection: Some(connection),
+            continue_over_sse: self.shared.continue_over_sse,
+        });
+        let (parent, skip) = decision.parent();
+        let frame = self.encode(Encoded::Frame { parent, skip })?;
+        let too_large =
+            self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit);
+        if too_large {
+            if self.shared.transport != TransportPolicy::Auto {
+                let why = "the frame is larger than the provider takes";
+                return Err(Error::invalid_request(RequestError::NoTransport(why)));
+            }
+            self.report.transport = Some(Transport::Sse);
+            if let Some(attempt) = self.report.attempts.last_mut() {
+                attempt.transport = Transport::Sse;
+            }
+            return self.over_sse().await;
+        }
+        let size = frame.len() as u64;
+        let Some(sending) = self.state.with_socket(|socket| socket.send(frame)) else {
+            return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
+                .with_delivery(Delivery::NotSent));
+        };
+        self.state.set_prior(Prior::NotCompleted);
+        self.report.plan = Some(decision.report(self.request.input.len()));
+        let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
+        self.report.bytes_sent += size;
+        self.report.timings.sent = Some(self.elapsed());
+        let first = self.by(self.shared.timeouts.first_event(Transport::WebSocket));
+        let base = self.base(Some(connection));
+        self.first_event(Exchange::WebSocket(exchange), first, base).await
+    }
+
+    async fn connect(&mut self) -> Result<ConnectionId, Error> {
+        let shared = Arc::clone(&self.shared);
+        let id = shared.next_connection();
+        let connecting = async {
+            let headers = shared.headers().await?;
+            let uri = shared.uri.clone();
+            let close = shared.timeouts.close;
+            WebSocket::connect(&*shared.network, uri, headers, id, shared.limits, close).await
+        };
+        let socket = timeout_at(self.by(shared.timeouts.connect), connecting)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(Phase::Connect, Delivery::NotSent)))?;
+        shared.clear_mark();
+        self.report.timings.connected = Some(self.elapsed());
+        self.report.request_id = socket.request_id().map(str::to_owned);
+        self.state.set_socket(Some(socket));
+        Ok(id)
+    }
+
+    async fn over_sse(&mut self) -> Result<Live, Error> {
+        if let Some(draining) = self.state.take_draining() {
+            // Ends by itself within `Limits::drain_time`.
+            _ = draining.await;
+        }
+        self.report.reused = self.state.posted_before();
+        self.report.timings.queued = Some(self.elapsed());
+        self.report.timings.connected = None;
+        let decision = self.plan(Destination {
+            transport: Transport::Sse,
+            connection: None,
+            continue_over_sse: self.shared.continue_over_sse,
+        });
+        let (parent, skip) = decision.parent();
+        let body = self.encode(Encoded::Http { parent, skip })?;
+        let size = body.len() as u64;
+        let shared = Arc::clone(&self.shared);
+        let headers = shared.headers().await?;
+        self.state.set_prior(Prior::NotCompleted);
+        self.report.plan = Some(decision.report(self.request.input.len()));
+        let first = self.by(shared.timeouts.first_event(Transport::Sse));
+        let uri = shared.uri.clone();
+        let opening = SseExchange::open(&*shared.network, uri, headers, body, shared.limits);
+        let exchange = timeout_at(first, opening)
+            .await
+            .unwrap_or_else(|_| Err(timed_out(Phase::FirstEvent, Delivery::Unknown)))?;
+        self.report.bytes_sent += size;
+        self.report.timings.sent = Some(self.elapsed());
+        self.report.timings.first_byte = Some(self.elapsed());
+        self.report.request_id = exchange.request_id().map(str::to_owned);
+        let base = self.base(None);
+        self.first_event(Exchange::Sse(exchange), first, base).await
+    }
+
+    /// Reads up to the first event of the response.
+    async fn first_event(
+        &mut self,
+        mut exchange: Exchange,
+        deadline: Instant,
+        base: Base,
+    ) -> Result<Live, Error> {
+        let transport = exchange.transport();
+        let mut turn = Turn::new();
+        let mut ready = VecDeque::new();
+        while !turn.has_begun() {
+            let incoming = timeout_at(deadline, poll_fn(|cx| exchange.poll_next(cx))).await;
+            let frame = match incoming {
+                Ok(Incoming::Frame(frame)) => frame,
+                Ok(Incoming::End(end)) => return Err(turn.end(end)),
+                Err(_) => return Err(turn.end(End::TimedOut)),
+            };
+            self.report.bytes_received += frame.payload.len() as u64;
+            let elapsed = self.elapsed();
+            self.report.timings.first_byte.get_or_insert(elapsed);
+            match turn.handle(&frame) {
+                Step::Failed(error) => {
+                    if frame.tag.role.leaves_connection() {
+                        self.settle(exchange, Some(&error));
+                    }
+                    return Err(error);
+                }
+                Step::Nothing => {}
+                step @ Step::Event(_) => ready.push_back(step),
+                step @ Step::Done(_) => {
+                    ready.push_back(step);
+                    break;
+                }
+            }
+        }
+        self.report.timings.first_event = Some(self.elapsed());
+        if let (Transport::Sse, Some(mark)) = (transport, self.suspicion.take()) {
+            self.shared.mark(mark, Instant::now().into_std());
+        }
+        Ok(Live { exchange, turn, ready, base })
+    }
+
+    fn plan(&self, to: Destination) -> Decision {
+        match ((self.planner)(&self.request, &self.prior, to), &self.reason) {
+            (Decision::Full(_), Some(reason)) => Decision::Full(reason.clone()),
+            (decision, _) => decision,
+        }
+    }
+
+    fn encode(&self, encoded: Encoded<'_>) -> Result<String, Error> {
+        encode(&self.request, encoded).map_err(|error| {
+            let error = crate::error::DecodeError::new("the request", &error);
+            Error::invalid_request(RequestError::Body(error))
+        })
+    }
+
+    fn base(&self, connection: Option<ConnectionId>) -> Base {
+        let stored = self.request.store.unwrap_or(self.shared.provider.stores_by_default);
+        Base { request: Arc::clone(&self.request), connection, stored }
+    }
+
+    /// The moment by which a phase of this length must be over, and with it the turn.
+    fn by(&self, phase: Option<Duration>) -> Instant {
+        // Tokio's own notion of "never".
+        const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+        let now = Instant::now();
+        let phase = now + phase.unwrap_or(NEVER);
+        self.deadline.map_or(phase, |deadline| deadline.min(phase))
+    }
+}
+
+fn timed_out(phase: Phase, delivery: Delivery) -> Error {
+    Error::new(ErrorKind::Timeout, phase, Cause::None).with_delivery(delivery)
+}

@@ -1,0 +1,339 @@
+//! The events of one turn.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::{Stream, future::BoxFuture};
+use tokio::time::{Instant, Sleep};
+
+use super::{
+    run::{Base, Live, Run},
+    state::{Held, Slot},
+};
+use crate::{
+    Delivery, Error, ErrorKind, Phase, Transport,
+    error::Cause,
+    event::ResponseEvent,
+    proto::{
+        classify::Frame,
+        turn::{End, Step, Turn},
+    },
+    report::TurnReport,
+    response::Response,
+    transport::Incoming,
+};
+
+/// The events of one turn, from its `Created` to its end.
+///
+/// It ends in one of three ways, the same on both transports and at once: with `Completed`, with
+/// `Incomplete`, or with an error. After that it yields `None`. An end of the connection before
+/// the server's own terminal event is an error, never success.
+///
+/// # Cancel safety
+///
+/// Dropping a wait for the next event loses none. Dropping the stream before its end cancels the
+/// turn by closing its connection: generation stops, and the next turn is sent in full. Dropping it
+/// after its end keeps the connection.
+#[must_use = "a stream that is dropped cancels its turn"]
+pub struct ResponseStream {
+    stage: Stage,
+    slot: Arc<Slot>,
+    timer: Pin<Box<Sleep>>,
+    last_event: Instant,
+}
+
+enum Stage {
+    /// A response is coming in.
+    Live { run: Box<Run>, turn: Turn, ready: VecDeque<Step>, base: Base, transport: Transport },
+    /// Another attempt is being made.
+    Climbing { report: TurnReport, climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)> },
+    /// Nothing more comes.
+    Ended { report: TurnReport, response: Response, failure: Option<(ErrorKind, Phase, Delivery)> },
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Ended { report: TurnReport::default(), response: Response::default(), failure: None }
+    }
+}
+
+/// What polling came to.
+enum Polled {
+    Yield(ResponseEvent),
+    /// The last item.
+    Last(Result<ResponseEvent, Error>),
+    /// Nothing to hand out; go on.
+    Again,
+}
+
+impl ResponseStream {
+    pub(super) fn new(run: Box<Run>, slot: Arc<Slot>, live: Live) -> Self {
+        let now = Instant::now();
+        let mut stream = Self {
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            last_event: now,
+            stage: Stage::default(),
+            slot,
+        };
+        stream.go_live(run, live);
+        stream
+    }
+
+    /// The next event; `None` after the last one. The same as the [`Stream`], without a trait.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the turn, once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no event.
+    pub async fn try_next(&mut self) -> Result<Option<ResponseEvent>, Error> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()
+    }
+
+    /// Drives the turn to its end, and gives the response.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the turn. If it was handed out as an event before, one of the same
+    /// kind that has the partial response, but no cause any more.
+    pub async fn final_response(mut self) -> Result<Response, Error> {
+        while self.try_next().await?.is_some() {}
+        match &mut self.stage {
+            Stage::Ended { report, response, failure } => {
+                let response = std::mem::take(response);
+                match *failure {
+                    None => Ok(response),
+                    Some((kind, phase, delivery)) => Err(Error::new(kind, phase, Cause::None)
+                        .with_delivery(delivery)
+                        .with_partial(response)
+                        .with_report(std::mem::take(report))),
+                }
+            }
+            // Its stream has ended, so that it is in no other stage.
+            Stage::Live { .. } | Stage::Climbing { .. } => {
+                Err(Error::new(ErrorKind::Truncated, Phase::Events, Cause::None))
+            }
+        }
+    }
+
+    /// The response as far as it came.
+    pub fn response(&self) -> Response {
+        match &self.stage {
+            Stage::Live { turn, .. } => turn.response(),
+            Stage::Climbing { .. } => Response::default(),
+            Stage::Ended { response, .. } => response.clone(),
+        }
+    }
+
+    /// What the turn did so far; complete once it has ended.
+    pub fn report(&self) -> &TurnReport {
+        match &self.stage {
+            Stage::Live { run, .. } => run.report(),
+            Stage::Climbing { report, .. } | Stage::Ended { report, .. } => report,
+        }
+    }
+
+    fn go_live(&mut self, run: Box<Run>, live: Live) {
+        let Live { exchange, turn, ready, base } = live;
+        let transport = exchange.transport();
+        self.last_event = Instant::now();
+        // When the session has ended the turn meanwhile, the next poll finds out.
+        self.slot.put(exchange);
+        self.stage = Stage::Live { run, turn, ready, base, transport };
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        if let Some(why) = self.slot.taken(cx.waker()) {
+            return Poll::Ready(self.taken(why));
+        }
+        match &mut self.stage {
+            Stage::Ended { .. } => Poll::Pending,
+            Stage::Climbing { climb, .. } => {
+                let (run, result) = ready!(climb.as_mut().poll(cx));
+                Poll::Ready(match result {
+                    Ok(live) => {
+                        self.go_live(run, live);
+                        Polled::Yield(ResponseEvent::Restarted)
+                    }
+                    Err(error) => self.failed(run, Response::default(), error),
+                })
+            }
+            Stage::Live { ready, .. } => {
+                if let Some(step) = ready.pop_front() {
+                    return Poll::Ready(self.step(step, true));
+                }
+                let incoming = match &mut *self.slot.held() {
+                    Held::Exchange(exchange) => exchange.poll_next(cx),
+                    Held::Nothing => Poll::Ready(Incoming::End(End::Lost(None))),
+                    // Taken a moment ago: the next look finds it.
+                    Held::Taken(_) => return Poll::Ready(Polled::Again),
+                };
+                match incoming {
+                    Poll::Ready(Incoming::Frame(frame)) => Poll::Ready(self.frame(&frame)),
+                    Poll::Ready(Incoming::End(end)) => Poll::Ready(self.end(end)),
+                    Poll::Pending => self.poll_timer(cx),
+                }
+            }
+        }
+    }
+
+    /// The timer is looked at when it fires, and set again if events came meanwhile: setting it
+    /// for each of them would cost more than the event.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
+        loop {
+            let Stage::Live { run, transport, .. } = &self.stage else { return Poll::Pending };
+            let Some(deadline) = run.next_deadline(*transport, self.last_event) else {
+                return Poll::Pending;
+            };
+            ready!(self.timer.as_mut().poll(cx));
+            if self.timer.deadline() >= deadline {
+                return Poll::Ready(self.end(End::TimedOut));
+            }
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Polled {
+        let Stage::Live { run, turn, .. } = &mut self.stage else { return Polled::Again };
+        run.report_mut().bytes_received += frame.payload.len() as u64;
+        self.last_event = Instant::now();
+        let step = turn.handle(frame);
+        self.step(step, frame.tag.role.leaves_connection())
+    }
+
+    /// Does what a step says; `by_server` when the server ended the turn, if it is over.
+    fn step(&mut self, step: Step, by_server: bool) -> Polled {
+        let Stage::Live { run, turn, base, .. } = &mut self.stage else { return Polled::Again };
+        match step {
+            Step::Nothing => Polled::Again,
+            Step::Event(event) => {
+                run.report_mut().events += 1;
+                if event.text_delta().is_some() && run.report().timings.first_text.is_none() {
+                    run.report_mut().timings.first_text = Some(run.elapsed());
+                }
+                Polled::Yield(event)
+            }
+            Step::Done(event) => {
+                run.report_mut().events += 1;
+                run.report_mut().timings.done = Some(run.elapsed());
+                run.report_mut().anomalies = turn.anomalies().to_vec();
+                run.state().commit(&self.slot, base.prior(&event, turn));
+                if let Some(exchange) = self.slot.remove() {
+                    run.settle(exchange, None);
+                }
+                self.stage = Stage::Ended {
+                    report: std::mem::take(run.report_mut()),
+                    response: turn.response(),
+                    failure: None,
+                };
+                Polled::Last(Ok(event))
+            }
+            Step::Failed(error) => {
+                // Dropping the exchange closes the connection; one that the server ended by its
+                // own word can stay.
+                if let Some(exchange) = self.slot.remove().filter(|_| by_server) {
+                    run.settle(exchange, Some(&error));
+                }
+                self.fail(error)
+            }
+        }
+    }
+
+    fn end(&mut self, end: End) -> Polled {
+        let Stage::Live { turn, .. } = &mut self.stage else { return Polled::Again };
+        let error = turn.end(end);
+        drop(self.slot.remove());
+        self.fail(error)
+    }
+
+    /// The response failed: another attempt, if the policy allows one, or the end.
+    fn fail(&mut self, error: Error) -> Polled {
+        let Stage::Live { mut run, turn, .. } = std::mem::take(&mut self.stage) else {
+            return Polled::Again;
+        };
+        run.report_mut().anomalies = turn.anomalies().to_vec();
+        match run.recover(&error) {
+            Some(delay) => {
+                let report = run.report().clone();
+                let climb = Box::pin(async move {
+                    let live = run.climb(Some(delay)).await;
+                    (run, live)
+                });
+                self.stage = Stage::Climbing { report, climb };
+                Polled::Again
+            }
+            None => self.failed(run, turn.response(), error),
+        }
+    }
+
+    /// The session ended the turn.
+    fn taken(&mut self, why: ErrorKind) -> Polled {
+        let error = Error::new(why, Phase::Events, Cause::None);
+        match std::mem::take(&mut self.stage) {
+            Stage::Live { run, turn, .. } => {
+                let response = turn.response();
+                let error = error.with_delivery(turn.delivery()).with_partial(response.clone());
+                self.failed(run, response, error)
+            }
+            Stage::Climbing { report, .. } => {
+                self.stage = Stage::Ended {
+                    report: report.clone(),
+                    response: Response::default(),
+                    failure: Some((error.kind(), error.phase(), error.delivery())),
+                };
+                Polled::Last(Err(error.with_report(report)))
+            }
+            before @ Stage::Ended { .. } => {
+                self.stage = before;
+                Polled::Again
+            }
+        }
+    }
+
+    fn failed(&mut self, run: Box<Run>, response: Response, error: Error) -> Polled {
+        let report = run.into_report();
+        self.stage = Stage::Ended {
+            report: report.clone(),
+            response,
+            failure: Some((error.kind(), error.phase(), error.delivery())),
+        };
+        Polled::Last(Err(error.with_report(report)))
+    }
+}
+
+impl Stream for ResponseStream {
+    type Item = Result<ResponseEvent, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if matches!(self.stage, Stage::Ended { .. }) {
+                return Poll::Ready(None);
+            }
+            match ready!(self.poll_step(cx)) {
+                Polled::Yield(event) => return Poll::Ready(Some(Ok(event))),
+                Polled::Last(last) => return Poll::Ready(Some(last)),
+                Polled::Again => {}
+            }
+        }
+    }
+}
+
+impl Drop for ResponseStream {
+    fn drop(&mut self) {
+        drop(self.slot.remove());
+    }
+}
+
+impl fmt::Debug for ResponseStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseStream").field("report", self.report()).finish_non_exhaustive()
+    }
+}

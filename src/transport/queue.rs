@@ -1,0 +1,165 @@
+//! A queue from a connection's task to the consumer of a turn, bounded in bytes.
+//!
+//! The task asks for room before it reads, so that what the consumer does not take stays in the
+//! socket, and the peer learns of it. One frame may overshoot the bound, since its size is not
+//! known before.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use super::Incoming;
+
+/// The end that the connection's task holds.
+#[derive(Debug)]
+pub(super) struct Sender(Arc<Shared>);
+
+/// The end that the consumer holds.
+#[derive(Debug)]
+pub(super) struct Receiver(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limit: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Incoming>,
+    bytes: usize,
+    receiver_gone: bool,
+    sender: Option<Waker>,
+    receiver: Option<Waker>,
+}
+
+/// A queue that has room while less than `limit` bytes wait in it.
+pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
+    let shared = Arc::new(Shared { limit, state: Mutex::default() });
+    (Sender(Arc::clone(&shared)), Receiver(shared))
+}
+
+impl Sender {
+    /// Adds to the queue, whether it has room or not.
+    pub(super) fn push(&self, incoming: Incoming) {
+        let mut state = self.0.lock();
+        state.bytes += size(&incoming);
+        state.waiting.push_back(incoming);
+        if let Some(waker) = state.receiver.take() {
+            drop(state);
+            waker.wake();
+        }
+    }
+
+    /// Ready once there is room. Wakes, too, when the consumer goes.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        state.sender = Some(cx.waker().clone());
+        if state.bytes < self.0.limit { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether nobody will take what is added.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.0.lock().receiver_gone
+    }
+}
+
+impl Receiver {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let mut state = self.0.lock();
+        let Some(incoming) = state.waiting.pop_front() else {
+            state.receiver = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let was_full = state.bytes >= self.0.limit;
+        state.bytes -= size(&incoming);
+        if was_full && state.bytes < self.0.limit {
+            let waker = state.sender.take();
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
+        }
+        Poll::Ready(incoming)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.receiver_gone = true;
+        state.waiting.clear();
+        let waker = state.sender.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size(incoming: &Incoming) -> usize {
+    match incoming {
+        Incoming::Frame(frame) => frame.payload.len(),
+        Incoming::End(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+    use crate::proto::classify::Frame;
+
+    struct Flag(std::sync::atomic::AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn flag() -> (Arc<Flag>, Waker) {
+        let flag = Arc::new(Flag(false.into()));
+        (Arc::clone(&flag), flag.into())
+    }
+
+    fn woken(flag: &Flag) -> bool {
+        flag.0.swap(false, std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn frame(size: usize) -> Incoming {
+        Incoming::Frame(Frame::new("x".repeat(size).into()))
+    }
+
+    #[test]
+    fn room_ends_at_the_limit_and_comes_back() {
+        let (sender, mut receiver) = queue(10);
+        let ((sender_woken, waker), (receiver_woken, other)) = (flag(), flag());
+        let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
+        assert!(receiver.poll_next(&mut other).is_pending());
+        assert!(sender.poll_room(&mut cx).is_ready());
+        sender.push(frame(4));
+        assert!(woken(&receiver_woken));
+        sender.push(frame(8));
+        assert!(sender.poll_room(&mut cx).is_pending());
+        assert!(receiver.poll_next(&mut other).is_ready());
+        assert!(woken(&sender_woken) && sender.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn c066_a_consumer_that_goes_wakes_a_sender_without_room() {
+        let (sender, receiver) = queue(1);
+        let (sender_woken, waker) = flag();
+        sender.push(frame(4));
+        assert!(sender.poll_room(&mut Context::from_waker(&waker)).is_pending());
+        assert!(!sender.is_abandoned());
+        drop(receiver);
+        assert!(woken(&sender_woken) && sender.is_abandoned());
+    }
+}

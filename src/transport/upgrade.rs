@@ -1,0 +1,85 @@
+//! The upgrade of an HTTP connection to a WebSocket (RFC 6455 §4.1).
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, header, response::Parts};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::error::ProtocolError;
+
+/// Adds the headers that ask for the upgrade; returns the key that the answer must match.
+pub(super) fn ask(headers: &mut HeaderMap) -> Result<HeaderValue, ProtocolError> {
+    let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
+    let key = HeaderValue::try_from(STANDARD.encode(nonce))
+        .map_err(|_| ProtocolError::Handshake("no key could be made"))?;
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(header::SEC_WEBSOCKET_KEY, key.clone());
+    Ok(key)
+}
+
+/// Checks the answer with status 101.
+pub(super) fn check(head: &Parts, key: &HeaderValue) -> Result<(), ProtocolError> {
+    let lists = |name, token: &str| {
+        let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| value.split(','))
+            .any(|item| item.trim().eq_ignore_ascii_case(token))
+    };
+    if !lists(header::UPGRADE, "websocket") || !lists(header::CONNECTION, "upgrade") {
+        return Err(ProtocolError::Handshake("it switches to another protocol"));
+    }
+    let accept = derive_accept_key(key.as_bytes());
+    if head.headers.get(header::SEC_WEBSOCKET_ACCEPT).is_none_or(|it| it != accept.as_str()) {
+        return Err(ProtocolError::Handshake("its key does not match ours"));
+    }
+    if head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err(ProtocolError::Handshake("it chose an extension that was not offered"));
+    }
+    if head.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        return Err(ProtocolError::Handshake("it chose a subprotocol that was not offered"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_answer_is_taken() {
+        let mut asked = HeaderMap::new();
+        let key = ask(&mut asked).unwrap();
+        assert_eq!(asked.len(), 4);
+        let accept = derive_accept_key(key.as_bytes());
+        let right = [
+            ("upgrade", "WebSocket"),
+            ("connection", "keep-alive, Upgrade"),
+            ("sec-websocket-accept", &accept),
+        ];
+        let check = |headers: &[(&'static str, &str)]| {
+            let mut response = http::Response::new(());
+            for (name, value) in headers {
+                response.headers_mut().insert(*name, value.parse().unwrap());
+            }
+            super::check(&response.into_parts().0, &key)
+        };
+        assert_eq!(check(&right), Ok(()));
+        for wrong in [
+            ("upgrade", "h2c"),
+            ("connection", "close"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            ("sec-websocket-extensions", "permessage-deflate"),
+            ("sec-websocket-protocol", "realtime"),
+        ] {
+            let mut headers = right.to_vec();
+            headers.push(wrong);
+            assert!(matches!(check(&headers), Err(ProtocolError::Handshake(_))), "{wrong:?}");
+        }
+        for missing in 0..right.len() {
+            let mut headers = right.to_vec();
+            headers.remove(missing);
+            assert!(check(&headers).is_err());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What the integration tests have in common.
+
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
+
+use responses_client::{
+    Error, Item, Provider, Response, ResponsesClient, ResponsesClientBuilder, ResponsesRequest,
+    ResponsesSession, Transport, TransportPolicy, event::ResponseEvent, report::TurnReport,
+    testing::{Script, ScriptedServer},
+};
+
+/// Both transports, for scenarios that run on each.
+pub(crate) const BOTH: [Transport; 2] = [Transport::WebSocket, Transport::Sse];
+
+/// What came of a turn.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) events: Vec<ResponseEvent>,
+    pub(crate) result: Result<Response, Error>,
+    pub(crate) report: TurnReport,
+}
+
+impl Outcome {
+    /// The `type` of each event.
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        self.events.iter().map(|event| event.kind().as_str()).collect()
+    }
+
+    pub(crate) fn response(&self) -> &Response {
+        self.result.as_ref().expect("the turn went well")
+    }
+
+    pub(crate) fn error(&self) -> &Error {
+        self.result.as_ref().expect_err("the turn failed")
+    }
+}
+
+pub(crate) async fn server(script: Script) -> ScriptedServer {
+    ScriptedServer::start(script).await.expect("a port on loopback")
+}
+
+pub(crate) fn builder(server: &ScriptedServer) -> ResponsesClientBuilder {
+    let provider = Provider::compatible(&server.url()).expect("a URL");
+    ResponsesClient::builder(provider).connector(&server.connector())
+}
+
+/// A client over real sockets.
+pub(crate) fn socket_client(server: &ScriptedServer, transport: TransportPolicy) -> ResponsesClient {
+    let provider = Provider::compatible(&server.url()).expect("a URL");
+    ResponsesClient::builder(provider).transport(transport).build().expect("a client")
+}
+
+pub(crate) fn only(transport: Transport) -> TransportPolicy {
+    match transport {
+        Transport::WebSocket => TransportPolicy::WebSocketOnly,
+        Transport::Sse => TransportPolicy::SseOnly,
+    }
+}
+
+pub(crate) fn request(texts: &[&str]) -> ResponsesRequest {
+    let items: Vec<Item> = texts.iter().map(|text| Item::user(text)).collect();
+    ResponsesRequest::new("gpt-test").store(false).input(items)
+}
+
+/// Runs a turn to its end.
+pub(crate) async fn turn(session: &mut ResponsesSession, request: &ResponsesRequest) -> Outcome {
+    let mut stream = match session.stream(request).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let report = error.report().cloned().unwrap_or_default();
+            return Outcome { events: Vec::new(), result: Err(error), report };
+        }
+    };
+    let mut events = Vec::new();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => {
+                let report = stream.report().clone();
+                let result = stream.final_response().await;
+                return Outcome { events, result, report };
+            }
+            Err(error) => {
+                let report = stream.report().clone();
+                assert!(matches!(stream.try_next().await, Ok(None)), "an error is the last item");
+                return Outcome { events, result: Err(error), report };
+            }
+        }
+    }
+}
