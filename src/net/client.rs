@@ -150,7 +150,7 @@ fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {
             return NetErrorKind::Proxy;
         }
         if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            return match cause.kind() {
+            return match innermost(cause).kind() {
                 // rustls errors are wrapped as invalid data; the others are cuts in the handshake.
                 io::ErrorKind::InvalidData
                 | io::ErrorKind::UnexpectedEof
@@ -167,6 +167,14 @@ fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {
         source = cause.source();
     }
     NetErrorKind::Connect
+}
+
+/// Connectors wrap one IO error in another, of the kind "other".
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        error = inner;
+    }
+    error
 }
 
 /// A proxy setting that cannot be read must not mean "no proxy": the request would leave by a way

@@ -1,0 +1,153 @@
+//! Real TLS, and proxies on the way: the same for both transports.
+
+mod support;
+#[path = "support/tls.rs"]
+mod tls;
+
+use responses_client::{
+    Error, ErrorKind, NetworkSettings, Provider, ProxySetting, ResponsesClient, Transport,
+    testing::{Script, Turn},
+};
+use support::{BOTH, Outcome, only, request, turn};
+use tls::{ConnectProxy, TlsServer};
+
+fn script() -> Script {
+    Script::new().turns([Turn::text("one"), Turn::text("two")])
+}
+
+fn client(
+    url: &str,
+    transport: Transport,
+    network: NetworkSettings,
+) -> Result<ResponsesClient, Error> {
+    ResponsesClient::builder(Provider::compatible(url)?)
+        .transport(only(transport))
+        .network(network)
+        .build()
+}
+
+/// Two turns over `transport`, by way of `proxy`.
+async fn two_turns(server: &TlsServer, transport: Transport, proxy: ProxySetting) -> Vec<Outcome> {
+    let network = NetworkSettings::new().root_certificates_pem(server.ca_pem.as_str()).proxy(proxy);
+    let mut session = client(&server.url, transport, network).unwrap().session();
+    let mut request = request(&["hi"]);
+    let first = turn(&mut session, &request).await;
+    if let Ok(response) = &first.result {
+        request.input.extend(response.output_items());
+    }
+    request.input.push(responses_client::Item::user("more"));
+    let second = turn(&mut session, &request).await;
+    vec![first, second]
+}
+
+fn assert_two_turns_on_one_connection(server: &TlsServer, outcomes: &[Outcome]) {
+    let texts: Vec<String> = outcomes.iter().map(|it| it.response().output_text()).collect();
+    assert_eq!(texts, ["one", "two"]);
+    let log = server.server.log();
+    assert_eq!(log.connections.len(), 1);
+    assert_eq!(log.requests.len(), 2);
+}
+
+#[tokio::test]
+async fn tls_on_both_transports_whatever_else_the_server_offers() {
+    for transport in BOTH {
+        let server = TlsServer::start(script()).await;
+        let outcomes = two_turns(&server, transport, ProxySetting::Direct).await;
+        assert_two_turns_on_one_connection(&server, &outcomes);
+    }
+}
+
+#[tokio::test]
+async fn tls_through_a_connect_proxy_on_both_transports() {
+    for transport in BOTH {
+        let server = TlsServer::start(script()).await;
+        let proxy = ConnectProxy::start(None, false).await;
+        let url = ProxySetting::Url(format!("http://{}", proxy.address));
+        let outcomes = two_turns(&server, transport, url).await;
+        assert_two_turns_on_one_connection(&server, &outcomes);
+        assert_eq!(proxy.asked(), [format!("localhost:{}", server.port)]);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_credentials_gets_them_or_is_told_apart() {
+    for transport in BOTH {
+        let server = TlsServer::start(script()).await;
+        let proxy = ConnectProxy::start(None, true).await;
+        let url = ProxySetting::Url(format!("http://user:pass@{}", proxy.address));
+        let outcomes = two_turns(&server, transport, url).await;
+        assert_two_turns_on_one_connection(&server, &outcomes);
+
+        let url = ProxySetting::Url(format!("http://{}", proxy.address));
+        let outcomes = two_turns(&server, transport, url).await;
+        assert_eq!(outcomes[0].error().kind(), ErrorKind::ProxyAuthentication);
+        assert_eq!(outcomes[0].report.attempts.len(), 1, "another attempt would end the same way");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_the_tunnel_is_told_apart() {
+    for transport in BOTH {
+        let server = TlsServer::start(script()).await;
+        let proxy = ConnectProxy::start(Some(403), false).await;
+        let url = ProxySetting::Url(format!("http://{}", proxy.address));
+        let outcomes = two_turns(&server, transport, url).await;
+        assert_eq!(outcomes[0].error().kind(), ErrorKind::Proxy);
+        assert!(server.server.log().connections.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_issuer_is_a_tls_error() {
+    for transport in BOTH {
+        let server = TlsServer::start(script()).await;
+        let network = NetworkSettings::new().proxy(ProxySetting::Direct);
+        let mut session = client(&server.url, transport, network).unwrap().session();
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        assert_eq!(outcome.error().kind(), ErrorKind::Tls);
+        assert_eq!(outcome.error().delivery(), responses_client::Delivery::NotSent);
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_and_no_such_name_are_connect_errors() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = listener.local_addr().unwrap();
+    drop(listener);
+    for transport in BOTH {
+        for url in [format!("http://{free}/v1"), "http://no-such-host.invalid/v1".to_owned()] {
+            let network = NetworkSettings::new().proxy(ProxySetting::Direct);
+            let mut retry = responses_client::RetryPolicy::default();
+            retry.attempts = 1;
+            let client = ResponsesClient::builder(Provider::compatible(&url).unwrap())
+                .transport(only(transport))
+                .network(network)
+                .retry(retry)
+                .build()
+                .unwrap();
+            let outcome = turn(&mut client.session(), &request(&["hi"])).await;
+            assert_eq!(outcome.error().kind(), ErrorKind::Connect, "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_is_no_certificate_is_refused() {
+    let network = NetworkSettings::new()
+        .root_certificates_pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let error = client("https://localhost/v1", Transport::Sse, network).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_cut_is_a_tls_error() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
+    tokio::spawn(async move { while let Ok((stream, _)) = listener.accept().await { drop(stream) } });
+    for transport in BOTH {
+        let network = NetworkSettings::new().proxy(ProxySetting::Direct);
+        let mut session = client(&url, transport, network).unwrap().session();
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        assert_eq!(outcome.error().kind(), ErrorKind::Tls);
+    }
+}
