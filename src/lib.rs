@@ -1,5 +1,9 @@
 //! Streams the OpenAI Responses API over WebSocket and SSE.
 
+// The tests run the agent of an example, which knows the crate by its name.
+#[cfg(all(test, feature = "testing"))]
+extern crate self as responses_client;
+
 pub use auth::{Auth, AuthProvider, Secret};
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{

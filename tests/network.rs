@@ -143,7 +143,11 @@ async fn a_root_that_is_no_certificate_is_refused() {
 async fn a_handshake_that_is_cut_is_a_tls_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
-    tokio::spawn(async move { while let Ok((stream, _)) = listener.accept().await { drop(stream) } });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream)
+        }
+    });
     for transport in BOTH {
         let network = NetworkSettings::new().proxy(ProxySetting::Direct);
         let mut session = client(&url, transport, network).unwrap().session();

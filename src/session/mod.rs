@@ -102,5 +102,5 @@ impl fmt::Debug for ResponsesSession {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;

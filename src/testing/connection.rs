@@ -91,6 +91,7 @@ impl Connection {
         let mut close = None;
         match self.shared.next_upgrade(self.index, pairs(request.headers())) {
             Upgrade::Accept => {}
+            Upgrade::Delay(time) => tokio::time::sleep(time).await,
             Upgrade::Refuse(refusal) => return self.refuse(refusal).await,
             Upgrade::Hang => return future::pending().await,
             Upgrade::Reset => return self.cut(Cut::Reset).await,

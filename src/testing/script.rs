@@ -37,6 +37,8 @@ pub enum Upgrade {
     /// With 101.
     #[default]
     Accept,
+    /// With 101, after this time by tokio's clock.
+    Delay(Duration),
     /// With this instead.
     Refuse(Refusal),
     /// Not at all.

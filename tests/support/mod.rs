@@ -2,10 +2,14 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
 
+use std::time::Duration;
+
 use responses_client::{
     Error, Item, Provider, Response, ResponsesClient, ResponsesClientBuilder, ResponsesRequest,
-    ResponsesSession, Transport, TransportPolicy, event::ResponseEvent, report::TurnReport,
-    testing::{Script, ScriptedServer},
+    ResponsesSession, Transport, TransportPolicy,
+    event::ResponseEvent,
+    report::{FullReason, Plan, TurnReport},
+    testing::{Script, ScriptedServer, Step},
 };
 
 /// Both transports, for scenarios that run on each.
@@ -44,7 +48,10 @@ pub(crate) fn builder(server: &ScriptedServer) -> ResponsesClientBuilder {
 }
 
 /// A client over real sockets.
-pub(crate) fn socket_client(server: &ScriptedServer, transport: TransportPolicy) -> ResponsesClient {
+pub(crate) fn socket_client(
+    server: &ScriptedServer,
+    transport: TransportPolicy,
+) -> ResponsesClient {
     let provider = Provider::compatible(&server.url()).expect("a URL");
     ResponsesClient::builder(provider).transport(transport).build().expect("a client")
 }
@@ -59,6 +66,49 @@ pub(crate) fn only(transport: Transport) -> TransportPolicy {
 pub(crate) fn request(texts: &[&str]) -> ResponsesRequest {
     let items: Vec<Item> = texts.iter().map(|text| Item::user(text)).collect();
     ResponsesRequest::new("gpt-test").store(false).input(items)
+}
+
+/// What an agent loop sends next: the request before, what the server answered, and a message.
+pub(crate) fn appended(
+    request: &ResponsesRequest,
+    outcome: &Outcome,
+    text: &str,
+) -> ResponsesRequest {
+    let mut next = request.clone();
+    next.input.extend(outcome.response().output_items());
+    next.input.push(Item::user(text));
+    next
+}
+
+/// A plan that sends what is new.
+pub(crate) fn incremental(new_items: usize) -> Option<Plan> {
+    Some(Plan::Incremental { new_items })
+}
+
+/// A plan that sends everything.
+pub(crate) fn full(reason: FullReason) -> Option<Plan> {
+    Some(Plan::Full(reason))
+}
+
+/// Ends a WebSocket by a Close frame, or a body before its terminal event.
+pub(crate) fn close(code: u16) -> Step {
+    Step::Close { code: Some(code), reason: String::new() }
+}
+
+/// `future`, unless it hangs.
+pub(crate) async fn guarded<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("no hang")
+}
+
+/// Waits until the server sends nothing more; for servers without sockets.
+pub(crate) async fn settled(server: &ScriptedServer) {
+    let mut before = None;
+    while before != Some(server.log().bytes_sent()) {
+        before = Some(server.log().bytes_sent());
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Runs a turn to its end.

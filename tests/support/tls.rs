@@ -28,7 +28,8 @@ impl TlsServer {
     /// Offers h2 before http/1.1, as most origins do.
     pub(crate) async fn start(script: Script) -> Self {
         let server = Arc::new(ScriptedServer::start(script).await.expect("a port"));
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
         let mut config = ServerConfig::builder()
             .with_no_client_auth()

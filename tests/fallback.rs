@@ -1,0 +1,520 @@
+//! Conformance, group C: when a turn goes over SSE instead, and what is tried again.
+
+use std::time::Duration;
+
+use responses_client::{
+    Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Transport,
+    TransportPolicy,
+    error::ErrorCode,
+    event::EventKind,
+    report::{FullReason, TurnReport},
+    testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
+};
+use tokio::time::{Instant, advance};
+
+use support::{
+    BOTH, appended, builder, close, full, incremental, only, request, server, socket_client, turn,
+};
+
+mod support;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const COOL_DOWN: Duration = Duration::from_secs(60);
+const UNSUPPORTED: Duration = Duration::from_secs(600);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Refuses every upgrade with `status`, and answers every POST.
+fn refusing(status: u16) -> ScriptedServer {
+    let upgrade = Upgrade::Refuse(Refusal::status(status));
+    ScriptedServer::in_memory(answers().every_upgrade(upgrade))
+}
+
+fn answers() -> Script {
+    Script::new().respond(|_| Turn::text("an answer"))
+}
+
+fn client(server: &ScriptedServer) -> ResponsesClient {
+    builder(server).build().unwrap()
+}
+
+fn attempts(number: u32) -> RetryPolicy {
+    let mut retry = RetryPolicy::default();
+    retry.attempts = number;
+    retry
+}
+
+fn replay(policy: ReplayPolicy) -> RetryPolicy {
+    let mut retry = RetryPolicy::default();
+    retry.replay = policy;
+    retry
+}
+
+/// A turn that goes well in a session of its own; how it went, and how long it took.
+async fn first_turn(client: &ResponsesClient) -> (TurnReport, Duration) {
+    let start = Instant::now();
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!(outcome.response().output_text(), "an answer");
+    (outcome.report, start.elapsed())
+}
+
+/// The transports of the attempts, and how each but the last failed.
+fn tried(report: &TurnReport) -> Vec<(Transport, Option<ErrorKind>)> {
+    let kind = |attempt: &responses_client::report::Attempt| {
+        (attempt.transport, attempt.failure.as_ref().map(|failure| failure.kind))
+    };
+    report.attempts.iter().map(kind).collect()
+}
+
+const REFUSED_THEN_SSE: [(Transport, Option<ErrorKind>); 2] =
+    [(Transport::WebSocket, Some(ErrorKind::UpgradeRefused)), (Transport::Sse, None)];
+
+#[tokio::test]
+async fn c030_an_upgrade_answered_426_goes_over_sse() {
+    let upgrade = Upgrade::Refuse(Refusal::error(426, "upgrade_required", "no"));
+    let server = server(answers().every_upgrade(upgrade)).await;
+    let (report, _) = first_turn(&socket_client(&server, TransportPolicy::Auto)).await;
+    assert_eq!(tried(&report), REFUSED_THEN_SSE);
+    assert_eq!(report.transport, Some(Transport::Sse));
+    let log = server.log();
+    assert_eq!((log.upgrades_refused, log.posts().count(), log.requests.len()), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c030_it_costs_neither_time_nor_a_retry() {
+    let server = refusing(426);
+    let client = builder(&server).retry(attempts(1)).build().unwrap();
+    let (report, elapsed) = first_turn(&client).await;
+    assert_eq!((tried(&report).len(), elapsed), (2, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_what_says_that_there_is_no_websocket_marks_the_origin() {
+    let html = Refusal::status(200).header("content-type", "text/html").body("<html></html>");
+    let moved = Refusal::status(301).header("location", "https://elsewhere.example/");
+    let statuses = [404, 405, 426, 501].map(Refusal::status);
+    for refusal in statuses.into_iter().chain([Refusal::status(200), html, moved]) {
+        let script = answers().every_upgrade(Upgrade::Refuse(refusal.clone()));
+        let server = ScriptedServer::in_memory(script);
+        let client = client(&server);
+        let (first, elapsed) = first_turn(&client).await;
+        assert_eq!(tried(&first), REFUSED_THEN_SSE, "{refusal:?}");
+        assert_eq!(elapsed, Duration::ZERO, "{refusal:?}");
+        let (second, _) = first_turn(&client).await;
+        assert_eq!(tried(&second), [(Transport::Sse, None)], "{refusal:?}");
+        assert_eq!(server.log().upgrades_refused, 1, "{refusal:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_the_mark_holds_for_ten_minutes_and_then_one_turn_probes() {
+    let server = refusing(404);
+    let client = client(&server);
+    first_turn(&client).await;
+    advance(UNSUPPORTED - MOMENT).await;
+    first_turn(&client).await;
+    assert_eq!(server.log().upgrades_refused, 1);
+    advance(MOMENT).await;
+    assert_eq!(tried(&first_turn(&client).await.0), REFUSED_THEN_SSE);
+    first_turn(&client).await;
+    assert_eq!(server.log().upgrades_refused, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_marks_are_those_of_one_client() {
+    let server = refusing(404);
+    first_turn(&client(&server)).await;
+    assert_eq!(tried(&first_turn(&client(&server)).await.0), REFUSED_THEN_SSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_an_ambiguous_answer_marks_the_origin_if_sse_works() {
+    for status in [400, 403] {
+        let server = refusing(status);
+        let client = builder(&server).retry(attempts(1)).build().unwrap();
+        let (first, elapsed) = first_turn(&client).await;
+        assert_eq!((tried(&first), elapsed), (REFUSED_THEN_SSE.to_vec(), Duration::ZERO));
+        let (second, _) = first_turn(&client).await;
+        assert_eq!(tried(&second), [(Transport::Sse, None)], "{status}");
+        assert_eq!(server.log().upgrades_refused, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_if_sse_refuses_too_its_error_counts_and_nothing_is_marked() {
+    for status in [400, 403] {
+        let upgrade = Upgrade::Refuse(Refusal::status(status));
+        let script = answers().every_upgrade(upgrade).turn(Turn::error(403, "not_yours", "no"));
+        let server = ScriptedServer::in_memory(script);
+        let client = client(&server);
+        let failed = turn(&mut client.session(), &request(&["one"])).await;
+        let error = failed.error();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Api, Some(403)));
+        assert_eq!(error.code(), Some(&ErrorCode::Other("not_yours".to_owned())));
+        assert_eq!(failed.report.attempts.len(), 2, "{status}");
+        assert_eq!(tried(&first_turn(&client).await.0), REFUSED_THEN_SSE, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_a_refused_credential_is_an_error_at_once() {
+    let upgrade = Upgrade::Refuse(Refusal::error(401, "invalid_api_key", "no"));
+    let server = ScriptedServer::in_memory(answers().upgrade(upgrade));
+    let client = client(&server);
+    let start = Instant::now();
+    let failed = turn(&mut client.session(), &request(&["one"])).await;
+    let error = failed.error();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Api, Some(401)));
+    assert_eq!((error.phase(), error.delivery()), (Phase::Connect, Delivery::NotSent));
+    assert_eq!(error.code(), Some(&ErrorCode::InvalidApiKey));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!((failed.report.attempts.len(), server.log().requests.len()), (1, 0));
+    assert_eq!(first_turn(&client).await.0.transport, Some(Transport::WebSocket));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_a_busy_server_is_asked_again() {
+    for status in [429, 500, 502, 503, 504, 529] {
+        let upgrade = Upgrade::Refuse(Refusal::status(status));
+        let server = ScriptedServer::in_memory(answers().upgrade(upgrade));
+        let (report, elapsed) = first_turn(&client(&server)).await;
+        let expected = [(Transport::WebSocket, Some(ErrorKind::Api)), (Transport::WebSocket, None)];
+        assert_eq!(tried(&report), expected, "{status}");
+        let backoff = Duration::from_millis(150)..=Duration::from_millis(201);
+        assert!(backoff.contains(&elapsed), "{status} {elapsed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_a_busy_server_says_when() {
+    let refusal = Refusal::status(503).header("retry-after", "7");
+    let server = ScriptedServer::in_memory(answers().upgrade(Upgrade::Refuse(refusal)));
+    let (report, elapsed) = first_turn(&client(&server)).await;
+    assert_eq!(report.transport, Some(Transport::WebSocket));
+    assert!((7000..=7001).contains(&elapsed.as_millis()), "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_a_busy_server_is_not_marked() {
+    for status in [429, 500, 503] {
+        let server = refusing(status);
+        let client = client(&server);
+        for turns in 1..=2 {
+            let (report, _) = first_turn(&client).await;
+            let transports: Vec<Transport> =
+                report.attempts.iter().map(|attempt| attempt.transport).collect();
+            assert_eq!(transports[..3], [Transport::WebSocket; 3], "{status}");
+            assert_eq!(transports[3..], [Transport::Sse], "{status}");
+            assert_eq!(server.log().upgrades_refused, 3 * turns);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c034_an_upgrade_that_hangs_costs_one_connect_timeout_in_a_cool_down() {
+    let server = ScriptedServer::in_memory(answers().every_upgrade(Upgrade::Hang));
+    let client = client(&server);
+    let (first, elapsed) = first_turn(&client).await;
+    let expected = [(Transport::WebSocket, Some(ErrorKind::Timeout)), (Transport::Sse, None)];
+    assert_eq!(tried(&first), expected);
+    assert!((CONNECT_TIMEOUT..=CONNECT_TIMEOUT + MOMENT).contains(&elapsed), "{elapsed:?}");
+    advance(COOL_DOWN - 2 * MOMENT).await;
+    let (second, elapsed) = first_turn(&client).await;
+    assert_eq!((tried(&second), elapsed), (vec![(Transport::Sse, None)], Duration::ZERO));
+    assert_eq!(server.log().upgrades_refused, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c034_after_the_cool_down_one_turn_probes() {
+    let server = ScriptedServer::in_memory(answers().every_upgrade(Upgrade::Hang));
+    let client = client(&server);
+    first_turn(&client).await;
+    advance(COOL_DOWN).await;
+    let ((one, _), (other, elapsed)) = tokio::join!(first_turn(&client), first_turn(&client));
+    assert_eq!((one.attempts.len(), other.attempts.len()), (2, 1));
+    assert_eq!((elapsed, server.log().upgrades_refused), (Duration::ZERO, 2));
+    // The probe failed, so that the next one is twice as far away.
+    advance(2 * COOL_DOWN - 2 * MOMENT).await;
+    first_turn(&client).await;
+    assert_eq!(server.log().upgrades_refused, 2);
+    advance(2 * MOMENT).await;
+    first_turn(&client).await;
+    assert_eq!(server.log().upgrades_refused, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c034_a_probe_that_goes_well_brings_websockets_back() {
+    let server = ScriptedServer::in_memory(answers().upgrade(Upgrade::Hang));
+    let client = client(&server);
+    first_turn(&client).await;
+    advance(COOL_DOWN).await;
+    for _ in 0..2 {
+        let (report, elapsed) = first_turn(&client).await;
+        assert_eq!(tried(&report), [(Transport::WebSocket, None)]);
+        assert_eq!(elapsed, Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c034_an_upgrade_answered_just_inside_the_timeout_stays_on_websocket() {
+    let slow = CONNECT_TIMEOUT - MOMENT;
+    let server = ScriptedServer::in_memory(answers().upgrade(Upgrade::Delay(slow)));
+    let client = client(&server);
+    let (report, elapsed) = first_turn(&client).await;
+    assert_eq!(tried(&report), [(Transport::WebSocket, None)]);
+    assert!((slow..CONNECT_TIMEOUT).contains(&elapsed), "{elapsed:?}");
+    assert_eq!(first_turn(&client).await.0.transport, Some(Transport::WebSocket));
+}
+
+/// A turn that begins with `faults`, each of an attempt of its own, over `transport` alone.
+async fn after(
+    transport: Transport,
+    faults: impl IntoIterator<Item = Turn>,
+    retry: RetryPolicy,
+) -> (support::Outcome, ScriptedServer) {
+    let script = answers().turns(faults);
+    let server = ScriptedServer::in_memory(script);
+    let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    (outcome, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_a_cut_before_any_event_is_replayed_once() {
+    for transport in BOTH {
+        for cut in [Step::End, Step::Reset, close(1011)] {
+            let cut = Turn::steps([cut]);
+            let (outcome, server) = after(transport, [cut.clone()], RetryPolicy::default()).await;
+            assert_eq!(outcome.response().output_text(), "an answer", "{transport} {cut:?}");
+            let created =
+                outcome.kinds().iter().filter(|kind| **kind == "response.created").count();
+            assert_eq!((created, outcome.kinds().contains(&"")), (1, false));
+            let log = server.log();
+            assert_eq!((log.requests.len(), outcome.report.attempts.len()), (2, 2));
+            if transport == Transport::WebSocket {
+                assert_eq!(log.websockets().count(), 2, "{cut:?}");
+            }
+
+            let twice = [cut.clone(), cut.clone()];
+            let (outcome, server) = after(transport, twice, RetryPolicy::default()).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {cut:?}");
+            assert_eq!(server.log().requests.len(), 2);
+
+            let (outcome, server) = after(transport, [cut], replay(ReplayPolicy::Never)).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport}");
+            assert_eq!(server.log().requests.len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_some_close_codes_say_that_nothing_ran() {
+    for code in [1001, 1012, 1013] {
+        let faults = || [(); 3].map(|()| Turn::steps([close(code)]));
+        let never = replay(ReplayPolicy::Never);
+        let (outcome, server) = after(Transport::WebSocket, faults(), never).await;
+        assert_eq!(outcome.response().output_text(), "an answer", "{code}");
+        assert_eq!(server.log().websockets().count(), 4);
+
+        let mut fewer = attempts(3);
+        fewer.replay = ReplayPolicy::Never;
+        let (outcome, _) = after(Transport::WebSocket, faults(), fewer).await;
+        let error = outcome.error();
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Closed, Delivery::Refused));
+        assert_eq!(error.close_frame().map(|frame| frame.code), Some(code));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_after_created_a_cut_is_an_error_unless_the_policy_allows_more() {
+    for transport in BOTH {
+        for cut in [Step::End, Step::Reset, close(1012)] {
+            let cut = Turn::text("lost").cut_after(2, cut);
+            let (outcome, server) = after(transport, [cut.clone()], RetryPolicy::default()).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Accepted, "{transport} {cut:?}");
+            assert_eq!(outcome.kinds(), ["response.created", "response.in_progress"]);
+            assert_eq!(server.log().requests.len(), 1);
+
+            let more = replay(ReplayPolicy::BeforeOutput);
+            let (outcome, server) = after(transport, [cut], more).await;
+            assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
+            let begin = ["response.created", "response.in_progress", "", "response.created"];
+            assert_eq!(outcome.kinds()[..4], begin);
+            assert_eq!(server.log().requests.len(), 2);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_after_output_a_cut_is_an_error_that_keeps_what_came() {
+    for transport in BOTH {
+        for cut in [Step::End, Step::Reset, close(1012)] {
+            let text = "text that is cut in the middle of it";
+            let cut = Turn::text(text).cut_after(6, cut);
+            let more = replay(ReplayPolicy::BeforeOutput);
+            let (outcome, server) = after(transport, [cut], more).await;
+            let error = outcome.error();
+            assert_eq!(error.delivery(), Delivery::OutputStarted, "{transport}");
+            let partial = error.partial().expect("what came");
+            let deltas: String = outcome.events.iter().filter_map(|e| e.text_delta()).collect();
+            assert!(!deltas.is_empty() && text.starts_with(&deltas));
+            assert_eq!(partial.output_text(), deltas, "{transport}");
+            assert_eq!(partial.unfinished_items().len(), 1);
+            assert!(!partial.is_ended() && partial.id().is_some());
+            assert_eq!(server.log().requests.len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_restart_replays_after_output_too() {
+    for transport in BOTH {
+        let cut = Turn::text("text that is cut").cut_after(6, Step::End);
+        let (outcome, _) = after(transport, [cut], replay(ReplayPolicy::Restart)).await;
+        assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
+        let restart =
+            outcome.events.iter().position(|event| event.kind() == EventKind::Restarted).unwrap();
+        assert_eq!((restart, outcome.kinds()[restart + 1]), (6, "response.created"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c041_after_a_refused_upgrade_the_body_carries_everything() {
+    let script =
+        answers().upgrade(Upgrade::Accept).every_upgrade(Upgrade::Refuse(Refusal::status(426)));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = client(&server).session();
+    let request = request(&["one"]);
+    let first = turn(&mut session, &request).await;
+    server.close_idle(1001, "");
+    server.wait_for(|log| log.connections[0].closed).await;
+    let second = turn(&mut session, &appended(&request, &first, "two")).await;
+    assert_eq!(second.report.plan, full(FullReason::ProviderUnsupported));
+    let log = server.log();
+    let posted: Vec<_> = log.posts().collect();
+    assert_eq!((posted.len(), log.creates().count()), (1, 1));
+    assert_eq!((posted[0].input_items, &posted[0].previous_response_id), (3, &None));
+    assert_eq!(posted[0].body["stream"], true);
+    assert!(posted[0].body.get("type").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c041_so_it_does_after_an_incremental_attempt_that_was_cut() {
+    let script = Script::new()
+        .turn(Turn::text("a"))
+        .turn(Turn::steps([close(1012)]))
+        .turn(Turn::text("b"))
+        .turn(Turn::text("c"))
+        .upgrade(Upgrade::Accept)
+        .every_upgrade(Upgrade::Refuse(Refusal::status(426)));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = client(&server).session();
+    let request = request(&["one"]);
+    let first = turn(&mut session, &request).await;
+    let next = appended(&request, &first, "two");
+    let second = turn(&mut session, &next).await;
+    assert_eq!(second.response().output_text(), "b");
+    let third = turn(&mut session, &appended(&next, &second, "three")).await;
+    assert_eq!(third.response().output_text(), "c");
+    let log = server.log();
+    let sent: Vec<_> = log
+        .requests
+        .iter()
+        .map(|r| (r.transport, r.input_items, r.previous_response_id.is_some()))
+        .collect();
+    let (websocket, sse) = (Transport::WebSocket, Transport::Sse);
+    let expected = [(websocket, 1, false), (websocket, 1, true), (sse, 3, false), (sse, 5, false)];
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c041_a_stored_parent_may_go_along_by_choice() {
+    let script =
+        answers().upgrade(Upgrade::Accept).every_upgrade(Upgrade::Refuse(Refusal::status(426)));
+    for by_choice in [false, true] {
+        let server = ScriptedServer::in_memory(script.clone());
+        let client = builder(&server).continue_over_sse(by_choice).build().unwrap();
+        let mut session = client.session();
+        let request = request(&["one"]).store(true);
+        let first = turn(&mut session, &request).await;
+        server.close_idle(1001, "");
+        server.wait_for(|log| log.connections[0].closed).await;
+        let second = turn(&mut session, &appended(&request, &first, "two")).await;
+        let plan = if by_choice { incremental(1) } else { full(FullReason::ProviderUnsupported) };
+        assert_eq!((second.report.transport, second.report.plan), (Some(Transport::Sse), plan));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c043_websocket_only_never_posts() {
+    for upgrade in [
+        Upgrade::Refuse(Refusal::status(404)),
+        Upgrade::Refuse(Refusal::status(403)),
+        Upgrade::Refuse(Refusal::status(503)),
+        Upgrade::Hang,
+        Upgrade::Reset,
+        Upgrade::WrongAccept,
+    ] {
+        let server = ScriptedServer::in_memory(answers().every_upgrade(upgrade.clone()));
+        let only = TransportPolicy::WebSocketOnly;
+        let mut session = builder(&server).transport(only).build().unwrap().session();
+        // The second turn finds nothing remembered of the first.
+        for _ in 0..2 {
+            let before = server.log().connections.len();
+            let outcome = turn(&mut session, &request(&["one"])).await;
+            assert_eq!(outcome.error().delivery(), Delivery::NotSent, "{upgrade:?}");
+            let attempts = &outcome.report.attempts;
+            assert!(attempts.iter().all(|attempt| attempt.transport == Transport::WebSocket));
+            let log = server.log();
+            assert_eq!(log.connections.len() - before, attempts.len(), "{upgrade:?}");
+            assert_eq!(log.requests.len(), 0, "{upgrade:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c043_a_refused_upgrade_is_the_error_of_websocket_only() {
+    let server = refusing(426);
+    let only = TransportPolicy::WebSocketOnly;
+    let client = builder(&server).transport(only).build().unwrap();
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    let error = outcome.error();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::UpgradeRefused, Some(426)));
+    assert_eq!(server.log().upgrades_refused, 1);
+}
+
+#[tokio::test]
+async fn c043_what_needs_http_is_an_error_under_websocket_only() {
+    let server = ScriptedServer::in_memory(answers());
+    let provider = || Provider::compatible(&server.url()).unwrap();
+    let plain = request(&["one"]);
+    for (provider, request) in [
+        (provider(), plain.clone().background(true)),
+        (provider().websocket(false), plain.clone()),
+        (provider().frame_limit(Some(10)), plain.clone()),
+    ] {
+        let client = ResponsesClient::builder(provider)
+            .connector(&server.connector())
+            .transport(TransportPolicy::WebSocketOnly)
+            .build()
+            .unwrap();
+        let outcome = turn(&mut client.session(), &request).await;
+        let error = outcome.error();
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (ErrorKind::InvalidRequest, Delivery::NotSent)
+        );
+        assert_eq!(server.log().requests.len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c043_sse_only_never_upgrades() {
+    let busy = Turn::error(503, "server_is_overloaded", "busy");
+    for fault in [Turn::steps([Step::Reset]), Turn::steps([Step::End]), busy] {
+        let (outcome, server) = after(Transport::Sse, [fault], RetryPolicy::default()).await;
+        assert_eq!(outcome.response().output_text(), "an answer");
+        let log = server.log();
+        assert_eq!((log.requests.len(), log.posts().count()), (2, 2));
+        assert!(log.connections.iter().all(|connection| connection.upgrade_requests == 0));
+    }
+}
