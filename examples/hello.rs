@@ -6,8 +6,6 @@
 //!
 //! Without a key it asks the embedded server.
 
-#![expect(clippy::print_stdout, reason = "a program that shows something")]
-
 use std::io::Write as _;
 
 use responses_client::{

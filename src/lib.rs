@@ -79,6 +79,20 @@
 //! | `socks` | no | proxies with a `socks5://` or `socks5h://` address |
 //! | `testing` | no | `testing`: a scripted server of both transports, for your tests |
 
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a panic in a long agent loop loses the loop; the error type has room for all failures"
+)]
+#![warn(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "payloads and keys pass through here; nothing may print them in passing"
+)]
+
 // The tests run the agent of an example, which knows the crate by its name.
 #[cfg(all(test, feature = "testing"))]
 extern crate self as responses_client;

@@ -4,12 +4,22 @@ mod support;
 #[path = "support/tls.rs"]
 mod tls;
 
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
 use responses_client::{
     Error, ErrorKind, NetworkSettings, Provider, ProxySetting, ResponsesClient, Transport,
     testing::{Script, Turn},
 };
 use support::{BOTH, Outcome, only, request, turn};
-use tls::{ConnectProxy, TlsServer};
+use tls::TlsServer;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
 
 fn script() -> Script {
     Script::new().turns([Turn::text("one"), Turn::text("two")])
@@ -65,7 +75,8 @@ async fn tls_through_a_connect_proxy_on_both_transports() {
         let url = ProxySetting::Url(format!("http://{}", proxy.address));
         let outcomes = two_turns(&server, transport, url).await;
         assert_two_turns_on_one_connection(&server, &outcomes);
-        assert_eq!(proxy.asked(), [format!("localhost:{}", server.port)]);
+        let authority = server.url.trim_start_matches("https://").trim_end_matches("/v1");
+        assert_eq!(proxy.asked(), [authority]);
     }
 }
 
@@ -141,7 +152,7 @@ async fn a_root_that_is_no_certificate_is_refused() {
 
 #[tokio::test]
 async fn a_handshake_that_is_cut_is_a_tls_error() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -154,4 +165,61 @@ async fn a_handshake_that_is_cut_is_a_tls_error() {
         let outcome = turn(&mut session, &request(&["hi"])).await;
         assert_eq!(outcome.error().kind(), ErrorKind::Tls);
     }
+}
+
+/// A proxy that knows CONNECT alone.
+struct ConnectProxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl ConnectProxy {
+    /// Answers with `status` instead of a tunnel, if one is given; asks for the credentials
+    /// `user:pass` if `authenticate`.
+    async fn start(status: Option<u16>, authenticate: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(tunnel(stream, status, authenticate, Arc::clone(&log)));
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// The targets of the tunnels that were asked for.
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("the log").clone()
+    }
+}
+
+async fn tunnel(
+    stream: TcpStream,
+    status: Option<u16>,
+    authenticate: bool,
+    log: Arc<Mutex<Vec<String>>>,
+) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await? == 0 {
+            return Ok(());
+        }
+    }
+    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    log.lock().expect("the log").push(target.clone());
+    // `user:pass` in base64.
+    let known = head.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz");
+    let status = if authenticate && !known { Some(407) } else { status };
+    if let Some(status) = status {
+        let answer = format!(
+            "HTTP/1.1 {status} No\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"
+        );
+        return stream.write_all(answer.as_bytes()).await;
+    }
+    let mut upstream = TcpStream::connect(&target).await?;
+    stream.write_all(b"HTTP/1.0 200 Connection established\r\n\r\n").await?;
+    copy_bidirectional(&mut stream, &mut upstream).await.map(drop)
 }

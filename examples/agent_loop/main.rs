@@ -11,8 +11,6 @@
 //! its answers; the agent compares that with its own list each turn. Before turn 8 the tools
 //! change, and before turn 14 the history is edited: both show as full sends with their reasons.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that shows something")]
-
 mod agent;
 mod show;
 mod tools;

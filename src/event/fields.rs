@@ -140,7 +140,7 @@ impl<'de> Visitor<'de> for Numbers {
             reason = "range checked"
         )]
         let whole =
-            (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64);
+            ((0.0..9e15).contains(&number) && number.fract() == 0.0).then_some(number as u64);
         Ok(whole)
     }
 

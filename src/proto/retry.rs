@@ -176,7 +176,9 @@ impl Ladder {
 
     fn backoff(&self, chance: f64) -> Duration {
         let doubled = self.policy.backoff.saturating_mul(1 << (self.attempts - 1).min(20));
-        doubled.min(self.policy.backoff_max).mul_f64(0.75 + 0.25 * chance.clamp(0.0, 1.0))
+        let longest = doubled.min(self.policy.backoff_max);
+        let share = 0.75 + 0.25 * chance.clamp(0.0, 1.0);
+        Duration::try_from_secs_f64(longest.as_secs_f64() * share).unwrap_or(longest)
     }
 }
 

@@ -54,9 +54,9 @@ impl ResponsesSession {
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
     /// in full. Before anything was sent, nothing is lost.
     pub async fn stream(&mut self, request: &ResponsesRequest) -> Result<ResponseStream, Error> {
-        if Handle::try_current().is_err() {
+        let Ok(runtime) = Handle::try_current() else {
             return Err(Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None));
-        }
+        };
         request.check().map_err(Error::invalid_request)?;
         let slot = Arc::new(Slot::default());
         self.state.begin(&slot);
@@ -65,6 +65,7 @@ impl ResponsesSession {
             self.state.clone(),
             Arc::new(request.clone()),
             self.planner,
+            runtime,
         ));
         let live = run.climb(None).await;
         match live {

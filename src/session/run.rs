@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::state::SharedState;
 use crate::{
@@ -39,6 +42,7 @@ pub(super) struct Run {
     report: TurnReport,
     start: Instant,
     deadline: Option<Instant>,
+    runtime: Handle,
 }
 
 /// A response that has begun.
@@ -83,12 +87,13 @@ impl Run {
         state: SharedState,
         request: Arc<ResponsesRequest>,
         planner: Planner,
+        runtime: Handle,
     ) -> Self {
         let start = Instant::now();
         Self {
             ladder: Ladder::new(shared.retry, shared.transport),
             prior: state.prior(),
-            deadline: shared.timeouts.turn.map(|turn| start + turn),
+            deadline: shared.timeouts.turn.map(|turn| after(start, turn)),
             shared,
             state,
             request,
@@ -99,6 +104,7 @@ impl Run {
             suspicion: None,
             report: TurnReport::default(),
             start,
+            runtime,
         }
     }
 
@@ -180,20 +186,25 @@ impl Run {
         &self.state
     }
 
+    /// The runtime that the turn was begun in: its stream may be polled outside of any.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
     /// When an event must have come, `now` being when the last one did.
     pub(super) fn next_deadline(&self, transport: Transport, now: Instant) -> Option<Instant> {
-        let between = self.shared.timeouts.between_events(transport).map(|between| now + between);
+        let between = self.shared.timeouts.between_events(transport).map(|between| after(now, between));
         [between, self.deadline].into_iter().flatten().min()
     }
 
     /// Puts away an exchange that the server ended, well or with `error`.
     pub(super) fn settle(&self, exchange: Exchange, error: Option<&Error>) {
         let keeps = self.shared.provider.keeps_socket_after_error;
-        self.state.settle(exchange, error, keeps, self.shared.limits);
+        self.state.settle(exchange, error, keeps, self.shared.limits, &self.runtime);
     }
 
     async fn attempt(&mut self) -> Result<Live, Error> {
@@ -240,6 +251,7 @@ impl Run {
                 let why = "the frame is larger than the provider takes";
                 return Err(Error::invalid_request(RequestError::NoTransport(why)));
             }
+            self.over_sse = true;
             self.report.transport = Some(Transport::Sse);
             if let Some(attempt) = self.report.attempts.last_mut() {
                 attempt.transport = Transport::Sse;
@@ -379,12 +391,17 @@ impl Run {
 
     /// The moment by which a phase of this length must be over, and with it the turn.
     fn by(&self, phase: Option<Duration>) -> Instant {
-        // Tokio's own notion of "never".
-        const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
-        let now = Instant::now();
-        let phase = now + phase.unwrap_or(NEVER);
+        let phase = after(Instant::now(), phase.unwrap_or(NEVER));
         self.deadline.map_or(phase, |deadline| deadline.min(phase))
     }
+}
+
+/// What tokio takes for "never".
+const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
+
+/// `time` after `start`, also for times that no clock can count.
+fn after(start: Instant, time: Duration) -> Instant {
+    start + time.min(NEVER)
 }
 
 fn timed_out(phase: Phase, delivery: Delivery) -> Error {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
-use tokio::task::JoinHandle;
+use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::{
     Error, ErrorKind, Limits,
@@ -126,10 +126,11 @@ impl SharedState {
         error: Option<&Error>,
         keeps_socket_after_error: bool,
         limits: Limits,
+        runtime: &Handle,
     ) {
         match exchange {
             Exchange::Sse(exchange) => {
-                let draining = tokio::spawn(exchange.drain(limits));
+                let draining = runtime.spawn(exchange.drain(limits));
                 self.lock().draining = Some(draining);
             }
             Exchange::WebSocket(_) => {

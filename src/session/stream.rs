@@ -10,7 +10,10 @@ use std::{
 };
 
 use futures_util::{Stream, future::BoxFuture};
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep},
+};
 
 use super::{
     run::{Base, Live, Run},
@@ -52,7 +55,7 @@ enum Stage {
     /// A response is coming in.
     Live { run: Box<Run>, turn: Turn, ready: VecDeque<Step>, base: Base, transport: Transport },
     /// Another attempt is being made.
-    Climbing { report: TurnReport, climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)> },
+    Climbing { report: TurnReport, runtime: Handle, climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)> },
     /// Nothing more comes.
     Ended { report: TurnReport, response: Response, failure: Option<(ErrorKind, Phase, Delivery)> },
 }
@@ -156,7 +159,8 @@ impl ResponseStream {
         }
         match &mut self.stage {
             Stage::Ended { .. } => Poll::Pending,
-            Stage::Climbing { climb, .. } => {
+            Stage::Climbing { climb, runtime, .. } => {
+                let _in_runtime = runtime.enter();
                 let (run, result) = ready!(climb.as_mut().poll(cx));
                 Poll::Ready(match result {
                     Ok(live) => {
@@ -263,11 +267,12 @@ impl ResponseStream {
         match run.recover(&error) {
             Some(delay) => {
                 let report = run.report().clone();
+                let runtime = run.runtime().clone();
                 let climb = Box::pin(async move {
                     let live = run.climb(Some(delay)).await;
                     (run, live)
                 });
-                self.stage = Stage::Climbing { report, climb };
+                self.stage = Stage::Climbing { report, runtime, climb };
                 Polled::Again
             }
             None => self.failed(run, turn.response(), error),

@@ -1,6 +1,8 @@
 //! That a wrong plan does not go unnoticed: the agent of the example, with planners that lose,
 //! double and mix up items.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use super::*;

@@ -256,7 +256,11 @@ async fn serve(
     status.over.store(true, Ordering::Release);
     if polite {
         // The close frame tells the server to stop; its own is not waited for.
-        _ = tokio::time::timeout(close, socket.close(None)).await;
+        let frame = tungstenite::protocol::CloseFrame {
+            code: tungstenite::protocol::frame::coding::CloseCode::Normal,
+            reason: "".into(),
+        };
+        _ = tokio::time::timeout(close, socket.close(Some(frame))).await;
     }
 }
 

@@ -1,16 +1,9 @@
-//! A scripted server behind TLS, and a proxy in front of it.
+//! A scripted server behind TLS.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use responses_client::testing::{Script, ScriptedServer};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::TcpListener;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
@@ -20,7 +13,6 @@ use tokio_rustls::{
 pub(crate) struct TlsServer {
     pub(crate) server: Arc<ScriptedServer>,
     pub(crate) url: String,
-    pub(crate) port: u16,
     pub(crate) ca_pem: String,
 }
 
@@ -51,63 +43,6 @@ impl TlsServer {
             }
         });
         let url = format!("https://localhost:{port}/v1");
-        Self { server, url, port, ca_pem: made.cert.pem() }
+        Self { server, url, ca_pem: made.cert.pem() }
     }
-}
-
-/// A proxy that knows CONNECT alone.
-pub(crate) struct ConnectProxy {
-    pub(crate) address: SocketAddr,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl ConnectProxy {
-    /// Answers with `status` instead of a tunnel, if one is given; asks for the credentials
-    /// `user:pass` if `authenticate`.
-    pub(crate) async fn start(status: Option<u16>, authenticate: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(tunnel(stream, status, authenticate, Arc::clone(&log)));
-            }
-        });
-        Self { address, asked }
-    }
-
-    /// The targets of the tunnels that were asked for.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("the log").clone()
-    }
-}
-
-async fn tunnel(
-    stream: TcpStream,
-    status: Option<u16>,
-    authenticate: bool,
-    log: Arc<Mutex<Vec<String>>>,
-) -> io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if stream.read_line(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    log.lock().expect("the log").push(target.clone());
-    // `user:pass` in base64.
-    let known = head.to_ascii_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz");
-    let status = if authenticate && !known { Some(407) } else { status };
-    if let Some(status) = status {
-        let answer = format!(
-            "HTTP/1.1 {status} No\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n"
-        );
-        return stream.write_all(answer.as_bytes()).await;
-    }
-    let mut upstream = TcpStream::connect(&target).await?;
-    stream.write_all(b"HTTP/1.0 200 Connection established\r\n\r\n").await?;
-    copy_bidirectional(&mut stream, &mut upstream).await.map(drop)
 }

@@ -1,0 +1,130 @@
+//! The core as the benchmarks and fuzz targets of this crate reach it.
+//!
+//! For them alone: nothing here is covered by semantic versioning.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::{
+    Error, ErrorKind, Item, Phase, Response, ResponseEvent, ResponsesRequest, Transport,
+    error::{Cause, DecodeError, ProtocolError, RequestError},
+    proto::{
+        classify::Frame,
+        plan::{Baseline, ConnectionId, Destination, Prior, plan},
+        sse::{Decoder, SseEvent, TooLong},
+        turn::{self, Step},
+    },
+    report::Plan,
+    request::{Encoded, encode},
+};
+
+/// Takes a body apart as the SSE transport does, and gives the data of each event to `each`: `None`
+/// where it is no UTF-8.
+///
+/// # Errors
+///
+/// [`ErrorKind::TooLarge`] when a line or an event is longer than `limit` bytes.
+pub fn sse_events(
+    pieces: impl IntoIterator<Item = Bytes>,
+    limit: usize,
+    mut each: impl FnMut(Option<&str>),
+) -> Result<(), Error> {
+    let too_long = |TooLong| Error::new(ErrorKind::TooLarge, Phase::Events, Cause::None);
+    let mut give = |event: SseEvent| match event {
+        SseEvent::Data(data) => each(Some(&data)),
+        SseEvent::NotUtf8 => each(None),
+    };
+    let mut decoder = Decoder::new(limit);
+    for piece in pieces {
+        decoder.push(piece);
+        while let Some(event) = decoder.next_event().map_err(too_long)? {
+            give(event);
+        }
+    }
+    decoder.finish().map_err(too_long)?.into_iter().for_each(give);
+    Ok(())
+}
+
+/// The course of one response.
+#[derive(Debug)]
+pub struct Turn(turn::Turn);
+
+impl Turn {
+    /// A turn that waits for its first event.
+    #[expect(clippy::new_without_default, reason = "nobody asks for one")]
+    pub fn new() -> Self {
+        Self(turn::Turn::new())
+    }
+
+    /// Classifies and decodes a payload, and adds it to the response. `None` when there is nothing
+    /// to hand out.
+    ///
+    /// # Errors
+    ///
+    /// The error that ends the turn.
+    pub fn push(&mut self, payload: Bytes) -> Result<Option<ResponseEvent>, Error> {
+        let payload = ByteString::try_from(payload)
+            .map_err(|_| Error::protocol(Phase::Events, ProtocolError::NotAnEvent))?;
+        match self.0.handle(&Frame::new(payload)) {
+            Step::Event(event) | Step::Done(event) => Ok(Some(event)),
+            Step::Nothing => Ok(None),
+            Step::Failed(error) => Err(error),
+        }
+    }
+
+    /// The response as far as it came.
+    pub fn response(&self) -> Response {
+        self.0.response()
+    }
+}
+
+/// What a session keeps between the turns of a conversation over one WebSocket.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    prior: Prior,
+    sent: Option<Arc<ResponsesRequest>>,
+}
+
+impl Conversation {
+    /// What is sent for `request`, by the plan that was made.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] when it cannot be sent as it is.
+    pub fn send(&mut self, request: &ResponsesRequest) -> Result<(Plan, String), Error> {
+        request.check().map_err(Error::invalid_request)?;
+        let request = Arc::new(request.clone());
+        let prior = std::mem::replace(&mut self.prior, Prior::NotCompleted);
+        let to = Destination {
+            transport: Transport::WebSocket,
+            connection: Some(CONNECTION),
+            continue_over_sse: false,
+        };
+        let decision = plan(&request, &prior, to);
+        let (parent, skip) = decision.parent();
+        let frame = encode(&request, Encoded::Frame { parent, skip }).map_err(|error| {
+            let error = DecodeError::new("the request", &error);
+            Error::invalid_request(RequestError::Body(error))
+        })?;
+        let plan = decision.report(request.input.len());
+        self.sent = Some(request);
+        Ok((plan, frame))
+    }
+
+    /// The response to what was sent completed, with this output.
+    pub fn complete(&mut self, response_id: &str, output: Vec<Item>) {
+        if let Some(request) = self.sent.take() {
+            self.prior = Prior::Completed(Box::new(Baseline {
+                response_id: response_id.to_owned(),
+                request,
+                output,
+                connection: Some(CONNECTION),
+                stored: false,
+            }));
+        }
+    }
+}
+
+const CONNECTION: ConnectionId = ConnectionId(0);
