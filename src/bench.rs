@@ -81,7 +81,7 @@ impl Turn {
 }
 
 /// What a session keeps between the turns of a conversation over one WebSocket.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Conversation {
     prior: Prior,
     sent: Option<Arc<ResponsesRequest>>,

@@ -88,7 +88,8 @@ async fn a_turn_above_the_frame_limit_goes_over_sse_and_the_next_one_does_not() 
     assert_eq!(small.report.transport, Some(Transport::WebSocket));
     let outcome = turn(&mut client(TransportPolicy::WebSocketOnly).session(), &large).await;
     assert_eq!(outcome.error().kind(), ErrorKind::InvalidRequest);
-    assert_eq!(server.log().requests.len(), 2);
+    let log = server.log();
+    assert_eq!((log.requests.len(), log.connections.len()), (2, 2), "it opened nothing");
 }
 
 #[tokio::test]

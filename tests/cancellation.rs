@@ -1,6 +1,4 @@
-//! Cancelled, superseded and parallel turns.
-
-mod support;
+//! Conformance, groups E and G: cancelled, superseded and parallel turns.
 
 use std::time::Duration;
 
@@ -11,11 +9,14 @@ use responses_client::{
     report::FullReason,
     testing::{Exchange, Gate, Refusal, Script, ScriptedServer, Step, Turn},
 };
+use tokio::time::Instant;
+
 use support::{
     BOTH, Outcome, builder, full, guarded, incremental, only, request, server, settled,
     socket_client, turn,
 };
-use tokio::time::Instant;
+
+mod support;
 
 async fn take(stream: &mut ResponseStream, events: usize) -> Vec<ResponseEvent> {
     let mut taken = Vec::new();

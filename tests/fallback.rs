@@ -1,5 +1,7 @@
 //! Conformance, group C: when a turn goes over SSE instead, and what is tried again.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use responses_client::{

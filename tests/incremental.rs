@@ -1,5 +1,7 @@
 //! Conformance, group B: what of a request is sent, and what a later turn may continue.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use responses_client::{
     ErrorKind, Item, Json, ResponsesRequest, ResponsesSession, Tool, Transport, TransportPolicy,
     event::EventKind,
@@ -32,7 +34,7 @@ fn stored(texts: &[&str]) -> ResponsesRequest {
     request(texts).store(true)
 }
 
-/// The server's output item `index` of the last answer, as a value.
+/// `item`, taken apart.
 fn value(item: &Item) -> Value {
     item.json().decode().unwrap()
 }

@@ -1,5 +1,7 @@
 //! Conformance, group D: recovering within a turn from what lies in the nature of the protocol.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use responses_client::{

@@ -1,5 +1,7 @@
 //! Conformance, group A: when a socket is used again, and when another takes its place.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use responses_client::{
     ErrorKind, Provider, ResponsesClient, ResponsesRequest, Transport, TransportPolicy,
     report::FullReason,

@@ -110,7 +110,7 @@ impl fmt::Debug for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiError")
             .field("status", &self.status)
-            .field("code", &self.code)
+            .field("code", &self.code.as_ref().map(|code| masked(code.as_str(), 64)))
             .field("message", &self.message.as_deref().map(|message| masked(message, 512)))
             .finish_non_exhaustive()
     }
@@ -120,23 +120,23 @@ impl std::error::Error for ApiError {}
 
 /// `text`, at most `most` bytes of it, without control characters, and with what looks like a key
 /// or token masked: servers quote the key they refuse.
-fn masked(text: &str, most: usize) -> String {
+pub(super) fn masked(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for (index, word) in text.split_whitespace().enumerate() {
         if index > 0 {
             shown.push(' ');
         }
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let lower = bare.to_ascii_lowercase();
-        let keyed =
-            ["sk-", "sess-", "eyj", "bearer"].iter().any(|prefix| lower.starts_with(prefix));
-        let random = bare.len() >= 32
-            && bare.chars().all(|c| c.is_ascii_alphanumeric() || "-_.*".contains(c))
-            && bare.chars().any(|c| c.is_ascii_digit());
-        if keyed && bare.len() > 6 || random {
-            shown.push_str("[masked]");
-        } else {
-            shown.extend(word.chars().filter(|c| !c.is_control()));
+        let mut rest = word;
+        // A key may stand in quotes, in a URL, in JSON.
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find(|c| of_key(c) != of_key(first)).unwrap_or(rest.len());
+            let (run, tail) = rest.split_at(end);
+            if is_key(run) {
+                shown.push_str("[masked]");
+            } else {
+                shown.extend(run.chars().filter(|c| !c.is_control()));
+            }
+            rest = tail;
         }
         if shown.len() > most {
             let end = (0..=most).rev().find(|&end| shown.is_char_boundary(end));
@@ -146,6 +146,19 @@ fn masked(text: &str, most: usize) -> String {
         }
     }
     shown
+}
+
+fn of_key(c: char) -> bool {
+    c.is_alphanumeric() || "-_.*".contains(c)
+}
+
+/// Whether a run of the characters that keys are made of looks like one.
+fn is_key(run: &str) -> bool {
+    let bare = run.trim_matches(|c: char| !c.is_alphanumeric());
+    let lower = bare.to_ascii_lowercase();
+    let keyed = ["sk-", "sess-", "eyj", "bearer"].iter().any(|prefix| lower.starts_with(prefix));
+    let random = bare.len() >= 32 && bare.is_ascii() && bare.chars().any(|c| c.is_ascii_digit());
+    keyed && bare.len() > 6 || random
 }
 
 macro_rules! codes {

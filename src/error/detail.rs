@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt};
 
 use thiserror::Error;
 
+use super::api::masked;
+
 /// Why a request or a setting was refused before anything was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -123,8 +125,8 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// What a close frame said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a close frame said. `Debug` masks what looks like a key in its reason.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseFrame {
     /// The code: RFC 6455 §7.4.
@@ -136,6 +138,15 @@ pub struct CloseFrame {
 impl CloseFrame {
     pub(crate) fn new(code: u16, reason: String) -> Self {
         Self { code, reason }
+    }
+}
+
+impl fmt::Debug for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseFrame")
+            .field("code", &self.code)
+            .field("reason", &masked(&self.reason, 123))
+            .finish()
     }
 }
 

@@ -105,7 +105,8 @@ impl Ladder {
             mark: None,
             reason: FullReason::ConnectionChanged,
         };
-        // These lie in the nature of the protocol, and cost no attempt, the first time.
+        // These lie in the nature of the protocol or of the way, and cost no attempt: each can
+        // happen once a turn.
         match cause {
             Cause::Final => return Action::GiveUp,
             Cause::LostParent if self.parent_recovered => return Action::GiveUp,
@@ -125,6 +126,10 @@ impl Ladder {
                     Action::GiveUp
                 };
             }
+            Cause::HandshakeBroken if may_use_sse => {
+                let mark = Some(Mark::Transient);
+                return Action::Again(Again { over_sse: true, mark, ..at_once });
+            }
             _ => {}
         }
         if !self.permitted(error.delivery()) || self.attempts >= self.policy.attempts {
@@ -138,9 +143,6 @@ impl Ladder {
         };
         let last = self.attempts + 1 == self.policy.attempts;
         let again = match cause {
-            Cause::HandshakeBroken if may_use_sse => {
-                Again { over_sse: true, mark: Some(Mark::Transient), ..at_once }
-            }
             Cause::FrameTooLarge if may_use_sse => Again { over_sse: true, ..at_once },
             // The same bytes would meet the same limit.
             Cause::FrameTooLarge => return Action::GiveUp,

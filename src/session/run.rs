@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep, timeout_at},
@@ -197,7 +198,8 @@ impl Run {
 
     /// When an event must have come, `now` being when the last one did.
     pub(super) fn next_deadline(&self, transport: Transport, now: Instant) -> Option<Instant> {
-        let between = self.shared.timeouts.between_events(transport).map(|between| after(now, between));
+        let between =
+            self.shared.timeouts.between_events(transport).map(|between| after(now, between));
         [between, self.deadline].into_iter().flatten().min()
     }
 
@@ -233,31 +235,21 @@ impl Run {
         self.report.reused = connection.is_some();
         self.report.timings.queued = Some(self.elapsed());
         self.report.timings.connected = None;
-        let connection = match connection {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
+        // A new socket continues nothing that an old one had, so that the plan is known before.
         let decision = self.plan(Destination {
             transport: Transport::WebSocket,
-            connection: Some(connection),
+            connection,
             continue_over_sse: self.shared.continue_over_sse,
         });
         let (parent, skip) = decision.parent();
         let frame = self.encode(Encoded::Frame { parent, skip })?;
-        let too_large =
-            self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit);
-        if too_large {
-            if self.shared.transport != TransportPolicy::Auto {
-                let why = "the frame is larger than the provider takes";
-                return Err(Error::invalid_request(RequestError::NoTransport(why)));
-            }
-            self.over_sse = true;
-            self.report.transport = Some(Transport::Sse);
-            if let Some(attempt) = self.report.attempts.last_mut() {
-                attempt.transport = Transport::Sse;
-            }
-            return self.over_sse().await;
+        if self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit) {
+            return self.above_frame_limit().await;
         }
+        let connection = match connection {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
         let size = frame.len() as u64;
         let Some(sending) = self.state.with_socket(|socket| socket.send(frame)) else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
@@ -275,11 +267,25 @@ impl Run {
         self.first_event(Exchange::WebSocket(exchange), first, base).await
     }
 
+    /// The frame would be refused: such a turn goes over SSE.
+    async fn above_frame_limit(&mut self) -> Result<Live, Error> {
+        if self.shared.transport != TransportPolicy::Auto {
+            let why = "the frame is larger than the provider takes";
+            return Err(Error::invalid_request(RequestError::NoTransport(why)));
+        }
+        self.over_sse = true;
+        self.report.transport = Some(Transport::Sse);
+        if let Some(attempt) = self.report.attempts.last_mut() {
+            attempt.transport = Transport::Sse;
+        }
+        self.over_sse().await
+    }
+
     async fn connect(&mut self) -> Result<ConnectionId, Error> {
         let shared = Arc::clone(&self.shared);
         let id = shared.next_connection();
+        let headers = self.headers().await?;
         let connecting = async {
-            let headers = shared.headers().await?;
             let uri = shared.uri.clone();
             let close = shared.timeouts.close;
             WebSocket::connect(&*shared.network, uri, headers, id, shared.limits, close).await
@@ -292,6 +298,14 @@ impl Run {
         self.report.request_id = socket.request_id().map(str::to_owned);
         self.state.set_socket(Some(socket));
         Ok(id)
+    }
+
+    /// The headers, with the credential of this moment. Fetching it may take as long as
+    /// connecting may.
+    async fn headers(&self) -> Result<HeaderMap, Error> {
+        timeout_at(self.by(self.shared.timeouts.connect), self.shared.headers())
+            .await
+            .unwrap_or_else(|_| Err(timed_out(Phase::Prepare, Delivery::NotSent)))
     }
 
     async fn over_sse(&mut self) -> Result<Live, Error> {
@@ -311,7 +325,7 @@ impl Run {
         let body = self.encode(Encoded::Http { parent, skip })?;
         let size = body.len() as u64;
         let shared = Arc::clone(&self.shared);
-        let headers = shared.headers().await?;
+        let headers = self.headers().await?;
         self.state.set_prior(Prior::NotCompleted);
         self.report.plan = Some(decision.report(self.request.input.len()));
         let first = self.by(shared.timeouts.first_event(Transport::Sse));

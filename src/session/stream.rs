@@ -55,7 +55,11 @@ enum Stage {
     /// A response is coming in.
     Live { run: Box<Run>, turn: Turn, ready: VecDeque<Step>, base: Base, transport: Transport },
     /// Another attempt is being made.
-    Climbing { report: TurnReport, runtime: Handle, climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)> },
+    Climbing {
+        report: TurnReport,
+        runtime: Handle,
+        climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)>,
+    },
     /// Nothing more comes.
     Ended { report: TurnReport, response: Response, failure: Option<(ErrorKind, Phase, Delivery)> },
 }

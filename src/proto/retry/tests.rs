@@ -76,9 +76,11 @@ fn c034_a_broken_handshake_goes_to_sse_at_once_and_is_remembered() {
     let tls = Error::new(ErrorKind::Tls, Phase::Connect, ErrorCause::None);
     let reset = Error::new(ErrorKind::Truncated, Phase::Connect, ErrorCause::None);
     for error in [timeout, tls, reset] {
-        let next = again(auto().next(websocket(&error), 0.5));
+        let mut ladder = auto();
+        let next = again(ladder.next(websocket(&error), 0.5));
         assert!(next.over_sse && next.delay.is_zero(), "{error}");
         assert_eq!(next.mark, Some(Mark::Transient), "{error}");
+        assert_eq!(ladder.attempts, 1);
     }
 }
 
