@@ -44,7 +44,8 @@ pub(crate) fn alternate(
     mut ours: impl FnMut() -> Duration,
     mut theirs: impl FnMut() -> Duration,
 ) -> Shortest {
-    (ours(), theirs());
+    ours();
+    theirs();
     let mut shortest = Shortest { ours: Duration::MAX, theirs: Duration::MAX };
     for round in 0..rounds {
         if round % 2 == 0 {

@@ -1,5 +1,7 @@
 //! Output items, read from the JSON that the server sent.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::OutputItemDone;
@@ -176,6 +178,15 @@ impl OutputItemDone {
     /// The finished item, in memory of its own.
     pub fn to_item(&self) -> Item {
         Item::trusted(self.item.detached())
+    }
+
+    /// Fails if it is a call of a tool that nobody could run or answer.
+    pub(crate) fn check_call(&self) -> Result<(), DecodeError> {
+        match self.item.member::<Cow<'_, str>>("type")?.as_deref() {
+            Some("function_call") => self.item.decode::<FunctionCall>().map(drop),
+            Some("custom_tool_call") => self.item.decode::<CustomToolCall>().map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// The finished item, read.

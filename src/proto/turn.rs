@@ -15,7 +15,7 @@ use crate::{
     error::{
         ApiError, Cause, CloseFrame, Delivery, Error, ErrorCode, ErrorKind, Phase, ProtocolError,
     },
-    event::{EventKind, OutputItem, ResponseEvent},
+    event::{EventKind, ResponseEvent},
     proto::{
         classify::{Frame, Role},
         normalize,
@@ -195,9 +195,7 @@ fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
     let event = ResponseEvent::decode(frame.tag.kind, &frame.payload).map_err(unreadable)?;
     match &event {
         // A call that cannot be read would be lost in silence.
-        ResponseEvent::OutputItemDone(done) => {
-            OutputItem::read(&done.to_item()).map_err(unreadable)?;
-        }
+        ResponseEvent::OutputItemDone(done) => done.check_call().map_err(unreadable)?,
         ResponseEvent::Done(done) => {
             let status: Option<String> = done.response.member("status").map_err(unreadable)?;
             let kind = match status.as_deref() {
