@@ -179,6 +179,8 @@ events! {
         content_index: Index,
         /// The piece.
         delta: Text,
+        /// A list of `{"token", "logprob", "top_logprobs"}`, if they were asked for.
+        logprobs: MaybeJson,
     }
     /// A piece of the arguments of a function call; a fragment of JSON.
     FunctionCallArgumentsDelta = "response.function_call_arguments.delta" {
@@ -317,6 +319,8 @@ events! {
         content_index: Index,
         /// All of it.
         text: MaybeText,
+        /// A list of `{"token", "logprob", "top_logprobs"}`, if they were asked for.
+        logprobs: MaybeJson,
     }
     /// A text got an annotation.
     OutputTextAnnotationAdded = "response.output_text.annotation.added" {
@@ -348,6 +352,8 @@ events! {
         item_id: MaybeText,
         /// The item's place in the output.
         output_index: Index,
+        /// The function, from older servers.
+        name: MaybeText,
         /// All of them.
         arguments: MaybeText,
     }
@@ -381,6 +387,8 @@ events! {
         summary_index: Index,
         /// The part.
         part: MaybeJson,
+        /// `incomplete`, if it was cut off.
+        status: MaybeText,
     }
     /// The text of a part of a summary is finished.
     ReasoningSummaryTextDone = "response.reasoning_summary_text.done" {
@@ -425,6 +433,237 @@ events! {
         command_index: Index,
         /// A list of `{"stdout": …, "stderr": …, "outcome": …}`.
         output: MaybeJson,
+    }
+    /// A web search begins.
+    WebSearchCallInProgress = "response.web_search_call.in_progress" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A web search is being made.
+    WebSearchCallSearching = "response.web_search_call.searching" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A web search is finished.
+    WebSearchCallCompleted = "response.web_search_call.completed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A file search begins.
+    FileSearchCallInProgress = "response.file_search_call.in_progress" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A file search is being made.
+    FileSearchCallSearching = "response.file_search_call.searching" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A file search is finished.
+    FileSearchCallCompleted = "response.file_search_call.completed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// Code for the code interpreter begins.
+    CodeInterpreterCallInProgress = "response.code_interpreter_call.in_progress" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// The code is being run.
+    CodeInterpreterCallInterpreting = "response.code_interpreter_call.interpreting" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// The code was run.
+    CodeInterpreterCallCompleted = "response.code_interpreter_call.completed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A piece of the code for the code interpreter.
+    CodeInterpreterCallCodeDelta = "response.code_interpreter_call_code.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// The code for the code interpreter is finished.
+    CodeInterpreterCallCodeDone = "response.code_interpreter_call_code.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// All of it.
+        code: MaybeText,
+    }
+    /// An image begins.
+    ImageGenerationCallInProgress = "response.image_generation_call.in_progress" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// An image is being made.
+    ImageGenerationCallGenerating = "response.image_generation_call.generating" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// An image is finished.
+    ImageGenerationCallCompleted = "response.image_generation_call.completed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// An image as far as it is made.
+    ImageGenerationCallPartialImage = "response.image_generation_call.partial_image" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// Which of the partial images it is, from 0.
+        partial_image_index: Index,
+        /// The image in base64; often more than a megabyte.
+        partial_image_b64: MaybeText,
+        /// Its size, `1024x1024` say.
+        size: MaybeText,
+        /// Its quality.
+        quality: MaybeText,
+        /// Its background.
+        background: MaybeText,
+        /// Its format, `png` say.
+        output_format: MaybeText,
+    }
+    /// The listing of an MCP server's tools begins.
+    McpListToolsInProgress = "response.mcp_list_tools.in_progress" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// The listing of an MCP server's tools is finished.
+    McpListToolsCompleted = "response.mcp_list_tools.completed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// The listing of an MCP server's tools failed.
+    McpListToolsFailed = "response.mcp_list_tools.failed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A call of an MCP server's tool begins.
+    McpCallInProgress = "response.mcp_call.in_progress" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A call of an MCP server's tool is finished.
+    McpCallCompleted = "response.mcp_call.completed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A call of an MCP server's tool failed.
+    McpCallFailed = "response.mcp_call.failed" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A piece of the arguments of an MCP call.
+    McpCallArgumentsDelta = "response.mcp_call_arguments.delta" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// The piece: a string, from older servers an object.
+        delta: MaybeJson,
+    }
+    /// The arguments of an MCP call are finished.
+    McpCallArgumentsDone = "response.mcp_call_arguments.done" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+        /// All of them: a string, from older servers an object.
+        arguments: MaybeJson,
+    }
+    /// A command for a shell begins.
+    ShellCallCommandAdded = "response.shell_call_command.added" {
+        /// The item's place in the output.
+        output_index: Index,
+        /// The command's place in the call.
+        command_index: Index,
+        /// The command so far.
+        command: MaybeText,
+    }
+    /// A piece of a command for a shell.
+    ShellCallCommandDelta = "response.shell_call_command.delta" {
+        /// The item's place in the output.
+        output_index: Index,
+        /// The command's place in the call.
+        command_index: Index,
+        /// The piece.
+        delta: Text,
+    }
+    /// A command for a shell is finished.
+    ShellCallCommandDone = "response.shell_call_command.done" {
+        /// The item's place in the output.
+        output_index: Index,
+        /// The command's place in the call.
+        command_index: Index,
+        /// All of it.
+        command: MaybeText,
+    }
+    /// The history is being compacted.
+    CompactionCompacting = "response.compaction.compacting" {
+        /// The item's id.
+        item_id: MaybeText,
+        /// The item's place in the output.
+        output_index: Index,
+    }
+    /// A piece of audio.
+    AudioDelta = "response.audio.delta" {
+        /// The piece in base64.
+        delta: Text,
+    }
+    /// The audio is finished.
+    AudioDone = "response.audio.done" {
+    }
+    /// A piece of the transcript of the audio.
+    AudioTranscriptDelta = "response.audio.transcript.delta" {
+        /// The piece.
+        delta: Text,
+    }
+    /// The transcript of the audio is finished.
+    AudioTranscriptDone = "response.audio.transcript.done" {
     }
 }
 
