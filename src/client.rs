@@ -53,6 +53,10 @@ const RESERVED: [HeaderName; 9] = [
     header::EXPECT,
 ];
 
+/// Headers that are credentials, whoever sets them.
+const CREDENTIALS: [&str; 5] =
+    ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
+
 impl ResponsesClient {
     /// A client of `provider` in the making.
     pub fn builder(provider: Provider) -> ResponsesClientBuilder {
@@ -143,7 +147,12 @@ impl ResponsesClientBuilder {
     pub fn build(self) -> Result<ResponsesClient, Error> {
         let invalid = Error::invalid_config;
         let headers = headers(self.headers).map_err(invalid)?;
-        if self.provider.exposes_credentials() && !self.auth.is_none() {
+        if let Auth::Header(name, _) = &self.auth {
+            check_name(name).map_err(invalid)?;
+        }
+        let credentials =
+            !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
+        if credentials && self.provider.exposes_credentials() {
             return Err(invalid(RequestError::ExposedCredentials));
         }
         let uri = self.provider.responses_url().as_str().parse();
@@ -178,6 +187,13 @@ impl ResponsesClientBuilder {
     }
 }
 
+fn check_name(name: &HeaderName) -> Result<(), RequestError> {
+    if RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-") {
+        return Err(RequestError::ReservedHeader(name.to_string()));
+    }
+    Ok(())
+}
+
 impl fmt::Debug for ResponsesClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Any header may be a credential.
@@ -197,9 +213,7 @@ fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, RequestError> {
         let Ok(parsed) = HeaderName::try_from(name.as_str()) else {
             return Err(RequestError::InvalidHeader);
         };
-        if RESERVED.contains(&parsed) || parsed.as_str().starts_with("sec-websocket-") {
-            return Err(RequestError::ReservedHeader(name));
-        }
+        check_name(&parsed)?;
         // Any header may be a credential.
         let mut value = HeaderValue::try_from(value).map_err(|_| RequestError::InvalidHeader)?;
         value.set_sensitive(true);
@@ -224,6 +238,8 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
         }
         assert!(builder().header("OpenAI-Organization", "org").build().is_ok());
+        let auth = Auth::header(header::HOST, "x");
+        assert_eq!(builder().auth(auth).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
 
     #[test]
@@ -235,6 +251,10 @@ mod tests {
         };
         assert_eq!(client("http://a.example/v1").unwrap_err().kind(), ErrorKind::InvalidConfig);
         assert!(client("https://a.example/v1").is_ok());
+        let by_hand =
+            ResponsesClient::builder(Provider::compatible("http://a.example/v1").unwrap());
+        let error = by_hand.header("Authorization", "Bearer k").build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
         let open = Provider::compatible("http://a.example/v1").unwrap();
         let open = ResponsesClient::builder(open.allow_credentials_over_http());
         assert!(open.auth(Auth::bearer("k")).build().is_ok());
@@ -255,8 +275,11 @@ mod tests {
     fn c102_nothing_of_it_prints_a_credential() {
         let network = NetworkSettings::new()
             .proxy(crate::ProxySetting::Url("http://u:canary@127.0.0.1:1".to_owned()));
-        let builder =
-            builder().auth(Auth::bearer("canary")).header("x-key", "canary").network(network);
+        let provider = Provider::compatible("https://a.example/v1?key=canary").unwrap();
+        let builder = ResponsesClient::builder(provider)
+            .auth(Auth::bearer("canary"))
+            .header("x-key", "canary")
+            .network(network);
         assert!(!format!("{builder:?} {:?}", builder.network).contains("canary"));
         let client = builder.build().unwrap();
         let session = client.session();

@@ -16,9 +16,10 @@ pub struct TurnReport {
     pub reused: bool,
     /// What the last attempt sent; `None` when it sent nothing.
     pub plan: Option<Plan>,
-    /// Bytes of all request bodies and frames of the turn, without heads and masks.
+    /// Bytes of all request bodies and frames that were given to connections for the turn, without
+    /// heads and masks.
     pub bytes_sent: u64,
-    /// Bytes of all bodies and frames that came for the turn, without heads.
+    /// Bytes of all events that came for the turn, without framing and heads.
     pub bytes_received: u64,
     /// Events handed out.
     pub events: u64,
@@ -148,6 +149,11 @@ pub enum Anomaly {
         /// The second item's place in the output.
         output_index: u32,
     },
+    /// Items with different ids were finished at one place; all of them count.
+    OutputIndexShared {
+        /// The place in the output.
+        output_index: u32,
+    },
     /// An item was finished twice; the later one counts.
     ItemFinishedTwice {
         /// The item's place in the output.
@@ -157,7 +163,7 @@ pub enum Anomaly {
     OutputMissing,
     /// An event that no turn can place came and was handed out as it is.
     UnknownEvent {
-        /// Its type, at most 64 bytes of it.
+        /// Its type, at most 64 characters of it.
         event: String,
     },
 }

@@ -1,6 +1,7 @@
 //! What the sessions of one client share.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +23,6 @@ use crate::{
 };
 
 /// What the sessions of one client share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) provider: Provider,
     pub(crate) auth: Auth,
@@ -59,23 +59,39 @@ impl Shared {
     pub(crate) fn route(
         &self,
         background: bool,
+        open_socket: bool,
         now: Instant,
     ) -> Result<crate::Transport, RequestError> {
-        let needs =
-            Needs { policy: self.transport, websocket: self.provider.websocket, background };
-        self.marks().route(&self.provider.origin(), needs, now)
+        let needs = Needs {
+            policy: self.transport,
+            websocket: self.provider.websocket,
+            background,
+            open_socket,
+        };
+        self.marks().route(needs, now)
     }
 
     pub(crate) fn mark(&self, mark: Mark, now: Instant) {
-        self.marks().mark(&self.provider.origin(), mark, now);
+        self.marks().mark(mark, now);
     }
 
     pub(crate) fn clear_mark(&self) {
-        self.marks().clear(&self.provider.origin());
+        self.marks().clear();
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
         // The marks are whole between any two statements that could panic.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL and the headers may hold keys.
+        f.debug_struct("Shared")
+            .field("provider", &self.provider)
+            .field("auth", &self.auth)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
     }
 }

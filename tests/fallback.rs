@@ -339,8 +339,10 @@ async fn c036_after_created_a_cut_is_an_error_unless_the_policy_allows_more() {
             let more = replay(ReplayPolicy::BeforeOutput);
             let (outcome, server) = after(transport, [cut], more).await;
             assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
-            let begin = ["response.created", "response.in_progress", "", "response.created"];
-            assert_eq!(outcome.kinds()[..4], begin);
+            let kinds = outcome.kinds();
+            let created = kinds.iter().filter(|kind| **kind == "response.created").count();
+            assert_eq!(created, 1, "there was no output to take back: {kinds:?}");
+            assert!(!kinds.contains(&""));
             assert_eq!(server.log().requests.len(), 2);
         }
     }

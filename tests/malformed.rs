@@ -276,7 +276,6 @@ async fn c073_a_defect_in_what_the_turn_needs_ends_it() {
             done(json!("item")),
             done(json!({ "type": "function_call", "name": "f", "arguments": "{}" })),
             done(json!({ "type": "custom_tool_call", "call_id": "c", "input": "" })),
-            done(json!({ "type": "message", "content": "no list" })),
         ] {
             let event = defect["type"].as_str().expect("a type").to_owned();
             let odd = after_output(Step::Event(defect.clone())).then(Step::Event(completed("")));
@@ -304,6 +303,11 @@ async fn c073_a_defect_elsewhere_shows_when_that_part_is_read() {
             json!({ "type": "response.output_item.added", "output_index": 0, "item": { "id": 7 } }),
             json!({ "type": "response.content_part.added", "output_index": "0", "part": [] }),
             json!({ "type": "response.output_text.done", "content_index": {}, "text": 7 }),
+            json!({
+                "type": "response.output_item.done",
+                "output_index": 1,
+                "item": { "type": "message", "content": "no list" },
+            }),
             last,
         ];
         let odd = Bench::new(transport).await.run(Turn::events(steps.clone())).await.odd;
@@ -319,7 +323,13 @@ async fn c073_a_defect_elsewhere_shows_when_that_part_is_read() {
         assert!(added.item.as_ref().expect("an item").member::<String>("id").is_err());
         let ResponseEvent::OutputTextDone(done) = &odd.events[5] else { panic!() };
         assert_eq!((done.text.as_ref(), done.content_index), (None, 0));
-        let ResponseEvent::Completed(end) = &odd.events[6] else { panic!() };
+        let ResponseEvent::OutputItemDone(item) = &odd.events[6] else { panic!() };
+        assert!(item.output_item().is_err());
+        let [OutputItem::Message(_), OutputItem::Other(kept)] = &response.output()[..] else {
+            panic!("{:?}", response.output())
+        };
+        assert_eq!(kept.json().get(), item.item.get());
+        let ResponseEvent::Completed(end) = &odd.events[7] else { panic!() };
         assert!(end.response.member::<Usage>("usage").is_err());
     }
 }
@@ -498,6 +508,66 @@ async fn c075_an_error_that_a_failed_response_repeats_is_told_once() {
         assert_eq!(ran.odd.report.attempts.len(), 1);
         assert_eq!(ran.next.report.attempts.len(), 1);
         assert!(ran.same_socket != Some(false), "{transport}");
+    }
+}
+
+/// A turn that ends so, and of which something comes late: when the next one was sent already.
+async fn with_late_event(ending: Value, late: Value) -> (Outcome, Outcome) {
+    let gate = Gate::new();
+    let first =
+        Turn::events([created(), ending]).then(Step::Gate(gate.clone())).then(Step::Event(late));
+    let server = server(Script::new().turns([first, Turn::text("All is well")])).await;
+    let mut session = socket_client(&server, only(Transport::WebSocket)).session();
+    let first = guarded(turn(&mut session, &request(&["one"]))).await;
+    let before = server.log().bytes_received();
+    let next = tokio::spawn(async move { turn(&mut session, &request(&["two"])).await });
+    guarded(async {
+        while server.log().bytes_received() == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    gate.open();
+    let next = guarded(next).await.expect("no panic");
+    assert_eq!(server.log().websockets().count(), 1);
+    (first, next)
+}
+
+#[tokio::test]
+async fn c075_a_failed_response_that_repeats_an_error_late_is_not_that_of_the_next_turn() {
+    let error = json!({ "type": "error", "error": { "code": "invalid_prompt" } });
+    let failed = json!({ "type": "response.failed", "response": { "id": "resp_odd" } });
+    let (first, next) = with_late_event(error, failed).await;
+    assert_eq!(first.error().code(), Some(&ErrorCode::InvalidPrompt));
+    assert_eq!(next.response().output_text(), "All is well");
+    assert_eq!((next.kinds()[0], next.report.attempts.len()), ("response.created", 1));
+}
+
+#[tokio::test]
+async fn c006_a_late_end_of_a_turn_is_not_that_of_the_next() {
+    let mut repeated = completed("Fine");
+    for kind in ["response.done", "response.completed", "response.in_progress"] {
+        repeated["type"] = kind.into();
+        let (first, next) = with_late_event(completed("Fine"), repeated.clone()).await;
+        assert_eq!(first.response().output_text(), "Fine");
+        assert_eq!(next.response().output_text(), "All is well", "{kind}");
+        assert_eq!(next.kinds()[0], "response.created");
+        assert_ne!(next.response().id(), first.response().id());
+    }
+}
+
+#[tokio::test]
+async fn c006_responses_that_all_have_one_id_are_told_apart_by_their_beginning() {
+    for transport in BOTH {
+        let turn_of = |text| Turn::events([created(), delta(text), completed(text)]);
+        let server = server(Script::new().turns([turn_of("one"), turn_of("two")])).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        for text in ["one", "two"] {
+            let outcome = guarded(turn(&mut session, &request(&[text]))).await;
+            assert_eq!(outcome.events.len(), 3, "{transport}");
+            assert_eq!(outcome.response().output_text(), text);
+        }
+        assert_eq!(server.log().connections.len(), 1);
     }
 }
 
@@ -725,6 +795,7 @@ async fn c081_every_framing_gives_the_same_events_however_it_is_cut() {
         with(" ", "event: error\n", ""),
         with(" ", "event: ping\n\nevent: response.completed\n", ""),
         format!("\u{feff}{}", named("\n")),
+        format!("\u{feff}{}", with(" ", "", "")),
         format!("\u{feff}\r\n{}", named("\r\n")),
         format!("{}data: [DONE]\n\ndata: nonsense\n\n", named("\n")),
     ] {
@@ -755,10 +826,20 @@ async fn c081_bytes_that_are_flushed_one_by_one_make_the_same_events() {
 #[tokio::test]
 async fn c081_data_over_several_lines_is_one_event() {
     let pretty = |event: Value| serde_json::to_string_pretty(&event).expect("JSON");
-    let (first, last) = (pretty(created()), pretty(completed("Fine")));
-    let outcome = over_sse([text(first.clone()), text(last.clone())]).await;
-    assert_eq!(raws(&outcome), [first, last]);
-    assert_eq!(outcome.response().output_text(), "Fine");
+    let events = [pretty(created()), pretty(delta("☃\n")), pretty(completed("Fine"))];
+    for line_end in ["\n", "\r\n", "\r"] {
+        let lines = |event: &String| -> String {
+            event.lines().map(|line| format!("data: {line}{line_end}")).collect()
+        };
+        let body: String = events.iter().map(|event| lines(event) + line_end).collect();
+        for size in [1, 2, 3, 64, usize::MAX] {
+            let pieces = body.as_bytes().chunks(size.min(body.len()));
+            let outcome =
+                over_sse(pieces.map(|piece| Step::Raw(Bytes::copy_from_slice(piece)))).await;
+            assert_eq!(raws(&outcome), events, "{line_end:?} {size}");
+            assert_eq!(outcome.response().output_text(), "Fine");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Where requests go, and how that server differs from others.
 
+use std::fmt;
+
 use url::Url;
 
 use crate::error::{Error, RequestError};
 
 /// A server of the Responses API: its address, and how it differs from others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Provider {
     base: Url,
     pub(crate) websocket: bool,
@@ -116,6 +118,14 @@ impl Provider {
             None => false,
         };
         self.base.scheme() == "http" && !loopback && !self.credentials_over_http
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The query may hold a key.
+        let url = format_args!("{}{}", self.origin(), self.base.path());
+        f.debug_tuple("Provider").field(&url.to_string()).finish()
     }
 }
 

@@ -37,7 +37,7 @@ pub enum ErrorKind {
     Superseded,
     /// The session was closed.
     SessionClosed,
-    /// There is no tokio runtime here, or it has no timer.
+    /// There is no tokio runtime here. (One without a timer panics, as it does everywhere.)
     NoRuntime,
 }
 
@@ -100,7 +100,7 @@ impl ErrorKind {
             Self::TooLarge => "an event was larger than `Limits::event` allows",
             Self::Superseded => "the session began another turn before this one had ended",
             Self::SessionClosed => "the session was closed",
-            Self::NoRuntime => "there is no tokio runtime with a timer here",
+            Self::NoRuntime => "there is no tokio runtime here",
         }
     }
 }

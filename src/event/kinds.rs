@@ -60,11 +60,9 @@ macro_rules! events {
             $($(#[$doc])* $name($name),)*
             /// An event of a type that this version does not know.
             Unknown(Unknown),
-            /// Not from the server: under [`ReplayPolicy::BeforeOutput`] and
-            /// [`ReplayPolicy::Restart`] the request was sent again after events had been handed
-            /// out. Forget those; another `Created` follows.
+            /// Not from the server: under [`ReplayPolicy::Restart`] the request was sent again
+            /// after output had been handed out. Forget that; another `Created` follows.
             ///
-            /// [`ReplayPolicy::BeforeOutput`]: crate::ReplayPolicy::BeforeOutput
             /// [`ReplayPolicy::Restart`]: crate::ReplayPolicy::Restart
             Restarted,
         }

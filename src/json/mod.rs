@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-pub(crate) use canonical::{Digest, digest_of};
+pub(crate) use canonical::{Digest, digest_of, digest_of_text};
 pub(crate) use tolerant::same_item;
 
 use crate::error::DecodeError;

@@ -182,9 +182,9 @@ fn innermost(mut error: &io::Error) -> &io::Error {
 fn check_proxy_environment() -> Result<(), NetError> {
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
-        .filter_map(|name| std::env::var(name).ok())
+        .filter_map(std::env::var_os)
         .filter(|value| !value.is_empty())
-        .try_for_each(|value| check_proxy(&value))
+        .try_for_each(|value| check_proxy(&value.to_string_lossy()))
 }
 
 fn check_proxy(value: &str) -> Result<(), NetError> {

@@ -52,6 +52,11 @@ impl Role {
         matches!(self, Self::Terminal | Self::Error | Self::Garbage)
     }
 
+    /// Whether it shows that the turn goes on.
+    pub(crate) fn is_progress(self) -> bool {
+        matches!(self, Self::Lifecycle | Self::Output | Self::Terminal)
+    }
+
     /// Whether the turn is over with it by the server's own word, so that the connection is
     /// where it should be.
     pub(crate) fn leaves_connection(self) -> bool {

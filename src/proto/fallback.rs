@@ -10,10 +10,7 @@
 //! While one turn probes, the others go on over SSE. A probe that never reports (its turn was
 //! dropped) is forgotten after a while, so that it costs no more than time.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{Transport, TransportPolicy, error::RequestError};
 
@@ -32,7 +29,7 @@ pub(crate) fn refusal(status: u16) -> bool {
     !matches!(status, 401 | 408 | 409 | 425 | 429 | 500 | 502..)
 }
 
-/// What is known of an origin.
+/// What was found out about an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// It does not serve WebSockets.
@@ -43,15 +40,17 @@ pub(crate) enum Mark {
     Transient,
 }
 
-/// The marks of all origins.
+/// What is remembered of an origin.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(HashMap<String, State>);
+pub(crate) struct Marks(Option<State>);
 
 #[derive(Debug)]
 struct State {
     until: Instant,
     /// How often in a row a handshake broke.
     broken: u32,
+    /// A turn finds out whether it is over.
+    probing: bool,
 }
 
 /// What a turn is like, as far as its way goes.
@@ -62,16 +61,13 @@ pub(crate) struct Needs {
     pub(crate) websocket: bool,
     /// The response is to outlive the connection.
     pub(crate) background: bool,
+    /// The session has an open WebSocket: marks are about opening one.
+    pub(crate) open_socket: bool,
 }
 
 impl Marks {
-    /// The transport for the next turn to `origin`.
-    pub(crate) fn route(
-        &mut self,
-        origin: &str,
-        needs: Needs,
-        now: Instant,
-    ) -> Result<Transport, RequestError> {
+    /// The transport for the next turn.
+    pub(crate) fn route(&mut self, needs: Needs, now: Instant) -> Result<Transport, RequestError> {
         match needs.policy {
             TransportPolicy::SseOnly => return Ok(Transport::Sse),
             TransportPolicy::WebSocketOnly if needs.background => {
@@ -86,32 +82,42 @@ impl Marks {
         if needs.background || !needs.websocket {
             return Ok(Transport::Sse);
         }
-        match self.0.get_mut(origin) {
+        if needs.open_socket {
+            return Ok(Transport::WebSocket);
+        }
+        match &mut self.0 {
             None => Ok(Transport::WebSocket),
             Some(state) if now < state.until => Ok(Transport::Sse),
             Some(state) => {
                 state.until = now + PROBE;
+                state.probing = true;
                 Ok(Transport::WebSocket)
             }
         }
     }
 
-    /// Remembers that WebSockets do not get through to `origin`.
-    pub(crate) fn mark(&mut self, origin: &str, mark: Mark, now: Instant) {
-        let state = self.0.entry(origin.to_owned()).or_insert(State { until: now, broken: 0 });
+    /// Remembers that WebSockets do not get through.
+    pub(crate) fn mark(&mut self, mark: Mark, now: Instant) {
+        let state = self.0.get_or_insert(State { until: now, broken: 0, probing: false });
         match mark {
-            Mark::Unsupported | Mark::Ambiguous => state.until = now + UNSUPPORTED,
+            // Sessions that meet the same fault together are one failure.
+            Mark::Transient if state.broken > 0 && now < state.until && !state.probing => {}
+            Mark::Unsupported | Mark::Ambiguous => {
+                state.until = now + UNSUPPORTED;
+                state.probing = false;
+            }
             Mark::Transient => {
                 let cooldown = TRANSIENT.saturating_mul(1 << state.broken.min(10));
                 state.until = now + cooldown.min(TRANSIENT_MAX);
                 state.broken += 1;
+                state.probing = false;
             }
         }
     }
 
-    /// A WebSocket to `origin` was opened.
-    pub(crate) fn clear(&mut self, origin: &str) {
-        self.0.remove(origin);
+    /// A turn got its answer over a WebSocket.
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
     }
 }
 
@@ -119,25 +125,31 @@ impl Marks {
 mod tests {
     use super::*;
 
-    const AUTO: Needs = Needs { policy: TransportPolicy::Auto, websocket: true, background: false };
+    const AUTO: Needs = Needs {
+        policy: TransportPolicy::Auto,
+        websocket: true,
+        background: false,
+        open_socket: false,
+    };
     const SECOND: Duration = Duration::from_secs(1);
 
     fn route(marks: &mut Marks, now: Instant) -> Transport {
-        marks.route("o", AUTO, now).unwrap()
+        marks.route(AUTO, now).unwrap()
     }
 
     #[test]
     fn c031_a_mark_holds_for_its_time_and_one_turn_probes() {
         let (mut marks, start) = (Marks::default(), Instant::now());
         assert_eq!(route(&mut marks, start), Transport::WebSocket);
-        marks.mark("o", Mark::Unsupported, start);
-        assert_eq!(marks.route("other", AUTO, start), Ok(Transport::WebSocket));
+        marks.mark(Mark::Unsupported, start);
+        let open = Needs { open_socket: true, ..AUTO };
+        assert_eq!(marks.route(open, start), Ok(Transport::WebSocket), "it is about opening one");
         assert_eq!(route(&mut marks, start + UNSUPPORTED - SECOND), Transport::Sse);
         let probe = start + UNSUPPORTED;
         assert_eq!(route(&mut marks, probe), Transport::WebSocket);
         assert_eq!(route(&mut marks, probe), Transport::Sse, "one probe at a time");
         assert_eq!(route(&mut marks, probe + PROBE), Transport::WebSocket, "a lost probe");
-        marks.clear("o");
+        marks.clear();
         assert_eq!(route(&mut marks, probe), Transport::WebSocket);
         assert_eq!(route(&mut marks, probe), Transport::WebSocket);
     }
@@ -146,13 +158,15 @@ mod tests {
     fn c034_a_transient_mark_grows_with_each_failed_probe_and_is_forgotten_after_success() {
         let (mut marks, mut now) = (Marks::default(), Instant::now());
         for cooldown in [60, 120, 240, 480, 600, 600] {
-            marks.mark("o", Mark::Transient, now);
+            marks.mark(Mark::Transient, now);
             now += Duration::from_secs(cooldown);
             assert_eq!(route(&mut marks, now - SECOND), Transport::Sse, "{cooldown}");
             assert_eq!(route(&mut marks, now), Transport::WebSocket, "{cooldown}");
         }
-        marks.clear("o");
-        marks.mark("o", Mark::Transient, now);
+        marks.clear();
+        for _ in 0..5 {
+            marks.mark(Mark::Transient, now);
+        }
         assert_eq!(route(&mut marks, now + TRANSIENT), Transport::WebSocket);
     }
 
@@ -160,7 +174,7 @@ mod tests {
     fn a_policy_is_never_overridden() {
         let (mut marks, now) = (Marks::default(), Instant::now());
         let mut route = |policy, websocket, background| {
-            marks.route("o", Needs { policy, websocket, background }, now)
+            marks.route(Needs { policy, websocket, background, open_socket: false }, now)
         };
         use TransportPolicy::{Auto, SseOnly, WebSocketOnly};
         assert_eq!(route(SseOnly, true, false), Ok(Transport::Sse));

@@ -21,9 +21,49 @@ pub(crate) enum Verdict {
 }
 
 impl Finished {
-    /// The response that `frame` ended.
-    pub(crate) fn by(frame: &Frame) -> Self {
-        Self { response_id: response_id(frame), by_error: frame.tag.role == Role::Error }
+    /// Whether `frame` is a late one of that response, by the id that it names.
+    fn is_named_by(&self, frame: &Frame) -> bool {
+        let id = response_id(frame);
+        id.is_some() && id == self.response_id
+    }
+}
+
+/// Tells the late events of the response before from those of the response on its way.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    before: Option<Finished>,
+    /// The first event of the response on its way.
+    first: Option<Frame>,
+}
+
+impl Watch {
+    pub(crate) fn new(before: Option<Finished>) -> Self {
+        Self { before, first: None }
+    }
+
+    /// Whether `frame` belongs to the response before. Once another has begun, none is taken
+    /// for late; and what begins one is not late, even where a server gives all of them one id.
+    pub(crate) fn is_late(&mut self, frame: &Frame) -> bool {
+        let of_a_response =
+            matches!(frame.tag.role, Role::Lifecycle | Role::Output | Role::Terminal);
+        if self.first.is_some() || !of_a_response {
+            return false;
+        }
+        // What begins is not late, even where a server gives all responses one id.
+        let late = frame.tag.kind != EventKind::Created
+            && self.before.as_ref().is_some_and(|before| before.is_named_by(frame));
+        if !late {
+            self.first = Some(frame.clone());
+        }
+        late
+    }
+
+    /// The response on its way, which `end` ended: an error does not name it, its first event does.
+    pub(crate) fn finished(&self, end: &Frame) -> Finished {
+        Finished {
+            response_id: response_id(end).or_else(|| self.first.as_ref().and_then(response_id)),
+            by_error: end.tag.role == Role::Error,
+        }
     }
 }
 
@@ -32,9 +72,7 @@ pub(crate) fn judge(frame: &Frame, finished: Option<&Finished>) -> Verdict {
     let late = match frame.tag.role {
         Role::Metadata | Role::Nothing => true,
         Role::Lifecycle | Role::Output | Role::Terminal => finished.is_some_and(|finished| {
-            let id = response_id(frame);
-            id.is_some() && id == finished.response_id
-                || finished.by_error && frame.tag.kind == EventKind::Failed
+            finished.is_named_by(frame) || finished.by_error && frame.tag.kind == EventKind::Failed
         }),
         Role::Error | Role::Garbage => false,
     };
@@ -62,7 +100,7 @@ mod tests {
     #[test]
     fn only_what_is_known_is_swallowed() {
         let end = frame(r#"{"type":"response.completed","response":{"id":"resp_1"}}"#);
-        let finished = Finished::by(&end);
+        let finished = Watch::new(None).finished(&end);
         for (payload, verdict) in [
             (r#"{"type":"keepalive"}"#, Verdict::Swallow),
             (r#"{"type":"codex.rate_limits"}"#, Verdict::Swallow),
@@ -82,8 +120,26 @@ mod tests {
             assert_eq!(judge(&frame(payload), Some(&finished)), verdict, "{payload}");
         }
         let failed = frame(r#"{"type":"response.failed","response":{"id":"resp_2"}}"#);
-        let finished = Finished::by(&frame(r#"{"type":"error","message":"m"}"#));
+        let finished = Watch::new(None).finished(&frame(r#"{"type":"error","message":"m"}"#));
         assert_eq!(judge(&failed, Some(&finished)), Verdict::Swallow);
         assert_eq!(judge(&failed, None), Verdict::Retire);
+    }
+
+    #[test]
+    fn c006_late_events_are_told_from_those_of_the_next_response() {
+        let of = |kind: &str, id: &str| {
+            frame(&format!(r#"{{"type":"response.{kind}","response":{{"id":"{id}"}}}}"#))
+        };
+        let error = frame(r#"{"type":"error","message":"m"}"#);
+        let mut first = Watch::new(None);
+        assert!(!first.is_late(&of("created", "resp_1")));
+        for end in [&of("completed", "resp_1"), &error] {
+            let mut next = Watch::new(Some(first.finished(end)));
+            assert!(next.is_late(&of("failed", "resp_1")));
+            assert!(next.is_late(&of("done", "resp_1")));
+            assert!(!next.is_late(&frame(r#"{"type":"keepalive"}"#)));
+            assert!(!next.is_late(&of("created", "resp_1")), "one id for all of them");
+            assert!(!next.is_late(&of("completed", "resp_2")));
+        }
     }
 }

@@ -163,7 +163,7 @@ fn in_words(message: &str) -> Option<Duration> {
             _ => return total,
         };
         let part = Duration::try_from_secs_f64(number * unit).ok()?;
-        total = Some(total.unwrap_or_default() + part);
+        total = Some(total.unwrap_or_default().checked_add(part)?);
         rest = tail;
     }
 }
@@ -270,6 +270,7 @@ mod tests {
         assert_eq!(said("Try again in 35 seconds."), after(35.0));
         assert_eq!(said("try again in 1m2.5s"), after(62.5));
         assert_eq!(said("try again in a while"), None);
+        assert_eq!(said(&format!("try again in {0}{0}", "10000000000000000000s")), None);
     }
 
     #[test]

@@ -109,12 +109,14 @@ impl Ladder {
         // happen once a turn.
         match cause {
             Cause::Final => return Action::GiveUp,
-            Cause::LostParent if self.parent_recovered => return Action::GiveUp,
+            Cause::LostParent if self.parent_recovered || !self.permitted(error.delivery()) => {
+                return Action::GiveUp;
+            }
             Cause::LostParent => {
                 self.parent_recovered = true;
                 return Action::Again(Again { reason: FullReason::ParentNotFound, ..at_once });
             }
-            Cause::StaleSocket if !self.socket_renewed => {
+            Cause::StaleSocket if !self.socket_renewed && self.permitted(error.delivery()) => {
                 self.socket_renewed = true;
                 return Action::Again(Again { fresh_socket: true, ..at_once });
             }
@@ -211,6 +213,8 @@ fn cause(failed: Failed<'_>) -> Cause {
                 _ => Cause::Connection,
             }
         }
+        // The caller's own credentials were not had in time.
+        ErrorKind::Timeout if error.phase() == Phase::Prepare => Cause::Final,
         ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => Cause::HandshakeBroken,
         ErrorKind::Timeout | ErrorKind::Connect => Cause::Connection,
         ErrorKind::Protocol if connecting && websocket => match error.cause() {

@@ -240,9 +240,9 @@ pub(crate) fn is_retryable(error: &ApiError) -> bool {
     }
 }
 
-/// Close codes by which a server says that it takes nothing now.
+/// Close codes by which a server says that it takes nothing now, or not this.
 fn turned_away(code: u16) -> bool {
-    matches!(code, 1001 | 1012 | 1013)
+    matches!(code, 1001 | 1009 | 1012 | 1013)
 }
 
 #[cfg(test)]

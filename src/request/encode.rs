@@ -29,6 +29,10 @@ pub(crate) fn encode(
     let mut out = Vec::with_capacity(items().map(|item| item.len() + 1).sum::<usize>() + 1024);
     out.extend_from_slice(head);
     request.for_each_member(|name, value| {
+        // A null that a caller passed on; the session's own parent takes its place.
+        if parent.is_some() && name == PARENT {
+            return Ok(());
+        }
         serde_json::to_writer(&mut out, name)?;
         out.push(b':');
         value.write(&mut out)?;
@@ -36,7 +40,8 @@ pub(crate) fn encode(
         Ok(())
     })?;
     if let Some(parent) = parent {
-        out.extend_from_slice(br#""previous_response_id":"#);
+        serde_json::to_writer(&mut out, PARENT)?;
+        out.push(b':');
         serde_json::to_writer(&mut out, parent)?;
         out.push(b',');
     }
@@ -45,6 +50,8 @@ pub(crate) fn encode(
     out.push(b'}');
     String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
+
+const PARENT: &str = "previous_response_id";
 
 /// Writes a list of JSON texts.
 pub(super) fn join<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
@@ -65,6 +72,15 @@ mod tests {
 
     fn text(request: &ResponsesRequest, encoded: Encoded<'_>) -> String {
         encode(request, encoded).unwrap()
+    }
+
+    #[test]
+    fn a_null_parent_gives_way_to_the_sessions_own() {
+        let body = r#"{"model":"m","previous_response_id":null,"input":[]}"#;
+        let request = ResponsesRequest::from_json(body).unwrap();
+        let frame = |parent| text(&request, Encoded::Frame { parent, skip: 0 });
+        assert_eq!(frame(Some("r")).matches("previous_response_id").count(), 1);
+        assert!(frame(None).contains(r#""previous_response_id":null"#));
     }
 
     #[test]

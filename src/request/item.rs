@@ -1,23 +1,25 @@
 //! Items: the messages, calls and outputs that a history is made of.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
 use crate::{
     error::DecodeError,
-    json::{Digest, Json, digest_of},
+    json::{Digest, Json, digest_of, digest_of_text},
 };
 
 /// One item of a history, as the JSON text that is sent. Cloning it is cheap.
 ///
 /// Items that the server sent and items of types that this crate does not know are kept to the
 /// letter. `==` compares values, `Debug` shows the length alone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Item(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     json: Json,
     digest: OnceLock<Digest>,
@@ -118,8 +120,10 @@ impl Item {
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        // What is no JSON has no digest, and an `Item` is JSON.
-        *self.0.digest.get_or_init(|| digest_of(self.json().get()).unwrap_or_default())
+        *self.0.digest.get_or_init(|| {
+            let text = self.json().get();
+            digest_of(text).unwrap_or_else(|_| digest_of_text(text))
+        })
     }
 
     fn message(role: &str, part: Part<'_>) -> Self {
@@ -147,6 +151,12 @@ impl TryFrom<Json> for Item {
         } else {
             Err(DecodeError::expected("an item", "a JSON object"))
         }
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Item({} bytes)", self.json().get().len())
     }
 }
 
@@ -196,6 +206,14 @@ mod tests {
         ] {
             assert_eq!(item.json().get(), json);
         }
+    }
+
+    #[test]
+    fn items_that_have_no_canonical_form_are_still_told_apart() {
+        let item = |text: &str| Item::trusted(Json::trusted(text));
+        let (a, b) = (r#"{"t":"\ud83d a"}"#, r#"{"t":"\ud83d b"}"#);
+        assert_eq!(item(a), item(a));
+        assert_ne!(item(a), item(b));
     }
 
     #[test]

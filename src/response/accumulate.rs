@@ -22,7 +22,7 @@ pub(crate) struct Accumulator {
 #[derive(Debug)]
 enum Slot {
     Begun(Box<PartialItem>),
-    Finished(Item),
+    Finished { item: Item, id: Option<String> },
 }
 
 /// More oddities than this say nothing new.
@@ -85,7 +85,7 @@ impl Accumulator {
         for slot in self.slots.values() {
             match slot {
                 Slot::Begun(item) => response.unfinished.push((**item).clone()),
-                Slot::Finished(item) => response.items.push(item.clone()),
+                Slot::Finished { item, .. } => response.items.push(item.clone()),
             }
         }
         response
@@ -106,17 +106,22 @@ impl Accumulator {
     fn end(&mut self, response: &Json) {
         self.lifecycle(Some(response));
         self.ended = true;
-        let output: Vec<Item> = response.member("output").ok().flatten().unwrap_or_default();
-        let finished: Vec<Item> = self.finished().cloned().collect();
-        if output.is_empty() && !finished.is_empty() {
+        let output: Vec<Json> = response.member("output").ok().flatten().unwrap_or_default();
+        let output: Vec<Item> =
+            output.into_iter().filter_map(|item| Item::try_from(item).ok()).collect();
+        let is_finished = |slot: &Slot| matches!(slot, Slot::Finished { .. });
+        if output.is_empty() && self.slots.values().any(is_finished) {
             self.note(Anomaly::OutputMissing);
         }
-        for (index, item) in output.into_iter().enumerate() {
-            let Ok(index) = u32::try_from(index) else { break };
-            let known = matches!(self.slots.get(&index), Some(Slot::Finished(_)))
-                || finished.iter().any(|done| same_identity(done, &item));
-            if !known {
-                self.slots.insert(index, Slot::Finished(item));
+        let output: Vec<(u32, Option<String>, Item)> =
+            (0..).zip(output).map(|(index, item)| (index, item.id(), item)).collect();
+        // An item is known by its id, else by its place, unless another is known to stand there.
+        let by_id: Vec<Option<u32>> = output.iter().map(|(_, id, _)| self.place_of(id)).collect();
+        for ((index, id, item), known) in output.into_iter().zip(&by_id) {
+            let at_its_place = self.is_finished(index) && !by_id.contains(&Some(index));
+            if known.is_none() && !at_its_place {
+                let index = self.free_place(index);
+                self.slots.insert(index, Slot::Finished { item, id });
             }
         }
     }
@@ -131,14 +136,23 @@ impl Accumulator {
     }
 
     fn finish(&mut self, output_index: u32, item: Item) {
+        let id = item.id();
+        let mut place = output_index;
         match self.slots.get(&output_index) {
-            Some(Slot::Finished(_)) => self.note(Anomaly::ItemFinishedTwice { output_index }),
+            // Some translators give all items one place; the id tells them apart.
+            Some(Slot::Finished { id: known, .. })
+                if id.is_some() && known.is_some() && id != *known =>
+            {
+                self.note(Anomaly::OutputIndexShared { output_index });
+                place = self.free_place(output_index);
+            }
+            Some(Slot::Finished { .. }) => self.note(Anomaly::ItemFinishedTwice { output_index }),
             Some(Slot::Begun(partial)) => {
                 let begun = partial.skeleton.as_ref();
                 let item_type: Option<String> =
                     begun.and_then(|begun| begun.member("type").ok().flatten());
-                let id = partial.id.clone();
-                if id.is_some() && id != item.id() {
+                let changed_id = partial.id.is_some() && partial.id != id;
+                if changed_id {
                     self.note(Anomaly::ItemId { output_index });
                 }
                 if item_type.is_some_and(|item_type| item_type != item.item_type()) {
@@ -149,12 +163,12 @@ impl Accumulator {
         }
         let elsewhere = self.slots.iter().any(|(index, slot)| {
             *index != output_index
-                && matches!(slot, Slot::Finished(other) if other.id().is_some() && other.id() == item.id())
+                && matches!(slot, Slot::Finished { id: other, .. } if other.is_some() && *other == id)
         });
         if elsewhere {
             self.note(Anomaly::DuplicateItemId { output_index });
         }
-        self.slots.insert(output_index, Slot::Finished(item));
+        self.slots.insert(place, Slot::Finished { item, id });
     }
 
     fn grow(&mut self, output_index: u32, item_id: Option<&str>, event: &ResponseEvent) {
@@ -167,23 +181,25 @@ impl Accumulator {
         }
     }
 
-    fn finished(&self) -> impl Iterator<Item = &Item> {
-        self.slots.values().filter_map(|slot| match slot {
-            Slot::Finished(item) => Some(item),
-            Slot::Begun(_) => None,
-        })
+    /// Where the finished item with this id stands.
+    fn place_of(&self, id: &Option<String>) -> Option<u32> {
+        let is_it = |slot: &Slot| matches!(slot, Slot::Finished { id: it, .. } if it == id);
+        let found = self.slots.iter().find(|(_, slot)| id.is_some() && is_it(slot));
+        found.map(|(index, _)| *index)
+    }
+
+    fn is_finished(&self, index: u32) -> bool {
+        matches!(self.slots.get(&index), Some(Slot::Finished { .. }))
+    }
+
+    /// The first place from `index` on where no finished item stands.
+    fn free_place(&self, index: u32) -> u32 {
+        (index..=u32::MAX).find(|place| !self.is_finished(*place)).unwrap_or(index)
     }
 }
 
 fn begun(output_index: u32) -> Slot {
     Slot::Begun(Box::new(PartialItem::new(output_index)))
-}
-
-fn same_identity(a: &Item, b: &Item) -> bool {
-    match (a.id(), b.id()) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    }
 }
 
 /// The place of an event that belongs to an item, and the item's id.

@@ -63,6 +63,7 @@ impl ResponsesSession {
         let mut run = Box::new(Run::new(
             Arc::clone(&self.shared),
             self.state.clone(),
+            Arc::clone(&slot),
             Arc::new(request.clone()),
             self.planner,
             runtime,
@@ -70,14 +71,17 @@ impl ResponsesSession {
         let live = run.climb(None).await;
         match live {
             Ok(live) => Ok(ResponseStream::new(run, slot, live)),
-            Err(error) => Err(error.with_report(run.into_report())),
+            Err(error) => {
+                let (error, report) = run.conclude(error);
+                Err(error.with_report(report))
+            }
         }
     }
 
     /// A parallel conversation with the same history, on a connection of its own.
     ///
     /// Its first turn continues the last completed response if the server stores responses, and
-    /// is sent in full if it does not.
+    /// is sent in full if it does not, or if a turn is in progress here.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self { shared: Arc::clone(&self.shared), state: self.state.fork(), planner: self.planner }

@@ -5,10 +5,10 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
 use http::HeaderMap;
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::state::SharedState;
+use super::state::{SharedState, Slot};
 use crate::{
     Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport, TransportPolicy,
     error::{Cause, RequestError},
@@ -19,8 +19,9 @@ use crate::{
         retry::{Action, Failed, Ladder},
         turn::{End, Step, Turn},
     },
-    report::{Attempt, Failure, FullReason, Plan, TurnReport},
+    report::{Attempt, Failure, FullReason, Plan, Timings, TurnReport},
     request::{Encoded, encode},
+    response::Response,
     shared::Shared,
     transport::{Exchange, Incoming, SseExchange, WebSocket},
 };
@@ -29,6 +30,8 @@ use crate::{
 pub(super) struct Run {
     shared: Arc<Shared>,
     state: SharedState,
+    /// Where the exchange of each attempt is put, so that the session can end it.
+    slot: Arc<Slot>,
     request: Arc<ResponsesRequest>,
     planner: Planner,
     ladder: Ladder,
@@ -38,6 +41,8 @@ pub(super) struct Run {
     reason: Option<FullReason>,
     over_sse: bool,
     fresh_socket: bool,
+    /// How far an attempt got that may have run, and what came of it.
+    reached: Option<(Delivery, Option<Response>)>,
     /// To be remembered of the origin if SSE works.
     suspicion: Option<Mark>,
     report: TurnReport,
@@ -48,7 +53,7 @@ pub(super) struct Run {
 
 /// A response that has begun.
 pub(super) struct Live {
-    pub(super) exchange: Exchange,
+    pub(super) transport: Transport,
     pub(super) turn: Turn,
     /// What came up to its first event.
     pub(super) ready: VecDeque<Step>,
@@ -86,6 +91,7 @@ impl Run {
     pub(super) fn new(
         shared: Arc<Shared>,
         state: SharedState,
+        slot: Arc<Slot>,
         request: Arc<ResponsesRequest>,
         planner: Planner,
         runtime: Handle,
@@ -97,11 +103,13 @@ impl Run {
             deadline: shared.timeouts.turn.map(|turn| after(start, turn)),
             shared,
             state,
+            slot,
             request,
             planner,
             reason: None,
             over_sse: false,
             fresh_socket: false,
+            reached: None,
             suspicion: None,
             report: TurnReport::default(),
             start,
@@ -113,8 +121,8 @@ impl Run {
     pub(super) async fn climb(&mut self, mut wait: Option<Duration>) -> Result<Live, Error> {
         loop {
             if let Some(wait) = wait.take().filter(|wait| !wait.is_zero()) {
-                let waiting = timeout_at(self.by(None), sleep(wait)).await;
-                waiting.map_err(|_| timed_out(Phase::Prepare, Delivery::NotSent))?;
+                // Past the deadline of the turn, the next attempt ends at once.
+                _ = timeout_at(self.by(None), sleep(wait)).await;
             }
             match self.attempt().await {
                 Ok(live) => return Ok(live),
@@ -126,6 +134,23 @@ impl Run {
         }
     }
 
+    /// The error that the turn ends with: not that of the last attempt alone. What one before may
+    /// have set going, and what had come by then, stay true.
+    pub(super) fn conclude(self: Box<Self>, error: Error) -> (Error, TurnReport) {
+        let Self { report, reached, .. } = *self;
+        let error = match reached {
+            Some((delivery, partial)) if delivery > error.delivery() => {
+                let error = error.with_delivery(delivery);
+                match partial {
+                    Some(partial) if error.partial().is_none() => error.with_partial(partial),
+                    _ => error,
+                }
+            }
+            _ => error,
+        };
+        (error, report)
+    }
+
     /// Takes note of a failed attempt. Says after which wait another shall be made, if any.
     pub(super) fn recover(&mut self, error: &Error) -> Option<Duration> {
         let transport = self.report.transport?;
@@ -135,6 +160,13 @@ impl Run {
                 delivery: error.delivery(),
                 message: error.to_string(),
             });
+        }
+        let reached = self.reached.as_ref().map_or(Delivery::Refused, |(delivery, _)| *delivery);
+        if error.delivery() > reached {
+            self.reached = Some((error.delivery(), error.partial().cloned()));
+        }
+        if self.is_over(Instant::now()) {
+            return None;
         }
         let failed = Failed {
             error,
@@ -179,10 +211,6 @@ impl Run {
         &mut self.report
     }
 
-    pub(super) fn into_report(self: Box<Self>) -> TurnReport {
-        self.report
-    }
-
     pub(super) fn state(&self) -> &SharedState {
         &self.state
     }
@@ -196,28 +224,37 @@ impl Run {
         self.start.elapsed()
     }
 
-    /// When an event must have come, `now` being when the last one did.
-    pub(super) fn next_deadline(&self, transport: Transport, now: Instant) -> Option<Instant> {
+    /// When an event must have come, `last` being when the last one did.
+    pub(super) fn next_deadline(&self, transport: Transport, last: Instant) -> Option<Instant> {
         let between =
-            self.shared.timeouts.between_events(transport).map(|between| after(now, between));
+            self.shared.timeouts.between_events(transport).map(|between| after(last, between));
         [between, self.deadline].into_iter().flatten().min()
     }
 
-    /// Puts away an exchange that the server ended, well or with `error`.
-    pub(super) fn settle(&self, exchange: Exchange, error: Option<&Error>) {
-        let keeps = self.shared.provider.keeps_socket_after_error;
-        self.state.settle(exchange, error, keeps, self.shared.limits, &self.runtime);
+    /// Whether the time set for the turn is over.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Puts away the exchange, which the server ended, well or with `error`.
+    pub(super) fn settle(&self, error: Option<&Error>) {
+        if let Some(exchange) = self.slot.remove() {
+            let keeps = self.shared.provider.keeps_socket_after_error;
+            self.state.settle(exchange, error, keeps, self.shared.limits, &self.runtime);
+        }
     }
 
     async fn attempt(&mut self) -> Result<Live, Error> {
-        let transport = match self.over_sse {
-            true => Transport::Sse,
-            false => {
-                let background = self.request.background == Some(true);
-                let route = self.shared.route(background, Instant::now().into_std());
-                route.map_err(Error::invalid_request)?
-            }
+        let transport = if self.over_sse {
+            Transport::Sse
+        } else {
+            let background = self.request.background == Some(true);
+            let open_socket = !self.fresh_socket && self.state.open_socket().is_some();
+            let now = Instant::now().into_std();
+            let route = self.shared.route(background, open_socket, now);
+            route.map_err(Error::invalid_request)?
         };
+        self.report.timings = Timings::default();
         self.report.transport = Some(transport);
         self.report.plan = None;
         self.report.attempts.push(Attempt { transport, failure: None });
@@ -234,8 +271,7 @@ impl Run {
         let connection = self.state.open_socket();
         self.report.reused = connection.is_some();
         self.report.timings.queued = Some(self.elapsed());
-        self.report.timings.connected = None;
-        // A new socket continues nothing that an old one had, so that the plan is known before.
+        // A new socket continues what no socket does, so that the plan is known before there is one.
         let decision = self.plan(Destination {
             transport: Transport::WebSocket,
             connection,
@@ -255,16 +291,23 @@ impl Run {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
                 .with_delivery(Delivery::NotSent));
         };
-        self.state.set_prior(Prior::NotCompleted);
-        self.report.plan = Some(decision.report(self.request.input.len()));
+        self.note_sending(&decision, size);
         let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
             .await
             .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
-        self.report.bytes_sent += size;
         self.report.timings.sent = Some(self.elapsed());
         let first = self.by(self.shared.timeouts.first_event(Transport::WebSocket));
         let base = self.base(Some(connection));
         self.first_event(Exchange::WebSocket(exchange), first, base).await
+    }
+
+    /// From here on the server may have it.
+    fn note_sending(&mut self, decision: &Decision, size: u64) {
+        self.state.set_prior(Prior::NotCompleted);
+        let plan = decision.report(self.request.input.len());
+        tracing::debug!(transport = ?self.report.transport, ?plan, size, "sending");
+        self.report.plan = Some(plan);
+        self.report.bytes_sent += size;
     }
 
     /// The frame would be refused: such a turn goes over SSE.
@@ -274,6 +317,7 @@ impl Run {
             return Err(Error::invalid_request(RequestError::NoTransport(why)));
         }
         self.over_sse = true;
+        tracing::info!(origin = self.shared.provider.origin(), "too large for a frame: over SSE");
         self.report.transport = Some(Transport::Sse);
         if let Some(attempt) = self.report.attempts.last_mut() {
             attempt.transport = Transport::Sse;
@@ -285,15 +329,13 @@ impl Run {
         let shared = Arc::clone(&self.shared);
         let id = shared.next_connection();
         let headers = self.headers().await?;
-        let connecting = async {
-            let uri = shared.uri.clone();
-            let close = shared.timeouts.close;
-            WebSocket::connect(&*shared.network, uri, headers, id, shared.limits, close).await
-        };
-        let socket = timeout_at(self.by(shared.timeouts.connect), connecting)
-            .await
-            .unwrap_or_else(|_| Err(timed_out(Phase::Connect, Delivery::NotSent)))?;
-        shared.clear_mark();
+        let deadline = self.by(shared.timeouts.connect);
+        let uri = shared.uri.clone();
+        let close = shared.timeouts.close;
+        let network = &*shared.network;
+        let socket =
+            WebSocket::connect(network, uri, headers, id, deadline, shared.limits, close).await?;
+        tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
         self.report.timings.connected = Some(self.elapsed());
         self.report.request_id = socket.request_id().map(str::to_owned);
         self.state.set_socket(Some(socket));
@@ -310,12 +352,11 @@ impl Run {
 
     async fn over_sse(&mut self) -> Result<Live, Error> {
         if let Some(draining) = self.state.take_draining() {
-            // Ends by itself within `Limits::drain_time`.
-            _ = draining.await;
+            // It ends by itself in this time, but not if its runtime is gone.
+            _ = timeout(self.shared.limits.drain_time, draining).await;
         }
         self.report.reused = self.state.posted_before();
         self.report.timings.queued = Some(self.elapsed());
-        self.report.timings.connected = None;
         let decision = self.plan(Destination {
             transport: Transport::Sse,
             connection: None,
@@ -326,15 +367,13 @@ impl Run {
         let size = body.len() as u64;
         let shared = Arc::clone(&self.shared);
         let headers = self.headers().await?;
-        self.state.set_prior(Prior::NotCompleted);
-        self.report.plan = Some(decision.report(self.request.input.len()));
+        self.note_sending(&decision, size);
         let first = self.by(shared.timeouts.first_event(Transport::Sse));
         let uri = shared.uri.clone();
         let opening = SseExchange::open(&*shared.network, uri, headers, body, shared.limits);
         let exchange = timeout_at(first, opening)
             .await
             .unwrap_or_else(|_| Err(timed_out(Phase::FirstEvent, Delivery::Unknown)))?;
-        self.report.bytes_sent += size;
         self.report.timings.sent = Some(self.elapsed());
         self.report.timings.first_byte = Some(self.elapsed());
         self.report.request_id = exchange.request_id().map(str::to_owned);
@@ -345,18 +384,39 @@ impl Run {
     /// Reads up to the first event of the response.
     async fn first_event(
         &mut self,
-        mut exchange: Exchange,
+        exchange: Exchange,
         deadline: Instant,
         base: Base,
     ) -> Result<Live, Error> {
         let transport = exchange.transport();
+        self.slot.put(exchange);
+        let result = self.read_first_event(transport, deadline, base).await;
+        if result.is_err() {
+            drop(self.slot.remove());
+        }
+        result
+    }
+
+    async fn read_first_event(
+        &mut self,
+        transport: Transport,
+        deadline: Instant,
+        base: Base,
+    ) -> Result<Live, Error> {
         let mut turn = Turn::new();
         let mut ready = VecDeque::new();
+        let mut ready_bytes = 0;
         while !turn.has_begun() {
-            let incoming = timeout_at(deadline, poll_fn(|cx| exchange.poll_next(cx))).await;
+            let slot = Arc::clone(&self.slot);
+            let incoming = timeout_at(deadline, poll_fn(|cx| slot.poll_next(cx))).await;
             let frame = match incoming {
-                Ok(Incoming::Frame(frame)) => frame,
-                Ok(Incoming::End(end)) => return Err(turn.end(end)),
+                Ok(Some(Incoming::Frame(_))) if Instant::now() >= deadline => {
+                    return Err(turn.end(End::TimedOut));
+                }
+                Ok(Some(Incoming::Frame(frame))) => frame,
+                Ok(Some(Incoming::End(end))) => return Err(turn.end(end)),
+                // Nobody gets to see it: whoever waits for this turn was told before.
+                Ok(None) => return Err(turn.end(End::Lost(None))),
                 Err(_) => return Err(turn.end(End::TimedOut)),
             };
             self.report.bytes_received += frame.payload.len() as u64;
@@ -365,12 +425,18 @@ impl Run {
             match turn.handle(&frame) {
                 Step::Failed(error) => {
                     if frame.tag.role.leaves_connection() {
-                        self.settle(exchange, Some(&error));
+                        self.settle(Some(&error));
                     }
                     return Err(error);
                 }
                 Step::Nothing => {}
-                step @ Step::Event(_) => ready.push_back(step),
+                step @ Step::Event(_) => {
+                    ready_bytes += frame.payload.len();
+                    if !turn.has_begun() && ready_bytes > self.shared.limits.read_ahead {
+                        return Err(turn.end(End::TooLarge));
+                    }
+                    ready.push_back(step);
+                }
                 step @ Step::Done(_) => {
                     ready.push_back(step);
                     break;
@@ -378,10 +444,12 @@ impl Run {
             }
         }
         self.report.timings.first_event = Some(self.elapsed());
-        if let (Transport::Sse, Some(mark)) = (transport, self.suspicion.take()) {
-            self.shared.mark(mark, Instant::now().into_std());
+        match (transport, self.suspicion.take()) {
+            (Transport::WebSocket, _) => self.shared.clear_mark(),
+            (Transport::Sse, Some(mark)) => self.shared.mark(mark, Instant::now().into_std()),
+            (Transport::Sse, None) => {}
         }
-        Ok(Live { exchange, turn, ready, base })
+        Ok(Live { transport, turn, ready, base })
     }
 
     fn plan(&self, to: Destination) -> Decision {

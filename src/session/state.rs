@@ -1,6 +1,9 @@
 //! What a session keeps between its turns, and shares with the stream of the one in progress.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
 
 use futures_util::task::AtomicWaker;
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -8,8 +11,11 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use crate::{
     Error, ErrorKind, Limits,
     error::ErrorCode,
-    proto::plan::{ConnectionId, Prior},
-    transport::{Exchange, WebSocket},
+    proto::{
+        plan::{ConnectionId, Prior},
+        turn::End,
+    },
+    transport::{Exchange, Incoming, WebSocket},
 };
 
 /// The state of a session. Its lock is held for moments, never across an await.
@@ -36,7 +42,7 @@ pub(super) struct Slot {
 }
 
 #[derive(Default)]
-pub(super) enum Held {
+enum Held {
     /// No exchange now; the stream may be opening another.
     #[default]
     Nothing,
@@ -154,19 +160,12 @@ impl SharedState {
 }
 
 impl Slot {
-    /// Puts an exchange in; `false` when the session has ended the turn.
-    pub(super) fn put(&self, exchange: Exchange) -> bool {
+    /// Puts an exchange in, unless the session has ended the turn: then it is dropped.
+    pub(super) fn put(&self, exchange: Exchange) {
         let mut held = self.lock();
-        if matches!(*held, Held::Taken(_)) {
-            return false;
+        if !matches!(*held, Held::Taken(_)) {
+            *held = Held::Exchange(exchange);
         }
-        *held = Held::Exchange(exchange);
-        true
-    }
-
-    /// What is held, to be used for a moment.
-    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
-        self.lock()
     }
 
     /// Takes the exchange out; the slot stays usable.
@@ -182,8 +181,18 @@ impl Slot {
         }
     }
 
+    /// What comes in next; `None` when the session has ended the turn.
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.waker.register(cx.waker());
+        match &mut *self.lock() {
+            Held::Exchange(exchange) => exchange.poll_next(cx).map(Some),
+            Held::Nothing => Poll::Ready(Some(Incoming::End(End::Lost(None)))),
+            Held::Taken(_) => Poll::Ready(None),
+        }
+    }
+
     /// Why the session ended the turn, if it did. `waker` is told when it does.
-    pub(super) fn taken(&self, waker: &std::task::Waker) -> Option<ErrorKind> {
+    pub(super) fn taken(&self, waker: &Waker) -> Option<ErrorKind> {
         self.waker.register(waker);
         match *self.lock() {
             Held::Taken(why) => Some(why),

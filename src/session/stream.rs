@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     run::{Base, Live, Run},
-    state::{Held, Slot},
+    state::Slot,
 };
 use crate::{
     Delivery, Error, ErrorKind, Phase, Transport,
@@ -53,9 +53,19 @@ pub struct ResponseStream {
 
 enum Stage {
     /// A response is coming in.
-    Live { run: Box<Run>, turn: Turn, ready: VecDeque<Step>, base: Base, transport: Transport },
-    /// Another attempt is being made.
+    Live {
+        run: Box<Run>,
+        turn: Turn,
+        ready: VecDeque<Step>,
+        base: Base,
+        transport: Transport,
+        /// The caller has a `Created`, and no output: it shall see no other.
+        created_before: bool,
+    },
+    /// Another attempt is being made after one that got so far.
     Climbing {
+        delivery: Delivery,
+        response: Response,
         report: TurnReport,
         runtime: Handle,
         climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)>,
@@ -88,7 +98,7 @@ impl ResponseStream {
             stage: Stage::default(),
             slot,
         };
-        stream.go_live(run, live);
+        stream.go_live(run, live, false);
         stream
     }
 
@@ -135,8 +145,7 @@ impl ResponseStream {
     pub fn response(&self) -> Response {
         match &self.stage {
             Stage::Live { turn, .. } => turn.response(),
-            Stage::Climbing { .. } => Response::default(),
-            Stage::Ended { response, .. } => response.clone(),
+            Stage::Climbing { response, .. } | Stage::Ended { response, .. } => response.clone(),
         }
     }
 
@@ -148,13 +157,10 @@ impl ResponseStream {
         }
     }
 
-    fn go_live(&mut self, run: Box<Run>, live: Live) {
-        let Live { exchange, turn, ready, base } = live;
-        let transport = exchange.transport();
+    fn go_live(&mut self, run: Box<Run>, live: Live, created_before: bool) {
+        let Live { transport, turn, ready, base } = live;
         self.last_event = Instant::now();
-        // When the session has ended the turn meanwhile, the next poll finds out.
-        self.slot.put(exchange);
-        self.stage = Stage::Live { run, turn, ready, base, transport };
+        self.stage = Stage::Live { run, turn, ready, base, transport, created_before };
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
@@ -163,30 +169,32 @@ impl ResponseStream {
         }
         match &mut self.stage {
             Stage::Ended { .. } => Poll::Pending,
-            Stage::Climbing { climb, runtime, .. } => {
+            Stage::Climbing { climb, runtime, delivery, response, .. } => {
                 let _in_runtime = runtime.enter();
                 let (run, result) = ready!(climb.as_mut().poll(cx));
+                let output_before = *delivery == Delivery::OutputStarted;
+                let response = std::mem::take(response);
                 Poll::Ready(match result {
                     Ok(live) => {
-                        self.go_live(run, live);
-                        Polled::Yield(ResponseEvent::Restarted)
+                        self.go_live(run, live, !output_before);
+                        if output_before {
+                            Polled::Yield(ResponseEvent::Restarted)
+                        } else {
+                            Polled::Again
+                        }
                     }
-                    Err(error) => self.failed(run, Response::default(), error),
+                    Err(error) => self.failed(run, response, error),
                 })
             }
             Stage::Live { ready, .. } => {
                 if let Some(step) = ready.pop_front() {
                     return Poll::Ready(self.step(step, true));
                 }
-                let incoming = match &mut *self.slot.held() {
-                    Held::Exchange(exchange) => exchange.poll_next(cx),
-                    Held::Nothing => Poll::Ready(Incoming::End(End::Lost(None))),
+                match self.slot.poll_next(cx) {
+                    Poll::Ready(Some(Incoming::Frame(frame))) => Poll::Ready(self.frame(&frame)),
+                    Poll::Ready(Some(Incoming::End(end))) => Poll::Ready(self.end(end)),
                     // Taken a moment ago: the next look finds it.
-                    Held::Taken(_) => return Poll::Ready(Polled::Again),
-                };
-                match incoming {
-                    Poll::Ready(Incoming::Frame(frame)) => Poll::Ready(self.frame(&frame)),
-                    Poll::Ready(Incoming::End(end)) => Poll::Ready(self.end(end)),
+                    Poll::Ready(None) => Poll::Ready(Polled::Again),
                     Poll::Pending => self.poll_timer(cx),
                 }
             }
@@ -212,16 +220,28 @@ impl ResponseStream {
     fn frame(&mut self, frame: &Frame) -> Polled {
         let Stage::Live { run, turn, .. } = &mut self.stage else { return Polled::Again };
         run.report_mut().bytes_received += frame.payload.len() as u64;
-        self.last_event = Instant::now();
+        let now = Instant::now();
+        if run.is_over(now) {
+            return self.end(End::TimedOut);
+        }
+        // Metadata proves that the peer lives, but not that the turn goes on.
+        if frame.tag.role.is_progress() {
+            self.last_event = now;
+        }
         let step = turn.handle(frame);
         self.step(step, frame.tag.role.leaves_connection())
     }
 
     /// Does what a step says; `by_server` when the server ended the turn, if it is over.
     fn step(&mut self, step: Step, by_server: bool) -> Polled {
-        let Stage::Live { run, turn, base, .. } = &mut self.stage else { return Polled::Again };
+        let Stage::Live { run, turn, base, created_before, .. } = &mut self.stage else {
+            return Polled::Again;
+        };
         match step {
             Step::Nothing => Polled::Again,
+            Step::Event(ResponseEvent::Created(_)) if std::mem::take(created_before) => {
+                Polled::Again
+            }
             Step::Event(event) => {
                 run.report_mut().events += 1;
                 if event.text_delta().is_some() && run.report().timings.first_text.is_none() {
@@ -234,9 +254,7 @@ impl ResponseStream {
                 run.report_mut().timings.done = Some(run.elapsed());
                 run.report_mut().anomalies = turn.anomalies().to_vec();
                 run.state().commit(&self.slot, base.prior(&event, turn));
-                if let Some(exchange) = self.slot.remove() {
-                    run.settle(exchange, None);
-                }
+                run.settle(None);
                 self.stage = Stage::Ended {
                     report: std::mem::take(run.report_mut()),
                     response: turn.response(),
@@ -247,8 +265,8 @@ impl ResponseStream {
             Step::Failed(error) => {
                 // Dropping the exchange closes the connection; one that the server ended by its
                 // own word can stay.
-                if let Some(exchange) = self.slot.remove().filter(|_| by_server) {
-                    run.settle(exchange, Some(&error));
+                if by_server {
+                    run.settle(Some(&error));
                 }
                 self.fail(error)
             }
@@ -258,7 +276,6 @@ impl ResponseStream {
     fn end(&mut self, end: End) -> Polled {
         let Stage::Live { turn, .. } = &mut self.stage else { return Polled::Again };
         let error = turn.end(end);
-        drop(self.slot.remove());
         self.fail(error)
     }
 
@@ -268,6 +285,8 @@ impl ResponseStream {
             return Polled::Again;
         };
         run.report_mut().anomalies = turn.anomalies().to_vec();
+        drop(self.slot.remove());
+        let response = turn.response();
         match run.recover(&error) {
             Some(delay) => {
                 let report = run.report().clone();
@@ -276,10 +295,11 @@ impl ResponseStream {
                     let live = run.climb(Some(delay)).await;
                     (run, live)
                 });
-                self.stage = Stage::Climbing { report, runtime, climb };
+                let delivery = error.delivery();
+                self.stage = Stage::Climbing { delivery, response, report, runtime, climb };
                 Polled::Again
             }
-            None => self.failed(run, turn.response(), error),
+            None => self.failed(run, response, error),
         }
     }
 
@@ -292,13 +312,9 @@ impl ResponseStream {
                 let error = error.with_delivery(turn.delivery()).with_partial(response.clone());
                 self.failed(run, response, error)
             }
-            Stage::Climbing { report, .. } => {
-                self.stage = Stage::Ended {
-                    report: report.clone(),
-                    response: Response::default(),
-                    failure: Some((error.kind(), error.phase(), error.delivery())),
-                };
-                Polled::Last(Err(error.with_report(report)))
+            Stage::Climbing { delivery, response, report, .. } => {
+                let error = error.with_delivery(delivery).with_partial(response.clone());
+                self.last(report, response, error)
             }
             before @ Stage::Ended { .. } => {
                 self.stage = before;
@@ -308,7 +324,12 @@ impl ResponseStream {
     }
 
     fn failed(&mut self, run: Box<Run>, response: Response, error: Error) -> Polled {
-        let report = run.into_report();
+        let (error, report) = run.conclude(error);
+        self.last(report, response, error)
+    }
+
+    /// Hands out the error that the turn ends with.
+    fn last(&mut self, report: TurnReport, response: Response, error: Error) -> Polled {
         self.stage = Stage::Ended {
             report: report.clone(),
             response,

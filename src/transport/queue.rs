@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::Incoming;
+use crate::proto::turn::End;
 
 /// The end that the connection's task holds.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ struct State {
     waiting: VecDeque<Incoming>,
     bytes: usize,
     receiver_gone: bool,
+    sender_gone: bool,
     sender: Option<Waker>,
     receiver: Option<Waker>,
 }
@@ -70,6 +72,10 @@ impl Receiver {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let mut state = self.0.lock();
         let Some(incoming) = state.waiting.pop_front() else {
+            if state.sender_gone {
+                // Its runtime was shut down: nothing else ends a task without a word.
+                return Poll::Ready(Incoming::End(End::Lost(None)));
+            }
             state.receiver = Some(cx.waker().clone());
             return Poll::Pending;
         };
@@ -81,6 +87,16 @@ impl Receiver {
             waker.into_iter().for_each(Waker::wake);
         }
         Poll::Ready(incoming)
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.sender_gone = true;
+        let waker = state.receiver.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -150,6 +166,19 @@ mod tests {
         assert!(sender.poll_room(&mut cx).is_pending());
         assert!(receiver.poll_next(&mut other).is_ready());
         assert!(woken(&sender_woken) && sender.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_sender_that_goes_without_a_word_ends_the_stream() {
+        let (sender, mut receiver) = queue(10);
+        let (receiver_woken, waker) = flag();
+        let mut cx = Context::from_waker(&waker);
+        sender.push(frame(1));
+        assert!(matches!(receiver.poll_next(&mut cx), Poll::Ready(Incoming::Frame(_))));
+        assert!(receiver.poll_next(&mut cx).is_pending());
+        drop(sender);
+        assert!(woken(&receiver_woken));
+        assert!(matches!(receiver.poll_next(&mut cx), Poll::Ready(Incoming::End(_))));
     }
 
     #[test]

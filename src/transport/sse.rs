@@ -16,7 +16,7 @@ use crate::{
     error::{Cause, Delivery, ProtocolError},
     net::{Answer, Body, Content, NetError, NetErrorKind, Network},
     proto::{
-        classify::{Frame, Role},
+        classify::Frame,
         normalize,
         sse::{Decoder, SseEvent, TooLong},
         turn::End,
@@ -128,9 +128,9 @@ impl SseExchange {
             }
             Ok(Some(SseEvent::Data(payload))) => {
                 let frame = Frame::new(payload);
-                // Cut off, an event is half an event; but no half of a terminal one can be read.
+                // Cut off, an event may be half an event; but no half of an object can be read.
                 let whole = self.state == State::Reading
-                    || frame.tag.role == Role::Terminal && is_json(&frame.payload);
+                    || frame.tag.role.leaves_connection() && is_json(&frame.payload);
                 if whole { Some(Incoming::Frame(frame)) } else { lost() }
             }
             Ok(Some(SseEvent::NotUtf8)) => {

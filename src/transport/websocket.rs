@@ -25,6 +25,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -46,7 +47,7 @@ use crate::{
     proto::{
         classify::{Frame, Role as FrameRole},
         fallback,
-        idle::{self, Verdict},
+        idle::{self, Finished, Verdict, Watch},
         normalize,
         plan::ConnectionId,
         turn::End,
@@ -65,6 +66,7 @@ pub(crate) struct WebSocket {
     read_ahead: usize,
     request_id: Option<String>,
     task: JoinHandle<()>,
+    close: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -98,12 +100,13 @@ pub(crate) struct WebSocketExchange {
 }
 
 impl WebSocket {
-    /// Opens a WebSocket by upgrading a GET to `uri`.
+    /// Opens a WebSocket by upgrading a GET to `uri`. The answer must begin by the deadline.
     pub(crate) async fn connect(
         network: &dyn Network,
         uri: http::Uri,
         mut headers: HeaderMap,
         id: ConnectionId,
+        deadline: Instant,
         limits: Limits,
         close: Duration,
     ) -> Result<Self, Error> {
@@ -113,8 +116,10 @@ impl WebSocket {
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        let answer =
-            network.send(request).await.map_err(|e| sse::network_error(e, Phase::Connect))?;
+        let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
+            return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
+        };
+        let answer = answer.map_err(|e| sse::network_error(e, Phase::Connect))?;
         let request_id = sse::request_id(&answer.head.headers);
         let io = match answer.content {
             Content::Upgraded(io) => io,
@@ -135,7 +140,7 @@ impl WebSocket {
         let (commands, requests) = mpsc::channel(1);
         let status = Arc::new(Status::default());
         let task = tokio::spawn(serve(socket, requests, Arc::clone(&status), close));
-        Ok(Self { id, commands, status, read_ahead: limits.read_ahead, request_id, task })
+        Ok(Self { id, commands, status, read_ahead: limits.read_ahead, request_id, task, close })
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -152,10 +157,10 @@ impl WebSocket {
         !self.status.over.load(Ordering::Acquire) && !self.commands.is_closed()
     }
 
-    /// Closes it, and waits until that is done, which the close timeout bounds.
+    /// Closes it, and waits until that is done, at most as long as closing may take.
     pub(crate) async fn close(self) {
         drop(self.commands);
-        _ = self.task.await;
+        _ = timeout(self.close, self.task).await;
     }
 
     /// Sends a request; resolves when it is written. Dropping the future cancels the request by
@@ -247,8 +252,8 @@ async fn serve(
                 break false;
             }
         };
-        match converse(&mut socket, create).await {
-            Conversed::Ended(idle) => finished = idle,
+        match converse(&mut socket, create, finished.take()).await {
+            Conversed::Ended(response) => finished = Some(response),
             Conversed::Abandoned => break true,
             Conversed::Broken => break false,
         }
@@ -260,7 +265,7 @@ async fn serve(
             code: tungstenite::protocol::frame::coding::CloseCode::Normal,
             reason: "".into(),
         };
-        _ = tokio::time::timeout(close, socket.close(Some(frame))).await;
+        _ = timeout(close, socket.close(Some(frame))).await;
     }
 }
 
@@ -275,7 +280,7 @@ enum Idle {
 fn poll_idle(
     socket: &mut Socket,
     requests: &mut mpsc::Receiver<Create>,
-    finished: &Option<idle::Finished>,
+    finished: &Option<Finished>,
     cx: &mut Context<'_>,
 ) -> Poll<Idle> {
     // The socket first: a request must not go into one whose end has come already.
@@ -297,17 +302,22 @@ fn poll_idle(
 }
 
 enum Conversed {
-    /// The turn is over; this is known of it.
-    Ended(Option<idle::Finished>),
+    /// The turn is over.
+    Ended(Finished),
     /// The consumer went away.
     Abandoned,
     /// The socket cannot be used any more.
     Broken,
 }
 
-/// Sends a request and passes on what comes for it.
-async fn converse(socket: &mut Socket, create: Create) -> Conversed {
+/// Sends a request and passes on what comes for it, `before` being the response before: a late
+/// event of that one must not be taken for one of this.
+async fn converse(socket: &mut Socket, create: Create, before: Option<Finished>) -> Conversed {
     let Create { text, answer, sent } = create;
+    // Cancelled before it was taken up: it shall not be sent.
+    if answer.is_abandoned() {
+        return Conversed::Abandoned;
+    }
     let mut sent = Some(sent);
     let mut tell = move || {
         if let Some(sent) = sent.take() {
@@ -322,6 +332,7 @@ async fn converse(socket: &mut Socket, create: Create) -> Conversed {
             return Conversed::Broken;
         }
     };
+    let mut watch = Watch::new(before);
     poll_fn(move |cx| {
         if writing {
             match Pin::new(&mut *socket).poll_flush(cx) {
@@ -345,14 +356,21 @@ async fn converse(socket: &mut Socket, create: Create) -> Conversed {
                 Read::Text(payload) => Incoming::Frame(Frame::new(payload)),
                 Read::End(end) => Incoming::End(end),
             };
+            if matches!(&incoming, Incoming::Frame(frame) if watch.is_late(frame)) {
+                continue;
+            }
             tell();
             let conversed = match &incoming {
                 Incoming::End(_) => Some(Conversed::Broken),
                 Incoming::Frame(frame) if frame.tag.role == FrameRole::Garbage => {
                     Some(Conversed::Broken)
                 }
+                // The server does not want the rest of the request, which the next would follow.
+                Incoming::Frame(frame) if frame.tag.role.ends_turn() && writing => {
+                    Some(Conversed::Broken)
+                }
                 Incoming::Frame(frame) if frame.tag.role.ends_turn() => {
-                    Some(Conversed::Ended(Some(idle::Finished::by(frame))))
+                    Some(Conversed::Ended(watch.finished(frame)))
                 }
                 Incoming::Frame(_) => None,
             };

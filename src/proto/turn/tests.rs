@@ -224,6 +224,8 @@ fn c084_finished_items_are_never_lost_and_gaps_are_filled() {
         end(r#","output":[{"id":"a","type":"x"},{"id":"b","type":"x"},{"id":"c","type":"x"}]"#);
     assert_eq!(ids(&[CREATED, &a, &c, &all]), ["a", "b", "c"]);
     assert_eq!(ids(&[CREATED, &all]), ["a", "b", "c"]);
+    let shifted = end(r#","output":[{"id":"c","type":"x"},{"id":"d","type":"x"}]"#);
+    assert_eq!(ids(&[CREATED, &item(1, "c"), &shifted]), ["c", "d"], "no place hides another item");
     let twice = end(r#","output":[{"id":"c","type":"x"}]"#);
     assert_eq!(ids(&[CREATED, &c, &twice]), ["c"], "one item, counted in two ways");
 }
@@ -249,6 +251,7 @@ fn c100_changed_and_repeated_ids_are_reported_and_harm_nothing() {
         r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"msg_9","type":"reasoning"}}"#,
         r#"{"type":"response.output_item.done","output_index":1,"item":{"id":"msg_9","type":"reasoning"}}"#,
         r#"{"type":"response.output_item.done","output_index":1,"item":{"id":"msg_8","type":"reasoning"}}"#,
+        r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"msg_9","type":"reasoning"}}"#,
         r#"{"type":"response.completed","response":{"id":"resp_2","status":"completed"}}"#,
     ];
     for payload in steps {
@@ -262,13 +265,15 @@ fn c100_changed_and_repeated_ids_are_reported_and_harm_nothing() {
             Anomaly::ItemId { output_index: 0 },
             Anomaly::ItemType { output_index: 0 },
             Anomaly::DuplicateItemId { output_index: 1 },
-            Anomaly::ItemFinishedTwice { output_index: 1 },
+            Anomaly::OutputIndexShared { output_index: 1 },
+            Anomaly::ItemFinishedTwice { output_index: 0 },
+            Anomaly::DuplicateItemId { output_index: 0 },
             Anomaly::ResponseId,
             Anomaly::OutputMissing,
         ]
     );
     let ids: Vec<_> = turn.response().output_items().map(|item| item.id().unwrap()).collect();
-    assert_eq!(ids, ["msg_9", "msg_8"]);
+    assert_eq!(ids, ["msg_9", "msg_9", "msg_8"], "none is lost");
 }
 
 #[test]
