@@ -379,3 +379,47 @@ async fn c085_forks_run_in_parallel_and_never_mix() {
         }
     }
 }
+
+#[tokio::test]
+async fn c060_a_turn_that_is_cancelled_before_it_is_written_is_not_sent() {
+    let server = server(Script::new().turns([Turn::text("one"), Turn::text("two")])).await;
+    let mut session = socket_client(&server, only(Transport::WebSocket)).session();
+    turn(&mut session, &request(&["one"])).await.response();
+    {
+        let next = request(&["two"]);
+        let mut sending = Box::pin(session.stream(&next));
+        // One poll hands the request to the socket's task, which has not run since.
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(sending.as_mut().poll(&mut cx).is_pending());
+    }
+    server.wait_for(|log| log.connections.iter().all(|connection| connection.closed)).await;
+    assert_eq!(server.log().requests.len(), 1);
+    let outcome = turn(&mut session, &request(&["two"])).await;
+    assert_eq!(outcome.response().output_text(), "two");
+}
+
+#[tokio::test]
+async fn closing_or_superseding_a_turn_that_is_being_tried_again_ends_it() {
+    for transport in BOTH {
+        // Accepted, refused, and then silence: its stream makes another attempt meanwhile.
+        let refused = Turn::failed([], "server_is_overloaded", "busy");
+        let silent = Turn::steps([Step::Stall]);
+        let script = Script::new().turns([refused, silent, Turn::text("next")]);
+        let server = server(script).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        let mut stream = session.stream(&request(&["one"])).await.expect("it begins");
+        tokio::select! {
+            _ = async { while stream.try_next().await.expect("no error").is_some() {} } => {
+                panic!("it cannot end")
+            }
+            () = server.wait_for(|log| log.requests.len() == 2) => {}
+        }
+        let outcome = guarded(turn(&mut session, &request(&["two"]))).await;
+        assert_eq!(outcome.response().output_text(), "next");
+        assert_eq!(outcome.report.attempts.len(), 1, "{transport}");
+        let error = stream.try_next().await.expect_err("it was superseded");
+        assert_eq!(error.kind(), ErrorKind::Superseded);
+        guarded(session.close()).await;
+        server.wait_for(|log| log.open_connections() == 0 || transport == Transport::Sse).await;
+    }
+}

@@ -1,12 +1,10 @@
 //! Conformance, group C: when a turn goes over SSE instead, and what is tried again.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use responses_client::{
-    Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Transport,
-    TransportPolicy,
+    Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts,
+    Transport, TransportPolicy,
     error::ErrorCode,
     event::EventKind,
     report::{FullReason, TurnReport},
@@ -521,4 +519,33 @@ async fn c043_sse_only_never_upgrades() {
         assert_eq!((log.requests.len(), log.posts().count()), (2, 2));
         assert!(log.connections.iter().all(|connection| connection.upgrade_requests == 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c032_a_mark_is_about_opening_sockets_not_about_those_that_are_open() {
+    let script = answers().upgrade(Upgrade::Accept).upgrade(Upgrade::Reset);
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let mut open = client.session();
+    let first = turn(&mut open, &request(&["one"])).await;
+    let (broken, _) = first_turn(&client).await;
+    assert_eq!(broken.transport, Some(Transport::Sse));
+    let next = appended(&request(&["one"]), &first, "more");
+    let second = turn(&mut open, &next).await;
+    assert_eq!(second.report.transport, Some(Transport::WebSocket));
+    assert_eq!(second.report.plan, incremental(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c098_a_refusal_whose_body_stalls_keeps_its_status_and_marks_nothing() {
+    let refused = || Upgrade::Refuse(Refusal::status(503).header("retry-after", "1").stall_body());
+    let server = ScriptedServer::in_memory(answers().upgrade(refused()));
+    let mut timeouts = Timeouts::default();
+    timeouts.connect = Some(Duration::from_secs(2));
+    let client = builder(&server).timeouts(timeouts).build().unwrap();
+    let (report, _) = first_turn(&client).await;
+    assert_eq!(
+        tried(&report),
+        [(Transport::WebSocket, Some(ErrorKind::Api)), (Transport::WebSocket, None)]
+    );
 }

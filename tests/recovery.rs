@@ -1,11 +1,9 @@
 //! Conformance, group D: recovering within a turn from what lies in the nature of the protocol.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use responses_client::{
-    ErrorKind, Provider, ResponsesClient, RetryPolicy, Transport,
+    Delivery, ErrorKind, Provider, ResponsesClient, RetryPolicy, Transport, TransportPolicy,
     error::ErrorCode,
     report::FullReason,
     testing::{Script, ScriptedServer, Step, Turn},
@@ -177,4 +175,21 @@ async fn c045_it_holds_for_providers_whose_sockets_end_with_an_error() {
     assert_eq!(second.response().output_text(), "b");
     assert_eq!(second.report.plan, full(FullReason::ConnectionChanged));
     assert_eq!(server.log().websockets().count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c045_a_limit_that_is_told_after_output_is_an_error() {
+    let limit = serde_json::json!({"type": "error", "status": 400, "error": {
+        "type": "invalid_request_error", "code": "websocket_connection_limit_reached",
+        "message": "Responses websocket connection limit reached (60 minutes)."}});
+    let cut = Turn::text("some text").cut_after(6, Step::Event(limit));
+    let server = ScriptedServer::in_memory(Script::new().turns([cut, Turn::text("again")]));
+    let client = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();
+    let mut session = client.session();
+    let outcome = turn(&mut session, &request(&["hi"])).await;
+    assert_eq!(outcome.error().code(), Some(&ErrorCode::ConnectionLimitReached));
+    assert_eq!(outcome.error().delivery(), Delivery::OutputStarted);
+    assert_eq!(server.log().requests.len(), 1, "what had output is not sent again");
+    assert_eq!(turn(&mut session, &request(&["hi"])).await.response().output_text(), "again");
+    assert_eq!(server.log().connections.len(), 2);
 }
