@@ -165,6 +165,11 @@ impl Run {
         if error.delivery() > reached {
             self.reached = Some((error.delivery(), error.partial().cloned()));
         }
+        if error.delivery() == Delivery::NotSent {
+            self.state.set_prior(self.prior.clone());
+        } else {
+            self.prior = Prior::NotCompleted;
+        }
         if self.is_over(Instant::now()) {
             return None;
         }
@@ -175,11 +180,6 @@ impl Run {
             incremental: self.report.plan.as_ref().is_some_and(|plan| !plan.is_full()),
         };
         let action = self.ladder.next(failed, fastrand::f64());
-        if error.delivery() == Delivery::NotSent {
-            self.state.set_prior(self.prior.clone());
-        } else {
-            self.prior = Prior::NotCompleted;
-        }
         let Action::Again(again) = action else { return None };
         tracing::debug!(%transport, kind = ?error.kind(), delay = ?again.delay, "attempt failed");
         match &self.report.plan {
