@@ -549,3 +549,28 @@ async fn c098_a_refusal_whose_body_stalls_keeps_its_status_and_marks_nothing() {
         [(Transport::WebSocket, Some(ErrorKind::Api)), (Transport::WebSocket, None)]
     );
 }
+
+#[tokio::test]
+async fn c044_a_refusal_keeps_its_status_its_headers_and_the_beginning_of_its_body() {
+    for status in [404, 503] {
+        let refusal = Refusal::status(status)
+            .header("retry-after", "7")
+            .header("x-request-id", "req_1")
+            .body("no ".repeat(50_000));
+        let server = server(answers().every_upgrade(Upgrade::Refuse(refusal))).await;
+        let provider = Provider::compatible(&server.url()).unwrap();
+        let client = ResponsesClient::builder(provider)
+            .transport(TransportPolicy::WebSocketOnly)
+            .retry(attempts(1))
+            .build()
+            .unwrap();
+        let outcome = turn(&mut client.session(), &request(&["one"])).await;
+        let error = outcome.error();
+        assert_eq!((error.status(), error.phase()), (Some(status), Phase::Connect));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        let told = error.api_error().unwrap();
+        assert_eq!(told.request_id(), Some("req_1"));
+        assert_eq!(told.message().map(str::len), Some(64 << 10));
+        assert!(error.to_string().len() < 700);
+    }
+}

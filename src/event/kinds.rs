@@ -1,170 +1,16 @@
-//! One table of the events: from it come their types, their names on the wire and their decoder.
+//! The table of the events, by the order of how often they come.
 
 use std::fmt;
 
 use bytestring::ByteString;
 use serde::Deserialize;
 
-use super::fields::{self, owned};
-use crate::{
-    error::DecodeError,
-    json::{Json, Text},
+use super::{
+    define::{Decode, events},
+    fields::{self, owned},
+    unknown::Unknown,
 };
-
-/// Decodes one kind of event.
-pub(crate) trait Decode: Sized {
-    /// Reads the event from its payload.
-    fn decode(payload: &ByteString) -> Result<Self, DecodeError>;
-}
-
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $wire:literal {
-        $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
-    })*) => {
-        /// Which event it is.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum EventKind {
-            $(#[doc = concat!("`", $wire, "`")] $name,)*
-            /// A type that this version does not know.
-            Unknown,
-            /// Not from the server: see [`ResponseEvent::Restarted`].
-            Restarted,
-        }
-
-        impl EventKind {
-            /// The `type` on the wire; `""` where there is none to tell.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $wire,)*
-                    Self::Unknown | Self::Restarted => "",
-                }
-            }
-
-            /// The kind of a `type` on the wire.
-            pub(crate) fn from_wire(name: &str) -> Self {
-                match name {
-                    $($wire => Self::$name,)*
-                    _ => Self::Unknown,
-                }
-            }
-        }
-
-        /// An event of a response, the same on both transports.
-        ///
-        /// Strings and JSON in it are parts of the frame as it was received and keep it in
-        /// memory: copy out what is to be kept for long. [`raw`](Self::raw) is the frame.
-        #[derive(Clone, Debug)]
-        #[non_exhaustive]
-        pub enum ResponseEvent {
-            $($(#[$doc])* $name($name),)*
-            /// An event of a type that this version does not know.
-            Unknown(Unknown),
-            /// Not from the server: under [`ReplayPolicy::Restart`] the request was sent again
-            /// after output had been handed out. Forget that; another `Created` follows.
-            ///
-            /// [`ReplayPolicy::Restart`]: crate::ReplayPolicy::Restart
-            Restarted,
-        }
-
-        impl ResponseEvent {
-            /// Which event it is.
-            pub fn kind(&self) -> EventKind {
-                match self {
-                    $(Self::$name(_) => EventKind::$name,)*
-                    Self::Unknown(_) => EventKind::Unknown,
-                    Self::Restarted => EventKind::Restarted,
-                }
-            }
-
-            /// The JSON as it was received, to the letter. Empty for `Restarted`.
-            pub fn raw(&self) -> &str {
-                match self {
-                    $(Self::$name(event) => &event.raw,)*
-                    Self::Unknown(event) => &event.raw,
-                    Self::Restarted => "",
-                }
-            }
-
-            /// `sequence_number`, where it has one.
-            pub fn sequence_number(&self) -> Option<u64> {
-                match self {
-                    $(Self::$name(event) => event.sequence_number,)*
-                    Self::Unknown(event) => event.sequence_number,
-                    Self::Restarted => None,
-                }
-            }
-
-            /// Decodes an event of a known kind.
-            pub(crate) fn decode(
-                kind: EventKind,
-                payload: &ByteString,
-            ) -> Result<Self, DecodeError> {
-                match kind {
-                    $(EventKind::$name => $name::decode(payload).map(Self::$name),)*
-                    EventKind::Unknown => Unknown::decode(payload).map(Self::Unknown),
-                    EventKind::Restarted => Ok(Self::Restarted),
-                }
-            }
-        }
-
-        $(
-            $(#[$doc])*
-            #[derive(Clone)]
-            #[non_exhaustive]
-            pub struct $name {
-                $($(#[$field_doc])* pub $field: owned::$type,)*
-                /// The event's place in the response, from 0; gaps are normal.
-                pub sequence_number: Option<u64>,
-                raw: ByteString,
-            }
-
-            impl $name {
-                /// A further member of the event, `None` where there is none or it is null.
-                ///
-                /// # Errors
-                ///
-                /// [`DecodeError`] when it is no `T`.
-                pub fn member<T: serde::de::DeserializeOwned>(
-                    &self,
-                    name: &str,
-                ) -> Result<Option<T>, DecodeError> {
-                    Json::trusted(self.raw.clone()).member(name)
-                }
-            }
-
-            impl Decode for $name {
-                fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
-                    #[derive(Default, Deserialize)]
-                    #[serde(default)]
-                    struct Wire<'a> {
-                        $(#[serde(borrow)] $field: fields::$type<'a>,)*
-                        #[serde(borrow)]
-                        sequence_number: fields::Number<'a>,
-                    }
-                    let wire: Wire<'_> = serde_json::from_str(payload)
-                        .map_err(|error| DecodeError::new("the event", &error))?;
-                    Ok(Self {
-                        $($field: wire.$field.own(payload).map_err(|expected| {
-                            DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
-                        })?,)*
-                        sequence_number: wire.sequence_number.0,
-                        raw: payload.clone(),
-                    })
-                }
-            }
-
-            impl fmt::Debug for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.debug_struct(stringify!($name))
-                        $(.field(stringify!($field), &self.$field))*
-                        .field("sequence_number", &self.sequence_number)
-                        .finish()
-                }
-            }
-        )*
-    };
-}
+use crate::{error::DecodeError, json::Json};
 
 events! {
     /// A piece of text for the user.
@@ -663,85 +509,79 @@ events! {
     /// The transcript of the audio is finished.
     AudioTranscriptDone = "response.audio.transcript.done" {
     }
-}
-
-/// An event of a type that this version does not know, kept as it was received.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct Unknown {
-    /// Its `type`.
-    pub event_type: Text,
-    /// The event's place in the response.
-    pub sequence_number: Option<u64>,
-    raw: ByteString,
-}
-
-impl Unknown {
-    /// A member of the event, `None` where there is none or it is null.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] when it is no `T`.
-    pub fn member<T: serde::de::DeserializeOwned>(
-        &self,
-        name: &str,
-    ) -> Result<Option<T>, DecodeError> {
-        Json::trusted(self.raw.clone()).member(name)
+    /// A response was cancelled. A stream ends with an [`Error`](crate::Error) instead of this;
+    /// some proxies send it, OpenAI does not.
+    Cancelled = "response.cancelled" {
+        /// The response as the server sent it.
+        response: MaybeJson,
     }
-}
-
-impl Decode for Unknown {
-    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Wire<'a> {
-            #[serde(borrow, rename = "type")]
-            event_type: fields::Text<'a>,
-            #[serde(borrow)]
-            sequence_number: fields::Number<'a>,
-        }
-        let wire: Wire<'_> =
-            serde_json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
-        Ok(Self {
-            event_type: wire
-                .event_type
-                .own(payload)
-                .map_err(|expected| DecodeError::expected("`type`", expected))?,
-            sequence_number: wire.sequence_number.0,
-            raw: payload.clone(),
-        })
+    /// A sign of life over SSE.
+    Keepalive = "keepalive" {
     }
-}
-
-impl fmt::Debug for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unknown")
-            .field("event_type", &self.event_type.as_str())
-            .field("sequence_number", &self.sequence_number)
-            .finish()
+    /// A sign of life of other servers.
+    Ping = "ping" {
     }
-}
-
-impl ResponseEvent {
-    /// The piece of text for the user, of an [`OutputTextDelta`].
-    pub fn text_delta(&self) -> Option<&str> {
-        match self {
-            Self::OutputTextDelta(event) => Some(&event.delta),
-            _ => None,
-        }
+    /// Data about the connection or the response.
+    ResponseMetadata = "response.metadata" {
+        /// What stands in HTTP headers elsewhere.
+        headers: MaybeJson,
+        /// Further data.
+        metadata: MaybeJson,
     }
-
-    /// The piece of reasoning, of its summary or its text.
-    pub fn reasoning_delta(&self) -> Option<&str> {
-        match self {
-            Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
-            Self::ReasoningTextDelta(event) => Some(&event.delta),
-            _ => None,
-        }
+    /// The same from the ChatGPT backend.
+    CodexResponseMetadata = "codex.response.metadata" {
+        /// What stands in HTTP headers elsewhere.
+        headers: MaybeJson,
+        /// Further data.
+        metadata: MaybeJson,
+        /// The response that it is about.
+        response_id: MaybeText,
     }
-
-    /// Whether it is the last event of a turn that went well.
-    pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Completed(_) | Self::Incomplete(_))
+    /// The limits of a plan (ChatGPT backend).
+    CodexRateLimits = "codex.rate_limits" {
+        /// The plan.
+        plan_type: MaybeText,
+        /// `{"primary": …, "secondary": …}`: how much is used, and until when.
+        rate_limits: MaybeJson,
+        /// `{"has_credits": …, "unlimited": …, "balance": …}`.
+        credits: MaybeJson,
+    }
+    /// What took the server how long (ChatGPT backend).
+    WebsocketTiming = "responsesapi.websocket_timing" {
+    }
+    /// The server took a steering input over; it is not applied yet.
+    SteerAccepted = "response.steer.accepted" {
+        /// `{"id": …, "previous_response_id": …}`.
+        steer: MaybeJson,
+    }
+    /// A steering input waits for input that is missing.
+    SteerPending = "response.steer.pending" {
+        /// Why: `waiting_for_required_input`, say.
+        reason: MaybeText,
+        /// The items that are missing, to be filled in.
+        required_input: MaybeJson,
+        /// `{"id": …, "previous_response_id": …}`.
+        steer: MaybeJson,
+    }
+    /// A steering input was given back.
+    SteerFailed = "response.steer.failed" {
+        /// `{"type": …, "code": …, "message": …}`.
+        error: MaybeJson,
+        /// `{"input": …, "previous_response_id": …, "id": …}`.
+        steer: MaybeJson,
+    }
+    /// Tool outputs were given to a running response (multi-agent beta).
+    InjectCreated = "response.inject.created" {
+        /// The response.
+        response_id: MaybeText,
+    }
+    /// They were not (multi-agent beta).
+    InjectFailed = "response.inject.failed" {
+        /// The response.
+        response_id: MaybeText,
+        /// What was to be given.
+        input: MaybeJson,
+        /// `{"code": …, "message": …}`.
+        error: MaybeJson,
     }
 }

@@ -83,13 +83,25 @@ fn tag(name: &str) -> Tag {
     let kind = EventKind::from_wire(name);
     let role = match kind {
         EventKind::Created | EventKind::Queued | EventKind::InProgress => Role::Lifecycle,
-        EventKind::Completed | EventKind::Incomplete | EventKind::Failed | EventKind::Done => {
-            Role::Terminal
-        }
+        EventKind::Completed
+        | EventKind::Incomplete
+        | EventKind::Failed
+        | EventKind::Cancelled
+        | EventKind::Done => Role::Terminal,
+        EventKind::Keepalive
+        | EventKind::Ping
+        | EventKind::ResponseMetadata
+        | EventKind::CodexResponseMetadata
+        | EventKind::CodexRateLimits
+        | EventKind::WebsocketTiming
+        | EventKind::SteerAccepted
+        | EventKind::SteerPending
+        | EventKind::SteerFailed
+        | EventKind::InjectCreated
+        | EventKind::InjectFailed => Role::Metadata,
         EventKind::ErrorEvent => Role::Error,
         EventKind::Unknown => match name {
             "response.error" => Role::Error,
-            "response.metadata" => Role::Metadata,
             name if name.starts_with("response.") => Role::Output,
             _ => Role::Metadata,
         },
@@ -154,6 +166,9 @@ mod tests {
             (r#"{"type":"response.output_text.delta"}"#, Role::Output),
             (r#"{"type":"response.brand_new"}"#, Role::Output),
             (r#"{"type":"response.done"}"#, Role::Terminal),
+            (r#"{"type":"response.cancelled"}"#, Role::Terminal),
+            (r#"{"type":"response.steer.pending"}"#, Role::Metadata),
+            (r#"{"type":"future.metadata"}"#, Role::Metadata),
             (r#"{"type":"error"}"#, Role::Error),
             (r#"{"type":"response.error"}"#, Role::Error),
             (r#"{"error":{"message":"x"}}"#, Role::Error),

@@ -159,6 +159,10 @@ impl Turn {
             ResponseEvent::Failed(failed) => {
                 Step::Failed(self.api_failure(normalize::failed_response(&failed.response)))
             }
+            ResponseEvent::Cancelled(cancelled) => {
+                let error = cancelled.response.as_ref().map(normalize::failed_response);
+                Step::Failed(self.api_failure(error.unwrap_or_default()))
+            }
             event => Step::Event(event),
         }
     }

@@ -38,6 +38,11 @@ impl Accumulator {
             ResponseEvent::Completed(e) => self.end(&e.response),
             ResponseEvent::Incomplete(e) => self.end(&e.response),
             ResponseEvent::Failed(e) => self.end(&e.response),
+            ResponseEvent::Cancelled(e) => {
+                if let Some(response) = &e.response {
+                    self.end(response);
+                }
+            }
             ResponseEvent::OutputItemAdded(e) => {
                 if let Some(item) = &e.item {
                     self.begin(e.output_index, item);

@@ -167,6 +167,19 @@ fn a_failed_response_is_an_error_with_the_response_in_it() {
 }
 
 #[test]
+fn a_cancelled_response_is_an_error() {
+    for payload in [
+        r#"{"type":"response.cancelled"}"#,
+        r#"{"type":"response.cancelled","response":{"id":"resp_1","status":"cancelled"}}"#,
+        r#"{"type":"response.done","response":{"id":"resp_1","status":"cancelled"}}"#,
+    ] {
+        let error = run(&[CREATED, ADDED, DELTA, payload], lost).1.unwrap_err();
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Api, Delivery::OutputStarted));
+        assert_eq!(error.partial().unwrap().output_text(), "hi");
+    }
+}
+
+#[test]
 fn c007_a_response_done_is_what_its_status_says() {
     for (status, kind) in
         [("completed", EventKind::Completed), ("incomplete", EventKind::Incomplete)]

@@ -1,0 +1,162 @@
+//! What the table of events becomes: their types, their names on the wire and their decoder.
+
+use bytestring::ByteString;
+
+use crate::error::DecodeError;
+
+/// Decodes one kind of event.
+pub(crate) trait Decode: Sized {
+    /// Reads the event from its payload.
+    fn decode(payload: &ByteString) -> Result<Self, DecodeError>;
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $wire:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
+    })*) => {
+        /// Which event it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(#[doc = concat!("`", $wire, "`")] $name,)*
+            /// A type that this version does not know.
+            Unknown,
+            /// Not from the server: see [`ResponseEvent::Restarted`].
+            Restarted,
+        }
+
+        impl EventKind {
+            /// The `type` on the wire; `""` where there is none to tell.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $wire,)*
+                    Self::Unknown | Self::Restarted => "",
+                }
+            }
+
+            /// The kind of a `type` on the wire.
+            pub(crate) fn from_wire(name: &str) -> Self {
+                match name {
+                    $($wire => Self::$name,)*
+                    _ => Self::Unknown,
+                }
+            }
+        }
+
+        /// An event of a response, the same on both transports.
+        ///
+        /// Strings and JSON in it are parts of the frame as it was received and keep it in
+        /// memory: copy out what is to be kept for long. [`raw`](Self::raw) is the frame.
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub enum ResponseEvent {
+            $($(#[$doc])* $name($name),)*
+            /// An event of a type that this version does not know.
+            Unknown(Unknown),
+            /// Not from the server: under [`ReplayPolicy::Restart`] the request was sent again
+            /// after output had been handed out. Forget that; another `Created` follows.
+            ///
+            /// [`ReplayPolicy::Restart`]: crate::ReplayPolicy::Restart
+            Restarted,
+        }
+
+        impl ResponseEvent {
+            /// Which event it is.
+            pub fn kind(&self) -> EventKind {
+                match self {
+                    $(Self::$name(_) => EventKind::$name,)*
+                    Self::Unknown(_) => EventKind::Unknown,
+                    Self::Restarted => EventKind::Restarted,
+                }
+            }
+
+            /// The JSON as it was received, to the letter. Empty for `Restarted`.
+            pub fn raw(&self) -> &str {
+                match self {
+                    $(Self::$name(event) => &event.raw,)*
+                    Self::Unknown(event) => &event.raw,
+                    Self::Restarted => "",
+                }
+            }
+
+            /// `sequence_number`, where it has one.
+            pub fn sequence_number(&self) -> Option<u64> {
+                match self {
+                    $(Self::$name(event) => event.sequence_number,)*
+                    Self::Unknown(event) => event.sequence_number,
+                    Self::Restarted => None,
+                }
+            }
+
+            /// Decodes an event of a known kind.
+            pub(crate) fn decode(
+                kind: EventKind,
+                payload: &ByteString,
+            ) -> Result<Self, DecodeError> {
+                match kind {
+                    $(EventKind::$name => $name::decode(payload).map(Self::$name),)*
+                    EventKind::Unknown => Unknown::decode(payload).map(Self::Unknown),
+                    EventKind::Restarted => Ok(Self::Restarted),
+                }
+            }
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Clone)]
+            #[non_exhaustive]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: owned::$type,)*
+                /// The event's place in the response, from 0; gaps are normal.
+                pub sequence_number: Option<u64>,
+                raw: ByteString,
+            }
+
+            impl $name {
+                /// A further member of the event, `None` where there is none or it is null.
+                ///
+                /// # Errors
+                ///
+                /// [`DecodeError`] when it is no `T`.
+                pub fn member<T: serde::de::DeserializeOwned>(
+                    &self,
+                    name: &str,
+                ) -> Result<Option<T>, DecodeError> {
+                    Json::trusted(self.raw.clone()).member(name)
+                }
+            }
+
+            impl Decode for $name {
+                fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+                    #[derive(Default, Deserialize)]
+                    #[serde(default)]
+                    struct Wire<'a> {
+                        $(#[serde(borrow)] $field: fields::$type<'a>,)*
+                        #[serde(borrow)]
+                        sequence_number: fields::Number<'a>,
+                    }
+                    let wire: Wire<'_> = serde_json::from_str(payload)
+                        .map_err(|error| DecodeError::new("the event", &error))?;
+                    Ok(Self {
+                        $($field: wire.$field.own(payload).map_err(|expected| {
+                            DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
+                        })?,)*
+                        sequence_number: wire.sequence_number.0,
+                        raw: payload.clone(),
+                    })
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_struct(stringify!($name))
+                        $(.field(stringify!($field), &self.$field))*
+                        .field("sequence_number", &self.sequence_number)
+                        .finish()
+                }
+            }
+        )*
+    };
+}
+
+pub(super) use events;

@@ -1,0 +1,93 @@
+//! Events of unknown types, and what is asked of any event.
+
+use std::fmt;
+
+use bytestring::ByteString;
+use serde::Deserialize;
+
+use super::{ResponseEvent, define::Decode, fields};
+use crate::{
+    error::DecodeError,
+    json::{Json, Text},
+};
+
+/// An event of a type that this version does not know, kept as it was received.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Unknown {
+    /// Its `type`.
+    pub event_type: Text,
+    /// The event's place in the response.
+    pub sequence_number: Option<u64>,
+    pub(super) raw: ByteString,
+}
+
+impl Unknown {
+    /// A member of the event, `None` where there is none or it is null.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when it is no `T`.
+    pub fn member<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, DecodeError> {
+        Json::trusted(self.raw.clone()).member(name)
+    }
+}
+
+impl Decode for Unknown {
+    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Wire<'a> {
+            #[serde(borrow, rename = "type")]
+            event_type: fields::Text<'a>,
+            #[serde(borrow)]
+            sequence_number: fields::Number<'a>,
+        }
+        let wire: Wire<'_> =
+            serde_json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
+        Ok(Self {
+            event_type: wire
+                .event_type
+                .own(payload)
+                .map_err(|expected| DecodeError::expected("`type`", expected))?,
+            sequence_number: wire.sequence_number.0,
+            raw: payload.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unknown")
+            .field("event_type", &self.event_type.as_str())
+            .field("sequence_number", &self.sequence_number)
+            .finish()
+    }
+}
+
+impl ResponseEvent {
+    /// The piece of text for the user, of an [`OutputTextDelta`].
+    pub fn text_delta(&self) -> Option<&str> {
+        match self {
+            Self::OutputTextDelta(event) => Some(&event.delta),
+            _ => None,
+        }
+    }
+
+    /// The piece of reasoning, of its summary or its text.
+    pub fn reasoning_delta(&self) -> Option<&str> {
+        match self {
+            Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
+            Self::ReasoningTextDelta(event) => Some(&event.delta),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the last event of a turn that went well.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Completed(_) | Self::Incomplete(_))
+    }
+}

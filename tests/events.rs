@@ -1,0 +1,181 @@
+//! Every event of the API and every member of it: typed, read and kept.
+
+mod support;
+
+use responses_client::{
+    event::{EventKind, ResponseEvent},
+    testing::{Script, Turn},
+};
+use serde_json::{Value, json};
+use support::{BOTH, only, request, server, socket_client, turn};
+
+/// The types of the events, with their members besides `type` and `sequence_number`. `o` and `c`
+/// stand for `output_index` and `content_index`, `id` for `item_id`.
+const EVENTS: &str = "
+response.created: response
+response.queued: response
+response.in_progress: response
+response.completed: response
+response.failed: response
+response.incomplete: response
+response.output_item.added: o item
+response.output_item.done: o item
+response.content_part.added: id o c part
+response.content_part.done: id o c part
+response.output_text.delta: id o c delta logprobs
+response.output_text.done: id o c text logprobs
+response.output_text.annotation.added: id o c annotation_index annotation
+response.refusal.delta: id o c delta
+response.refusal.done: id o c refusal
+response.function_call_arguments.delta: id o delta
+response.function_call_arguments.done: id o arguments name
+response.custom_tool_call_input.delta: id o delta
+response.custom_tool_call_input.done: id o input
+response.reasoning_summary_part.added: id o summary_index part
+response.reasoning_summary_text.delta: id o summary_index delta
+response.reasoning_summary_text.done: id o summary_index text
+response.reasoning_summary_part.done: id o summary_index part status
+response.reasoning_text.delta: id o c delta
+response.reasoning_text.done: id o c text
+response.web_search_call.in_progress: id o
+response.web_search_call.searching: id o
+response.web_search_call.completed: id o
+response.file_search_call.in_progress: id o
+response.file_search_call.searching: id o
+response.file_search_call.completed: id o
+response.code_interpreter_call.in_progress: id o
+response.code_interpreter_call.interpreting: id o
+response.code_interpreter_call.completed: id o
+response.code_interpreter_call_code.delta: id o delta
+response.code_interpreter_call_code.done: id o code
+response.image_generation_call.in_progress: id o
+response.image_generation_call.generating: id o
+response.image_generation_call.completed: id o
+response.image_generation_call.partial_image: id o partial_image_index partial_image_b64 size quality background output_format
+response.mcp_list_tools.in_progress: id o
+response.mcp_list_tools.completed: id o
+response.mcp_list_tools.failed: id o
+response.mcp_call.in_progress: id o
+response.mcp_call.completed: id o
+response.mcp_call.failed: id o
+response.mcp_call_arguments.delta: id o delta
+response.mcp_call_arguments.done: id o arguments
+response.shell_call_command.added: o command_index command
+response.shell_call_command.delta: o command_index delta
+response.shell_call_command.done: o command_index command
+response.shell_call_output_content.delta: id o command_index delta
+response.shell_call_output_content.done: id o command_index output
+response.compaction.compacting: id o
+response.audio.delta: delta
+response.audio.done:
+response.audio.transcript.delta: delta
+response.audio.transcript.done:
+response.steer.accepted: steer
+response.steer.pending: reason required_input steer
+response.steer.failed: error steer
+response.inject.created: response_id
+response.inject.failed: response_id input error
+keepalive:
+ping:
+response.metadata: headers metadata
+codex.response.metadata: headers metadata response_id
+codex.rate_limits: plan_type rate_limits credits
+responsesapi.websocket_timing:
+";
+
+/// An event of each type with a value in each member, and the names of the members.
+fn events() -> Vec<(Value, Vec<&'static str>)> {
+    let lines = EVENTS.lines().filter_map(|line| line.split_once(':'));
+    lines.enumerate().map(|(number, (kind, members))| event(number, kind, members)).collect()
+}
+
+fn event(number: usize, kind: &'static str, members: &'static str) -> (Value, Vec<&'static str>) {
+    let mut event = json!({"type": kind, "sequence_number": number, "obfuscation": "x"});
+    let names: Vec<&str> = members
+        .split_whitespace()
+        .map(|name| match name {
+            "o" => "output_index",
+            "c" => "content_index",
+            "id" => "item_id",
+            name => name,
+        })
+        .collect();
+    for name in &names {
+        event[*name] = match *name {
+            "response" => json!({"id": "resp_1", "status": "in_progress", "output": []}),
+            "item" => json!({"id": "i", "type": "message", "content": []}),
+            "part" | "annotation" | "steer" | "error" | "headers" | "metadata" => json!({"k": 1}),
+            "rate_limits" | "credits" => json!({"k": 1}),
+            "required_input" | "logprobs" => json!([{"k": 1}]),
+            "delta" | "output" if kind.contains("shell_call_output") => json!({"stdout": "s"}),
+            name if name.ends_with("_index") => json!(7),
+            _ => json!("text"),
+        };
+    }
+    (event, names)
+}
+
+/// The events that end a turn stand in no stream, but as its end.
+fn is_end(kind: &str) -> bool {
+    ["response.completed", "response.failed", "response.incomplete"].contains(&kind)
+}
+
+#[tokio::test]
+async fn each_event_is_typed_with_all_its_members_and_kept_to_the_letter() {
+    let table: Vec<_> = events()
+        .into_iter()
+        .filter(|(event, _)| !is_end(event["type"].as_str().unwrap()))
+        .collect();
+    let end =
+        json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed"}});
+    for transport in BOTH {
+        let sent = table.iter().map(|(event, _)| event.clone()).chain([end.clone()]);
+        let server = server(Script::new().turn(Turn::events(sent))).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        assert_eq!(outcome.events.len(), table.len() + 1, "{transport}");
+        for ((sent, members), event) in table.iter().zip(&outcome.events) {
+            assert_ne!(event.kind(), EventKind::Unknown, "{sent}");
+            assert_eq!(event.kind().as_str(), sent["type"]);
+            assert_eq!(event.sequence_number(), sent["sequence_number"].as_u64());
+            assert_eq!(&serde_json::from_str::<Value>(event.raw()).unwrap(), sent);
+            // `Debug` names the typed members, and says whether they have a value.
+            let typed = format!("{event:?}");
+            for member in members {
+                let absent = format!("{member}: None");
+                assert!(typed.contains(&format!("{member}: ")), "{member} in {typed}");
+                assert!(!typed.contains(&absent), "{typed}");
+                assert!(!member.ends_with("_index") || typed.contains(&format!("{member}: 7")));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_end_is_an_end() {
+    for transport in BOTH {
+        for (status, goes_well) in [("completed", true), ("incomplete", true), ("failed", false)] {
+            let end = json!({"type": format!("response.{status}"), "response": {"id": "r", "status": status}});
+            let server = server(Script::new().turn(Turn::events([end.clone()]))).await;
+            let mut retry = responses_client::RetryPolicy::default();
+            retry.attempts = 1;
+            let client = support::builder(&server).transport(only(transport)).retry(retry);
+            let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
+            assert_eq!(outcome.result.is_ok(), goes_well, "{transport} {status}");
+            let last = outcome.events.last().map(ResponseEvent::raw);
+            assert_eq!(last.is_some(), goes_well);
+            assert!(last.is_none_or(|raw| serde_json::from_str::<Value>(raw).unwrap() == end));
+        }
+    }
+}
+
+#[test]
+fn the_table_has_all_documented_events() {
+    let documented = |(event, _): &(Value, Vec<&str>)| {
+        let kind = event["type"].as_str().unwrap().to_owned();
+        let others = ["response.steer.", "response.inject.", "response.metadata"];
+        kind.starts_with("response.") && !others.iter().any(|other| kind.starts_with(other))
+    };
+    // With `error`, which has many shapes and tests of its own, there are 59.
+    assert_eq!(events().iter().filter(|event| documented(event)).count(), 58);
+}
