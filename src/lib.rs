@@ -46,6 +46,14 @@
 //! [`Item::function_call_output`]. Calls that the model did not finish are not among them. See
 //! `examples/agent_loop`.
 //!
+//! [`ResponseEvent::function_call`] gives a call as soon as the model has finished it, before the
+//! response ends.
+//!
+//! # Answers by a schema, images and files
+//!
+//! [`ResponsesRequest::json_schema`] asks for JSON, [`Response::parsed`] reads it.
+//! [`Item::user_parts`] takes images and files.
+//!
 //! # When it goes wrong
 //!
 //! A turn ends in one of three ways, on both transports at once: with
@@ -53,7 +61,7 @@
 //! [`Incomplete`](event::ResponseEvent::Incomplete) (usable output), or with an [`Error`]. The end
 //! of a connection is never success. An error says [what happened](Error::kind), [how far the
 //! request got](Error::delivery), [what had come by then](Error::partial), and [what was
-//! tried](Error::report).
+//! tried](Error::report). [`Response::replayable_items`] of what had come leads on from there.
 //!
 //! What certainly did not run is tried again within [`RetryPolicy`]; what may have run is sent
 //! again only as its [`ReplayPolicy`] allows. What is in a WebSocket's way leads to SSE, and is
@@ -107,7 +115,7 @@ pub use error::{Delivery, Error, ErrorKind, Phase};
 pub use event::ResponseEvent;
 pub use json::{Json, Text};
 pub use report::TurnReport;
-pub use request::{History, Item, ResponsesRequest, Tool};
+pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
 pub use session::{ResponseStream, ResponsesSession};
 

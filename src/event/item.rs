@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::OutputItemDone;
-use crate::{Item, error::DecodeError};
+use crate::{Item, error::DecodeError, json::Json};
 
 /// An output item that can be read. What was not asked for stays in [`Item::json`].
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ pub struct Message {
 struct Part {
     text: Option<String>,
     refusal: Option<String>,
+    annotations: Option<Vec<Json>>,
 }
 
 /// Reasoning.
@@ -121,6 +122,11 @@ impl Message {
     /// The text of all its parts.
     pub fn text(&self) -> String {
         self.content.iter().filter_map(|part| part.text.as_deref()).collect()
+    }
+
+    /// The annotations of all its parts: citations of files and pages, say.
+    pub fn annotations(&self) -> impl Iterator<Item = &Json> {
+        self.content.iter().flat_map(|part| part.annotations.iter().flatten())
     }
 
     /// Why the model refused, where it did.

@@ -5,7 +5,7 @@ use std::fmt;
 use bytestring::ByteString;
 use serde::Deserialize;
 
-use super::{ResponseEvent, define::Decode, fields};
+use super::{CustomToolCall, FunctionCall, OutputItem, ResponseEvent, define::Decode, fields};
 use crate::{
     error::DecodeError,
     json::{Json, Text},
@@ -82,6 +82,29 @@ impl ResponseEvent {
         match self {
             Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
             Self::ReasoningTextDelta(event) => Some(&event.delta),
+            _ => None,
+        }
+    }
+
+    /// The call of a function that the model has finished, as soon as it has: at its
+    /// [`OutputItemDone`](super::OutputItemDone), before the end of the response. Calls that were cut off are withheld.
+    pub fn function_call(&self) -> Option<FunctionCall> {
+        match self {
+            Self::OutputItemDone(done) => match done.output_item() {
+                Ok(OutputItem::FunctionCall(call)) if call.is_complete() => Some(call),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The same for the call of a custom tool.
+    pub fn custom_tool_call(&self) -> Option<CustomToolCall> {
+        match self {
+            Self::OutputItemDone(done) => match done.output_item() {
+                Ok(OutputItem::CustomToolCall(call)) if call.is_complete() => Some(call),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{Encoded, History, Item, Tool};
 use crate::{
@@ -259,6 +259,21 @@ impl ResponsesRequest {
         self
     }
 
+    /// Asks for an answer that is JSON by this schema, which [`Response::parsed`] reads. Other
+    /// settings of [`text`](Self#structfield.text) are kept.
+    ///
+    /// [`Response::parsed`]: crate::Response::parsed
+    #[must_use]
+    pub fn json_schema(mut self, name: &str, schema: &Json) -> Self {
+        let mut text: Map<String, Value> =
+            self.text.as_ref().and_then(|text| text.decode().ok()).unwrap_or_default();
+        let schema: Value = schema.decode().unwrap_or_default();
+        let format = json!({"type": "json_schema", "name": name, "schema": schema, "strict": true});
+        text.insert("format".to_owned(), format);
+        self.text = Some(Value::Object(text).into());
+        self
+    }
+
     /// Finds what no server could make sense of, before a byte is sent.
     pub(crate) fn check(&self) -> Result<(), RequestError> {
         let mut seen = vec!["input"];
@@ -412,6 +427,16 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(body).unwrap()
         );
         assert!(request.check().is_ok());
+    }
+
+    #[test]
+    fn a_schema_keeps_the_other_settings_of_the_text() {
+        let request = ResponsesRequest::new("m")
+            .text(json!({"verbosity": "low"}))
+            .json_schema("answer", &Json::parse(r#"{"type":"object"}"#).unwrap());
+        let expected = json!({"verbosity": "low", "format": {
+            "type": "json_schema", "name": "answer", "schema": {"type": "object"}, "strict": true}});
+        assert_eq!(request.text, Some(expected.into()));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize, Serializer, de};
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     error::DecodeError,
@@ -23,6 +24,54 @@ pub struct Item(Arc<Inner>);
 struct Inner {
     json: Json,
     digest: OnceLock<Digest>,
+}
+
+/// A part of a message of the user, or of what a tool returned.
+#[derive(Clone)]
+pub struct InputPart(Value);
+
+impl InputPart {
+    /// Text.
+    pub fn text(text: &str) -> Self {
+        Self(json!({"type": "input_text", "text": text}))
+    }
+
+    /// An image by its URL.
+    pub fn image_url(url: &str) -> Self {
+        Self(json!({"type": "input_image", "image_url": url, "detail": "auto"}))
+    }
+
+    /// An image by its content; `media_type` is `image/png`, say.
+    pub fn image(media_type: &str, content: &[u8]) -> Self {
+        Self::image_url(&data_url(media_type, content))
+    }
+
+    /// A file by its URL.
+    pub fn file_url(url: &str) -> Self {
+        Self(json!({"type": "input_file", "file_url": url}))
+    }
+
+    /// A file that was uploaded, by its id.
+    pub fn file_id(id: &str) -> Self {
+        Self(json!({"type": "input_file", "file_id": id}))
+    }
+
+    /// A file by its content; `media_type` is `application/pdf`, say.
+    pub fn file(name: &str, media_type: &str, content: &[u8]) -> Self {
+        let data = data_url(media_type, content);
+        Self(json!({"type": "input_file", "filename": name, "file_data": data}))
+    }
+}
+
+impl fmt::Debug for InputPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The content is the caller's own.
+        f.debug_tuple("InputPart").field(&self.0.get("type")).finish()
+    }
+}
+
+fn data_url(media_type: &str, content: &[u8]) -> String {
+    format!("data:{media_type};base64,{}", STANDARD.encode(content))
 }
 
 #[derive(Serialize)]
@@ -60,6 +109,23 @@ impl Item {
     /// A message of the assistant that did not come from the server: an example, say.
     pub fn assistant(text: &str) -> Self {
         Self::message("assistant", Part::OutputText { text })
+    }
+
+    /// A message of the user with images or files in it.
+    pub fn user_parts(parts: impl IntoIterator<Item = InputPart>) -> Self {
+        let content: Vec<_> = parts.into_iter().map(|part| part.0).collect();
+        let message = json!({"type": "message", "role": "user", "content": content});
+        Self::trusted(Json::trusted(message.to_string()))
+    }
+
+    /// What a function returned for the call `call_id`, with images or files in it.
+    pub fn function_call_output_parts(
+        call_id: &str,
+        parts: impl IntoIterator<Item = InputPart>,
+    ) -> Self {
+        let output: Vec<_> = parts.into_iter().map(|part| part.0).collect();
+        let item = json!({"type": "function_call_output", "call_id": call_id, "output": output});
+        Self::trusted(Json::trusted(item.to_string()))
     }
 
     /// What a function returned for the call `call_id`.
@@ -202,9 +268,24 @@ mod tests {
                 Item::custom_tool_call_output("call_1", "42"),
                 r#"{"type":"custom_tool_call_output","call_id":"call_1","output":"42"}"#,
             ),
+            (
+                Item::user_parts([
+                    InputPart::text("a"),
+                    InputPart::image("image/png", &[1, 2, 3]),
+                    InputPart::file("f.pdf", "application/pdf", b"%"),
+                ]),
+                r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","detail":"auto","image_url":"data:image/png;base64,AQID"},{"type":"input_file","filename":"f.pdf","file_data":"data:application/pdf;base64,JQ=="}]}"#,
+            ),
+            (
+                Item::function_call_output_parts(
+                    "call_1",
+                    [InputPart::image_url("https://a.example/i")],
+                ),
+                r#"{"type":"function_call_output","call_id":"call_1","output":[{"type":"input_image","detail":"auto","image_url":"https://a.example/i"}]}"#,
+            ),
             (Item::reference("msg_1"), r#"{"type":"item_reference","id":"msg_1"}"#),
         ] {
-            assert_eq!(item.json().get(), json);
+            assert_eq!(*item.json(), Json::parse(json).unwrap());
         }
     }
 

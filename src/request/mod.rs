@@ -2,7 +2,7 @@
 
 pub use fields::ResponsesRequest;
 pub use history::History;
-pub use item::Item;
+pub use item::{InputPart, Item};
 pub use tool::Tool;
 
 pub(crate) use encode::{Encoded, encode};

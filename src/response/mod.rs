@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
+
 pub use partial::PartialItem;
 
 pub(crate) use accumulate::Accumulator;
 
 use crate::{
     Item,
+    error::DecodeError,
     event::{CustomToolCall, FunctionCall, OutputItem, Usage},
     json::Json,
 };
@@ -107,6 +110,32 @@ impl Response {
             _ => None,
         });
         finished.chain(self.unfinished.iter().map(PartialItem::text)).collect()
+    }
+
+    /// Reads the text as JSON: of a request with
+    /// [`json_schema`](crate::ResponsesRequest::json_schema).
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when it is no `T`: the response is [incomplete](Self::incomplete_reason),
+    /// say, or the model [refused](crate::event::Message::refusal).
+    pub fn parsed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        serde_json::from_str(&self.output_text())
+            .map_err(|error| DecodeError::new("the text of a response", &error))
+    }
+
+    /// The finished items that may be given back to the server, of a response that was cut off:
+    /// without calls that the model did not finish, and without the reasoning that led to what is
+    /// missing. With an output for each call they make the input go on from there, so that no
+    /// tool is run twice.
+    pub fn replayable_items(&self) -> Vec<Item> {
+        let unfinished = |item: &Item| matches!(item.json().member::<String>("status"), Ok(Some(status)) if status != "completed");
+        let mut items: Vec<Item> =
+            self.items.iter().filter(|item| !unfinished(item)).cloned().collect();
+        while items.last().is_some_and(|item| item.item_type() == "reasoning") {
+            items.pop();
+        }
+        items
     }
 
     /// The calls of functions that the model finished writing.
