@@ -69,7 +69,7 @@ impl fmt::Debug for Unknown {
 }
 
 impl ResponseEvent {
-    /// The piece of text for the user, of an [`OutputTextDelta`].
+    /// The piece of text for the user, of an [`OutputTextDelta`](super::OutputTextDelta).
     pub fn text_delta(&self) -> Option<&str> {
         match self {
             Self::OutputTextDelta(event) => Some(&event.delta),
