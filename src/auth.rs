@@ -1,8 +1,7 @@
 //! Credentials, and how they are had.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{error::Error as StdError, fmt, pin::Pin, sync::Arc};
 
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// A credential. It prints nowhere.
@@ -25,6 +24,10 @@ pub enum Auth {
     Provider(Arc<dyn AuthProvider>),
 }
 
+/// A token, or why there is none.
+pub type TokenFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Secret, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
+
 /// Fetches bearer tokens.
 pub trait AuthProvider: Send + Sync {
     /// The token to use now. Called for each connection and each HTTP request: cache what is
@@ -34,7 +37,7 @@ pub trait AuthProvider: Send + Sync {
     ///
     /// What is returned ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth), and is its
     /// source. It must not show the credential.
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn StdError + Send + Sync>>>;
+    fn token(&self) -> TokenFuture<'_>;
 }
 
 impl Secret {
@@ -126,7 +129,7 @@ mod tests {
     async fn credentials_go_into_headers_and_nowhere_else() {
         struct Fetched;
         impl AuthProvider for Fetched {
-            fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn StdError + Send + Sync>>> {
+            fn token(&self) -> TokenFuture<'_> {
                 Box::pin(async { Ok("canary-3".into()) })
             }
         }

@@ -101,6 +101,7 @@ impl Conversation {
             transport: Transport::WebSocket,
             connection: Some(CONNECTION),
             continue_over_sse: false,
+            incremental: true,
         };
         let decision = plan(&request, &prior, to);
         let (parent, skip) = decision.parent();

@@ -36,6 +36,7 @@ pub struct ResponsesClientBuilder {
     retry: RetryPolicy,
     transport: TransportPolicy,
     continue_over_sse: bool,
+    incremental: bool,
     network: NetworkSettings,
     connector: Option<Arc<dyn Network>>,
 }
@@ -69,6 +70,7 @@ impl ResponsesClient {
             retry: RetryPolicy::default(),
             transport: TransportPolicy::default(),
             continue_over_sse: false,
+            incremental: true,
             network: NetworkSettings::default(),
             connector: None,
         }
@@ -121,6 +123,13 @@ impl ResponsesClientBuilder {
     /// not every server that stores responses takes it, and one that lost it costs a round trip.
     pub fn continue_over_sse(mut self, on: bool) -> Self {
         self.continue_over_sse = on;
+        self
+    }
+
+    /// Sends only what is new, where that is possible. On; turned off, every turn is sent in full,
+    /// for comparisons and for servers that continue wrongly.
+    pub fn incremental(mut self, on: bool) -> Self {
+        self.incremental = on;
         self
     }
 
@@ -179,6 +188,7 @@ impl ResponsesClientBuilder {
             retry: self.retry,
             transport: self.transport,
             continue_over_sse: self.continue_over_sse,
+            incremental: self.incremental,
             network,
             marks: Mutex::new(Marks::default()),
             connections: AtomicU64::new(0),

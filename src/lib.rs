@@ -63,7 +63,7 @@
 //! request got](Error::delivery), [what had come by then](Error::partial), and [what was
 //! tried](Error::report). [`Response::replayable_items`] of what had come leads on from there.
 //!
-//! What certainly did not run is tried again within [`RetryPolicy`]; what may have run is sent
+//! What certainly did not run, and may go well next time, is tried again within [`RetryPolicy`]; what may have run is sent
 //! again only as its [`ReplayPolicy`] allows. What is in a WebSocket's way leads to SSE, and is
 //! remembered for a time, so that it is paid for once.
 //!
@@ -105,14 +105,17 @@
 #[cfg(all(test, feature = "testing"))]
 extern crate self as responses_client;
 
-pub use auth::{Auth, AuthProvider, Secret};
+pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
     Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
     Transport, TransportPolicy,
 };
 pub use error::{Delivery, Error, ErrorKind, Phase};
+// Its header types stand in this crate's own signatures.
 pub use event::ResponseEvent;
+#[doc(no_inline)]
+pub use http;
 pub use json::{Json, Text};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};

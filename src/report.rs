@@ -102,7 +102,8 @@ pub enum FullReason {
     CallerManaged,
     /// The provider has no continuation over this transport.
     ProviderUnsupported,
-    /// Incremental sending is turned off.
+    /// Incremental sending is turned off:
+    /// [`incremental`](crate::ResponsesClientBuilder::incremental).
     Disabled,
 }
 
@@ -116,7 +117,7 @@ pub struct Timings {
     /// The connection was open, its upgrade included; `None` for one that was open before. Over
     /// SSE connecting is part of [`first_byte`](Self::first_byte).
     pub connected: Option<Duration>,
-    /// The request was written.
+    /// The request was written; over SSE, its answer had begun.
     pub sent: Option<Duration>,
     /// The head of the answer, or the first frame, had come.
     pub first_byte: Option<Duration>,

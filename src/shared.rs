@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) retry: RetryPolicy,
     pub(crate) transport: TransportPolicy,
     pub(crate) continue_over_sse: bool,
+    pub(crate) incremental: bool,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) marks: Mutex<Marks>,
     pub(crate) connections: AtomicU64,

@@ -5,11 +5,10 @@ mod support;
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use responses_client::{
     Auth, AuthProvider, Delivery, Error, ErrorKind, Item, NetworkSettings, Provider, ProxySetting,
     Response, ResponseEvent, ResponseStream, ResponsesClient, ResponsesRequest, ResponsesSession,
-    Secret, Transport, TransportPolicy, TurnReport,
+    TokenFuture, Transport, TransportPolicy, TurnReport,
     report::{FullReason, Plan},
     testing::{Refusal, Script, ScriptedServer, Turn},
 };
@@ -117,7 +116,7 @@ async fn a_raw_body_arrives_whole() {
 struct Fetched;
 
 impl AuthProvider for Fetched {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token(&self) -> TokenFuture<'_> {
         Box::pin(async { Ok("fetched".into()) })
     }
 }
@@ -125,7 +124,7 @@ impl AuthProvider for Fetched {
 struct Missing;
 
 impl AuthProvider for Missing {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token(&self) -> TokenFuture<'_> {
         Box::pin(async { Err("no vault here".into()) })
     }
 }

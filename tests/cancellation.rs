@@ -423,3 +423,21 @@ async fn closing_or_superseding_a_turn_that_is_being_tried_again_ends_it() {
         server.wait_for(|log| log.open_connections() == 0 || transport == Transport::Sse).await;
     }
 }
+
+#[tokio::test]
+async fn c062_dropping_the_wait_for_a_turn_cancels_it_at_once() {
+    for transport in BOTH {
+        let silent = Turn::steps([Step::Comment("here".to_owned()), Step::Stall]);
+        let server = server(Script::new().turns([silent, Turn::text("next")])).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        let one = request(&["one"]);
+        tokio::select! {
+            _ = session.stream(&one) => panic!("nothing comes"),
+            () = server.wait_for(|log| log.requests.len() == 1) => {}
+        }
+        // The session does nothing more meanwhile.
+        guarded(server.wait_for(|log| log.open_connections() == 0)).await;
+        let outcome = turn(&mut session, &request(&["two"])).await;
+        assert_eq!(outcome.response().output_text(), "next");
+    }
+}

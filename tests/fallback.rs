@@ -574,3 +574,27 @@ async fn c044_a_refusal_keeps_its_status_its_headers_and_the_beginning_of_its_bo
         assert!(error.to_string().len() < 700);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn c032_a_turn_on_an_open_socket_does_not_lift_a_mark() {
+    let script = answers().upgrade(Upgrade::Accept).every_upgrade(Upgrade::Reset);
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let mut open = client.session();
+    turn(&mut open, &request(&["one"])).await.response();
+    first_turn(&client).await;
+    turn(&mut open, &request(&["two"])).await.response();
+    let (report, _) = first_turn(&client).await;
+    assert_eq!(tried(&report), [(Transport::Sse, None)], "no upgrade is tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c031_a_server_that_nobody_reaches_is_not_marked() {
+    let server = ScriptedServer::in_memory(answers());
+    let client = client(&server);
+    server.stop();
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!(outcome.error().kind(), ErrorKind::Connect);
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!(outcome.report.attempts[0].transport, Transport::WebSocket);
+}

@@ -133,7 +133,7 @@ fn exports() -> BTreeMap<String, String> {
     let mut exports = BTreeMap::new();
     for line in lib.split("pub use ").skip(1) {
         let (path, _) = line.split_once(';').unwrap();
-        let (module, names) = path.split_once("::").unwrap();
+        let Some((module, names)) = path.split_once("::") else { continue };
         for name in names.trim_matches(['{', '}']).split(',').map(str::trim) {
             exports.insert(name.to_owned(), module.to_owned());
         }

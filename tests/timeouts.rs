@@ -151,3 +151,58 @@ async fn times_that_no_clock_can_count_are_no_times() {
         assert_eq!(outcome.response().output_text(), "hi");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_consumers_own_time_is_no_silence_of_the_server() {
+    for transport in BOTH {
+        let delta = json!({"type": "response.output_text.delta", "delta": "x"});
+        let created = json!({"type": "response.created", "response": {"id": "r"}});
+        let steps = [
+            Step::Event(created),
+            Step::Event(delta.clone()),
+            Step::Delay(Duration::from_secs(100)),
+            Step::Event(delta),
+            Step::Stall,
+        ];
+        let server = ScriptedServer::in_memory(Script::new().turn(Turn::steps(steps)));
+        let client = builder(&server)
+            .transport(only(transport))
+            .timeouts(timeouts(|it| {
+                it.between_events_websocket = seconds(30);
+                it.between_events_sse = seconds(30);
+            }))
+            .build()
+            .unwrap();
+        let mut session = client.session();
+        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        stream.try_next().await.unwrap();
+        stream.try_next().await.unwrap();
+        // It works on that event for longer than the server may be silent, and waits a little.
+        advance(Duration::from_secs(80)).await;
+        assert!(stream.try_next().await.unwrap().is_some(), "{transport}");
+        let start = Instant::now();
+        assert!(stream.try_next().await.unwrap_err().is_timeout());
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_turn_has_no_time_for_is_not_begun() {
+    for transport in BOTH {
+        let busy = json!({"type": "error", "status": 429, "error": {"code": "rate_limit_exceeded",
+            "message": "m", "headers": {"retry-after": "30"}}});
+        let server =
+            ScriptedServer::in_memory(Script::new().respond(move |_| Turn::events([busy.clone()])));
+        let client = builder(&server)
+            .transport(only(transport))
+            .timeouts(timeouts(|it| it.turn = seconds(5)))
+            .build()
+            .unwrap();
+        let start = Instant::now();
+        let outcome = turn(&mut client.session(), &request(&["hi"])).await;
+        assert_eq!(outcome.error().status(), Some(429), "{transport}");
+        assert_eq!(outcome.error().retry_after(), seconds(30));
+        assert_eq!(outcome.error().delivery(), Delivery::Refused);
+        assert!(start.elapsed() < Duration::from_secs(1));
+    }
+}

@@ -49,7 +49,9 @@ pub enum ReplayPolicy {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts of a turn over both transports together, the first included. 4.
+    /// Attempts of a turn over both transports together, the first included. 4. A lost parent, a
+    /// socket that has served its time, and an upgrade that is refused or breaks cost none, once a
+    /// turn each.
     pub attempts: u32,
     /// The wait before the second attempt. 200 ms; it doubles with each further one, and is
     /// shortened by up to a quarter at random so that clients do not come back together.

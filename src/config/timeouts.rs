@@ -6,6 +6,12 @@ use crate::Transport;
 
 /// How long each phase of a turn may take; each can be turned off with `None`.
 ///
+/// ```
+/// # use std::time::Duration;
+/// let mut timeouts = responses_client::Timeouts::default();
+/// timeouts.turn = Some(Duration::from_secs(600));
+/// ```
+///
 /// "Event" means an event of the response. Pings, SSE comments and metadata prove that the peer
 /// lives, but not that the turn goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +20,8 @@ pub struct Timeouts {
     /// From the first packet to the answer of the upgrade, or to the end of the TLS handshake for
     /// SSE. 10 s: two to four round trips, and one lost packet, over a bad link.
     pub connect: Option<Duration>,
-    /// To write the request. 30 s: 16 MiB at 5 Mbit/s.
+    /// To write the request to a WebSocket. 30 s: 16 MiB at 5 Mbit/s. Over SSE writing is part of
+    /// the time to the first event.
     pub send: Option<Duration>,
     /// From the written request to the first event, over a WebSocket. 60 s: a server says
     /// `response.created` before it thinks.

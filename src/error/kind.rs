@@ -31,7 +31,8 @@ pub enum ErrorKind {
     Truncated,
     /// The server broke the protocol; the source says how.
     Protocol,
-    /// An event was larger than [`Limits::event`](crate::Limits::event).
+    /// An event was larger than [`Limits::event`](crate::Limits::event), or more came before the
+    /// response began than [`Limits::read_ahead`](crate::Limits::read_ahead).
     TooLarge,
     /// The session began another turn meanwhile.
     Superseded,
@@ -57,8 +58,8 @@ pub enum Phase {
     Events,
 }
 
-/// How far a request got. Each step includes the chance that it was billed, but the first and the
-/// third.
+/// How far a request got. Each step includes the chance that it was billed, but the first
+/// two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
@@ -75,6 +76,29 @@ pub enum Delivery {
 }
 
 impl ErrorKind {
+    /// The kind in snake case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidConfig => "invalid_config",
+            Self::Auth => "auth",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Proxy => "proxy",
+            Self::ProxyAuthentication => "proxy_authentication",
+            Self::Timeout => "timeout",
+            Self::UpgradeRefused => "upgrade_refused",
+            Self::Api => "api",
+            Self::Closed => "closed",
+            Self::Truncated => "truncated",
+            Self::Protocol => "protocol",
+            Self::TooLarge => "too_large",
+            Self::Superseded => "superseded",
+            Self::SessionClosed => "session_closed",
+            Self::NoRuntime => "no_runtime",
+        }
+    }
+
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::InvalidRequest => "the request cannot be sent as it is",
@@ -97,7 +121,9 @@ impl ErrorKind {
             Self::Closed => "the WebSocket was closed before the response ended",
             Self::Truncated => "the connection ended before the response did",
             Self::Protocol => "the server broke the protocol",
-            Self::TooLarge => "an event was larger than `Limits::event` allows",
+            Self::TooLarge => {
+                "an event, or what came before the response, was larger than `Limits` allow"
+            }
             Self::Superseded => "the session began another turn before this one had ended",
             Self::SessionClosed => "the session was closed",
             Self::NoRuntime => "there is no tokio runtime here",

@@ -108,7 +108,7 @@ impl Marks {
             }
             Mark::Transient => {
                 let cooldown = TRANSIENT.saturating_mul(1 << state.broken.min(10));
-                state.until = now + cooldown.min(TRANSIENT_MAX);
+                state.until = state.until.max(now + cooldown.min(TRANSIENT_MAX));
                 state.broken += 1;
                 state.probing = false;
             }

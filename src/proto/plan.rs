@@ -47,6 +47,8 @@ pub(crate) struct Destination {
     pub(crate) connection: Option<ConnectionId>,
     /// Whether stored responses may be continued over SSE.
     pub(crate) continue_over_sse: bool,
+    /// Whether anything may be continued at all.
+    pub(crate) incremental: bool,
 }
 
 /// What to send.
@@ -74,6 +76,9 @@ fn compare(
     prior: &Prior,
     to: Destination,
 ) -> Result<Decision, FullReason> {
+    if !to.incremental {
+        return Err(FullReason::Disabled);
+    }
     if request.caller_managed() {
         return Err(FullReason::CallerManaged);
     }

@@ -114,10 +114,12 @@ impl Ladder {
             }
             Cause::LostParent => {
                 self.parent_recovered = true;
+                self.count_replay(error);
                 return Action::Again(Again { reason: FullReason::ParentNotFound, ..at_once });
             }
             Cause::StaleSocket if !self.socket_renewed && self.permitted(error.delivery()) => {
                 self.socket_renewed = true;
+                self.count_replay(error);
                 return Action::Again(Again { fresh_socket: true, ..at_once });
             }
             Cause::NoWebSocket { certain } => {
@@ -150,7 +152,9 @@ impl Ladder {
             Cause::FrameTooLarge => return Action::GiveUp,
             // A server that is busy is as busy over SSE; one whose socket breaks may not be.
             Cause::Connection if may_use_sse && last => {
-                Again { delay, over_sse: true, mark: Some(Mark::Transient), ..at_once }
+                // A server that nobody reaches breaks no WebSockets.
+                let mark = (error.kind() != ErrorKind::Connect).then_some(Mark::Transient);
+                Again { delay, over_sse: true, mark, ..at_once }
             }
             Cause::Later if may_use_sse && last && error.phase() == Phase::Connect => {
                 Again { delay, over_sse: true, ..at_once }
@@ -159,10 +163,15 @@ impl Ladder {
             _ => Again { delay, fresh_socket: true, ..at_once },
         };
         self.attempts += 1;
+        self.count_replay(error);
+        Action::Again(again)
+    }
+
+    /// What may have run counts as a replay, whatever the reason to send it again.
+    fn count_replay(&mut self, error: &Error) {
         if error.delivery() >= Delivery::Unknown {
             self.replays += 1;
         }
-        Action::Again(again)
     }
 
     /// Whether a request that got so far may be sent again.

@@ -1,10 +1,10 @@
 //! The create body: one table of its fields, from which come the struct, its parser, its encoder
 //! and its comparison, so that no field can be forgotten in one of them.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{Encoded, History, Item, Tool};
 use crate::{
@@ -265,12 +265,23 @@ impl ResponsesRequest {
     /// [`Response::parsed`]: crate::Response::parsed
     #[must_use]
     pub fn json_schema(mut self, name: &str, schema: &Json) -> Self {
-        let mut text: Map<String, Value> =
+        /// The schema goes in to the letter: the order of its members is that of the answer's.
+        #[derive(Serialize)]
+        #[serde(tag = "type", rename = "json_schema")]
+        struct Format<'a> {
+            name: &'a str,
+            schema: &'a Json,
+            strict: bool,
+        }
+        let settings: BTreeMap<String, Json> =
             self.text.as_ref().and_then(|text| text.decode().ok()).unwrap_or_default();
-        let schema: Value = schema.decode().unwrap_or_default();
-        let format = json!({"type": "json_schema", "name": name, "schema": schema, "strict": true});
-        text.insert("format".to_owned(), format);
-        self.text = Some(Value::Object(text).into());
+        let format = Json::from_serialize(&Format { name, schema, strict: true });
+        let with_format = settings
+            .into_iter()
+            .filter(|(name, _)| name != "format")
+            .chain(format.map(|format| ("format".to_owned(), format)));
+        let text: BTreeMap<String, Json> = with_format.collect();
+        self.text = Json::from_serialize(&text).ok();
         self
     }
 
@@ -432,11 +443,12 @@ mod tests {
     #[test]
     fn a_schema_keeps_the_other_settings_of_the_text() {
         let request = ResponsesRequest::new("m")
-            .text(json!({"verbosity": "low"}))
-            .json_schema("answer", &Json::parse(r#"{"type":"object"}"#).unwrap());
-        let expected = json!({"verbosity": "low", "format": {
-            "type": "json_schema", "name": "answer", "schema": {"type": "object"}, "strict": true}});
-        assert_eq!(request.text, Some(expected.into()));
+            .text(serde_json::json!({"verbosity": "low"}))
+            .json_schema("answer", &Json::parse(r#"{"z":1e2,"a":{}}"#).unwrap());
+        assert_eq!(
+            request.text.unwrap().get(),
+            r#"{"format":{"type":"json_schema","name":"answer","schema":{"z":1e2,"a":{}},"strict":true},"verbosity":"low"}"#
+        );
     }
 
     #[test]

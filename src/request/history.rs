@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::Item;
 use crate::json::Digest;
 
@@ -159,6 +161,27 @@ impl<const N: usize> From<[Item; N]> for History {
     }
 }
 
+impl<'a> IntoIterator for &'a History {
+    type Item = &'a Item;
+    type IntoIter = Box<dyn Iterator<Item = &'a Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
+}
+
+impl Serialize for History {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for History {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<Item>::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl PartialEq for History {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.digest_at(self.len) == other.digest_at(other.len)
@@ -187,6 +210,14 @@ mod tests {
         assert_eq!((a.len(), b.len()), (3, 2));
         assert_eq!(a.digest_at(2), b.digest_at(2));
         assert_eq!(b.get(2), None);
+    }
+
+    #[test]
+    fn a_history_is_kept_as_a_list_of_its_items() {
+        let history = history(&[1, 2]);
+        let json = serde_json::to_string(&history).unwrap();
+        assert_eq!(serde_json::from_str::<History>(&json).unwrap(), history);
+        assert_eq!(history.into_iter().count(), 2);
     }
 
     #[derive(Clone, Debug)]

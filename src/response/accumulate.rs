@@ -67,7 +67,7 @@ impl Accumulator {
         self.last.is_none() && self.slots.is_empty()
     }
 
-    /// Takes the oddities that were seen.
+    /// The oddities that were seen.
     pub(crate) fn anomalies(&self) -> &[Anomaly] {
         &self.anomalies
     }
@@ -119,7 +119,7 @@ impl Accumulator {
             self.note(Anomaly::OutputMissing);
         }
         let output: Vec<(u32, Option<String>, Item)> =
-            (0..).zip(output).map(|(index, item)| (index, item.id(), item)).collect();
+            (0..).zip(output).map(|(index, item)| (index, identity(&item), item)).collect();
         // An item is known by its id, else by its place, unless another is known to stand there.
         let by_id: Vec<Option<u32>> = output.iter().map(|(_, id, _)| self.place_of(id)).collect();
         for ((index, id, item), known) in output.into_iter().zip(&by_id) {
@@ -141,7 +141,7 @@ impl Accumulator {
     }
 
     fn finish(&mut self, output_index: u32, item: Item) {
-        let id = item.id();
+        let id = identity(&item);
         let mut place = output_index;
         match self.slots.get(&output_index) {
             // Some translators give all items one place; the id tells them apart.
@@ -156,7 +156,7 @@ impl Accumulator {
                 let begun = partial.skeleton.as_ref();
                 let item_type: Option<String> =
                     begun.and_then(|begun| begun.member("type").ok().flatten());
-                let changed_id = partial.id.is_some() && partial.id != id;
+                let changed_id = partial.id.is_some() && partial.id != item.id();
                 if changed_id {
                     self.note(Anomaly::ItemId { output_index });
                 }
@@ -201,6 +201,11 @@ impl Accumulator {
     fn free_place(&self, index: u32) -> u32 {
         (index..=u32::MAX).find(|place| !self.is_finished(*place)).unwrap_or(index)
     }
+}
+
+/// What tells an item from the others of its response.
+fn identity(item: &Item) -> Option<String> {
+    item.id().or_else(|| item.call_id())
 }
 
 fn begun(output_index: u32) -> Slot {

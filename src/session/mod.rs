@@ -52,7 +52,7 @@ impl ResponsesSession {
     /// # Cancel safety
     ///
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
-    /// in full. Before anything was sent, nothing is lost.
+    /// in full. Before sending began, nothing is lost.
     pub async fn stream(&mut self, request: &ResponsesRequest) -> Result<ResponseStream, Error> {
         let Ok(runtime) = Handle::try_current() else {
             return Err(Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None));

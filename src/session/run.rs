@@ -46,6 +46,8 @@ pub(super) struct Run {
     /// To be remembered of the origin if SSE works.
     suspicion: Option<Mark>,
     report: TurnReport,
+    /// The size of what the attempt sends.
+    sending: u64,
     start: Instant,
     deadline: Option<Instant>,
     runtime: Handle,
@@ -112,6 +114,7 @@ impl Run {
             reached: None,
             suspicion: None,
             report: TurnReport::default(),
+            sending: 0,
             start,
             runtime,
         }
@@ -170,17 +173,22 @@ impl Run {
         } else {
             self.prior = Prior::NotCompleted;
         }
+        let incremental = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
+        if error.delivery() == Delivery::NotSent {
+            self.report.plan = None;
+            self.report.bytes_sent -= self.sending;
+        }
+        self.sending = 0;
         if self.is_over(Instant::now()) {
             return None;
         }
-        let failed = Failed {
-            error,
-            transport,
-            reused: self.report.reused,
-            incremental: self.report.plan.as_ref().is_some_and(|plan| !plan.is_full()),
-        };
+        let failed = Failed { error, transport, reused: self.report.reused, incremental };
         let action = self.ladder.next(failed, fastrand::f64());
         let Action::Again(again) = action else { return None };
+        // No attempt would follow: the error says more than that the time was over.
+        if self.is_over(after(Instant::now(), again.delay)) {
+            return None;
+        }
         tracing::debug!(%transport, kind = ?error.kind(), delay = ?again.delay, "attempt failed");
         match &self.report.plan {
             // Another attempt does not change why everything is sent.
@@ -276,6 +284,7 @@ impl Run {
             transport: Transport::WebSocket,
             connection,
             continue_over_sse: self.shared.continue_over_sse,
+            incremental: self.shared.incremental,
         });
         let (parent, skip) = decision.parent();
         let frame = self.encode(Encoded::Frame { parent, skip })?;
@@ -308,6 +317,7 @@ impl Run {
         tracing::debug!(transport = ?self.report.transport, ?plan, size, "sending");
         self.report.plan = Some(plan);
         self.report.bytes_sent += size;
+        self.sending = size;
     }
 
     /// The frame would be refused: such a turn goes over SSE.
@@ -361,6 +371,7 @@ impl Run {
             transport: Transport::Sse,
             connection: None,
             continue_over_sse: self.shared.continue_over_sse,
+            incremental: self.shared.incremental,
         });
         let (parent, skip) = decision.parent();
         let body = self.encode(Encoded::Http { parent, skip })?;
@@ -370,10 +381,8 @@ impl Run {
         self.note_sending(&decision, size);
         let first = self.by(shared.timeouts.first_event(Transport::Sse));
         let uri = shared.uri.clone();
-        let opening = SseExchange::open(&*shared.network, uri, headers, body, shared.limits);
-        let exchange = timeout_at(first, opening)
-            .await
-            .unwrap_or_else(|_| Err(timed_out(Phase::FirstEvent, Delivery::Unknown)))?;
+        let network = &*shared.network;
+        let exchange = SseExchange::open(network, uri, headers, body, first, shared.limits).await?;
         self.report.timings.sent = Some(self.elapsed());
         self.report.timings.first_byte = Some(self.elapsed());
         self.report.request_id = exchange.request_id().map(str::to_owned);
@@ -390,11 +399,10 @@ impl Run {
     ) -> Result<Live, Error> {
         let transport = exchange.transport();
         self.slot.put(exchange);
-        let result = self.read_first_event(transport, deadline, base).await;
-        if result.is_err() {
-            drop(self.slot.remove());
-        }
-        result
+        let held = HeldUntilLive(Some(Arc::clone(&self.slot)));
+        let live = self.read_first_event(transport, deadline, base).await?;
+        held.keep();
+        Ok(live)
     }
 
     async fn read_first_event(
@@ -445,7 +453,9 @@ impl Run {
         }
         self.report.timings.first_event = Some(self.elapsed());
         match (transport, self.suspicion.take()) {
-            (Transport::WebSocket, _) => self.shared.clear_mark(),
+            // A socket that was open before says nothing about opening one.
+            (Transport::WebSocket, _) if !self.report.reused => self.shared.clear_mark(),
+            (Transport::WebSocket, _) => {}
             (Transport::Sse, Some(mark)) => self.shared.mark(mark, Instant::now().into_std()),
             (Transport::Sse, None) => {}
         }
@@ -475,6 +485,24 @@ impl Run {
     fn by(&self, phase: Option<Duration>) -> Instant {
         let phase = after(Instant::now(), phase.unwrap_or(NEVER));
         self.deadline.map_or(phase, |deadline| deadline.min(phase))
+    }
+}
+
+/// Takes the exchange out of its slot again, unless it is kept: when the attempt fails, or its
+/// future is dropped.
+struct HeldUntilLive(Option<Arc<Slot>>);
+
+impl HeldUntilLive {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for HeldUntilLive {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.0 {
+            drop(slot.remove());
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub struct ResponseStream {
     slot: Arc<Slot>,
     timer: Pin<Box<Sleep>>,
     last_event: Instant,
+    /// Since when the consumer is busy with an event: that time is no silence of the server's.
+    busy_since: Option<Instant>,
 }
 
 enum Stage {
@@ -95,6 +97,7 @@ impl ResponseStream {
         let mut stream = Self {
             timer: Box::pin(tokio::time::sleep_until(now)),
             last_event: now,
+            busy_since: None,
             stage: Stage::default(),
             slot,
         };
@@ -160,6 +163,8 @@ impl ResponseStream {
     fn go_live(&mut self, run: Box<Run>, live: Live, created_before: bool) {
         let Live { transport, turn, ready, base } = live;
         self.last_event = Instant::now();
+        // It may be set to a later moment than the transport of this attempt allows.
+        self.timer.as_mut().reset(self.last_event);
         self.stage = Stage::Live { run, turn, ready, base, transport, created_before };
     }
 
@@ -228,6 +233,7 @@ impl ResponseStream {
         if frame.tag.role.is_progress() {
             self.last_event = now;
         }
+        self.busy_since = Some(now);
         let step = turn.handle(frame);
         self.step(step, frame.tag.role.leaves_connection())
     }
@@ -343,6 +349,9 @@ impl Stream for ResponseStream {
     type Item = Result<ResponseEvent, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(since) = self.busy_since.take() {
+            self.last_event += since.elapsed();
+        }
         loop {
             if matches!(self.stage, Stage::Ended { .. }) {
                 return Poll::Ready(None);

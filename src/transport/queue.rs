@@ -39,7 +39,7 @@ struct State {
 
 /// A queue that has room while less than `limit` bytes wait in it.
 pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
-    let shared = Arc::new(Shared { limit, state: Mutex::default() });
+    let shared = Arc::new(Shared { limit: limit.max(1), state: Mutex::default() });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Incoming;
 use crate::{
@@ -46,13 +46,14 @@ enum State {
 }
 
 impl SseExchange {
-    /// Sends `body` and resolves at the head of the answer. Dropping the future closes the
+    /// Sends `body` and resolves at the head of the answer, which must come by the deadline. Dropping the future closes the
     /// connection.
     pub(crate) async fn open(
         network: &dyn Network,
         uri: http::Uri,
         mut headers: HeaderMap,
         body: String,
+        deadline: Instant,
         limits: Limits,
     ) -> Result<Self, Error> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -61,7 +62,9 @@ impl SseExchange {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        let answer = network.send(request).await;
+        let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
+            return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
+        };
         let Answer { head, content } = answer.map_err(|e| network_error(e, Phase::FirstEvent))?;
         let broken = |error| Error::protocol(Phase::FirstEvent, error);
         let Content::Body(body) = content else {

@@ -9,6 +9,7 @@ const HERE: Destination = Destination {
     transport: Transport::WebSocket,
     connection: Some(SOCKET),
     continue_over_sse: false,
+    incremental: true,
 };
 
 fn request(items: &[Item]) -> ResponsesRequest {
@@ -154,7 +155,12 @@ fn c019_what_only_the_server_adds_may_be_dropped() {
 fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
     let before = request(&[Item::user("a")]);
     let now = request(&[Item::user("a"), answer(), Item::user("b")]);
-    let sse = Destination { transport: Transport::Sse, connection: None, continue_over_sse: true };
+    let sse = Destination {
+        transport: Transport::Sse,
+        connection: None,
+        continue_over_sse: true,
+        incremental: true,
+    };
     for (to, kept) in [
         (Destination { connection: Some(ConnectionId(8)), ..HERE }, FullReason::ConnectionChanged),
         (Destination { connection: None, ..HERE }, FullReason::ConnectionChanged),
@@ -179,6 +185,8 @@ fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
 fn other_reasons() {
     let now = request(&[Item::user("a")]);
     assert_eq!(full(&now, &Prior::None, HERE), FullReason::FirstTurn);
+    let off = Destination { incremental: false, ..HERE };
+    assert_eq!(full(&now, &Prior::None, off), FullReason::Disabled);
     assert_eq!(full(&now, &Prior::NotCompleted, HERE), FullReason::PriorNotCompleted);
     let base = prior(&now, vec![]);
     let next = request(&[Item::user("a"), Item::user("b")]);

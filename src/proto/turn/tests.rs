@@ -239,6 +239,16 @@ fn c084_finished_items_are_never_lost_and_gaps_are_filled() {
     assert_eq!(ids(&[CREATED, &all]), ["a", "b", "c"]);
     let shifted = end(r#","output":[{"id":"c","type":"x"},{"id":"d","type":"x"}]"#);
     assert_eq!(ids(&[CREATED, &item(1, "c"), &shifted]), ["c", "d"], "no place hides another item");
+    let call = |id: &str| {
+        format!(r#"{{"type":"function_call","call_id":"{id}","name":"f","arguments":""}}"#)
+    };
+    let done = |id: &str| {
+        format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{}}}"#, call(id))
+    };
+    let both = end(&format!(r#","output":[{},{}]"#, call("A"), call("B")));
+    let response = run(&[CREATED, &done("A"), &done("B"), &both], lost).1.unwrap();
+    let calls: Vec<_> = response.function_calls().into_iter().map(|call| call.call_id).collect();
+    assert_eq!(calls, ["A", "B"], "calls without ids at one place");
     let twice = end(r#","output":[{"id":"c","type":"x"}]"#);
     assert_eq!(ids(&[CREATED, &c, &twice]), ["c"], "one item, counted in two ways");
 }
