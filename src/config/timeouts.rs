@@ -29,7 +29,8 @@ pub struct Timeouts {
     /// The same over SSE. 10 min: middleboxes hold back whole bodies.
     pub first_event_sse: Option<Duration>,
     /// Between two events of a response over a WebSocket. Off: models reason in silence for
-    /// minutes.
+    /// minutes. A connection that dies without a word is then noticed by TCP keep-alive alone: set
+    /// this where a proxy stands in between.
     pub between_events_websocket: Option<Duration>,
     /// The same over SSE. 10 min, since nothing else shows there that the peer lives.
     pub between_events_sse: Option<Duration>,
