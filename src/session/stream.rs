@@ -97,7 +97,7 @@ impl ResponseStream {
         let mut stream = Self {
             timer: Box::pin(tokio::time::sleep_until(now)),
             last_event: now,
-            busy_since: None,
+            busy_since: Some(now),
             stage: Stage::default(),
             slot,
         };
@@ -233,7 +233,7 @@ impl ResponseStream {
         if frame.tag.role.is_progress() {
             self.last_event = now;
         }
-        self.busy_since = Some(now);
+
         let step = turn.handle(frame);
         self.step(step, frame.tag.role.leaves_connection())
     }
@@ -357,7 +357,10 @@ impl Stream for ResponseStream {
                 return Poll::Ready(None);
             }
             match ready!(self.poll_step(cx)) {
-                Polled::Yield(event) => return Poll::Ready(Some(Ok(event))),
+                Polled::Yield(event) => {
+                    self.busy_since = Some(Instant::now());
+                    return Poll::Ready(Some(Ok(event)));
+                }
                 Polled::Last(last) => return Poll::Ready(Some(last)),
                 Polled::Again => {}
             }
