@@ -195,6 +195,15 @@ impl Ladder {
     }
 }
 
+/// Whether a WebSocket takes no further request after the server ended a turn with `error`.
+/// `kept` is what the provider does with one in general.
+pub(crate) fn retires_socket(error: &Error, kept: bool) -> bool {
+    error.kind() == ErrorKind::Api
+        && (!kept
+            || error.status() == Some(401)
+            || error.code() == Some(&ErrorCode::ConnectionLimitReached))
+}
+
 fn cause(failed: Failed<'_>) -> Cause {
     let error = failed.error;
     let websocket = failed.transport == Transport::WebSocket;

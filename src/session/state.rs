@@ -10,9 +10,9 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use crate::{
     Error, ErrorKind, Limits,
-    error::ErrorCode,
     proto::{
         plan::{ConnectionId, Prior},
+        retry::retires_socket,
         turn::End,
     },
     transport::{Exchange, Incoming, WebSocket},
@@ -140,13 +140,7 @@ impl SharedState {
                 self.lock().draining = Some(draining);
             }
             Exchange::WebSocket(_) => {
-                let told = error.filter(|error| error.kind() == ErrorKind::Api);
-                let retired = told.is_some_and(|error| {
-                    !keeps_socket_after_error
-                        || error.status() == Some(401)
-                        || error.code() == Some(&ErrorCode::ConnectionLimitReached)
-                });
-                if retired {
+                if error.is_some_and(|error| retires_socket(error, keeps_socket_after_error)) {
                     self.set_socket(None);
                 }
             }

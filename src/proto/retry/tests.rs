@@ -218,3 +218,20 @@ fn waits_double_to_a_limit_and_are_spread() {
         }
     }
 }
+
+#[test]
+fn c106_a_socket_goes_on_after_an_error_unless_the_error_or_the_provider_says_otherwise() {
+    let error = |status, code| api(Phase::FirstEvent, status, code, Delivery::Refused);
+    for (error, retires) in [
+        (error(400, "invalid_value"), false),
+        (error(500, "server_error"), false),
+        (error(401, "invalid_api_key"), true),
+        (error(400, "websocket_connection_limit_reached"), true),
+    ] {
+        assert_eq!(retires_socket(&error, true), retires, "{error}");
+        assert!(retires_socket(&error, false));
+    }
+    // The terminal event itself was broken: the socket is where it should be.
+    let unreadable = Error::protocol(Phase::Events, ProtocolError::NotAnEvent);
+    assert!(!retires_socket(&unreadable, true));
+}
