@@ -28,7 +28,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts `program` with `config`, in which `PORT` and `DIR` are filled in.
+    /// Starts `program` with `config`; `PORT` is filled in there and in `args`, `DIR` there.
     async fn start(program: &str, args: &[&str], config: &str) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder =
@@ -39,6 +39,7 @@ impl Proxy {
             .replace("PORT", &address.port().to_string())
             .replace("DIR", &folder.display().to_string());
         fs::write(&file, config).unwrap();
+        let args = args.iter().map(|arg| arg.replace("PORT", &address.port().to_string()));
         let process = Command::new(program)
             .args(args)
             .arg(&file)
@@ -68,7 +69,8 @@ impl Proxy {
             "http_port 127.0.0.1:PORT\n{access}\ncache deny all\ncache_log DIR/cache.log\n\
              access_log none\npid_filename DIR/pid\ncoredump_dir DIR\nshutdown_lifetime 0 seconds\n"
         );
-        Self::start("squid", &["-N", "-f"], &config).await
+        // Two of one service name would share their memory, and one of them would not start.
+        Self::start("squid", &["-N", "-n", "squidPORT", "-f"], &config).await
     }
 }
 
@@ -77,6 +79,10 @@ impl Drop for Proxy {
         _ = self.process.kill();
         _ = self.process.wait();
         _ = fs::remove_dir_all(&self.folder);
+        // A squid that is killed leaves its shared memory behind.
+        for part in ["metadata", "queues", "readers"] {
+            _ = fs::remove_file(format!("/dev/shm/squid{}-cf__{part}.shm", self.address.port()));
+        }
     }
 }
 
