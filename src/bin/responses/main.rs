@@ -1,0 +1,3 @@
+//! `responses`: turns from standard input, and a scripted server, on the command line.
+
+fn main() {}
