@@ -29,11 +29,19 @@ pub struct Timeouts {
     /// The same over SSE. 10 min: middleboxes hold back whole bodies.
     pub first_event_sse: Option<Duration>,
     /// Between two events of a response over a WebSocket. Off: models reason in silence for
-    /// minutes. A connection that dies without a word is then noticed by TCP keep-alive alone: set
-    /// this where a proxy stands in between.
+    /// minutes, and pings tell whether the peer lives.
     pub between_events_websocket: Option<Duration>,
     /// The same over SSE. 10 min, since nothing else shows there that the peer lives.
     pub between_events_sse: Option<Duration>,
+    /// How long the peer of an open WebSocket may be silent, in a turn and between turns, before a
+    /// ping asks whether it lives. 20 s: below the time after which middleboxes forget a
+    /// connection. Whatever comes, half a frame too, is a sign of life.
+    pub ping: Option<Duration>,
+    /// From that ping until the peer is taken for dead if nothing came. 10 s: some servers answer
+    /// late while they write. In a turn it ends with [`ErrorKind::Timeout`](crate::ErrorKind);
+    /// between turns the next one opens another WebSocket. It rests while a request is being
+    /// written and while the consumer takes no events.
+    pub pong: Option<Duration>,
     /// The whole turn, retries included. Off.
     pub turn: Option<Duration>,
     /// Until a WebSocket that is being closed is dropped. 1 s.
@@ -49,6 +57,8 @@ impl Default for Timeouts {
             first_event_sse: Some(Duration::from_secs(600)),
             between_events_websocket: None,
             between_events_sse: Some(Duration::from_secs(600)),
+            ping: Some(Duration::from_secs(20)),
+            pong: Some(Duration::from_secs(10)),
             turn: None,
             close: Duration::from_secs(1),
         }

@@ -75,6 +75,11 @@ pub enum ProtocolError {
     Redirect(String),
 }
 
+/// Why a WebSocket was given up that nothing had ended.
+#[derive(Debug, Error)]
+#[error("nothing came over the WebSocket for too long, not even the answer to a ping")]
+pub(crate) struct NoPong;
+
 /// Why JSON could not be read. It names the place, and never shows the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {

@@ -7,6 +7,7 @@ pub use detail::{CloseFrame, DecodeError, ProtocolError, RequestError};
 pub use kind::{Delivery, ErrorKind, Phase};
 
 pub(crate) use api::RetryAfter;
+pub(crate) use detail::NoPong;
 
 use crate::{report::TurnReport, response::Response};
 

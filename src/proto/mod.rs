@@ -5,6 +5,7 @@
 pub(crate) mod classify;
 pub(crate) mod fallback;
 pub(crate) mod idle;
+pub(crate) mod liveness;
 pub(crate) mod normalize;
 pub(crate) mod plan;
 pub(crate) mod retry;

@@ -14,11 +14,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::{
     error::{ApiError, ErrorCode, RetryAfter},
+    event::header,
     json::Json,
 };
 
@@ -80,7 +81,7 @@ fn from_object(frame: &Map<String, Value>) -> ApiError {
     };
     for map in [present(frame, "headers"), nested.and_then(|error| present(error, "headers"))] {
         if let Some(Value::Object(map)) = map {
-            map.iter().for_each(|(name, value)| insert(&mut error.headers, name, value));
+            error.headers.extend(map.iter().filter_map(|(name, value)| header(name, value)));
         }
     }
     error.retry_after = retry_after(&error);
@@ -101,17 +102,6 @@ fn code(value: Option<&Value>) -> Option<ErrorCode> {
 
 fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-fn insert(headers: &mut HeaderMap, name: &str, value: &Value) {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(_) | Value::Bool(_) => value.to_string(),
-        _ => return,
-    };
-    if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&text)) {
-        headers.insert(name, value);
-    }
 }
 
 /// When to come back, by the headers or, for errors about rates, by the message.
@@ -170,6 +160,8 @@ fn in_words(message: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

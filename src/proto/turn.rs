@@ -13,7 +13,8 @@
 
 use crate::{
     error::{
-        ApiError, Cause, CloseFrame, Delivery, Error, ErrorCode, ErrorKind, Phase, ProtocolError,
+        ApiError, Cause, CloseFrame, Delivery, Error, ErrorCode, ErrorKind, NoPong, Phase,
+        ProtocolError,
     },
     event::{EventKind, ResponseEvent},
     proto::{
@@ -65,6 +66,8 @@ pub(crate) enum End {
     TooLarge,
     /// A time ran out.
     TimedOut,
+    /// The peer of a WebSocket answered no ping.
+    Silent,
 }
 
 impl Turn {
@@ -99,6 +102,9 @@ impl Turn {
             End::Protocol(cause) => Error::protocol(self.phase(), cause),
             End::TooLarge => Error::new(ErrorKind::TooLarge, self.phase(), Cause::None),
             End::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
+            End::Silent => {
+                Error::new(ErrorKind::Timeout, self.phase(), Cause::Other(Box::new(NoPong)))
+            }
         };
         let refused = error.close_frame().is_some_and(|frame| turned_away(frame.code));
         let delivery = match self.delivery() {

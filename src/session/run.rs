@@ -19,7 +19,7 @@ use crate::{
         retry::{Action, Failed, Ladder},
         turn::{End, Step, Turn},
     },
-    report::{Attempt, Failure, FullReason, Plan, Timings, TurnReport},
+    report::{Attempt, Failure, FullReason, Plan, ServerHeaders, Timings, TurnReport},
     request::{Encoded, encode},
     response::Response,
     shared::Shared,
@@ -296,7 +296,11 @@ impl Run {
             None => self.connect().await?,
         };
         let size = frame.len() as u64;
-        let Some(sending) = self.state.with_socket(|socket| socket.send(frame)) else {
+        let sending = self.state.with_socket(|socket| {
+            self.report.server = ServerHeaders::new(Arc::clone(socket.headers()));
+            socket.send(frame)
+        });
+        let Some(sending) = sending else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
                 .with_delivery(Delivery::NotSent));
         };
@@ -341,13 +345,12 @@ impl Run {
         let headers = self.headers().await?;
         let deadline = self.by(shared.timeouts.connect);
         let uri = shared.uri.clone();
-        let close = shared.timeouts.close;
+        let (limits, timeouts) = (shared.limits, shared.timeouts);
         let network = &*shared.network;
         let socket =
-            WebSocket::connect(network, uri, headers, id, deadline, shared.limits, close).await?;
+            WebSocket::connect(network, uri, headers, id, deadline, limits, timeouts).await?;
         tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
         self.report.timings.connected = Some(self.elapsed());
-        self.report.request_id = socket.request_id().map(str::to_owned);
         self.state.set_socket(Some(socket));
         Ok(id)
     }
@@ -385,7 +388,7 @@ impl Run {
         let exchange = SseExchange::open(network, uri, headers, body, first, shared.limits).await?;
         self.report.timings.sent = Some(self.elapsed());
         self.report.timings.first_byte = Some(self.elapsed());
-        self.report.request_id = exchange.request_id().map(str::to_owned);
+        self.report.server = ServerHeaders::new(Arc::clone(exchange.headers()));
         let base = self.base(None);
         self.first_event(Exchange::Sse(exchange), first, base).await
     }

@@ -249,6 +249,9 @@ impl ResponseStream {
                 Polled::Again
             }
             Step::Event(event) => {
+                if let Some(headers) = event.headers() {
+                    run.report_mut().server.add(headers);
+                }
                 run.report_mut().events += 1;
                 if event.text_delta().is_some() && run.report().timings.first_text.is_none() {
                     run.report_mut().timings.first_text = Some(run.elapsed());

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -33,7 +34,8 @@ pub(crate) struct SseExchange {
     body: Body,
     decoder: Decoder,
     state: State,
-    request_id: Option<String>,
+    /// Those of the answer.
+    headers: Arc<HeaderMap>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -92,13 +94,13 @@ impl SseExchange {
             body,
             decoder: Decoder::new(limits.event),
             state: State::Reading,
-            request_id: request_id(&head.headers),
+            headers: Arc::new(head.headers),
         })
     }
 
-    /// `x-request-id` of the answer.
-    pub(crate) fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+    /// The headers of the answer.
+    pub(crate) fn headers(&self) -> &Arc<HeaderMap> {
+        &self.headers
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
@@ -200,10 +202,6 @@ pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
         NetErrorKind::Lost => (ErrorKind::Truncated, phase),
     };
     Error::new(kind, phase, Cause::Other(Box::new(error)))
-}
-
-pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get("x-request-id")?.to_str().ok()?.to_owned())
 }
 
 /// The media type, if it is not that of an event stream. None at all is let pass.

@@ -2,7 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+pub use server::ServerHeaders;
+
 use crate::{Delivery, ErrorKind, Transport};
+
+mod server;
 
 /// What a turn did to get its answer: over which transport, with what plan, in how many attempts,
 /// and when.
@@ -29,9 +33,8 @@ pub struct TurnReport {
     pub timings: Timings,
     /// Oddities of the events that did no harm; at most 32 are kept.
     pub anomalies: Vec<Anomaly>,
-    /// `x-request-id` of the last answer, where there was one. A WebSocket has one for its
-    /// upgrade alone.
-    pub request_id: Option<String>,
+    /// The headers of the last attempt's answer: the request's id, what is left of the rates.
+    pub server: ServerHeaders,
 }
 
 /// One attempt of a turn.

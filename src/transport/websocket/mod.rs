@@ -1,0 +1,225 @@
+//! One WebSocket, and the task that serves it.
+//!
+//! The task is in one of two states. Idle, it answers pings and watches for the end, so that a
+//! dead socket is known before it is used. In an exchange it writes the request while it reads
+//! (a server that refuses a large one says so before it has all of it) and passes frames on to the
+//! consumer, as far ahead as the limit allows.
+//!
+//! The handle and the exchange are how others reach it: dropping the handle closes the socket
+//! after the exchange in progress, dropping the exchange before its end closes it at once.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderMap, Method, StatusCode};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
+
+use self::socket::Socket;
+use super::{
+    Incoming,
+    queue::{Receiver, Sender, queue},
+    sse, upgrade,
+};
+use crate::{
+    Error, ErrorKind, Limits, Phase, Timeouts,
+    error::{Cause, Delivery, NoPong},
+    net::{Content, Network},
+    proto::{fallback, liveness::Patience, normalize, plan::ConnectionId, turn::End},
+};
+
+mod serve;
+mod socket;
+
+/// An open WebSocket. Dropping it closes the socket once its exchange is over.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    id: ConnectionId,
+    commands: mpsc::Sender<Create>,
+    status: Arc<Status>,
+    read_ahead: usize,
+    headers: Arc<HeaderMap>,
+    opened: Instant,
+    task: JoinHandle<()>,
+    close: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Status {
+    /// The socket takes no more requests.
+    over: AtomicBool,
+}
+
+/// A request to send.
+struct Create {
+    text: String,
+    answer: Sender,
+    /// Told once the request is written, or something came back.
+    sent: oneshot::Sender<Sent>,
+}
+
+/// Whether a request left.
+#[derive(Debug)]
+enum Sent {
+    Yes,
+    /// The socket had ended before.
+    No(End),
+}
+
+/// A request and its answer.
+#[derive(Debug)]
+pub(crate) struct WebSocketExchange {
+    answer: Receiver,
+    status: Arc<Status>,
+    ended: bool,
+}
+
+impl WebSocket {
+    /// Opens a WebSocket by upgrading a GET to `uri`. The answer must begin by the deadline.
+    pub(crate) async fn connect(
+        network: &dyn Network,
+        uri: http::Uri,
+        mut headers: HeaderMap,
+        id: ConnectionId,
+        deadline: Instant,
+        limits: Limits,
+        timeouts: Timeouts,
+    ) -> Result<Self, Error> {
+        let broken = |error| Error::protocol(Phase::Connect, error);
+        let key = upgrade::ask(&mut headers).map_err(broken)?;
+        let mut request = http::Request::new(bytes::Bytes::new());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
+            return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
+        };
+        let answer = answer.map_err(|e| sse::network_error(e, Phase::Connect))?;
+        let io = match answer.content {
+            Content::Upgraded(io) => io,
+            Content::Body(body) => {
+                let status = answer.head.status;
+                let body = sse::read_error_body(body, limits).await;
+                let error = normalize::http_error(status.as_u16(), &answer.head.headers, &body);
+                return Err(refused(status, error));
+            }
+        };
+        upgrade::check(&answer.head, &key).map_err(broken)?;
+        let patience = Patience { interval: timeouts.ping, deadline: timeouts.pong };
+        let socket = Socket::new(io, limits.event, patience).await;
+        // One request at a time; the session waits for its turn.
+        let (commands, requests) = mpsc::channel(1);
+        let status = Arc::new(Status::default());
+        let close = timeouts.close;
+        let task = tokio::spawn(serve::serve(socket, requests, Arc::clone(&status), close));
+        Ok(Self {
+            id,
+            commands,
+            status,
+            read_ahead: limits.read_ahead,
+            headers: Arc::new(answer.head.headers),
+            opened: Instant::now(),
+            task,
+            close,
+        })
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The headers of the upgrade's answer.
+    pub(crate) fn headers(&self) -> &Arc<HeaderMap> {
+        &self.headers
+    }
+
+    /// When it was opened.
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Whether it takes another request, as far as is known.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.status.over.load(Ordering::Acquire) && !self.commands.is_closed()
+    }
+
+    /// Closes it, and waits until that is done, at most as long as closing may take.
+    pub(crate) async fn close(self) {
+        drop(self.commands);
+        _ = timeout(self.close, self.task).await;
+    }
+
+    /// Sends a request; resolves when it is written. Dropping the future cancels the request by
+    /// closing the socket.
+    pub(crate) fn send(
+        &self,
+        text: String,
+    ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
+        let (sender, answer) = queue(self.read_ahead);
+        let exchange = WebSocketExchange { answer, status: Arc::clone(&self.status), ended: false };
+        let (sent, outcome) = oneshot::channel();
+        let commands = self.commands.clone();
+        async move {
+            let create = Create { text, answer: sender, sent };
+            let gone = |end| {
+                let cause = match end {
+                    Some(End::Closed(frame)) => Cause::Closed(frame),
+                    Some(End::Lost(Some(source))) => Cause::Other(source),
+                    Some(End::Silent) => Cause::Other(Box::new(NoPong)),
+                    _ => Cause::None,
+                };
+                Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
+            };
+            if commands.send(create).await.is_err() {
+                return Err(gone(None));
+            }
+            match outcome.await {
+                Ok(Sent::Yes) => Ok(exchange),
+                Ok(Sent::No(end)) => Err(gone(Some(end))),
+                // The task ended before it took the request up.
+                Err(_) => Err(gone(None)),
+            }
+        }
+    }
+}
+
+impl WebSocketExchange {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let incoming = ready!(self.answer.poll_next(cx));
+        self.ended = match &incoming {
+            Incoming::Frame(frame) => frame.tag.role.ends_turn(),
+            Incoming::End(_) => true,
+        };
+        Poll::Ready(incoming)
+    }
+}
+
+impl Drop for WebSocketExchange {
+    fn drop(&mut self) {
+        // The task learns of it from the queue; whoever asks for a socket must know at once.
+        if !self.ended {
+            self.status.over.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// What the answer to an upgrade means that did not switch protocols.
+fn refused(status: StatusCode, error: crate::error::ApiError) -> Error {
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        return Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error));
+    }
+    let kind = match fallback::refusal(status.as_u16()) {
+        true => ErrorKind::UpgradeRefused,
+        false => ErrorKind::Api,
+    };
+    Error::new(kind, Phase::Connect, Cause::Api(error))
+}

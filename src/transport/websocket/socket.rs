@@ -1,0 +1,241 @@
+//! The frames of a WebSocket, and a watch over its peer.
+
+use std::{
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use futures_util::{Sink, Stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        protocol::{CloseFrame as Close, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+
+use crate::{
+    error::{CloseFrame, ProtocolError},
+    net::Io,
+    proto::{
+        liveness::{Liveness, Patience, Verdict},
+        turn::End,
+    },
+};
+
+/// tungstenite clears its read buffer before every read; a large one costs more than it saves.
+const READ_BUFFER: usize = 16 << 10;
+
+/// The frames of a WebSocket, and a watch over its peer.
+pub(super) struct Socket {
+    stream: WebSocketStream<Tap>,
+    liveness: Liveness,
+    timer: Pin<Box<Sleep>>,
+    paused: bool,
+}
+
+/// What came.
+pub(super) enum Read {
+    Text(ByteString),
+    /// A ping (answered by then) or a pong.
+    Nothing,
+    End(End),
+}
+
+impl Socket {
+    /// The client's side of a connection that was upgraded; `event` bounds what one message holds.
+    pub(super) async fn new(io: Box<dyn Io>, event: usize, patience: Patience) -> Self {
+        let now = Instant::now();
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(Some(event))
+            .max_frame_size(Some(event));
+        let io = Tap { io, heard: now };
+        Self {
+            stream: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
+            liveness: Liveness::new(patience),
+            timer: Box::pin(sleep_until(now)),
+            paused: false,
+        }
+    }
+
+    /// Takes a message to be sent by [`poll_flush`](Self::poll_flush).
+    pub(super) fn start_send(&mut self, text: String) -> Result<(), End> {
+        Pin::new(&mut self.stream).start_send(Message::Text(text.into())).map_err(end_of)
+    }
+
+    /// Ready once everything is written: whether it could be.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        Pin::new(&mut self.stream).poll_flush(cx).map(|flushed| flushed.is_ok())
+    }
+
+    /// What comes next. A peer that is silent for too long has ended.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+        if std::mem::take(&mut self.paused) {
+            self.stream.get_mut().heard = Instant::now();
+            self.liveness.pause();
+        }
+        let Poll::Ready(read) = pin!(&mut self.stream).poll_next(cx) else {
+            return self.poll_silence(cx).map(Read::End);
+        };
+        Poll::Ready(match read {
+            Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
+                Ok(text) => Read::Text(text),
+                Err(_) => Read::End(End::Protocol(ProtocolError::NotAnEvent)),
+            },
+            Some(Ok(Message::Binary(_))) => Read::End(End::Protocol(ProtocolError::BinaryFrame)),
+            Some(Ok(Message::Close(frame))) => Read::End(End::Closed(frame.map(|frame| {
+                CloseFrame::new(frame.code.into(), frame.reason.as_str().to_owned())
+            }))),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Read::Nothing,
+            Some(Err(error)) => Read::End(end_of(error)),
+            None => Read::End(End::Lost(None)),
+        })
+    }
+
+    /// From here to the next read, silence proves nothing.
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(&mut self) {
+        let frame = Close { code: CloseCode::Normal, reason: "".into() };
+        _ = self.stream.close(Some(frame)).await;
+    }
+
+    /// Ready when the peer has been silent for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let heard = self.stream.get_ref().heard.into_std();
+            match self.liveness.judge(heard, Instant::now().into_std()) {
+                Verdict::Wait => return Poll::Pending,
+                Verdict::Dead => return Poll::Ready(End::Silent),
+                Verdict::Ping => {
+                    // If it cannot be written, no answer comes.
+                    _ = Pin::new(&mut self.stream).start_send(Message::Ping(Bytes::new()));
+                    _ = self.poll_flush(cx);
+                }
+                Verdict::WaitUntil(due) => {
+                    let due = Instant::from_std(due);
+                    // A timer that fires too early is set again then: for each read, it would
+                    // cost more than the read.
+                    if self.timer.is_elapsed() || self.timer.deadline() > due {
+                        self.timer.as_mut().reset(due);
+                    }
+                    ready!(self.timer.as_mut().poll(cx));
+                }
+            }
+        }
+    }
+}
+
+/// A connection that knows when its peer was heard last.
+struct Tap {
+    io: Box<dyn Io>,
+    heard: Instant,
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
+        if buf.filled().len() > before {
+            this.heard = Instant::now();
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+fn end_of(error: tungstenite::Error) -> End {
+    use tungstenite::error::ProtocolError as Broken;
+    match error {
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
+            End::Closed(None)
+        }
+        tungstenite::Error::Capacity(_) => End::TooLarge,
+        tungstenite::Error::Protocol(Broken::ResetWithoutClosingHandshake) => End::Lost(None),
+        tungstenite::Error::Protocol(error) => {
+            End::Protocol(ProtocolError::WebSocket(error.to_string()))
+        }
+        tungstenite::Error::Utf8(_) => {
+            End::Protocol(ProtocolError::WebSocket("text that is no UTF-8".to_owned()))
+        }
+        error => End::Lost(Some(Box::new(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::{
+        io::{AsyncWriteExt, duplex},
+        time::sleep,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn c095_any_byte_is_a_sign_of_life_and_half_a_frame_no_event() {
+        let seconds = Duration::from_secs;
+        let (client, mut server) = duplex(1024);
+        let patience = Patience { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
+        let mut socket = Socket::new(Box::new(client), 1024, patience).await;
+        let start = Instant::now();
+        // The server answers no ping. Its one frame takes 75 s, a byte after each 25.
+        let dripping = tokio::spawn(async move {
+            for byte in [0x81, 0x02, b'{'] {
+                sleep(seconds(25)).await;
+                server.write_all(&[byte]).await.unwrap();
+            }
+            server
+        });
+        let read = poll_fn(|cx| socket.poll_read(cx)).await;
+        assert!(matches!(read, Read::End(End::Silent)), "half a frame is no event");
+        assert_eq!(start.elapsed(), seconds(75 + 30));
+        drop(dripping.await);
+    }
+}
