@@ -123,6 +123,7 @@ impl Conversation {
                 output,
                 connection: Some(CONNECTION),
                 stored: false,
+                warm_up: false,
             }));
         }
     }

@@ -76,7 +76,7 @@ async fn c111_healthy_silence_in_a_turn_and_between_turns_is_survived() {
 
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_takes_its_time_is_no_silence_of_the_peer() {
-    let server = ScriptedServer::in_memory(Script::new().turn(Turn::text(&"word ".repeat(4000))));
+    let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("word ".repeat(4000))));
     let mut limits = responses_client::Limits::default();
     limits.read_ahead = 1;
     let client = builder(&server).transport(TransportPolicy::WebSocketOnly).limits(limits);

@@ -1,6 +1,6 @@
 //! Where requests go, and how that server differs from others.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use url::Url;
 
@@ -14,12 +14,13 @@ pub struct Provider {
     pub(crate) stores_by_default: bool,
     pub(crate) keeps_socket_after_error: bool,
     pub(crate) frame_limit: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
     pub(crate) credentials_over_http: bool,
 }
 
 impl Provider {
     /// `https://api.openai.com/v1`: both transports, frames to 16 MiB, and a WebSocket that goes
-    /// on serving after an error.
+    /// on serving after an error, for an hour.
     pub fn openai() -> Self {
         #[expect(clippy::expect_used, reason = "a constant that a test parses")]
         Self::compatible("https://api.openai.com/v1").expect("a valid URL")
@@ -54,6 +55,7 @@ impl Provider {
             stores_by_default: true,
             keeps_socket_after_error: true,
             frame_limit: Some(16 << 20),
+            max_age: Some(Duration::from_secs(60 * 60)),
             credentials_over_http: false,
         })
     }
@@ -87,6 +89,15 @@ impl Provider {
         self
     }
 
+    /// After how long the server ends a WebSocket. An hour at OpenAI. Before that, between turns,
+    /// a session opens another one that the next turn goes over: five minutes before, or a tenth
+    /// of the time where that is less.
+    #[must_use]
+    pub fn max_age(mut self, age: Option<Duration>) -> Self {
+        self.max_age = age;
+        self
+    }
+
     /// Allows credentials over plain `http` to hosts that are not this machine. Off: whoever sits
     /// on the way reads them.
     #[must_use]
@@ -101,6 +112,12 @@ impl Provider {
         let path = format!("{}/responses", url.path().trim_end_matches('/'));
         url.set_path(&path);
         url
+    }
+
+    /// After how long a WebSocket is to be replaced.
+    pub(crate) fn rotation(&self) -> Option<Duration> {
+        let margin = |age: Duration| (age / 10).min(Duration::from_secs(5 * 60));
+        self.max_age.map(|age| age.saturating_sub(margin(age)))
     }
 
     /// Scheme, host and port: what the fallback marks go by.

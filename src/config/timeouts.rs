@@ -42,6 +42,9 @@ pub struct Timeouts {
     /// between turns the next one opens another WebSocket. It rests while a request is being
     /// written and while the consumer takes no events.
     pub pong: Option<Duration>,
+    /// What [`prewarm`](crate::ResponsesSession::prewarm) may take, connecting included, and so
+    /// how long the turn behind it waits for it at most. 10 s: as long as connecting may.
+    pub prewarm: Option<Duration>,
     /// The whole turn, retries included. Off.
     pub turn: Option<Duration>,
     /// Until a WebSocket that is being closed is dropped. 1 s.
@@ -59,6 +62,7 @@ impl Default for Timeouts {
             between_events_sse: Some(Duration::from_secs(600)),
             ping: Some(Duration::from_secs(20)),
             pong: Some(Duration::from_secs(10)),
+            prewarm: Some(Duration::from_secs(10)),
             turn: None,
             close: Duration::from_secs(1),
         }

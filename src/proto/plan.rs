@@ -21,6 +21,8 @@ pub(crate) struct Baseline {
     pub(crate) connection: Option<ConnectionId>,
     /// Whether the server keeps the response beyond its connection.
     pub(crate) stored: bool,
+    /// It was a warm-up: the turn itself is still to come, and may bring nothing new.
+    pub(crate) warm_up: bool,
 }
 
 /// One WebSocket of this process.
@@ -129,7 +131,7 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
         }
     }
     let skip = old.len() + base.output.len();
-    if input.len() == skip { Err(FullReason::NothingNew) } else { Ok(skip) }
+    if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
 }
 
 impl Decision {

@@ -33,8 +33,38 @@ pub struct TurnReport {
     pub timings: Timings,
     /// Oddities of the events that did no harm; at most 32 are kept.
     pub anomalies: Vec<Anomaly>,
+    /// What came of [`prewarm`](crate::ResponsesSession::prewarm), in the turn that follows it.
+    pub prewarm: Option<Prewarm>,
     /// The headers of the last attempt's answer: the request's id, what is left of the rates.
     pub server: ServerHeaders,
+}
+
+/// What came of what was done ahead of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Prewarm {
+    /// A WebSocket was open, or the turn goes over SSE.
+    Connected,
+    /// The server had read the request, and the turn continues from there.
+    Warmed,
+    /// It was of no use.
+    Wasted(Waste),
+}
+
+/// Why what was done ahead of a turn was of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waste {
+    /// It failed.
+    Failed(ErrorKind),
+    /// The server did not end it in [`Timeouts::prewarm`](crate::Timeouts::prewarm).
+    TimedOut,
+    /// The server generated output that nobody had asked for. It was cut off.
+    Generated,
+    /// The server refused to.
+    Refused,
+    /// The request of the turn was another one.
+    Unused,
 }
 
 /// One attempt of a turn.

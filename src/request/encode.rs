@@ -9,6 +9,8 @@ pub(crate) enum Encoded<'a> {
     Body,
     /// The body of a POST, with or without a parent.
     Http { parent: Option<&'a str>, skip: usize },
+    /// A `response.create` frame that asks for no output.
+    WarmUp,
     /// A `response.create` frame.
     Frame { parent: Option<&'a str>, skip: usize },
 }
@@ -23,6 +25,7 @@ pub(crate) fn encode(
     let (head, parent, skip): (&[u8], _, _) = match encoded {
         Encoded::Body => (b"{", None, 0),
         Encoded::Http { parent, skip } => (br#"{"stream":true,"#, parent, skip),
+        Encoded::WarmUp => (br#"{"type":"response.create","generate":false,"#, None, 0),
         Encoded::Frame { parent, skip } => (br#"{"type":"response.create","#, parent, skip),
     };
     let items = || request.input.iter_from(skip).map(|item| item.json().get());

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 pub use stream::ResponseStream;
 
 use self::{
-    run::Run,
+    run::{Ahead, Run},
     state::{SharedState, Slot},
 };
 use crate::{
@@ -54,9 +54,7 @@ impl ResponsesSession {
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
     /// in full. Before sending began, nothing is lost.
     pub async fn stream(&mut self, request: &ResponsesRequest) -> Result<ResponseStream, Error> {
-        let Ok(runtime) = Handle::try_current() else {
-            return Err(Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None));
-        };
+        let runtime = runtime()?;
         request.check().map_err(Error::invalid_request)?;
         let slot = Arc::new(Slot::default());
         self.state.begin(&slot);
@@ -68,6 +66,7 @@ impl ResponsesSession {
             self.planner,
             runtime,
         ));
+        run.prepare().await;
         let live = run.climb(None).await;
         match live {
             Ok(live) => Ok(ResponseStream::new(run, slot, live)),
@@ -76,6 +75,42 @@ impl ResponsesSession {
                 Err(error.with_report(report))
             }
         }
+    }
+
+    /// Begins to open the WebSocket of the turns to come, and resolves nothing: the next turn
+    /// waits for what is left of it, and does without it if it fails. Nothing is done while a
+    /// turn is on its way, or where turns go over SSE.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRuntime`].
+    pub fn connect(&mut self) -> Result<(), Error> {
+        self.begin_ahead(Ahead::Connect, &Arc::default())
+    }
+
+    /// The same, and lets the server read `request` (`generate: false`): the next turn, with the
+    /// same request and perhaps more input, continues from there. Its input tokens are billed.
+    ///
+    /// A server may honour this, refuse it, generate output (which is cut off, with its WebSocket)
+    /// or say nothing: none of that harms the next turn, whose
+    /// [`report`](crate::TurnReport::prewarm) says what came of it. It takes at most
+    /// [`Timeouts::prewarm`](crate::Timeouts::prewarm), and so long the next turn waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRuntime`], and [`ErrorKind::InvalidRequest`] as [`stream`](Self::stream).
+    pub fn prewarm(&mut self, request: &ResponsesRequest) -> Result<(), Error> {
+        request.check().map_err(Error::invalid_request)?;
+        self.begin_ahead(Ahead::Generate, &Arc::new(request.clone()))
+    }
+
+    fn begin_ahead(&self, what: Ahead, request: &Arc<ResponsesRequest>) -> Result<(), Error> {
+        let runtime = runtime()?;
+        let (shared, state) = (Arc::clone(&self.shared), self.state.clone());
+        let (request, slot) = (Arc::clone(request), Arc::default());
+        let run = Run::new(shared, state, slot, request, self.planner, runtime.clone());
+        self.state.begin_ahead(what, &runtime, run.ahead(what));
+        Ok(())
     }
 
     /// A parallel conversation with the same history, on a connection of its own.
@@ -99,6 +134,17 @@ impl ResponsesSession {
             socket.close().await;
         }
     }
+}
+
+impl Drop for ResponsesSession {
+    fn drop(&mut self) {
+        self.state.release();
+    }
+}
+
+/// The runtime that this is called in.
+fn runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None))
 }
 
 impl fmt::Debug for ResponsesSession {

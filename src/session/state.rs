@@ -1,13 +1,20 @@
 //! What a session keeps between its turns, and shares with the stream of the one in progress.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+    time::Instant,
+};
 
+use super::run::Ahead;
 use crate::{
     Error, ErrorKind, Limits,
     proto::{
@@ -15,6 +22,7 @@ use crate::{
         retry::retires_socket,
         turn::End,
     },
+    report::Prewarm,
     transport::{Exchange, Incoming, WebSocket},
 };
 
@@ -23,14 +31,48 @@ use crate::{
 pub(super) struct SharedState(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     prior: Prior,
     socket: Option<WebSocket>,
+    /// Goes off when it is to be replaced.
+    alarm: Option<Abort>,
+    /// The one that is to follow it.
+    spare: Option<WebSocket>,
+    /// What is being done ahead of the next turn.
+    ahead: Option<Working>,
     /// The turn in progress.
     live: Option<Arc<Slot>>,
     /// What is left of the answer before, over SSE.
     draining: Option<JoinHandle<()>>,
     posted_before: bool,
+}
+
+/// What is being done ahead of the next turn; dropping it ends it.
+struct Working {
+    what: Ahead,
+    done: watch::Receiver<Option<Prewarm>>,
+    _task: Abort,
+}
+
+/// A task that ends when this is dropped.
+pub(super) struct Abort(AbortHandle);
+
+impl Working {
+    fn is_busy(&self) -> bool {
+        self.done.borrow().is_none()
+    }
+}
+
+impl Abort {
+    pub(super) fn new(task: &JoinHandle<()>) -> Self {
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Where the exchange of the turn in progress lies: its stream reads from it, and the session
@@ -62,14 +104,63 @@ impl SharedState {
 
     /// Ends the turn in progress, and the session.
     pub(super) fn end(&self) -> Option<WebSocket> {
-        let (live, socket) = {
+        let (live, socket, ahead) = {
             let mut state = self.lock();
-            (state.live.take(), state.socket.take())
+            state.spare = None;
+            (state.live.take(), state.socket.take(), state.ahead.take())
         };
+        drop(ahead);
         if let Some(live) = live {
             live.take(ErrorKind::SessionClosed);
         }
         socket
+    }
+
+    /// Ends what is being done for turns to come: there will be none.
+    pub(super) fn release(&self) {
+        let (spare, ahead) = {
+            let mut state = self.lock();
+            (state.spare.take(), state.ahead.take())
+        };
+        drop((spare, ahead));
+    }
+
+    /// Begins something ahead of the next turn, unless a turn or something of the kind is on its
+    /// way. What was done ahead before, and no turn has used, is forgotten.
+    pub(super) fn begin_ahead(
+        &self,
+        what: Ahead,
+        runtime: &Handle,
+        work: impl Future<Output = Prewarm> + Send + 'static,
+    ) {
+        let mut state = self.lock();
+        let busy = state.live.as_ref().is_some_and(|live| live.is_active());
+        if busy || state.ahead.as_ref().is_some_and(Working::is_busy) {
+            return;
+        }
+        let (sender, done) = watch::channel(None);
+        let task = runtime.spawn(async move {
+            let outcome = work.await;
+            sender.send_replace(Some(outcome));
+        });
+        state.ahead = Some(Working { what, done, _task: Abort::new(&task) });
+    }
+
+    /// What came of what was done ahead of this turn, once it is done.
+    pub(super) async fn done_ahead(&self) -> Option<Prewarm> {
+        let mut done = {
+            let state = self.lock();
+            let ahead = state.ahead.as_ref().filter(|ahead| ahead.what != Ahead::Rotate)?;
+            ahead.done.clone()
+        };
+        let outcome = done.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
+        self.lock().ahead = None;
+        outcome
+    }
+
+    /// Keeps a WebSocket for the turns to come.
+    pub(super) fn set_spare(&self, socket: WebSocket) {
+        let _old = self.lock().spare.replace(socket);
     }
 
     /// The state of a session that goes on from the same history.
@@ -113,6 +204,40 @@ impl SharedState {
     pub(super) fn set_socket(&self, socket: Option<WebSocket>) {
         // The old one is dropped outside of the lock.
         let _old = std::mem::replace(&mut self.lock().socket, socket);
+    }
+
+    /// Goes on with the WebSocket that was opened to follow this one. Whether there was one.
+    pub(super) fn use_spare(&self) -> bool {
+        let spare = self.lock().spare.take().filter(WebSocket::is_open);
+        let found = spare.is_some();
+        if found {
+            self.set_socket(spare);
+        }
+        found
+    }
+
+    /// Keeps what goes off when the WebSocket is to be replaced.
+    pub(super) fn set_alarm(&self, alarm: Abort) {
+        let _old = self.lock().alarm.replace(alarm);
+    }
+
+    /// How old the WebSocket is, unless another is there or being opened to follow it.
+    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+        let state = self.lock();
+        let followed = state.spare.is_some()
+            || state.ahead.as_ref().is_some_and(|it| it.what == Ahead::Rotate && it.is_busy());
+        let socket = state.socket.as_ref().filter(|_| !followed)?;
+        Some(now.saturating_duration_since(socket.opened()))
+    }
+
+    /// This state, as long as there is a session or a stream that holds it.
+    pub(super) fn downgrade(&self) -> Weak<Mutex<State>> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// The state that [`downgrade`](Self::downgrade) gave.
+    pub(super) fn upgrade(weak: &Weak<Mutex<State>>) -> Option<Self> {
+        weak.upgrade().map(Self)
     }
 
     /// Whether an HTTP request was made before; from now on it was.
@@ -192,6 +317,11 @@ impl Slot {
             Held::Taken(why) => Some(why),
             Held::Nothing | Held::Exchange(_) => None,
         }
+    }
+
+    /// Whether a response is coming in.
+    fn is_active(&self) -> bool {
+        matches!(*self.lock(), Held::Exchange(_))
     }
 
     fn take(&self, why: ErrorKind) {

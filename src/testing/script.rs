@@ -26,6 +26,7 @@ pub struct Script {
     pub(super) every_upgrade: Upgrade,
     pub(super) headers: Vec<(String, String)>,
     pub(super) without_bodies: bool,
+    pub(super) ignores_generate: bool,
 }
 
 pub(super) type Respond = Arc<dyn Fn(&Exchange) -> Turn + Send + Sync>;
@@ -149,6 +150,12 @@ impl Script {
         self
     }
 
+    /// Takes a turn for requests with `generate: false` too, as servers do that do not know of it.
+    pub fn ignore_generate(mut self) -> Self {
+        self.ignores_generate = true;
+        self
+    }
+
     /// Keeps `body` and `raw` of requests out of the log, for long runs with large requests.
     pub fn without_bodies(mut self) -> Self {
         self.without_bodies = true;
@@ -158,7 +165,15 @@ impl Script {
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { turns, respond, upgrades, every_upgrade, headers, without_bodies } = self;
+        let Self {
+            turns,
+            respond,
+            upgrades,
+            every_upgrade,
+            headers,
+            without_bodies,
+            ignores_generate,
+        } = self;
         f.debug_struct("Script")
             .field("turns", turns)
             .field("respond", &respond.is_some())
@@ -166,6 +181,7 @@ impl fmt::Debug for Script {
             .field("every_upgrade", every_upgrade)
             .field("headers", &Names(headers))
             .field("without_bodies", without_bodies)
+            .field("ignores_generate", ignores_generate)
             .finish()
     }
 }

@@ -305,7 +305,7 @@ impl State {
             Err(Plan::Fixed(Turn::api_error(error)))
         } else if let (Some(id), Some(None)) = (&previous, parent) {
             Err(Plan::Fixed(Turn::api_error(request::not_found(id))))
-        } else if exchange.body["generate"] == false {
+        } else if exchange.body["generate"] == false && !self.script.ignores_generate {
             Err(Plan::Fixed(Turn::output([])))
         } else if let Some(turn) = self.script.turns.pop_front() {
             Ok(Plan::Fixed(turn))

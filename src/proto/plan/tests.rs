@@ -27,6 +27,7 @@ fn prior(request: &ResponsesRequest, output: Vec<Item>) -> Prior {
         output,
         connection: Some(SOCKET),
         stored: false,
+        warm_up: false,
     }))
 }
 

@@ -8,6 +8,8 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
+pub(super) use warm::Ahead;
+
 use super::state::{SharedState, Slot};
 use crate::{
     Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport, TransportPolicy,
@@ -19,12 +21,16 @@ use crate::{
         retry::{Action, Failed, Ladder},
         turn::{End, Step, Turn},
     },
-    report::{Attempt, Failure, FullReason, Plan, ServerHeaders, Timings, TurnReport},
+    report::{
+        Attempt, Failure, FullReason, Plan, Prewarm, ServerHeaders, Timings, TurnReport, Waste,
+    },
     request::{Encoded, encode},
     response::Response,
     shared::Shared,
     transport::{Exchange, Incoming, SseExchange, WebSocket},
 };
+
+mod warm;
 
 /// The attempts of one turn.
 pub(super) struct Run {
@@ -82,6 +88,7 @@ impl Base {
                     output: turn.response().output_items().collect(),
                     connection: self.connection,
                     stored: self.stored,
+                    warm_up: false,
                 }))
             }
             _ => Prior::NotCompleted,
@@ -118,6 +125,13 @@ impl Run {
             start,
             runtime,
         }
+    }
+
+    /// Waits for what is being done ahead of the turn.
+    pub(super) async fn prepare(&mut self) {
+        self.report.prewarm =
+            timeout_at(self.by(None), self.state.done_ahead()).await.ok().flatten();
+        self.prior = self.state.prior();
     }
 
     /// Makes attempts until a response begins, after `wait` if there was one before.
@@ -250,6 +264,7 @@ impl Run {
             let keeps = self.shared.provider.keeps_socket_after_error;
             self.state.settle(exchange, error, keeps, self.shared.limits, &self.runtime);
         }
+        self.rotate();
     }
 
     async fn attempt(&mut self) -> Result<Live, Error> {
@@ -273,23 +288,26 @@ impl Run {
     }
 
     async fn over_websocket(&mut self) -> Result<Live, Error> {
-        if self.fresh_socket {
+        if self.state.use_spare() {
+            self.set_alarm();
+        }
+        if self.fresh_socket || self.is_overdue() {
             self.state.set_socket(None);
         }
         let connection = self.state.open_socket();
         self.report.reused = connection.is_some();
         self.report.timings.queued = Some(self.elapsed());
         // A new socket continues what no socket does, so that the plan is known before there is one.
-        let decision = self.plan(Destination {
-            transport: Transport::WebSocket,
-            connection,
-            continue_over_sse: self.shared.continue_over_sse,
-            incremental: self.shared.incremental,
-        });
+        let decision = self.plan(self.websocket(connection));
         let (parent, skip) = decision.parent();
         let frame = self.encode(Encoded::Frame { parent, skip })?;
-        if self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit) {
+        if self.is_above_limit(&frame) {
             return self.above_frame_limit().await;
+        }
+        if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
+            (&mut self.report.prewarm, &decision)
+        {
+            *prewarm = Prewarm::Wasted(Waste::Unused);
         }
         let connection = match connection {
             Some(connection) => connection,
@@ -339,7 +357,29 @@ impl Run {
         self.over_sse().await
     }
 
+    fn is_above_limit(&self, frame: &str) -> bool {
+        self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit)
+    }
+
+    fn websocket(&self, connection: Option<ConnectionId>) -> Destination {
+        Destination {
+            transport: Transport::WebSocket,
+            connection,
+            continue_over_sse: self.shared.continue_over_sse,
+            incremental: self.shared.incremental,
+        }
+    }
+
     async fn connect(&mut self) -> Result<ConnectionId, Error> {
+        let socket = self.open().await?;
+        let id = socket.id();
+        self.report.timings.connected = Some(self.elapsed());
+        self.state.set_socket(Some(socket));
+        self.set_alarm();
+        Ok(id)
+    }
+
+    async fn open(&mut self) -> Result<WebSocket, Error> {
         let shared = Arc::clone(&self.shared);
         let id = shared.next_connection();
         let headers = self.headers().await?;
@@ -350,9 +390,7 @@ impl Run {
         let socket =
             WebSocket::connect(network, uri, headers, id, deadline, limits, timeouts).await?;
         tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
-        self.report.timings.connected = Some(self.elapsed());
-        self.state.set_socket(Some(socket));
-        Ok(id)
+        Ok(socket)
     }
 
     /// The headers, with the credential of this moment. Fetching it may take as long as
