@@ -63,6 +63,17 @@ impl Auth {
         Self::Provider(Arc::new(provider))
     }
 
+    /// Whether both stand for the same account, as far as can be told.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Bearer(a), Self::Bearer(b)) => a.0 == b.0,
+            (Self::Header(a, x), Self::Header(b, y)) => a == b && x.0 == y.0,
+            (Self::Provider(a), Self::Provider(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
+use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::{
@@ -38,7 +39,20 @@ pub struct ResponsesClientBuilder {
     continue_over_sse: bool,
     incremental: bool,
     network: NetworkSettings,
+    account: Option<String>,
     connector: Option<Arc<dyn Network>>,
+}
+
+impl ResponsesSession {
+    /// Goes on through `client`: with other credentials, timeouts or policies, say. A turn on its
+    /// way is not concerned.
+    ///
+    /// The connection and what the server has of the conversation are kept when endpoint, network,
+    /// fixed headers and [account](ResponsesClientBuilder::account) are the same, and left behind
+    /// when one of them is not: nothing of one account is ever named to another.
+    pub fn set_client(&mut self, client: &ResponsesClient) {
+        self.go_through(Arc::clone(&client.shared));
+    }
 }
 
 /// Headers that belong to the transports.
@@ -72,6 +86,7 @@ impl ResponsesClient {
             continue_over_sse: false,
             incremental: true,
             network: NetworkSettings::default(),
+            account: None,
             connector: None,
         }
     }
@@ -79,6 +94,18 @@ impl ResponsesClient {
     /// A new conversation. Nothing is opened before its first turn.
     pub fn session(&self) -> ResponsesSession {
         ResponsesSession::new(Arc::clone(&self.shared))
+    }
+
+    /// Ends all sessions of this client, as [`ResponsesSession::close`] does, and takes as long at
+    /// most. Their streams yield [`ErrorKind::SessionClosed`](crate::ErrorKind::SessionClosed), and so does every further turn;
+    /// sessions begun after that are not concerned.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the closing to go on by itself.
+    pub async fn close(&self) {
+        let ends = self.shared.enrolled();
+        join_all(ends.iter().filter_map(|session| session.close())).await;
     }
 }
 
@@ -139,6 +166,13 @@ impl ResponsesClientBuilder {
         self
     }
 
+    /// Who the credential is for. [`ResponsesSession::set_client`] keeps the connection of a
+    /// session when this is the same in both clients, although their tokens differ.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
     /// Opens its connections to a scripted server, without sockets if that has none.
     #[cfg(feature = "testing")]
     pub fn connector(mut self, connector: &crate::testing::Connector) -> Self {
@@ -166,10 +200,11 @@ impl ResponsesClientBuilder {
         }
         let uri = self.provider.responses_url().as_str().parse();
         let uri = uri.map_err(|_| invalid(RequestError::BaseUrl("it is too long")))?;
+        let settings = self.connector.is_none().then(|| self.network.clone());
         let network = match self.connector {
             Some(network) => network,
             None => {
-                let network = HttpNetwork::new(&self.network, self.timeouts.connect);
+                let network = HttpNetwork::new(self.network, self.timeouts.connect);
                 let network = network.map_err(|error| {
                     use std::error::Error as _;
                     let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
@@ -190,6 +225,9 @@ impl ResponsesClientBuilder {
             continue_over_sse: self.continue_over_sse,
             incremental: self.incremental,
             network,
+            settings,
+            account: self.account,
+            sessions: Mutex::default(),
             marks: Mutex::new(Marks::default()),
             connections: AtomicU64::new(0),
         };

@@ -3,16 +3,18 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
 
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 
 use crate::{
-    Auth, Error, ErrorKind, Limits, Phase, Provider, RetryPolicy, Timeouts, TransportPolicy,
+    Auth, Error, ErrorKind, Limits, NetworkSettings, Phase, Provider, RetryPolicy, Timeouts,
+    TransportPolicy,
     auth::AuthError,
     error::{Cause, RequestError},
     net::Network,
@@ -35,11 +37,55 @@ pub(crate) struct Shared {
     pub(crate) continue_over_sse: bool,
     pub(crate) incremental: bool,
     pub(crate) network: Arc<dyn Network>,
+    /// What the network was made of, if it was not given.
+    pub(crate) settings: Option<NetworkSettings>,
+    /// Who the credential is for.
+    pub(crate) account: Option<String>,
+    pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
     pub(crate) marks: Mutex<Marks>,
     pub(crate) connections: AtomicU64,
 }
 
+/// What ends with its client.
+pub(crate) trait Close: Send + Sync {
+    /// Ends it at once; the future closes its connection.
+    fn close(&self) -> Option<BoxFuture<'static, ()>>;
+}
+
 impl Shared {
+    /// Whether a session that spoke to `other` may go on here as if nothing had happened.
+    pub(crate) fn leads_to_the_same(&self, other: &Self) -> bool {
+        let account = match (&self.account, &other.account) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => self.auth.is_same(&other.auth),
+            _ => false,
+        };
+        let network = Arc::ptr_eq(&self.network, &other.network)
+            || self.settings.is_some() && self.settings == other.settings;
+        account && network && self.provider == other.provider && self.headers == other.headers
+    }
+
+    /// Ends `session` with the client.
+    pub(crate) fn enroll(&self, session: Weak<dyn Close>) {
+        let mut sessions = self.sessions();
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.push(session);
+    }
+
+    /// Leaves `session` to another client.
+    pub(crate) fn dismiss(&self, session: &Weak<dyn Close>) {
+        self.sessions().retain(|other| !Weak::ptr_eq(other, session));
+    }
+
+    /// The sessions that were not dropped.
+    pub(crate) fn enrolled(&self) -> Vec<Arc<dyn Close>> {
+        self.sessions().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<Weak<dyn Close>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The headers of one request or upgrade, with the credential of this moment.
     pub(crate) async fn headers(&self) -> Result<HeaderMap, Error> {
         let mut headers = self.headers.clone();

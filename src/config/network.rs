@@ -3,14 +3,14 @@
 use std::fmt;
 
 /// How sockets are opened, the same for both transports.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
     pub(crate) proxy: ProxySetting,
     pub(crate) roots: Vec<Vec<u8>>,
 }
 
 /// Which proxy is used.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxySetting {
     /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, and with the feature

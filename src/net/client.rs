@@ -4,6 +4,7 @@ use std::{
     error::Error as StdError,
     fmt, io,
     pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,66 +12,105 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use http_body::Body as _;
+use tokio::runtime::{self, Handle};
 
 use super::{Answer, Content, NetError, NetErrorKind, Network};
 use crate::config::{NetworkSettings, ProxySetting};
 
 /// The sockets of the operating system, pooled.
-#[derive(Clone)]
+///
+/// A pooled connection is served by the runtime that opened it, and answers nobody while that one
+/// rests. So each runtime has a pool of its own.
 pub(crate) struct HttpNetwork {
+    settings: NetworkSettings,
+    connect: Option<Duration>,
+    pools: Mutex<Vec<Pool>>,
+}
+
+struct Pool {
+    /// `None` until it is used.
+    runtime: Option<runtime::Id>,
     client: reqwest::Client,
 }
+
+/// More runtimes than this at a time are rare. The pool of the one that came first is dropped.
+const POOLS: usize = 8;
 
 impl HttpNetwork {
     /// `connect` bounds the way to the end of the TLS handshake, proxies included.
     pub(crate) fn new(
-        settings: &NetworkSettings,
+        settings: NetworkSettings,
         connect: Option<Duration>,
     ) -> Result<Self, NetError> {
-        let request =
-            |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
-        let mut builder = reqwest::Client::builder()
-            // A server that offers h2 as well would take it, and the upgrade would be lost.
-            .http1_only()
-            // Another crate can turn on reqwest's other backend; the roots must not change with it.
-            .tls_backend_rustls()
-            // Retries, redirects and decompression are decided above, or not wanted: a redirect
-            // would carry the key to another host, and a decoder holds events back.
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .tcp_nodelay(true);
-        if let Some(connect) = connect {
-            builder = builder.connect_timeout(connect);
-        }
-        for pem in &settings.roots {
-            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(request)?;
-            builder = builder.tls_certs_merge(roots);
-        }
-        builder = match &settings.proxy {
-            ProxySetting::Environment => {
-                check_proxy_environment()?;
-                builder
-            }
-            ProxySetting::Direct => builder.no_proxy(),
-            ProxySetting::Url(url) => {
-                check_proxy(url)?;
-                builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(request)?)
-            }
-        };
-        Ok(Self { client: builder.build().map_err(request)? })
+        let first = Pool { runtime: None, client: client(&settings, connect)? };
+        Ok(Self { settings, connect, pools: Mutex::new(vec![first]) })
     }
+
+    /// The pool of this runtime.
+    fn client(&self) -> Result<reqwest::Client, NetError> {
+        let here = Handle::try_current().ok().map(|here| here.id());
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused = |pool: &&mut Pool| pool.runtime.is_none() || pool.runtime == here;
+        if let Some(pool) = pools.iter_mut().find(unused) {
+            pool.runtime = here;
+            return Ok(pool.client.clone());
+        }
+        let client = client(&self.settings, self.connect)?;
+        if pools.len() == POOLS {
+            pools.remove(0);
+        }
+        pools.push(Pool { runtime: here, client: client.clone() });
+        Ok(client)
+    }
+}
+
+fn client(
+    settings: &NetworkSettings,
+    connect: Option<Duration>,
+) -> Result<reqwest::Client, NetError> {
+    let request = |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
+    let mut builder = reqwest::Client::builder()
+        // A server that offers h2 as well would take it, and the upgrade would be lost.
+        .http1_only()
+        // Another crate can turn on reqwest's other backend; the roots must not change with it.
+        .tls_backend_rustls()
+        // Retries, redirects and decompression are decided above, or not wanted: a redirect
+        // would carry the key to another host, and a decoder holds events back.
+        .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .tcp_nodelay(true);
+    if let Some(connect) = connect {
+        builder = builder.connect_timeout(connect);
+    }
+    for pem in &settings.roots {
+        let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(request)?;
+        builder = builder.tls_certs_merge(roots);
+    }
+    builder = match &settings.proxy {
+        ProxySetting::Environment => {
+            check_proxy_environment()?;
+            builder
+        }
+        ProxySetting::Direct => builder.no_proxy(),
+        ProxySetting::Url(url) => {
+            check_proxy(url)?;
+            builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(request)?)
+        }
+    };
+    builder.build().map_err(request)
 }
 
 impl Network for HttpNetwork {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
-        let client = self.client.clone();
+        let client = self.client();
         let secure = request.uri().scheme_str() == Some("https");
         Box::pin(async move {
+            let client = client?;
             let request = reqwest::Request::try_from(request).map_err(|e| classify(e, secure))?;
             let response = client.execute(request).await.map_err(|e| classify(e, secure))?;
             let status = response.status();

@@ -1,7 +1,12 @@
 //! One conversation: it picks the transport, plans what to send, and walks the recovery ladder.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    pin::pin,
+    sync::{Arc, Weak},
+};
 
+use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 
 pub use stream::ResponseStream;
@@ -14,7 +19,7 @@ use crate::{
     Error, ErrorKind, Phase, ResponsesRequest,
     error::Cause,
     proto::plan::{Planner, plan},
-    shared::Shared,
+    shared::{Close, Shared},
 };
 
 mod run;
@@ -36,7 +41,9 @@ pub struct ResponsesSession {
 
 impl ResponsesSession {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, state: SharedState::default(), planner: plan }
+        let state = SharedState::default();
+        shared.enroll(state.downgrade());
+        Self { shared, state, planner: plan }
     }
 
     /// Sends a turn, and resolves at the first event of its response.
@@ -66,8 +73,17 @@ impl ResponsesSession {
             self.planner,
             runtime,
         ));
-        run.prepare().await;
-        let live = run.climb(None).await;
+        let climbed = {
+            let climb = pin!(async {
+                run.prepare().await;
+                run.climb(None).await
+            });
+            match select(pin!(slot.ended()), climb).await {
+                Either::Left((why, _)) => Err(why),
+                Either::Right((climbed, _)) => Ok(climbed),
+            }
+        };
+        let live = climbed.unwrap_or_else(|why| Err(run.ended(why)));
         match live {
             Ok(live) => Ok(ResponseStream::new(run, slot, live)),
             Err(error) => {
@@ -113,13 +129,25 @@ impl ResponsesSession {
         Ok(())
     }
 
+    pub(crate) fn go_through(&mut self, shared: Arc<Shared>) {
+        if !shared.leads_to_the_same(&self.shared) {
+            self.state.leave();
+        }
+        let session: Weak<dyn Close> = self.state.downgrade();
+        self.shared.dismiss(&session);
+        shared.enroll(session);
+        self.shared = shared;
+    }
+
     /// A parallel conversation with the same history, on a connection of its own.
     ///
     /// Its first turn continues the last completed response if the server stores responses, and
     /// is sent in full if it does not, or if a turn is in progress here.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), state: self.state.fork(), planner: self.planner }
+        let state = self.state.fork();
+        self.shared.enroll(state.downgrade());
+        Self { shared: Arc::clone(&self.shared), state, planner: self.planner }
     }
 
     /// Ends the conversation: cancels a turn in progress, whose stream yields

@@ -1,12 +1,13 @@
 //! What a session keeps between its turns, and shares with the stream of the one in progress.
 
 use std::{
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use futures_util::task::AtomicWaker;
+use futures_util::{FutureExt, future::BoxFuture, task::AtomicWaker};
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -23,6 +24,7 @@ use crate::{
         turn::End,
     },
     report::Prewarm,
+    shared::Close,
     transport::{Exchange, Incoming, WebSocket},
 };
 
@@ -45,6 +47,8 @@ pub(super) struct State {
     /// What is left of the answer before, over SSE.
     draining: Option<JoinHandle<()>>,
     posted_before: bool,
+    /// There will be no turn any more.
+    closed: bool,
 }
 
 /// What is being done ahead of the next turn; dropping it ends it.
@@ -96,7 +100,14 @@ enum Held {
 impl SharedState {
     /// Begins a turn, and ends the one in progress.
     pub(super) fn begin(&self, slot: &Arc<Slot>) {
-        let before = self.lock().live.replace(Arc::clone(slot));
+        let before = {
+            let mut state = self.lock();
+            if state.closed {
+                slot.take(ErrorKind::SessionClosed);
+                return;
+            }
+            state.live.replace(Arc::clone(slot))
+        };
         if let Some(before) = before {
             before.take(ErrorKind::Superseded);
         }
@@ -104,16 +115,21 @@ impl SharedState {
 
     /// Ends the turn in progress, and the session.
     pub(super) fn end(&self) -> Option<WebSocket> {
-        let (live, socket, ahead) = {
+        end(&self.0)
+    }
+
+    /// Forgets what belongs to the server spoken to before: its sockets, and what it has of the
+    /// conversation.
+    pub(super) fn leave(&self) {
+        let gone = {
             let mut state = self.lock();
-            state.spare = None;
-            (state.live.take(), state.socket.take(), state.ahead.take())
+            if let Prior::Completed(base) = &mut state.prior {
+                base.connection = None;
+                base.stored = false;
+            }
+            (state.socket.take(), state.spare.take(), state.ahead.take())
         };
-        drop(ahead);
-        if let Some(live) = live {
-            live.take(ErrorKind::SessionClosed);
-        }
-        socket
+        drop(gone);
     }
 
     /// Ends what is being done for turns to come: there will be none.
@@ -134,7 +150,7 @@ impl SharedState {
         work: impl Future<Output = Prewarm> + Send + 'static,
     ) {
         let mut state = self.lock();
-        let busy = state.live.as_ref().is_some_and(|live| live.is_active());
+        let busy = state.closed || state.live.as_ref().is_some_and(|live| live.is_active());
         if busy || state.ahead.as_ref().is_some_and(Working::is_busy) {
             return;
         }
@@ -202,8 +218,14 @@ impl SharedState {
     }
 
     pub(super) fn set_socket(&self, socket: Option<WebSocket>) {
-        // The old one is dropped outside of the lock.
-        let _old = std::mem::replace(&mut self.lock().socket, socket);
+        let mut state = self.lock();
+        // One that comes late is closed by being dropped, like the old one.
+        let old = match state.closed {
+            true => socket,
+            false => std::mem::replace(&mut state.socket, socket),
+        };
+        drop(state);
+        drop(old);
     }
 
     /// Goes on with the WebSocket that was opened to follow this one. Whether there was one.
@@ -273,12 +295,40 @@ impl SharedState {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that can panic runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // No code that can panic runs under the lock.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn end(state: &Mutex<State>) -> Option<WebSocket> {
+    let (live, socket, others) = {
+        let mut state = lock(state);
+        state.closed = true;
+        (state.live.take(), state.socket.take(), (state.spare.take(), state.ahead.take()))
+    };
+    drop(others);
+    if let Some(live) = live {
+        live.take(ErrorKind::SessionClosed);
+    }
+    socket
+}
+
+impl Close for Mutex<State> {
+    fn close(&self) -> Option<BoxFuture<'static, ()>> {
+        end(self).map(|socket| socket.close().boxed())
     }
 }
 
 impl Slot {
+    /// Resolves when the session ends the turn.
+    pub(super) async fn ended(&self) -> ErrorKind {
+        poll_fn(|cx| self.taken(cx.waker()).map_or(Poll::Pending, Poll::Ready)).await
+    }
+
     /// Puts an exchange in, unless the session has ended the turn: then it is dropped.
     pub(super) fn put(&self, exchange: Exchange) {
         let mut held = self.lock();

@@ -129,8 +129,8 @@ impl Run {
 
     /// Waits for what is being done ahead of the turn.
     pub(super) async fn prepare(&mut self) {
-        self.report.prewarm =
-            timeout_at(self.by(None), self.state.done_ahead()).await.ok().flatten();
+        let by = self.by(self.shared.timeouts.prewarm);
+        self.report.prewarm = timeout_at(by, self.state.done_ahead()).await.ok().flatten();
         self.prior = self.state.prior();
     }
 
@@ -166,6 +166,15 @@ impl Run {
             _ => error,
         };
         (error, report)
+    }
+
+    /// The error of a turn that the session ended before its response began.
+    pub(super) fn ended(&self, why: ErrorKind) -> Error {
+        let (phase, delivery) = match self.report.plan {
+            Some(_) => (Phase::FirstEvent, Delivery::Unknown),
+            None => (Phase::Prepare, Delivery::NotSent),
+        };
+        Error::new(why, phase, Cause::None).with_delivery(delivery)
     }
 
     /// Takes note of a failed attempt. Says after which wait another shall be made, if any.

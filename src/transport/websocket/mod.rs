@@ -19,6 +19,7 @@ use std::{
 
 use http::{HeaderMap, Method, StatusCode};
 use tokio::{
+    runtime::{self, Handle},
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
@@ -49,6 +50,7 @@ pub(crate) struct WebSocket {
     read_ahead: usize,
     headers: Arc<HeaderMap>,
     opened: Instant,
+    runtime: runtime::Id,
     task: JoinHandle<()>,
     close: Duration,
 }
@@ -128,6 +130,7 @@ impl WebSocket {
             read_ahead: limits.read_ahead,
             headers: Arc::new(answer.head.headers),
             opened: Instant::now(),
+            runtime: Handle::current().id(),
             task,
             close,
         })
@@ -147,9 +150,11 @@ impl WebSocket {
         self.opened
     }
 
-    /// Whether it takes another request, as far as is known.
+    /// Whether it takes another request, as far as is known. Only the runtime that opened it can
+    /// say: while that one rests, so does the task of the socket.
     pub(crate) fn is_open(&self) -> bool {
-        !self.status.over.load(Ordering::Acquire) && !self.commands.is_closed()
+        let here = Handle::try_current().is_ok_and(|here| here.id() == self.runtime);
+        here && !self.status.over.load(Ordering::Acquire) && !self.commands.is_closed()
     }
 
     /// Closes it, and waits until that is done, at most as long as closing may take.

@@ -1,0 +1,190 @@
+//! Conformance: one session and several clients, several runtimes, and the end of all sessions.
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use responses_client::{
+    Auth, Error, ErrorKind, ResponsesClient, ResponsesClientBuilder, ResponsesSession, Timeouts,
+    Transport, TransportPolicy,
+    report::FullReason,
+    testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
+};
+use support::{
+    BOTH, appended, builder, full, guarded, incremental, only, request, server, settled,
+    socket_client, turn,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::sleep,
+};
+
+fn built(builder: ResponsesClientBuilder) -> ResponsesClient {
+    builder.transport(TransportPolicy::WebSocketOnly).build().expect("a client")
+}
+
+#[tokio::test(start_paused = true)]
+async fn c002_what_is_another_account_or_way_opens_a_socket_and_drops_the_baseline() {
+    let key = |server: &ScriptedServer| builder(server).auth(Auth::bearer("key"));
+    let other_server = ScriptedServer::in_memory(Script::new());
+    type Change<'a> = &'a dyn Fn(&ScriptedServer) -> ResponsesClientBuilder;
+    let mut timeouts = Timeouts::default();
+    timeouts.turn = Some(Duration::from_secs(60));
+    let changes: [(&str, bool, Change<'_>); 7] = [
+        ("nothing", true, &key),
+        ("a timeout", true, &|server| key(server).timeouts(timeouts)),
+        ("a token of the same account", true, &|server| {
+            builder(server).auth(Auth::bearer("newer")).account("me")
+        }),
+        ("the account", false, &|server| key(server).account("you")),
+        ("the credential", false, &|server| builder(server).auth(Auth::bearer("other"))),
+        ("a header", false, &|server| key(server).header("openai-organization", "org")),
+        ("the endpoint", false, &|_| key(&other_server)),
+    ];
+    for (what, kept, change) in changes {
+        // Stored, so that only the rule keeps it from being named to somebody else.
+        let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+        let server = ScriptedServer::in_memory(script);
+        other_server.push(Turn::text("two"));
+        let before =
+            if what.contains("same account") { key(&server).account("me") } else { key(&server) };
+        let mut session = built(before).session();
+        let first = request(&["hi"]).store(true);
+        let one = turn(&mut session, &first).await;
+        session.set_client(&built(change(&server)));
+        let mut second = appended(&first, &one, "more");
+        second.metadata = Some(serde_json::json!({"turn": 2}).into());
+        let two = turn(&mut session, &second).await;
+        assert_eq!(two.response().output_text(), "two", "{what}");
+        assert_eq!(two.report.reused, kept, "{what}");
+        let plan = if kept { incremental(1) } else { full(FullReason::ConnectionChanged) };
+        assert_eq!(two.report.plan, plan, "{what}");
+        if !kept {
+            settled(&server).await;
+            assert!(server.log().connections[0].closed, "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c013_closing_a_session_leaves_the_others_and_closing_the_client_none() {
+    let script = Script::new().respond(|_| Turn::text("hi"));
+    let server = ScriptedServer::in_memory(script);
+    let client = built(builder(&server));
+    let (mut one, mut two, three) = (client.session(), client.session(), client.session());
+    let first = request(&["hi"]);
+    turn(&mut one, &first).await;
+    let outcome = turn(&mut two, &first).await;
+    one.close().await;
+    settled(&server).await;
+    let open = |server: &ScriptedServer| {
+        server.log().connections.iter().filter(|connection| !connection.closed).count()
+    };
+    assert_eq!(open(&server), 1);
+    let second = appended(&first, &outcome, "more");
+    assert_eq!(turn(&mut two, &second).await.report.plan, incremental(1));
+    let mut forked = two.fork();
+    let mut live = forked.stream(&first).await.expect("a stream");
+    assert_eq!(open(&server), 2);
+    guarded(client.close()).await;
+    settled(&server).await;
+    assert_eq!(open(&server), 0);
+    let error = loop {
+        match live.try_next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("an end without an error"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::SessionClosed);
+    for mut session in [two, three, forked] {
+        let before = server.log().requests.len();
+        assert_eq!(turn(&mut session, &first).await.error().kind(), ErrorKind::SessionClosed);
+        assert_eq!(server.log().requests.len(), before, "nothing is sent");
+    }
+    let mut session = client.session();
+    assert!(turn(&mut session, &first).await.result.is_ok(), "a new one is not concerned");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c050_c058_the_end_of_a_session_ends_what_it_waits_for_at_once() {
+    let scripts = [
+        // While it connects, while it waits to try again, and before anything came back.
+        Script::new().upgrade(Upgrade::Delay(Duration::from_secs(5))),
+        Script::new()
+            .every_upgrade(Upgrade::Refuse(Refusal::status(503).header("retry-after", "9"))),
+        Script::new().turn(Turn::steps([Step::Stall])),
+    ];
+    for script in scripts {
+        let server = ScriptedServer::in_memory(script);
+        let client = built(builder(&server));
+        let mut session = client.session();
+        let running =
+            tokio::spawn(async move { session.stream(&request(&["hi"])).await.map(drop) });
+        sleep(Duration::from_secs(1)).await;
+        guarded(client.close()).await;
+        let error = guarded(running).await.expect("no panic").expect_err("it was ended");
+        assert_eq!(error.kind(), ErrorKind::SessionClosed);
+        let sent = server.log().requests.len();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(server.log().requests.len(), sent, "nothing is sent behind the end");
+        // One that was refused may wait in the pool; a WebSocket may not stay.
+        let log = server.log();
+        let mut sockets = log.connections.iter().filter(|it| it.transport.is_some());
+        assert!(sockets.all(|socket| socket.closed));
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Runs a turn in `runtime`.
+fn turn_in(
+    runtime: &Runtime,
+    session: &mut ResponsesSession,
+    request: &responses_client::ResponsesRequest,
+) -> support::Outcome {
+    runtime.block_on(guarded(turn(session, request)))
+}
+
+#[test]
+fn c008_another_runtime_reconnects_whether_the_one_before_rests_or_has_ended() {
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for transport in BOTH {
+        for ended in [false, true] {
+            let server = servers.block_on(server(Script::new().respond(|_| Turn::text("hi"))));
+            let (one, two) = (runtime(), runtime());
+            let mut session = socket_client(&server, only(transport)).session();
+            let first = request(&["hi"]);
+            let before = turn_in(&one, &mut session, &first);
+            // Not driven any more, or gone.
+            let resting = (!ended).then_some(one);
+            let second = appended(&first, &before, "more");
+            let outcome = turn_in(&two, &mut session, &second);
+            assert_eq!(outcome.response().output_text(), "hi", "{transport} ended: {ended}");
+            assert_eq!(outcome.report.attempts.len(), 1);
+            assert_eq!(server.log().connections.len(), 2);
+            if transport == Transport::WebSocket {
+                assert_eq!(outcome.report.plan, full(FullReason::ConnectionChanged));
+            }
+            // And it goes on there as if there had been no other.
+            let third = appended(&second, &outcome, "and more");
+            let outcome = turn_in(&two, &mut session, &third);
+            assert!(outcome.report.reused);
+            drop((resting, outcome));
+        }
+    }
+}
+
+#[test]
+fn c008_outside_of_any_runtime_there_is_a_clear_error() {
+    let client = ResponsesClient::builder(responses_client::Provider::openai()).build().unwrap();
+    let mut session = client.session();
+    let kind = |error: Error| error.kind();
+    let outcome = session.stream(&request(&["hi"])).now_or_never().expect("at once");
+    assert_eq!(outcome.map(drop).map_err(kind), Err(ErrorKind::NoRuntime));
+    assert_eq!(session.prewarm(&request(&["hi"])).map_err(kind), Err(ErrorKind::NoRuntime));
+    session.close().now_or_never().expect("nothing to close");
+}
