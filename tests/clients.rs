@@ -159,6 +159,12 @@ fn c008_another_runtime_reconnects_whether_the_one_before_rests_or_has_ended() {
             let mut session = socket_client(&server, only(transport)).session();
             let first = request(&["hi"]);
             let before = turn_in(&one, &mut session, &first);
+            // What is left of the answer is read, and its connection is free again.
+            one.block_on(async {
+                for _ in 0..20_000 {
+                    tokio::task::yield_now().await;
+                }
+            });
             // Not driven any more, or gone.
             let resting = (!ended).then_some(one);
             let second = appended(&first, &before, "more");

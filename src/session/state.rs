@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture, task::AtomicWaker};
 use tokio::{
-    runtime::Handle,
+    runtime::{self, Handle},
     sync::watch,
     task::{AbortHandle, JoinHandle},
     time::Instant,
@@ -55,6 +55,7 @@ pub(super) struct State {
 struct Working {
     what: Ahead,
     done: watch::Receiver<Option<Prewarm>>,
+    runtime: runtime::Id,
     _task: Abort,
 }
 
@@ -159,13 +160,15 @@ impl SharedState {
             let outcome = work.await;
             sender.send_replace(Some(outcome));
         });
-        state.ahead = Some(Working { what, done, _task: Abort::new(&task) });
+        state.ahead = Some(Working { what, done, runtime: runtime.id(), _task: Abort::new(&task) });
     }
 
     /// What came of what was done ahead of this turn, once it is done.
-    pub(super) async fn done_ahead(&self) -> Option<Prewarm> {
+    pub(super) async fn done_ahead(&self, runtime: &Handle) -> Option<Prewarm> {
         let mut done = {
-            let state = self.lock();
+            let mut state = self.lock();
+            // A runtime that rests would never be done with it.
+            state.ahead = state.ahead.take().filter(|ahead| ahead.runtime == runtime.id());
             let ahead = state.ahead.as_ref().filter(|ahead| ahead.what != Ahead::Rotate)?;
             ahead.done.clone()
         };

@@ -129,8 +129,8 @@ impl Run {
 
     /// Waits for what is being done ahead of the turn.
     pub(super) async fn prepare(&mut self) {
-        let by = self.by(self.shared.timeouts.prewarm);
-        self.report.prewarm = timeout_at(by, self.state.done_ahead()).await.ok().flatten();
+        let done = self.state.done_ahead(&self.runtime);
+        self.report.prewarm = timeout_at(self.by(None), done).await.ok().flatten();
         self.prior = self.state.prior();
     }
 
