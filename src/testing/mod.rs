@@ -34,12 +34,13 @@ pub use memory::Connector;
 pub use script::{Exchange, Refusal, Script, Upgrade};
 pub use server::ScriptedServer;
 pub use step::{Gate, Step};
-pub use turn::Turn;
+pub use turn::{ErrorShape, NoOutput, Turn};
 
 mod agent;
 mod connection;
 mod digest;
 mod generate;
+pub mod items;
 mod log;
 mod memory;
 mod request;

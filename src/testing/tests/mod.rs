@@ -16,7 +16,9 @@ use super::{Connector, ScriptedServer};
 use crate::net::{Content, Io, NetError};
 
 mod agent;
+mod checker;
 mod faults;
+mod generators;
 mod handshake;
 mod turns;
 
