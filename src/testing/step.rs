@@ -145,6 +145,17 @@ impl Step {
         }
     }
 
+    /// This event sent the way this one is: in as many pieces, say.
+    pub(super) fn carrying(&self, event: Value) -> Self {
+        let text = generate::encode(&event);
+        match self {
+            Self::Fragmented { pieces, .. } => Self::Fragmented { text, pieces: *pieces },
+            Self::Split { at, .. } => Self::Split { text, at: at.clone() },
+            Self::Drip { pieces, pause, .. } => Self::Drip { text, pieces: *pieces, pause: *pause },
+            _ => Self::Event(event),
+        }
+    }
+
     /// Whether the client notices nothing but time.
     pub(super) fn is_wait(&self) -> bool {
         matches!(self, Self::Delay(_) | Self::Gate(_) | Self::Stall | Self::Freeze)

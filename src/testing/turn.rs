@@ -185,7 +185,7 @@ impl Turn {
                     let mapped = map(place, event.clone());
                     // What is not changed keeps its bytes.
                     if mapped != event {
-                        *step = Step::Event(mapped);
+                        *step = step.carrying(mapped);
                     }
                 }
             }

@@ -1,7 +1,5 @@
 //! The events by which the API announces a response and its items.
 
-#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
-
 use serde_json::{Value, json};
 
 use super::script::Exchange;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::checker::{Missing, check};
 use crate::{
     Transport,
-    testing::{NoOutput, Turn, items, script::Exchange},
+    testing::{NoOutput, Step, Turn, items, script::Exchange},
 };
 
 /// An item of each kind, what its id begins with, and the kinds of its events between
@@ -195,6 +195,11 @@ fn images_are_as_large_as_they_should_be() {
 
 /// The events of a turn, as they would be sent.
 pub(super) fn events(turn: &Turn, body: Value) -> Vec<Value> {
+    steps(turn, body).iter().map(|step| step.event().unwrap()).collect()
+}
+
+/// The steps of a turn.
+pub(super) fn steps(turn: &Turn, body: Value) -> Vec<Step> {
     let exchange = Exchange {
         index: 0,
         transport: Transport::Sse,
@@ -206,7 +211,7 @@ pub(super) fn events(turn: &Turn, body: Value) -> Vec<Value> {
         known_bytes: 0,
         brought_bytes: 0,
     };
-    turn.answer(&exchange).steps.iter().map(|step| step.event().unwrap()).collect()
+    turn.answer(&exchange).steps
 }
 
 pub(super) fn without_ids(mut items: Vec<Value>) -> Vec<Value> {

@@ -20,6 +20,8 @@ mod checker;
 mod faults;
 mod generators;
 mod handshake;
+mod sessions;
+mod shapes;
 mod turns;
 
 /// A WebSocket, with or without sockets below it.

@@ -47,7 +47,7 @@ pub(super) fn place_of_event(steps: &[Step], event: usize) -> Option<usize> {
 }
 
 /// Puts what `change` makes of each event in its place. An event that it leaves as it is keeps
-/// its bytes.
+/// its bytes, and one that was to come in pieces still does.
 pub(super) fn replace_events(steps: &mut Vec<Step>, mut change: impl FnMut(Value) -> Vec<Value>) {
     let mut replaced = Vec::with_capacity(steps.len());
     for step in steps.drain(..) {
@@ -56,7 +56,7 @@ pub(super) fn replace_events(steps: &mut Vec<Step>, mut change: impl FnMut(Value
             continue;
         };
         for made in change(event.clone()) {
-            replaced.push(if made == event { step.clone() } else { Step::Event(made) });
+            replaced.push(if made == event { step.clone() } else { step.carrying(made) });
         }
     }
     *steps = replaced;

@@ -124,7 +124,7 @@ impl Turn {
             set(&mut event, "obfuscation", "");
             let missing = bytes.saturating_sub(generate::encode(&event).len());
             set(&mut event, "obfuscation", "x".repeat(missing));
-            *step = Step::Event(event);
+            *step = step.carrying(event);
         })
     }
 }
