@@ -77,7 +77,7 @@ fn a_response_can_end_twice_or_never_or_begin_twice() {
     ]
     .map(|turn| seen(&turn));
     let (last, rest) = plain.split_last().unwrap();
-    assert_eq!(twice, [&plain[..], &[last.clone()]].concat());
+    assert_eq!(twice, [&plain[..], std::slice::from_ref(last)].concat());
     assert_eq!(never, rest);
     assert_eq!(begun, [&plain[..1], &plain[..]].concat());
     assert_eq!(more, [&plain[..], &[json!({ "type": "stray" })]].concat());
