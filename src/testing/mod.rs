@@ -22,6 +22,62 @@
 //! # }
 //! ```
 //!
+//! # Items
+//!
+//! [`items`] makes an item of each kind; [`Turn::output`] sends them with all the events that the
+//! API has for them, in its order. Modifiers give the answer another shape that clients must take:
+//! [`interleaved`](Turn::interleaved), [`without_setup`](Turn::without_setup),
+//! [`without_sequence_numbers`](Turn::without_sequence_numbers),
+//! [`keepalives`](Turn::keepalives), [`empty_terminal_output`](Turn::empty_terminal_output),
+//! [`dripped`](Turn::dripped), [`large_event`](Turn::large_event).
+//!
+//! ```
+//! use responses_client::testing::{NoOutput, Turn, items};
+//!
+//! let turn = Turn::output([
+//!     items::reasoning("Two files at once", "gAAAA"),
+//!     items::function_call("call_1", "read_file", r#"{"path":"a"}"#),
+//!     items::function_call("call_2", "read_file", r#"{"path":"b"}"#),
+//!     items::image(3_000_000),
+//! ])
+//! .interleaved()
+//! .keepalives(5)
+//! .empty_terminal_output(NoOutput::Empty);
+//! # let _ = turn;
+//! ```
+//!
+//! # Faults
+//!
+//! | what goes wrong | how |
+//! |---|---|
+//! | the connection, between events | [`Turn::cut_after`] with [`Step::Reset`], [`Step::End`], [`Step::Close`], [`Step::Stall`] or [`Step::Freeze`] |
+//! | the connection, within an event | [`Turn::cut_inside`], [`Step::Partial`] |
+//! | events in pieces, or slow | [`Step::Fragmented`], [`Step::Split`], [`Step::Drip`], [`Turn::dripped`], [`Step::Delay`] |
+//! | bytes that are no event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
+//! | the order of events | [`Turn::double_terminal`], [`Turn::without_terminal`], [`Turn::stray_after_terminal`], [`Turn::duplicate_created`] |
+//! | ids and indices | [`Turn::changing_response_id`], [`Turn::changing_item_ids`], [`Turn::constant_output_index`] |
+//! | what nobody knows | [`Turn::unknown_things`], [`items::unknown`] |
+//! | errors | [`Turn::error`] and [`Turn::retry_after`], [`Turn::failed`], [`Turn::error_shape`] in every [`ErrorShape`] |
+//! | HTTP answers and upgrades | [`Turn::http`], [`Upgrade`], [`Refusal`] |
+//!
+//! Modifiers apply in the order in which they are called, over both transports.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use responses_client::testing::{ErrorShape, Script, Step, Turn};
+//!
+//! let script = Script::new()
+//!     // Three events and twenty bytes of the fourth, and then nothing.
+//!     .turn(Turn::text("Hello").cut_inside(3, 20, Step::Stall))
+//!     .turn(Turn::text("Hello").changing_item_ids().dripped(Duration::from_millis(50)))
+//!     .turn(Turn::error(429, "slow_down", "Wait").retry_after(Duration::from_secs(2)))
+//!     .turn(Turn::error_shape(ErrorShape::Detail, 400, "invalid_prompt", "No"));
+//! # let _ = script;
+//! ```
+//!
+//! # Time and order
+//!
 //! For tests of timers there is [`ScriptedServer::in_memory`], reached by a [`Connector`]: without
 //! sockets, tokio's paused clock advances only when nothing else is left to do. [`Gate`]s hold a
 //! turn until the test has seen enough, and [`ScriptedServer::wait_for`] waits for what the server
@@ -34,12 +90,13 @@ pub use memory::Connector;
 pub use script::{Exchange, Refusal, Script, Upgrade};
 pub use server::ScriptedServer;
 pub use step::{Gate, Step};
-pub use turn::Turn;
+pub use turn::{ErrorShape, NoOutput, Turn};
 
 mod agent;
 mod connection;
 mod digest;
 mod generate;
+pub mod items;
 mod log;
 mod memory;
 mod request;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
 
-use std::{collections::VecDeque, future, sync::Arc};
+use std::{collections::VecDeque, future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,7 +19,13 @@ use super::{
 
 /// The body that carries out these steps as it is read.
 pub(super) fn body(run: Run, steps: Vec<Step>, control: Arc<Control>) -> Body {
-    let player = Player { run, steps: steps.into(), pieces: VecDeque::new(), control };
+    let player = Player {
+        run,
+        steps: steps.into(),
+        pieces: VecDeque::new(),
+        pause: Duration::ZERO,
+        control,
+    };
     let frames = stream::unfold(player, |mut player| async {
         let bytes = player.next().await?;
         Some((Ok(Frame::data(bytes)), player))
@@ -32,6 +38,8 @@ struct Player {
     steps: VecDeque<Step>,
     /// What is left of an event that is sent in pieces.
     pieces: VecDeque<Bytes>,
+    /// The time before each of them.
+    pause: Duration,
     control: Arc<Control>,
 }
 
@@ -41,7 +49,10 @@ impl Player {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
                 // hyper flushes what it has when the body has nothing ready.
-                tokio::task::yield_now().await;
+                match self.pause {
+                    Duration::ZERO => tokio::task::yield_now().await,
+                    pause => tokio::time::sleep(pause).await,
+                }
                 return Some(piece);
             }
             let step = self.steps.pop_front()?;
@@ -59,9 +70,27 @@ impl Player {
                     let data = generate::encode(&event);
                     return Some(format!("{}data: {data}\n\n", name.unwrap_or_default()).into());
                 }
-                Step::Text(text) => return Some(data_lines(&text)),
+                Step::Text(text) => return Some(data_lines(text.as_bytes())),
                 Step::Fragmented { text, pieces } => {
-                    self.pieces = step::split(data_lines(&text), pieces).into();
+                    self.in_pieces(step::split(data_lines(text.as_bytes()), pieces));
+                }
+                Step::Split { text, at } => {
+                    // The text begins behind the name of the field.
+                    let at: Vec<_> = at.iter().map(|place| place + "data: ".len()).collect();
+                    self.in_pieces(step::split_at(data_lines(text.as_bytes()), &at));
+                }
+                Step::Drip { text, pieces, pause } => {
+                    let mut pieces = step::split(data_lines(text.as_bytes()), pieces).into_iter();
+                    let first = pieces.next();
+                    self.in_pieces(pieces);
+                    self.pause = pause;
+                    return first;
+                }
+                Step::Partial { text, bytes } => {
+                    let begin = text.as_bytes().get(..bytes).unwrap_or(text.as_bytes());
+                    let lines = data_lines(begin);
+                    // Neither the end of the line nor that of the event.
+                    return Some(lines.slice(..lines.len().saturating_sub(2)));
                 }
                 Step::Raw(bytes) => return Some(bytes),
                 Step::Comment(text) => return Some(format!(": {text}\n\n").into()),
@@ -84,6 +113,11 @@ impl Player {
         }
     }
 
+    fn in_pieces(&mut self, pieces: impl IntoIterator<Item = Bytes>) {
+        self.pieces = pieces.into_iter().collect();
+        self.pause = Duration::ZERO;
+    }
+
     async fn cut(&self, cut: Cut) -> Option<Bytes> {
         self.run.finish();
         self.control.cut_after_flush(cut);
@@ -91,7 +125,13 @@ impl Player {
     }
 }
 
-fn data_lines(text: &str) -> Bytes {
-    let lines: String = text.split('\n').map(|line| format!("data: {line}\n")).collect();
-    (lines + "\n").into()
+fn data_lines(text: &[u8]) -> Bytes {
+    let mut lines = Vec::with_capacity(text.len() + 8);
+    for line in text.split(|byte| *byte == b'\n') {
+        lines.extend_from_slice(b"data: ");
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    }
+    lines.push(b'\n');
+    lines.into()
 }

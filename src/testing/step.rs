@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::generate;
+
 /// One thing the server does in a turn.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -20,6 +22,30 @@ pub enum Step {
         text: String,
         /// How many pieces; they are cut between bytes, so also inside a character.
         pieces: usize,
+    },
+    /// Like [`Fragmented`](Self::Fragmented), cut before these bytes of the text.
+    Split {
+        /// The event.
+        text: String,
+        /// How many bytes stand before each cut, in rising order.
+        at: Vec<usize>,
+    },
+    /// Like [`Fragmented`](Self::Fragmented), each piece flushed, and time between them.
+    Drip {
+        /// The event.
+        text: String,
+        /// How many pieces.
+        pieces: usize,
+        /// The time between two pieces, by tokio's clock.
+        pause: Duration,
+    },
+    /// Begins to send an event and never ends it: a first fragment of a message, or a line that is
+    /// not ended. What belongs after it over WebSocket is a control frame or the end.
+    Partial {
+        /// The event.
+        text: String,
+        /// How many bytes of it are sent.
+        bytes: usize,
     },
     /// Sends these bytes: in a text frame, valid or not, or as they are in the body.
     Raw(Bytes),
@@ -73,15 +99,60 @@ pub struct Gate {
 impl Step {
     /// What counts as an event where steps are numbered.
     pub(super) fn is_event(&self) -> bool {
-        matches!(self, Self::Event(_) | Self::Text(_) | Self::Fragmented { .. })
+        match self {
+            Self::Event(_)
+            | Self::Text(_)
+            | Self::Fragmented { .. }
+            | Self::Split { .. }
+            | Self::Drip { .. } => true,
+            Self::Partial { .. }
+            | Self::Raw(_)
+            | Self::Comment(_)
+            | Self::Binary(_)
+            | Self::Ping(_)
+            | Self::Pong(_)
+            | Self::Delay(_)
+            | Self::Gate(_)
+            | Self::Close { .. }
+            | Self::End
+            | Self::Reset
+            | Self::Stall
+            | Self::Freeze => false,
+        }
+    }
+
+    /// The text of an event.
+    pub(super) fn text(&self) -> Option<String> {
+        match self {
+            Self::Event(event) => Some(generate::encode(event)),
+            Self::Text(text)
+            | Self::Fragmented { text, .. }
+            | Self::Split { text, .. }
+            | Self::Drip { text, .. } => Some(text.clone()),
+            _ => None,
+        }
     }
 
     /// The event, if it is one and JSON.
     pub(super) fn event(&self) -> Option<Value> {
         match self {
             Self::Event(event) => Some(event.clone()),
-            Self::Text(text) | Self::Fragmented { text, .. } => serde_json::from_str(text).ok(),
+            Self::Text(text)
+            | Self::Fragmented { text, .. }
+            | Self::Split { text, .. }
+            | Self::Drip { text, .. } => serde_json::from_str(text).ok(),
             _ => None,
+        }
+    }
+
+    /// This event sent the way this one is: in as many pieces, say.
+    pub(super) fn carrying(&self, event: Value) -> Self {
+        let text = generate::encode(&event);
+        match self {
+            Self::Fragmented { pieces, .. } => Self::Fragmented { text, pieces: *pieces },
+            Self::Split { at, .. } => Self::Split { text, at: at.clone() },
+            Self::Drip { pieces, pause, .. } => Self::Drip { text, pieces: *pieces, pause: *pause },
+            _ => Self::Event(event),
         }
     }
 
@@ -131,6 +202,21 @@ pub(super) fn split(bytes: Bytes, pieces: usize) -> Vec<Bytes> {
     let mut split = Vec::new();
     while rest.len() > size {
         split.push(rest.split_to(size));
+    }
+    split.push(rest);
+    split
+}
+
+/// Cuts `bytes` before these places; those beyond its end are left out.
+pub(super) fn split_at(bytes: Bytes, at: &[usize]) -> Vec<Bytes> {
+    let mut rest = bytes;
+    let mut split = Vec::new();
+    let mut gone = 0;
+    for place in at {
+        if let Some(length) = place.checked_sub(gone).filter(|length| *length < rest.len()) {
+            split.push(rest.split_to(length));
+            gone = *place;
+        }
     }
     split.push(rest);
     split

@@ -1,20 +1,32 @@
 //! One answer of the server, in steps.
 
-use std::{fmt, sync::Arc};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+pub use error::ErrorShape;
+pub use faults::NoOutput;
+
+pub(super) use error::ApiError;
 
 use super::{
     generate::{self, Ending},
+    items,
     script::{Exchange, Refusal},
     step::Step,
 };
+use edit::Edit;
+
+mod edit;
+mod error;
+mod faults;
 
 /// What the server answers to one request: what to say, and the faults on the way.
 ///
 /// A turn becomes a list of [`Step`]s when its request comes; the modifiers then apply in the order
-/// in which they were called. Where they count events, [`Step::Event`], [`Step::Text`] and
-/// [`Step::Fragmented`] count.
+/// in which they were called. Where they count events, [`Step::Event`], [`Step::Text`],
+/// [`Step::Fragmented`], [`Step::Split`] and [`Step::Drip`] count. Where they look at events, what
+/// is not JSON stays as it is.
 ///
 /// ```
 /// use responses_client::testing::{Step, Turn};
@@ -33,17 +45,8 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 enum Plan {
     Generated { items: Vec<Value>, ending: Ending },
-    Error(ApiError),
+    Error { error: ApiError, shape: Option<ErrorShape> },
     Steps(Vec<Step>),
-}
-
-#[derive(Clone)]
-enum Edit {
-    Then(Step),
-    First(Step),
-    CutAfter(usize, Step),
-    Insert(usize, Step),
-    Map(Arc<dyn Fn(usize, Value) -> Value + Send + Sync>),
 }
 
 /// A turn, worked out for one request.
@@ -54,36 +57,19 @@ pub(super) struct Answer {
     pub(super) http: Option<(Vec<Step>, Refusal)>,
 }
 
-/// An error of the API, in either of its two forms.
-#[derive(Clone, Debug)]
-pub(super) struct ApiError {
-    status: u16,
-    code: String,
-    message: String,
-    param: Option<&'static str>,
-}
-
 impl Turn {
     /// One assistant message.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::output([json!({
-            "type": "message",
-            "status": "completed",
-            "role": "assistant",
-            "content": [{
-                "type": "output_text",
-                "text": text.into(),
-                "annotations": [],
-                "logprobs": [],
-            }],
-        })])
+        Self::output([items::message(&text.into())])
     }
 
     /// These output items, each with its events, and `response.completed`.
     ///
-    /// Messages, reasoning, function calls and custom tool calls come with all events from
-    /// `response.output_item.added` over several deltas to `response.output_item.done`; items of
-    /// other kinds with these two alone. An item without an `id` gets one.
+    /// Items of every kind that [`items`] makes come with all events that the API has for them,
+    /// from `response.output_item.added` over several deltas to `response.output_item.done`; those
+    /// of other kinds with these two alone. An item without an `id` gets one. Deltas carry an
+    /// `obfuscation`, unless the request says `include_obfuscation: false`; an image comes with as
+    /// many partial ones as the request's tool says, else with one.
     pub fn output(items: impl IntoIterator<Item = Value>) -> Self {
         Self::generated(items, Ending::Completed)
     }
@@ -104,6 +90,13 @@ impl Turn {
         Self::api_error(ApiError::new(status, code, message))
     }
 
+    /// No response, but an error in this shape, in the stream on both transports: over SSE after a
+    /// status of 200.
+    pub fn error_shape(shape: ErrorShape, status: u16, code: &str, message: &str) -> Self {
+        let error = ApiError::new(status, code, message);
+        Self::planned(Plan::Error { error, shape: Some(shape) })
+    }
+
     /// Exactly these events.
     pub fn events(events: impl IntoIterator<Item = Value>) -> Self {
         Self::steps(events.into_iter().map(Step::Event))
@@ -120,29 +113,83 @@ impl Turn {
         Self::planned(Plan::Steps(steps.into_iter().collect()))
     }
 
+    /// Has an error say when to come back: in whole seconds by `retry-after`, else by
+    /// `retry-after-ms`. Changes nothing but errors.
+    pub fn retry_after(self, time: Duration) -> Self {
+        if time.subsec_nanos() == 0 {
+            self.header("retry-after", time.as_secs().to_string())
+        } else {
+            self.header("retry-after-ms", time.as_millis().to_string())
+        }
+    }
+
+    /// Adds a header to an error: of the HTTP answer, or in `headers` of the frame. Of the
+    /// [shapes](Self::error_shape) only those that are named for headers have them. Changes nothing
+    /// but errors.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        if let Plan::Error { error, .. } = &mut self.plan {
+            error.header(name.into(), value.into());
+        }
+        self
+    }
+
     /// Appends a step.
     pub fn then(self, step: Step) -> Self {
-        self.edited(Edit::Then(step))
+        self.edited("then", move |steps| steps.push(step.clone()))
     }
 
     /// Puts a step before all others.
     pub fn first(self, step: Step) -> Self {
-        self.edited(Edit::First(step))
+        self.edited("first", move |steps| steps.insert(0, step.clone()))
     }
 
     /// Keeps the first `events` events, then comes `fault`; drops the rest.
     pub fn cut_after(self, events: usize, fault: Step) -> Self {
-        self.edited(Edit::CutAfter(events, fault))
+        self.edited("cut_after", move |steps| {
+            let kept = match events.checked_sub(1) {
+                None => 0,
+                Some(last) => edit::place_of_event(steps, last).map_or(steps.len(), |at| at + 1),
+            };
+            steps.truncate(kept);
+            steps.push(fault.clone());
+        })
+    }
+
+    /// Keeps the first `events` events and this many bytes of the next, as [`Step::Partial`] sends
+    /// them, then comes `fault`; drops the rest.
+    pub fn cut_inside(self, events: usize, bytes: usize, fault: Step) -> Self {
+        self.edited("cut_inside", move |steps| {
+            if let Some(place) = edit::place_of_event(steps, events) {
+                let text = steps.get(place).and_then(Step::text).unwrap_or_default();
+                steps.truncate(place);
+                steps.push(Step::Partial { text, bytes });
+            }
+            steps.push(fault.clone());
+        })
     }
 
     /// Puts a step before the event at `at_event`, or at the end if there are not as many.
     pub fn insert(self, at_event: usize, step: Step) -> Self {
-        self.edited(Edit::Insert(at_event, step))
+        self.edited("insert", move |steps| {
+            let place = edit::place_of_event(steps, at_event).unwrap_or(steps.len());
+            steps.insert(place, step.clone());
+        })
     }
 
     /// Changes events; the function gets the place of each.
     pub fn map_events(self, map: impl Fn(usize, Value) -> Value + Send + Sync + 'static) -> Self {
-        self.edited(Edit::Map(Arc::new(map)))
+        self.edited("map_events", move |steps| {
+            let events = steps.iter_mut().filter(|step| step.is_event()).enumerate();
+            for (place, step) in events {
+                if let Some(event) = step.event() {
+                    let mapped = map(place, event.clone());
+                    // What is not changed keeps its bytes.
+                    if mapped != event {
+                        *step = step.carrying(mapped);
+                    }
+                }
+            }
+        })
     }
 
     /// Over SSE, answers with this instead; over WebSocket changes nothing.
@@ -152,7 +199,7 @@ impl Turn {
     }
 
     pub(super) fn api_error(error: ApiError) -> Self {
-        Self::planned(Plan::Error(error))
+        Self::planned(Plan::Error { error, shape: None })
     }
 
     /// May panic: it calls the script's closures.
@@ -162,7 +209,11 @@ impl Turn {
                 let events = generate::events(exchange, items, ending);
                 events.into_iter().map(Step::Event).collect()
             }
-            Plan::Error(error) => vec![Step::Event(error.frame())],
+            Plan::Error { error, shape: None } => vec![Step::Event(error.frame())],
+            Plan::Error { error, shape: Some(shape) } => {
+                let events = error.events(*shape, &exchange.response_id);
+                events.into_iter().map(Step::Event).collect()
+            }
             Plan::Steps(steps) => steps.clone(),
         };
         for edit in &self.edits {
@@ -170,14 +221,14 @@ impl Turn {
         }
         let http = match (&self.http, &self.plan) {
             (Some(refusal), _) => Some((Vec::new(), refusal.clone())),
-            (None, Plan::Error(error)) => {
+            (None, Plan::Error { error, shape: None }) => {
                 let waits: Vec<_> =
                     steps.iter().take_while(|step| step.is_wait()).cloned().collect();
                 // After other steps it is too late for a status.
                 let comes_next = steps.get(waits.len()).is_some_and(Step::is_event);
                 comes_next.then(|| (waits, error.refusal()))
             }
-            (None, Plan::Generated { .. } | Plan::Steps(_)) => None,
+            (None, _) => None,
         };
         Answer { steps, http }
     }
@@ -190,95 +241,12 @@ impl Turn {
         Self { plan, edits: Vec::new(), http: None }
     }
 
-    fn edited(mut self, edit: Edit) -> Self {
-        self.edits.push(edit);
+    fn edited(
+        mut self,
+        name: &'static str,
+        change: impl Fn(&mut Vec<Step>) + Send + Sync + 'static,
+    ) -> Self {
+        self.edits.push(Edit::new(name, change));
         self
     }
-}
-
-impl Edit {
-    fn apply(&self, steps: &mut Vec<Step>) {
-        match self {
-            Self::Then(step) => steps.push(step.clone()),
-            Self::First(step) => steps.insert(0, step.clone()),
-            Self::CutAfter(0, fault) => *steps = vec![fault.clone()],
-            Self::CutAfter(events, fault) => {
-                if let Some(last) = place_of_event(steps, events - 1) {
-                    steps.truncate(last + 1);
-                }
-                steps.push(fault.clone());
-            }
-            Self::Insert(at, step) => {
-                let place = place_of_event(steps, *at).unwrap_or(steps.len());
-                steps.insert(place, step.clone());
-            }
-            Self::Map(map) => {
-                let events = steps.iter_mut().filter(|step| step.is_event()).enumerate();
-                for (place, step) in events {
-                    if let Some(event) = step.event() {
-                        let mapped = map(place, event.clone());
-                        // What is not changed keeps its bytes.
-                        if mapped != event {
-                            *step = Step::Event(mapped);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Edit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Then(step) => f.debug_tuple("Then").field(step).finish(),
-            Self::First(step) => f.debug_tuple("First").field(step).finish(),
-            Self::CutAfter(events, step) => {
-                f.debug_tuple("CutAfter").field(events).field(step).finish()
-            }
-            Self::Insert(at, step) => f.debug_tuple("Insert").field(at).field(step).finish(),
-            Self::Map(_) => f.debug_tuple("Map").finish_non_exhaustive(),
-        }
-    }
-}
-
-impl ApiError {
-    pub(super) fn new(status: u16, code: &str, message: &str) -> Self {
-        Self { status, code: code.to_owned(), message: message.to_owned(), param: None }
-    }
-
-    pub(super) fn param(self, param: &'static str) -> Self {
-        Self { param: Some(param), ..self }
-    }
-
-    pub(super) fn frame(&self) -> Value {
-        json!({ "type": "error", "status": self.status, "error": self.error() })
-    }
-
-    pub(super) fn refusal(&self) -> Refusal {
-        Refusal::status(self.status)
-            .header("content-type", "application/json")
-            .body(json!({ "error": self.error() }).to_string())
-    }
-
-    fn error(&self) -> Value {
-        let kind = match (self.status, self.code.as_str()) {
-            (429, "insufficient_quota") => "insufficient_quota",
-            (429, _) => "rate_limit_error",
-            (503, _) => "service_unavailable_error",
-            (500.., _) => "server_error",
-            _ => "invalid_request_error",
-        };
-        json!({
-            "type": kind,
-            "code": self.code,
-            "message": self.message,
-            "param": self.param,
-        })
-    }
-}
-
-fn place_of_event(steps: &[Step], event: usize) -> Option<usize> {
-    let mut events = steps.iter().enumerate().filter(|(_, step)| step.is_event());
-    events.nth(event).map(|(place, _)| place)
 }

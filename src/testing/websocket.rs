@@ -1,6 +1,6 @@
 //! One connection, once it is a WebSocket.
 
-use std::{collections::VecDeque, future, pin::pin};
+use std::{collections::VecDeque, future, pin::pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
@@ -185,12 +185,18 @@ async fn carry_out(step: Step, sink: &mut Sink, control: &Control) -> Result<Flo
         Step::Event(event) => sink.feed(Message::text(generate::encode(&event))).await?,
         Step::Text(text) => sink.feed(Message::text(text)).await?,
         Step::Fragmented { text, pieces } => {
-            let pieces = step::split(text.into(), pieces);
-            let last = pieces.len().saturating_sub(1);
-            for (place, piece) in pieces.into_iter().enumerate() {
-                let opcode = if place == 0 { Data::Text } else { Data::Continue };
-                sink.feed(data_frame(piece, opcode, place == last)).await?;
-            }
+            send_pieces(sink, step::split(text.into(), pieces), Duration::ZERO).await?;
+        }
+        Step::Split { text, at } => {
+            send_pieces(sink, step::split_at(text.into(), &at), Duration::ZERO).await?;
+        }
+        Step::Drip { text, pieces, pause } => {
+            send_pieces(sink, step::split(text.into(), pieces), pause).await?;
+        }
+        Step::Partial { text, bytes } => {
+            let mut begin = Bytes::from(text);
+            begin.truncate(bytes);
+            sink.send(data_frame(begin, Data::Text, false)).await?;
         }
         // Past tungstenite's own check of UTF-8.
         Step::Raw(bytes) => sink.feed(data_frame(bytes, Data::Text, true)).await?,
@@ -218,6 +224,20 @@ async fn carry_out(step: Step, sink: &mut Sink, control: &Control) -> Result<Flo
         }
     }
     Ok(Flow::Next)
+}
+
+/// Sends the fragments of a message; with a pause between them, each on its own.
+async fn send_pieces(sink: &mut Sink, pieces: Vec<Bytes>, pause: Duration) -> Result<(), Error> {
+    let last = pieces.len().saturating_sub(1);
+    for (place, piece) in pieces.into_iter().enumerate() {
+        let opcode = if place == 0 { Data::Text } else { Data::Continue };
+        if place > 0 && !pause.is_zero() {
+            sink.flush().await?;
+            tokio::time::sleep(pause).await;
+        }
+        sink.feed(data_frame(piece, opcode, place == last)).await?;
+    }
+    Ok(())
 }
 
 /// Reads until the client is gone: it answers a Close frame, and a cut shows in the next read.

@@ -1,9 +1,11 @@
 //! Faults, as a client sees them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
 use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 
 use super::{Client, post, post_on};
@@ -132,6 +134,77 @@ async fn frames_of_every_kind_are_sent() {
     server.push(Turn::steps(steps.into_iter().take(6)));
     let (_, body, _) = post(&server.connector(), json!({})).await;
     assert_eq!(body, "data: {\"type\":\"x\",\"text\":\"é\"}\n\n: c\n\ndata: r\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pieces_come_one_by_one() {
+    let text = r#"{"type":"x","text":"é"}"#;
+    let steps = [
+        Step::Split { text: text.to_owned(), at: vec![1, 1, 20, 999] },
+        Step::Drip { text: text.to_owned(), pieces: 3, pause: Duration::from_secs(7) },
+    ];
+    let turn = Turn::steps(steps);
+    let server = ScriptedServer::in_memory(Script::new().turns([turn.clone(), turn]));
+    let mut client = Client::in_memory(&server.connector()).await;
+    client.create(json!({})).await;
+    let (start, before) = (Instant::now(), server.log().bytes_sent());
+    for (seconds, headers) in [(0, 4 + 1), (14, 4 + 3)] {
+        assert_eq!(client.0.next().await.unwrap().unwrap(), Message::text(text));
+        assert_eq!(start.elapsed().as_secs(), seconds);
+        // Each fragment has a header of two bytes; the first of the second message came along.
+        let texts = text.len() + if seconds == 0 { text.len().div_ceil(3) } else { text.len() };
+        assert_eq!(server.log().bytes_sent() - before, (texts + 2 * headers) as u64);
+    }
+
+    let request = http::Request::post("http://x/v1/responses").body(r#"{"stream":true}"#.into());
+    let answer = server.connector().network().send(request.unwrap()).await.unwrap();
+    let Content::Body(mut body) = answer.content else { panic!("upgraded") };
+    let start = Instant::now();
+    let mut seen = Vec::new();
+    while let Some(piece) = body.next().await {
+        let text = String::from_utf8_lossy(&piece.unwrap()).into_owned();
+        seen.push((text, start.elapsed().as_secs()));
+    }
+    let seen: Vec<_> = seen.iter().map(|(text, seconds)| (text.as_str(), *seconds)).collect();
+    assert_eq!(
+        seen,
+        [
+            ("data: {", 0),
+            ("\"type\":\"x\",\"text\":\"", 0),
+            ("é\"}\n\n", 0),
+            ("data: {\"typ", 0),
+            ("e\":\"x\",\"tex", 7),
+            ("t\":\"é\"}\n\n", 14),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_event_can_stop_in_its_middle() {
+    let half = |fault| Turn::text("Hello").cut_inside(1, 9, fault);
+    let close = Step::Close { code: Some(1011), reason: String::new() };
+    let faults = [Step::Reset, Step::End, close];
+    let script = Script::new().turns(faults.clone().map(half)).turns(faults.map(half));
+    let server = ScriptedServer::in_memory(script);
+    for ending in ["reset", "end", "close"] {
+        let mut client = Client::in_memory(&server.connector()).await;
+        client.create(json!({})).await;
+        assert_eq!(client.event().await["type"], "response.created");
+        let next = client.0.next().await.unwrap();
+        match ending {
+            "reset" => assert!(is_reset(&next.unwrap_err())),
+            "end" => assert!(matches!(
+                next.unwrap_err(),
+                Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            )),
+            _ => assert!(matches!(next.unwrap(), Message::Close(Some(_)))),
+        }
+    }
+    for ending in ["reset", "end", "close"] {
+        let (_, body, failure) = post(&server.connector(), json!({})).await;
+        assert!(body.ends_with("\n\ndata: {\"type\":\""), "{body}");
+        assert_eq!(failure.is_none(), ending == "close");
+    }
 }
 
 #[tokio::test]

@@ -16,8 +16,12 @@ use super::{Connector, ScriptedServer};
 use crate::net::{Content, Io, NetError};
 
 mod agent;
+mod checker;
 mod faults;
+mod generators;
 mod handshake;
+mod sessions;
+mod shapes;
 mod turns;
 
 /// A WebSocket, with or without sockets below it.
