@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// One response, from the request to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
