@@ -1,4 +1,4 @@
-//! The core as the benchmarks and fuzz targets of this crate reach it.
+//! The core as the tests, benchmarks and fuzz targets of this crate reach it.
 //!
 //! For them alone: nothing here is covered by semantic versioning.
 
@@ -14,7 +14,7 @@ use crate::{
         classify::Frame,
         plan::{Baseline, ConnectionId, Destination, Prior, plan},
         sse::{Decoder, SseEvent, TooLong},
-        turn::{self, Step},
+        turn::{self, End, Step},
     },
     report::Plan,
     request::{Encoded, encode},
@@ -48,7 +48,7 @@ pub fn sse_events(
 }
 
 /// The course of one response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Turn(turn::Turn);
 
 impl Turn {
@@ -72,6 +72,11 @@ impl Turn {
             Step::Nothing => Ok(None),
             Step::Failed(error) => Err(error),
         }
+    }
+
+    /// The payloads end here. The error that ends the turn, unless it has ended.
+    pub fn end(&mut self) -> Error {
+        self.0.end(End::Lost(None))
     }
 
     /// The response as far as it came.

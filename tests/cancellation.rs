@@ -226,7 +226,7 @@ async fn c068_dropping_the_wait_for_the_head_cancels_the_http_request() {
 }
 
 #[tokio::test]
-async fn c085_a_superseded_stream_says_so_once_and_does_not_commit() {
+async fn c061_a_superseded_stream_says_so_once_and_does_not_commit() {
     for transport in BOTH {
         let gate = Gate::new();
         let first = Turn::text("The first answer").insert(6, Step::Gate(gate.clone()));

@@ -1,28 +1,23 @@
-//! Conformance, group J: the same transcripts on both transports, whole and cut at every event.
+//! Conformance, group J: the same transcripts over both transports and through the bare core, whole
+//! and cut everywhere.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use bytes::Bytes;
 use responses_client::{
-    Delivery, ErrorKind, Limits, ReplayPolicy, Response, ResponseStatus, ResponsesClient,
-    ResponsesSession, RetryPolicy, Transport,
+    Delivery, Error, ErrorKind, Limits, ReplayPolicy, Response, ResponsesClient, ResponsesSession,
+    RetryPolicy, Transport, bench,
     error::ErrorCode,
-    event::ResponseEvent,
+    event::{CustomToolCall, FunctionCall, ResponseEvent},
     testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::Value;
 
+use fixtures::{Fixture, fixtures, sse_body};
 use support::{BOTH, Outcome, builder, guarded, only, request, server, socket_client, turn};
 
+mod fixtures;
 mod support;
-
-/// The transcripts, one event a line.
-const TRANSCRIPTS: [(&str, &str); 5] = [
-    ("text", include_str!("fixtures/text.jsonl")),
-    ("reasoning_call", include_str!("fixtures/reasoning_call.jsonl")),
-    ("custom_call", include_str!("fixtures/custom_call.jsonl")),
-    ("failed", include_str!("fixtures/failed.jsonl")),
-    ("incomplete", include_str!("fixtures/incomplete.jsonl")),
-];
 
 fn faults() -> [Step; 4] {
     let close = |code| Step::Close { code, reason: String::new() };
@@ -32,11 +27,21 @@ fn faults() -> [Step; 4] {
 /// What has come with these events, told by the simplest means.
 #[derive(Debug, Default, PartialEq)]
 struct Content {
-    finished: Vec<Value>,
-    text: String,
+    id: Option<String>,
+    status: Option<String>,
+    finished: BTreeMap<u64, Value>,
+    begun: BTreeMap<u64, Begun>,
+}
+
+/// What has come of an item that was not finished: its texts, by their place.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Begun {
+    text: BTreeMap<u64, String>,
+    summary: BTreeMap<u64, String>,
+    reasoning: BTreeMap<u64, String>,
+    refusal: BTreeMap<u64, String>,
     arguments: String,
     input: String,
-    summary: String,
 }
 
 impl Content {
@@ -44,43 +49,130 @@ impl Content {
         let mut content = Self::default();
         for line in lines {
             let event: Value = serde_json::from_str(line).expect("JSON");
-            let delta = event["delta"].as_str().unwrap_or_default();
-            match event["type"].as_str().expect("a type") {
-                "response.output_item.added" => {
-                    content =
-                        Self { finished: content.finished, text: content.text, ..Self::default() };
+            let kind = event["type"].as_str().expect("a type");
+            if let Some(response) = event["response"].as_object() {
+                let text = |name: &str| response.get(name)?.as_str().map(str::to_owned);
+                content.id = content.id.or_else(|| text("id"));
+                content.status = text("status");
+            }
+            match (event["output_index"].as_u64(), kind) {
+                (Some(index), "response.output_item.done") => {
+                    content.begun.remove(&index);
+                    content.finished.insert(index, event["item"].clone());
                 }
-                "response.output_item.done" => {
-                    content.finished.push(event["item"].clone());
-                    content =
-                        Self { finished: content.finished, text: content.text, ..Self::default() };
+                (Some(index), _) if !content.finished.contains_key(&index) => {
+                    content.begun.entry(index).or_default().add(kind, &event);
                 }
-                "response.output_text.delta" => content.text.push_str(delta),
-                "response.function_call_arguments.delta" => content.arguments.push_str(delta),
-                "response.custom_tool_call_input.delta" => content.input.push_str(delta),
-                "response.reasoning_summary_text.delta" => content.summary.push_str(delta),
                 _ => {}
             }
         }
+        content.begun.retain(|_, begun| *begun != Begun::default());
         content
     }
 
     fn of_response(response: &Response) -> Self {
         let item = |item: responses_client::Item| item.json().decode().expect("JSON");
-        let unfinished = response.unfinished_items();
-        assert!(unfinished.len() <= 1, "one item at a time");
+        // The places of finished items are not told, but their order is.
+        let finished = (0..).zip(response.output_items().map(item)).collect();
+        let one = |text: String| BTreeMap::from_iter((!text.is_empty()).then_some((0, text)));
+        let begun = response.unfinished_items().iter().map(|item| {
+            let begun = Begun {
+                text: one(item.text()),
+                summary: one(item.reasoning_summary()),
+                reasoning: one(item.reasoning()),
+                refusal: one(item.refusal()),
+                arguments: item.arguments().to_owned(),
+                input: item.input().to_owned(),
+            };
+            (u64::from(item.output_index()), begun)
+        });
         Self {
-            finished: response.output_items().map(item).collect(),
-            text: response.output_text(),
-            arguments: unfinished.iter().map(|item| item.arguments()).collect(),
-            input: unfinished.iter().map(|item| item.input()).collect(),
-            summary: unfinished.iter().map(|item| item.reasoning_summary()).collect(),
+            id: response.id().map(str::to_owned),
+            status: response.raw().and_then(|raw| raw.member("status").expect("a status")),
+            finished,
+            begun: begun.filter(|(_, begun)| *begun != Begun::default()).collect(),
+        }
+    }
+
+    /// The same without the places that a response does not tell.
+    fn without_places(mut self) -> Self {
+        self.finished = (0..).zip(self.finished.into_values()).collect();
+        for begun in self.begun.values_mut() {
+            for texts in
+                [&mut begun.text, &mut begun.summary, &mut begun.reasoning, &mut begun.refusal]
+            {
+                let all: String = std::mem::take(texts).into_values().collect();
+                texts.extend((!all.is_empty()).then_some((0, all)));
+            }
+        }
+        self.begun.retain(|_, begun| *begun != Begun::default());
+        self
+    }
+}
+
+impl Begun {
+    fn add(&mut self, kind: &str, event: &Value) {
+        let part = |name: &str| event[name].as_u64().unwrap_or_default();
+        let (to, whole) = match kind.strip_prefix("response.").unwrap_or_default() {
+            "output_text.delta" | "output_text.done" => {
+                (self.text.entry(part("content_index")).or_default(), "text")
+            }
+            "refusal.delta" | "refusal.done" => {
+                (self.refusal.entry(part("content_index")).or_default(), "refusal")
+            }
+            "reasoning_text.delta" | "reasoning_text.done" => {
+                (self.reasoning.entry(part("content_index")).or_default(), "text")
+            }
+            "reasoning_summary_text.delta" | "reasoning_summary_text.done" => {
+                (self.summary.entry(part("summary_index")).or_default(), "text")
+            }
+            "function_call_arguments.delta" | "function_call_arguments.done" => {
+                (&mut self.arguments, "arguments")
+            }
+            "custom_tool_call_input.delta" | "custom_tool_call_input.done" => {
+                (&mut self.input, "input")
+            }
+            _ => return,
+        };
+        match (event["delta"].as_str(), event[whole].as_str()) {
+            (Some(delta), _) => to.push_str(delta),
+            (None, Some(whole)) => whole.clone_into(to),
+            (None, None) => {}
         }
     }
 }
 
-fn raws(outcome: &Outcome) -> Vec<&str> {
-    outcome.events.iter().map(ResponseEvent::raw).collect()
+/// How far these events say that the request got.
+fn delivery(lines: &[&str]) -> Delivery {
+    let mut delivery = Delivery::Unknown;
+    for line in lines {
+        let event: Value = serde_json::from_str(line).expect("JSON");
+        match event["type"].as_str().expect("a type") {
+            "response.created" | "response.queued" | "response.in_progress" => {
+                delivery = delivery.max(Delivery::Accepted);
+            }
+            "response.metadata" => {}
+            kind if kind.starts_with("response.steer.") => {}
+            kind if kind.starts_with("response.") => delivery = Delivery::OutputStarted,
+            _ => {}
+        }
+    }
+    delivery
+}
+
+fn raws(events: &[ResponseEvent]) -> Vec<&str> {
+    events.iter().map(ResponseEvent::raw).collect()
+}
+
+/// Asserts that a turn which was cut kept what had come.
+fn assert_kept(error: &Error, came: &Content, what: &str) {
+    match error.partial() {
+        None => assert_eq!(came, &Content::default(), "{what}"),
+        Some(partial) => {
+            assert!(!partial.is_ended(), "{what}");
+            assert_eq!(&Content::of_response(partial), came, "{what}");
+        }
+    }
 }
 
 /// One attempt a turn, so that what is cut stays cut.
@@ -96,20 +188,17 @@ async fn cut_everywhere(
     server: &ScriptedServer,
     transport: Transport,
     session: impl Fn() -> ResponsesSession,
-    name: &str,
-    transcript: &str,
+    fixture: &Fixture,
 ) {
-    let lines: Vec<&str> = transcript.lines().collect();
+    let lines = fixture.lines();
     for fault in faults() {
-        for cut in 0..lines.len() {
-            let what = format!("{name} over {transport} after {cut} events by {fault:?}");
+        for cut in 0..=fixture.end() {
+            let what = format!("{} over {transport} after {cut} events by {fault:?}", fixture.name);
             let requests = server.log().requests.len();
-            server.push(Turn::jsonl(transcript).cut_after(cut, fault.clone()));
+            server.push(Turn::jsonl(&fixture.text).cut_after(cut, fault.clone()));
             // That nothing follows the error is asserted there.
             let outcome = guarded(turn(&mut session(), &request(&["hi"]))).await;
             assert_eq!(server.log().requests.len(), requests + 1, "{what}");
-            assert_eq!(raws(&outcome), lines[..cut], "{what}");
-
             let error = outcome.error();
             let kind = match (transport, &fault) {
                 (Transport::WebSocket, Step::Close { .. }) => ErrorKind::Closed,
@@ -119,23 +208,14 @@ async fn cut_everywhere(
             if let (Transport::WebSocket, Step::Close { code, .. }) = (transport, &fault) {
                 assert_eq!(error.close_frame().map(|frame| frame.code), *code, "{what}");
             }
-            let delivery = match cut {
-                0 => Delivery::Unknown,
-                1 | 2 => Delivery::Accepted,
-                _ => Delivery::OutputStarted,
-            };
-            assert_eq!(error.delivery(), delivery, "{what}");
+            assert_eq!(error.delivery(), delivery(&lines[..cut]), "{what}");
             assert_eq!(outcome.report.attempts.len(), 1, "{what}");
-            assert_eq!(outcome.report.events, cut as u64, "{what}");
-            match error.partial() {
-                None => assert_eq!(cut, 0, "{what}"),
-                Some(partial) => {
-                    assert!(!partial.is_ended() && partial.status() == ResponseStatus::InProgress);
-                    assert!(partial.id().is_some_and(|id| lines[0].contains(id)), "{what}");
-                    let expected = Content::of_events(&lines[..cut]);
-                    assert_eq!(Content::of_response(partial), expected, "{what}");
-                }
+            // Before the response begins, its events are held back.
+            if error.delivery() >= Delivery::Accepted {
+                assert_eq!(raws(&outcome.events), lines[..cut], "{what}");
+                assert_eq!(outcome.report.events, cut as u64, "{what}");
             }
+            assert_kept(error, &Content::of_events(&lines[..cut]).without_places(), &what);
         }
     }
 }
@@ -143,99 +223,253 @@ async fn cut_everywhere(
 #[tokio::test(start_paused = true)]
 async fn c119_a_cut_at_any_event_is_one_error_and_keeps_what_came() {
     for transport in BOTH {
-        for (name, transcript) in TRANSCRIPTS {
+        for fixture in fixtures() {
             let server = ScriptedServer::in_memory(Script::new());
             let client = builder(&server).transport(only(transport)).retry(once());
             let client = client.build().expect("a client");
-            let session = || client.session();
-            cut_everywhere(&server, transport, session, name, transcript).await;
+            cut_everywhere(&server, transport, || client.session(), &fixture).await;
         }
     }
 }
 
 #[tokio::test]
 async fn c119_a_cut_at_any_event_is_one_error_over_real_sockets() {
+    let fixture = fixtures().into_iter().find(|fixture| fixture.name == "reasoning_call");
+    let fixture = fixture.expect("the fixture");
     for transport in BOTH {
         let server = server(Script::new()).await;
         let provider = responses_client::Provider::compatible(&server.url()).expect("a URL");
         let client = ResponsesClient::builder(provider).transport(only(transport)).retry(once());
         let client = client.build().expect("a client");
-        let (name, transcript) = TRANSCRIPTS[1];
-        cut_everywhere(&server, transport, || client.session(), name, transcript).await;
+        cut_everywhere(&server, transport, || client.session(), &fixture).await;
+    }
+}
+
+/// Runs a body through the bare core to its end. What stands behind the end of the turn is not
+/// looked at.
+fn core(mut turn: bench::Turn, body: &[u8]) -> (Vec<ResponseEvent>, Result<Response, Error>) {
+    let (mut events, mut failed, mut ended) = (Vec::new(), None, false);
+    let body = Bytes::copy_from_slice(body);
+    bench::sse_events([body], usize::MAX, |data| {
+        if ended {
+            return;
+        }
+        let data = data.unwrap_or("\u{fffd}");
+        match turn.push(Bytes::copy_from_slice(data.as_bytes())) {
+            Ok(None) => {}
+            Ok(Some(event)) => {
+                ended = event.is_terminal();
+                events.push(event);
+            }
+            Err(error) => {
+                ended = true;
+                failed = Some(error);
+            }
+        }
+    })
+    .expect("no limit");
+    let result = match failed {
+        Some(error) => Err(error),
+        None if ended => Ok(turn.response()),
+        None => Err(turn.end()),
+    };
+    (events, result)
+}
+
+#[test]
+fn c119_a_cut_at_any_byte_is_one_error_on_the_bare_core_and_keeps_what_came() {
+    for fixture in fixtures() {
+        let lines = fixture.lines();
+        // The turn as it stands before each event: only the bytes behind it are read anew.
+        let mut before = bench::Turn::new();
+        for (place, line) in lines[..=fixture.end()].iter().enumerate() {
+            let event = sse_body(&[line]);
+            let whole_at = event.len() - "\n\n".len();
+            let came = [place, place + 1].map(|whole| {
+                (Content::of_events(&lines[..whole]).without_places(), delivery(&lines[..whole]))
+            });
+            // Every byte, but of events that are very long.
+            let step = 1 + event.len() / 4096;
+            for cut in (0..event.len()).step_by(step) {
+                // Without its blank line an event counts, if it can be read. Of the one that ends
+                // the turn no more is cut.
+                let whole = usize::from(cut >= whole_at);
+                if place + whole > fixture.end() {
+                    break;
+                }
+                let what = (&fixture.name, place, cut);
+                let (events, result) = core(before.clone(), &event[..cut]);
+                assert_eq!(raws(&events), lines[place..place + whole], "{what:?}");
+                let error = result.expect_err("it was cut");
+                // Half an event is no event, and says so.
+                let kinds = [ErrorKind::Truncated, ErrorKind::Protocol];
+                assert!(kinds.contains(&error.kind()), "{what:?}: {error:?}");
+                assert_eq!(error.delivery(), came[whole].1, "{what:?}");
+                // A look at all of it takes long; within an event it is the same everywhere.
+                if cut % 32 == 0 || cut + 3 >= whole_at {
+                    assert_kept(&error, &came[whole].0, &format!("{what:?}"));
+                }
+            }
+            if place < fixture.end() {
+                let pushed = before.push(Bytes::copy_from_slice(line.as_bytes()));
+                assert!(pushed.is_ok(), "{}: {pushed:?}", fixture.name);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c119_a_cut_within_an_event_is_one_error_over_sse() {
+    for fixture in fixtures() {
+        let server = ScriptedServer::in_memory(Script::new());
+        let client = builder(&server).transport(only(Transport::Sse)).retry(once());
+        let client = client.build().expect("a client");
+        let lines = fixture.lines();
+        let mut start = 0;
+        for (whole, line) in lines[..=fixture.end()].iter().enumerate() {
+            let body = sse_body(&lines[..=whole]);
+            let last = body.len() - "\n\n".len();
+            // In its name, its data, its last byte, and behind it: of a terminal that is whole.
+            let came = Content::of_events(&lines[..whole]).without_places();
+            let within = [start + 3, start + (last - start) / 2, last - 1];
+            let behind = (whole < fixture.end()).then_some(last);
+            for cut in within.into_iter().chain(behind) {
+                let what = format!("{} at byte {cut} of {line}", fixture.name);
+                server.push(Turn::steps([
+                    Step::Raw(Bytes::copy_from_slice(&body[..cut])),
+                    Step::Close { code: None, reason: String::new() },
+                ]));
+                let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
+                let error = outcome.error();
+                assert_eq!(error.kind(), ErrorKind::Truncated, "{what}: {error:?}");
+                assert_kept(error, &came, &what);
+            }
+            start = body.len();
+        }
+    }
+}
+
+/// What a turn came to, in the words of its caller.
+#[derive(Debug, PartialEq)]
+struct Told {
+    events: Vec<(&'static str, String)>,
+    outcome: Result<&'static str, ErrorKind>,
+    failure: Option<(Delivery, Option<ErrorCode>, Option<u16>)>,
+    id: Option<String>,
+    status: String,
+    output: Vec<String>,
+    raw: Option<String>,
+    text: String,
+    calls: Vec<FunctionCall>,
+    custom_calls: Vec<CustomToolCall>,
+    unfinished: Vec<Begun>,
+    usage: String,
+    incomplete_reason: Option<String>,
+}
+
+impl Told {
+    fn new(events: &[ResponseEvent], result: &Result<Response, Error>) -> Self {
+        let response = match result {
+            Ok(response) => response.clone(),
+            Err(error) => error.partial().cloned().unwrap_or_default(),
+        };
+        let outcome = match result {
+            Ok(_) => Ok(events.last().expect("a terminal event").kind().as_str()),
+            Err(error) => Err(error.kind()),
+        };
+        let error = result.as_ref().err();
+        Self {
+            events: events.iter().map(|e| (e.kind().as_str(), e.raw().to_owned())).collect(),
+            outcome,
+            failure: error.map(|e| (e.delivery(), e.code().cloned(), e.status())),
+            id: response.id().map(str::to_owned),
+            status: format!("{:?}", response.status()),
+            output: response.output_items().map(|item| item.json().get().to_owned()).collect(),
+            raw: response.raw().map(|raw| raw.get().to_owned()),
+            text: response.output_text(),
+            calls: response.function_calls(),
+            custom_calls: response.custom_tool_calls(),
+            unfinished: Content::of_response(&response).begun.into_values().collect(),
+            usage: format!("{:?}", response.usage()),
+            incomplete_reason: response.incomplete_reason(),
+        }
     }
 }
 
 #[tokio::test]
-async fn c119_uncut_both_transports_give_the_same() {
-    for (name, transcript) in TRANSCRIPTS {
-        let server =
-            server(Script::new().turns([Turn::jsonl(transcript), Turn::jsonl(transcript)]));
-        let server = server.await;
-        let mut outcomes = Vec::new();
+async fn c119_uncut_both_transports_and_the_bare_core_give_the_same() {
+    for fixture in fixtures() {
+        let name = &fixture.name;
+        let turns = BOTH.map(|_| Turn::jsonl(&fixture.text));
+        let server = server(Script::new().turns(turns)).await;
+        let lines = fixture.lines();
+        let (events, result) = core(bench::Turn::new(), &sse_body(&lines));
+        let bare = Told::new(&events, &result);
+        let mut reports = Vec::new();
         for transport in BOTH {
-            let mut session = socket_client(&server, only(transport)).session();
-            let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
-            assert_eq!(outcome.report.transport, Some(transport));
-            outcomes.push(outcome);
+            let client = socket_client(&server, only(transport));
+            let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
+            assert_eq!(
+                Told::new(&outcome.events, &outcome.result),
+                bare,
+                "{name} over {transport}"
+            );
+            assert_eq!(outcome.report.transport, Some(transport), "{name}");
+            reports.push(outcome.report);
         }
-        let [websocket, sse] = &outcomes[..] else { panic!("two outcomes") };
-
-        let mut lines: Vec<&str> = transcript.lines().collect();
-        if name == "failed" {
-            // The last event becomes the error.
-            lines.pop();
-        }
-        assert_eq!(raws(websocket), lines, "{name}");
-        assert_eq!(raws(sse), lines, "{name}");
-        assert_eq!(websocket.report.anomalies, sse.report.anomalies);
-        assert_eq!(websocket.report.events, sse.report.events);
-        assert_eq!(websocket.report.bytes_received, sse.report.bytes_received);
-
-        let response = |outcome: &Outcome| -> Response {
-            match &outcome.result {
-                Ok(response) => response.clone(),
-                Err(error) => error.partial().expect("what came").clone(),
-            }
-        };
-        let (one, two) = (response(websocket), response(sse));
-        let items = |response: &Response| -> Vec<String> {
-            response.output_items().map(|item| item.json().get().to_owned()).collect()
-        };
-        assert_eq!(items(&one), items(&two), "{name}");
-        assert_eq!(one.raw().map(|raw| raw.get()), two.raw().map(|raw| raw.get()), "{name}");
-        assert_eq!((one.id(), one.status()), (two.id(), two.status()));
-        assert_eq!((one.usage(), one.incomplete_reason()), (two.usage(), two.incomplete_reason()));
-        assert_eq!(one.output_text(), two.output_text());
-        assert_eq!(one.function_calls(), two.function_calls());
-        assert_eq!(one.custom_tool_calls(), two.custom_tool_calls());
-        assert_eq!(one.unfinished_items().len(), two.unfinished_items().len());
+        let [websocket, sse] = &reports[..] else { panic!("two reports") };
+        assert_eq!(websocket.anomalies, sse.anomalies, "{name}");
+        assert_eq!(websocket.events, sse.events, "{name}");
+        assert_eq!(websocket.bytes_received, sse.bytes_received, "{name}");
 
         // And the outcome is the one that the transcript tells.
-        let status = match name {
-            "failed" => ResponseStatus::Failed,
-            "incomplete" => ResponseStatus::Incomplete,
-            _ => ResponseStatus::Completed,
+        let end = fixture.end();
+        let ending: Value = serde_json::from_str(lines[end]).expect("JSON");
+        let (kind, status) = (ending["type"].as_str(), ending["response"]["status"].as_str());
+        let expected = match (kind.expect("a type"), status) {
+            ("response.completed", _) | ("response.done", Some("completed")) => {
+                Ok("response.completed")
+            }
+            ("response.incomplete", _) | ("response.done", Some("incomplete")) => {
+                Ok("response.incomplete")
+            }
+            _ => Err(ErrorKind::Api),
         };
-        assert_eq!(one.status(), status, "{name}");
-        assert_eq!(outcomes.iter().all(|outcome| outcome.result.is_err()), name == "failed");
-        for outcome in outcomes.iter().filter(|outcome| outcome.result.is_err()) {
-            let error = outcome.error();
-            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Api, Delivery::OutputStarted));
-            assert_eq!(error.code(), Some(&ErrorCode::InvalidPrompt));
+        assert_eq!(bare.outcome, expected, "{name}");
+        // An event that becomes the error is no event.
+        let handed_out = end + usize::from(expected.is_ok());
+        let raws: Vec<&str> = bare.events.iter().map(|(_, raw)| raw.as_str()).collect();
+        assert_eq!(raws, lines[..handed_out], "{name}");
+        let content = Content::of_events(&lines[..handed_out]);
+        for finished in content.finished.values() {
+            let is_it =
+                |item: &String| serde_json::from_str::<Value>(item).ok().as_ref() == Some(finished);
+            assert!(bare.output.iter().any(is_it), "{name}: a finished item is lost");
         }
-        match name {
-            "text" => assert_eq!(one.output_text(), "Héllo from\nthe \"server\" ☃"),
-            "reasoning_call" => {
-                assert_eq!(one.function_calls()[0].arguments, r#"{"path":"src/lib.rs"}"#);
-                assert_eq!(items(&one).len(), 2);
-            }
-            "custom_call" => assert!(one.custom_tool_calls()[0].input.starts_with("*** Begin")),
-            "incomplete" => {
-                assert_eq!(one.incomplete_reason().as_deref(), Some("max_output_tokens"));
-                assert!(one.function_calls().is_empty(), "it was not finished");
-            }
-            _ => assert_eq!(one.output_text(), "Half an answer"),
+        assert_told(name, &bare);
+    }
+}
+
+/// What is known of the transcripts that were written for this.
+fn assert_told(name: &str, told: &Told) {
+    match name {
+        "text" => assert_eq!(told.text, "Héllo from\nthe \"server\" ☃"),
+        "reasoning_call" => {
+            assert_eq!(told.calls[0].arguments, r#"{"path":"src/lib.rs"}"#);
+            assert_eq!(told.output.len(), 2);
         }
+        "custom_call" => assert!(told.custom_calls[0].input.starts_with("*** Begin")),
+        "incomplete" => {
+            assert_eq!(told.incomplete_reason.as_deref(), Some("max_output_tokens"));
+            assert!(told.calls.is_empty(), "it was not finished");
+        }
+        "failed" => {
+            assert_eq!(told.text, "Half an answer");
+            assert_eq!(told.outcome, Err(ErrorKind::Api));
+            let failure = (Delivery::OutputStarted, Some(ErrorCode::InvalidPrompt), None);
+            assert_eq!(told.failure, Some(failure));
+        }
+        _ => {}
     }
 }
 
@@ -243,7 +477,7 @@ async fn c119_uncut_both_transports_give_the_same() {
 async fn c119_a_cut_does_not_hang_with_every_timeout_off() {
     // The same with every timeout off and hardly any room to read ahead.
     for (transport, fault) in BOTH.into_iter().flat_map(|t| faults().map(|fault| (t, fault))) {
-        let (_, transcript) = TRANSCRIPTS[1];
+        let transcript = include_str!("fixtures/reasoning_call.jsonl");
         let server = ScriptedServer::in_memory(
             Script::new().turn(Turn::jsonl(transcript).cut_after(15, fault)),
         );
@@ -259,7 +493,7 @@ async fn c119_a_cut_does_not_hang_with_every_timeout_off() {
         timeouts.close = Duration::ZERO;
         let client = builder(&server).transport(only(transport)).limits(limits).timeouts(timeouts);
         let client = client.retry(once()).build().expect("a client");
-        let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
+        let outcome: Outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
         assert_eq!(outcome.events.len(), 15, "{transport}");
         assert!(outcome.result.is_err());
     }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// One response, from the request to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
@@ -181,7 +181,9 @@ impl Turn {
     fn api_failure(&mut self, error: ApiError) -> Error {
         let delivery = match self.delivery() {
             Delivery::Unknown => Delivery::Refused,
-            Delivery::Accepted if is_retryable(&error) => Delivery::Refused,
+            Delivery::Accepted if is_retryable(&error) || error.is_lost_parent() => {
+                Delivery::Refused
+            }
             delivery => delivery,
         };
         let error = Error::api(self.phase(), error).with_delivery(delivery);

@@ -9,7 +9,7 @@ use crate::{Item, event::ResponseEvent, json::Json, report::Anomaly};
 ///
 /// The place in the output is what an item is known by: ids change between events at some
 /// servers, and are only compared to report it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Accumulator {
     id: Option<String>,
     slots: BTreeMap<u32, Slot>,
@@ -19,7 +19,7 @@ pub(crate) struct Accumulator {
     anomalies: Vec<Anomaly>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Slot {
     Begun(Box<PartialItem>),
     Finished { item: Item, id: Option<String> },
