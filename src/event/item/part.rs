@@ -169,7 +169,16 @@ objects! {
         /// Its bytes, where it is no character by itself; the deltas lack them.
         bytes: Vec<u64>,
         /// The likeliest tokens at its place.
-        top_logprobs: Vec<Logprob>,
+        top_logprobs: Vec<TopLogprob>,
+    }
+    /// How likely another token was. A type of its own, so that no JSON can nest without end.
+    TopLogprob {
+        /// The token.
+        token: Text,
+        /// The logarithm of its probability.
+        logprob: Option<f64>,
+        /// Its bytes, where it is no character by itself; the deltas lack them.
+        bytes: Vec<u64>,
     }
 }
 
