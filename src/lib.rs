@@ -53,6 +53,10 @@
 //!
 //! [`ResponsesRequest::json_schema`] asks for JSON, [`Response::parsed`] reads it.
 //! [`Item::user_parts`] takes images and files.
+//! [`ImageGenerationCall::write_to`](event::ImageGenerationCall::write_to) gives a generated one.
+//!
+//! [`Response::output`] has what else the model did: searches, code, patches, calls of MCP servers
+//! ([`event::item`]).
 //!
 //! # When it goes wrong
 //!

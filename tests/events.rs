@@ -3,11 +3,11 @@
 mod support;
 
 use responses_client::{
-    event::{EventKind, ResponseEvent},
-    testing::{Script, Turn},
+    event::{Annotation, ContentPart, EventKind, OutputItem, ResponseEvent, item::ShellOutcome},
+    testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
-use support::{BOTH, only, request, server, socket_client, turn};
+use support::{BOTH, builder, only, request, server, socket_client, turn};
 
 /// The types of the events, with their members besides `type` and `sequence_number`. `o` and `c`
 /// stand for `output_index` and `content_index`, `id` for `item_id`.
@@ -75,6 +75,14 @@ response.steer.pending: reason required_input steer
 response.steer.failed: error steer
 response.inject.created: response_id
 response.inject.failed: response_id input error
+response.reasoning_part.added: id o c part
+response.reasoning_part.done: id o c part
+response.reasoning_summary.delta: id o summary_index delta
+response.reasoning_summary.done: id o summary_index text
+response.reasoning.delta: id o c delta
+response.reasoning.done: id o c text
+response.cancelled: response
+response.done: response
 keepalive:
 ping:
 response.metadata: headers metadata
@@ -117,7 +125,9 @@ fn event(number: usize, kind: &'static str, members: &'static str) -> (Value, Ve
 
 /// The events that end a turn stand in no stream, but as its end.
 fn is_end(kind: &str) -> bool {
-    ["response.completed", "response.failed", "response.incomplete"].contains(&kind)
+    ["completed", "failed", "incomplete", "cancelled", "done"]
+        .iter()
+        .any(|end| kind.strip_prefix("response.") == Some(end))
 }
 
 #[tokio::test]
@@ -173,9 +183,193 @@ async fn each_end_is_an_end() {
 fn the_table_has_all_documented_events() {
     let documented = |(event, _): &(Value, Vec<&str>)| {
         let kind = event["type"].as_str().unwrap().to_owned();
-        let others = ["response.steer.", "response.inject.", "response.metadata"];
+        let others = [
+            "response.steer.",
+            "response.inject.",
+            "response.metadata",
+            "response.reasoning_part.",
+            "response.reasoning_summary.",
+            "response.reasoning.",
+            "response.cancelled",
+            "response.done",
+        ];
         kind.starts_with("response.") && !others.iter().any(|other| kind.starts_with(other))
     };
+    let events = events();
+    let members: usize = events.iter().map(|(_, members)| members.len()).sum();
+    println!("{} types of events and `error`, with {members} members", events.len());
     // With `error`, which has many shapes and tests of its own, there are 59.
-    assert_eq!(events().iter().filter(|event| documented(event)).count(), 58);
+    assert_eq!(events.iter().filter(|event| documented(event)).count(), 58);
+}
+
+/// The names and texts of all transcripts.
+fn fixtures() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let mut fixtures: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    fixtures.sort();
+    fixtures
+}
+
+#[tokio::test]
+async fn every_event_of_every_fixture_is_kept_byte_for_byte() {
+    let fixtures = fixtures();
+    let mut count = 0;
+    for transport in BOTH {
+        for (name, transcript) in &fixtures {
+            let server = ScriptedServer::in_memory(Script::new().turn(Turn::jsonl(transcript)));
+            let mut retry = responses_client::RetryPolicy::default();
+            retry.attempts = 1;
+            let client = builder(&server).transport(only(transport)).retry(retry);
+            let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
+            let raws: Vec<&str> = outcome.events.iter().map(ResponseEvent::raw).collect();
+            let mut lines: Vec<&str> = transcript.lines().collect();
+            // A response that failed ends with an error in place of its last event.
+            if outcome.result.is_err() {
+                let last = lines.pop().unwrap();
+                assert!(last.starts_with(r#"{"type":"response.failed""#), "{name}");
+                let partial = outcome.error().partial().unwrap();
+                assert!(partial.raw().is_some_and(|raw| last.contains(raw.get())));
+            }
+            assert_eq!(raws, lines, "{name} over {transport}");
+            count += raws.len();
+        }
+    }
+    println!("{} fixtures, {count} events over both transports", fixtures.len());
+    assert!(fixtures.len() >= 21, "{}", fixtures.len());
+}
+
+#[test]
+fn the_fixtures_have_all_documented_events_but_audio() {
+    let mut missing: Vec<&str> = EVENTS.lines().filter_map(|line| line.split(':').next()).collect();
+    for (_, transcript) in fixtures() {
+        for line in transcript.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            missing.retain(|kind| event["type"] != *kind);
+        }
+    }
+    // Of background mode, of other connections, or never seen in one response with the rest.
+    let elsewhere = ["", "response.queued", "response.cancelled", "response.done"];
+    let others = ["response.audio.", "response.steer.", "response.inject.", "codex.response."];
+    missing.retain(|kind| {
+        !elsewhere.contains(kind) && !others.iter().any(|other| kind.starts_with(other))
+    });
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[tokio::test]
+async fn c078_no_event_of_the_server_is_taken_for_a_notice_of_the_crate() {
+    let names = [
+        "restarted",
+        "Restarted",
+        "response.restarted",
+        "response.Restarted",
+        "unknown",
+        "Unknown",
+        "response.unknown",
+        "",
+    ];
+    for transport in BOTH {
+        let of_server = names.map(|name| format!(r#"{{"type":"{name}","why":"x"}}"#));
+        let mut sent = vec![r#"{"type":"response.created","response":{"id":"r"}}"#];
+        sent.extend(of_server.iter().map(String::as_str));
+        sent.push(r#"{"type":"response.completed","response":{"id":"r"}}"#);
+        let server = server(Script::new().turn(Turn::jsonl(&sent.join("\n")))).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        assert_eq!(outcome.events.len(), names.len() + 2, "{transport}");
+        for ((name, sent), event) in names.iter().zip(&of_server).zip(&outcome.events[1..]) {
+            let ResponseEvent::Unknown(unknown) = event else { panic!("{name}: {event:?}") };
+            assert_eq!(event.kind(), EventKind::Unknown);
+            assert_eq!(unknown.event_type, *name);
+            assert_eq!(event.raw(), sent);
+        }
+        assert_eq!(outcome.report.attempts.len(), 1, "nothing was sent again");
+    }
+}
+
+#[tokio::test]
+async fn early_names_grow_an_item_like_the_modern_ones() {
+    let transcript = include_str!("fixtures/early_names.jsonl");
+    for transport in BOTH {
+        let whole = transcript.lines().position(|line| line.contains("reasoning.done")).unwrap();
+        let last_delta = transcript.lines().position(|line| line.contains("summary.done"));
+        for (cut, reasoning, summary) in [
+            (whole, "First this, then that.", ""),
+            (last_delta.unwrap(), "First this, then that.", "In order."),
+        ] {
+            let mut retry = responses_client::RetryPolicy::default();
+            retry.attempts = 1;
+            let cut = Turn::jsonl(transcript).cut_after(cut, Step::End);
+            let server = server(Script::new().turn(cut)).await;
+            let client = builder(&server).transport(only(transport)).retry(retry);
+            let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
+            let partial = outcome.error().partial().unwrap();
+            let [item] = partial.unfinished_items() else { panic!("{partial:?}") };
+            assert_eq!((&*item.reasoning(), &*item.reasoning_summary()), (reasoning, summary));
+            let streamed: String =
+                outcome.events.iter().filter_map(ResponseEvent::reasoning_delta).collect();
+            assert_eq!(streamed, format!("{reasoning}{summary}"), "{transport}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn parts_of_events_are_typed() {
+    let logprobs = include_str!("fixtures/annotations_logprobs.jsonl");
+    let shell = include_str!("fixtures/shell.jsonl");
+    for transport in BOTH {
+        let script = Script::new().turn(Turn::jsonl(logprobs)).turn(Turn::jsonl(shell));
+        let server = server(script).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        let (mut tokens, mut annotations, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for event in &outcome.events {
+            match event {
+                ResponseEvent::OutputTextDelta(delta) => tokens.extend(delta.logprobs()),
+                ResponseEvent::OutputTextAnnotationAdded(it) => annotations.extend(it.annotation()),
+                ResponseEvent::ContentPartDone(done) => parts.extend(done.content_part()),
+                _ => {}
+            }
+        }
+        let logprobs: Vec<_> = tokens.iter().map(|token| token.logprob.unwrap()).collect();
+        assert_eq!(logprobs, [-0.25, -0.5]);
+        assert_eq!(tokens[0].top_logprobs[1].token, "?");
+        let [ContentPart::OutputText(text)] = &parts[..] else { panic!("{parts:?}") };
+        assert_eq!(text.annotations, annotations);
+        assert_eq!(text.logprobs[0].bytes, b"See ".map(u64::from));
+        assert!(matches!(
+            annotations[..],
+            [
+                Annotation::FileCitation(_),
+                Annotation::UrlCitation(_),
+                Annotation::ContainerFileCitation(_),
+                Annotation::FilePath(_),
+                Annotation::Other(_)
+            ]
+        ));
+
+        let outcome = turn(&mut session, &request(&["hi", "ls"])).await;
+        let outputs = outcome.events.iter().filter_map(|event| match event {
+            ResponseEvent::ShellCallOutputContentDone(done) => Some(done.command_outputs()),
+            _ => None,
+        });
+        let codes: Vec<_> = outputs
+            .flatten()
+            .map(|output| match output.outcome {
+                Some(ShellOutcome::Exit(exit)) => exit.exit_code,
+                _ => None,
+            })
+            .collect();
+        assert_eq!(codes, [Some(0), Some(1)], "{transport}");
+        let begun = outcome.events.iter().find_map(|event| match event {
+            ResponseEvent::OutputItemAdded(added) => added.output_item().unwrap(),
+            _ => None,
+        });
+        assert!(matches!(begun, Some(OutputItem::ShellCall(call)) if !call.is_complete()));
+    }
 }

@@ -11,7 +11,7 @@ pub(crate) trait Decode: Sized {
 }
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $wire:literal {
+    ($($(#[$doc:meta])* $name:ident = $wire:literal $(of $item:ident)? {
         $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
     })*) => {
         /// Which event it is.
@@ -106,6 +106,12 @@ macro_rules! events {
             #[derive(Clone)]
             #[non_exhaustive]
             pub struct $name {
+                $(
+                    #[doc = concat!("The ", stringify!($item), "'s id.")]
+                    pub item_id: owned::MaybeText,
+                    #[doc = concat!("The ", stringify!($item), "'s place in the output.")]
+                    pub output_index: owned::Index,
+                )?
                 $($(#[$field_doc])* pub $field: owned::$type,)*
                 /// The event's place in the response, from 0; gaps are normal.
                 pub sequence_number: Option<u64>,
@@ -131,6 +137,13 @@ macro_rules! events {
                     #[derive(Default, Deserialize)]
                     #[serde(default)]
                     struct Wire<'a> {
+                        $(
+                            #[doc = stringify!($item)]
+                            #[serde(borrow)]
+                            item_id: fields::MaybeText<'a>,
+                            #[serde(borrow)]
+                            output_index: fields::Index<'a>,
+                        )?
                         $(#[serde(borrow)] $field: fields::$type<'a>,)*
                         #[serde(borrow)]
                         sequence_number: fields::Number<'a>,
@@ -138,6 +151,10 @@ macro_rules! events {
                     let wire: Wire<'_> = serde_json::from_str(payload)
                         .map_err(|error| DecodeError::new("the event", &error))?;
                     Ok(Self {
+                        $(
+                            item_id: of!($item, wire.item_id.own(payload)).unwrap_or_default(),
+                            output_index: wire.output_index.0,
+                        )?
                         $($field: wire.$field.own(payload).map_err(|expected| {
                             DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
                         })?,)*
@@ -150,6 +167,10 @@ macro_rules! events {
             impl fmt::Debug for $name {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.debug_struct(stringify!($name))
+                        $(
+                            .field("item_id", of!($item, &self.item_id))
+                            .field("output_index", &self.output_index)
+                        )?
                         $(.field(stringify!($field), &self.$field))*
                         .field("sequence_number", &self.sequence_number)
                         .finish()
@@ -159,4 +180,9 @@ macro_rules! events {
     };
 }
 
-pub(super) use events;
+/// The value; what it is `of` alone decides whether it is there.
+macro_rules! of {
+    ($item:ident, $($value:tt)*) => { $($value)* };
+}
+
+pub(super) use {events, of};

@@ -17,6 +17,9 @@ pub(crate) struct Text<'a>(Option<Cow<'a, str>>);
 /// A string that may be missing.
 #[derive(Default)]
 pub(crate) struct MaybeText<'a>(pub(crate) Option<Cow<'a, str>>);
+/// A string, or the `text` of an object in its place: a piece as early servers send it.
+#[derive(Default)]
+pub(crate) struct Piece<'a>(Option<Cow<'a, str>>);
 /// A place in a list; 0 where it is missing.
 #[derive(Default)]
 pub(crate) struct Index<'a>(pub(crate) u32, PhantomData<&'a ()>);
@@ -34,6 +37,7 @@ pub(crate) struct MaybeJson<'a>(Option<&'a RawValue>);
 pub(crate) mod owned {
     pub(crate) type Text = crate::json::Text;
     pub(crate) type MaybeText = Option<crate::json::Text>;
+    pub(crate) type Piece = Option<crate::json::Text>;
     pub(crate) type Index = u32;
     pub(crate) type Json = crate::json::Json;
     pub(crate) type MaybeJson = Option<crate::json::Json>;
@@ -48,6 +52,12 @@ impl Text<'_> {
 impl MaybeText<'_> {
     pub(crate) fn own(self, source: &ByteString) -> Result<Option<json::Text>, &'static str> {
         Ok(self.0.map(|text| json::Text::part_of(source, text)))
+    }
+}
+
+impl Piece<'_> {
+    pub(crate) fn own(self, source: &ByteString) -> Result<Option<json::Text>, &'static str> {
+        MaybeText(self.0).own(source)
     }
 }
 
@@ -178,6 +188,23 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for MaybeText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Strings).map(Self)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Piece<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Object<'a> {
+            #[serde(borrow)]
+            text: MaybeText<'a>,
+        }
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let text = match raw.starts_with('{') {
+            true => serde_json::from_str(raw).map(|object: Object<'_>| object.text),
+            false => serde_json::from_str(raw),
+        };
+        Ok(Self(text.ok().and_then(|MaybeText(text)| text)))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The table of the events, by the order of how often they come.
+//! The table of the events, by the order of how often they come. One `of item` has the members
+//! `item_id` and `output_index`.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use bytestring::ByteString;
 use serde::Deserialize;
 
 use super::{
-    define::{Decode, events},
+    define::{Decode, events, of},
     fields::{self, owned},
     unknown::Unknown,
 };
@@ -14,64 +15,41 @@ use crate::{error::DecodeError, json::Json};
 
 events! {
     /// A piece of text for the user.
-    OutputTextDelta = "response.output_text.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    OutputTextDelta = "response.output_text.delta" of item {
         /// The part's place in the item.
         content_index: Index,
         /// The piece.
         delta: Text,
-        /// A list of `{"token", "logprob", "top_logprobs"}`, if they were asked for.
+        /// How likely the tokens were, if the request asked for it: see
+        /// [`logprobs`](Self::logprobs).
         logprobs: MaybeJson,
     }
     /// A piece of the arguments of a function call; a fragment of JSON.
-    FunctionCallArgumentsDelta = "response.function_call_arguments.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    FunctionCallArgumentsDelta = "response.function_call_arguments.delta" of item {
         /// The piece.
         delta: Text,
     }
     /// A piece of the summary of the model's reasoning.
-    ReasoningSummaryTextDelta = "response.reasoning_summary_text.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ReasoningSummaryTextDelta = "response.reasoning_summary_text.delta" of item {
         /// The part's place in the summary.
         summary_index: Index,
         /// The piece.
         delta: Text,
     }
     /// A piece of the model's reasoning itself (open-weight models).
-    ReasoningTextDelta = "response.reasoning_text.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ReasoningTextDelta = "response.reasoning_text.delta" of item {
         /// The part's place in the item.
         content_index: Index,
         /// The piece.
         delta: Text,
     }
     /// A piece of the input of a custom tool; free text.
-    CustomToolCallInputDelta = "response.custom_tool_call_input.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    CustomToolCallInputDelta = "response.custom_tool_call_input.delta" of item {
         /// The piece.
         delta: Text,
     }
     /// A piece of a refusal.
-    RefusalDelta = "response.refusal.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    RefusalDelta = "response.refusal.delta" of item {
         /// The part's place in the item.
         content_index: Index,
         /// The piece.
@@ -132,263 +110,141 @@ events! {
         item: Json,
     }
     /// A part of an item begins.
-    ContentPartAdded = "response.content_part.added" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ContentPartAdded = "response.content_part.added" of item {
         /// The part's place in the item.
         content_index: Index,
-        /// The part so far.
+        /// The part so far: see [`content_part`](Self::content_part).
         part: MaybeJson,
     }
     /// A part of an item is finished.
-    ContentPartDone = "response.content_part.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ContentPartDone = "response.content_part.done" of item {
         /// The part's place in the item.
         content_index: Index,
-        /// The part.
+        /// The part: see [`content_part`](Self::content_part).
         part: MaybeJson,
     }
     /// A text is finished.
-    OutputTextDone = "response.output_text.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    OutputTextDone = "response.output_text.done" of item {
         /// The part's place in the item.
         content_index: Index,
         /// All of it.
         text: MaybeText,
-        /// A list of `{"token", "logprob", "top_logprobs"}`, if they were asked for.
+        /// How likely the tokens were, if the request asked for it: see
+        /// [`logprobs`](Self::logprobs).
         logprobs: MaybeJson,
     }
     /// A text got an annotation.
-    OutputTextAnnotationAdded = "response.output_text.annotation.added" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    OutputTextAnnotationAdded = "response.output_text.annotation.added" of item {
         /// The part's place in the item.
         content_index: Index,
         /// The annotation's place in the part.
         annotation_index: Index,
-        /// The annotation.
+        /// The annotation: see [`annotation`](Self::annotation).
         annotation: MaybeJson,
     }
     /// A refusal is finished.
-    RefusalDone = "response.refusal.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    RefusalDone = "response.refusal.done" of item {
         /// The part's place in the item.
         content_index: Index,
         /// All of it.
         refusal: MaybeText,
     }
     /// The arguments of a function call are finished.
-    FunctionCallArgumentsDone = "response.function_call_arguments.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    FunctionCallArgumentsDone = "response.function_call_arguments.done" of item {
         /// The function, from older servers.
         name: MaybeText,
         /// All of them.
         arguments: MaybeText,
     }
     /// The input of a custom tool is finished.
-    CustomToolCallInputDone = "response.custom_tool_call_input.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    CustomToolCallInputDone = "response.custom_tool_call_input.done" of item {
         /// All of it.
         input: MaybeText,
     }
     /// A part of a summary begins.
-    ReasoningSummaryPartAdded = "response.reasoning_summary_part.added" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ReasoningSummaryPartAdded = "response.reasoning_summary_part.added" of item {
         /// The part's place in the summary.
         summary_index: Index,
-        /// The part so far.
+        /// The part so far: see [`content_part`](Self::content_part).
         part: MaybeJson,
     }
     /// A part of a summary is finished.
-    ReasoningSummaryPartDone = "response.reasoning_summary_part.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ReasoningSummaryPartDone = "response.reasoning_summary_part.done" of item {
         /// The part's place in the summary.
         summary_index: Index,
-        /// The part.
+        /// The part: see [`content_part`](Self::content_part).
         part: MaybeJson,
         /// `incomplete`, if it was cut off.
         status: MaybeText,
     }
     /// The text of a part of a summary is finished.
-    ReasoningSummaryTextDone = "response.reasoning_summary_text.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ReasoningSummaryTextDone = "response.reasoning_summary_text.done" of item {
         /// The part's place in the summary.
         summary_index: Index,
         /// All of it.
         text: MaybeText,
     }
     /// A text of the model's reasoning is finished.
-    ReasoningTextDone = "response.reasoning_text.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ReasoningTextDone = "response.reasoning_text.done" of item {
         /// The part's place in the item.
         content_index: Index,
         /// All of it.
         text: MaybeText,
     }
     /// A piece of what a command of a hosted shell printed.
-    ShellCallOutputContentDelta = "response.shell_call_output_content.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ShellCallOutputContentDelta = "response.shell_call_output_content.delta" of item {
         /// The command's place in the call.
         command_index: Index,
         /// `{"stdout": …, "stderr": …}`, either of them.
         delta: MaybeJson,
     }
     /// All that a command of a hosted shell printed.
-    ShellCallOutputContentDone = "response.shell_call_output_content.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ShellCallOutputContentDone = "response.shell_call_output_content.done" of item {
         /// The command's place in the call.
         command_index: Index,
-        /// A list of `{"stdout": …, "stderr": …, "outcome": …}`.
+        /// A list of `{"stdout": …, "stderr": …, "outcome": …}`: see
+        /// [`command_outputs`](Self::command_outputs).
         output: MaybeJson,
     }
     /// A web search begins.
-    WebSearchCallInProgress = "response.web_search_call.in_progress" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    WebSearchCallInProgress = "response.web_search_call.in_progress" of item {}
     /// A web search is being made.
-    WebSearchCallSearching = "response.web_search_call.searching" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    WebSearchCallSearching = "response.web_search_call.searching" of item {}
     /// A web search is finished.
-    WebSearchCallCompleted = "response.web_search_call.completed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    WebSearchCallCompleted = "response.web_search_call.completed" of item {}
     /// A file search begins.
-    FileSearchCallInProgress = "response.file_search_call.in_progress" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    FileSearchCallInProgress = "response.file_search_call.in_progress" of item {}
     /// A file search is being made.
-    FileSearchCallSearching = "response.file_search_call.searching" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    FileSearchCallSearching = "response.file_search_call.searching" of item {}
     /// A file search is finished.
-    FileSearchCallCompleted = "response.file_search_call.completed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    FileSearchCallCompleted = "response.file_search_call.completed" of item {}
     /// Code for the code interpreter begins.
-    CodeInterpreterCallInProgress = "response.code_interpreter_call.in_progress" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    CodeInterpreterCallInProgress = "response.code_interpreter_call.in_progress" of item {}
     /// The code is being run.
-    CodeInterpreterCallInterpreting = "response.code_interpreter_call.interpreting" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    CodeInterpreterCallInterpreting = "response.code_interpreter_call.interpreting" of item {}
     /// The code was run.
-    CodeInterpreterCallCompleted = "response.code_interpreter_call.completed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    CodeInterpreterCallCompleted = "response.code_interpreter_call.completed" of item {}
     /// A piece of the code for the code interpreter.
-    CodeInterpreterCallCodeDelta = "response.code_interpreter_call_code.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    CodeInterpreterCallCodeDelta = "response.code_interpreter_call_code.delta" of item {
         /// The piece.
         delta: Text,
     }
     /// The code for the code interpreter is finished.
-    CodeInterpreterCallCodeDone = "response.code_interpreter_call_code.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    CodeInterpreterCallCodeDone = "response.code_interpreter_call_code.done" of item {
         /// All of it.
         code: MaybeText,
     }
     /// An image begins.
-    ImageGenerationCallInProgress = "response.image_generation_call.in_progress" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    ImageGenerationCallInProgress = "response.image_generation_call.in_progress" of item {}
     /// An image is being made.
-    ImageGenerationCallGenerating = "response.image_generation_call.generating" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    ImageGenerationCallGenerating = "response.image_generation_call.generating" of item {}
     /// An image is finished.
-    ImageGenerationCallCompleted = "response.image_generation_call.completed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    ImageGenerationCallCompleted = "response.image_generation_call.completed" of item {}
     /// An image as far as it is made.
-    ImageGenerationCallPartialImage = "response.image_generation_call.partial_image" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    ImageGenerationCallPartialImage = "response.image_generation_call.partial_image" of item {
         /// Which of the partial images it is, from 0.
         partial_image_index: Index,
-        /// The image in base64; often more than a megabyte.
+        /// The image in base64, often more than a megabyte: see [`write_to`](Self::write_to).
         partial_image_b64: MaybeText,
         /// Its size, `1024x1024` say.
         size: MaybeText,
@@ -400,62 +256,24 @@ events! {
         output_format: MaybeText,
     }
     /// The listing of an MCP server's tools begins.
-    McpListToolsInProgress = "response.mcp_list_tools.in_progress" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    McpListToolsInProgress = "response.mcp_list_tools.in_progress" of item {}
     /// The listing of an MCP server's tools is finished.
-    McpListToolsCompleted = "response.mcp_list_tools.completed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    McpListToolsCompleted = "response.mcp_list_tools.completed" of item {}
     /// The listing of an MCP server's tools failed.
-    McpListToolsFailed = "response.mcp_list_tools.failed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    McpListToolsFailed = "response.mcp_list_tools.failed" of item {}
     /// A call of an MCP server's tool begins.
-    McpCallInProgress = "response.mcp_call.in_progress" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    McpCallInProgress = "response.mcp_call.in_progress" of item {}
     /// A call of an MCP server's tool is finished.
-    McpCallCompleted = "response.mcp_call.completed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    McpCallCompleted = "response.mcp_call.completed" of item {}
     /// A call of an MCP server's tool failed.
-    McpCallFailed = "response.mcp_call.failed" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    McpCallFailed = "response.mcp_call.failed" of item {}
     /// A piece of the arguments of an MCP call.
-    McpCallArgumentsDelta = "response.mcp_call_arguments.delta" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    McpCallArgumentsDelta = "response.mcp_call_arguments.delta" of item {
         /// The piece: a string, from older servers an object.
         delta: MaybeJson,
     }
     /// The arguments of an MCP call are finished.
-    McpCallArgumentsDone = "response.mcp_call_arguments.done" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
+    McpCallArgumentsDone = "response.mcp_call_arguments.done" of item {
         /// All of them: a string, from older servers an object.
         arguments: MaybeJson,
     }
@@ -487,27 +305,62 @@ events! {
         command: MaybeText,
     }
     /// The history is being compacted.
-    CompactionCompacting = "response.compaction.compacting" {
-        /// The item's id.
-        item_id: MaybeText,
-        /// The item's place in the output.
-        output_index: Index,
-    }
+    CompactionCompacting = "response.compaction.compacting" of item {}
     /// A piece of audio.
     AudioDelta = "response.audio.delta" {
         /// The piece in base64.
         delta: Text,
     }
     /// The audio is finished.
-    AudioDone = "response.audio.done" {
-    }
+    AudioDone = "response.audio.done" {}
     /// A piece of the transcript of the audio.
     AudioTranscriptDelta = "response.audio.transcript.delta" {
         /// The piece.
         delta: Text,
     }
     /// The transcript of the audio is finished.
-    AudioTranscriptDone = "response.audio.transcript.done" {
+    AudioTranscriptDone = "response.audio.transcript.done" {}
+    /// A part of reasoning begins (other servers).
+    ReasoningPartAdded = "response.reasoning_part.added" of item {
+        /// The part's place in the item.
+        content_index: Index,
+        /// The part so far: see [`content_part`](Self::content_part).
+        part: MaybeJson,
+    }
+    /// A part of reasoning is finished (other servers).
+    ReasoningPartDone = "response.reasoning_part.done" of item {
+        /// The part's place in the item.
+        content_index: Index,
+        /// The part: see [`content_part`](Self::content_part).
+        part: MaybeJson,
+    }
+    /// A piece of the summary of reasoning, by an early name (other servers).
+    ReasoningSummaryDelta = "response.reasoning_summary.delta" of item {
+        /// The part's place in the summary.
+        summary_index: Index,
+        /// The piece, also where an object has it as `text`.
+        delta: Piece,
+    }
+    /// The summary of reasoning is finished, by an early name (other servers).
+    ReasoningSummaryDone = "response.reasoning_summary.done" of item {
+        /// The part's place in the summary.
+        summary_index: Index,
+        /// All of it.
+        text: Piece,
+    }
+    /// A piece of reasoning itself, by an early name (other servers).
+    ReasoningDelta = "response.reasoning.delta" of item {
+        /// The part's place in the item.
+        content_index: Index,
+        /// The piece, also where an object has it as `text`.
+        delta: Piece,
+    }
+    /// The reasoning itself is finished, by an early name (other servers).
+    ReasoningDone = "response.reasoning.done" of item {
+        /// The part's place in the item.
+        content_index: Index,
+        /// All of it.
+        text: Piece,
     }
     /// A response was cancelled. A stream ends with an [`Error`](crate::Error) instead of this;
     /// some proxies send it, OpenAI does not.
@@ -516,11 +369,9 @@ events! {
         response: MaybeJson,
     }
     /// A sign of life over SSE.
-    Keepalive = "keepalive" {
-    }
+    Keepalive = "keepalive" {}
     /// A sign of life of other servers.
-    Ping = "ping" {
-    }
+    Ping = "ping" {}
     /// Data about the connection or the response.
     ResponseMetadata = "response.metadata" {
         /// What stands in HTTP headers elsewhere.
@@ -547,8 +398,7 @@ events! {
         credits: MaybeJson,
     }
     /// What took the server how long (ChatGPT backend).
-    WebsocketTiming = "responsesapi.websocket_timing" {
-    }
+    WebsocketTiming = "responsesapi.websocket_timing" {}
     /// The server took a steering input over; it is not applied yet.
     SteerAccepted = "response.steer.accepted" {
         /// `{"id": …, "previous_response_id": …}`.

@@ -82,6 +82,8 @@ impl ResponseEvent {
         match self {
             Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
             Self::ReasoningTextDelta(event) => Some(&event.delta),
+            Self::ReasoningSummaryDelta(event) => event.delta.as_deref(),
+            Self::ReasoningDelta(event) => event.delta.as_deref(),
             _ => None,
         }
     }

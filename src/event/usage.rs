@@ -37,6 +37,22 @@ pub struct InputTokensDetails {
     /// Tokens written to it.
     #[serde(deserialize_with = "count")]
     pub cache_write_tokens: u64,
+    /// For how long they are kept.
+    #[serde(deserialize_with = "details")]
+    pub cache_write_tokens_details: CacheWriteTokensDetails,
+}
+
+/// For how long the tokens written to the prompt cache are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct CacheWriteTokensDetails {
+    /// Tokens kept for 30 minutes.
+    #[serde(deserialize_with = "count")]
+    pub ttl_30m_tokens: u64,
+    /// Tokens kept for 12 hours.
+    #[serde(deserialize_with = "count")]
+    pub ttl_12h_tokens: u64,
 }
 
 /// What the output of a response is made of.
@@ -67,11 +83,13 @@ mod tests {
     #[test]
     fn floats_nulls_and_gaps_are_read() {
         let usage: Usage = serde_json::from_str(
-            r#"{"input_tokens":3.0,"output_tokens":null,"input_tokens_details":{"cached_tokens":2},"output_tokens_details":null,"x":1}"#,
+            r#"{"input_tokens":3.0,"output_tokens":null,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens_details":{"ttl_30m_tokens":4.0,"ttl_12h_tokens":5}},"output_tokens_details":null,"x":1}"#,
         )
         .unwrap();
         assert_eq!(usage.input_tokens, 3);
         assert_eq!(usage.output_tokens, 0);
         assert_eq!(usage.input_tokens_details.cached_tokens, 2);
+        let written = usage.input_tokens_details.cache_write_tokens_details;
+        assert_eq!((written.ttl_30m_tokens, written.ttl_12h_tokens), (4, 5));
     }
 }

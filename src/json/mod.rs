@@ -60,6 +60,11 @@ impl Json {
         Self(text.into())
     }
 
+    /// The text, for parts of it.
+    pub(crate) fn source(&self) -> &ByteString {
+        &self.0
+    }
+
     /// The text as it came.
     pub fn get(&self) -> &str {
         &self.0

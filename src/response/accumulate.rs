@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
 use super::{PartialItem, Response};
 use crate::{Item, event::ResponseEvent, json::Json, report::Anomaly};
 
@@ -9,6 +11,10 @@ use crate::{Item, event::ResponseEvent, json::Json, report::Anomaly};
 ///
 /// The place in the output is what an item is known by: ids change between events at some
 /// servers, and are only compared to report it.
+///
+/// What is held of the JSON: each finished item, copied out of the frame of its
+/// `output_item.done`, so that a history does not pin frames; and the frame of the last lifecycle
+/// event as it came. The terminal repeats the items: of those, only what fills a gap is copied.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accumulator {
     id: Option<String>,
@@ -111,9 +117,7 @@ impl Accumulator {
     fn end(&mut self, response: &Json) {
         self.lifecycle(Some(response));
         self.ended = true;
-        let output: Vec<Json> = response.member("output").ok().flatten().unwrap_or_default();
-        let output: Vec<Item> =
-            output.into_iter().filter_map(|item| Item::try_from(item).ok()).collect();
+        let output: Vec<Item> = output_of(response);
         let is_finished = |slot: &Slot| matches!(slot, Slot::Finished { .. });
         if output.is_empty() && self.slots.values().any(is_finished) {
             self.note(Anomaly::OutputMissing);
@@ -126,6 +130,7 @@ impl Accumulator {
             let at_its_place = self.is_finished(index) && !by_id.contains(&Some(index));
             if known.is_none() && !at_its_place {
                 let index = self.free_place(index);
+                let item = Item::trusted(item.json().detached());
                 self.slots.insert(index, Slot::Finished { item, id });
             }
         }
@@ -203,6 +208,13 @@ impl Accumulator {
     }
 }
 
+/// The items of a terminal `output`, as parts of its text.
+fn output_of(response: &Json) -> Vec<Item> {
+    let output: Option<Vec<&RawValue>> = response.member("output").ok().flatten();
+    let item = |raw| Item::try_from(Json::part_of(response.source(), raw)).ok();
+    output.into_iter().flatten().filter_map(item).collect()
+}
+
 /// What tells an item from the others of its response.
 fn identity(item: &Item) -> Option<String> {
     item.id().or_else(|| item.call_id())
@@ -238,6 +250,12 @@ fn place(event: &ResponseEvent) -> Option<(u32, Option<&str>)> {
         ReasoningSummaryTextDone,
         ReasoningTextDelta,
         ReasoningTextDone,
+        ReasoningPartAdded,
+        ReasoningPartDone,
+        ReasoningSummaryDelta,
+        ReasoningSummaryDone,
+        ReasoningDelta,
+        ReasoningDone,
         ContentPartAdded,
         ContentPartDone,
         ShellCallOutputContentDelta,

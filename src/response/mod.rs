@@ -1,9 +1,10 @@
 //! A response: complete, or what came of it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::de::DeserializeOwned;
 
+pub use detail::{InputTransformation, ResponseError, ToolUsage, WebSearchUsage};
 pub use partial::PartialItem;
 
 pub(crate) use accumulate::Accumulator;
@@ -11,11 +12,15 @@ pub(crate) use accumulate::Accumulator;
 use crate::{
     Item,
     error::DecodeError,
-    event::{CustomToolCall, FunctionCall, OutputItem, Usage},
+    event::{
+        CustomToolCall, FunctionCall, OutputItem, Usage,
+        item::{Members, Read},
+    },
     json::Json,
 };
 
 mod accumulate;
+mod detail;
 mod partial;
 
 /// A response, or as much of one as came.
@@ -60,7 +65,7 @@ impl Response {
 
     /// How it stands by the last lifecycle event.
     pub fn status(&self) -> ResponseStatus {
-        match self.text("status").as_deref() {
+        match self.member::<String>("status").as_deref() {
             Some("completed") => ResponseStatus::Completed,
             Some("incomplete") => ResponseStatus::Incomplete,
             Some("failed") => ResponseStatus::Failed,
@@ -73,7 +78,28 @@ impl Response {
 
     /// `model`, as the server names it.
     pub fn model(&self) -> Option<String> {
-        self.text("model")
+        self.member("model")
+    }
+
+    /// When it was made, in seconds since 1970.
+    pub fn created_at(&self) -> Option<f64> {
+        self.member("created_at")
+    }
+
+    /// When it was complete, in seconds since 1970.
+    pub fn completed_at(&self) -> Option<f64> {
+        self.member("completed_at")
+    }
+
+    /// The service tier that it was processed in; it need not be the one that was asked for.
+    pub fn service_tier(&self) -> Option<String> {
+        self.member("service_tier")
+    }
+
+    /// The `metadata` of the request, as the server kept it.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let pairs = self.last.as_ref().and_then(|last| last.member("metadata").ok().flatten());
+        pairs.unwrap_or_default()
     }
 
     /// What it cost; known at the end alone.
@@ -83,8 +109,34 @@ impl Response {
 
     /// Why an incomplete response ended: `max_output_tokens` or `content_filter`, say.
     pub fn incomplete_reason(&self) -> Option<String> {
-        let details: Json = self.last.as_ref()?.member("incomplete_details").ok()??;
+        let details: Json = self.member("incomplete_details")?;
         details.member("reason").ok().flatten()
+    }
+
+    /// Why it failed, of one that did.
+    pub fn error(&self) -> Option<ResponseError> {
+        self.member("error")
+    }
+
+    /// Whether the agent's turn is over with it; the ChatGPT backend alone says so.
+    pub fn end_turn(&self) -> Option<bool> {
+        self.member("end_turn")
+    }
+
+    /// What the server did to the input: reasoning that it could not use, say. A history that
+    /// keeps such items has them removed each turn.
+    pub fn input_transformations(&self) -> Vec<InputTransformation> {
+        self.member("input_transformations").unwrap_or_default()
+    }
+
+    /// What the server's own tools took.
+    pub fn tool_usage(&self) -> Option<ToolUsage> {
+        self.member("tool_usage")
+    }
+
+    /// Whether and why the prompt cache was missed, if the request asked for it.
+    pub fn prompt_cache_diagnostics(&self) -> Option<Json> {
+        self.member("prompt_cache_diagnostics")
     }
 
     /// The finished items, as they go into the input of the next request.
@@ -138,27 +190,28 @@ impl Response {
         items
     }
 
-    /// The calls of functions that the model finished writing.
+    /// The calls of functions that the model finished writing. Those of a program of the model
+    /// that were answered already, in this same response, are not among them.
     pub fn function_calls(&self) -> Vec<FunctionCall> {
         let call = |item| match item {
             OutputItem::FunctionCall(call) if call.is_complete() => Some(call),
             _ => None,
         };
-        self.output().into_iter().filter_map(call).collect()
+        self.open_calls().filter_map(call).collect()
     }
 
-    /// The calls of custom tools that the model finished writing.
+    /// The same for the calls of custom tools.
     pub fn custom_tool_calls(&self) -> Vec<CustomToolCall> {
         let call = |item| match item {
             OutputItem::CustomToolCall(call) if call.is_complete() => Some(call),
             _ => None,
         };
-        self.output().into_iter().filter_map(call).collect()
+        self.open_calls().filter_map(call).collect()
     }
 
     /// The response object of the last lifecycle event, to the letter; of a finished response the
     /// terminal event's. Its `output` need not be [`output_items`](Self::output_items): servers
-    /// leave it out, or empty.
+    /// leave it out, or empty. [`Json::member`] reads what has no method here.
     pub fn raw(&self) -> Option<&Json> {
         self.last.as_ref()
     }
@@ -168,8 +221,26 @@ impl Response {
         self.ended
     }
 
-    fn text(&self, member: &str) -> Option<String> {
-        self.last.as_ref()?.member(member).ok().flatten()
+    /// The output without calls that have their output in it.
+    fn open_calls(&self) -> impl Iterator<Item = OutputItem> {
+        let output = self.output();
+        let answered: Vec<String> = output
+            .iter()
+            .filter_map(|item| match item {
+                OutputItem::FunctionCallOutput(output) => output.call_id.clone(),
+                OutputItem::CustomToolCallOutput(output) => output.call_id.clone(),
+                _ => None,
+            })
+            .collect();
+        output.into_iter().filter(move |item| match item {
+            OutputItem::FunctionCall(call) => !answered.contains(&call.call_id),
+            OutputItem::CustomToolCall(call) => !answered.contains(&call.call_id),
+            _ => true,
+        })
+    }
+
+    fn member<T: Read>(&self, name: &'static str) -> Option<T> {
+        Members::of(self.last.as_ref()?).ok()?.read(name).ok().flatten()
     }
 }
 

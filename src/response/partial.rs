@@ -119,6 +119,19 @@ impl PartialItem {
             ResponseEvent::ReasoningSummaryTextDone(e) => {
                 set(self.summary.entry(e.summary_index).or_default(), e.text.as_ref());
             }
+            // The same by the early names of other servers.
+            ResponseEvent::ReasoningDelta(e) => {
+                add(&mut self.reasoning, e.content_index, e.delta.as_deref().unwrap_or_default());
+            }
+            ResponseEvent::ReasoningDone(e) => {
+                set(self.reasoning.entry(e.content_index).or_default(), e.text.as_ref());
+            }
+            ResponseEvent::ReasoningSummaryDelta(e) => {
+                add(&mut self.summary, e.summary_index, e.delta.as_deref().unwrap_or_default());
+            }
+            ResponseEvent::ReasoningSummaryDone(e) => {
+                set(self.summary.entry(e.summary_index).or_default(), e.text.as_ref());
+            }
             ResponseEvent::FunctionCallArgumentsDelta(e) => self.arguments.push_str(&e.delta),
             ResponseEvent::FunctionCallArgumentsDone(e) => {
                 set(&mut self.arguments, e.arguments.as_ref());

@@ -1,0 +1,16 @@
+//! Output items and their parts, read from the JSON that the server sent.
+
+pub use detail::*;
+pub use kinds::*;
+pub use part::*;
+
+pub(crate) use define::objects;
+pub(crate) use read::{Members, Read, type_of};
+
+mod define;
+mod detail;
+mod image;
+mod kinds;
+mod message;
+mod part;
+mod read;

@@ -1,0 +1,182 @@
+//! How items and their parts are read: member by member, so that an odd one spoils no other.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::{
+    error::DecodeError,
+    event::fields::{MaybeText, Number},
+    json::{Json, Text},
+};
+
+/// A value that is part of an item.
+pub(crate) trait Read: Sized {
+    /// What it must be.
+    const EXPECTED: &'static str = "an object";
+    /// Whether a list of them is what its item is about: in its place nothing else will do.
+    const IS_ITS_ITEM: bool = false;
+
+    /// Reads JSON that is not null.
+    fn read(json: &Json) -> Option<Self>;
+
+    /// What stands for it where it is missing or null.
+    fn missing() -> Option<Self> {
+        None
+    }
+
+    /// What stands for it where something of another type is in its place.
+    fn odd() -> Option<Self> {
+        None
+    }
+}
+
+/// The members of an object as they stand there. Of a name given twice the last counts.
+pub(crate) struct Members<'a> {
+    object: &'a Json,
+    found: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Members<'a> {
+    pub(crate) fn of(object: &'a Json) -> Result<Self, DecodeError> {
+        let Found(found) = object.decode()?;
+        Ok(Self { object, found })
+    }
+
+    pub(crate) fn read<T: Read>(&self, name: &'static str) -> Result<T, DecodeError> {
+        let found = self.found.iter().rfind(|(key, _)| key == name);
+        let value = match found.filter(|(_, raw)| raw.get() != "null") {
+            Some((_, raw)) => T::read(&Json::part_of(self.object.source(), raw)).or_else(T::odd),
+            None => T::missing(),
+        };
+        value.ok_or_else(|| DecodeError::expected(format!("`{name}`"), T::EXPECTED))
+    }
+}
+
+/// The `type` of an object.
+pub(crate) fn type_of(json: &Json) -> Option<Cow<'_, str>> {
+    json.member("type").ok().flatten()
+}
+
+/// The elements of a list, as parts of its text.
+pub(crate) fn elements(list: &Json) -> Option<impl Iterator<Item = Json> + '_> {
+    let raws: Vec<&RawValue> = list.decode().ok()?;
+    Some(raws.into_iter().map(|raw| Json::part_of(list.source(), raw)))
+}
+
+/// What identifies or classifies. One that is not optional must be there.
+impl Read for String {
+    const EXPECTED: &'static str = "a string";
+
+    fn read(json: &Json) -> Option<Self> {
+        json.decode::<MaybeText<'_>>().ok()?.0.map(Cow::into_owned)
+    }
+}
+
+/// What somebody wrote; empty where it is missing.
+impl Read for Text {
+    const EXPECTED: &'static str = "a string";
+
+    fn read(json: &Json) -> Option<Self> {
+        let text = json.decode::<MaybeText<'_>>().ok()?.0?;
+        Some(Self::part_of(json.source(), text))
+    }
+
+    fn missing() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Read for Json {
+    fn read(json: &Json) -> Option<Self> {
+        Some(json.clone())
+    }
+}
+
+impl Read for bool {
+    fn read(json: &Json) -> Option<Self> {
+        json.decode().ok()
+    }
+}
+
+impl Read for u64 {
+    fn read(json: &Json) -> Option<Self> {
+        json.decode::<Number<'_>>().ok()?.0
+    }
+}
+
+/// Some servers write whole numbers as floats.
+impl Read for i64 {
+    fn read(json: &Json) -> Option<Self> {
+        let float = || {
+            let number: f64 = json.decode().ok()?;
+            #[expect(clippy::cast_possible_truncation, reason = "range checked")]
+            let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as Self);
+            whole
+        };
+        json.decode().ok().or_else(float)
+    }
+}
+
+impl Read for f64 {
+    fn read(json: &Json) -> Option<Self> {
+        json.decode().ok()
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(json: &Json) -> Option<Self> {
+        T::read(json).map(Some)
+    }
+
+    fn missing() -> Option<Self> {
+        Some(None)
+    }
+
+    fn odd() -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// Elements of another type are passed over.
+impl<T: Read> Read for Vec<T> {
+    const EXPECTED: &'static str = "a list";
+
+    fn read(json: &Json) -> Option<Self> {
+        Some(elements(json)?.filter_map(|element| T::read(&element)).collect())
+    }
+
+    fn missing() -> Option<Self> {
+        Some(Self::new())
+    }
+
+    fn odd() -> Option<Self> {
+        (!T::IS_ITS_ITEM).then(Self::new)
+    }
+}
+
+/// The members of an object, in their order.
+struct Found<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Found<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
+                let mut found = Vec::new();
+                while let Some(key) = map.next_key()? {
+                    found.push((key, map.next_value()?));
+                }
+                Ok(Found(found))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
