@@ -120,10 +120,16 @@ impl Begun {
             "refusal.delta" | "refusal.done" => {
                 (self.refusal.entry(part("content_index")).or_default(), "refusal")
             }
-            "reasoning_text.delta" | "reasoning_text.done" => {
+            "reasoning_text.delta"
+            | "reasoning_text.done"
+            | "reasoning.delta"
+            | "reasoning.done" => {
                 (self.reasoning.entry(part("content_index")).or_default(), "text")
             }
-            "reasoning_summary_text.delta" | "reasoning_summary_text.done" => {
+            "reasoning_summary_text.delta"
+            | "reasoning_summary_text.done"
+            | "reasoning_summary.delta"
+            | "reasoning_summary.done" => {
                 (self.summary.entry(part("summary_index")).or_default(), "text")
             }
             "function_call_arguments.delta" | "function_call_arguments.done" => {
@@ -134,7 +140,8 @@ impl Begun {
             }
             _ => return,
         };
-        match (event["delta"].as_str(), event[whole].as_str()) {
+        let delta = event["delta"].as_str().or_else(|| event["delta"]["text"].as_str());
+        match (delta, event[whole].as_str()) {
             (Some(delta), _) => to.push_str(delta),
             (None, Some(whole)) => whole.clone_into(to),
             (None, None) => {}
