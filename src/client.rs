@@ -6,10 +6,11 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::Instant;
 
 use crate::{
-    Auth, Error, Limits, NetworkSettings, Provider, ResponsesSession, RetryPolicy, Timeouts,
-    TransportPolicy,
+    Auth, Error, Fallback, Limits, NetworkSettings, Provider, ResponsesSession, RetryPolicy,
+    Timeouts, TransportPolicy,
     error::RequestError,
     net::{HttpNetwork, Network},
     proto::fallback::Marks,
@@ -79,6 +80,18 @@ impl ResponsesClient {
     /// A new conversation. Nothing is opened before its first turn.
     pub fn session(&self) -> ResponsesSession {
         ResponsesSession::new(Arc::clone(&self.shared))
+    }
+
+    /// Whether turns of [`TransportPolicy::Auto`] go over SSE now instead of opening a WebSocket,
+    /// why, and for how long still. One that a session has open goes on being used.
+    pub fn fallback(&self) -> Option<Fallback> {
+        self.shared.fallback(Instant::now().into_std())
+    }
+
+    /// Forgets that WebSockets did not get through: the next turn opens one. For when the network
+    /// has changed.
+    pub fn reset_fallback(&self) {
+        self.shared.clear_mark();
     }
 }
 

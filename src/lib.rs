@@ -111,12 +111,13 @@ pub use config::{
     Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
     Transport, TransportPolicy,
 };
-pub use error::{Delivery, Error, ErrorKind, Phase};
+pub use error::{Delivery, Error, ErrorKind, Phase, RetryAction};
 // Its header types stand in this crate's own signatures.
 pub use event::ResponseEvent;
 #[doc(no_inline)]
 pub use http;
 pub use json::{Json, Text};
+pub use proto::fallback::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};

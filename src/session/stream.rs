@@ -286,14 +286,14 @@ impl ResponseStream {
     }
 
     /// The response failed: another attempt, if the policy allows one, or the end.
-    fn fail(&mut self, error: Error) -> Polled {
+    fn fail(&mut self, mut error: Error) -> Polled {
         let Stage::Live { mut run, turn, .. } = std::mem::take(&mut self.stage) else {
             return Polled::Again;
         };
         run.report_mut().anomalies = turn.anomalies().to_vec();
         drop(self.slot.remove());
         let response = turn.response();
-        match run.recover(&error) {
+        match run.recover(&mut error) {
             Some(delay) => {
                 let report = run.report().clone();
                 let runtime = run.runtime().clone();
