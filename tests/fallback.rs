@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use responses_client::{
-    Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts,
-    Transport, TransportPolicy,
+    Delivery, ErrorKind, FallbackKind, Phase, Provider, ResponsesClient, ResponsesSession,
+    RetryPolicy, Timeouts, Transport, TransportPolicy,
     error::ErrorCode,
-    event::EventKind,
     report::{FullReason, TurnReport},
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use tokio::time::{Instant, advance};
 
 use support::{
-    BOTH, appended, builder, close, full, incremental, only, request, server, socket_client, turn,
+    appended, builder, close, full, incremental, request, server, settled, socket_client, turn,
 };
 
 mod support;
@@ -40,12 +39,6 @@ fn client(server: &ScriptedServer) -> ResponsesClient {
 fn attempts(number: u32) -> RetryPolicy {
     let mut retry = RetryPolicy::default();
     retry.attempts = number;
-    retry
-}
-
-fn replay(policy: ReplayPolicy) -> RetryPolicy {
-    let mut retry = RetryPolicy::default();
-    retry.replay = policy;
     retry
 }
 
@@ -266,120 +259,6 @@ async fn c034_an_upgrade_answered_just_inside_the_timeout_stays_on_websocket() {
     assert_eq!(first_turn(&client).await.0.transport, Some(Transport::WebSocket));
 }
 
-/// A turn that begins with `faults`, each of an attempt of its own, over `transport` alone.
-async fn after(
-    transport: Transport,
-    faults: impl IntoIterator<Item = Turn>,
-    retry: RetryPolicy,
-) -> (support::Outcome, ScriptedServer) {
-    let script = answers().turns(faults);
-    let server = ScriptedServer::in_memory(script);
-    let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
-    let outcome = turn(&mut client.session(), &request(&["one"])).await;
-    (outcome, server)
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_a_cut_before_any_event_is_replayed_once() {
-    for transport in BOTH {
-        for cut in [Step::End, Step::Reset, close(1011)] {
-            let cut = Turn::steps([cut]);
-            let (outcome, server) = after(transport, [cut.clone()], RetryPolicy::default()).await;
-            assert_eq!(outcome.response().output_text(), "an answer", "{transport} {cut:?}");
-            let created =
-                outcome.kinds().iter().filter(|kind| **kind == "response.created").count();
-            assert_eq!((created, outcome.kinds().contains(&"")), (1, false));
-            let log = server.log();
-            assert_eq!((log.requests.len(), outcome.report.attempts.len()), (2, 2));
-            if transport == Transport::WebSocket {
-                assert_eq!(log.websockets().count(), 2, "{cut:?}");
-            }
-
-            let twice = [cut.clone(), cut.clone()];
-            let (outcome, server) = after(transport, twice, RetryPolicy::default()).await;
-            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {cut:?}");
-            assert_eq!(server.log().requests.len(), 2);
-
-            let (outcome, server) = after(transport, [cut], replay(ReplayPolicy::Never)).await;
-            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport}");
-            assert_eq!(server.log().requests.len(), 1);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_some_close_codes_say_that_nothing_ran() {
-    for code in [1001, 1012, 1013] {
-        let faults = || [(); 3].map(|()| Turn::steps([close(code)]));
-        let never = replay(ReplayPolicy::Never);
-        let (outcome, server) = after(Transport::WebSocket, faults(), never).await;
-        assert_eq!(outcome.response().output_text(), "an answer", "{code}");
-        assert_eq!(server.log().websockets().count(), 4);
-
-        let mut fewer = attempts(3);
-        fewer.replay = ReplayPolicy::Never;
-        let (outcome, _) = after(Transport::WebSocket, faults(), fewer).await;
-        let error = outcome.error();
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Closed, Delivery::Refused));
-        assert_eq!(error.close_frame().map(|frame| frame.code), Some(code));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_after_created_a_cut_is_an_error_unless_the_policy_allows_more() {
-    for transport in BOTH {
-        for cut in [Step::End, Step::Reset, close(1012)] {
-            let cut = Turn::text("lost").cut_after(2, cut);
-            let (outcome, server) = after(transport, [cut.clone()], RetryPolicy::default()).await;
-            assert_eq!(outcome.error().delivery(), Delivery::Accepted, "{transport} {cut:?}");
-            assert_eq!(outcome.kinds(), ["response.created", "response.in_progress"]);
-            assert_eq!(server.log().requests.len(), 1);
-
-            let more = replay(ReplayPolicy::BeforeOutput);
-            let (outcome, server) = after(transport, [cut], more).await;
-            assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
-            let kinds = outcome.kinds();
-            let created = kinds.iter().filter(|kind| **kind == "response.created").count();
-            assert_eq!(created, 1, "there was no output to take back: {kinds:?}");
-            assert!(!kinds.contains(&""));
-            assert_eq!(server.log().requests.len(), 2);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_after_output_a_cut_is_an_error_that_keeps_what_came() {
-    for transport in BOTH {
-        for cut in [Step::End, Step::Reset, close(1012)] {
-            let text = "text that is cut in the middle of it";
-            let cut = Turn::text(text).cut_after(6, cut);
-            let more = replay(ReplayPolicy::BeforeOutput);
-            let (outcome, server) = after(transport, [cut], more).await;
-            let error = outcome.error();
-            assert_eq!(error.delivery(), Delivery::OutputStarted, "{transport}");
-            let partial = error.partial().expect("what came");
-            let deltas: String = outcome.events.iter().filter_map(|e| e.text_delta()).collect();
-            assert!(!deltas.is_empty() && text.starts_with(&deltas));
-            assert_eq!(partial.output_text(), deltas, "{transport}");
-            assert_eq!(partial.unfinished_items().len(), 1);
-            assert!(!partial.is_ended() && partial.id().is_some());
-            assert_eq!(server.log().requests.len(), 1);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_restart_replays_after_output_too() {
-    for transport in BOTH {
-        let cut = Turn::text("text that is cut").cut_after(6, Step::End);
-        let (outcome, _) = after(transport, [cut], replay(ReplayPolicy::Restart)).await;
-        assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
-        let restart =
-            outcome.events.iter().position(|event| event.kind() == EventKind::Restarted).unwrap();
-        assert_eq!((restart, outcome.kinds()[restart + 1]), (6, "response.created"));
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn c041_after_a_refused_upgrade_the_body_carries_everything() {
     let script =
@@ -514,7 +393,9 @@ async fn c043_what_needs_http_is_an_error_under_websocket_only() {
 async fn c043_sse_only_never_upgrades() {
     let busy = Turn::error(503, "server_is_overloaded", "busy");
     for fault in [Turn::steps([Step::Reset]), Turn::steps([Step::End]), busy] {
-        let (outcome, server) = after(Transport::Sse, [fault], RetryPolicy::default()).await;
+        let server = ScriptedServer::in_memory(answers().turn(fault));
+        let client = builder(&server).transport(TransportPolicy::SseOnly).build().unwrap();
+        let outcome = turn(&mut client.session(), &request(&["one"])).await;
         assert_eq!(outcome.response().output_text(), "an answer");
         let log = server.log();
         assert_eq!((log.requests.len(), log.posts().count()), (2, 2));
@@ -598,4 +479,204 @@ async fn c031_a_server_that_nobody_reaches_is_not_marked() {
     assert_eq!(outcome.error().kind(), ErrorKind::Connect);
     let outcome = turn(&mut client.session(), &request(&["one"])).await;
     assert_eq!(outcome.report.attempts[0].transport, Transport::WebSocket);
+}
+
+/// A client that is told not to put more than `bytes` into a frame.
+fn with_frame_limit(server: &ScriptedServer, bytes: u64) -> ResponsesClient {
+    let provider = Provider::compatible(&server.url()).unwrap().frame_limit(Some(bytes));
+    ResponsesClient::builder(provider).connector(&server.connector()).build().unwrap()
+}
+
+fn sent(server: &ScriptedServer) -> Vec<(Transport, usize, bool)> {
+    let sent = |it: &responses_client::testing::RequestLog| {
+        (it.transport, it.input_items, it.previous_response_id.is_some())
+    };
+    server.log().requests.iter().map(sent).collect()
+}
+
+const WEBSOCKET: Transport = Transport::WebSocket;
+const SSE: Transport = Transport::Sse;
+
+#[tokio::test(start_paused = true)]
+async fn c038_a_frame_that_the_server_finds_too_large_goes_over_sse_and_smaller_ones_do_not() {
+    let too_large = Turn::steps([close(1009)]);
+    let server = ScriptedServer::in_memory(answers().turn(too_large));
+    let client = builder(&server).retry(attempts(1)).build().unwrap();
+    let mut session = client.session();
+    let first = turn(&mut session, &request(&["large"])).await;
+    assert_eq!(first.response().output_text(), "an answer");
+    let closed = [(WEBSOCKET, Some(ErrorKind::Closed)), (SSE, None)];
+    assert_eq!(tried(&first.report), closed);
+    assert_eq!(client.fallback(), None);
+    let second = turn(&mut session, &request(&["small"])).await;
+    assert_eq!(tried(&second.report), [(WEBSOCKET, None)]);
+    assert_eq!(sent(&server).len(), 3, "the same bytes met one WebSocket alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c038_what_is_above_the_frame_limit_is_never_put_on_a_socket_and_what_fits_is() {
+    let server = ScriptedServer::in_memory(answers());
+    let mut session = with_frame_limit(&server, 2000).session();
+    let small = request(&["small"]);
+    let first = turn(&mut session, &small).await;
+    // All of it would not fit, but what is new does.
+    let mut next = appended(&small, &first, &"x".repeat(1500));
+    for _ in 0..2 {
+        let outcome = turn(&mut session, &next).await;
+        assert_eq!(outcome.report.plan, incremental(1));
+        next = appended(&next, &outcome, &"x".repeat(1500));
+    }
+    // What is new does not fit.
+    let mut large = next.clone();
+    large.input.push(responses_client::Item::user(&"x".repeat(2500)));
+    let outcome = turn(&mut session, &large).await;
+    assert_eq!(tried(&outcome.report), [(SSE, None)]);
+    let again = turn(&mut session, &request(&["small again"])).await;
+    assert_eq!((tried(&again.report), again.report.reused), (vec![(WEBSOCKET, None)], true));
+    let log = server.log();
+    assert!(log.creates().all(|create| create.raw.len() <= 2000));
+    assert_eq!((log.websockets().count(), log.posts().count()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c038_a_full_resend_above_the_frame_limit_goes_over_sse() {
+    let lost = Turn::error(400, "previous_response_not_found", "Previous response not found.");
+    let script = Script::new().turn(Turn::text("a")).turn(Turn::text("b")).turn(lost);
+    let server = ScriptedServer::in_memory(script.respond(|_| Turn::text("c")));
+    let mut session = with_frame_limit(&server, 2000).session();
+    let first = request(&["small"]);
+    let one = turn(&mut session, &first).await;
+    let second = appended(&first, &one, &"x".repeat(1500));
+    let two = turn(&mut session, &second).await;
+    let three = turn(&mut session, &appended(&second, &two, &"x".repeat(1500))).await;
+    assert_eq!(three.response().output_text(), "c");
+    assert_eq!(tried(&three.report), [(WEBSOCKET, Some(ErrorKind::Api)), (SSE, None)]);
+    let expected =
+        [(WEBSOCKET, 1, false), (WEBSOCKET, 1, true), (WEBSOCKET, 1, true), (SSE, 5, false)];
+    assert_eq!(sent(&server), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c040_a_failed_turn_disables_nothing_and_success_forgets_the_failures() {
+    let script = answers().turn(Turn::error(400, "invalid_value", "no"));
+    let server = ScriptedServer::in_memory(script.upgrade(Upgrade::Accept).upgrade(Upgrade::Reset));
+    let client = client(&server);
+    let failed = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!((failed.error().status(), client.fallback()), (Some(400), None));
+    first_turn(&client).await;
+    let fallback = client.fallback().unwrap();
+    assert_eq!((fallback.kind, fallback.remaining), (FallbackKind::Transient, COOL_DOWN));
+    advance(COOL_DOWN).await;
+    assert_eq!(client.fallback(), None, "the next turn probes");
+    assert_eq!(tried(&first_turn(&client).await.0), [(WEBSOCKET, None)]);
+    assert_eq!(client.fallback(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c040_a_mark_can_be_taken_back() {
+    let server = refusing(404);
+    let client = client(&server);
+    first_turn(&client).await;
+    let fallback = client.fallback().unwrap();
+    assert_eq!((fallback.kind, fallback.remaining), (FallbackKind::Unsupported, UNSUPPORTED));
+    assert!(client.clone().fallback().is_some());
+    client.reset_fallback();
+    assert_eq!(client.fallback(), None);
+    assert_eq!(tried(&first_turn(&client).await.0), REFUSED_THEN_SSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c042_what_the_caller_drops_is_no_failure() {
+    let held = || Turn::text("held").cut_after(3, Step::Stall);
+    let script = answers().turns([Turn::steps([Step::Stall]), held()]).upgrade(Upgrade::Hang);
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let cancelled = |mut session: ResponsesSession| async move {
+        let short = Duration::from_secs(1);
+        drop(tokio::time::timeout(short, session.stream(&request(&["one"]))).await);
+    };
+    // While connecting, while waiting for the response, and in the middle of it.
+    for _ in 0..3 {
+        cancelled(client.session()).await;
+        assert_eq!(client.fallback(), None);
+    }
+    settled(&server).await;
+    assert_eq!((server.log().upgrades_refused, server.log().creates().count()), (1, 2));
+    assert_eq!(tried(&first_turn(&client).await.0), [(WEBSOCKET, None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c114_a_socket_that_opens_and_says_nothing_leads_to_sse_and_is_remembered_if_that_works() {
+    let script = Script::new().respond(|exchange| match exchange.transport {
+        Transport::WebSocket => Turn::steps([Step::Stall]),
+        Transport::Sse => Turn::text("an answer"),
+    });
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let (first, elapsed) = first_turn(&client).await;
+    assert_eq!(tried(&first), [(WEBSOCKET, Some(ErrorKind::Timeout)), (SSE, None)]);
+    assert_eq!(elapsed.as_secs(), 60, "one time for the first event");
+    assert_eq!(client.fallback().unwrap().kind, FallbackKind::Transient);
+    let (second, elapsed) = first_turn(&client).await;
+    assert_eq!((tried(&second), elapsed), (vec![(SSE, None)], Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c114_silence_of_a_server_that_is_silent_over_sse_too_or_spoke_before_marks_nothing() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::steps([Step::Stall])));
+    let silent = client(&server);
+    let outcome = turn(&mut silent.session(), &request(&["one"])).await;
+    assert!(outcome.error().is_timeout());
+    assert_eq!((outcome.report.attempts.len(), silent.fallback()), (2, None));
+
+    let script = answers().turn(Turn::text("spoken")).turn(Turn::steps([Step::Stall]));
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let mut session = client.session();
+    turn(&mut session, &request(&["one"])).await.response();
+    let outcome = turn(&mut session, &request(&["two"])).await;
+    let expected = [(WEBSOCKET, Some(ErrorKind::Timeout)), (WEBSOCKET, None)];
+    assert_eq!((tried(&outcome.report), client.fallback()), (expected.to_vec(), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c114_a_socket_that_is_closed_as_soon_as_it_is_open_leads_to_sse() {
+    for code in [1000, 1001, 1011, 1013] {
+        let script = answers().every_upgrade(Upgrade::CloseAfter { code });
+        let server = ScriptedServer::in_memory(script);
+        let client = client(&server);
+        let (report, elapsed) = first_turn(&client).await;
+        assert_eq!(report.attempts.last().unwrap().transport, SSE, "{code}");
+        assert!(elapsed < Duration::from_secs(2), "{code} {elapsed:?}");
+        assert_eq!(client.fallback().map(|it| it.kind), Some(FallbackKind::Transient), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c115_what_nobody_offered_is_refused_and_said() {
+    let header = |name: &str, value: &str| Upgrade::Header {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    for (upgrade, why) in [
+        (header("sec-websocket-extensions", "permessage-deflate"), "extension"),
+        (header("sec-websocket-protocol", "realtime"), "subprotocol"),
+        (Upgrade::WrongAccept, "key"),
+    ] {
+        let server = ScriptedServer::in_memory(answers().every_upgrade(upgrade.clone()));
+        let only = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();
+        let outcome = turn(&mut only.session(), &request(&["one"])).await;
+        let error = outcome.error();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Protocol, Phase::Connect));
+        assert_eq!(error.delivery(), Delivery::NotSent);
+        let source = std::error::Error::source(error).unwrap().to_string();
+        assert!(source.contains(why), "{source}");
+
+        let client = client(&server);
+        let (report, elapsed) = first_turn(&client).await;
+        let expected = [(WEBSOCKET, Some(ErrorKind::Protocol)), (SSE, None)];
+        assert_eq!((tried(&report), elapsed), (expected.to_vec(), Duration::ZERO), "{why}");
+        assert_eq!(client.fallback().unwrap().kind, FallbackKind::Transient);
+        assert_eq!(server.log().creates().count(), 0);
+    }
 }
