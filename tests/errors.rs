@@ -275,6 +275,27 @@ async fn what_the_server_says_is_in_the_error_and_what_lies_below_in_its_source(
     assert!(error.source().is_none());
 }
 
+#[tokio::test]
+async fn the_error_of_a_stream_is_told_again_at_its_end() {
+    for transport in BOTH {
+        let failed = Turn::failed([], "cyber_policy", "no");
+        let server = ScriptedServer::in_memory(Script::new().turn(failed));
+        let client = builder(&server).transport(only(transport)).build().unwrap();
+        let mut session = client.session();
+        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let first = loop {
+            if let Err(error) = stream.try_next().await {
+                break error;
+            }
+        };
+        let second = stream.final_response().await.unwrap_err();
+        assert_eq!(second.to_string(), first.to_string(), "{transport}");
+        assert!(second.is_policy_violation() && second.partial().is_some());
+        assert_eq!(second.retry_action(), RetryAction::ChangeRequest);
+        assert_eq!(second.report().map(|it| it.attempts.len()), Some(1));
+    }
+}
+
 #[test]
 fn what_cannot_be_read_fits_into_a_function_that_runs_turns() {
     fn reads(text: &str) -> Result<u32, Error> {

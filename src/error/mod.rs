@@ -103,6 +103,23 @@ impl Error {
         self
     }
 
+    /// The same once more, as it is told twice: without its partial response and its report, and
+    /// without a cause that is not of this crate.
+    pub(crate) fn copy(&self) -> Self {
+        let Inner { kind, phase, delivery, cause, partial: _, report: _, resend_limited } =
+            &*self.0;
+        let cause = match cause {
+            Cause::None | Cause::Other(_) => Cause::None,
+            Cause::Request(cause) => Cause::Request(cause.clone()),
+            Cause::Api(cause) => Cause::Api(cause.clone()),
+            Cause::Closed(cause) => Cause::Closed(cause.clone()),
+            Cause::Protocol(cause) => Cause::Protocol(cause.clone()),
+        };
+        let mut copy = Self::new(*kind, *phase, cause).with_delivery(*delivery);
+        copy.0.resend_limited = *resend_limited;
+        copy
+    }
+
     pub(crate) fn set_resend_limited(&mut self) {
         self.0.resend_limited = true;
     }
@@ -236,7 +253,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.cause {
-            Cause::Api(error) => error.fmt(f)?,
+            Cause::Api(error) if self.0.kind == ErrorKind::Api => error.fmt(f)?,
+            Cause::Api(error) => write!(f, "{}: {error}", self.0.kind.what())?,
             Cause::Closed(Some(frame)) => {
                 write!(
                     f,

@@ -61,6 +61,11 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         (bare(ErrorKind::ProxyAuthentication, Phase::Connect), Reconfigure, "user:password@"),
         (bare(ErrorKind::Timeout, Phase::Connect), again, "connecting ran out"),
         (bare(ErrorKind::Timeout, Phase::FirstEvent), repeat, "may be billed twice"),
+        (
+            Error::new(ErrorKind::UpgradeRefused, Phase::Connect, Cause::Api(ApiError::default())),
+            Reconfigure,
+            "WebSocket here: the server answered",
+        ),
         (bare(ErrorKind::UpgradeRefused, Phase::Connect), Reconfigure, "TransportPolicy::Auto"),
         (told(429, "rate_limit_exceeded"), again, "send it again"),
         (told(503, ""), again, "send it again"),

@@ -75,7 +75,7 @@ enum Stage {
         climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)>,
     },
     /// Nothing more comes.
-    Ended { report: TurnReport, response: Response, failure: Option<(ErrorKind, Phase, Delivery)> },
+    Ended { report: TurnReport, response: Response, failure: Option<Error> },
 }
 
 impl Default for Stage {
@@ -125,19 +125,18 @@ impl ResponseStream {
     ///
     /// # Errors
     ///
-    /// The error that ended the turn. If it was handed out as an event before, one of the same
-    /// kind that has the partial response, but no cause any more.
+    /// The error that ended the turn, although it was handed out as an event before; then without
+    /// a source that is not of this crate.
     pub async fn final_response(mut self) -> Result<Response, Error> {
         while self.try_next().await?.is_some() {}
         match &mut self.stage {
             Stage::Ended { report, response, failure } => {
                 let response = std::mem::take(response);
-                match *failure {
+                match failure.take() {
                     None => Ok(response),
-                    Some((kind, phase, delivery)) => Err(Error::new(kind, phase, Cause::None)
-                        .with_delivery(delivery)
-                        .with_partial(response)
-                        .with_report(std::mem::take(report))),
+                    Some(error) => {
+                        Err(error.with_partial(response).with_report(std::mem::take(report)))
+                    }
                 }
             }
             // Its stream has ended, so that it is in no other stage.
@@ -345,11 +344,7 @@ impl ResponseStream {
 
     /// Hands out the error that the turn ends with.
     fn last(&mut self, report: TurnReport, response: Response, error: Error) -> Polled {
-        self.stage = Stage::Ended {
-            report: report.clone(),
-            response,
-            failure: Some((error.kind(), error.phase(), error.delivery())),
-        };
+        self.stage = Stage::Ended { report: report.clone(), response, failure: Some(error.copy()) };
         Polled::Last(Err(error.with_report(report)))
     }
 }
