@@ -41,7 +41,7 @@ pub trait AuthProvider: Send + Sync {
 
     /// The server refused the last token (401): the next call of [`token`](Self::token) should
     /// fetch another. It follows at once, once a turn. Does nothing by default, for those that
-    /// keep no token.
+    /// keep no token. It must not block.
     fn refused(&self) {}
 }
 
