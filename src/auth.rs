@@ -38,6 +38,11 @@ pub trait AuthProvider: Send + Sync {
     /// What is returned ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth), and is its
     /// source. It must not show the credential.
     fn token(&self) -> TokenFuture<'_>;
+
+    /// The server refused the last token (401): the next call of [`token`](Self::token) should
+    /// fetch another. It follows at once, once a turn. Does nothing by default, for those that
+    /// keep no token. It must not block.
+    fn refused(&self) {}
 }
 
 impl Secret {
@@ -71,6 +76,18 @@ impl Auth {
             (Self::Header(a, x), Self::Header(b, y)) => a == b && x.0 == y.0,
             (Self::Provider(a), Self::Provider(b)) => Arc::ptr_eq(a, b),
             _ => false,
+        }
+    }
+
+    /// Whether another credential can be had once this one is refused.
+    pub(crate) fn is_renewable(&self) -> bool {
+        matches!(self, Self::Provider(_))
+    }
+
+    /// The server refused the credential.
+    pub(crate) fn refused(&self) {
+        if let Self::Provider(provider) = self {
+            provider.refused();
         }
     }
 

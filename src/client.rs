@@ -7,10 +7,11 @@ use std::{
 
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::Instant;
 
 use crate::{
-    Auth, Error, Limits, NetworkSettings, Provider, ResponsesSession, RetryPolicy, Timeouts,
-    TransportPolicy,
+    Auth, Error, Fallback, Limits, NetworkSettings, Provider, ResponsesSession, RetryPolicy,
+    Timeouts, TransportPolicy,
     error::RequestError,
     net::{HttpNetwork, Network},
     proto::fallback::Marks,
@@ -106,6 +107,18 @@ impl ResponsesClient {
     pub async fn close(&self) {
         let ends = self.shared.enrolled();
         join_all(ends.iter().filter_map(|session| session.close())).await;
+    }
+
+    /// Whether turns of [`TransportPolicy::Auto`] go over SSE now instead of opening a WebSocket,
+    /// why, and for how long still. One that a session has open goes on being used.
+    pub fn fallback(&self) -> Option<Fallback> {
+        self.shared.fallback(Instant::now().into_std())
+    }
+
+    /// Forgets that WebSockets did not get through: the next turn opens one. For when the network
+    /// has changed.
+    pub fn reset_fallback(&self) {
+        self.shared.clear_mark();
     }
 }
 

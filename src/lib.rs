@@ -64,12 +64,14 @@
 //! [`Completed`](event::ResponseEvent::Completed), with
 //! [`Incomplete`](event::ResponseEvent::Incomplete) (usable output), or with an [`Error`]. The end
 //! of a connection is never success. An error says [what happened](Error::kind), [how far the
-//! request got](Error::delivery), [what had come by then](Error::partial), and [what was
-//! tried](Error::report). [`Response::replayable_items`] of what had come leads on from there.
+//! request got](Error::delivery), [what had come by then](Error::partial), [what was
+//! tried](Error::report), and [what to do now](Error::retry_action).
+//! [`Response::replayable_items`] of what had come leads on from there.
 //!
-//! What certainly did not run, and may go well next time, is tried again within [`RetryPolicy`]; what may have run is sent
-//! again only as its [`ReplayPolicy`] allows. What is in a WebSocket's way leads to SSE, and is
-//! remembered for a time, so that it is paid for once.
+//! What certainly did not run, and may go well next time, is tried again within [`RetryPolicy`];
+//! what may have run is sent again only as its [`ReplayPolicy`] allows. What is in a WebSocket's
+//! way leads to SSE, and is [remembered](ResponsesClient::fallback) for a time, so that it is paid
+//! for once.
 //!
 //! # Cancel safety
 //!
@@ -115,12 +117,13 @@ pub use config::{
     Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
     Transport, TransportPolicy,
 };
-pub use error::{Delivery, Error, ErrorKind, Phase};
+pub use error::{Delivery, Error, ErrorKind, Phase, RetryAction};
 // Its header types stand in this crate's own signatures.
 pub use event::ResponseEvent;
 #[doc(no_inline)]
 pub use http;
 pub use json::{Json, Text};
+pub use proto::fallback::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};

@@ -19,7 +19,7 @@ use crate::{
     error::{Cause, RequestError},
     net::Network,
     proto::{
-        fallback::{Mark, Marks, Needs},
+        fallback::{Fallback, Mark, Marks, Needs},
         plan::ConnectionId,
     },
 };
@@ -124,6 +124,10 @@ impl Shared {
 
     pub(crate) fn clear_mark(&self) {
         self.marks().clear();
+    }
+
+    pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
+        self.marks().fallback(now)
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {

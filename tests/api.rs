@@ -233,7 +233,7 @@ async fn a_proxy_setting_is_for_both_transports() {
     let server = server(Script::new().turn(Turn::text("hi"))).await;
     for transport in BOTH {
         let mut retry = responses_client::RetryPolicy::default();
-        retry.attempts = 1;
+        retry.network_down_deadline = Some(std::time::Duration::ZERO);
         let client = ResponsesClient::builder(Provider::compatible(&server.url()).unwrap())
             .transport(only(transport))
             .retry(retry)

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use responses_client::{
-    Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts,
-    Transport, TransportPolicy,
+    Delivery, ErrorKind, FallbackKind, Phase, Provider, ResponsesClient, ResponsesSession,
+    RetryPolicy, Timeouts, Transport, TransportPolicy,
     error::ErrorCode,
-    event::EventKind,
-    report::{FullReason, TurnReport},
+    report::TurnReport,
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use tokio::time::{Instant, advance};
 
 use support::{
-    BOTH, appended, builder, close, full, incremental, only, request, server, socket_client, turn,
+    appended, builder, incremental, request, server, settled, socket_client, tried, turn,
 };
 
 mod support;
@@ -43,26 +42,12 @@ fn attempts(number: u32) -> RetryPolicy {
     retry
 }
 
-fn replay(policy: ReplayPolicy) -> RetryPolicy {
-    let mut retry = RetryPolicy::default();
-    retry.replay = policy;
-    retry
-}
-
 /// A turn that goes well in a session of its own; how it went, and how long it took.
 async fn first_turn(client: &ResponsesClient) -> (TurnReport, Duration) {
     let start = Instant::now();
     let outcome = turn(&mut client.session(), &request(&["one"])).await;
     assert_eq!(outcome.response().output_text(), "an answer");
     (outcome.report, start.elapsed())
-}
-
-/// The transports of the attempts, and how each but the last failed.
-fn tried(report: &TurnReport) -> Vec<(Transport, Option<ErrorKind>)> {
-    let kind = |attempt: &responses_client::report::Attempt| {
-        (attempt.transport, attempt.failure.as_ref().map(|failure| failure.kind))
-    };
-    report.attempts.iter().map(kind).collect()
 }
 
 const REFUSED_THEN_SSE: [(Transport, Option<ErrorKind>); 2] =
@@ -179,7 +164,8 @@ async fn c031_a_busy_server_is_asked_again() {
         let (report, elapsed) = first_turn(&client(&server)).await;
         let expected = [(Transport::WebSocket, Some(ErrorKind::Api)), (Transport::WebSocket, None)];
         assert_eq!(tried(&report), expected, "{status}");
-        let backoff = Duration::from_millis(150)..=Duration::from_millis(201);
+        let longer = if matches!(status, 503 | 529) { 5 } else { 1 };
+        let backoff = Duration::from_millis(150 * longer)..=Duration::from_millis(200 * longer + 1);
         assert!(backoff.contains(&elapsed), "{status} {elapsed:?}");
     }
 }
@@ -265,187 +251,6 @@ async fn c034_an_upgrade_answered_just_inside_the_timeout_stays_on_websocket() {
     assert_eq!(first_turn(&client).await.0.transport, Some(Transport::WebSocket));
 }
 
-/// A turn that begins with `faults`, each of an attempt of its own, over `transport` alone.
-async fn after(
-    transport: Transport,
-    faults: impl IntoIterator<Item = Turn>,
-    retry: RetryPolicy,
-) -> (support::Outcome, ScriptedServer) {
-    let script = answers().turns(faults);
-    let server = ScriptedServer::in_memory(script);
-    let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
-    let outcome = turn(&mut client.session(), &request(&["one"])).await;
-    (outcome, server)
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_a_cut_before_any_event_is_replayed_once() {
-    for transport in BOTH {
-        for cut in [Step::End, Step::Reset, close(1011)] {
-            let cut = Turn::steps([cut]);
-            let (outcome, server) = after(transport, [cut.clone()], RetryPolicy::default()).await;
-            assert_eq!(outcome.response().output_text(), "an answer", "{transport} {cut:?}");
-            let created =
-                outcome.kinds().iter().filter(|kind| **kind == "response.created").count();
-            assert_eq!((created, outcome.kinds().contains(&"")), (1, false));
-            let log = server.log();
-            assert_eq!((log.requests.len(), outcome.report.attempts.len()), (2, 2));
-            if transport == Transport::WebSocket {
-                assert_eq!(log.websockets().count(), 2, "{cut:?}");
-            }
-
-            let twice = [cut.clone(), cut.clone()];
-            let (outcome, server) = after(transport, twice, RetryPolicy::default()).await;
-            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {cut:?}");
-            assert_eq!(server.log().requests.len(), 2);
-
-            let (outcome, server) = after(transport, [cut], replay(ReplayPolicy::Never)).await;
-            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport}");
-            assert_eq!(server.log().requests.len(), 1);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_some_close_codes_say_that_nothing_ran() {
-    for code in [1001, 1012, 1013] {
-        let faults = || [(); 3].map(|()| Turn::steps([close(code)]));
-        let never = replay(ReplayPolicy::Never);
-        let (outcome, server) = after(Transport::WebSocket, faults(), never).await;
-        assert_eq!(outcome.response().output_text(), "an answer", "{code}");
-        assert_eq!(server.log().websockets().count(), 4);
-
-        let mut fewer = attempts(3);
-        fewer.replay = ReplayPolicy::Never;
-        let (outcome, _) = after(Transport::WebSocket, faults(), fewer).await;
-        let error = outcome.error();
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Closed, Delivery::Refused));
-        assert_eq!(error.close_frame().map(|frame| frame.code), Some(code));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_after_created_a_cut_is_an_error_unless_the_policy_allows_more() {
-    for transport in BOTH {
-        for cut in [Step::End, Step::Reset, close(1012)] {
-            let cut = Turn::text("lost").cut_after(2, cut);
-            let (outcome, server) = after(transport, [cut.clone()], RetryPolicy::default()).await;
-            assert_eq!(outcome.error().delivery(), Delivery::Accepted, "{transport} {cut:?}");
-            assert_eq!(outcome.kinds(), ["response.created", "response.in_progress"]);
-            assert_eq!(server.log().requests.len(), 1);
-
-            let more = replay(ReplayPolicy::BeforeOutput);
-            let (outcome, server) = after(transport, [cut], more).await;
-            assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
-            let kinds = outcome.kinds();
-            let created = kinds.iter().filter(|kind| **kind == "response.created").count();
-            assert_eq!(created, 1, "there was no output to take back: {kinds:?}");
-            assert!(!kinds.contains(&""));
-            assert_eq!(server.log().requests.len(), 2);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_after_output_a_cut_is_an_error_that_keeps_what_came() {
-    for transport in BOTH {
-        for cut in [Step::End, Step::Reset, close(1012)] {
-            let text = "text that is cut in the middle of it";
-            let cut = Turn::text(text).cut_after(6, cut);
-            let more = replay(ReplayPolicy::BeforeOutput);
-            let (outcome, server) = after(transport, [cut], more).await;
-            let error = outcome.error();
-            assert_eq!(error.delivery(), Delivery::OutputStarted, "{transport}");
-            let partial = error.partial().expect("what came");
-            let deltas: String = outcome.events.iter().filter_map(|e| e.text_delta()).collect();
-            assert!(!deltas.is_empty() && text.starts_with(&deltas));
-            assert_eq!(partial.output_text(), deltas, "{transport}");
-            assert_eq!(partial.unfinished_items().len(), 1);
-            assert!(!partial.is_ended() && partial.id().is_some());
-            assert_eq!(server.log().requests.len(), 1);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c036_restart_replays_after_output_too() {
-    for transport in BOTH {
-        let cut = Turn::text("text that is cut").cut_after(6, Step::End);
-        let (outcome, _) = after(transport, [cut], replay(ReplayPolicy::Restart)).await;
-        assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
-        let restart =
-            outcome.events.iter().position(|event| event.kind() == EventKind::Restarted).unwrap();
-        assert_eq!((restart, outcome.kinds()[restart + 1]), (6, "response.created"));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c041_after_a_refused_upgrade_the_body_carries_everything() {
-    let script =
-        answers().upgrade(Upgrade::Accept).every_upgrade(Upgrade::Refuse(Refusal::status(426)));
-    let server = ScriptedServer::in_memory(script);
-    let mut session = client(&server).session();
-    let request = request(&["one"]);
-    let first = turn(&mut session, &request).await;
-    server.close_idle(1001, "");
-    server.wait_for(|log| log.connections[0].closed).await;
-    let second = turn(&mut session, &appended(&request, &first, "two")).await;
-    assert_eq!(second.report.plan, full(FullReason::ProviderUnsupported));
-    let log = server.log();
-    let posted: Vec<_> = log.posts().collect();
-    assert_eq!((posted.len(), log.creates().count()), (1, 1));
-    assert_eq!((posted[0].input_items, &posted[0].previous_response_id), (3, &None));
-    assert_eq!(posted[0].body["stream"], true);
-    assert!(posted[0].body.get("type").is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn c041_so_it_does_after_an_incremental_attempt_that_was_cut() {
-    let script = Script::new()
-        .turn(Turn::text("a"))
-        .turn(Turn::steps([close(1012)]))
-        .turn(Turn::text("b"))
-        .turn(Turn::text("c"))
-        .upgrade(Upgrade::Accept)
-        .every_upgrade(Upgrade::Refuse(Refusal::status(426)));
-    let server = ScriptedServer::in_memory(script);
-    let mut session = client(&server).session();
-    let request = request(&["one"]);
-    let first = turn(&mut session, &request).await;
-    let next = appended(&request, &first, "two");
-    let second = turn(&mut session, &next).await;
-    assert_eq!(second.response().output_text(), "b");
-    let third = turn(&mut session, &appended(&next, &second, "three")).await;
-    assert_eq!(third.response().output_text(), "c");
-    let log = server.log();
-    let sent: Vec<_> = log
-        .requests
-        .iter()
-        .map(|r| (r.transport, r.input_items, r.previous_response_id.is_some()))
-        .collect();
-    let (websocket, sse) = (Transport::WebSocket, Transport::Sse);
-    let expected = [(websocket, 1, false), (websocket, 1, true), (sse, 3, false), (sse, 5, false)];
-    assert_eq!(sent, expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn c041_a_stored_parent_may_go_along_by_choice() {
-    let script =
-        answers().upgrade(Upgrade::Accept).every_upgrade(Upgrade::Refuse(Refusal::status(426)));
-    for by_choice in [false, true] {
-        let server = ScriptedServer::in_memory(script.clone());
-        let client = builder(&server).continue_over_sse(by_choice).build().unwrap();
-        let mut session = client.session();
-        let request = request(&["one"]).store(true);
-        let first = turn(&mut session, &request).await;
-        server.close_idle(1001, "");
-        server.wait_for(|log| log.connections[0].closed).await;
-        let second = turn(&mut session, &appended(&request, &first, "two")).await;
-        let plan = if by_choice { incremental(1) } else { full(FullReason::ProviderUnsupported) };
-        assert_eq!((second.report.transport, second.report.plan), (Some(Transport::Sse), plan));
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn c043_websocket_only_never_posts() {
     for upgrade in [
@@ -513,7 +318,9 @@ async fn c043_what_needs_http_is_an_error_under_websocket_only() {
 async fn c043_sse_only_never_upgrades() {
     let busy = Turn::error(503, "server_is_overloaded", "busy");
     for fault in [Turn::steps([Step::Reset]), Turn::steps([Step::End]), busy] {
-        let (outcome, server) = after(Transport::Sse, [fault], RetryPolicy::default()).await;
+        let server = ScriptedServer::in_memory(answers().turn(fault));
+        let client = builder(&server).transport(TransportPolicy::SseOnly).build().unwrap();
+        let outcome = turn(&mut client.session(), &request(&["one"])).await;
         assert_eq!(outcome.response().output_text(), "an answer");
         let log = server.log();
         assert_eq!((log.requests.len(), log.posts().count()), (2, 2));
@@ -597,4 +404,134 @@ async fn c031_a_server_that_nobody_reaches_is_not_marked() {
     assert_eq!(outcome.error().kind(), ErrorKind::Connect);
     let outcome = turn(&mut client.session(), &request(&["one"])).await;
     assert_eq!(outcome.report.attempts[0].transport, Transport::WebSocket);
+}
+
+const WEBSOCKET: Transport = Transport::WebSocket;
+const SSE: Transport = Transport::Sse;
+
+#[tokio::test(start_paused = true)]
+async fn c040_a_failed_turn_disables_nothing_and_success_forgets_the_failures() {
+    let script = answers().turn(Turn::error(400, "invalid_value", "no"));
+    let server = ScriptedServer::in_memory(script.upgrade(Upgrade::Accept).upgrade(Upgrade::Reset));
+    let client = client(&server);
+    let failed = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!((failed.error().status(), client.fallback()), (Some(400), None));
+    first_turn(&client).await;
+    let fallback = client.fallback().unwrap();
+    assert_eq!((fallback.kind, fallback.remaining), (FallbackKind::Transient, COOL_DOWN));
+    advance(COOL_DOWN).await;
+    assert_eq!(client.fallback(), None, "the next turn probes");
+    assert_eq!(tried(&first_turn(&client).await.0), [(WEBSOCKET, None)]);
+    assert_eq!(client.fallback(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c040_a_mark_can_be_taken_back() {
+    let server = refusing(404);
+    let client = client(&server);
+    first_turn(&client).await;
+    let fallback = client.fallback().unwrap();
+    assert_eq!((fallback.kind, fallback.remaining), (FallbackKind::Unsupported, UNSUPPORTED));
+    assert!(client.clone().fallback().is_some());
+    client.reset_fallback();
+    assert_eq!(client.fallback(), None);
+    assert_eq!(tried(&first_turn(&client).await.0), REFUSED_THEN_SSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c042_what_the_caller_drops_is_no_failure() {
+    let held = || Turn::text("held").cut_after(3, Step::Stall);
+    let script = answers().turns([Turn::steps([Step::Stall]), held()]).upgrade(Upgrade::Hang);
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let cancelled = |mut session: ResponsesSession| async move {
+        let short = Duration::from_secs(1);
+        drop(tokio::time::timeout(short, session.stream(&request(&["one"]))).await);
+    };
+    // While connecting, while waiting for the response, and in the middle of it.
+    for _ in 0..3 {
+        cancelled(client.session()).await;
+        assert_eq!(client.fallback(), None);
+    }
+    settled(&server).await;
+    assert_eq!((server.log().upgrades_refused, server.log().creates().count()), (1, 2));
+    assert_eq!(tried(&first_turn(&client).await.0), [(WEBSOCKET, None)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c114_a_socket_that_opens_and_says_nothing_leads_to_sse_and_is_remembered_if_that_works() {
+    let script = Script::new().respond(|exchange| match exchange.transport {
+        Transport::WebSocket => Turn::steps([Step::Stall]),
+        Transport::Sse => Turn::text("an answer"),
+    });
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let (first, elapsed) = first_turn(&client).await;
+    assert_eq!(tried(&first), [(WEBSOCKET, Some(ErrorKind::Timeout)), (SSE, None)]);
+    assert_eq!(elapsed.as_secs(), 60, "one time for the first event");
+    assert_eq!(client.fallback().unwrap().kind, FallbackKind::Transient);
+    let (second, elapsed) = first_turn(&client).await;
+    assert_eq!((tried(&second), elapsed), (vec![(SSE, None)], Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c114_silence_of_a_server_that_is_silent_over_sse_too_or_spoke_before_marks_nothing() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::steps([Step::Stall])));
+    let mut timeouts = Timeouts::default();
+    timeouts.first_event_sse = Some(Duration::from_secs(30));
+    let silent = builder(&server).timeouts(timeouts).build().unwrap();
+    let outcome = turn(&mut silent.session(), &request(&["one"])).await;
+    assert!(outcome.error().is_timeout());
+    assert_eq!((outcome.report.attempts.len(), silent.fallback()), (2, None));
+
+    let script = answers().turn(Turn::text("spoken")).turn(Turn::steps([Step::Stall]));
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server);
+    let mut session = client.session();
+    turn(&mut session, &request(&["one"])).await.response();
+    let outcome = turn(&mut session, &request(&["two"])).await;
+    let expected = [(WEBSOCKET, Some(ErrorKind::Timeout)), (WEBSOCKET, None)];
+    assert_eq!((tried(&outcome.report), client.fallback()), (expected.to_vec(), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c114_a_socket_that_is_closed_as_soon_as_it_is_open_leads_to_sse() {
+    for code in [1000, 1001, 1011, 1013] {
+        let script = answers().every_upgrade(Upgrade::CloseAfter { code });
+        let server = ScriptedServer::in_memory(script);
+        let client = client(&server);
+        let (report, elapsed) = first_turn(&client).await;
+        assert_eq!(report.attempts.last().unwrap().transport, SSE, "{code}");
+        assert!(elapsed < Duration::from_secs(2), "{code} {elapsed:?}");
+        assert_eq!(client.fallback().map(|it| it.kind), Some(FallbackKind::Transient), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c115_what_nobody_offered_is_refused_and_said() {
+    let header = |name: &str, value: &str| Upgrade::Header {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    for (upgrade, why) in [
+        (header("sec-websocket-extensions", "permessage-deflate"), "extension"),
+        (header("sec-websocket-protocol", "realtime"), "subprotocol"),
+        (Upgrade::WrongAccept, "key"),
+    ] {
+        let server = ScriptedServer::in_memory(answers().every_upgrade(upgrade.clone()));
+        let only = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();
+        let outcome = turn(&mut only.session(), &request(&["one"])).await;
+        let error = outcome.error();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Protocol, Phase::Connect));
+        assert_eq!(error.delivery(), Delivery::NotSent);
+        let source = std::error::Error::source(error).unwrap().to_string();
+        assert!(source.contains(why), "{source}");
+
+        let client = client(&server);
+        let (report, elapsed) = first_turn(&client).await;
+        let expected = [(WEBSOCKET, Some(ErrorKind::Protocol)), (SSE, None)];
+        assert_eq!((tried(&report), elapsed), (expected.to_vec(), Duration::ZERO), "{why}");
+        assert_eq!(client.fallback().unwrap().kind, FallbackKind::Transient);
+        assert_eq!(server.log().creates().count(), 0);
+    }
 }

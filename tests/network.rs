@@ -129,7 +129,7 @@ async fn nobody_there_and_no_such_name_are_connect_errors() {
         for url in [format!("http://{free}/v1"), "http://no-such-host.invalid/v1".to_owned()] {
             let network = NetworkSettings::new().proxy(ProxySetting::Direct);
             let mut retry = responses_client::RetryPolicy::default();
-            retry.attempts = 1;
+            retry.network_down_deadline = Some(std::time::Duration::ZERO);
             let client = ResponsesClient::builder(Provider::compatible(&url).unwrap())
                 .transport(only(transport))
                 .network(network)

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use responses_client::{
-    Delivery, ErrorKind, Provider, ResponsesClient, RetryPolicy, Transport, TransportPolicy,
+    Delivery, ErrorKind, Provider, ReplayPolicy, ResponseStream, ResponsesClient, ResponsesSession,
+    RetryPolicy, Transport, TransportPolicy,
     error::ErrorCode,
     report::FullReason,
-    testing::{Script, ScriptedServer, Step, Turn},
+    testing::{Script, ScriptedServer, Step, Turn, Upgrade},
 };
+use serde_json::json;
 use tokio::time::Instant;
 
-use support::{BOTH, Outcome, appended, builder, full, incremental, only, request, turn};
+use support::{BOTH, Outcome, appended, builder, full, incremental, only, request, settled, turn};
 
 mod support;
 
@@ -192,4 +194,94 @@ async fn c045_a_limit_that_is_told_after_output_is_an_error() {
     assert_eq!(server.log().requests.len(), 1, "what had output is not sent again");
     assert_eq!(turn(&mut session, &request(&["hi"])).await.response().output_text(), "again");
     assert_eq!(server.log().connections.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c046_the_connection_limit_is_known_by_its_code_alone() {
+    let error = json!({"code": "websocket_connection_limit_reached", "message": "m"});
+    for frame in [
+        json!({"type": "error", "status": 400, "error": error}),
+        json!({"type": "error", "status": 408, "error": error}),
+        json!({"type": "error", "status_code": 503, "error": error}),
+        json!({"type": "error", "error": error}),
+        json!({"type": "error", "stream_id": "s", "error": error}),
+        json!({"type": "error", "code": error["code"], "message": "m", "sequence_number": 0}),
+        json!({"type": "response.failed", "response": {"status": "failed", "error": error}}),
+    ] {
+        let turns = [Turn::events([frame.clone()]), Turn::text("b")];
+        let (outcome, server) = second_turn(Transport::WebSocket, turns).await;
+        assert_eq!(outcome.response().output_text(), "b", "{frame}");
+        let log = server.log();
+        let on: Vec<usize> = log.requests.iter().map(|request| request.connection).collect();
+        assert_eq!(on, [0, 0, 1], "{frame}");
+    }
+}
+
+/// A turn whose response is cut off once it is created, and is tried again; the next requests to
+/// become a WebSocket are answered with `upgrade`. Returns it while that attempt is being made.
+async fn being_tried_again(
+    transport: Transport,
+    upgrade: Upgrade,
+) -> (ScriptedServer, ResponsesSession, ResponseStream) {
+    let cut = Turn::text("cut").cut_after(1, Step::End);
+    let script = Script::new().turn(cut).respond(|_| Turn::steps([Step::Stall]));
+    let server = ScriptedServer::in_memory(script.upgrade(Upgrade::Accept).every_upgrade(upgrade));
+    let mut retry = RetryPolicy::default();
+    retry.replay = ReplayPolicy::BeforeOutput;
+    let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
+    let mut session = client.session();
+    let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+    assert!(stream.try_next().await.unwrap().is_some());
+    (server, session, stream)
+}
+
+#[tokio::test(start_paused = true)]
+async fn c050_closing_ends_the_wait_for_another_attempt_at_once() {
+    for transport in BOTH {
+        let (server, session, mut stream) = being_tried_again(transport, Upgrade::Accept).await;
+        let start = Instant::now();
+        // In the wait of the ladder, which is 150 ms at least.
+        let short = tokio::time::timeout(Duration::from_millis(100), stream.try_next()).await;
+        assert!(short.is_err(), "{transport}");
+        session.close().await;
+        let error = stream.try_next().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SessionClosed, "{transport}");
+        assert_eq!(error.delivery(), Delivery::Accepted);
+        assert_eq!(start.elapsed(), Duration::from_millis(100));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        settled(&server).await;
+        let log = server.log();
+        assert_eq!((log.requests.len(), log.open_connections()), (1, 0), "{transport}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c050_closing_retires_the_socket_that_is_being_opened() {
+    for upgrade in [Upgrade::Hang, Upgrade::Delay(Duration::from_secs(5))] {
+        let (server, session, mut stream) =
+            being_tried_again(Transport::WebSocket, upgrade.clone()).await;
+        let connecting = tokio::time::timeout(Duration::from_secs(1), stream.try_next()).await;
+        assert!(connecting.is_err(), "{upgrade:?}");
+        assert_eq!(server.log().connections.len(), 2, "it is being opened");
+        session.close().await;
+        assert_eq!(stream.try_next().await.unwrap_err().kind(), ErrorKind::SessionClosed);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        server.wait_for(|log| log.open_connections() == 0).await;
+        assert_eq!(server.log().requests.len(), 1, "{upgrade:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c058_a_socket_that_opens_after_its_turn_was_dropped_is_closed_and_gets_nothing() {
+    let late = Upgrade::Delay(Duration::from_secs(5));
+    let server = ScriptedServer::in_memory(Script::new().upgrade(late));
+    let mut session = builder(&server).build().unwrap().session();
+    let one = request(&["one"]);
+    let dropped = tokio::time::timeout(Duration::from_secs(1), session.stream(&one)).await;
+    assert!(dropped.is_err());
+    session.close().await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    server.wait_for(|log| log.open_connections() == 0).await;
+    let log = server.log();
+    assert_eq!((log.connections.len(), log.requests.len()), (1, 0));
 }

@@ -46,12 +46,22 @@ pub enum ReplayPolicy {
 }
 
 /// How often and how fast a turn is tried again.
+///
+/// | what happened | tried again |
+/// |---|---|
+/// | a lost parent, a socket that has served its time, an upgrade that is refused or breaks, a frame that the server finds too large | at once, outside of `attempts`; each once a turn |
+/// | 401, and the token is [fetched](crate::Auth::Provider) | at once with another token, outside of `attempts`; once a turn |
+/// | the network is down: no address for the name, nobody there, no route | as `network_down_…` say, outside of `attempts` |
+/// | `rate_limit_exceeded`, 408, 409, 429, 5xx, a broken connection | after `Retry-After`, or `backoff` |
+/// | `server_is_overloaded`, `slow_down`, 503 | after `Retry-After`, or five times `backoff` |
+/// | a quota that is used up, other 4xx, `x-should-retry: false` | never |
+///
+/// `x-should-retry: true` has an answer tried again whose status would not be, unless its code
+/// says that it cannot go well.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts of a turn over both transports together, the first included. 4. A lost parent, a
-    /// socket that has served its time, and an upgrade that is refused or breaks cost none, once a
-    /// turn each.
+    /// Attempts of a turn over both transports together, the first included. 4.
     pub attempts: u32,
     /// The wait before the second attempt. 200 ms; it doubles with each further one, and is
     /// shortened by up to a quarter at random so that clients do not come back together.
@@ -64,6 +74,19 @@ pub struct RetryPolicy {
     pub replay: ReplayPolicy,
     /// How often in a turn. 1.
     pub replays: u32,
+    /// The first wait while the network is down. 1 s; it doubles with each further one, and is
+    /// shortened like `backoff`.
+    pub network_down_backoff: Duration,
+    /// The longest wait while the network is down. 30 s: a laptop that wakes up, or a roaming
+    /// phone, is back in less.
+    pub network_down_backoff_max: Duration,
+    /// How long a turn waits for a network that is down, from the first failure on. 60 s; zero
+    /// returns the error at once. `None` counts such attempts like all others.
+    pub network_down_deadline: Option<Duration>,
+    /// Bytes of requests that a turn may send again, all attempts after the first together.
+    /// 64 MiB: some replays of the largest history, and no endless bill. What would go beyond is
+    /// not sent, and the error [says so](crate::Error::is_resend_limited).
+    pub resend_bytes: u64,
 }
 
 impl Transport {
@@ -91,6 +114,10 @@ impl Default for RetryPolicy {
             retry_after_max: Duration::from_secs(60),
             replay: ReplayPolicy::default(),
             replays: 1,
+            network_down_backoff: Duration::from_secs(1),
+            network_down_backoff_max: Duration::from_secs(30),
+            network_down_deadline: Some(Duration::from_secs(60)),
+            resend_bytes: 64 << 20,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The server's own account of an error.
 
 use std::{
-    convert::Infallible,
     fmt,
-    str::FromStr,
     time::{Duration, SystemTime},
 };
 
 use http::HeaderMap;
+
+use super::ErrorCode;
+use crate::json::Json;
 
 /// An error as the server told it: as an HTTP answer, an error frame or a failed response.
 #[derive(Clone, Default)]
@@ -19,6 +20,7 @@ pub struct ApiError {
     pub(crate) message: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) retry_after: Option<RetryAfter>,
+    pub(crate) misalignment: Option<Json>,
 }
 
 /// When a server wants to be asked again.
@@ -61,9 +63,18 @@ impl ApiError {
         &self.headers
     }
 
-    /// `x-request-id`: what the server's support asks for.
+    /// `x-request-id`, or `x-oai-request-id`: what the server's support asks for.
     pub fn request_id(&self) -> Option<&str> {
-        self.headers.get("x-request-id").and_then(|id| id.to_str().ok())
+        let header = |name| self.headers.get(name).and_then(|id| id.to_str().ok());
+        header("x-request-id").or_else(|| header("x-oai-request-id"))
+    }
+
+    /// What the model did that nobody asked for, as it came with
+    /// [`MisalignmentPolicyViolation`](ErrorCode::MisalignmentPolicyViolation): an object with
+    /// `error_type`, `detailed_explanation`, `review_target` and `steer`, each of which may be
+    /// missing.
+    pub fn misalignment(&self) -> Option<&Json> {
+        self.misalignment.as_ref()
     }
 
     /// How long the server wants to be left alone, from now on.
@@ -159,92 +170,6 @@ fn is_key(run: &str) -> bool {
     let keyed = ["sk-", "sess-", "eyj", "bearer"].iter().any(|prefix| lower.starts_with(prefix));
     let random = bare.len() >= 32 && bare.is_ascii() && bare.chars().any(|c| c.is_ascii_digit());
     keyed && bare.len() > 6 || random
-}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// An error code of the API. Servers add codes at any time: those that this version does
-        /// not know are [`Other`](Self::Other).
-        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum ErrorCode {
-            $($(#[$doc])* $name,)*
-            /// Any other, as it came.
-            Other(String),
-        }
-
-        impl ErrorCode {
-            /// The code as it came.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$name => $text,)*
-                    Self::Other(code) => code,
-                }
-            }
-        }
-
-        impl From<&str> for ErrorCode {
-            fn from(code: &str) -> Self {
-                match code {
-                    $($text => Self::$name,)*
-                    _ => Self::Other(code.to_owned()),
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The response to be continued is gone. A session resends in full by itself.
-    PreviousResponseNotFound = "previous_response_not_found";
-    /// The WebSocket has reached its age. A session opens another by itself.
-    ConnectionLimitReached = "websocket_connection_limit_reached";
-    /// Too many requests or tokens.
-    RateLimitExceeded = "rate_limit_exceeded";
-    /// Traffic grew too fast.
-    SlowDown = "slow_down";
-    /// Nothing is left to spend.
-    InsufficientQuota = "insufficient_quota";
-    /// Nothing is left to spend.
-    CreditBalanceExhausted = "credit_balance_exhausted";
-    /// The organisation's limit is reached.
-    OrganizationSpendLimitExceeded = "organization_spend_limit_exceeded";
-    /// The project's limit is reached.
-    ProjectSpendLimitExceeded = "project_spend_limit_exceeded";
-    /// The organisation's limit is reached.
-    OrganizationUsageLimitExceeded = "organization_usage_limit_exceeded";
-    /// The plan's limit is reached (ChatGPT backend).
-    UsageLimitReached = "usage_limit_reached";
-    /// The plan does not include this (ChatGPT backend).
-    UsageNotIncluded = "usage_not_included";
-    /// An error of the server.
-    ServerError = "server_error";
-    /// The server has no capacity.
-    ServerIsOverloaded = "server_is_overloaded";
-    /// The conversation does not fit into the model.
-    ContextLengthExceeded = "context_length_exceeded";
-    /// The key is not valid.
-    InvalidApiKey = "invalid_api_key";
-    /// There is no such model.
-    ModelNotFound = "model_not_found";
-    /// The prompt was refused.
-    InvalidPrompt = "invalid_prompt";
-    /// Encrypted content came back from elsewhere or changed.
-    InvalidEncryptedContent = "invalid_encrypted_content";
-}
-
-impl FromStr for ErrorCode {
-    type Err = Infallible;
-
-    fn from_str(code: &str) -> Result<Self, Infallible> {
-        Ok(code.into())
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 #[cfg(test)]

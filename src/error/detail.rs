@@ -130,7 +130,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// What a close frame said. `Debug` masks what looks like a key in its reason.
+/// What a close frame said. What looks like a key is masked where its reason is shown.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseFrame {
@@ -157,6 +157,10 @@ impl fmt::Debug for CloseFrame {
 
 impl fmt::Display for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "code {}", self.code)
+        write!(f, "code {}", self.code)?;
+        match self.reason.is_empty() {
+            true => Ok(()),
+            false => write!(f, " ({})", masked(&self.reason, 123)),
+        }
     }
 }

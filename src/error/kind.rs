@@ -40,6 +40,9 @@ pub enum ErrorKind {
     SessionClosed,
     /// There is no tokio runtime here. (One without a timer panics, as it does everywhere.)
     NoRuntime,
+    /// JSON could not be read: a [`DecodeError`](crate::error::DecodeError) of the caller's that
+    /// `?` made an [`Error`](crate::Error). No turn ends with it.
+    Decode,
 }
 
 /// Where in a turn it happened.
@@ -96,6 +99,7 @@ impl ErrorKind {
             Self::Superseded => "superseded",
             Self::SessionClosed => "session_closed",
             Self::NoRuntime => "no_runtime",
+            Self::Decode => "decode",
         }
     }
 
@@ -105,18 +109,11 @@ impl ErrorKind {
             Self::InvalidConfig => "no client can be made of these settings",
             Self::Auth => "the credentials could not be had",
             Self::Connect => "no connection to the server could be made",
-            Self::Tls => {
-                "no TLS session could be made: behind a proxy that opens TLS, trust its CA with \
-                 `NetworkSettings::root_certificates_pem`"
-            }
-            Self::Proxy => "the proxy refused the connection to the server: ask its administrator",
-            Self::ProxyAuthentication => {
-                "the proxy requires authentication: put `user:password@` into its address"
-            }
-            Self::Timeout => "the server did not answer in the time set for it",
-            Self::UpgradeRefused => {
-                "the server does not speak WebSocket here: allow SSE with `TransportPolicy::Auto`"
-            }
+            Self::Tls => "no TLS session with the server could be made",
+            Self::Proxy => "the proxy refused the connection to the server",
+            Self::ProxyAuthentication => "the proxy requires authentication",
+            Self::Timeout => "the time that `Timeouts` set ran out",
+            Self::UpgradeRefused => "the server does not speak WebSocket here",
             Self::Api => "the server answered with an error",
             Self::Closed => "the WebSocket was closed before the response ended",
             Self::Truncated => "the connection ended before the response did",
@@ -125,8 +122,9 @@ impl ErrorKind {
                 "an event, or what came before the response, was larger than `Limits` allow"
             }
             Self::Superseded => "the session began another turn before this one had ended",
-            Self::SessionClosed => "the session was closed",
+            Self::SessionClosed => "the session was closed before the turn had ended",
             Self::NoRuntime => "there is no tokio runtime here",
+            Self::Decode => "JSON could not be read",
         }
     }
 }
@@ -140,6 +138,16 @@ impl Phase {
             Self::Send => "send",
             Self::FirstEvent => "first_event",
             Self::Events => "events",
+        }
+    }
+
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Prepare => "having the credentials",
+            Self::Connect => "connecting",
+            Self::Send => "sending the request",
+            Self::FirstEvent => "the first event",
+            Self::Events => "the next event, or the whole turn,",
         }
     }
 }

@@ -2,25 +2,34 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-pub use api::{ApiError, ErrorCode};
+pub use action::RetryAction;
+pub use api::ApiError;
+pub use code::ErrorCode;
 pub use detail::{CloseFrame, DecodeError, ProtocolError, RequestError};
 pub use kind::{Delivery, ErrorKind, Phase};
 
+pub(crate) use action::Class;
 pub(crate) use api::RetryAfter;
 pub(crate) use detail::NoPong;
 
-use crate::{report::TurnReport, response::Response};
+use crate::{
+    report::TurnReport,
+    response::{Response, ResponseStatus},
+};
 
+mod action;
 mod api;
+mod code;
 mod detail;
 mod kind;
 
 /// Why a turn, or the making of a client, failed.
 ///
 /// It is one word wide. [`kind`](Self::kind) says what happened, [`delivery`](Self::delivery) how
-/// far the request got, [`report`](Self::report) what was tried, and
-/// [`partial`](Self::partial) keeps what the server had sent by then. `Display` tells its own
-/// level; what lies below is in [`source`](StdError::source). Neither it nor `Debug` shows a
+/// far the request got, [`retry_action`](Self::retry_action) what to do now,
+/// [`report`](Self::report) what was tried, and [`partial`](Self::partial) keeps what the server
+/// had sent by then. `Display` tells its own level: what happened, how far the request got, and
+/// what to do; what lies below is in [`source`](StdError::source). Neither it nor `Debug` shows a
 /// payload or a credential; of the server's own message at most 512 bytes are shown, with what
 /// looks like a key masked.
 pub struct Error(Box<Inner>);
@@ -32,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) cause: Cause,
     pub(crate) partial: Option<Response>,
     pub(crate) report: Option<TurnReport>,
+    /// The limit on bytes that are sent again kept it from being tried once more.
+    pub(crate) resend_limited: bool,
 }
 
 /// What lies below an error.
@@ -51,7 +62,15 @@ impl Error {
             Phase::Send | Phase::FirstEvent => Delivery::Unknown,
             Phase::Events => Delivery::OutputStarted,
         };
-        Self(Box::new(Inner { kind, phase, delivery, cause, partial: None, report: None }))
+        Self(Box::new(Inner {
+            kind,
+            phase,
+            delivery,
+            cause,
+            partial: None,
+            report: None,
+            resend_limited: false,
+        }))
     }
 
     pub(crate) fn invalid_request(cause: RequestError) -> Self {
@@ -85,6 +104,27 @@ impl Error {
         self
     }
 
+    /// The same once more, as it is told twice: without its partial response and its report, and
+    /// without a cause that is not of this crate.
+    pub(crate) fn copy(&self) -> Self {
+        let Inner { kind, phase, delivery, cause, partial: _, report: _, resend_limited } =
+            &*self.0;
+        let cause = match cause {
+            Cause::None | Cause::Other(_) => Cause::None,
+            Cause::Request(cause) => Cause::Request(cause.clone()),
+            Cause::Api(cause) => Cause::Api(cause.clone()),
+            Cause::Closed(cause) => Cause::Closed(cause.clone()),
+            Cause::Protocol(cause) => Cause::Protocol(cause.clone()),
+        };
+        let mut copy = Self::new(*kind, *phase, cause).with_delivery(*delivery);
+        copy.0.resend_limited = *resend_limited;
+        copy
+    }
+
+    pub(crate) fn set_resend_limited(&mut self) {
+        self.0.resend_limited = true;
+    }
+
     /// What happened.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -95,7 +135,7 @@ impl Error {
         self.0.phase
     }
 
-    /// How far the request got. Say `Error::delivery` before asking "may I send it again?".
+    /// How far the request got. [`retry_action`](Self::retry_action) says what follows from it.
     pub fn delivery(&self) -> Delivery {
         self.0.delivery
     }
@@ -144,6 +184,13 @@ impl Error {
         self.0.report.as_ref()
     }
 
+    /// What the server's support asks for: `x-request-id` of the error, or else of the last
+    /// answer of the turn.
+    pub fn request_id(&self) -> Option<&str> {
+        let own = self.api_error().and_then(ApiError::request_id);
+        own.or_else(|| self.report()?.server.request_id())
+    }
+
     /// Whether a timeout of this crate's own ended it.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
@@ -154,6 +201,51 @@ impl Error {
         self.kind() == ErrorKind::Superseded
     }
 
+    /// Whether the server says that there were too many requests or tokens for now; a quota that
+    /// is used up is something else.
+    pub fn is_rate_limited(&self) -> bool {
+        let by_code =
+            matches!(self.code(), Some(ErrorCode::RateLimitExceeded | ErrorCode::SlowDown));
+        by_code || self.status() == Some(429) && !self.is_quota_exhausted()
+    }
+
+    /// Whether a quota, a budget or a plan is used up: only time or money helps.
+    pub fn is_quota_exhausted(&self) -> bool {
+        self.class() == Class::Quota
+    }
+
+    /// Whether the conversation does not fit into the model.
+    pub fn is_context_length_exceeded(&self) -> bool {
+        self.code() == Some(&ErrorCode::ContextLengthExceeded)
+    }
+
+    /// Whether the server says that it has no capacity: by its code, or by status 503.
+    pub fn is_overloaded(&self) -> bool {
+        self.code().is_some_and(ErrorCode::is_overload) || self.class() == Class::Overload
+    }
+
+    /// Whether the credentials could not be had, or the server does not take them (401).
+    pub fn is_authentication(&self) -> bool {
+        self.kind() == ErrorKind::Auth || self.class() == Class::Credential
+    }
+
+    /// Whether the content is against a policy of the provider's.
+    pub fn is_policy_violation(&self) -> bool {
+        self.code().is_some_and(ErrorCode::is_policy)
+    }
+
+    /// Whether the response was cancelled at the server, by whomever.
+    pub fn is_cancelled(&self) -> bool {
+        self.kind() == ErrorKind::Api
+            && self.partial().is_some_and(|it| it.status() == ResponseStatus::Cancelled)
+    }
+
+    /// Whether it would have been tried once more, but for
+    /// [`RetryPolicy::resend_bytes`](crate::RetryPolicy::resend_bytes).
+    pub fn is_resend_limited(&self) -> bool {
+        self.0.resend_limited
+    }
+
     pub(crate) fn cause(&self) -> &Cause {
         &self.0.cause
     }
@@ -162,19 +254,35 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.cause {
-            Cause::Api(error) => error.fmt(f)?,
+            Cause::Api(error) if self.0.kind == ErrorKind::Api => error.fmt(f)?,
+            Cause::Api(error) => write!(f, "{}: {error}", self.0.kind.what())?,
             Cause::Closed(Some(frame)) => {
                 write!(
                     f,
                     "the server closed the WebSocket with {frame} before the response ended"
                 )?;
             }
+            _ if self.is_timeout() => {
+                write!(f, "the time that `Timeouts` set for {} ran out", self.0.phase.what())?;
+            }
             _ => f.write_str(self.0.kind.what())?,
         }
-        match self.0.phase {
-            Phase::Prepare => Ok(()),
-            _ => write!(f, " ({})", self.0.delivery.what()),
+        if self.0.phase != Phase::Prepare {
+            write!(f, " ({})", self.0.delivery.what())?;
         }
+        if self.0.resend_limited {
+            f.write_str("; `RetryPolicy::resend_bytes` forbids to send it again")?;
+        }
+        f.write_str(": ")?;
+        self.write_advice(f)
+    }
+}
+
+impl From<DecodeError> for Error {
+    /// So that `?` works on what an event or a response is read with. Neither
+    /// [`phase`](Self::phase) nor [`delivery`](Self::delivery) says anything then.
+    fn from(error: DecodeError) -> Self {
+        Self::new(ErrorKind::Decode, Phase::Prepare, Cause::Other(Box::new(error)))
     }
 }
 
@@ -208,26 +316,4 @@ impl StdError for Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_is_one_word_wide_and_travels() {
-        fn travels<T: Send + Sync + 'static>() {}
-        travels::<Error>();
-        assert_eq!(size_of::<Error>(), size_of::<usize>());
-        assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn display_does_not_repeat_its_source() {
-        for error in [
-            Error::invalid_request(RequestError::ReservedField("stream".into())),
-            Error::protocol(Phase::Events, ProtocolError::BinaryFrame),
-            Error::new(ErrorKind::Connect, Phase::Connect, Cause::Other("refused".into())),
-        ] {
-            let source = error.source().unwrap().to_string();
-            assert!(!error.to_string().contains(&source), "{error}");
-        }
-    }
-}
+mod tests;

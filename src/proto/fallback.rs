@@ -38,6 +38,38 @@ pub(crate) enum Mark {
     Ambiguous,
     /// A handshake broke on the way.
     Transient,
+    /// A WebSocket opened, and nothing came over it: if SSE works, something lets no frames
+    /// through.
+    Silent,
+}
+
+impl Mark {
+    /// Whether it is remembered only if SSE works.
+    pub(crate) fn is_suspicion(self) -> bool {
+        matches!(self, Self::Ambiguous | Self::Silent)
+    }
+}
+
+/// That turns go over SSE, for now, as WebSockets do not get through: see
+/// [`ResponsesClient::fallback`](crate::ResponsesClient::fallback).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fallback {
+    /// What was found out.
+    pub kind: FallbackKind,
+    /// How long it holds. Then one turn tries a WebSocket again.
+    pub remaining: Duration,
+}
+
+/// Why turns go over SSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FallbackKind {
+    /// The server does not serve WebSockets: so for 10 minutes.
+    Unsupported,
+    /// Something on the way broke the handshake, or let no frames through: so for a minute, which
+    /// doubles with each further time, to 10.
+    Transient,
 }
 
 /// What is remembered of an origin.
@@ -46,6 +78,7 @@ pub(crate) struct Marks(Option<State>);
 
 #[derive(Debug)]
 struct State {
+    kind: FallbackKind,
     until: Instant,
     /// How often in a row a handshake broke.
     broken: u32,
@@ -98,15 +131,25 @@ impl Marks {
 
     /// Remembers that WebSockets do not get through.
     pub(crate) fn mark(&mut self, mark: Mark, now: Instant) {
-        let state = self.0.get_or_insert(State { until: now, broken: 0, probing: false });
-        match mark {
+        let kind = match mark {
+            Mark::Unsupported | Mark::Ambiguous => FallbackKind::Unsupported,
+            Mark::Transient | Mark::Silent => FallbackKind::Transient,
+        };
+        let new = State { kind, until: now, broken: 0, probing: false };
+        let state = self.0.get_or_insert(new);
+        match kind {
             // Sessions that meet the same fault together are one failure.
-            Mark::Transient if state.broken > 0 && now < state.until && !state.probing => {}
-            Mark::Unsupported | Mark::Ambiguous => {
+            FallbackKind::Transient if state.broken > 0 && now < state.until && !state.probing => {}
+            FallbackKind::Unsupported => {
+                state.kind = kind;
                 state.until = now + UNSUPPORTED;
                 state.probing = false;
             }
-            Mark::Transient => {
+            FallbackKind::Transient => {
+                // The longer of the two counts.
+                if now >= state.until || state.probing {
+                    state.kind = kind;
+                }
                 let cooldown = TRANSIENT.saturating_mul(1 << state.broken.min(10));
                 state.until = state.until.max(now + cooldown.min(TRANSIENT_MAX));
                 state.broken += 1;
@@ -115,7 +158,14 @@ impl Marks {
         }
     }
 
-    /// A turn got its answer over a WebSocket.
+    /// What is remembered now.
+    pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
+        let State { kind, until, .. } = self.0.as_ref()?;
+        let remaining = until.saturating_duration_since(now);
+        (!remaining.is_zero()).then_some(Fallback { kind: *kind, remaining })
+    }
+
+    /// A turn got its answer over a WebSocket, or somebody knows better.
     pub(crate) fn clear(&mut self) {
         self.0 = None;
     }
@@ -168,6 +218,26 @@ mod tests {
             marks.mark(Mark::Transient, now);
         }
         assert_eq!(route(&mut marks, now + TRANSIENT), Transport::WebSocket);
+    }
+
+    #[test]
+    fn c040_what_is_remembered_can_be_asked_for_and_forgotten() {
+        let (mut marks, now) = (Marks::default(), Instant::now());
+        assert_eq!(marks.fallback(now), None);
+        for (mark, kind, time) in [
+            (Mark::Silent, FallbackKind::Transient, TRANSIENT),
+            (Mark::Unsupported, FallbackKind::Unsupported, UNSUPPORTED),
+            // It holds for a shorter time than what is known already.
+            (Mark::Transient, FallbackKind::Unsupported, UNSUPPORTED),
+        ] {
+            marks.mark(mark, now);
+            assert_eq!(marks.fallback(now), Some(Fallback { kind, remaining: time }), "{mark:?}");
+        }
+        let later = now + UNSUPPORTED - SECOND;
+        assert_eq!(marks.fallback(later).map(|it| it.remaining), Some(SECOND));
+        assert_eq!(marks.fallback(now + UNSUPPORTED), None);
+        marks.clear();
+        assert_eq!(marks.fallback(now), None);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiEr
     };
     error.status = Some(status);
     error.headers = headers.clone();
-    error.retry_after = retry_after(&error);
+    error.retry_after = retry_after(&error).or(error.retry_after);
     error
 }
 
@@ -78,13 +78,15 @@ fn from_object(frame: &Map<String, Value>) -> ApiError {
         message,
         headers: HeaderMap::new(),
         retry_after: None,
+        misalignment: find("misalignment").map(|it| Json::trusted(it.to_string())),
     };
     for map in [present(frame, "headers"), nested.and_then(|error| present(error, "headers"))] {
         if let Some(Value::Object(map)) = map {
             error.headers.extend(map.iter().filter_map(|(name, value)| header(name, value)));
         }
     }
-    error.retry_after = retry_after(&error);
+    let resets = || find("resets_in_seconds").and_then(number).map(Duration::from_secs);
+    error.retry_after = retry_after(&error).or_else(|| resets().map(RetryAfter::In));
     error
 }
 
@@ -233,6 +235,21 @@ mod tests {
             read(r#"{"error":{"code":"server_error"}}"#).code(),
             Some(&ErrorCode::ServerError)
         );
+    }
+
+    #[test]
+    fn what_else_an_error_tells_is_kept() {
+        let failed = r#"{"error":{"code":"misalignment_policy_violation","message":"m",
+            "misalignment":{"error_type":"other","steer":{"message":"s"}}}}"#;
+        let error = failed_response(&Json::parse(failed).unwrap());
+        let kind: Option<String> = error.misalignment().unwrap().member("error_type").unwrap();
+        assert_eq!(kind.as_deref(), Some("other"));
+        assert!(!format!("{error:?}").contains("other"), "it may quote the conversation");
+        assert!(error_frame(r#"{"error":{"misalignment":null}}"#).misalignment().is_none());
+
+        let used_up = br#"{"error":{"type":"usage_limit_reached","resets_in_seconds":90}}"#;
+        let error = http_error(429, &HeaderMap::new(), used_up);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(90)));
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! Whether, when and how a failed attempt is followed by another.
 //!
 //! Four parts, each by itself: [`cause`] says what kind of failure it was, [`permitted`] whether
-//! the request may be sent again at all, the budget whether another attempt is left, and
-//! [`backoff`] when.
+//! the request may be sent again at all, the budgets (attempts, replays, the time of a network that
+//! is down, bytes) whether another attempt is left, and [`backoff`] when.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     Delivery, Error, ErrorKind, Phase, ReplayPolicy, RetryPolicy, Transport, TransportPolicy,
-    error::{ErrorCode, ProtocolError},
-    proto::{fallback::Mark, turn},
+    error::{self, ApiError, Class, ProtocolError},
+    proto::fallback::Mark,
     report::FullReason,
 };
+
+/// How much longer a server is left alone that says it is overloaded. At 5, the default waits are
+/// 1, 2 and 4 s instead of 200 to 800 ms.
+const OVERLOADED: u32 = 5;
+/// The shortest wait while the network is down: those attempts are not counted.
+const NETWORK_DOWN_LEAST: Duration = Duration::from_millis(100);
 
 /// The attempts of one turn.
 #[derive(Debug)]
@@ -22,6 +28,11 @@ pub(crate) struct Ladder {
     replays: u32,
     parent_recovered: bool,
     socket_renewed: bool,
+    credential_renewed: bool,
+    /// Since when the network is down, and how often it was waited for.
+    down: Option<(Instant, u32)>,
+    /// The bytes that were sent again; `None` while nothing was sent at all.
+    resent: Option<u64>,
 }
 
 /// An attempt that failed.
@@ -33,6 +44,12 @@ pub(crate) struct Failed<'a> {
     pub(crate) reused: bool,
     /// It named a parent that the session had chosen.
     pub(crate) incremental: bool,
+    /// Nothing at all came back, nor ever did over a WebSocket of the session.
+    pub(crate) silent: bool,
+    /// Another credential can be fetched.
+    pub(crate) renewable: bool,
+    /// When it failed.
+    pub(crate) at: Instant,
 }
 
 /// What comes next.
@@ -74,11 +91,27 @@ enum Cause {
     HandshakeBroken,
     /// The frame is too large for the server.
     FrameTooLarge,
+    /// The server does not take the credential.
+    Credential,
+    /// The server is out of reach, and so would every other be.
+    NetworkDown,
+    /// The upgrade went well, and what was sent then had no answer: something on the way may let
+    /// no frames through.
+    SilentSocket,
     /// The connection failed; another one may not.
     Connection,
     /// The server wants to be asked later.
-    Later,
+    Later { overloaded: bool },
 }
+
+/// The least that another attempt takes.
+const AT_ONCE: Again = Again {
+    delay: Duration::ZERO,
+    over_sse: false,
+    fresh_socket: false,
+    mark: None,
+    reason: FullReason::ConnectionChanged,
+};
 
 impl Ladder {
     pub(crate) fn new(policy: RetryPolicy, transports: TransportPolicy) -> Self {
@@ -89,22 +122,25 @@ impl Ladder {
             replays: 0,
             parent_recovered: false,
             socket_renewed: false,
+            credential_renewed: false,
+            down: None,
+            resent: None,
         }
     }
 
     /// Decides what follows `failed`. `chance` is uniform in 0..1.
     pub(crate) fn next(&mut self, failed: Failed<'_>, chance: f64) -> Action {
         let error = failed.error;
-        let cause = cause(failed);
+        let cause = match cause(failed) {
+            Cause::NetworkDown => match self.policy.network_down_deadline {
+                Some(deadline) => return self.wait_for_network(failed.at, deadline, chance),
+                None => Cause::Connection,
+            },
+            cause => cause,
+        };
+        self.down = None;
         let websocket = failed.transport == Transport::WebSocket;
         let may_use_sse = websocket && self.transports == TransportPolicy::Auto;
-        let at_once = Again {
-            delay: Duration::ZERO,
-            over_sse: false,
-            fresh_socket: false,
-            mark: None,
-            reason: FullReason::ConnectionChanged,
-        };
         // These lie in the nature of the protocol or of the way, and cost no attempt: each can
         // happen once a turn.
         match cause {
@@ -115,52 +151,72 @@ impl Ladder {
             Cause::LostParent => {
                 self.parent_recovered = true;
                 self.count_replay(error);
-                return Action::Again(Again { reason: FullReason::ParentNotFound, ..at_once });
+                return Action::Again(Again { reason: FullReason::ParentNotFound, ..AT_ONCE });
             }
             Cause::StaleSocket if !self.socket_renewed && self.permitted(error.delivery()) => {
                 self.socket_renewed = true;
                 self.count_replay(error);
-                return Action::Again(Again { fresh_socket: true, ..at_once });
+                return Action::Again(Again { fresh_socket: true, ..AT_ONCE });
             }
+            Cause::Credential
+                if failed.renewable
+                    && !self.credential_renewed
+                    && self.permitted(error.delivery()) =>
+            {
+                self.credential_renewed = true;
+                self.count_replay(error);
+                return Action::Again(Again { fresh_socket: true, ..AT_ONCE });
+            }
+            Cause::Credential => return Action::GiveUp,
+            Cause::FrameTooLarge if may_use_sse && self.permitted(error.delivery()) => {
+                self.count_replay(error);
+                return Action::Again(Again { over_sse: true, ..AT_ONCE });
+            }
+            // The same bytes would meet the same limit.
+            Cause::FrameTooLarge => return Action::GiveUp,
             Cause::NoWebSocket { certain } => {
                 return if may_use_sse {
                     let mark = Some(if certain { Mark::Unsupported } else { Mark::Ambiguous });
-                    Action::Again(Again { over_sse: true, mark, ..at_once })
+                    Action::Again(Again { over_sse: true, mark, ..AT_ONCE })
                 } else {
                     Action::GiveUp
                 };
             }
             Cause::HandshakeBroken if may_use_sse => {
                 let mark = Some(Mark::Transient);
-                return Action::Again(Again { over_sse: true, mark, ..at_once });
+                return Action::Again(Again { over_sse: true, mark, ..AT_ONCE });
             }
             _ => {}
         }
         if !self.permitted(error.delivery()) || self.attempts >= self.policy.attempts {
             return Action::GiveUp;
         }
-        let backoff = self.backoff(chance);
+        let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOADED } else { 1 };
+        let base = self.policy.backoff.saturating_mul(longer);
         let delay = match error.retry_after() {
             Some(asked) if asked > self.policy.retry_after_max => return Action::GiveUp,
             Some(asked) => asked,
-            None => backoff,
+            None => backoff(base, self.attempts - 1, self.policy.backoff_max, chance),
         };
         let last = self.attempts + 1 == self.policy.attempts;
         let again = match cause {
-            Cause::FrameTooLarge if may_use_sse => Again { over_sse: true, ..at_once },
-            // The same bytes would meet the same limit.
-            Cause::FrameTooLarge => return Action::GiveUp,
+            // It has been waited for long enough.
+            Cause::SilentSocket if may_use_sse => {
+                Again { over_sse: true, mark: Some(Mark::Silent), ..AT_ONCE }
+            }
             // A server that is busy is as busy over SSE; one whose socket breaks may not be.
             Cause::Connection if may_use_sse && last => {
                 // A server that nobody reaches breaks no WebSockets.
                 let mark = (error.kind() != ErrorKind::Connect).then_some(Mark::Transient);
-                Again { delay, over_sse: true, mark, ..at_once }
+                Again { delay, over_sse: true, mark, ..AT_ONCE }
             }
-            Cause::Later if may_use_sse && last && error.phase() == Phase::Connect => {
-                Again { delay, over_sse: true, ..at_once }
+            Cause::Later { .. } if may_use_sse && last && error.phase() == Phase::Connect => {
+                Again { delay, over_sse: true, ..AT_ONCE }
             }
-            Cause::Later => Again { delay, reason: FullReason::PriorNotCompleted, ..at_once },
-            _ => Again { delay, fresh_socket: true, ..at_once },
+            Cause::Later { .. } => {
+                Again { delay, reason: FullReason::PriorNotCompleted, ..AT_ONCE }
+            }
+            _ => Again { delay, fresh_socket: true, ..AT_ONCE },
         };
         self.attempts += 1;
         self.count_replay(error);
@@ -187,12 +243,36 @@ impl Ladder {
         replay && self.replays < self.policy.replays
     }
 
-    fn backoff(&self, chance: f64) -> Duration {
-        let doubled = self.policy.backoff.saturating_mul(1 << (self.attempts - 1).min(20));
-        let longest = doubled.min(self.policy.backoff_max);
-        let share = 0.75 + 0.25 * chance.clamp(0.0, 1.0);
-        Duration::try_from_secs_f64(longest.as_secs_f64() * share).unwrap_or(longest)
+    /// Waits for the network by a schedule of its own, which ends with an attempt at `deadline`.
+    fn wait_for_network(&mut self, now: Instant, deadline: Duration, chance: f64) -> Action {
+        let (since, waits) = self.down.unwrap_or((now, 0));
+        let left = deadline.saturating_sub(now.saturating_duration_since(since));
+        if left.is_zero() {
+            return Action::GiveUp;
+        }
+        self.down = Some((since, waits.saturating_add(1)));
+        let RetryPolicy { network_down_backoff, network_down_backoff_max, .. } = self.policy;
+        let base = network_down_backoff.max(NETWORK_DOWN_LEAST);
+        let wait = backoff(base, waits, network_down_backoff_max.max(base), chance);
+        Action::Again(Again { delay: wait.min(left), fresh_socket: true, ..AT_ONCE })
     }
+
+    /// Takes note that an attempt put `bytes` of its request on the wire.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.resent = Some(self.resent.map_or(0, |resent| resent.saturating_add(bytes)));
+    }
+
+    /// Whether `bytes` may be sent, if they are sent again.
+    pub(crate) fn may_resend(&self, bytes: u64) -> bool {
+        self.resent.is_none_or(|resent| resent.saturating_add(bytes) <= self.policy.resend_bytes)
+    }
+}
+
+/// The wait after `doublings` others, shortened by up to a quarter.
+fn backoff(base: Duration, doublings: u32, longest: Duration, chance: f64) -> Duration {
+    let full = base.saturating_mul(1 << doublings.min(20)).min(longest);
+    let share = 0.75 + 0.25 * chance.clamp(0.0, 1.0);
+    Duration::try_from_secs_f64(full.as_secs_f64() * share).unwrap_or(full)
 }
 
 /// Whether a WebSocket takes no further request after the server ended a turn with `error`.
@@ -201,7 +281,11 @@ pub(crate) fn retires_socket(error: &Error, kept: bool) -> bool {
     error.kind() == ErrorKind::Api
         && (!kept
             || error.status() == Some(401)
-            || error.code() == Some(&ErrorCode::ConnectionLimitReached))
+            || matches!(class(error), Class::Credential | Class::SocketAge))
+}
+
+fn class(error: &Error) -> Class {
+    error.api_error().map_or(Class::Unknown, ApiError::class)
 }
 
 fn cause(failed: Failed<'_>) -> Cause {
@@ -209,13 +293,19 @@ fn cause(failed: Failed<'_>) -> Cause {
     let websocket = failed.transport == Transport::WebSocket;
     let connecting = error.phase() == Phase::Connect;
     match error.kind() {
-        ErrorKind::Api => match error.api_error() {
-            Some(api) if failed.incremental && api.is_lost_parent() => Cause::LostParent,
-            Some(api) if api.code() == Some(&ErrorCode::ConnectionLimitReached) => {
-                Cause::StaleSocket
-            }
-            Some(api) if turn::is_retryable(api) => Cause::Later,
-            _ => Cause::Final,
+        ErrorKind::Api => match class(error) {
+            Class::LostParent if failed.incremental => Cause::LostParent,
+            Class::SocketAge => Cause::StaleSocket,
+            Class::Credential => Cause::Credential,
+            Class::Moment => Cause::Later { overloaded: false },
+            Class::Overload => Cause::Later { overloaded: true },
+            Class::LostParent
+            | Class::Declined
+            | Class::Quota
+            | Class::Permission
+            | Class::Address
+            | Class::Request
+            | Class::Unknown => Cause::Final,
         },
         ErrorKind::UpgradeRefused => {
             let certain = matches!(error.status(), Some(..400 | 404 | 405 | 426 | 501));
@@ -226,6 +316,8 @@ fn cause(failed: Failed<'_>) -> Cause {
                 _ if websocket && connecting => Cause::HandshakeBroken,
                 _ if failed.reused && error.delivery() == Delivery::NotSent => Cause::StaleSocket,
                 Some(1009) => Cause::FrameTooLarge,
+                // What was not even sent, it was not about.
+                Some(1000) if error.delivery() == Delivery::NotSent => Cause::Connection,
                 // The server meant to end it.
                 Some(1000 | 1008 | 4000..) => Cause::Final,
                 _ => Cause::Connection,
@@ -234,9 +326,13 @@ fn cause(failed: Failed<'_>) -> Cause {
         // The caller's own credentials were not had in time.
         ErrorKind::Timeout if error.phase() == Phase::Prepare => Cause::Final,
         ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => Cause::HandshakeBroken,
-        ErrorKind::Timeout | ErrorKind::Connect => Cause::Connection,
+        ErrorKind::Timeout if websocket && failed.silent && error.phase() == Phase::FirstEvent => {
+            Cause::SilentSocket
+        }
+        ErrorKind::Timeout => Cause::Connection,
+        ErrorKind::Connect => Cause::NetworkDown,
         ErrorKind::Protocol if connecting && websocket => match error.cause() {
-            crate::error::Cause::Protocol(ProtocolError::Handshake(_)) => Cause::HandshakeBroken,
+            error::Cause::Protocol(ProtocolError::Handshake(_)) => Cause::HandshakeBroken,
             _ => Cause::Final,
         },
         ErrorKind::InvalidRequest
@@ -249,7 +345,8 @@ fn cause(failed: Failed<'_>) -> Cause {
         | ErrorKind::TooLarge
         | ErrorKind::Superseded
         | ErrorKind::SessionClosed
-        | ErrorKind::NoRuntime => Cause::Final,
+        | ErrorKind::NoRuntime
+        | ErrorKind::Decode => Cause::Final,
     }
 }
 

@@ -13,8 +13,7 @@
 
 use crate::{
     error::{
-        ApiError, Cause, CloseFrame, Delivery, Error, ErrorCode, ErrorKind, NoPong, Phase,
-        ProtocolError,
+        ApiError, Cause, CloseFrame, Delivery, Error, ErrorKind, NoPong, Phase, ProtocolError,
     },
     event::{EventKind, ResponseEvent},
     proto::{
@@ -181,7 +180,7 @@ impl Turn {
     fn api_failure(&mut self, error: ApiError) -> Error {
         let delivery = match self.delivery() {
             Delivery::Unknown => Delivery::Refused,
-            Delivery::Accepted if is_retryable(&error) || error.is_lost_parent() => {
+            Delivery::Accepted if error.class().passes() || error.is_lost_parent() => {
                 Delivery::Refused
             }
             delivery => delivery,
@@ -220,36 +219,6 @@ fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
         _ => {}
     }
     Ok(event)
-}
-
-/// Whether the same request may go well a little later.
-pub(crate) fn is_retryable(error: &ApiError) -> bool {
-    match error.code() {
-        Some(
-            ErrorCode::RateLimitExceeded
-            | ErrorCode::SlowDown
-            | ErrorCode::ServerError
-            | ErrorCode::ServerIsOverloaded,
-        ) => true,
-        Some(
-            ErrorCode::InsufficientQuota
-            | ErrorCode::CreditBalanceExhausted
-            | ErrorCode::OrganizationSpendLimitExceeded
-            | ErrorCode::ProjectSpendLimitExceeded
-            | ErrorCode::OrganizationUsageLimitExceeded
-            | ErrorCode::UsageLimitReached
-            | ErrorCode::UsageNotIncluded
-            | ErrorCode::ContextLengthExceeded
-            | ErrorCode::InvalidApiKey
-            | ErrorCode::ModelNotFound
-            | ErrorCode::InvalidPrompt
-            | ErrorCode::InvalidEncryptedContent,
-        ) => false,
-        _ => {
-            error.error_type() != Some("insufficient_quota")
-                && matches!(error.status(), Some(408 | 409 | 429 | 500..))
-        }
-    }
 }
 
 /// Close codes by which a server says that it takes nothing now, or not this.

@@ -47,6 +47,8 @@ pub(super) struct State {
     /// What is left of the answer before, over SSE.
     draining: Option<JoinHandle<()>>,
     posted_before: bool,
+    /// Something came over a WebSocket once.
+    websocket_answered: bool,
     /// There will be no turn any more.
     closed: bool,
 }
@@ -268,6 +270,15 @@ impl SharedState {
     /// Whether an HTTP request was made before; from now on it was.
     pub(super) fn posted_before(&self) -> bool {
         std::mem::replace(&mut self.lock().posted_before, true)
+    }
+
+    /// Whether anything ever came over a WebSocket of the session.
+    pub(super) fn websocket_answered(&self) -> bool {
+        self.lock().websocket_answered
+    }
+
+    pub(super) fn set_websocket_answered(&self) {
+        self.lock().websocket_answered = true;
     }
 
     /// What is left of the answer before: to be waited for, as its connection is wanted.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Delivery, Error, ErrorKind, Phase, Transport,
     error::Cause,
-    event::ResponseEvent,
+    event::{EventKind, ResponseEvent},
     proto::{
         classify::Frame,
         turn::{End, Step, Turn},
@@ -51,6 +51,8 @@ pub struct ResponseStream {
     last_event: Instant,
     /// Since when the consumer is busy with an event: that time is no silence of the server's.
     busy_since: Option<Instant>,
+    /// How the response began, as far as the caller was told.
+    told: Vec<EventKind>,
 }
 
 enum Stage {
@@ -61,8 +63,8 @@ enum Stage {
         ready: VecDeque<Step>,
         base: Base,
         transport: Transport,
-        /// The caller has a `Created`, and no output: it shall see no other.
-        created_before: bool,
+        /// What the caller was told by attempts before: it shall not be told again.
+        told_before: Vec<EventKind>,
     },
     /// Another attempt is being made after one that got so far.
     Climbing {
@@ -73,7 +75,7 @@ enum Stage {
         climb: BoxFuture<'static, (Box<Run>, Result<Live, Error>)>,
     },
     /// Nothing more comes.
-    Ended { report: TurnReport, response: Response, failure: Option<(ErrorKind, Phase, Delivery)> },
+    Ended { report: TurnReport, response: Response, failure: Option<Error> },
 }
 
 impl Default for Stage {
@@ -98,10 +100,11 @@ impl ResponseStream {
             timer: Box::pin(tokio::time::sleep_until(now)),
             last_event: now,
             busy_since: Some(now),
+            told: Vec::new(),
             stage: Stage::default(),
             slot,
         };
-        stream.go_live(run, live, false);
+        stream.go_live(run, live);
         stream
     }
 
@@ -122,19 +125,18 @@ impl ResponseStream {
     ///
     /// # Errors
     ///
-    /// The error that ended the turn. If it was handed out as an event before, one of the same
-    /// kind that has the partial response, but no cause any more.
+    /// The error that ended the turn, although it was handed out as an event before; then without
+    /// a source that is not of this crate.
     pub async fn final_response(mut self) -> Result<Response, Error> {
         while self.try_next().await?.is_some() {}
         match &mut self.stage {
             Stage::Ended { report, response, failure } => {
                 let response = std::mem::take(response);
-                match *failure {
+                match failure.take() {
                     None => Ok(response),
-                    Some((kind, phase, delivery)) => Err(Error::new(kind, phase, Cause::None)
-                        .with_delivery(delivery)
-                        .with_partial(response)
-                        .with_report(std::mem::take(report))),
+                    Some(error) => {
+                        Err(error.with_partial(response).with_report(std::mem::take(report)))
+                    }
                 }
             }
             // Its stream has ended, so that it is in no other stage.
@@ -160,12 +162,13 @@ impl ResponseStream {
         }
     }
 
-    fn go_live(&mut self, run: Box<Run>, live: Live, created_before: bool) {
+    fn go_live(&mut self, run: Box<Run>, live: Live) {
         let Live { transport, turn, ready, base } = live;
         self.last_event = Instant::now();
         // It may be set to a later moment than the transport of this attempt allows.
         self.timer.as_mut().reset(self.last_event);
-        self.stage = Stage::Live { run, turn, ready, base, transport, created_before };
+        let told_before = self.told.clone();
+        self.stage = Stage::Live { run, turn, ready, base, transport, told_before };
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
@@ -180,13 +183,14 @@ impl ResponseStream {
                 let output_before = *delivery == Delivery::OutputStarted;
                 let response = std::mem::take(response);
                 Poll::Ready(match result {
+                    Ok(live) if output_before => {
+                        self.told.clear();
+                        self.go_live(run, live);
+                        Polled::Yield(ResponseEvent::Restarted)
+                    }
                     Ok(live) => {
-                        self.go_live(run, live, !output_before);
-                        if output_before {
-                            Polled::Yield(ResponseEvent::Restarted)
-                        } else {
-                            Polled::Again
-                        }
+                        self.go_live(run, live);
+                        Polled::Again
                     }
                     Err(error) => self.failed(run, response, error),
                 })
@@ -240,17 +244,21 @@ impl ResponseStream {
 
     /// Does what a step says; `by_server` when the server ended the turn, if it is over.
     fn step(&mut self, step: Step, by_server: bool) -> Polled {
-        let Stage::Live { run, turn, base, created_before, .. } = &mut self.stage else {
+        let Stage::Live { run, turn, base, told_before, .. } = &mut self.stage else {
             return Polled::Again;
         };
         match step {
             Step::Nothing => Polled::Again,
-            Step::Event(ResponseEvent::Created(_)) if std::mem::take(created_before) => {
-                Polled::Again
-            }
+            Step::Event(event) if told_before.contains(&event.kind()) => Polled::Again,
             Step::Event(event) => {
                 if let Some(headers) = event.headers() {
                     run.report_mut().server.add(headers);
+                }
+                let kind = event.kind();
+                let begins =
+                    matches!(kind, EventKind::Created | EventKind::Queued | EventKind::InProgress);
+                if begins && !self.told.contains(&kind) {
+                    self.told.push(kind);
                 }
                 run.report_mut().events += 1;
                 if event.text_delta().is_some() && run.report().timings.first_text.is_none() {
@@ -289,14 +297,14 @@ impl ResponseStream {
     }
 
     /// The response failed: another attempt, if the policy allows one, or the end.
-    fn fail(&mut self, error: Error) -> Polled {
+    fn fail(&mut self, mut error: Error) -> Polled {
         let Stage::Live { mut run, turn, .. } = std::mem::take(&mut self.stage) else {
             return Polled::Again;
         };
         run.report_mut().anomalies = turn.anomalies().to_vec();
         drop(self.slot.remove());
         let response = turn.response();
-        match run.recover(&error) {
+        match run.recover(&mut error) {
             Some(delay) => {
                 let report = run.report().clone();
                 let runtime = run.runtime().clone();
@@ -339,11 +347,7 @@ impl ResponseStream {
 
     /// Hands out the error that the turn ends with.
     fn last(&mut self, report: TurnReport, response: Response, error: Error) -> Polled {
-        self.stage = Stage::Ended {
-            report: report.clone(),
-            response,
-            failure: Some((error.kind(), error.phase(), error.delivery())),
-        };
+        self.stage = Stage::Ended { report: report.clone(), response, failure: Some(error.copy()) };
         Polled::Last(Err(error.with_report(report)))
     }
 }

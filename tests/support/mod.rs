@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use responses_client::{
-    Error, Item, Provider, Response, ResponsesClient, ResponsesClientBuilder, ResponsesRequest,
-    ResponsesSession, Transport, TransportPolicy,
+    Error, ErrorKind, Item, Provider, Response, ResponsesClient, ResponsesClientBuilder,
+    ResponsesRequest, ResponsesSession, Transport, TransportPolicy,
     event::ResponseEvent,
-    report::{FullReason, Plan, TurnReport},
+    report::{Attempt, FullReason, Plan, TurnReport},
     testing::{Script, ScriptedServer, Step},
 };
 
@@ -136,4 +136,12 @@ pub(crate) async fn turn(session: &mut ResponsesSession, request: &ResponsesRequ
             }
         }
     }
+}
+
+/// The transports of the attempts, and how each but the last failed.
+pub(crate) fn tried(report: &TurnReport) -> Vec<(Transport, Option<ErrorKind>)> {
+    let kind = |attempt: &Attempt| {
+        (attempt.transport, attempt.failure.as_ref().map(|failure| failure.kind))
+    };
+    report.attempts.iter().map(kind).collect()
 }

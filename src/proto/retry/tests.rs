@@ -13,7 +13,15 @@ fn auto() -> Ladder {
 }
 
 fn failed(error: &Error, transport: Transport) -> Failed<'_> {
-    Failed { error, transport, reused: false, incremental: false }
+    Failed {
+        error,
+        transport,
+        reused: false,
+        incremental: false,
+        silent: false,
+        renewable: false,
+        at: Instant::now(),
+    }
 }
 
 fn websocket(error: &Error) -> Failed<'_> {
@@ -86,14 +94,14 @@ fn c034_a_broken_handshake_goes_to_sse_at_once_and_is_remembered() {
 
 #[test]
 fn busy_servers_are_asked_again_and_never_marked() {
-    for status in [429, 500, 503] {
+    for (status, base) in [(429, 200), (500, 200), (503, 1000)] {
         let error = api(Phase::Connect, status, "", Delivery::NotSent);
         let mut ladder = auto();
         for attempt in 2..=4 {
             let next = again(ladder.next(websocket(&error), 1.0));
             assert_eq!(next.over_sse, attempt == 4, "the last one tries SSE");
             assert_eq!(next.mark, None);
-            assert_eq!(next.delay, Duration::from_millis(200 << (attempt - 2)));
+            assert_eq!(next.delay, Duration::from_millis(base << (attempt - 2)));
         }
         assert_eq!(ladder.next(failed(&error, Transport::Sse), 1.0), Action::GiveUp);
     }
@@ -130,7 +138,7 @@ fn c036_an_uncertain_request_is_replayed_once() {
 }
 
 #[test]
-fn close_codes() {
+fn c047_close_codes() {
     for (code, again) in [
         (Some(1001), true),
         (None, true),
@@ -146,8 +154,18 @@ fn close_codes() {
         let error = closed(code, Delivery::Refused);
         assert_eq!(auto().next(websocket(&error), 0.0) != Action::GiveUp, again, "{code:?}");
     }
-    let error = closed(Some(1009), Delivery::Unknown);
-    assert!(super::tests::again(auto().next(websocket(&error), 0.0)).over_sse);
+    // What was not sent was not what the server closed for.
+    let early = closed(Some(1000), Delivery::NotSent);
+    assert_ne!(auto().next(websocket(&early), 0.0), Action::GiveUp);
+}
+
+#[test]
+fn c038_a_frame_that_is_too_large_goes_over_sse_at_once_and_costs_no_attempt() {
+    let error = closed(Some(1009), Delivery::Refused);
+    let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let next = again(Ladder::new(policy, TransportPolicy::Auto).next(websocket(&error), 0.0));
+    assert!(next.over_sse && next.delay.is_zero());
+    assert_eq!(next.mark, None, "it is about this request");
     let mut only = ladder(ReplayPolicy::Restart, TransportPolicy::WebSocketOnly);
     assert_eq!(only.next(websocket(&error), 0.0), Action::GiveUp);
 }
@@ -185,11 +203,172 @@ fn errors_that_stay_are_returned() {
         api(Phase::FirstEvent, 400, "invalid_value", Delivery::Refused),
         api(Phase::Connect, 401, "invalid_api_key", Delivery::NotSent),
         api(Phase::FirstEvent, 429, "insufficient_quota", Delivery::Refused),
+        api(Phase::FirstEvent, 429, "usage_limit_reached", Delivery::Refused),
+        api(Phase::FirstEvent, 402, "", Delivery::Refused),
         Error::new(ErrorKind::Proxy, Phase::Connect, ErrorCause::None),
         Error::protocol(Phase::FirstEvent, ProtocolError::BinaryFrame),
     ] {
         assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "{error}");
     }
+}
+
+#[test]
+fn c046_the_connection_limit_is_known_by_its_code() {
+    for status in [None, Some(400), Some(408), Some(429)] {
+        let code = Some("websocket_connection_limit_reached".into());
+        let error = ApiError { status, code, ..ApiError::default() };
+        let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
+        let mut ladder = auto();
+        assert!(again(ladder.next(websocket(&error), 0.5)).fresh_socket, "{status:?}");
+        assert_eq!(ladder.attempts, 1);
+        assert!(retires_socket(&error, true));
+    }
+}
+
+#[test]
+fn c048_the_budget_is_one_whatever_fails_and_wherever() {
+    let busy = api(Phase::FirstEvent, 500, "", Delivery::Refused);
+    let limited = api(Phase::FirstEvent, 429, "rate_limit_exceeded", Delivery::Refused);
+    let cut = closed(None, Delivery::NotSent);
+    let mut ladder = auto();
+    again(ladder.next(websocket(&busy), 0.5));
+    again(ladder.next(websocket(&cut), 0.5));
+    again(ladder.next(failed(&limited, Transport::Sse), 0.5));
+    assert_eq!(ladder.next(failed(&busy, Transport::Sse), 0.5), Action::GiveUp);
+}
+
+#[test]
+fn c049_bytes_that_are_sent_again_are_counted() {
+    let mut ladder = Ladder::new(
+        RetryPolicy { resend_bytes: 100, ..RetryPolicy::default() },
+        TransportPolicy::Auto,
+    );
+    assert!(ladder.may_resend(1000), "nothing was sent so far");
+    ladder.sent(1000);
+    assert!(ladder.may_resend(100) && !ladder.may_resend(101));
+    ladder.sent(60);
+    assert!(ladder.may_resend(40) && !ladder.may_resend(41));
+}
+
+#[test]
+fn c051_a_replay_under_another_name_is_one() {
+    // A credential that is refused after the request may have run.
+    let error = api(Phase::FirstEvent, 401, "", Delivery::Unknown);
+    let cut = closed(None, Delivery::Unknown);
+    let mut ladder = auto();
+    again(ladder.next(Failed { renewable: true, ..websocket(&error) }, 0.5));
+    assert_eq!(ladder.next(websocket(&cut), 0.5), Action::GiveUp);
+}
+
+#[test]
+fn c052_what_was_not_sent_is_sent_elsewhere_once_for_free() {
+    let gone = closed(None, Delivery::NotSent);
+    let reused = Failed { reused: true, ..websocket(&gone) };
+    let mut ladder = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
+    let next = again(ladder.next(reused, 0.5));
+    assert!(next.fresh_socket && next.delay.is_zero());
+    assert_eq!(ladder.attempts, 1);
+    assert!(!again(ladder.next(reused, 0.5)).delay.is_zero());
+    assert_eq!(ladder.attempts, 2);
+}
+
+#[test]
+fn c056_an_overloaded_server_is_left_alone_for_longer() {
+    for (status, code) in [
+        (503, "server_is_overloaded"),
+        (429, "slow_down"),
+        (503, ""),
+        (529, ""),
+        (500, "server_is_overloaded"),
+    ] {
+        let error = api(Phase::FirstEvent, status, code, Delivery::Refused);
+        let mut ladder = auto();
+        for seconds in [1, 2, 4] {
+            let next = again(ladder.next(websocket(&error), 1.0));
+            assert_eq!(next.delay, Duration::from_secs(seconds), "{status} {code}");
+        }
+        let late = api(Phase::Events, status, code, Delivery::OutputStarted);
+        assert_eq!(auto().next(websocket(&late), 1.0), Action::GiveUp);
+    }
+}
+
+#[test]
+fn c057_a_network_that_is_down_is_waited_for_by_a_schedule_of_its_own() {
+    let error = Error::new(ErrorKind::Connect, Phase::Connect, ErrorCause::None);
+    let start = Instant::now();
+    let at = |after: u64| Failed { at: start + Duration::from_secs(after), ..websocket(&error) };
+    let mut ladder = auto();
+    let mut now = 0;
+    for wait in [1, 2, 4, 8, 16, 29] {
+        let next = again(ladder.next(at(now), 1.0));
+        assert_eq!(next.delay, Duration::from_secs(wait), "the last one ends at the deadline");
+        assert!(!next.over_sse && next.mark.is_none());
+        now += wait;
+    }
+    assert_eq!(ladder.attempts, 1);
+    assert_eq!(ladder.next(at(60), 1.0), Action::GiveUp);
+
+    // A network that was up meanwhile begins anew.
+    let busy = api(Phase::FirstEvent, 500, "", Delivery::Refused);
+    again(ladder.next(websocket(&busy), 1.0));
+    assert_eq!(again(ladder.next(at(100), 1.0)).delay, Duration::from_secs(1));
+
+    let with = |deadline| {
+        let policy = RetryPolicy { network_down_deadline: deadline, ..RetryPolicy::default() };
+        Ladder::new(policy, TransportPolicy::Auto)
+    };
+    assert_eq!(with(Some(Duration::ZERO)).next(at(0), 1.0), Action::GiveUp);
+    let mut counted = with(None);
+    assert_eq!(again(counted.next(at(0), 1.0)).delay, Duration::from_millis(200));
+    assert_eq!(counted.attempts, 2);
+}
+
+#[test]
+fn c031_a_refused_credential_is_renewed_once() {
+    for phase in [Phase::Connect, Phase::FirstEvent] {
+        let error = api(phase, 401, "", Delivery::Refused);
+        let renewable = Failed { renewable: true, ..websocket(&error) };
+        let mut ladder = auto();
+        let next = again(ladder.next(renewable, 0.5));
+        assert!(next.delay.is_zero() && next.fresh_socket && !next.over_sse);
+        assert_eq!(ladder.attempts, 1);
+        assert_eq!(ladder.next(renewable, 0.5), Action::GiveUp);
+        assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "it would be the same");
+        let forbidden = api(phase, 403, "", Delivery::Refused);
+        let forbidden = Failed { renewable: true, ..websocket(&forbidden) };
+        assert_eq!(auto().next(forbidden, 0.5), Action::GiveUp);
+    }
+}
+
+#[test]
+fn c035_silence_on_a_socket_that_never_answered_leads_to_sse() {
+    let error = Error::new(ErrorKind::Timeout, Phase::FirstEvent, ErrorCause::None);
+    let silent = Failed { silent: true, ..websocket(&error) };
+    let next = again(auto().next(silent, 0.5));
+    assert!(next.over_sse && next.delay.is_zero());
+    assert_eq!(next.mark, Some(Mark::Silent));
+    assert!(Mark::Silent.is_suspicion(), "the server itself may be slow");
+    let known = again(auto().next(websocket(&error), 0.5));
+    assert!(known.fresh_socket && !known.over_sse && known.mark.is_none());
+    let mut only = ladder(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
+    assert!(again(only.next(silent, 0.5)).fresh_socket);
+    let mut never = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
+    assert_eq!(never.next(silent, 0.5), Action::GiveUp);
+}
+
+#[test]
+fn what_the_server_says_about_trying_again_counts_more_than_the_status() {
+    let said = |status, code: Option<&str>, header| {
+        let mut error =
+            ApiError { status: Some(status), code: code.map(Into::into), ..ApiError::default() };
+        error.headers.insert("x-should-retry", http::HeaderValue::from_static(header));
+        let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
+        auto().next(websocket(&error), 0.5) != Action::GiveUp
+    };
+    assert!(said(400, None, "true") && said(422, None, "true"));
+    assert!(!said(500, None, "false") && !said(429, Some("rate_limit_exceeded"), "false"));
+    assert!(!said(429, Some("insufficient_quota"), "true"), "that it cannot go well is known");
+    assert!(said(500, None, "perhaps") && !said(400, None, "perhaps"));
 }
 
 #[test]

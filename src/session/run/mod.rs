@@ -143,7 +143,7 @@ impl Run {
             }
             match self.attempt().await {
                 Ok(live) => return Ok(live),
-                Err(error) => match self.recover(&error) {
+                Err(mut error) => match self.recover(&mut error) {
                     Some(delay) => wait = Some(delay),
                     None => return Err(error),
                 },
@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// Takes note of a failed attempt. Says after which wait another shall be made, if any.
-    pub(super) fn recover(&mut self, error: &Error) -> Option<Duration> {
+    pub(super) fn recover(&mut self, error: &mut Error) -> Option<Duration> {
         let transport = self.report.transport?;
         if let Some(attempt) = self.report.attempts.last_mut() {
             attempt.failure = Some(Failure {
@@ -200,16 +200,33 @@ impl Run {
         if error.delivery() == Delivery::NotSent {
             self.report.plan = None;
             self.report.bytes_sent -= self.sending;
+        } else if self.sending > 0 {
+            self.ladder.sent(self.sending);
         }
         self.sending = 0;
+        if error.kind() == ErrorKind::Api && error.is_authentication() {
+            self.shared.auth.refused();
+        }
         if self.is_over(Instant::now()) {
             return None;
         }
-        let failed = Failed { error, transport, reused: self.report.reused, incremental };
+        let failed = Failed {
+            error,
+            transport,
+            reused: self.report.reused,
+            incremental,
+            silent: self.report.timings.first_byte.is_none() && !self.state.websocket_answered(),
+            renewable: self.shared.auth.is_renewable(),
+            at: Instant::now().into_std(),
+        };
         let action = self.ladder.next(failed, fastrand::f64());
         let Action::Again(again) = action else { return None };
         // No attempt would follow: the error says more than that the time was over.
         if self.is_over(after(Instant::now(), again.delay)) {
+            return None;
+        }
+        if !self.may_resend() {
+            error.set_resend_limited();
             return None;
         }
         tracing::debug!(%transport, kind = ?error.kind(), delay = ?again.delay, "attempt failed");
@@ -227,11 +244,21 @@ impl Run {
             tracing::info!(origin = self.shared.provider.origin(), "falling back to SSE");
         }
         match again.mark {
-            Some(Mark::Ambiguous) => self.suspicion = again.mark,
+            Some(mark) if mark.is_suspicion() => self.suspicion = again.mark,
             Some(mark) => self.shared.mark(mark, Instant::now().into_std()),
             None => {}
         }
         Some(again.delay)
+    }
+
+    /// Whether the request may be sent once more, as far as bytes go. What was sent before is sent
+    /// in full.
+    fn may_resend(&self) -> bool {
+        if self.report.bytes_sent == 0 {
+            return true;
+        }
+        let full = self.encode(Encoded::Http { parent: None, skip: 0 });
+        full.is_ok_and(|body| self.ladder.may_resend(body.len() as u64))
     }
 
     pub(super) fn report(&self) -> &TurnReport {
@@ -480,6 +507,9 @@ impl Run {
             self.report.bytes_received += frame.payload.len() as u64;
             let elapsed = self.elapsed();
             self.report.timings.first_byte.get_or_insert(elapsed);
+            if transport == Transport::WebSocket {
+                self.state.set_websocket_answered();
+            }
             match turn.handle(&frame) {
                 Step::Failed(error) => {
                     if frame.tag.role.leaves_connection() {

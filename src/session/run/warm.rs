@@ -140,8 +140,15 @@ impl Run {
 
     /// Remembers what the failure says of the origin.
     fn remember(&mut self, error: &Error) {
-        let failed =
-            Failed { error, transport: Transport::WebSocket, reused: false, incremental: false };
+        let failed = Failed {
+            error,
+            transport: Transport::WebSocket,
+            reused: false,
+            incremental: false,
+            silent: false,
+            renewable: false,
+            at: Instant::now().into_std(),
+        };
         let Action::Again(again) = self.ladder.next(failed, 0.0) else { return };
         // What is ambiguous, a request over SSE must tell.
         if let Some(mark @ (Mark::Unsupported | Mark::Transient)) = again.mark {
