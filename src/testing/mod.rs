@@ -52,6 +52,7 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod turn;
 mod websocket;
 mod wire;

@@ -18,7 +18,7 @@ use crate::Transport;
 /// continues a response the server does not have, or that asks for no generation takes none.
 /// After the last turn the function given to [`respond`](Self::respond) answers; without one every
 /// further request fails with `script_exhausted`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Script {
     pub(super) turns: VecDeque<Turn>,
     pub(super) respond: Option<Respond>,
@@ -26,6 +26,7 @@ pub struct Script {
     pub(super) every_upgrade: Upgrade,
     pub(super) headers: Vec<(String, String)>,
     pub(super) without_bodies: bool,
+    pub(super) alpn: Vec<String>,
 }
 
 pub(super) type Respond = Arc<dyn Fn(&Exchange) -> Turn + Send + Sync>;
@@ -99,7 +100,15 @@ pub struct Exchange {
 impl Script {
     /// A script without turns that accepts every upgrade.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            turns: VecDeque::new(),
+            respond: None,
+            upgrades: VecDeque::new(),
+            every_upgrade: Upgrade::Accept,
+            headers: Vec::new(),
+            without_bodies: false,
+            alpn: vec!["http/1.1".to_owned()],
+        }
     }
 
     /// A deterministic model that works through a loop of tool calls over files.
@@ -154,11 +163,27 @@ impl Script {
         self.without_bodies = true;
         self
     }
+
+    /// The protocols that the server offers in TLS, the one it likes best first; `http/1.1` alone
+    /// unless set.
+    ///
+    /// It speaks HTTP/1.1 whatever a client chooses: `["h2", "http/1.1"]` shows whether a client
+    /// lets such a server talk it into HTTP/2, which has no upgrade to a WebSocket.
+    pub fn alpn<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { turns, respond, upgrades, every_upgrade, headers, without_bodies } = self;
+        let Self { turns, respond, upgrades, every_upgrade, headers, without_bodies, alpn } = self;
         f.debug_struct("Script")
             .field("turns", turns)
             .field("respond", &respond.is_some())
@@ -166,6 +191,7 @@ impl fmt::Debug for Script {
             .field("every_upgrade", every_upgrade)
             .field("headers", &Names(headers))
             .field("without_bodies", without_bodies)
+            .field("alpn", alpn)
             .finish()
     }
 }
