@@ -35,7 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["auth", "config", "error", "net", "proto", "session", "shared", "testing"]),
-    ("testing", &["config", "net"]),
+    ("testing", &["config", "error", "net"]),
 ];
 
 /// What the core must not contain.

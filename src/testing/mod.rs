@@ -29,6 +29,7 @@
 
 pub use agent::agent_reply;
 pub use digest::history_digest;
+pub use format::ScriptError;
 pub use log::{ConnectionLog, RequestLog, ServerLog};
 pub use memory::Connector;
 pub use script::{Exchange, Refusal, Script, Upgrade};
@@ -39,6 +40,7 @@ pub use turn::Turn;
 mod agent;
 mod connection;
 mod digest;
+pub mod format;
 mod generate;
 mod log;
 mod memory;

@@ -57,26 +57,18 @@ pub(super) struct Answer {
 /// An error of the API, in either of its two forms.
 #[derive(Clone, Debug)]
 pub(super) struct ApiError {
-    status: u16,
-    code: String,
+    /// Without one it is an error frame that has none.
+    status: Option<u16>,
+    code: Option<String>,
     message: String,
     param: Option<&'static str>,
+    headers: Vec<(String, String)>,
 }
 
 impl Turn {
     /// One assistant message.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::output([json!({
-            "type": "message",
-            "status": "completed",
-            "role": "assistant",
-            "content": [{
-                "type": "output_text",
-                "text": text.into(),
-                "annotations": [],
-                "logprobs": [],
-            }],
-        })])
+        Self::output([message(text)])
     }
 
     /// These output items, each with its events, and `response.completed`.
@@ -102,6 +94,15 @@ impl Turn {
     /// No response at all: an error frame with its status over WebSocket, an HTTP error over SSE.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::api_error(ApiError::new(status, code, message))
+    }
+
+    /// Adds a header to an [`error`](Self::error): to the answer over SSE, and to the `headers` of
+    /// the frame over WebSocket. Changes nothing in other turns.
+    pub fn error_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        if let Plan::Error(error) = &mut self.plan {
+            error.headers.push((name.into(), value.into()));
+        }
+        self
     }
 
     /// Exactly these events.
@@ -243,27 +244,51 @@ impl fmt::Debug for Edit {
 }
 
 impl ApiError {
-    pub(super) fn new(status: u16, code: &str, message: &str) -> Self {
-        Self { status, code: code.to_owned(), message: message.to_owned(), param: None }
+    pub(super) fn new<'a>(
+        status: impl Into<Option<u16>>,
+        code: impl Into<Option<&'a str>>,
+        message: &str,
+    ) -> Self {
+        Self {
+            status: status.into(),
+            code: code.into().map(str::to_owned),
+            message: message.to_owned(),
+            param: None,
+            headers: Vec::new(),
+        }
     }
 
     pub(super) fn param(self, param: &'static str) -> Self {
         Self { param: Some(param), ..self }
     }
 
+    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(super) fn frame(&self) -> Value {
-        json!({ "type": "error", "status": self.status, "error": self.error() })
+        let mut frame = json!({ "type": "error", "error": self.error() });
+        if let Some(members) = frame.as_object_mut() {
+            members.extend(self.status.map(|status| ("status".to_owned(), status.into())));
+            if !self.headers.is_empty() {
+                let headers = self.headers.iter().map(|(name, value)| (name.clone(), json!(value)));
+                members.insert("headers".to_owned(), headers.collect());
+            }
+        }
+        frame
     }
 
     pub(super) fn refusal(&self) -> Refusal {
-        Refusal::status(self.status)
+        let refusal = Refusal::status(self.status.unwrap_or(500))
             .header("content-type", "application/json")
-            .body(json!({ "error": self.error() }).to_string())
+            .body(json!({ "error": self.error() }).to_string());
+        self.headers.iter().fold(refusal, |refusal, (name, value)| refusal.header(name, value))
     }
 
     fn error(&self) -> Value {
-        let kind = match (self.status, self.code.as_str()) {
-            (429, "insufficient_quota") => "insufficient_quota",
+        let kind = match (self.status.unwrap_or(400), self.code.as_deref()) {
+            (429, Some("insufficient_quota")) => "insufficient_quota",
             (429, _) => "rate_limit_error",
             (503, _) => "service_unavailable_error",
             (500.., _) => "server_error",
@@ -276,6 +301,21 @@ impl ApiError {
             "param": self.param,
         })
     }
+}
+
+/// An assistant message.
+pub(super) fn message(text: impl Into<String>) -> Value {
+    json!({
+        "type": "message",
+        "status": "completed",
+        "role": "assistant",
+        "content": [{
+            "type": "output_text",
+            "text": text.into(),
+            "annotations": [],
+            "logprobs": [],
+        }],
+    })
 }
 
 fn place_of_event(steps: &[Step], event: usize) -> Option<usize> {
