@@ -46,6 +46,35 @@ async fn a_session_against_a_script_from_a_file() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn edits_apply_in_their_order() {
+    const EDITED: &str = r#"{ "turns": [{ "text": "Hello", "edits": [
+        { "cut_after": [4, "reset"] },
+        { "insert": [3, { "text": "{\"type\":\"x.y\"}" }] },
+        { "insert": [3, { "delay_ms": 20 }] },
+        { "first": { "comment": "ok" } },
+        { "then": { "text": "{}" } }
+    ] }] }"#;
+    for transport in BOTH {
+        let server = ScriptedServer::in_memory(Script::from_json(EDITED).unwrap());
+        let client = once(&server, transport).build().unwrap();
+        let began = Instant::now();
+        let outcome = turn(&mut client.session(), &request(&["hi"])).await;
+        let kinds = [
+            "response.created",
+            "response.in_progress",
+            "response.output_item.added",
+            "x.y",
+            "response.content_part.added",
+        ];
+        let kind = |event: &str| serde_json::from_str::<Value>(event).unwrap()["type"].clone();
+        let seen: Vec<_> = raw(&outcome).into_iter().map(kind).collect();
+        assert_eq!(seen, kinds);
+        assert_eq!(outcome.error().kind(), ErrorKind::Truncated);
+        assert_eq!(began.elapsed(), Duration::from_millis(20));
+    }
+}
+
 /// A client that tries once: a recording has the end of a turn, not the attempts before it.
 fn once(server: &ScriptedServer, transport: Transport) -> ResponsesClientBuilder {
     let mut retry = RetryPolicy::default();
@@ -110,7 +139,7 @@ async fn a_recorded_run_is_had_again_byte_for_byte() {
         Script::new().turns([
             Turn::text("Hello there"),
             Turn::text("This one is cut").cut_after(5, Step::Reset),
-            Turn::error(429, "rate_limit_exceeded", "Wait").error_header("retry-after", "2"),
+            Turn::error(429, "rate_limit_exceeded", "Wait").header("retry-after", "2"),
         ])
     };
     for recorded_on in BOTH {

@@ -57,9 +57,8 @@ pub(super) struct Answer {
 /// An error of the API, in either of its two forms.
 #[derive(Clone, Debug)]
 pub(super) struct ApiError {
-    /// Without one it is an error frame that has none.
-    status: Option<u16>,
-    code: Option<String>,
+    status: u16,
+    code: String,
     message: String,
     param: Option<&'static str>,
     headers: Vec<(String, String)>,
@@ -68,7 +67,17 @@ pub(super) struct ApiError {
 impl Turn {
     /// One assistant message.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::output([message(text)])
+        Self::output([json!({
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{
+                "type": "output_text",
+                "text": text.into(),
+                "annotations": [],
+                "logprobs": [],
+            }],
+        })])
     }
 
     /// These output items, each with its events, and `response.completed`.
@@ -96,9 +105,9 @@ impl Turn {
         Self::api_error(ApiError::new(status, code, message))
     }
 
-    /// Adds a header to an [`error`](Self::error): to the answer over SSE, and to the `headers` of
-    /// the frame over WebSocket. Changes nothing in other turns.
-    pub fn error_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    /// Adds a header to an error: of the HTTP answer, or in `headers` of the frame. Changes nothing
+    /// but errors.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Plan::Error(error) = &mut self.plan {
             error.headers.push((name.into(), value.into()));
         }
@@ -244,14 +253,10 @@ impl fmt::Debug for Edit {
 }
 
 impl ApiError {
-    pub(super) fn new<'a>(
-        status: impl Into<Option<u16>>,
-        code: impl Into<Option<&'a str>>,
-        message: &str,
-    ) -> Self {
+    pub(super) fn new(status: u16, code: &str, message: &str) -> Self {
         Self {
-            status: status.into(),
-            code: code.into().map(str::to_owned),
+            status,
+            code: code.to_owned(),
             message: message.to_owned(),
             param: None,
             headers: Vec::new(),
@@ -262,33 +267,25 @@ impl ApiError {
         Self { param: Some(param), ..self }
     }
 
-    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     pub(super) fn frame(&self) -> Value {
-        let mut frame = json!({ "type": "error", "error": self.error() });
-        if let Some(members) = frame.as_object_mut() {
-            members.extend(self.status.map(|status| ("status".to_owned(), status.into())));
-            if !self.headers.is_empty() {
-                let headers = self.headers.iter().map(|(name, value)| (name.clone(), json!(value)));
-                members.insert("headers".to_owned(), headers.collect());
-            }
+        let mut error = self.error();
+        if let Some(members) = error.as_object_mut().filter(|_| !self.headers.is_empty()) {
+            let headers = self.headers.iter().map(|(name, value)| (name.clone(), json!(value)));
+            members.insert("headers".to_owned(), headers.collect());
         }
-        frame
+        json!({ "type": "error", "status": self.status, "error": error })
     }
 
     pub(super) fn refusal(&self) -> Refusal {
-        let refusal = Refusal::status(self.status.unwrap_or(500))
+        let refusal = Refusal::status(self.status)
             .header("content-type", "application/json")
             .body(json!({ "error": self.error() }).to_string());
         self.headers.iter().fold(refusal, |refusal, (name, value)| refusal.header(name, value))
     }
 
     fn error(&self) -> Value {
-        let kind = match (self.status.unwrap_or(400), self.code.as_deref()) {
-            (429, Some("insufficient_quota")) => "insufficient_quota",
+        let kind = match (self.status, self.code.as_str()) {
+            (429, "insufficient_quota") => "insufficient_quota",
             (429, _) => "rate_limit_error",
             (503, _) => "service_unavailable_error",
             (500.., _) => "server_error",
@@ -301,21 +298,6 @@ impl ApiError {
             "param": self.param,
         })
     }
-}
-
-/// An assistant message.
-pub(super) fn message(text: impl Into<String>) -> Value {
-    json!({
-        "type": "message",
-        "status": "completed",
-        "role": "assistant",
-        "content": [{
-            "type": "output_text",
-            "text": text.into(),
-            "annotations": [],
-            "logprobs": [],
-        }],
-    })
 }
 
 fn place_of_event(steps: &[Step], event: usize) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! Script files.
 
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     ScriptError,
@@ -101,7 +101,7 @@ impl Turn {
         let Self { text, output, error, events, lines, steps, incomplete, failed, http, edits } =
             self;
         let items = match (text, output) {
-            (Some(text), None) => Some(vec![testing::turn::message(text)]),
+            (Some(text), None) => Some(vec![message(text)]),
             (None, output) => output,
             (Some(_), Some(_)) => return Err(ONE_KIND),
         };
@@ -127,6 +127,20 @@ impl Turn {
         }
         Ok(edits.into_iter().fold(turn, |turn, edit| edit.apply(turn)))
     }
+}
+
+fn message(text: String) -> Value {
+    json!({
+        "type": "message",
+        "status": "completed",
+        "role": "assistant",
+        "content": [{
+            "type": "output_text",
+            "text": text,
+            "annotations": [],
+            "logprobs": [],
+        }],
+    })
 }
 
 pub(super) const ONE_KIND: &str =

@@ -48,7 +48,7 @@
 //! |---|---|---|
 //! | `text` | one assistant message | [`Turn::text`] |
 //! | `output` | a list of output items, with all their events | [`Turn::output`] |
-//! | `error` | `{status, code, message, retry_after, headers}`, `status` alone being required; `retry_after` is in seconds | [`Turn::error`], [`Turn::error_header`] |
+//! | `error` | `{status, code}` and, if it likes, `message`, `headers`, and `retry_after` in seconds | [`Turn::error`], [`Turn::header`] |
 //! | `events` | a list of events, sent just so | [`Turn::events`] |
 //! | `lines` | a list of strings, each the very text of an event | [`Turn::jsonl`] |
 //! | `steps` | a list of steps | [`Turn::steps`] |
@@ -142,7 +142,7 @@
 //! [`Step::Text`]: super::Step::Text
 //! [`Turn::cut_after`]: super::Turn::cut_after
 //! [`Turn::error`]: super::Turn::error
-//! [`Turn::error_header`]: super::Turn::error_header
+//! [`Turn::header`]: super::Turn::header
 //! [`Turn::events`]: super::Turn::events
 //! [`Turn::failed`]: super::Turn::failed
 //! [`Turn::first`]: super::Turn::first

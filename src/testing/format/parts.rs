@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::testing::{self, turn::ApiError};
+use crate::testing;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -79,7 +79,7 @@ struct RefusalForm {
 #[serde(deny_unknown_fields)]
 pub(super) struct HttpError {
     status: Status,
-    code: Option<String>,
+    code: String,
     #[serde(default)]
     message: String,
     /// In seconds.
@@ -184,10 +184,10 @@ impl From<RefusalForm> for testing::Refusal {
 impl From<HttpError> for testing::Turn {
     fn from(error: HttpError) -> Self {
         let HttpError { status, code, message, retry_after, headers } = error;
-        let error = ApiError::new(status.0, code.as_deref(), &message);
+        let error = Self::error(status.0, &code, &message);
         let after = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
         let headers = after.into_iter().chain(headers.0);
-        headers.fold(Self::api_error(error), |turn, (name, value)| turn.error_header(name, value))
+        headers.fold(error, |turn, (name, value)| turn.header(name, value))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Recordings of `responses run --record`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use super::ScriptError;
 use crate::{
     ErrorKind,
-    testing::{Script, Step, Turn, turn::ApiError},
+    testing::{Script, Step, Turn},
 };
 
 impl Script {
@@ -83,7 +83,7 @@ enum End {
     Open,
     Terminal,
     /// Before any event.
-    Refused(ApiError),
+    Refused(Turn),
     /// An error whose place is among the steps.
     Failed,
     /// The server never heard of it.
@@ -125,15 +125,22 @@ impl Recorded {
         self.end = End::Failed;
         if kind == ErrorKind::Api.as_str() {
             let message = message.unwrap_or_default();
-            let mut error = ApiError::new(status, code.as_deref(), &message);
-            if let Some(time) = retry_after_ms {
-                error = error.header("retry-after-ms", &time.to_string());
-            }
-            // Without a status it was no HTTP answer.
-            if begun || status.is_none() {
-                self.steps.push(Step::Event(error.frame()));
-            } else {
-                self.end = End::Refused(error);
+            let after = retry_after_ms.map(|time| ("retry-after-ms", time.to_string()));
+            match status.filter(|_| !begun) {
+                Some(status) => {
+                    let error = Turn::error(status, &code.unwrap_or_default(), &message);
+                    self.end = End::Refused(match after {
+                        Some((name, value)) => error.header(name, value),
+                        None => error,
+                    });
+                }
+                // After events, or without a status, it was no HTTP answer.
+                None => {
+                    let headers: HashMap<_, _> = after.into_iter().collect();
+                    let error = json!({ "code": code, "message": message, "headers": headers });
+                    let frame = json!({ "type": "error", "status": status, "error": error });
+                    self.steps.push(Step::Event(frame));
+                }
             }
         } else if NOT_SENT.iter().any(|not_sent| kind == not_sent.as_str()) {
             self.end = End::NotSent;
@@ -150,9 +157,7 @@ impl Recorded {
         match end {
             End::Open => Some(Turn::steps(steps).then(Step::Reset)),
             End::Terminal | End::Failed => Some(Turn::steps(steps)),
-            End::Refused(error) => {
-                Some(steps.into_iter().rev().fold(Turn::api_error(error), Turn::first))
-            }
+            End::Refused(error) => Some(steps.into_iter().rev().fold(error, Turn::first)),
             End::NotSent => None,
         }
     }
