@@ -1,11 +1,13 @@
 //! Script files.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     ScriptError,
-    parts::{Edit, Headers, HttpError, Refusal, Step, Upgrade},
+    parts::{Edit, Headers, HttpError, Profile, Refusal, Step, Upgrade},
 };
 use crate::testing::{self, Script};
 
@@ -18,7 +20,18 @@ impl Script {
     pub fn from_json(text: &str) -> Result<Self, ScriptError> {
         let file: File<'_> =
             serde_json::from_str(text).map_err(|error| ScriptError::json(text, text, &error))?;
-        let File { turns, then, upgrades, every_upgrade, headers, alpn, without_bodies } = file;
+        let File {
+            turns,
+            then,
+            upgrades,
+            every_upgrade,
+            headers,
+            alpn,
+            without_bodies,
+            profile,
+            max_age_ms,
+            frame_limit,
+        } = file;
         let mut script = Self::new();
         for (place, turn) in turns.into_iter().enumerate() {
             script = script.turn(parse_turn(text, turn).map_err(|error| error.in_turn(place + 1))?);
@@ -43,6 +56,15 @@ impl Script {
         if let Some(alpn) = alpn {
             script = script.alpn(alpn);
         }
+        if let Some(Profile(profile)) = profile {
+            script = script.profile(profile);
+        }
+        if let Some(age) = max_age_ms {
+            script = script.max_age(Duration::from_millis(age));
+        }
+        if let Some(bytes) = frame_limit {
+            script = script.frame_limit(bytes);
+        }
         Ok(if without_bodies { script.without_bodies() } else { script })
     }
 }
@@ -63,6 +85,9 @@ struct File<'a> {
     alpn: Option<Vec<String>>,
     #[serde(default)]
     without_bodies: bool,
+    profile: Option<Profile>,
+    max_age_ms: Option<u64>,
+    frame_limit: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,9 @@
 //! | `upgrades` | a list of answers to the first requests to become a WebSocket | [`Script::upgrade`] |
 //! | `every_upgrade` | the answer to all others | [`Script::every_upgrade`] |
 //! | `headers` | headers of every 101 and 200 | [`Script::header`] |
+//! | `profile` | the [name](super::Profile::name) of a server to behave like | [`Script::profile`] |
+//! | `max_age_ms` | how old a WebSocket may become | [`Script::max_age`] |
+//! | `frame_limit` | the largest message of a client, in bytes | [`Script::frame_limit`] |
 //! | `alpn` | a list of protocols offered in TLS | [`Script::alpn`] |
 //! | `without_bodies` | `true` keeps requests out of the log | [`Script::without_bodies`] |
 //!
@@ -121,6 +124,9 @@
 //! [`Script::alpn`]: super::Script::alpn
 //! [`Script::every_upgrade`]: super::Script::every_upgrade
 //! [`Script::from_recording`]: super::Script::from_recording
+//! [`Script::frame_limit`]: super::Script::frame_limit
+//! [`Script::max_age`]: super::Script::max_age
+//! [`Script::profile`]: super::Script::profile
 //! [`Script::header`]: super::Script::header
 //! [`Script::respond`]: super::Script::respond
 //! [`Script::turn`]: super::Script::turn

@@ -108,6 +108,10 @@ pub(super) struct HeaderText(String);
 #[serde(try_from = "String")]
 pub(super) struct Base64(Vec<u8>);
 
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Profile(pub(super) testing::Profile);
+
 impl From<Step> for testing::Step {
     fn from(step: Step) -> Self {
         match step {
@@ -200,6 +204,16 @@ impl TryFrom<u16> for Status {
             Ok(known) if !known.is_informational() => Ok(Self(status)),
             _ => Err(format!("{status} is no status of an answer")),
         }
+    }
+}
+
+impl TryFrom<String> for Profile {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        testing::Profile::from_name(&name)
+            .map(Self)
+            .ok_or_else(|| format!("there is no profile {name:?}"))
     }
 }
 

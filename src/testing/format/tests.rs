@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ScriptError;
-use crate::testing::{Refusal, Script, Step, Turn, Upgrade};
+use crate::testing::{Profile, Refusal, Script, Step, Turn, Upgrade};
 
 #[track_caller]
 fn assert_same(file: &str, script: Script) {
@@ -103,7 +103,8 @@ fn what_stands_around_the_turns() {
             "headers":{"retry-after":"1"}}},"hang","reset","wrong_accept",
             {"header":{"name":"x-b","value":"1"}},{"close_after":1011}],
             "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,
-            "alpn":["h2","http/1.1"],"then":"agent"}"#,
+            "alpn":["h2","http/1.1"],"then":"agent",
+            "profile":"vercel","max_age_ms":1500,"frame_limit":4096}"#,
         Script::agent()
             .upgrade(Upgrade::Accept)
             .upgrade(Upgrade::Delay(Duration::from_millis(9)))
@@ -116,7 +117,10 @@ fn what_stands_around_the_turns() {
             .every_upgrade(Upgrade::Hang)
             .header("x-a", "1")
             .without_bodies()
-            .alpn(["h2", "http/1.1"]),
+            .alpn(["h2", "http/1.1"])
+            .profile(Profile::Vercel)
+            .max_age(Duration::from_millis(1500))
+            .frame_limit(4096),
     );
     assert_same("{}", Script::new());
     assert_eq!(Script::from_json(r#"{"headers":{"x-a":"1"}}"#).unwrap().headers[0].1, "1");
@@ -152,6 +156,7 @@ fn errors_name_their_place() {
         (r#"{"headers":{"a b":"1"}}"#, "no name of a header"),
         (r#"{"headers":{"a":"\n"}}"#, "cannot have"),
         (r#"{"upgrades":["acept"]}"#, "unknown variant `acept`"),
+        (r#"{"profile":"open ai"}"#, "no profile"),
         (r#"{"then":"agnet"}"#, "invalid type"),
     ] {
         let error = Script::parse(file).unwrap_err();
