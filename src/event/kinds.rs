@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytestring::ByteString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     define::{Decode, events},
