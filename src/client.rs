@@ -202,7 +202,7 @@ impl ResponsesClientBuilder {
     /// certificates that cannot be read: a proxy setting of the environment that is no URL, too.
     pub fn build(self) -> Result<ResponsesClient, Error> {
         let invalid = Error::invalid_config;
-        let headers = headers(self.headers).map_err(invalid)?;
+        let headers = headers(self.provider.headers, self.headers).map_err(invalid)?;
         if let Auth::Header(name, _) = &self.auth {
             check_name(name).map_err(invalid)?;
         }
@@ -266,10 +266,16 @@ impl fmt::Debug for ResponsesClientBuilder {
     }
 }
 
-fn headers(given: Vec<(String, String)>) -> Result<HeaderMap, RequestError> {
+fn headers(
+    of_provider: &'static [(&'static str, &'static str)],
+    given: Vec<(String, String)>,
+) -> Result<HeaderMap, RequestError> {
     let mut headers = HeaderMap::new();
     let agent = concat!("responses-client/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    for &(name, value) in of_provider {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     for (name, value) in given {
         let Ok(parsed) = HeaderName::try_from(name.as_str()) else {
             return Err(RequestError::InvalidHeader);

@@ -35,7 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["auth", "config", "error", "net", "proto", "session", "shared", "testing"]),
-    ("testing", &["config", "net"]),
+    ("testing", &["config", "error", "net"]),
 ];
 
 /// What the core must not contain.
@@ -61,6 +61,7 @@ fn imports_point_down() {
         let module = module_of(&file);
         let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
             assert!(
+                // The tool has what the crate makes public, and no more.
                 matches!(module.as_str(), "lib" | "bench" | "bin"),
                 "a module without a rule: {module}"
             );
@@ -136,6 +137,7 @@ fn exports() -> BTreeMap<String, String> {
     for line in lib.split("pub use ").skip(1) {
         let (path, _) = line.split_once(';').unwrap();
         let Some((module, names)) = path.split_once("::") else { continue };
+        let names = names.rsplit("::").next().unwrap();
         for name in names.trim_matches(['{', '}']).split(',').map(str::trim) {
             exports.insert(name.to_owned(), module.to_owned());
         }

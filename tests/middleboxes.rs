@@ -2,8 +2,6 @@
 //! tests, and needs `tinyproxy` and `squid`.
 
 mod support;
-#[path = "support/tls.rs"]
-mod tls;
 
 use std::{
     fs,
@@ -15,10 +13,9 @@ use std::{
 
 use responses_client::{
     ErrorKind, Item, NetworkSettings, Provider, ProxySetting, ResponsesClient,
-    testing::{Script, Turn},
+    testing::{Script, ScriptedServer, Turn},
 };
 use support::{BOTH, Outcome, only, request, turn};
-use tls::TlsServer;
 
 /// A proxy that runs until it is dropped.
 struct Proxy {
@@ -95,15 +92,15 @@ fn wanted() -> bool {
 }
 
 /// Two turns on each transport, through the proxy at `url`.
-async fn turns_through(url: &str, login: &str) -> Vec<(TlsServer, Vec<Outcome>)> {
+async fn turns_through(url: &str, login: &str) -> Vec<(ScriptedServer, Vec<Outcome>)> {
     let mut all = Vec::new();
     for transport in BOTH {
         let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
-        let server = TlsServer::start(script).await;
+        let server = ScriptedServer::start_tls(script).await.unwrap();
         let network = NetworkSettings::new()
-            .root_certificates_pem(server.ca_pem.as_str())
+            .root_certificates_pem(server.ca_certificate_pem().unwrap())
             .proxy(ProxySetting::Url(format!("http://{login}{url}")));
-        let client = ResponsesClient::builder(Provider::compatible(&server.url).unwrap())
+        let client = ResponsesClient::builder(Provider::compatible(&server.url()).unwrap())
             .transport(only(transport))
             .network(network)
             .build()
@@ -125,14 +122,14 @@ async fn assert_goes_through(proxy: &Proxy, login: &str) {
     for (server, outcomes) in turns_through(&proxy.address.to_string(), login).await {
         let texts: Vec<_> = outcomes.iter().map(|it| it.response().output_text()).collect();
         assert_eq!(texts, ["one", "two"]);
-        assert_eq!(server.server.log().connections.len(), 1);
+        assert_eq!(server.log().connections.len(), 1);
     }
 }
 
 async fn assert_refused(proxy: &Proxy, kind: ErrorKind) {
     for (server, outcomes) in turns_through(&proxy.address.to_string(), "").await {
         assert_eq!(outcomes[0].error().kind(), kind);
-        assert!(server.server.log().connections.is_empty());
+        assert!(server.log().connections.is_empty());
     }
 }
 

@@ -1,8 +1,6 @@
 //! Real TLS, and proxies on the way: the same for both transports.
 
 mod support;
-#[path = "support/tls.rs"]
-mod tls;
 
 use std::{
     io,
@@ -12,17 +10,18 @@ use std::{
 
 use responses_client::{
     Error, ErrorKind, NetworkSettings, Provider, ProxySetting, ResponsesClient, Transport,
-    testing::{Script, Turn},
+    testing::{Script, ScriptedServer, Step, Turn},
 };
 use support::{BOTH, Outcome, only, request, turn};
-use tls::TlsServer;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 
-fn script() -> Script {
-    Script::new().turns([Turn::text("one"), Turn::text("two")])
+/// Offers h2 before http/1.1, as most origins do.
+async fn tls_server() -> ScriptedServer {
+    let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+    ScriptedServer::start_tls(script.alpn(["h2", "http/1.1"])).await.expect("a port")
 }
 
 fn client(
@@ -37,9 +36,15 @@ fn client(
 }
 
 /// Two turns over `transport`, by way of `proxy`.
-async fn two_turns(server: &TlsServer, transport: Transport, proxy: ProxySetting) -> Vec<Outcome> {
-    let network = NetworkSettings::new().root_certificates_pem(server.ca_pem.as_str()).proxy(proxy);
-    let mut session = client(&server.url, transport, network).unwrap().session();
+async fn two_turns(
+    server: &ScriptedServer,
+    transport: Transport,
+    proxy: ProxySetting,
+) -> Vec<Outcome> {
+    let network = NetworkSettings::new()
+        .root_certificates_pem(server.ca_certificate_pem().expect("a CA"))
+        .proxy(proxy);
+    let mut session = client(&server.url(), transport, network).unwrap().session();
     let mut request = request(&["hi"]);
     let first = turn(&mut session, &request).await;
     if let Ok(response) = &first.result {
@@ -50,10 +55,10 @@ async fn two_turns(server: &TlsServer, transport: Transport, proxy: ProxySetting
     vec![first, second]
 }
 
-fn assert_two_turns_on_one_connection(server: &TlsServer, outcomes: &[Outcome]) {
+fn assert_two_turns_on_one_connection(server: &ScriptedServer, outcomes: &[Outcome]) {
     let texts: Vec<String> = outcomes.iter().map(|it| it.response().output_text()).collect();
     assert_eq!(texts, ["one", "two"]);
-    let log = server.server.log();
+    let log = server.log();
     assert_eq!(log.connections.len(), 1);
     assert_eq!(log.requests.len(), 2);
 }
@@ -61,21 +66,41 @@ fn assert_two_turns_on_one_connection(server: &TlsServer, outcomes: &[Outcome]) 
 #[tokio::test]
 async fn tls_on_both_transports_whatever_else_the_server_offers() {
     for transport in BOTH {
-        let server = TlsServer::start(script()).await;
+        let server = tls_server().await;
         let outcomes = two_turns(&server, transport, ProxySetting::Direct).await;
         assert_two_turns_on_one_connection(&server, &outcomes);
     }
 }
 
 #[tokio::test]
+async fn a_scripted_server_in_tls_goes_by_every_name_of_this_machine_and_cuts_below_tls() {
+    for transport in BOTH {
+        for host in ["localhost", "127.0.0.1"] {
+            let script = Script::new().turn(Turn::text("one").cut_after(5, Step::Reset));
+            let server = ScriptedServer::start_tls(script).await.unwrap();
+            let url = server.url().replace("localhost", host);
+            let network = NetworkSettings::new()
+                .root_certificates_pem(server.ca_certificate_pem().unwrap())
+                .proxy(ProxySetting::Direct);
+            let mut session = client(&url, transport, network).unwrap().session();
+            let outcome = turn(&mut session, &request(&["hi"])).await;
+            assert_eq!(outcome.events.len(), 5, "{host}");
+            assert_eq!(outcome.error().kind(), ErrorKind::Truncated);
+            assert_eq!(io_error(outcome.error()), Some(io::ErrorKind::ConnectionReset));
+        }
+    }
+}
+
+#[tokio::test]
 async fn tls_through_a_connect_proxy_on_both_transports() {
     for transport in BOTH {
-        let server = TlsServer::start(script()).await;
+        let server = tls_server().await;
         let proxy = ConnectProxy::start(None, false).await;
         let url = ProxySetting::Url(format!("http://{}", proxy.address));
         let outcomes = two_turns(&server, transport, url).await;
         assert_two_turns_on_one_connection(&server, &outcomes);
-        let authority = server.url.trim_start_matches("https://").trim_end_matches("/v1");
+        let url = server.url();
+        let authority = url.trim_start_matches("https://").trim_end_matches("/v1");
         assert_eq!(proxy.asked(), [authority]);
     }
 }
@@ -83,7 +108,7 @@ async fn tls_through_a_connect_proxy_on_both_transports() {
 #[tokio::test]
 async fn a_proxy_that_wants_credentials_gets_them_or_is_told_apart() {
     for transport in BOTH {
-        let server = TlsServer::start(script()).await;
+        let server = tls_server().await;
         let proxy = ConnectProxy::start(None, true).await;
         let url = ProxySetting::Url(format!("http://user:pass@{}", proxy.address));
         let outcomes = two_turns(&server, transport, url).await;
@@ -99,21 +124,21 @@ async fn a_proxy_that_wants_credentials_gets_them_or_is_told_apart() {
 #[tokio::test]
 async fn a_proxy_that_refuses_the_tunnel_is_told_apart() {
     for transport in BOTH {
-        let server = TlsServer::start(script()).await;
+        let server = tls_server().await;
         let proxy = ConnectProxy::start(Some(403), false).await;
         let url = ProxySetting::Url(format!("http://{}", proxy.address));
         let outcomes = two_turns(&server, transport, url).await;
         assert_eq!(outcomes[0].error().kind(), ErrorKind::Proxy);
-        assert!(server.server.log().connections.is_empty());
+        assert!(server.log().connections.is_empty());
     }
 }
 
 #[tokio::test]
 async fn an_unknown_issuer_is_a_tls_error() {
     for transport in BOTH {
-        let server = TlsServer::start(script()).await;
+        let server = tls_server().await;
         let network = NetworkSettings::new().proxy(ProxySetting::Direct);
-        let mut session = client(&server.url, transport, network).unwrap().session();
+        let mut session = client(&server.url(), transport, network).unwrap().session();
         let outcome = turn(&mut session, &request(&["hi"])).await;
         assert_eq!(outcome.error().kind(), ErrorKind::Tls);
         assert_eq!(outcome.error().delivery(), responses_client::Delivery::NotSent);
@@ -165,6 +190,13 @@ async fn a_handshake_that_is_cut_is_a_tls_error() {
         let outcome = turn(&mut session, &request(&["hi"])).await;
         assert_eq!(outcome.error().kind(), ErrorKind::Tls);
     }
+}
+
+/// What the socket said, somewhere below `error`.
+fn io_error(error: &Error) -> Option<io::ErrorKind> {
+    let first: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut sources = std::iter::successors(first, |error| error.source());
+    sources.find_map(|error| Some(error.downcast_ref::<io::Error>()?.kind()))
 }
 
 /// A proxy that knows CONNECT alone.

@@ -10,5 +10,6 @@ pub use timeouts::Timeouts;
 mod limits;
 mod network;
 mod policy;
+mod profile;
 mod provider;
 mod timeouts;

@@ -9,23 +9,18 @@ use crate::error::{Error, RequestError};
 /// A server of the Responses API: its address, and how it differs from others.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Provider {
-    base: Url,
+    pub(super) base: Url,
     pub(crate) websocket: bool,
     pub(crate) stores_by_default: bool,
     pub(crate) keeps_socket_after_error: bool,
     pub(crate) frame_limit: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) credentials_over_http: bool,
+    /// What every request to it needs besides the credentials; the caller's own come after.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
 impl Provider {
-    /// `https://api.openai.com/v1`: both transports, frames to 16 MiB, and a WebSocket that goes
-    /// on serving after an error, for an hour.
-    pub fn openai() -> Self {
-        #[expect(clippy::expect_used, reason = "a constant that a test parses")]
-        Self::compatible("https://api.openai.com/v1").expect("a valid URL")
-    }
-
     /// Any other server, by its base URL with the `/v1` or whatever stands before `/responses`.
     /// A trailing slash makes no difference; a query is kept.
     ///
@@ -57,6 +52,7 @@ impl Provider {
             frame_limit: Some(16 << 20),
             max_age: Some(Duration::from_secs(60 * 60)),
             credentials_over_http: false,
+            headers: &[],
         })
     }
 

@@ -14,8 +14,9 @@ macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $wire:literal $(of $item:ident)? {
         $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
     })*) => {
-        /// Which event it is.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        /// Which event it is. It serialises as its name in snake case: `"output_text_delta"`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+        #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum EventKind {
             $(#[doc = concat!("`", $wire, "`")] $name,)*

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bytestring::ByteString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     define::{Decode, events, of},

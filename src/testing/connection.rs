@@ -19,6 +19,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
@@ -30,7 +31,7 @@ use super::{
     websocket,
     wire::{Control, Cut, Socket, Wire},
 };
-use crate::Transport;
+use crate::{Transport, net::Io};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -52,7 +53,21 @@ impl Connection {
 
     /// Serves the connection until it ends or becomes a WebSocket.
     pub(super) async fn serve(self, socket: Socket) {
-        let io = TokioIo::new(Wire::new(socket, Arc::clone(&self.control)));
+        let wire = Wire::new(socket, Arc::clone(&self.control));
+        self.speak(wire).await;
+    }
+
+    /// Like [`serve`](Self::serve), in TLS. Bytes are counted and connections cut below it.
+    pub(super) async fn serve_tls(self, socket: Socket, tls: TlsAcceptor) {
+        let wire = Wire::new(socket, Arc::clone(&self.control));
+        match tls.accept(wire).await {
+            Ok(stream) => self.speak(stream).await,
+            Err(_) => self.shared.closed(self.index),
+        }
+    }
+
+    async fn speak(self, stream: impl Io + 'static) {
+        let io = TokioIo::new(stream);
         let service = service_fn(|request| {
             let connection = self.clone();
             async { Ok::<_, Infallible>(connection.answer(request).await) }

@@ -85,8 +85,10 @@
 
 pub use agent::agent_reply;
 pub use digest::history_digest;
+pub use format::ScriptError;
 pub use log::{ConnectionLog, RequestLog, ServerLog};
 pub use memory::Connector;
+pub use profile::Profile;
 pub use script::{Exchange, Refusal, Script, Upgrade};
 pub use server::ScriptedServer;
 pub use step::{Gate, Step};
@@ -95,10 +97,12 @@ pub use turn::{ErrorShape, NoOutput, Turn};
 mod agent;
 mod connection;
 mod digest;
+pub mod format;
 mod generate;
 pub mod items;
 mod log;
 mod memory;
+mod profile;
 mod request;
 mod run;
 mod script;
@@ -109,6 +113,7 @@ mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod turn;
 mod websocket;
 mod wire;

@@ -1,13 +1,23 @@
 //! What the API accepts.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::turn::ApiError;
 use crate::Transport;
 
 /// What is wrong with a request, whatever its history.
-pub(super) fn check(body: &Value, transport: Transport) -> Result<(), ApiError> {
+pub(super) fn check(
+    body: &Value,
+    transport: Transport,
+    headers: &[(String, String)],
+) -> Result<(), ApiError> {
     let invalid = |code: &str, message: &str| ApiError::new(400, code, message);
+    if headers.iter().any(|(name, value)| name == "content-encoding" && value != "identity") {
+        let message = "This server takes no compressed bodies.";
+        return Err(ApiError::new(415, "unsupported_content_encoding", message));
+    }
     let Some(members) = body.as_object() else {
         return Err(invalid("invalid_json", "What was sent is not a JSON object."));
     };
@@ -16,7 +26,11 @@ pub(super) fn check(body: &Value, transport: Transport) -> Result<(), ApiError> 
             if body["type"] != "response.create" {
                 return Err(invalid("unknown_event_type", "Only `response.create` is known."));
             }
-            &["stream", "background"]
+            // Codex sends it, and real servers take it.
+            if !matches!(body.get("stream"), None | Some(Value::Bool(true))) {
+                return Err(invalid("invalid_value", "A WebSocket always streams.").param("stream"));
+            }
+            &["background"]
         }
         Transport::Sse => &["generate", "stream_id", "type"],
     };
@@ -33,6 +47,16 @@ pub(super) fn check(body: &Value, transport: Transport) -> Result<(), ApiError> 
 pub(super) fn not_found(id: &str) -> ApiError {
     let message = format!("Previous response with id '{id}' not found.");
     ApiError::new(400, "previous_response_not_found", &message).param("previous_response_id")
+}
+
+/// What a socket hears at its end.
+pub(super) fn too_old(age: Duration) -> ApiError {
+    let minutes = age.as_secs() / 60;
+    let message = format!(
+        "Responses websocket connection limit reached ({minutes} minutes). Create a new websocket \
+         connection to continue."
+    );
+    ApiError::new(400, "websocket_connection_limit_reached", &message)
 }
 
 /// The items that a request brings.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     agent,
     log::Names,
+    profile::{self, Profile, Traits},
     turn::{ApiError, Turn},
 };
 use crate::Transport;
@@ -18,15 +19,19 @@ use crate::Transport;
 /// continues a response the server does not have, or that asks for no generation takes none.
 /// After the last turn the function given to [`respond`](Self::respond) answers; without one every
 /// further request fails with `script_exhausted`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Script {
     pub(super) turns: VecDeque<Turn>,
     pub(super) respond: Option<Respond>,
     pub(super) upgrades: VecDeque<Upgrade>,
-    pub(super) every_upgrade: Upgrade,
+    every_upgrade: Option<Upgrade>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) without_bodies: bool,
     pub(super) ignores_generate: bool,
+    pub(super) alpn: Vec<String>,
+    profile: Option<Profile>,
+    max_age: Option<Duration>,
+    frame_limit: Option<u64>,
 }
 
 pub(super) type Respond = Arc<dyn Fn(&Exchange) -> Turn + Send + Sync>;
@@ -100,7 +105,19 @@ pub struct Exchange {
 impl Script {
     /// A script without turns that accepts every upgrade.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            turns: VecDeque::new(),
+            respond: None,
+            upgrades: VecDeque::new(),
+            every_upgrade: None,
+            headers: Vec::new(),
+            without_bodies: false,
+            ignores_generate: false,
+            alpn: vec!["http/1.1".to_owned()],
+            profile: None,
+            max_age: None,
+            frame_limit: None,
+        }
     }
 
     /// A deterministic model that works through a loop of tool calls over files.
@@ -140,7 +157,7 @@ impl Script {
 
     /// Answers every request to become a WebSocket after those of [`upgrade`](Self::upgrade).
     pub fn every_upgrade(mut self, upgrade: Upgrade) -> Self {
-        self.every_upgrade = upgrade;
+        self.every_upgrade = Some(upgrade);
         self
     }
 
@@ -156,10 +173,71 @@ impl Script {
         self
     }
 
+    /// Behaves like this server where a client can notice. What the script itself says goes before.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// Ends every WebSocket at this age, by tokio's clock, once no turn runs: with the error frame
+    /// `websocket_connection_limit_reached` and a Close frame. Requests after it are not answered.
+    /// Unlimited unless set here or by a [profile](Self::profile).
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Closes a WebSocket with 1009 when a larger message is on its way: as soon as a frame says
+    /// so, without waiting for its payload, and without an error frame. Unlimited unless set here
+    /// or by a [profile](Self::profile).
+    pub fn frame_limit(mut self, bytes: u64) -> Self {
+        self.frame_limit = Some(bytes);
+        self
+    }
+
     /// Keeps `body` and `raw` of requests out of the log, for long runs with large requests.
     pub fn without_bodies(mut self) -> Self {
         self.without_bodies = true;
         self
+    }
+
+    /// The protocols that the server offers in TLS, the one it likes best first; `http/1.1` alone
+    /// unless set.
+    ///
+    /// It speaks HTTP/1.1 whatever a client chooses: `["h2", "http/1.1"]` shows whether a client
+    /// lets such a server talk it into HTTP/2, which has no upgrade to a WebSocket.
+    pub fn alpn<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl Script {
+    /// What the server is like: the profile, and what the script says of its limits.
+    pub(super) fn traits(&self) -> Traits {
+        let mut traits = self.profile.map_or(profile::PLAIN, Profile::traits);
+        if let Some(age) = self.max_age {
+            (traits.max_age, traits.silent_age) = (Some(age), None);
+        }
+        traits.frame_limit = self.frame_limit.or(traits.frame_limit);
+        traits
+    }
+
+    /// The answer to the next request to become a WebSocket.
+    pub(super) fn next_upgrade(&mut self) -> Upgrade {
+        let next = self.upgrades.pop_front().or_else(|| self.every_upgrade.clone());
+        next.unwrap_or_else(|| match self.traits().no_websocket {
+            Some(status) => {
+                Upgrade::Refuse(Refusal::error(status, "not_found", "There is no WebSocket here."))
+            }
+            None => Upgrade::Accept,
+        })
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -173,6 +251,10 @@ impl fmt::Debug for Script {
             headers,
             without_bodies,
             ignores_generate,
+            alpn,
+            profile,
+            max_age,
+            frame_limit,
         } = self;
         f.debug_struct("Script")
             .field("turns", turns)
@@ -182,6 +264,10 @@ impl fmt::Debug for Script {
             .field("headers", &Names(headers))
             .field("without_bodies", without_bodies)
             .field("ignores_generate", ignores_generate)
+            .field("alpn", alpn)
+            .field("profile", profile)
+            .field("max_age", max_age)
+            .field("frame_limit", frame_limit)
             .finish()
     }
 }

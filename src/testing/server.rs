@@ -16,6 +16,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::AbortHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::Connection,
@@ -23,6 +24,7 @@ use super::{
     memory::Connector,
     script::Script,
     shared::{IdleFrame, Shared},
+    tls::{self, Tls},
     turn::Turn,
     wire::Socket,
 };
@@ -43,6 +45,8 @@ struct Listening {
     // Taken out when the server stops, so that the port is free at once.
     listener: Arc<Mutex<Option<TcpListener>>>,
     task: AbortHandle,
+    /// Of the authority that signed the server's certificate, in TLS.
+    ca_pem: Option<String>,
 }
 
 impl ScriptedServer {
@@ -61,12 +65,40 @@ impl ScriptedServer {
     ///
     /// If the address is in use or not one of this machine.
     pub async fn start_on(address: SocketAddr, script: Script) -> io::Result<Self> {
+        Self::listen(address, script, None).await
+    }
+
+    /// Starts like [`start`](Self::start), in TLS.
+    ///
+    /// A client trusts it by its [`ca_certificate_pem`](Self::ca_certificate_pem). Certificate and
+    /// authority are made for this server and end with it.
+    ///
+    /// # Errors
+    ///
+    /// If no socket can be opened, or no certificate be made.
+    pub async fn start_tls(script: Script) -> io::Result<Self> {
+        Self::start_tls_on((Ipv4Addr::LOCALHOST, 0).into(), script).await
+    }
+
+    /// Starts on this address, in TLS: see [`start_tls`](Self::start_tls).
+    ///
+    /// # Errors
+    ///
+    /// If the address is in use or not one of this machine, or no certificate can be made.
+    pub async fn start_tls_on(address: SocketAddr, script: Script) -> io::Result<Self> {
+        let tls = tls::make(&script.alpn)?;
+        Self::listen(address, script, Some(tls)).await
+    }
+
+    async fn listen(address: SocketAddr, script: Script, tls: Option<Tls>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let mut server = Self::in_memory(script);
         let listener = Arc::new(Mutex::new(Some(listener)));
-        let task = tokio::spawn(accept_all(Arc::clone(&server.shared), Arc::clone(&listener)));
-        server.listening = Some(Listening { address, listener, task: task.abort_handle() });
+        let (acceptor, ca_pem) = tls.map(|tls| (tls.acceptor, tls.ca_pem)).unzip();
+        let accepting = accept_all(Arc::clone(&server.shared), Arc::clone(&listener), acceptor);
+        let task = tokio::spawn(accepting).abort_handle();
+        server.listening = Some(Listening { address, listener, task, ca_pem });
         Ok(server)
     }
 
@@ -76,10 +108,13 @@ impl ScriptedServer {
         Self { connector: Connector::new(Arc::clone(&shared)), shared, listening: None }
     }
 
-    /// The base URL, with its `/v1`.
+    /// The base URL, with its `/v1`. In TLS its host is `localhost`.
     pub fn url(&self) -> String {
-        match self.address() {
-            Some(address) => format!("http://{address}/v1"),
+        match &self.listening {
+            Some(Listening { address, ca_pem: Some(_), .. }) => {
+                format!("https://localhost:{}/v1", address.port())
+            }
+            Some(Listening { address, .. }) => format!("http://{address}/v1"),
             None => "http://memory.invalid/v1".to_owned(),
         }
     }
@@ -89,12 +124,17 @@ impl ScriptedServer {
         self.listening.as_ref().map(|listening| listening.address)
     }
 
+    /// The certificate of the authority that signed the server's own, as PEM; `None` without TLS.
+    pub fn ca_certificate_pem(&self) -> Option<&str> {
+        self.listening.as_ref()?.ca_pem.as_deref()
+    }
+
     /// The way to this server without sockets.
     pub fn connector(&self) -> Connector {
         self.connector.clone()
     }
 
-    /// Serves a connection that something else accepted, such as a TLS acceptor.
+    /// Serves a connection that something else accepted, such as a proxy.
     ///
     /// Must be called on a tokio runtime.
     pub fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
@@ -173,14 +213,20 @@ impl fmt::Debug for ScriptedServer {
     }
 }
 
-async fn accept_all(shared: Arc<Shared>, listener: Arc<Mutex<Option<TcpListener>>>) {
+async fn accept_all(
+    shared: Arc<Shared>,
+    listener: Arc<Mutex<Option<TcpListener>>>,
+    tls: Option<TlsAcceptor>,
+) {
     while let Some(accepted) = accept(&listener).await {
         // An error is that of a connection which went away before it was accepted.
         let Ok(stream) = accepted else { continue };
         let _ = stream.set_nodelay(true);
-        if let Some(connection) = Connection::open(&shared) {
-            tokio::spawn(connection.serve(Socket::Tcp(stream)));
-        }
+        let Some(connection) = Connection::open(&shared) else { continue };
+        match tls.clone() {
+            Some(tls) => tokio::spawn(connection.serve_tls(Socket::Tcp(stream), tls)),
+            None => tokio::spawn(connection.serve(Socket::Tcp(stream))),
+        };
     }
 }
 

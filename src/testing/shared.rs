@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     generate,
     log::{ConnectionLog, RequestLog, ServerLog},
+    profile::Traits,
     request,
     run::{Origin, Run},
     script::{Exchange, Respond, Script, Upgrade},
@@ -64,6 +65,8 @@ struct Peer {
     accounted: u64,
     idle: Option<mpsc::Sender<IdleFrame>>,
     busy: bool,
+    /// The model of its first request, where that matters.
+    model: Option<Value>,
 }
 
 /// A request that is valid, and what is needed to answer it.
@@ -105,6 +108,7 @@ impl Shared {
                 accounted: 0,
                 idle: None,
                 busy: false,
+                model: None,
             });
             Some((index, control))
         })
@@ -144,8 +148,7 @@ impl Shared {
         headers: Vec<(String, String)>,
     ) -> Upgrade {
         self.change(|state| {
-            let next = state.script.upgrades.pop_front();
-            let upgrade = next.unwrap_or_else(|| state.script.every_upgrade.clone());
+            let upgrade = state.script.next_upgrade();
             if matches!(upgrade, Upgrade::Refuse(_) | Upgrade::Hang | Upgrade::Reset) {
                 state.log.upgrades_refused += 1;
             }
@@ -172,6 +175,11 @@ impl Shared {
         receiver
     }
 
+    /// What the server is like.
+    pub(super) fn traits(&self) -> Traits {
+        self.lock().script.traits()
+    }
+
     /// Headers of every 101 and 200.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
         self.lock().script.headers.clone()
@@ -191,11 +199,12 @@ impl Shared {
             };
             turn.answer(&exchange)
         }));
-        let answer = worked_out.unwrap_or_else(|panic| {
+        let mut answer = worked_out.unwrap_or_else(|panic| {
             self.note_panic(message(panic.as_ref()));
             let error = ApiError::new(500, "script_panicked", "A closure of the script panicked.");
             Turn::api_error(error).answer(&exchange)
         });
+        self.traits().dress(&mut answer, exchange.transport);
         (run, answer)
     }
 
@@ -301,7 +310,10 @@ impl State {
             brought_bytes: generate::size(&input),
             body,
         };
-        let plan = if let Err(error) = request::check(&exchange.body, transport) {
+        let checked = request::check(&exchange.body, transport, &exchange.headers)
+            .and_then(|()| self.script.traits().check(&exchange.body, transport))
+            .and_then(|()| self.check_model(&exchange));
+        let plan = if let Err(error) = checked {
             Err(Plan::Fixed(Turn::api_error(error)))
         } else if let (Some(id), Some(None)) = (&previous, parent) {
             Err(Plan::Fixed(Turn::api_error(request::not_found(id))))
@@ -350,6 +362,21 @@ impl State {
         let run = Run::new(shared, origin, response_id, stored, found, input);
         let (Ok(plan) | Err(plan)) = plan;
         Admitted { run, exchange, plan }
+    }
+
+    /// Notes the model of a socket's first request, which some servers hold it to.
+    fn check_model(&mut self, exchange: &Exchange) -> Result<(), ApiError> {
+        let one_model = self.script.traits().one_model;
+        if !one_model || exchange.transport != Transport::WebSocket {
+            return Ok(());
+        }
+        let Some(peer) = self.peers.get_mut(exchange.connection) else { return Ok(()) };
+        let model = peer.model.get_or_insert_with(|| exchange.body["model"].clone());
+        if *model == exchange.body["model"] {
+            return Ok(());
+        }
+        let message = "This connection serves another model.";
+        Err(ApiError::new(400, "model_mismatch", message).param("model"))
     }
 
     /// Bytes that came in on this connection since it was last asked.

@@ -10,7 +10,7 @@ use futures_util::{
 };
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc;
+use tokio::{io::AsyncReadExt, sync::mpsc, time::Instant};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -28,6 +28,8 @@ use tokio_tungstenite::{
 use super::{
     connection::Connection,
     generate,
+    profile::Traits,
+    request,
     run::Run,
     shared::{IdleFrame, Received},
     step::{self, Step},
@@ -46,7 +48,10 @@ pub(super) async fn serve(
     mut idle: mpsc::Receiver<IdleFrame>,
     close: Option<u16>,
 ) {
-    let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+    let traits = connection.shared.traits();
+    let limit = traits.frame_limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
+    let mut clock = Clock::new(traits);
     let socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (mut sink, mut stream) = socket.split();
     if let Some(code) = close {
@@ -54,12 +59,15 @@ pub(super) async fn serve(
         return drain(connection, &mut stream).await;
     }
     let mut waiting = VecDeque::new();
-    loop {
+    let end = loop {
         let next = match waiting.pop_front() {
-            Some(request) => Some(request),
-            None => until_request(connection, &mut sink, &mut stream, &mut idle).await,
+            Some(request) if !clock.is_over_age() => Ok(request),
+            _ => until_request(connection, &mut sink, &mut stream, &mut idle, &mut clock).await,
         };
-        let Some(raw) = next else { break };
+        let raw = match next {
+            Ok(raw) => raw,
+            Err(end) => break end,
+        };
         let (run, answer) = connection.shared.admit(Received {
             connection: connection.index,
             transport: Transport::WebSocket,
@@ -69,23 +77,87 @@ pub(super) async fn serve(
         let mut playing = pin!(play(run, answer.steps, &mut sink, &connection.control));
         let flow = loop {
             if waiting.len() >= WAITING_REQUESTS {
-                break playing.await;
+                break playing.await.ended();
             }
             match select(stream.next(), playing.as_mut()).await {
                 Either::Left((message, _)) => match seen(connection, message) {
                     Seen::Request(raw) => waiting.push_back(raw),
                     Seen::Control => {}
-                    Seen::End => break Flow::End,
+                    Seen::TooLarge => break Err(End::TooLarge),
+                    Seen::End => break Err(End::Done),
                 },
-                Either::Right((flow, _)) => break flow,
+                Either::Right((flow, _)) => break flow.ended(),
             }
         };
-        match flow {
-            Flow::Next => {}
-            Flow::End => break,
+        if let Err(end) = flow {
+            break end;
+        }
+        clock.active();
+    };
+    match end {
+        End::Done => drain(connection, &mut stream).await,
+        End::TooLarge => {
+            let _ = sink.send(close_message(Some(1009), "message too big")).await;
+            if let Ok(mut socket) = sink.reunite(stream) {
+                discard(socket.get_mut()).await;
+            }
         }
     }
-    drain(connection, &mut stream).await;
+}
+
+/// Why no further request is read.
+enum End {
+    /// Nothing is left to say.
+    Done,
+    /// A message is larger than the server takes.
+    TooLarge,
+}
+
+/// When a socket ends by itself.
+struct Clock {
+    traits: Traits,
+    opened: Instant,
+    active: Instant,
+}
+
+impl Clock {
+    fn new(traits: Traits) -> Self {
+        let now = Instant::now();
+        Self { traits, opened: now, active: now }
+    }
+
+    /// Notes that something came or went.
+    fn active(&mut self) {
+        self.active = Instant::now();
+    }
+
+    fn is_over_age(&self) -> bool {
+        self.traits.max_age.is_some_and(|age| self.opened.elapsed() >= age)
+    }
+
+    /// Waits until the socket is too old, or idle for too long; returns the last messages.
+    async fn runs_out(&self) -> Vec<Message> {
+        let at = |from: Instant, time: Option<Duration>| async move {
+            match time {
+                Some(time) => tokio::time::sleep_until(from + time).await,
+                None => future::pending().await,
+            }
+        };
+        let Traits { max_age, max_idle, silent_age, .. } = self.traits;
+        let aged = pin!(at(self.opened, max_age));
+        let code = match select(aged, pin!(at(self.active, max_idle))).await {
+            Either::Left(_) => silent_age,
+            Either::Right(_) => Some(1001),
+        };
+        match code {
+            Some(code) => vec![close_message(Some(code), "")],
+            None => {
+                let error = request::too_old(max_age.unwrap_or_default());
+                let frame = Message::text(generate::encode(&error.frame()));
+                vec![frame, close_message(Some(1000), "")]
+            }
+        }
+    }
 }
 
 /// What becomes of the connection after a turn.
@@ -94,28 +166,52 @@ enum Flow {
     End,
 }
 
+impl Flow {
+    fn ended(self) -> Result<(), End> {
+        match self {
+            Self::Next => Ok(()),
+            Self::End => Err(End::Done),
+        }
+    }
+}
+
 /// What the client sent.
 enum Seen {
     Request(String),
     Control,
+    TooLarge,
     End,
 }
 
-/// Waits for a request, and meanwhile sends what the test wants; `None` at the end.
+/// Waits for a request, and meanwhile sends what the test wants.
 async fn until_request(
     connection: &Connection,
     sink: &mut Sink,
     stream: &mut Stream,
     idle: &mut mpsc::Receiver<IdleFrame>,
-) -> Option<String> {
+    clock: &mut Clock,
+) -> Result<String, End> {
     loop {
-        let frame = match select(pin!(idle.recv()), stream.next()).await {
+        let idle_frame = pin!(idle.recv());
+        let next = select(idle_frame, stream.next());
+        let next = match select(pin!(clock.runs_out()), next).await {
+            Either::Left((messages, _)) => {
+                for message in messages {
+                    sink.send(message).await.map_err(|_| End::Done)?;
+                }
+                return Err(End::Done);
+            }
+            Either::Right((next, _)) => next,
+        };
+        clock.active();
+        let frame = match next {
             Either::Left((Some(frame), _)) => frame,
-            Either::Left((None, _)) => return None,
+            Either::Left((None, _)) => return Err(End::Done),
             Either::Right((message, _)) => match seen(connection, message) {
-                Seen::Request(raw) => return Some(raw),
+                Seen::Request(raw) => return Ok(raw),
                 Seen::Control => continue,
-                Seen::End => return None,
+                Seen::TooLarge => return Err(End::TooLarge),
+                Seen::End => return Err(End::Done),
             },
         };
         let (message, ends) = match frame {
@@ -124,7 +220,7 @@ async fn until_request(
             IdleFrame::Close { code, reason } => (close_message(Some(code), &reason), true),
         };
         if sink.send(message).await.is_err() || ends {
-            return None;
+            return Err(End::Done);
         }
     }
 }
@@ -148,6 +244,7 @@ fn seen(connection: &Connection, message: Option<Result<Message, Error>>) -> See
             return Seen::End;
         }
         Some(Ok(Message::Frame(_))) => {}
+        Some(Err(Error::Capacity(_))) => return Seen::TooLarge,
         Some(Err(_)) | None => return Seen::End,
     }
     Seen::Control
@@ -245,6 +342,13 @@ async fn drain(connection: &Connection, stream: &mut Stream) {
     while let Some(Ok(message)) = stream.next().await {
         seen(connection, Some(Ok(message)));
     }
+}
+
+/// Reads what is no WebSocket any more: unread bytes would turn the end into a reset, which
+/// overtakes the Close frame.
+async fn discard(io: &mut TokioIo<Upgraded>) {
+    let mut bytes = [0; 4096];
+    while io.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
 
 fn data_frame(bytes: Bytes, opcode: Data, last: bool) -> Message {

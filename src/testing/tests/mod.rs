@@ -13,13 +13,14 @@ use tokio_tungstenite::{
 };
 
 use super::{Connector, ScriptedServer};
-use crate::net::{Content, Io, NetError};
+use crate::net::{Answer, Content, Io, NetError};
 
 mod agent;
 mod checker;
 mod faults;
 mod generators;
 mod handshake;
+mod limits;
 mod sessions;
 mod shapes;
 mod turns;
@@ -44,6 +45,19 @@ impl Client {
     }
 
     async fn in_memory(connector: &Connector) -> Self {
+        let answer = Self::upgrade(connector).await;
+        let Content::Upgraded(io) = answer.content else { panic!("not upgraded: {answer:?}") };
+        Self(WebSocketStream::from_raw_socket(io, Role::Client, None).await)
+    }
+
+    /// The status of an answer that is not 101.
+    async fn refused(connector: &Connector) -> u16 {
+        let answer = Self::upgrade(connector).await;
+        assert!(matches!(answer.content, Content::Body(_)), "upgraded");
+        answer.head.status.as_u16()
+    }
+
+    async fn upgrade(connector: &Connector) -> Answer {
         let request = http::Request::get("http://memory.invalid/v1/responses")
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
@@ -51,9 +65,7 @@ impl Client {
             .header("sec-websocket-key", generate_key())
             .body(Bytes::new())
             .unwrap();
-        let answer = connector.network().send(request).await.unwrap();
-        let Content::Upgraded(io) = answer.content else { panic!("not upgraded: {answer:?}") };
-        Self(WebSocketStream::from_raw_socket(io, Role::Client, None).await)
+        connector.network().send(request).await.unwrap()
     }
 
     async fn send(&mut self, body: Value) {

@@ -149,7 +149,7 @@ async fn bad_requests_are_refused_and_the_socket_stays() {
     for (body, code) in [
         (json!([]), "invalid_json"),
         (json!({ "type": "response.cancel" }), "unknown_event_type"),
-        (json!({ "type": "response.create", "stream": true }), "unknown_parameter"),
+        (json!({ "type": "response.create", "stream": false }), "invalid_value"),
         (json!({ "type": "response.create", "background": false }), "unknown_parameter"),
     ] {
         client.send(body).await;

@@ -1,0 +1,126 @@
+//! Servers that are known by name, and how they differ.
+
+use std::time::Duration;
+
+use super::Provider;
+use crate::error::Error;
+
+impl Provider {
+    /// `https://api.openai.com/v1`: both transports, frames to 16 MiB, and a WebSocket that goes
+    /// on serving after an error, for an hour.
+    pub fn openai() -> Self {
+        Self::known("https://api.openai.com/v1")
+    }
+
+    /// Azure OpenAI, by its base URL: `https://RESOURCE.openai.azure.com/openai/v1`. The model of
+    /// a request is the name of a deployment, and [`Auth::bearer`](crate::Auth::bearer) takes a
+    /// key as well as a token of Entra.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`compatible`](Self::compatible).
+    pub fn azure(base_url: &str) -> Result<Self, Error> {
+        Self::compatible(base_url)
+    }
+
+    /// `https://api.x.ai/v1`: both transports, and a WebSocket for 25 minutes.
+    pub fn xai() -> Self {
+        Self::known("https://api.x.ai/v1").max_age(Some(Duration::from_secs(25 * 60)))
+    }
+
+    /// The AI Gateway of Vercel, `https://ai-gateway.vercel.sh/v1`: both transports, frames to
+    /// 4 MiB, and a WebSocket that closes after an error, or after 13 minutes.
+    pub fn vercel() -> Self {
+        Self::known("https://ai-gateway.vercel.sh/v1")
+            .frame_limit(Some(4 << 20))
+            .keeps_socket_after_error(false)
+            .max_age(Some(Duration::from_secs(13 * 60)))
+    }
+
+    /// `https://openrouter.ai/api/v1`: SSE, and nothing is stored.
+    pub fn openrouter() -> Self {
+        Self::known("https://openrouter.ai/api/v1").websocket(false).stores_by_default(false)
+    }
+
+    /// The backend of ChatGPT, `https://chatgpt.com/backend-api/codex`: both transports, frames to
+    /// 16 MiB, nothing is stored (it wants `store: false`), and a WebSocket that falls silent
+    /// after an error. It wants the header `chatgpt-account-id` of the caller.
+    pub fn chatgpt() -> Self {
+        Self {
+            headers: &[("openai-beta", "responses_websockets=2026-02-06")],
+            ..Self::known("https://chatgpt.com/backend-api/codex")
+        }
+        .stores_by_default(false)
+        .keeps_socket_after_error(false)
+    }
+
+    /// GitHub Copilot, `https://api.githubcopilot.com`: SSE.
+    pub fn copilot() -> Self {
+        Self::known("https://api.githubcopilot.com").websocket(false)
+    }
+
+    /// Ollama on this machine, `http://localhost:11434/v1`: SSE, and nothing is stored.
+    pub fn ollama() -> Self {
+        Self::known("http://localhost:11434/v1").websocket(false).stores_by_default(false)
+    }
+
+    /// LM Studio on this machine, `http://localhost:1234/v1`: SSE.
+    pub fn lm_studio() -> Self {
+        Self::known("http://localhost:1234/v1").websocket(false)
+    }
+
+    /// vLLM, by its base URL: SSE, and nothing is stored unless it was started so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`compatible`](Self::compatible).
+    pub fn vllm(base_url: &str) -> Result<Self, Error> {
+        Ok(Self::compatible(base_url)?.websocket(false).stores_by_default(false))
+    }
+
+    /// The same server at another address: behind a gateway, or a test's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`compatible`](Self::compatible).
+    pub fn at(self, base_url: &str) -> Result<Self, Error> {
+        Ok(Self { base: Self::compatible(base_url)?.base, ..self })
+    }
+
+    fn known(base_url: &str) -> Self {
+        #[expect(clippy::expect_used, reason = "constants that a test parses")]
+        Self::compatible(base_url).expect("a valid URL")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_address_and_its_ways() {
+        let url = |provider: &Provider| provider.responses_url().to_string();
+        for (provider, address, websocket, stores, keeps, frame) in [
+            (Provider::openai(), "https://api.openai.com/v1", true, true, true, 16),
+            (Provider::xai(), "https://api.x.ai/v1", true, true, true, 16),
+            (Provider::vercel(), "https://ai-gateway.vercel.sh/v1", true, true, false, 4),
+            (Provider::openrouter(), "https://openrouter.ai/api/v1", false, false, true, 16),
+            (Provider::chatgpt(), "https://chatgpt.com/backend-api/codex", true, false, false, 16),
+            (Provider::copilot(), "https://api.githubcopilot.com", false, true, true, 16),
+            (Provider::ollama(), "http://localhost:11434/v1", false, false, true, 16),
+            (Provider::lm_studio(), "http://localhost:1234/v1", false, true, true, 16),
+        ] {
+            assert_eq!(url(&provider), format!("{address}/responses"));
+            let ways = (provider.websocket, provider.stores_by_default);
+            assert_eq!(ways, (websocket, stores), "{address}");
+            assert_eq!(provider.keeps_socket_after_error, keeps, "{address}");
+            assert_eq!(provider.frame_limit, Some(frame << 20), "{address}");
+            let moved = provider.clone().at("http://127.0.0.1:8/v1/").unwrap();
+            assert_eq!(url(&moved), "http://127.0.0.1:8/v1/responses");
+            assert_eq!(moved.at(address).unwrap(), provider, "the ways stay");
+        }
+        assert!(Provider::azure("https://r.openai.azure.com/openai/v1").unwrap().websocket);
+        assert!(!Provider::vllm("http://localhost:8000/v1").unwrap().websocket);
+        assert!(Provider::xai().at("api.x.ai").is_err());
+    }
+}

@@ -1,0 +1,186 @@
+//! Scripts as text: files written by hand, and recordings of real runs.
+//!
+//! # A script file
+//!
+//! is one JSON object; all its members are optional, and unknown ones are an error.
+//!
+//! ```
+//! use responses_client::testing::Script;
+//!
+//! let script = Script::from_json(r#"{
+//!     "turns": [
+//!         { "text": "Hello" },
+//!         { "output": [{ "type": "function_call", "call_id": "call_1", "name": "ls",
+//!                        "arguments": "{}" }] },
+//!         { "error": { "status": 429, "code": "rate_limit_exceeded", "message": "Slow down.",
+//!                      "retry_after": 1 } },
+//!         { "text": "A long answer that is cut", "edits": [{ "cut_after": [6, "reset"] }] },
+//!         { "steps": [{ "event": { "type": "response.created", "response": { "id": "resp_1" } } },
+//!                     { "delay_ms": 20 }, "stall"] }
+//!     ],
+//!     "then": "agent",
+//!     "upgrades": [{ "refuse": { "status": 503, "headers": { "retry-after": "1" } } }],
+//!     "every_upgrade": "accept",
+//!     "headers": { "x-request-id": "req_1" }
+//! }"#)?;
+//! # let _ = script;
+//! # Ok::<_, responses_client::testing::ScriptError>(())
+//! ```
+//!
+//! | member | what it is | in Rust |
+//! |---|---|---|
+//! | `turns` | a list of turns | [`Script::turn`] |
+//! | `then` | what answers after the last turn: `"agent"`, or one turn for every request | [`Script::agent`], [`Script::respond`] |
+//! | `upgrades` | a list of answers to the first requests to become a WebSocket | [`Script::upgrade`] |
+//! | `every_upgrade` | the answer to all others | [`Script::every_upgrade`] |
+//! | `headers` | headers of every 101 and 200 | [`Script::header`] |
+//! | `profile` | the [name](super::Profile::name) of a server to behave like | [`Script::profile`] |
+//! | `max_age_ms` | how old a WebSocket may become | [`Script::max_age`] |
+//! | `frame_limit` | the largest message of a client, in bytes | [`Script::frame_limit`] |
+//! | `alpn` | a list of protocols offered in TLS | [`Script::alpn`] |
+//! | `without_bodies` | `true` keeps requests out of the log | [`Script::without_bodies`] |
+//!
+//! **Headers** are an object; a value is a string, or a list of them for a header that comes more
+//! than once. **Times** are whole milliseconds by tokio's clock.
+//!
+//! ## A turn
+//!
+//! has exactly one of the members of this table:
+//!
+//! | member | what it is | in Rust |
+//! |---|---|---|
+//! | `text` | one assistant message | [`Turn::text`] |
+//! | `output` | a list of output items, with all their events | [`Turn::output`] |
+//! | `error` | `{status, code}` and, if it likes, `message`, `headers`, and `retry_after` in seconds | [`Turn::error`], [`Turn::header`] |
+//! | `events` | a list of events, sent just so | [`Turn::events`] |
+//! | `lines` | a list of strings, each the very text of an event | [`Turn::jsonl`] |
+//! | `steps` | a list of steps | [`Turn::steps`] |
+//!
+//! and, if it likes:
+//!
+//! | member | what it is | in Rust |
+//! |---|---|---|
+//! | `incomplete` | the reason, after `text` or `output`, why the response is incomplete | [`Turn::incomplete`] |
+//! | `failed` | `{code, message}`, after `text` or `output`, with which the response fails | [`Turn::failed`] |
+//! | `http` | over SSE a refusal in place of all this | [`Turn::http`] |
+//! | `edits` | a list of changes, made one after the other | |
+//!
+//! The edits are `{"cut_after": [events, step]}` ([`Turn::cut_after`]),
+//! `{"insert": [at_event, step]}` ([`Turn::insert`]), `{"first": step}` ([`Turn::first`]) and
+//! `{"then": step}` ([`Turn::then`]).
+//!
+//! ## A step
+//!
+//! | step | in Rust |
+//! |---|---|
+//! | `{"event": {…}}` | [`Step::Event`] |
+//! | `{"text": "…"}` | [`Step::Text`] |
+//! | `{"fragmented": {"text": "…", "pieces": 3}}` | [`Step::Fragmented`] |
+//! | `{"raw": "…"}`, or `{"raw_base64": "…"}` for bytes that are not UTF-8 | [`Step::Raw`] |
+//! | `{"comment": "…"}` | [`Step::Comment`] |
+//! | `{"binary": "…"}`, in base64 | [`Step::Binary`] |
+//! | `{"ping": "…"}`, `{"pong": "…"}` | [`Step::Ping`], [`Step::Pong`] |
+//! | `{"delay_ms": 20}` | [`Step::Delay`] |
+//! | `{"close": {"code": 1011, "reason": "…"}}`, both optional | [`Step::Close`] |
+//! | `"end"`, `"reset"`, `"stall"`, `"freeze"` | [`Step::End`], [`Step::Reset`], [`Step::Stall`], [`Step::Freeze`] |
+//!
+//! ## An answer to an upgrade
+//!
+//! is `"accept"`, `"hang"`, `"reset"`, `"wrong_accept"`, `{"delay_ms": 500}`,
+//! `{"refuse": refusal}`, `{"header": {"name": "…", "value": "…"}}` or `{"close_after": 1011}`: see
+//! [`Upgrade`].
+//!
+//! A **refusal** is `"silence"` ([`Refusal::silence`]), or an object with `status` and, if it
+//! likes, `headers`, `body`, `stall_body` and `delay_ms`: see [`Refusal`]. A `body` that is not a
+//! string is sent as JSON, with its content type.
+//!
+//! # A recording
+//!
+//! is what `responses run --record` writes: one JSON object a line, for an event
+//!
+//! ```json
+//! {"turn":1,"at_ms":12,"transport":"websocket","event":{"type":"response.created"}}
+//! ```
+//!
+//! and, where an error ended the turn in place of an event,
+//!
+//! ```json
+//! {"turn":1,"at_ms":15,"transport":"sse","error":{"kind":"api","status":429,"code":"rate_limit_exceeded","message":"…","retry_after_ms":1000}}
+//! ```
+//!
+//! `at_ms` counts from the start of the turn, `kind` is an
+//! [`ErrorKind`](crate::ErrorKind::as_str), and members that are not known are passed over.
+//! [`Script::from_recording`] replays it over whichever transport a client takes: the same bytes
+//! of each event, with the same pauses. An API error before any event is a [`Turn::error`], one
+//! after events an `error` event; a timeout is a [`Step::Stall`]; a connection that was lost, and
+//! a turn that just ends, are a [`Step::Reset`]. A turn that failed before anything was sent is
+//! left out. The recording has the end of a turn, not the attempts before it: replay failures to
+//! a client that does not retry.
+//!
+//! [`Refusal`]: super::Refusal
+//! [`Refusal::silence`]: super::Refusal::silence
+//! [`Script`]: super::Script
+//! [`Script::agent`]: super::Script::agent
+//! [`Script::alpn`]: super::Script::alpn
+//! [`Script::every_upgrade`]: super::Script::every_upgrade
+//! [`Script::from_recording`]: super::Script::from_recording
+//! [`Script::frame_limit`]: super::Script::frame_limit
+//! [`Script::max_age`]: super::Script::max_age
+//! [`Script::profile`]: super::Script::profile
+//! [`Script::header`]: super::Script::header
+//! [`Script::respond`]: super::Script::respond
+//! [`Script::turn`]: super::Script::turn
+//! [`Script::upgrade`]: super::Script::upgrade
+//! [`Script::without_bodies`]: super::Script::without_bodies
+//! [`Step::Binary`]: super::Step::Binary
+//! [`Step::Close`]: super::Step::Close
+//! [`Step::Comment`]: super::Step::Comment
+//! [`Step::Delay`]: super::Step::Delay
+//! [`Step::End`]: super::Step::End
+//! [`Step::Event`]: super::Step::Event
+//! [`Step::Fragmented`]: super::Step::Fragmented
+//! [`Step::Freeze`]: super::Step::Freeze
+//! [`Step::Ping`]: super::Step::Ping
+//! [`Step::Pong`]: super::Step::Pong
+//! [`Step::Raw`]: super::Step::Raw
+//! [`Step::Reset`]: super::Step::Reset
+//! [`Step::Stall`]: super::Step::Stall
+//! [`Step::Text`]: super::Step::Text
+//! [`Turn::cut_after`]: super::Turn::cut_after
+//! [`Turn::error`]: super::Turn::error
+//! [`Turn::header`]: super::Turn::header
+//! [`Turn::events`]: super::Turn::events
+//! [`Turn::failed`]: super::Turn::failed
+//! [`Turn::first`]: super::Turn::first
+//! [`Turn::http`]: super::Turn::http
+//! [`Turn::incomplete`]: super::Turn::incomplete
+//! [`Turn::insert`]: super::Turn::insert
+//! [`Turn::jsonl`]: super::Turn::jsonl
+//! [`Turn::output`]: super::Turn::output
+//! [`Turn::steps`]: super::Turn::steps
+//! [`Turn::text`]: super::Turn::text
+//! [`Turn::then`]: super::Turn::then
+//! [`Upgrade`]: super::Upgrade
+
+use super::Script;
+
+mod error;
+mod file;
+mod parts;
+mod recording;
+#[cfg(test)]
+mod tests;
+
+pub use error::ScriptError;
+
+impl Script {
+    /// The script of a [file](crate::testing::format#a-script-file) or a [recording](crate::testing::format#a-recording), whichever
+    /// this is: the first line of a recording is an object with `turn` and `at_ms`.
+    ///
+    /// # Errors
+    ///
+    /// If it is neither, with the place of what is wrong.
+    pub fn parse(text: &str) -> Result<Self, ScriptError> {
+        if recording::begins(text) { Self::from_recording(text) } else { Self::from_json(text) }
+    }
+}

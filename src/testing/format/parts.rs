@@ -1,0 +1,332 @@
+//! The smaller parts of a script file, each with its way to what it stands for.
+
+use std::{fmt, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::Value;
+
+use crate::testing;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Step {
+    Event(Value),
+    Text(String),
+    Fragmented {
+        text: String,
+        pieces: usize,
+    },
+    Raw(String),
+    RawBase64(Base64),
+    Comment(String),
+    Binary(Base64),
+    Ping(String),
+    Pong(String),
+    DelayMs(u64),
+    Close {
+        code: Option<u16>,
+        #[serde(default)]
+        reason: String,
+    },
+    End,
+    Reset,
+    Stall,
+    Freeze,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Edit {
+    CutAfter(usize, Step),
+    Insert(usize, Step),
+    First(Step),
+    Then(Step),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Upgrade {
+    Accept,
+    DelayMs(u64),
+    Refuse(Refusal),
+    Hang,
+    Reset,
+    WrongAccept,
+    Header { name: Name, value: HeaderText },
+    CloseAfter(u16),
+}
+
+pub(super) struct Refusal(testing::Refusal);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefusalForm {
+    status: Status,
+    #[serde(default)]
+    headers: Headers,
+    body: Option<Value>,
+    #[serde(default)]
+    stall_body: bool,
+    delay_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpError {
+    status: Status,
+    code: String,
+    #[serde(default)]
+    message: String,
+    /// In seconds.
+    retry_after: Option<serde_json::Number>,
+    #[serde(default)]
+    headers: Headers,
+}
+
+/// Headers in the order of the file.
+#[derive(Default)]
+pub(super) struct Headers(pub(super) Vec<(String, String)>);
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "u16")]
+struct Status(u16);
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Name(String);
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct HeaderText(String);
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Base64(Vec<u8>);
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Profile(pub(super) testing::Profile);
+
+impl From<Step> for testing::Step {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Event(event) => Self::Event(event),
+            Step::Text(text) => Self::Text(text),
+            Step::Fragmented { text, pieces } => Self::Fragmented { text, pieces },
+            Step::Raw(text) => Self::Raw(text.into()),
+            Step::RawBase64(bytes) => Self::Raw(bytes.0.into()),
+            Step::Comment(text) => Self::Comment(text),
+            Step::Binary(bytes) => Self::Binary(bytes.0.into()),
+            Step::Ping(text) => Self::Ping(text.into()),
+            Step::Pong(text) => Self::Pong(text.into()),
+            Step::DelayMs(time) => Self::Delay(Duration::from_millis(time)),
+            Step::Close { code, reason } => Self::Close { code, reason },
+            Step::End => Self::End,
+            Step::Reset => Self::Reset,
+            Step::Stall => Self::Stall,
+            Step::Freeze => Self::Freeze,
+        }
+    }
+}
+
+impl Edit {
+    pub(super) fn apply(self, turn: testing::Turn) -> testing::Turn {
+        match self {
+            Self::CutAfter(events, fault) => turn.cut_after(events, fault.into()),
+            Self::Insert(at_event, step) => turn.insert(at_event, step.into()),
+            Self::First(step) => turn.first(step.into()),
+            Self::Then(step) => turn.then(step.into()),
+        }
+    }
+}
+
+impl From<Upgrade> for testing::Upgrade {
+    fn from(upgrade: Upgrade) -> Self {
+        match upgrade {
+            Upgrade::Accept => Self::Accept,
+            Upgrade::DelayMs(time) => Self::Delay(Duration::from_millis(time)),
+            Upgrade::Refuse(refusal) => Self::Refuse(refusal.into()),
+            Upgrade::Hang => Self::Hang,
+            Upgrade::Reset => Self::Reset,
+            Upgrade::WrongAccept => Self::WrongAccept,
+            Upgrade::Header { name, value } => Self::Header { name: name.0, value: value.0 },
+            Upgrade::CloseAfter(code) => Self::CloseAfter { code },
+        }
+    }
+}
+
+impl From<Refusal> for testing::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        refusal.0
+    }
+}
+
+impl From<RefusalForm> for testing::Refusal {
+    fn from(form: RefusalForm) -> Self {
+        let RefusalForm { status, headers, body, stall_body, delay_ms } = form;
+        let mut refusal = Self::status(status.0);
+        for (name, value) in headers.0 {
+            refusal = refusal.header(name, value);
+        }
+        refusal = match body {
+            None => refusal,
+            Some(Value::String(text)) => refusal.body(text),
+            Some(json) => refusal.header("content-type", "application/json").body(json.to_string()),
+        };
+        if let Some(time) = delay_ms {
+            refusal = refusal.delay(Duration::from_millis(time));
+        }
+        if stall_body { refusal.stall_body() } else { refusal }
+    }
+}
+
+impl From<HttpError> for testing::Turn {
+    fn from(error: HttpError) -> Self {
+        let HttpError { status, code, message, retry_after, headers } = error;
+        let error = Self::error(status.0, &code, &message);
+        let after = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
+        let headers = after.into_iter().chain(headers.0);
+        headers.fold(error, |turn, (name, value)| turn.header(name, value))
+    }
+}
+
+impl TryFrom<u16> for Status {
+    type Error = String;
+
+    fn try_from(status: u16) -> Result<Self, String> {
+        // One below 200 is no answer.
+        match StatusCode::from_u16(status) {
+            Ok(known) if !known.is_informational() => Ok(Self(status)),
+            _ => Err(format!("{status} is no status of an answer")),
+        }
+    }
+}
+
+impl TryFrom<String> for Profile {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        testing::Profile::from_name(&name)
+            .map(Self)
+            .ok_or_else(|| format!("there is no profile {name:?}"))
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(_) => Ok(Self(name)),
+            Err(_) => Err(format!("{name:?} is no name of a header")),
+        }
+    }
+}
+
+impl TryFrom<String> for HeaderText {
+    type Error = &'static str;
+
+    fn try_from(value: String) -> Result<Self, &'static str> {
+        match HeaderValue::from_str(&value) {
+            Ok(_) => Ok(Self(value)),
+            Err(_) => Err("the value of a header has characters that it cannot have"),
+        }
+    }
+}
+
+impl TryFrom<String> for Base64 {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        STANDARD.decode(text).map(Self).map_err(|error| format!("not base64: {error}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Refusal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SilenceOrForm;
+
+        impl<'de> Visitor<'de> for SilenceOrForm {
+            type Value = Refusal;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`\"silence\"`, or an object with a `status`")
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Refusal, E> {
+                match value {
+                    "silence" => Ok(Refusal(testing::Refusal::silence())),
+                    _ => Err(E::invalid_value(Unexpected::Str(value), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Refusal, A::Error> {
+                let form = RefusalForm::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Refusal(form.into()))
+            }
+        }
+
+        deserializer.deserialize_any(SilenceOrForm)
+    }
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Headers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of headers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+                let mut headers = Vec::new();
+                while let Some((Name(name), Values(values))) = map.next_entry()? {
+                    headers.extend(values.into_iter().map(|value| (name.clone(), value.0)));
+                }
+                Ok(Headers(headers))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// One value, or a list of them.
+struct Values(Vec<HeaderText>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Values, E> {
+                let value = HeaderText::try_from(value.to_owned()).map_err(E::custom)?;
+                Ok(Values(vec![value]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    values.push(value);
+                }
+                Ok(Values(values))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMore)
+    }
+}

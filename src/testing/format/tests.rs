@@ -1,0 +1,227 @@
+//! Each form against its twin in Rust.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::ScriptError;
+use crate::testing::{Profile, Refusal, Script, Step, Turn, Upgrade};
+
+#[track_caller]
+fn assert_same(file: &str, script: Script) {
+    let parsed = Script::from_json(file).unwrap();
+    assert_eq!(format!("{parsed:#?}"), format!("{script:#?}"));
+}
+
+#[track_caller]
+fn assert_same_turn(turn: &str, twin: Turn) {
+    assert_same(&format!(r#"{{ "turns": [{turn}] }}"#), Script::new().turn(twin));
+}
+
+#[test]
+fn turns() {
+    let call = json!({ "type": "function_call", "call_id": "c", "name": "ls", "arguments": "{}" });
+    let items = || [call.clone()];
+    assert_same_turn(r#"{"text":"Hello"}"#, Turn::text("Hello"));
+    assert_same_turn(&format!(r#"{{"output":[{call}]}}"#), Turn::output(items()));
+    assert_same_turn(
+        &format!(r#"{{"output":[{call}],"incomplete":"content_filter"}}"#),
+        Turn::incomplete(items(), "content_filter"),
+    );
+    assert_same_turn(
+        &format!(r#"{{"output":[{call}],"failed":{{"code":"server_error","message":"no"}}}}"#),
+        Turn::failed(items(), "server_error", "no"),
+    );
+    assert_same_turn(r#"{"events":[{"type":"ping"}]}"#, Turn::events([json!({"type":"ping"})]));
+    assert_same_turn(r#"{"lines":["{\"type\": 1}"]}"#, Turn::jsonl("{\"type\": 1}\n"));
+    assert_same_turn(
+        r#"{"error":{"status":429,"code":"slow_down","message":"Wait","retry_after":1.5,
+            "headers":{"x-a":["1","2"]}}}"#,
+        Turn::error(429, "slow_down", "Wait")
+            .header("retry-after", "1.5")
+            .header("x-a", "1")
+            .header("x-a", "2"),
+    );
+    assert_same_turn(
+        r#"{"text":"a","http":{"status":502,"headers":{"server":"x"},"body":"<html>",
+            "stall_body":true,"delay_ms":7}}"#,
+        Turn::text("a").http(
+            Refusal::status(502)
+                .header("server", "x")
+                .body("<html>")
+                .delay(Duration::from_millis(7))
+                .stall_body(),
+        ),
+    );
+    assert_same_turn(
+        r#"{"text":"a","http":{"status":400,"body":{"detail":"no"}}}"#,
+        Turn::text("a").http(
+            Refusal::status(400)
+                .header("content-type", "application/json")
+                .body(r#"{"detail":"no"}"#),
+        ),
+    );
+    assert_same_turn(r#"{"text":"a","http":"silence"}"#, Turn::text("a").http(Refusal::silence()));
+}
+
+#[test]
+fn steps() {
+    let twins = [
+        (r#"{"event":{"type":"ping"}}"#, Step::Event(json!({ "type": "ping" }))),
+        (r#"{"text":"x"}"#, Step::Text("x".to_owned())),
+        (
+            r#"{"fragmented":{"text":"xyz","pieces":2}}"#,
+            Step::Fragmented { text: "xyz".to_owned(), pieces: 2 },
+        ),
+        (r#"{"raw":"data: {"}"#, Step::Raw("data: {".into())),
+        (r#"{"raw_base64":"/w=="}"#, Step::Raw(vec![0xff].into())),
+        (r#"{"comment":"ok"}"#, Step::Comment("ok".to_owned())),
+        (r#"{"binary":"AAE="}"#, Step::Binary(vec![0, 1].into())),
+        (r#"{"ping":"p"}"#, Step::Ping("p".into())),
+        (r#"{"pong":"p"}"#, Step::Pong("p".into())),
+        (r#"{"delay_ms":5}"#, Step::Delay(Duration::from_millis(5))),
+        (
+            r#"{"close":{"code":1011,"reason":"no"}}"#,
+            Step::Close { code: Some(1011), reason: "no".to_owned() },
+        ),
+        (r#"{"close":{}}"#, Step::Close { code: None, reason: String::new() }),
+        (r#""end""#, Step::End),
+        (r#""reset""#, Step::Reset),
+        (r#""stall""#, Step::Stall),
+        (r#""freeze""#, Step::Freeze),
+    ];
+    for (form, twin) in twins {
+        assert_same_turn(&format!(r#"{{"steps":[{form}]}}"#), Turn::steps([twin]));
+    }
+}
+
+#[test]
+fn what_stands_around_the_turns() {
+    let refusal = Refusal::status(503).header("retry-after", "1");
+    assert_same(
+        r#"{"upgrades":["accept",{"delay_ms":9},{"refuse":{"status":503,
+            "headers":{"retry-after":"1"}}},"hang","reset","wrong_accept",
+            {"header":{"name":"x-b","value":"1"}},{"close_after":1011}],
+            "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,
+            "alpn":["h2","http/1.1"],"then":"agent",
+            "profile":"vercel","max_age_ms":1500,"frame_limit":4096}"#,
+        Script::agent()
+            .upgrade(Upgrade::Accept)
+            .upgrade(Upgrade::Delay(Duration::from_millis(9)))
+            .upgrade(Upgrade::Refuse(refusal))
+            .upgrade(Upgrade::Hang)
+            .upgrade(Upgrade::Reset)
+            .upgrade(Upgrade::WrongAccept)
+            .upgrade(Upgrade::Header { name: "x-b".to_owned(), value: "1".to_owned() })
+            .upgrade(Upgrade::CloseAfter { code: 1011 })
+            .every_upgrade(Upgrade::Hang)
+            .header("x-a", "1")
+            .without_bodies()
+            .alpn(["h2", "http/1.1"])
+            .profile(Profile::Vercel)
+            .max_age(Duration::from_millis(1500))
+            .frame_limit(4096),
+    );
+    assert_same("{}", Script::new());
+    assert_eq!(Script::from_json(r#"{"headers":{"x-a":"1"}}"#).unwrap().headers[0].1, "1");
+}
+
+#[test]
+fn errors_name_their_place() {
+    let place = |file: &str| {
+        let ScriptError { line, column, turn, message } = Script::parse(file).unwrap_err();
+        (line, column, turn, message)
+    };
+    let (line, column, turn, message) =
+        place("{\n  \"turns\": [\n    { \"text\": \"a\" },\n    { \"txet\": \"b\" }\n  ]\n}");
+    assert_eq!((line, column, turn), (4, 12, Some(2)));
+    assert!(message.starts_with("unknown field `txet`, expected one of `text`"), "{message}");
+    assert!(!message.contains("line 1"), "{message}");
+
+    let two_lines = "{\"turns\": [{ \"steps\": [\n   \"rest\"] }]}";
+    assert_eq!(place(two_lines).0, 2);
+    assert_eq!(place("{\"turns\": [\n\n{}]}"), (3, 1, Some(1), super::file::ONE_KIND.to_owned()));
+    assert_eq!(place(r#"{"turns":[{"text":"a","lines":[]}]}"#).2, Some(1));
+    assert_eq!(place(r#"{"then":{"text":1}}"#).2, None);
+    for (file, word) in [
+        ("", "EOF"),
+        ("[1]", "invalid"),
+        (r#"{"turn":[]}"#, "unknown field `turn`"),
+        (r#"{"turns":[{"incomplete":"x","lines":[]}]}"#, "need `text` or `output`"),
+        (r#"{"turns":[{"error":{"status":99}}]}"#, "99 is no status"),
+        (r#"{"turns":[{"steps":[{"binary":"?"}]}]}"#, "not base64"),
+        (r#"{"turns":[{"steps":[{"close":{"cod":1}}]}]}"#, "unknown field `cod`"),
+        (r#"{"turns":[{"text":"a","edits":[{"cut_after":[1]}]}]}"#, "length 1"),
+        (r#"{"turns":[{"text":"a","http":"noise"}]}"#, "expected `\"silence\"`"),
+        (r#"{"headers":{"a b":"1"}}"#, "no name of a header"),
+        (r#"{"headers":{"a":"\n"}}"#, "cannot have"),
+        (r#"{"upgrades":["acept"]}"#, "unknown variant `acept`"),
+        (r#"{"profile":"open ai"}"#, "no profile"),
+        (r#"{"then":"agnet"}"#, "invalid type"),
+    ] {
+        let error = Script::parse(file).unwrap_err();
+        assert!(error.message().contains(word), "{file}: {error}");
+        assert!(error.line() == 1 && error.column() >= 1, "{file}: {error}");
+    }
+    let error = Script::from_json(r#"{"turns":[{"text":1}]}"#).unwrap_err();
+    assert!(error.to_string().starts_with("line 1, column 19 (turn 1): invalid type"), "{error}");
+}
+
+#[test]
+fn recordings() {
+    let recording = r#"
+{"turn":1,"at_ms":5,"transport":"sse","event":{"type":"response.created",  "n":1}}
+{"turn":1,"at_ms":9,"transport":"sse","event":{"type":"response.completed"},"more":1}
+{"turn":2,"at_ms":0,"transport":"sse","error":{"kind":"invalid_request","delivery":"not_sent"}}
+{"turn":3,"at_ms":7,"transport":"sse","error":{"kind":"api","delivery":"refused","status":429,"code":"slow_down","message":"Wait","retry_after_ms":1000}}
+{"turn":4,"at_ms":0,"transport":"websocket","event":{"type":"response.created"}}
+{"turn":4,"at_ms":0,"transport":"websocket","error":{"kind":"api","status":503,"code":null,"message":"no"}}
+{"turn":5,"at_ms":0,"transport":"websocket","error":{"kind":"timeout"}}
+{"turn":6,"at_ms":0,"transport":"websocket","error":{"kind":"closed"}}
+{"turn":7,"at_ms":0,"transport":"websocket","error":{"kind":"api","status":null,"code":"x","message":"y"}}
+{"turn":9,"at_ms":0,"transport":"websocket","event":{"type":"response.created"}}
+"#;
+    let created = || Step::Text(r#"{"type":"response.created"}"#.to_owned());
+    let error = |status: Option<u16>, code: Option<&str>, message: &str| {
+        let error = json!({ "code": code, "message": message, "headers": {} });
+        Step::Event(json!({ "type": "error", "status": status, "error": error }))
+    };
+    let twin = Script::new()
+        .turn(Turn::steps([
+            Step::Delay(Duration::from_millis(5)),
+            Step::Text(r#"{"type":"response.created",  "n":1}"#.to_owned()),
+            Step::Delay(Duration::from_millis(4)),
+            Step::Text(r#"{"type":"response.completed"}"#.to_owned()),
+        ]))
+        .turn(
+            Turn::error(429, "slow_down", "Wait")
+                .header("retry-after-ms", "1000")
+                .first(Step::Delay(Duration::from_millis(7))),
+        )
+        .turn(Turn::steps([created(), error(Some(503), None, "no")]))
+        .turn(Turn::steps([Step::Stall]))
+        .turn(Turn::steps([Step::Reset]))
+        .turn(Turn::steps([error(None, Some("x"), "y")]))
+        .turn(Turn::steps([created()]).then(Step::Reset));
+    let parsed = Script::parse(recording).unwrap();
+    assert_eq!(format!("{parsed:#?}"), format!("{twin:#?}"));
+}
+
+#[test]
+fn errors_of_recordings_name_their_place() {
+    let event = |turn: usize, at: usize| {
+        format!(r#"{{"turn":{turn},"at_ms":{at},"transport":"sse","event":{{}}}}"#)
+    };
+    let error = r#"{"turn":1,"at_ms":9,"transport":"sse","error":{"kind":"closed"}}"#;
+    for (lines, line, turn) in [
+        ([event(1, 5), event(1, 4)], 2, Some(1)),
+        ([event(2, 5), event(1, 4)], 2, Some(1)),
+        ([error.to_owned(), event(1, 9)], 2, Some(1)),
+        ([event(1, 5), r#"{"turn":1,"at_ms":9}"#.to_owned()], 2, Some(1)),
+        ([event(1, 5), "{".to_owned()], 2, None),
+    ] {
+        let error = Script::parse(&lines.join("\n")).unwrap_err();
+        assert_eq!((error.line(), error.turn()), (line, turn), "{error}");
+    }
+    assert!(Script::from_recording("").unwrap().turns.is_empty());
+}
