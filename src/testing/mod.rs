@@ -22,6 +22,11 @@
 //! # }
 //! ```
 //!
+//! A script can also come from a [file or a recording](mod@format), behave like a known server with
+//! a [`Profile`], and be served [in TLS](ScriptedServer::start_tls). Besides `/responses` the server
+//! has the endpoints to get, stream again, cancel and delete a response, to list its input, and to
+//! list models; a `background: true` response runs on without its client.
+//!
 //! For tests of timers there is [`ScriptedServer::in_memory`], reached by a [`Connector`]: without
 //! sockets, tokio's paused clock advances only when nothing else is left to do. [`Gate`]s hold a
 //! turn until the test has seen enough, and [`ScriptedServer::wait_for`] waits for what the server
@@ -30,7 +35,7 @@
 pub use agent::agent_reply;
 pub use digest::history_digest;
 pub use format::ScriptError;
-pub use log::{ConnectionLog, RequestLog, ServerLog};
+pub use log::{ConnectionLog, OtherLog, RequestLog, ServerLog};
 pub use memory::Connector;
 pub use profile::Profile;
 pub use script::{Exchange, Refusal, Script, Upgrade};
@@ -39,8 +44,11 @@ pub use step::{Gate, Step};
 pub use turn::Turn;
 
 mod agent;
+mod background;
+mod clock;
 mod connection;
 mod digest;
+mod endpoints;
 pub mod format;
 mod generate;
 mod log;
