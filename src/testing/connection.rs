@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
+    background::Reader,
     script::{Refusal, Upgrade},
     shared::{Received, Shared},
     sse,
@@ -81,7 +82,7 @@ impl Connection {
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         if !request.uri().path().ends_with("/responses") {
-            return self.refuse(Refusal::error(404, "not_found", "Invalid URL")).await;
+            return self.other(request).await;
         }
         let upgrade = request.headers().get(header::UPGRADE);
         let websocket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -157,6 +158,18 @@ impl Connection {
             }
             return self.refuse(Refusal { delay: None, ..refusal }).await;
         }
+        if let Some(background) = run.background() {
+            let streams = run.streams();
+            Arc::clone(&background).start(run, steps);
+            if streams {
+                return self.follow(background, Reader::First);
+            }
+            let mut response = background.first_response().await.unwrap_or_default();
+            if let Some(members) = response.as_object_mut() {
+                members.insert("status".to_owned(), "queued".into());
+            }
+            return self.json(200, &response).await;
+        }
         let cut = match steps.first() {
             Some(Step::End) => Some(Cut::Fin),
             Some(Step::Reset) => Some(Cut::Reset),
@@ -166,12 +179,17 @@ impl Connection {
             run.finish();
             return self.cut(cut).await;
         }
+        self.stream(sse::body(run, steps, Arc::clone(&self.control)))
+    }
+
+    /// An answer of events.
+    pub(super) fn stream(&self, body: Body) -> Response<Body> {
         let mut headers = vec![
             ("content-type".to_owned(), "text/event-stream; charset=utf-8".to_owned()),
             ("cache-control".to_owned(), "no-cache".to_owned()),
         ];
         headers.extend(self.shared.headers());
-        self.response(200, &headers, sse::body(run, steps, Arc::clone(&self.control)))
+        self.response(200, &headers, body)
     }
 
     /// Ends the connection before there is an answer.
@@ -180,7 +198,7 @@ impl Connection {
         future::pending().await
     }
 
-    async fn refuse(&self, refusal: Refusal) -> Response<Body> {
+    pub(super) async fn refuse(&self, refusal: Refusal) -> Response<Body> {
         let Refusal { status, headers, body, stall_body, delay, silent } = refusal;
         if silent {
             return future::pending().await;

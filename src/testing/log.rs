@@ -14,6 +14,8 @@ pub struct ServerLog {
     pub connections: Vec<ConnectionLog>,
     /// Every `response.create` and every POST, rejected ones too.
     pub requests: Vec<RequestLog>,
+    /// Every other HTTP request that was answered, such as those to get or cancel a response.
+    pub others: Vec<OtherLog>,
     /// Upgrade requests that got no 101: refused, left hanging or reset.
     pub upgrades_refused: usize,
     /// Messages of panics in the script's closures, and of mistakes in the script itself.
@@ -74,6 +76,20 @@ pub struct RequestLog {
     pub input_items: usize,
     /// Whether the answer was sent to its end, a scripted fault included.
     pub finished: bool,
+}
+
+/// An HTTP request for something other than a new response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherLog {
+    /// The [`index`](ConnectionLog::index) of the connection it came on.
+    pub connection: usize,
+    /// Its method.
+    pub method: String,
+    /// Its path, with the query.
+    pub path: String,
+    /// The status of the answer.
+    pub status: u16,
 }
 
 impl ServerLog {

@@ -76,6 +76,13 @@
 //! # let _ = script;
 //! ```
 //!
+//! # Files, profiles, endpoints
+//!
+//! A script can also come from a [file or a recording](mod@format), behave like a known server with
+//! a [`Profile`], and be served [in TLS](ScriptedServer::start_tls). Besides `/responses` the server
+//! has the endpoints to get, stream again, cancel and delete a response, to list its input, and to
+//! list models; a `background: true` response runs on without its client.
+//!
 //! # Time and order
 //!
 //! For tests of timers there is [`ScriptedServer::in_memory`], reached by a [`Connector`]: without
@@ -86,7 +93,7 @@
 pub use agent::agent_reply;
 pub use digest::history_digest;
 pub use format::ScriptError;
-pub use log::{ConnectionLog, RequestLog, ServerLog};
+pub use log::{ConnectionLog, OtherLog, RequestLog, ServerLog};
 pub use memory::Connector;
 pub use profile::Profile;
 pub use script::{Exchange, Refusal, Script, Upgrade};
@@ -95,8 +102,11 @@ pub use step::{Gate, Step};
 pub use turn::{ErrorShape, NoOutput, Turn};
 
 mod agent;
+mod background;
+mod clock;
 mod connection;
 mod digest;
+mod endpoints;
 pub mod format;
 mod generate;
 pub mod items;

@@ -1,10 +1,13 @@
 //! A request while it is answered.
 
+#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
+
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{
+    background::Background,
     shared::Shared,
     state::{Completed, Parent},
 };
@@ -17,6 +20,8 @@ pub(super) struct Run {
     origin: Origin,
     response_id: String,
     stored: bool,
+    streams: bool,
+    background: Option<Arc<Background>>,
     parent: Option<Parent>,
     /// Until it is part of the server's state.
     input: Option<Vec<Value>>,
@@ -37,11 +42,31 @@ impl Run {
         shared: Arc<Shared>,
         origin: Origin,
         response_id: String,
-        stored: bool,
+        body: &Value,
         parent: Option<Parent>,
         input: Vec<Value>,
     ) -> Self {
-        Self { shared, origin, response_id, stored, parent, input: Some(input), done: Vec::new() }
+        Self {
+            shared,
+            origin,
+            response_id,
+            stored: body["store"] != false,
+            streams: body["stream"] == true,
+            background: (body["background"] == true).then(Arc::default),
+            parent,
+            input: Some(input),
+            done: Vec::new(),
+        }
+    }
+
+    /// What it becomes if it is to run in the background.
+    pub(super) fn background(&self) -> Option<Arc<Background>> {
+        self.background.clone()
+    }
+
+    /// Whether the request asked for events.
+    pub(super) fn streams(&self) -> bool {
+        self.streams
     }
 
     pub(super) fn history(&self) -> Vec<Value> {
@@ -52,6 +77,10 @@ impl Run {
     ///
     /// Before, because a client may continue a response as soon as it has the event.
     pub(super) fn sends(&mut self, event: &Value) {
+        if event["response"]["id"].is_string() && (self.stored || self.background.is_some()) {
+            let input = self.input.as_deref().unwrap_or_default();
+            self.shared.keep(&event["response"], input, self.background.as_ref());
+        }
         match event["type"].as_str() {
             Some("response.output_item.done") => {
                 let place = event["output_index"].as_u64().unwrap_or(u64::MAX);

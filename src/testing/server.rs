@@ -32,7 +32,10 @@ use super::{
 /// A server for tests that follows a [`Script`] and logs what it sees.
 ///
 /// It answers `GET …/responses` with a WebSocket and `POST …/responses` with server-sent events, on
-/// one port and from one script. Dropping it stops it, and raises the first panic of the script's
+/// one port and from one script. What it has of a response can be had by `GET …/responses/{id}`
+/// (with `stream=true` and `starting_after` the events of one in the background, past and to come),
+/// `POST …/responses/{id}/cancel`, `DELETE …/responses/{id}` and
+/// `GET …/responses/{id}/input_items`; `GET …/models` lists one model. Dropping it stops it, and raises the first panic of the script's
 /// closures again unless the test panics already.
 pub struct ScriptedServer {
     shared: Arc<Shared>,

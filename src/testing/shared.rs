@@ -4,6 +4,7 @@
 
 use std::{
     any::Any,
+    collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,8 +14,10 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use super::{
+    background::Background,
+    endpoints::Stored,
     generate,
-    log::{ConnectionLog, RequestLog, ServerLog},
+    log::{ConnectionLog, OtherLog, RequestLog, ServerLog},
     profile::Traits,
     request,
     run::{Origin, Run},
@@ -51,6 +54,8 @@ pub(super) enum IdleFrame {
 struct State {
     script: Script,
     conversations: Conversations,
+    /// By id.
+    stored: HashMap<String, Stored>,
     log: ServerLog,
     peers: Vec<Peer>,
     turns_taken: usize,
@@ -86,6 +91,7 @@ impl Shared {
         let state = State {
             script,
             conversations: Conversations::default(),
+            stored: HashMap::new(),
             log: ServerLog::default(),
             peers: Vec::new(),
             turns_taken: 0,
@@ -223,6 +229,46 @@ impl Shared {
         self.lock().conversations.evict(connection);
     }
 
+    /// Keeps the newest state of a response for those who ask for it.
+    pub(super) fn keep(
+        &self,
+        response: &Value,
+        input: &[Value],
+        background: Option<&Arc<Background>>,
+    ) {
+        let Some(id) = response["id"].as_str() else { return };
+        let mut state = self.lock();
+        let stored = state.stored.entry(id.to_owned()).or_insert_with(|| Stored {
+            response: Value::Null,
+            input: input.to_vec(),
+            background: background.cloned(),
+        });
+        // What is cancelled stays so, whatever was on its way.
+        if stored.response["status"] != "cancelled" {
+            stored.response = response.clone();
+        }
+    }
+
+    /// Shows `look` a response, if it is there.
+    pub(super) fn with_stored<T>(
+        &self,
+        id: &str,
+        look: impl FnOnce(&mut Stored) -> T,
+    ) -> Option<T> {
+        self.lock().stored.get_mut(id).map(look)
+    }
+
+    /// Forgets a response; returns whether it was there.
+    pub(super) fn delete(&self, id: &str) -> bool {
+        let mut state = self.lock();
+        state.conversations.forget(id);
+        state.stored.remove(id).is_some()
+    }
+
+    pub(super) fn note_other(&self, other: OtherLog) {
+        self.change(|state| state.log.others.push(other));
+    }
+
     /// Notes that an answer was sent to its end.
     pub(super) fn finished(&self, connection: usize, request: usize) {
         self.change(|state| {
@@ -257,7 +303,14 @@ impl Shared {
     }
 
     pub(super) fn stop(&self) {
-        self.lock().stopped = true;
+        {
+            let mut state = self.lock();
+            state.stopped = true;
+            for background in state.stored.values().filter_map(|stored| stored.background.as_ref())
+            {
+                background.cancel();
+            }
+        }
         self.drop_connections();
     }
 
@@ -357,9 +410,8 @@ impl State {
             input_items: brought,
             finished: false,
         });
-        let stored = exchange.body["store"] != false;
         let origin = Origin { connection, transport, request: place };
-        let run = Run::new(shared, origin, response_id, stored, found, input);
+        let run = Run::new(shared, origin, response_id, &exchange.body, found, input);
         let (Ok(plan) | Err(plan)) = plan;
         Admitted { run, exchange, plan }
     }

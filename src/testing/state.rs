@@ -61,6 +61,11 @@ impl Conversations {
         self.cached.remove(&connection);
     }
 
+    /// Forgets the response `id`, wherever it could be continued.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.responses.remove(id);
+    }
+
     /// The response `id`, if a request on `connection` may continue it.
     pub(super) fn parent(&self, connection: usize, id: &str) -> Option<Parent> {
         let response = self.responses.get(id)?;

@@ -10,7 +10,7 @@ use futures_util::{
 };
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt, sync::mpsc, time::Instant};
+use tokio::{io::AsyncReadExt, sync::mpsc};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -26,10 +26,9 @@ use tokio_tungstenite::{
 };
 
 use super::{
+    clock::Clock,
     connection::Connection,
     generate,
-    profile::Traits,
-    request,
     run::Run,
     shared::{IdleFrame, Received},
     step::{self, Step},
@@ -113,53 +112,6 @@ enum End {
     TooLarge,
 }
 
-/// When a socket ends by itself.
-struct Clock {
-    traits: Traits,
-    opened: Instant,
-    active: Instant,
-}
-
-impl Clock {
-    fn new(traits: Traits) -> Self {
-        let now = Instant::now();
-        Self { traits, opened: now, active: now }
-    }
-
-    /// Notes that something came or went.
-    fn active(&mut self) {
-        self.active = Instant::now();
-    }
-
-    fn is_over_age(&self) -> bool {
-        self.traits.max_age.is_some_and(|age| self.opened.elapsed() >= age)
-    }
-
-    /// Waits until the socket is too old, or idle for too long; returns the last messages.
-    async fn runs_out(&self) -> Vec<Message> {
-        let at = |from: Instant, time: Option<Duration>| async move {
-            match time {
-                Some(time) => tokio::time::sleep_until(from + time).await,
-                None => future::pending().await,
-            }
-        };
-        let Traits { max_age, max_idle, silent_age, .. } = self.traits;
-        let aged = pin!(at(self.opened, max_age));
-        let code = match select(aged, pin!(at(self.active, max_idle))).await {
-            Either::Left(_) => silent_age,
-            Either::Right(_) => Some(1001),
-        };
-        match code {
-            Some(code) => vec![close_message(Some(code), "")],
-            None => {
-                let error = request::too_old(max_age.unwrap_or_default());
-                let frame = Message::text(generate::encode(&error.frame()));
-                vec![frame, close_message(Some(1000), "")]
-            }
-        }
-    }
-}
-
 /// What becomes of the connection after a turn.
 enum Flow {
     Next,
@@ -195,10 +147,12 @@ async fn until_request(
         let idle_frame = pin!(idle.recv());
         let next = select(idle_frame, stream.next());
         let next = match select(pin!(clock.runs_out()), next).await {
-            Either::Left((messages, _)) => {
-                for message in messages {
-                    sink.send(message).await.map_err(|_| End::Done)?;
+            Either::Left((out, _)) => {
+                if let Some(error) = out.error {
+                    let frame = Message::text(generate::encode(&error.frame()));
+                    sink.send(frame).await.map_err(|_| End::Done)?;
                 }
+                let _ = sink.send(close_message(Some(out.code), "")).await;
                 return Err(End::Done);
             }
             Either::Right((next, _)) => next,

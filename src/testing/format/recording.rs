@@ -83,7 +83,7 @@ enum End {
     Open,
     Terminal,
     /// Before any event.
-    Refused(Turn),
+    Refused(Box<Turn>),
     /// An error whose place is among the steps.
     Failed,
     /// The server never heard of it.

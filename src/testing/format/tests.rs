@@ -138,8 +138,9 @@ fn errors_name_their_place() {
     assert!(message.starts_with("unknown field `txet`, expected one of `text`"), "{message}");
     assert!(!message.contains("line 1"), "{message}");
 
-    let two_lines = "{\"turns\": [{ \"steps\": [\n   \"rest\"] }]}";
-    assert_eq!(place(two_lines).0, 2);
+    // The turn begins in the second line, and is wrong in its own second one.
+    let (line, column, turn, _) = place("{\n\"turns\": [{ \"steps\":\n [\"rest\"] }]}");
+    assert_eq!((line, column, turn), (3, 8, Some(1)));
     assert_eq!(place("{\"turns\": [\n\n{}]}"), (3, 1, Some(1), super::file::ONE_KIND.to_owned()));
     assert_eq!(place(r#"{"turns":[{"text":"a","lines":[]}]}"#).2, Some(1));
     assert_eq!(place(r#"{"then":{"text":1}}"#).2, None);

@@ -50,7 +50,7 @@ fn response(exchange: &Exchange, status: &str) -> Value {
         "object": "response",
         "created_at": created_at(exchange),
         "status": status,
-        "background": false,
+        "background": sent("background", false.into()),
         "completed_at": null,
         "error": null,
         "incomplete_details": null,

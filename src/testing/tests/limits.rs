@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::{
     Message,
     protocol::frame::coding::{Data, OpCode},
@@ -103,7 +103,8 @@ async fn a_larger_message_closes_with_1009_as_soon_as_it_is_announced() {
     let mut client = Client::connect(&server).await;
     let head = [0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
     tokio::io::AsyncWriteExt::write_all(client.0.get_mut(), &head).await.unwrap();
-    assert_eq!(close_code(&mut client).await, Some(1009));
+    let announced = timeout(Duration::from_secs(10), close_code(&mut client)).await;
+    assert_eq!(announced.expect("no wait for the payload"), Some(1009));
 
     // A message is as large as all its frames.
     let mut client = Client::connect(&server).await;

@@ -17,6 +17,7 @@ use crate::net::{Answer, Content, Io, NetError};
 
 mod agent;
 mod checker;
+mod endpoints;
 mod faults;
 mod generators;
 mod handshake;
@@ -118,6 +119,22 @@ async fn post(connector: &Connector, members: Value) -> (u16, String, Option<Net
         }
     }
     (answer.head.status.as_u16(), String::from_utf8(text).unwrap(), failure)
+}
+
+/// The status and body of another request over the connector.
+async fn ask(connector: &Connector, method: &str, path: &str) -> (u16, String) {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(format!("http://memory.invalid/v1{path}"))
+        .body(Bytes::new())
+        .unwrap();
+    let answer = connector.network().send(request).await.unwrap();
+    let Content::Body(mut pieces) = answer.content else { panic!("upgraded") };
+    let mut text = Vec::new();
+    while let Some(Ok(piece)) = pieces.next().await {
+        text.extend_from_slice(&piece);
+    }
+    (answer.head.status.as_u16(), String::from_utf8(text).unwrap())
 }
 
 /// Posts on a socket and reads to the end of the answer, or of the connection.
