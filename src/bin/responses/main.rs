@@ -1,3 +1,107 @@
 //! `responses`: turns from standard input, and a scripted server, on the command line.
 
-fn main() {}
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "as in the library: whoever reads the output waits for an answer, not for a panic"
+)]
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+mod line;
+mod run;
+mod serve;
+
+/// Runs turns of the OpenAI Responses API over one incremental WebSocket or over SSE, or a
+/// scripted server of both.
+#[derive(Parser)]
+#[command(name = "responses", version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Serve(serve::Args),
+}
+
+/// Why a command ended before its input did.
+pub(crate) enum Stop {
+    /// Bad usage or a bad line: this is wrong with it.
+    Bad(String),
+    /// Nobody reads the output any more.
+    Unread,
+    /// Ctrl-c.
+    Interrupted,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
+  responses serve --port 8080
+
+Exit status of both: 0 if all went well, 1 if a turn failed, 2 for bad usage or a bad line.";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Sockets are read on a thread of their own, whatever the output is waiting for.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return bad(&format!("no threads could be started: {error}"));
+        }
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Serve(args) => serve::serve(args).await,
+        }
+    });
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) | Err(Stop::Unread) => ExitCode::FAILURE,
+        Err(Stop::Bad(why)) => bad(&why),
+        Err(Stop::Interrupted) => ExitCode::from(130),
+    }
+}
+
+fn bad(why: &str) -> ExitCode {
+    // The exit status says it too, if nobody hears this.
+    let _ = writeln!(io::stderr(), "responses: {why}");
+    ExitCode::from(2)
+}
+
+impl Stop {
+    /// What an error of writing to standard output means.
+    pub(crate) fn output(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Bad(format!("standard output cannot be written: {error}")),
+        }
+    }
+}
+
+/// An error with all that lies below it.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    words
+}

@@ -1,0 +1,231 @@
+//! The lines that are written: one JSON object each, for machines.
+
+use std::{borrow::Cow, time::Duration};
+
+use responses_client::{
+    Error, Response, Transport,
+    event::EventKind,
+    report::{Attempt, Plan, Timings, TurnReport},
+};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::in_words;
+
+/// An event, as `run` shows it.
+#[derive(Serialize)]
+pub(crate) struct EventLine<'a> {
+    pub(crate) turn: u64,
+    #[serde(serialize_with = "as_received")]
+    pub(crate) event: &'a str,
+    pub(crate) kind: EventKind,
+}
+
+/// What came of a turn.
+#[derive(Serialize)]
+pub(crate) struct TurnLine<'a> {
+    turn: u64,
+    outcome: &'static str,
+    response_id: Option<&'a str>,
+    output_text: Option<String>,
+    error: Option<ErrorLine<'a>>,
+    transport: Option<&'static str>,
+    reused: bool,
+    plan: Option<&'static str>,
+    reason: Option<&'static str>,
+    new_items: Option<usize>,
+    attempts: Vec<AttemptLine>,
+    bytes_sent: u64,
+    bytes_received: u64,
+    events: u64,
+    timings_ms: TimingsLine,
+}
+
+/// Why a turn failed.
+#[derive(Serialize)]
+pub(crate) struct ErrorLine<'a> {
+    kind: &'static str,
+    delivery: &'static str,
+    status: Option<u16>,
+    code: Option<&'a str>,
+    message: String,
+    retry_after_ms: Option<u128>,
+}
+
+#[derive(Serialize)]
+struct AttemptLine {
+    transport: &'static str,
+    error: Option<&'static str>,
+}
+
+/// Milliseconds since the call of `stream`.
+#[derive(Serialize)]
+struct TimingsLine {
+    queued: Option<f64>,
+    connected: Option<f64>,
+    sent: Option<f64>,
+    first_byte: Option<f64>,
+    first_event: Option<f64>,
+    first_text: Option<f64>,
+    done: Option<f64>,
+}
+
+/// An event or the error that ended a turn, as it is recorded.
+#[derive(Serialize)]
+pub(crate) struct RecordLine<'a> {
+    pub(crate) turn: u64,
+    pub(crate) at_ms: u128,
+    pub(crate) transport: Option<&'static str>,
+    #[serde(flatten)]
+    pub(crate) what: Recorded<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Recorded<'a> {
+    Event(#[serde(serialize_with = "as_received")] &'a str),
+    Error(ErrorLine<'a>),
+}
+
+/// How a turn that did not fail ended.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending {
+    Completed,
+    Incomplete,
+}
+
+impl<'a> TurnLine<'a> {
+    pub(crate) fn new(
+        turn: u64,
+        result: Result<Ending, &'a Error>,
+        response: Option<&'a Response>,
+        report: &TurnReport,
+    ) -> Self {
+        let new_items = match report.plan {
+            Some(Plan::Incremental { new_items }) => Some(new_items),
+            _ => None,
+        };
+        Self {
+            turn,
+            outcome: match result {
+                Ok(Ending::Completed) => "completed",
+                Ok(Ending::Incomplete) => "incomplete",
+                Err(_) => "error",
+            },
+            response_id: response.and_then(Response::id),
+            output_text: response.map(Response::output_text),
+            error: result.err().map(ErrorLine::new),
+            transport: report.transport.map(Transport::as_str),
+            reused: report.reused,
+            plan: report.plan.as_ref().map(|it| if it.is_full() { "full" } else { "incremental" }),
+            reason: match &report.plan {
+                Some(Plan::Full(reason)) => Some(reason.as_str()),
+                _ => None,
+            },
+            new_items,
+            attempts: report.attempts.iter().map(AttemptLine::new).collect(),
+            bytes_sent: report.bytes_sent,
+            bytes_received: report.bytes_received,
+            events: report.events,
+            timings_ms: TimingsLine::new(&report.timings),
+        }
+    }
+}
+
+impl<'a> ErrorLine<'a> {
+    pub(crate) fn new(error: &'a Error) -> Self {
+        Self {
+            kind: error.kind().as_str(),
+            delivery: error.delivery().as_str(),
+            status: error.status(),
+            code: error.code().map(|code| code.as_str()),
+            message: in_words(error),
+            retry_after_ms: error.retry_after().map(|time| time.as_millis()),
+        }
+    }
+}
+
+impl AttemptLine {
+    fn new(attempt: &Attempt) -> Self {
+        Self {
+            transport: attempt.transport.as_str(),
+            error: attempt.failure.as_ref().map(|failure| failure.kind.as_str()),
+        }
+    }
+}
+
+impl TimingsLine {
+    fn new(timings: &Timings) -> Self {
+        let ms = |time: Option<Duration>| time.map(milliseconds);
+        Self {
+            queued: ms(timings.queued),
+            connected: ms(timings.connected),
+            sent: ms(timings.sent),
+            first_byte: ms(timings.first_byte),
+            first_event: ms(timings.first_event),
+            first_text: ms(timings.first_text),
+            done: ms(timings.done),
+        }
+    }
+}
+
+/// With microseconds as decimals.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The JSON of an event to the letter, as long as it is one line; `null` for what is no event of
+/// the server's.
+fn as_received<S: Serializer>(event: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    if event.is_empty() {
+        return serializer.serialize_none();
+    }
+    let line = one_line(event);
+    let raw: &RawValue = serde_json::from_str(&line).map_err(serde::ser::Error::custom)?;
+    raw.serialize(serializer)
+}
+
+/// JSON without the white space between its tokens, if that has line breaks.
+fn one_line(json: &str) -> Cow<'_, str> {
+    // A string has them escaped.
+    if !json.contains(['\n', '\r']) {
+        return Cow::Borrowed(json);
+    }
+    let (mut in_string, mut escaped) = (false, false);
+    let kept = json.chars().filter(|&c| {
+        match c {
+            '"' if !escaped => in_string = !in_string,
+            ' ' | '\t' | '\n' | '\r' if !in_string => return false,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        true
+    });
+    Cow::Owned(kept.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_shown_to_the_letter_and_in_one_line() {
+        let line =
+            |event, kind| serde_json::to_string(&EventLine { turn: 1, event, kind }).unwrap();
+        assert_eq!(
+            line(r#"{ "type" : "x\u0079", "n":1.0 }"#, EventKind::Unknown),
+            r#"{"turn":1,"event":{ "type" : "x\u0079", "n":1.0 },"kind":"unknown"}"#
+        );
+        assert_eq!(
+            line("{\"a b\" :\r\n\t[1, \"\\\" \\\\\" , 2]\n}", EventKind::OutputTextDelta),
+            r#"{"turn":1,"event":{"a b":[1,"\" \\",2]},"kind":"output_text_delta"}"#
+        );
+        assert_eq!(line("", EventKind::Restarted), r#"{"turn":1,"event":null,"kind":"restarted"}"#);
+    }
+
+    #[test]
+    fn milliseconds_have_microseconds() {
+        assert_eq!(milliseconds(Duration::from_nanos(1_234_567)), 1.235);
+        assert_eq!(milliseconds(Duration::ZERO), 0.0);
+    }
+}

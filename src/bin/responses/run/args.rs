@@ -1,0 +1,266 @@
+//! The flags of `run`, and the client that they make.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use responses_client::{
+    Auth, Error, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts, TransportPolicy,
+};
+
+use crate::{Stop, in_words};
+
+/// Runs turns from standard input in one session, and writes JSON lines to standard output.
+///
+/// Each line of the input is the full create body of a turn, as a JSON object. A line
+/// {"$append":[items]} stands for the request before, the output of its turn if that did not
+/// fail, and these items.
+///
+/// Each event is a line {"turn":1,"event":{..},"kind":"output_text_delta"}, and each turn ends
+/// with a line that says what came of it.
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Base URL with its /v1 [default: OPENAI_BASE_URL, or else the provider's own]
+    ///
+    /// OPENAI_BASE_URL counts for providers that have no address of their own, and for openai.
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+
+    /// The server, with its address if it has one, and its ways
+    #[arg(long, value_name = "NAME", default_value = "openai")]
+    provider: ProviderName,
+
+    /// Which transports may be used
+    #[arg(long, default_value = "auto")]
+    transport: TransportName,
+
+    /// A header of every request; may be given several times [default: none]
+    #[arg(long = "header", value_name = "K:V")]
+    headers: Vec<String>,
+
+    /// The variable with the key, sent as a bearer token [default: OPENAI_API_KEY, if it is set]
+    ///
+    /// By default, the key goes to OpenAI and to the base URL that was given, and not to the
+    /// fixed addresses of other providers, nor where a header is a credential. Without a key
+    /// nothing is sent for it.
+    #[arg(long, value_name = "NAME")]
+    api_key_env: Option<String>,
+
+    /// Time to connect, the upgrade included [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout_connect: Option<Duration>,
+
+    /// Time from the request to the first event [default: 1m over WebSocket, 10m over SSE]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout_first_event: Option<Duration>,
+
+    /// Time between two events [default: none over WebSocket, 10m over SSE]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout_idle: Option<Duration>,
+
+    /// Time for a whole turn, retries included [default: none]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout_turn: Option<Duration>,
+
+    /// What may be sent again when it may have run, and may be billed twice
+    #[arg(long, value_name = "POLICY", default_value = "before-created")]
+    replay: ReplayName,
+
+    /// Records the events as received with their times, for `serve --script` [default: nothing]
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+
+    /// Leaves out the lines of the events [default: off]
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
+  responses run --quiet --transport websocket --record run.jsonl <turns.jsonl
+  responses run --provider ollama --timeout-turn 90s <turns.jsonl
+  responses run --base-url http://127.0.0.1:8080/v1 --header 'X-Trace: 7' <turns.jsonl
+
+Times are like 500ms, 2s or 1m 30s.
+
+Exit status: 0 if all turns completed or were incomplete, 1 if a turn failed (the turns after it
+are still run), 2 for bad usage or a bad line (the output of the turns before it stands).";
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum ProviderName {
+    /// https://api.openai.com/v1
+    Openai,
+    /// Azure OpenAI; needs a base URL
+    Azure,
+    /// https://api.x.ai/v1
+    Xai,
+    /// https://ai-gateway.vercel.sh/v1
+    Vercel,
+    /// https://openrouter.ai/api/v1; SSE
+    Openrouter,
+    /// https://chatgpt.com/backend-api/codex
+    Chatgpt,
+    /// https://api.githubcopilot.com; SSE
+    Copilot,
+    /// http://localhost:11434/v1; SSE
+    Ollama,
+    /// http://localhost:1234/v1; SSE
+    Lmstudio,
+    /// vLLM; SSE; needs a base URL
+    Vllm,
+    /// Any other that behaves like openai; needs a base URL
+    Compatible,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TransportName {
+    /// A WebSocket where it works, SSE where it does not
+    Auto,
+    /// Never SSE
+    Websocket,
+    /// Never a WebSocket
+    Sse,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ReplayName {
+    /// Nothing
+    Never,
+    /// A request that had no answer at all, once a turn
+    BeforeCreated,
+    /// Also one that was accepted, while it had no output
+    BeforeOutput,
+    /// Also one that had output
+    Restart,
+}
+
+impl Args {
+    /// The client that the flags and the environment ask for.
+    pub(super) fn client(&self) -> Result<ResponsesClient, Stop> {
+        let base_url = self.base_url();
+        let mut builder = ResponsesClient::builder(self.provider(base_url.as_deref())?)
+            .auth(self.auth(base_url.is_some())?)
+            .transport(self.transport.policy())
+            .timeouts(self.timeouts())
+            .retry(self.retry());
+        for header in &self.headers {
+            // The value may be a credential.
+            let Some((name, value)) = header.split_once(':') else {
+                return Err(Stop::Bad("--header must be of the form NAME:VALUE".to_owned()));
+            };
+            builder = builder.header(name.trim(), value.trim());
+        }
+        builder.build().map_err(bad_setting)
+    }
+
+    fn base_url(&self) -> Option<String> {
+        let own_address = self.provider != ProviderName::Openai && self.provider.known().is_some();
+        self.base_url.clone().or_else(
+            || {
+                if own_address { None } else { variable("OPENAI_BASE_URL") }
+            },
+        )
+    }
+
+    fn provider(&self, base_url: Option<&str>) -> Result<Provider, Stop> {
+        match (self.provider.known(), base_url) {
+            (Some(provider), None) => Ok(provider),
+            (Some(provider), Some(url)) => provider.at(url).map_err(bad_setting),
+            (None, Some(url)) => self.provider.by_url(url).map_err(bad_setting),
+            (None, None) => Err(Stop::Bad("this --provider needs a --base-url".to_owned())),
+        }
+    }
+
+    fn auth(&self, base_url_given: bool) -> Result<Auth, Stop> {
+        let key = match &self.api_key_env {
+            Some(name) => Some(variable(name).ok_or_else(|| {
+                Stop::Bad(format!("--api-key-env: the variable {name} is not set, or empty"))
+            })?),
+            None if self.brings_credentials() => None,
+            None if self.provider == ProviderName::Openai || base_url_given => {
+                variable("OPENAI_API_KEY")
+            }
+            None => None,
+        };
+        Ok(key.map_or(Auth::None, Auth::bearer))
+    }
+
+    /// Whether a header is a credential.
+    fn brings_credentials(&self) -> bool {
+        let names = self.headers.iter().filter_map(|header| header.split(':').next());
+        let mut names = names.map(|name| name.trim().to_ascii_lowercase());
+        names.any(|name| matches!(name.as_str(), "authorization" | "api-key" | "x-api-key"))
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        let mut timeouts = Timeouts::default();
+        timeouts.connect = self.timeout_connect.or(timeouts.connect);
+        if self.timeout_first_event.is_some() {
+            timeouts.first_event_websocket = self.timeout_first_event;
+            timeouts.first_event_sse = self.timeout_first_event;
+        }
+        if self.timeout_idle.is_some() {
+            timeouts.between_events_websocket = self.timeout_idle;
+            timeouts.between_events_sse = self.timeout_idle;
+        }
+        timeouts.turn = self.timeout_turn;
+        timeouts
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        let mut retry = RetryPolicy::default();
+        retry.replay = match self.replay {
+            ReplayName::Never => ReplayPolicy::Never,
+            ReplayName::BeforeCreated => ReplayPolicy::BeforeCreated,
+            ReplayName::BeforeOutput => ReplayPolicy::BeforeOutput,
+            ReplayName::Restart => ReplayPolicy::Restart,
+        };
+        retry
+    }
+}
+
+impl ProviderName {
+    /// The provider with its own address, if it has one.
+    fn known(self) -> Option<Provider> {
+        match self {
+            Self::Openai => Some(Provider::openai()),
+            Self::Xai => Some(Provider::xai()),
+            Self::Vercel => Some(Provider::vercel()),
+            Self::Openrouter => Some(Provider::openrouter()),
+            Self::Chatgpt => Some(Provider::chatgpt()),
+            Self::Copilot => Some(Provider::copilot()),
+            Self::Ollama => Some(Provider::ollama()),
+            Self::Lmstudio => Some(Provider::lm_studio()),
+            Self::Azure | Self::Vllm | Self::Compatible => None,
+        }
+    }
+
+    /// One that has no address of its own.
+    fn by_url(self, base_url: &str) -> Result<Provider, Error> {
+        match self {
+            Self::Azure => Provider::azure(base_url),
+            Self::Vllm => Provider::vllm(base_url),
+            _ => Provider::compatible(base_url),
+        }
+    }
+}
+
+impl TransportName {
+    fn policy(self) -> TransportPolicy {
+        match self {
+            Self::Auto => TransportPolicy::Auto,
+            Self::Websocket => TransportPolicy::WebSocketOnly,
+            Self::Sse => TransportPolicy::SseOnly,
+        }
+    }
+}
+
+/// A variable of the environment; one that is empty counts as not set.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn bad_setting(error: Error) -> Stop {
+    Stop::Bad(in_words(&error))
+}

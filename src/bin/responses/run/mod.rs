@@ -1,0 +1,203 @@
+//! `responses run`: turns from standard input, in one session.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use futures_util::FutureExt;
+use responses_client::{
+    Error, Response, ResponseEvent, ResponseStream, ResponsesRequest, ResponsesSession, Transport,
+    error::RequestError, report::TurnReport,
+};
+use serde::Serialize;
+use tokio::{sync::mpsc, time::Instant};
+
+pub(crate) use args::Args;
+
+use self::{
+    input::{Conversation, Line},
+    record::Recorder,
+};
+use crate::{
+    Stop, in_words,
+    line::{Ending, ErrorLine, EventLine, RecordLine, Recorded, TurnLine},
+};
+
+mod args;
+mod input;
+mod record;
+
+/// Runs the turns of standard input. Says whether all of them went well.
+pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
+    let mut runner = Runner {
+        session: args.client()?.session(),
+        conversation: Conversation::default(),
+        turn: 0,
+        quiet: args.quiet,
+        out: BufWriter::new(io::stdout().lock()),
+        recorder: Recorder::create(args.record.as_deref())?,
+    };
+    let mut lines = input::lines();
+    let ended = tokio::select! {
+        ended = runner.turns(&mut lines) => ended,
+        () = interrupted() => Err(Stop::Interrupted),
+    };
+    let flushed = runner.flush();
+    runner.session.close().await;
+    match (ended, flushed) {
+        (Ok(all_well), flushed) => flushed.map(|()| all_well),
+        (Err(stop), _) => Err(stop),
+    }
+}
+
+/// Ends at ctrl-c.
+pub(crate) async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // It does not get here then, but ends the process as it always does.
+        std::future::pending().await
+    }
+}
+
+struct Runner {
+    session: ResponsesSession,
+    conversation: Conversation,
+    /// The number of the turn, from 1.
+    turn: u64,
+    quiet: bool,
+    out: BufWriter<StdoutLock<'static>>,
+    recorder: Recorder,
+}
+
+/// What came of a turn.
+struct Outcome {
+    result: Result<Ending, Error>,
+    response: Option<Response>,
+    report: TurnReport,
+}
+
+impl Runner {
+    async fn turns(&mut self, lines: &mut mpsc::Receiver<Line>) -> Result<bool, Stop> {
+        let mut all_well = true;
+        while let Some(Line { number, text }) = lines.recv().await {
+            let bad_line = |why: String| Stop::Bad(format!("line {number}: {why}"));
+            let text = text.map_err(bad_line)?;
+            let request = self.conversation.request(&text).map_err(bad_line)?;
+            self.turn += 1;
+            let start = Instant::now();
+            let outcome = match self.session.stream(&request).await {
+                Ok(stream) => self.events(stream, start).await?,
+                Err(error) if is_bad_request(&error) => return Err(bad_line(in_words(&error))),
+                Err(error) => Outcome::failed(error),
+            };
+            all_well &= outcome.result.is_ok();
+            self.conclude(request, outcome, start)?;
+        }
+        Ok(all_well)
+    }
+
+    /// Hands on the events of a turn.
+    async fn events(
+        &mut self,
+        mut stream: ResponseStream,
+        start: Instant,
+    ) -> Result<Outcome, Stop> {
+        let mut ending = Ending::Completed;
+        loop {
+            // What came together is written together; nothing waits for what has not come.
+            let next = match stream.try_next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    self.flush()?;
+                    stream.try_next().await
+                }
+            };
+            match next {
+                Ok(Some(event)) => {
+                    if matches!(event, ResponseEvent::Incomplete(_)) {
+                        ending = Ending::Incomplete;
+                    }
+                    self.event(&event, stream.report().transport, start)?;
+                }
+                Ok(None) => {
+                    let (response, report) = (stream.response(), stream.report().clone());
+                    return Ok(Outcome { result: Ok(ending), response: Some(response), report });
+                }
+                Err(error) => return Ok(Outcome::failed(error)),
+            }
+        }
+    }
+
+    fn event(
+        &mut self,
+        event: &ResponseEvent,
+        transport: Option<Transport>,
+        start: Instant,
+    ) -> Result<(), Stop> {
+        // `Restarted` was not received.
+        if !event.raw().is_empty() {
+            self.record(Recorded::Event(event.raw()), transport, start)?;
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        let line = EventLine { turn: self.turn, event: event.raw(), kind: event.kind() };
+        self.write(&line)
+    }
+
+    /// Says what came of a turn.
+    fn conclude(
+        &mut self,
+        request: ResponsesRequest,
+        outcome: Outcome,
+        start: Instant,
+    ) -> Result<(), Stop> {
+        let Outcome { result, response, report } = outcome;
+        if let Err(error) = &result {
+            self.record(Recorded::Error(ErrorLine::new(error)), report.transport, start)?;
+        }
+        let result = result.as_ref().map(|ending| *ending);
+        self.write(&TurnLine::new(self.turn, result, response.as_ref(), &report))?;
+        self.conversation.settle(request, response.as_ref().filter(|_| result.is_ok()));
+        self.flush()
+    }
+
+    fn record(
+        &mut self,
+        what: Recorded<'_>,
+        transport: Option<Transport>,
+        start: Instant,
+    ) -> Result<(), Stop> {
+        self.recorder.write(&RecordLine {
+            turn: self.turn,
+            at_ms: start.elapsed().as_millis(),
+            transport: transport.map(Transport::as_str),
+            what,
+        })
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<(), Stop> {
+        let written = serde_json::to_writer(&mut self.out, line).map_err(io::Error::from);
+        written.and_then(|()| self.out.write_all(b"\n")).map_err(Stop::output)
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        self.recorder.flush()?;
+        self.out.flush().map_err(Stop::output)
+    }
+}
+
+impl Outcome {
+    fn failed(error: Error) -> Self {
+        let report = error.report().cloned().unwrap_or_default();
+        Self { response: error.partial().cloned(), result: Err(error), report }
+    }
+}
+
+/// Whether the line is to blame, rather than what the policies allow.
+fn is_bad_request(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<RequestError>());
+    matches!(
+        cause,
+        Some(
+            RequestError::Body(_) | RequestError::ReservedField(_) | RequestError::RepeatedField(_)
+        )
+    )
+}
