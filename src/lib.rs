@@ -86,6 +86,7 @@
 //! | `system-proxy` | yes | the proxy settings of macOS and Windows |
 //! | `socks` | no | proxies with a `socks5://` or `socks5h://` address |
 //! | `testing` | no | `testing`: a scripted server of both transports, for your tests |
+//! | `cli` | no | the command-line tool `responses` |
 
 #![warn(
     clippy::expect_used,
