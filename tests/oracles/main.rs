@@ -3,6 +3,8 @@
 //! The types are a dependency of the tests. The programs are not there on every machine:
 //! `RESPONSES_CLIENT_PEERS=1` asks for their tests, and `.ci/run` installs them.
 
+mod codex;
+mod peer;
 #[path = "../support/mod.rs"]
 mod support;
 mod types;
