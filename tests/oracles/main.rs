@@ -5,6 +5,7 @@
 
 mod codex;
 mod peer;
+mod sdk;
 #[path = "../support/mod.rs"]
 mod support;
 mod types;

@@ -1,0 +1,146 @@
+//! The official libraries understand the scripted server.
+
+use responses_client::{
+    Transport,
+    testing::{Script, Turn},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    peer::{Folder, installed, program, run, wanted},
+    support::{BOTH, server},
+};
+
+#[tokio::test]
+async fn openai_python_finds_every_event_as_its_types_describe_it() {
+    if wanted() {
+        understands_every_turn(Library::Python).await;
+    }
+}
+
+#[tokio::test]
+async fn openai_node_accumulates_every_turn() {
+    if wanted() {
+        understands_every_turn(Library::Node).await;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Library {
+    Python,
+    Node,
+}
+
+/// What a library made of a turn.
+#[derive(Debug, Deserialize)]
+struct Said {
+    /// The response that it was told to continue.
+    asked: Option<String>,
+    kinds: Vec<String>,
+    /// What it found wrong.
+    problems: Vec<Value>,
+    /// The deltas of its texts.
+    deltas: String,
+    #[serde(flatten)]
+    response: Option<Response>,
+    error: Option<Value>,
+}
+
+/// The response at the end of a turn.
+#[derive(Debug, Deserialize)]
+struct Response {
+    id: String,
+    status: String,
+    parent: Option<String>,
+    text: String,
+    items: Vec<Value>,
+}
+
+async fn understands_every_turn(library: Library) {
+    let items: Vec<Value> = serde_json::from_str(include_str!("items.json")).unwrap();
+    let message = &items[..1];
+    let mut script: Vec<(Turn, &str, &[Value])> = items
+        .chunks(1)
+        .chain([&items[..]])
+        .map(|items| (Turn::output(items.to_vec()), "completed", items))
+        .collect();
+    let failed = Turn::failed(message.to_vec(), "server_error", "It broke.");
+    script.extend([
+        (Turn::incomplete(message.to_vec(), "max_output_tokens"), "incomplete", message),
+        (failed, "failed", message),
+        (Turn::error(429, "rate_limit_exceeded", "Later."), "error", &[]),
+        (Turn::output(message.to_vec()), "completed", message),
+    ]);
+    for transport in BOTH {
+        let server = server(Script::new().turns(script.iter().map(|it| it.0.clone()))).await;
+        let (said, context) = turns(library, &server.url(), transport, script.len()).await;
+        let mut parent: Option<&str> = None;
+        for (said, (_, status, items)) in said.iter().zip(&script) {
+            let context = format!("{said:#?}\n{context}");
+            assert_eq!(said.problems, [] as [Value; 0], "{context}");
+            assert_eq!(said.asked.as_deref(), parent, "{context}");
+            let Some(response) = &said.response else {
+                let error = json!({ "status": 429, "code": "rate_limit_exceeded" });
+                assert_eq!((*status, said.error.as_ref()), ("error", Some(&error)), "{context}");
+                continue;
+            };
+            assert_eq!(response.status, *status, "{context}");
+            assert_eq!(response.parent.as_deref(), parent, "{context}");
+            let kinds: Vec<_> = items.iter().map(|item| &item["type"]).collect();
+            assert_eq!(response.items.iter().collect::<Vec<_>>(), kinds, "{context}");
+            let text: String =
+                items.iter().filter_map(|item| item["content"][0]["text"].as_str()).collect();
+            if items.iter().all(|item| item["type"] == "message") {
+                assert_eq!((&*response.text, &*said.deltas), (&*text, &*text), "{context}");
+            }
+            assert_eq!(said.kinds[0], "response.created", "{context}");
+            assert_eq!(said.kinds.last().unwrap(), &format!("response.{status}"), "{context}");
+            if *status == "completed" {
+                parent = Some(&response.id);
+            }
+        }
+        let log = server.log();
+        let asked: Vec<_> = log.requests.iter().map(|seen| &seen.previous_response_id).collect();
+        assert_eq!(asked, said.iter().map(|said| &said.asked).collect::<Vec<_>>(), "{context}");
+        let expected = usize::from(transport == Transport::WebSocket);
+        assert_eq!(log.websockets().count(), expected, "{context}");
+    }
+}
+
+/// Runs this many turns with `library`.
+async fn turns(
+    library: Library,
+    url: &str,
+    transport: Transport,
+    turns: usize,
+) -> (Vec<Said>, String) {
+    let home = Folder::new();
+    let source = |name| format!("{}/tests/oracles/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = match library {
+        Library::Python => {
+            let mut command = program("python3", &home);
+            command.env("PYTHONPATH", installed("python")).arg(source("python.py"));
+            command
+        }
+        Library::Node => {
+            let mut command = program("node", &home);
+            command.arg(source("node.mjs")).arg(installed("node_modules"));
+            command
+        }
+    };
+    let transport = match transport {
+        Transport::WebSocket => "websocket",
+        Transport::Sse => "sse",
+    };
+    let ended = run(command.args([url, transport, &turns.to_string()])).await;
+    let context = format!("{library:?}, {transport}: {ended}");
+    assert!(ended.status.success(), "{context}");
+    let said: Vec<Said> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert_eq!(said.len(), turns, "{context}");
+    (said, context)
+}
