@@ -3,6 +3,7 @@
 //! The types are a dependency of the tests. The programs are not there on every machine:
 //! `RESPONSES_CLIENT_PEERS=1` asks for their tests, and `.ci/run` installs them.
 
+mod aimock;
 mod codex;
 mod peer;
 mod sdk;

@@ -56,7 +56,8 @@ pub(crate) fn program(path: impl AsRef<Path>, home: &Folder) -> Command {
         .env("HTTP_PROXY", nowhere)
         .env("HTTPS_PROXY", nowhere)
         .env("NO_PROXY", "127.0.0.1")
-        .current_dir(home.path());
+        .current_dir(home.path())
+        .stdin(Stdio::null());
     command
 }
 
@@ -75,7 +76,7 @@ impl fmt::Display for Ended {
 
 /// Runs a program to its end.
 pub(crate) async fn run(command: &mut Command) -> Ended {
-    let mut child = Group::spawn(command.stdin(Stdio::null()));
+    let mut child = Group::spawn(command);
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let mut out = child.process.stdout.take().unwrap();
     let mut err = child.process.stderr.take().unwrap();
