@@ -1,15 +1,14 @@
 //! The tool against aimock: a server without state, whose events have no numbers and whose
 //! responses have few members.
 
-use std::fs::File;
-
 use responses_client::Transport;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::{
-    peer::{Folder, Group, installed, program, run, wanted},
+    peer::{Folder, Group, installed, program, wanted},
     support::BOTH,
+    tool::{self, Ran, ran},
 };
 
 #[tokio::test]
@@ -20,10 +19,10 @@ async fn the_tool_runs_turns_against_aimock() {
     let home = Folder::new();
     let (_aimock, url) = start(&home).await;
     for transport in BOTH {
-        let all = turns(&home, &url, transport).await;
-        let context = format!("{transport:?}: {all:#?}");
-        let (lines, events): (Vec<_>, Vec<_>) =
-            all.iter().partition(|line| line["outcome"].is_string());
+        let ran = turns(&url, transport).await;
+        let context = format!("{transport:?}: {ran:#?}");
+        assert_eq!(ran.code, Some(1), "two turns fail: {context}");
+        let lines = ran.turns();
         let [hello, call, after, limited, cut, again] = &lines[..] else { panic!("{context}") };
         for (line, text) in [(hello, HELLO), (call, ""), (after, THANKS), (again, HELLO)] {
             assert_eq!(line["outcome"], "completed", "{context}");
@@ -32,10 +31,9 @@ async fn the_tool_runs_turns_against_aimock() {
             assert_eq!(line["error"], Value::Null, "{context}");
         }
         assert_eq!((&limited["outcome"], &cut["outcome"]), (&json!("error"), &json!("error")));
-        let mut calls = events.iter().filter(|line| {
-            line["kind"] == "output_item_done" && line["event"]["item"]["name"] == "list_files"
-        });
-        assert!(calls.any(|line| line["turn"] == 2), "{context}");
+        let events = ran.events(2);
+        let called = |it: &Value| it["event"]["item"]["name"] == "list_files";
+        assert!(events.iter().any(called), "{context}");
 
         let error = &limited["error"];
         assert_eq!(error["kind"], "api", "{context}");
@@ -115,29 +113,21 @@ async fn start(home: &Folder) -> (Group, String) {
     panic!("aimock does not start");
 }
 
-/// The lines of `responses run`.
-async fn turns(home: &Folder, url: &str, transport: Transport) -> Vec<Value> {
+/// Runs the turns with `responses run`.
+async fn turns(url: &str, transport: Transport) -> Ran {
     let request = |text: &str| json!({ "model": "m", "store": false, "input": [user(text)] });
-    let output =
-        |call_id| json!({ "type": "function_call_output", "call_id": call_id, "output": "a" });
+    // aimock gives calls other ids each time, and asks for none.
+    let output = json!({ "type": "function_call_output", "call_id": "call_1", "output": "a.rs" });
     let input = [
         request("Say hello."),
         json!({ "$append": [user("List the files.")] }),
-        // aimock gives out other ids of calls each time, and does not ask for theirs.
-        json!({ "$append": [output("call_1"), user("Say thanks.")] }),
+        json!({ "$append": [output, user("Say thanks.")] }),
         request("Be busy."),
         request("Break off."),
         request("Say hello."),
     ];
-    let input: String = input.iter().map(|line| format!("{line}\n")).collect();
-    let input = home.write("input.jsonl", &input);
-    let mut tool = program(env!("CARGO_BIN_EXE_responses"), home);
-    tool.args(["run", "--base-url", url, "--transport", transport.as_str()])
-        .env("OPENAI_API_KEY", "sk-test")
-        .stdin(File::open(input).unwrap());
-    let ended = run(&mut tool).await;
-    assert_eq!(ended.status.code(), Some(1), "two turns failed: {ended}");
-    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let tool = tool::run(url, &["--transport", transport.as_str()]);
+    ran(tool, &input.map(|line| line.to_string())).await
 }
 
 fn user(text: &str) -> Value {

@@ -1,14 +1,12 @@
 //! The Codex CLI works against the scripted server.
 
-use responses_client::{
-    Transport,
-    testing::{RequestLog, Script, Turn},
-};
+use responses_client::Transport;
 use serde_json::{Value, json};
 
 use crate::{
     peer::{Folder, installed, isolated, program, run, wanted},
-    support::{BOTH, server},
+    serve::Serve,
+    support::BOTH,
 };
 
 #[tokio::test]
@@ -24,10 +22,10 @@ async fn codex_runs_a_tool_over_both_transports() {
             "name": "exec_command",
             "arguments": json!({ "cmd": "echo oracle-$((40+2))", "login": false }).to_string(),
         });
-        let turns = [Turn::output([call]), Turn::text("It said oracle-42.")];
-        let server = server(Script::new().turns(turns)).await;
+        let script = json!({ "turns": [{ "output": [call] }, { "text": "It said oracle-42." }] });
+        let server = Serve::start(&format!("codex-{}", transport.as_str()), &script).await;
         let home = Folder::new();
-        home.write("config.toml", &config(&server.url(), transport));
+        home.write("config.toml", &config(&server.url, transport));
         let mut codex = program(installed("node_modules/.bin/codex"), &home);
         codex
             .env("CODEX_HOME", home.path())
@@ -35,8 +33,8 @@ async fn codex_runs_a_tool_over_both_transports() {
             .args(["exec", "--skip-git-repo-check", "--json"])
             .args(["--dangerously-bypass-approvals-and-sandbox", "Run the command."]);
         let ended = run(&mut codex).await;
-        let log = server.log();
-        let context = format!("{transport:?}: {ended}\n{log:#?}");
+        let seen = server.end().await;
+        let context = format!("{transport:?}: {ended}\n{seen:#?}");
         assert!(ended.status.success(), "{context}");
 
         let lines: Vec<Value> =
@@ -46,26 +44,30 @@ async fn codex_runs_a_tool_over_both_transports() {
         let said = |line: &Value| line["item"]["text"] == "It said oracle-42.";
         assert!(lines.iter().any(said), "{context}");
 
-        let turns: Vec<_> = log.requests.iter().filter(|seen| seen.turn.is_some()).collect();
+        let turns: Vec<_> = seen.requests.iter().filter(|seen| seen["turn"].is_u64()).collect();
         let [first, second] = turns[..] else { panic!("{context}") };
-        let [.., output] = input(second) else { panic!("{context}") };
+        let (before, after) = (input(first), input(second));
+        let output = after.last().unwrap();
         assert_eq!(output["type"], "function_call_output", "{context}");
         assert!(output["output"].as_str().unwrap().contains("oracle-42"), "{context}");
         match transport {
             Transport::WebSocket => {
-                assert_eq!(log.connections.len(), 1, "{context}");
-                // A request that warms up, and the turns.
-                assert_eq!(log.creates().count(), 3, "{context}");
-                assert!(first.previous_response_id.is_some(), "{context}");
-                assert!(second.previous_response_id.is_some(), "{context}");
-                assert_eq!(second.input_items, 1, "{context}");
+                assert_eq!((seen.connections.len(), seen.websockets()), (1, 1), "{context}");
+                // One before the turns warms up.
+                let [warm_up, ..] = &seen.requests[..] else { panic!("{context}") };
+                assert_eq!(warm_up["body"]["generate"], false, "{context}");
+                assert_eq!(seen.requests.len(), 3, "{context}");
+                assert!(first["previous_response_id"].is_string(), "{context}");
+                assert!(second["previous_response_id"].is_string(), "{context}");
+                assert_eq!(after.len(), 1, "{context}");
             }
             Transport::Sse => {
-                assert_eq!(log.posts().count(), 2, "{context}");
-                assert_eq!(second.previous_response_id, None, "{context}");
-                // With the call, and its output.
-                assert_eq!(second.input_items, first.input_items + 2, "{context}");
-                assert_eq!(input(second)[..first.input_items], *input(first), "{context}");
+                assert_eq!((seen.requests.len(), seen.websockets()), (2, 0), "{context}");
+                assert_eq!(second["previous_response_id"], Value::Null, "{context}");
+                // Everything before, the call, and its output.
+                assert_eq!(after.len(), before.len() + 2, "{context}");
+                assert_eq!(after[..before.len()], *before, "{context}");
+                assert_eq!(after[before.len()]["type"], "function_call", "{context}");
             }
         }
     }
@@ -92,6 +94,6 @@ fn config(url: &str, transport: Transport) -> String {
     )
 }
 
-fn input(request: &RequestLog) -> &[Value] {
-    request.body["input"].as_array().unwrap()
+fn input(request: &Value) -> &[Value] {
+    request["body"]["input"].as_array().unwrap()
 }

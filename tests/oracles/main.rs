@@ -7,6 +7,9 @@ mod aimock;
 mod codex;
 mod peer;
 mod sdk;
+mod serve;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tool.rs"]
+mod tool;
 mod types;

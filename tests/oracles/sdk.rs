@@ -1,15 +1,13 @@
 //! The official libraries understand the scripted server.
 
-use responses_client::{
-    Transport,
-    testing::{Script, Turn},
-};
+use responses_client::Transport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     peer::{Folder, installed, program, run, wanted},
-    support::{BOTH, server},
+    serve::Serve,
+    support::BOTH,
 };
 
 #[tokio::test]
@@ -60,21 +58,29 @@ struct Response {
 async fn understands_every_turn(library: Library) {
     let items: Vec<Value> = serde_json::from_str(include_str!("items.json")).unwrap();
     let message = &items[..1];
-    let mut script: Vec<(Turn, &str, &[Value])> = items
+    // Each turn, with the status and the items that are to come of it.
+    let mut script: Vec<(Value, &str, &[Value])> = items
         .chunks(1)
         .chain([&items[..]])
-        .map(|items| (Turn::output(items.to_vec()), "completed", items))
+        .map(|items| (json!({ "output": items }), "completed", items))
         .collect();
-    let failed = Turn::failed(message.to_vec(), "server_error", "It broke.");
+    let incomplete = json!({ "output": message, "incomplete": "max_output_tokens" });
+    let broken = json!({ "code": "server_error", "message": "It broke." });
+    let failed = json!({ "output": message, "failed": broken });
+    let error = json!({ "status": 429, "code": "rate_limit_exceeded", "message": "Later." });
     script.extend([
-        (Turn::incomplete(message.to_vec(), "max_output_tokens"), "incomplete", message),
+        (incomplete, "incomplete", message),
         (failed, "failed", message),
-        (Turn::error(429, "rate_limit_exceeded", "Later."), "error", &[]),
-        (Turn::output(message.to_vec()), "completed", message),
+        (json!({ "error": error }), "error", &[]),
+        (json!({ "output": message }), "completed", message),
     ]);
+    let turns: Vec<_> = script.iter().map(|(turn, ..)| turn).collect();
+    let turns = json!({ "turns": turns });
     for transport in BOTH {
-        let server = server(Script::new().turns(script.iter().map(|it| it.0.clone()))).await;
-        let (said, context) = turns(library, &server.url(), transport, script.len()).await;
+        let name = format!("{library:?}-{}", transport.as_str());
+        let server = Serve::start(&name, &turns).await;
+        let (said, context) = run_turns(library, &server.url, transport, script.len()).await;
+        let seen = server.end().await;
         let mut parent: Option<&str> = None;
         for (said, (_, status, items)) in said.iter().zip(&script) {
             let context = format!("{said:#?}\n{context}");
@@ -100,16 +106,17 @@ async fn understands_every_turn(library: Library) {
                 parent = Some(&response.id);
             }
         }
-        let log = server.log();
-        let asked: Vec<_> = log.requests.iter().map(|seen| &seen.previous_response_id).collect();
-        assert_eq!(asked, said.iter().map(|said| &said.asked).collect::<Vec<_>>(), "{context}");
+        let asked: Vec<_> = said.iter().map(|said| json!(said.asked)).collect();
+        let continued: Vec<_> =
+            seen.requests.iter().map(|seen| seen["previous_response_id"].clone()).collect();
+        assert_eq!(continued, asked, "{context}");
         let expected = usize::from(transport == Transport::WebSocket);
-        assert_eq!(log.websockets().count(), expected, "{context}");
+        assert_eq!(seen.websockets(), expected, "{context}");
     }
 }
 
 /// Runs this many turns with `library`.
-async fn turns(
+async fn run_turns(
     library: Library,
     url: &str,
     transport: Transport,
@@ -129,10 +136,7 @@ async fn turns(
             command
         }
     };
-    let transport = match transport {
-        Transport::WebSocket => "websocket",
-        Transport::Sse => "sse",
-    };
+    let transport = transport.as_str();
     let ended = run(command.args([url, transport, &turns.to_string()])).await;
     let context = format!("{library:?}, {transport}: {ended}");
     assert!(ended.status.success(), "{context}");
