@@ -43,12 +43,12 @@ async function main() {
         const built = before.snapshot.output;
         const text = before.snapshot.output_text;
         if (JSON.stringify(built) !== JSON.stringify(event.response.output)) {
-          said.problems.push([event.type, { built, given: event.response.output }]);
+          said.problems.push([event.type, [JSON.stringify(built)]]);
         }
         return { ...event.response, output_text: text };
       }
       if (accumulator.current.phase === "unavailable") {
-        said.problems.push([event.type, String(accumulator.current.error)]);
+        said.problems.push([event.type, [String(accumulator.current.error)]]);
       }
     }
   });

@@ -8,12 +8,45 @@ use crate::{
     peer::{Folder, installed, program, run, wanted},
     serve::Serve,
     support::BOTH,
+    types::fixtures,
 };
 
 #[tokio::test]
 async fn openai_python_finds_every_event_as_its_types_describe_it() {
     if wanted() {
         understands_every_turn(Library::Python).await;
+    }
+}
+
+#[tokio::test]
+async fn openai_python_reads_the_fixtures() {
+    if !wanted() {
+        return;
+    }
+    let fixtures = fixtures();
+    let lines = fixtures.iter().map(|(_, lines)| json!({ "lines": Vec::from_iter(lines.lines()) }));
+    let script = json!({ "turns": Vec::from_iter(lines) });
+    for transport in BOTH {
+        let name = format!("fixtures-{}", transport.as_str());
+        let server = Serve::start(&name, &script).await;
+        let (said, context) =
+            run_turns(Library::Python, &server.url, transport, fixtures.len()).await;
+        let mut problems = Vec::new();
+        for (said, (name, lines)) in said.iter().zip(&fixtures) {
+            let events: Vec<Value> =
+                lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(said.kinds.iter().eq(events.iter().map(|event| &event["type"])), "{context}");
+            let texts = events.iter().filter(|event| event["type"] == "response.output_text.done");
+            let text: String = texts.filter_map(|event| event["text"].as_str()).collect();
+            let response = said.response.as_ref().expect(name);
+            assert_eq!((&*said.deltas, &*response.text), (&*text, &*text), "{context}");
+            let problem =
+                |problem: &&Problem| problem.1.iter().any(|it| !ABRIDGED.contains(&&**it));
+            let found = said.problems.iter().filter(problem);
+            problems.extend(found.map(|Problem(kind, _)| (name.as_str(), kind.as_str())));
+        }
+        let known = [("custom_call", "response.brand_new"), ("reasoning_call", "keepalive")];
+        assert_eq!(problems, known, "{context}");
     }
 }
 
@@ -37,13 +70,17 @@ struct Said {
     asked: Option<String>,
     kinds: Vec<String>,
     /// What it found wrong.
-    problems: Vec<Value>,
+    problems: Vec<Problem>,
     /// The deltas of its texts.
     deltas: String,
     #[serde(flatten)]
     response: Option<Response>,
     error: Option<Value>,
 }
+
+/// The type of an event, and what is wrong with it.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Problem(String, Vec<String>);
 
 /// The response at the end of a turn.
 #[derive(Debug, Deserialize)]
@@ -84,7 +121,7 @@ async fn understands_every_turn(library: Library) {
         let mut parent: Option<&str> = None;
         for (said, (_, status, items)) in said.iter().zip(&script) {
             let context = format!("{said:#?}\n{context}");
-            assert_eq!(said.problems, [] as [Value; 0], "{context}");
+            assert_eq!(said.problems, [], "{context}");
             assert_eq!(said.asked.as_deref(), parent, "{context}");
             let Some(response) = &said.response else {
                 let error = json!({ "status": 429, "code": "rate_limit_exceeded" });
@@ -148,3 +185,11 @@ async fn run_turns(
     assert_eq!(said.len(), turns, "{context}");
     (said, context)
 }
+
+/// What the responses of the fixtures leave out.
+const ABRIDGED: [&str; 4] = [
+    "response.parallel_tool_calls: Field required",
+    "response.tool_choice: Field required",
+    "response.tools: Field required",
+    "response.usage.input_tokens_details.cache_write_tokens: Field required",
+];

@@ -1,7 +1,7 @@
 //! The types of async-openai, which follow the API's description to the letter, decode whatever
 //! the scripted server sends.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use async_openai::types::responses::{ResponseStreamEvent, websocket::ResponsesServerEvent};
 use eventsource_stream::Eventsource;
@@ -53,13 +53,7 @@ async fn every_frame_of_the_scripted_server_is_of_a_documented_shape() {
 
 /// Every fixture, every kind of item and every ending.
 fn turns() -> Vec<(String, Turn)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
-    files.sort();
-    let fixtures = files.iter().map(|file| {
-        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        (name, Turn::jsonl(&fs::read_to_string(file).unwrap()))
-    });
+    let fixtures = fixtures().into_iter().map(|(name, lines)| (name, Turn::jsonl(&lines)));
     let items: Vec<Value> = serde_json::from_str(include_str!("items.json")).unwrap();
     let generated = items
         .iter()
@@ -73,6 +67,15 @@ fn turns() -> Vec<(String, Turn)> {
     ];
     let endings = endings.map(|(name, turn)| (name.to_owned(), turn));
     fixtures.chain(generated).chain(endings).collect()
+}
+
+/// The fixtures of all tests, by name.
+pub(crate) fn fixtures() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    let name = |file: &Path| file.file_stem().unwrap().to_str().unwrap().to_owned();
+    files.iter().map(|file| (name(file), fs::read_to_string(file).unwrap())).collect()
 }
 
 fn decode(frame: &str, transport: Transport) -> Result<(), String> {
