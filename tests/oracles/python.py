@@ -52,7 +52,7 @@ def see(event, said):
     said["kinds"].append(event.type)
     try:
         # The SDK chose the class by the type of the event, or any, and checked nothing more.
-        type(event).model_validate(event.to_dict())
+        type(event).model_validate(event.to_dict(warnings=False))
     except pydantic.ValidationError as error:
         said["problems"].append([event.type, [line(wrong) for wrong in error.errors()]])
     if event.type == "response.output_text.delta":

@@ -29,24 +29,22 @@ async fn openai_python_reads_the_fixtures() {
     for transport in BOTH {
         let name = format!("fixtures-{}", transport.as_str());
         let server = Serve::start(&name, &script).await;
-        let (said, context) =
-            run_turns(Library::Python, &server.url, transport, fixtures.len()).await;
+        let said = run_turns(Library::Python, &server.url, transport, fixtures.len()).await;
         let mut problems = Vec::new();
         for (said, (name, lines)) in said.iter().zip(&fixtures) {
+            let context = format!("{name}, {transport:?}: {said:#?}");
             let events: Vec<Value> =
                 lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert!(said.kinds.iter().eq(events.iter().map(|event| &event["type"])), "{context}");
             let texts = events.iter().filter(|event| event["type"] == "response.output_text.done");
             let text: String = texts.filter_map(|event| event["text"].as_str()).collect();
-            let response = said.response.as_ref().expect(name);
+            let response = said.response.as_ref().expect(&context);
             assert_eq!((&*said.deltas, &*response.text), (&*text, &*text), "{context}");
-            let problem =
-                |problem: &&Problem| problem.1.iter().any(|it| !ABRIDGED.contains(&&**it));
-            let found = said.problems.iter().filter(problem);
+            let found = said.problems.iter().filter(|problem| !problem.lacks_only(&ABRIDGED));
             problems.extend(found.map(|Problem(kind, _)| (name.as_str(), kind.as_str())));
         }
         let known = [("custom_call", "response.brand_new"), ("reasoning_call", "keepalive")];
-        assert_eq!(problems, known, "{context}");
+        assert_eq!(problems, known, "{transport:?}");
     }
 }
 
@@ -92,6 +90,15 @@ struct Response {
     items: Vec<Value>,
 }
 
+impl Problem {
+    fn lacks_only(&self, members: &[&str]) -> bool {
+        let known = |wrong: &String| {
+            wrong.strip_suffix(": Field required").is_some_and(|it| members.contains(&it))
+        };
+        self.1.iter().all(known)
+    }
+}
+
 async fn understands_every_turn(library: Library) {
     let items: Vec<Value> = serde_json::from_str(include_str!("items.json")).unwrap();
     let message = &items[..1];
@@ -116,12 +123,13 @@ async fn understands_every_turn(library: Library) {
     for transport in BOTH {
         let name = format!("{library:?}-{}", transport.as_str());
         let server = Serve::start(&name, &turns).await;
-        let (said, context) = run_turns(library, &server.url, transport, script.len()).await;
+        let said = run_turns(library, &server.url, transport, script.len()).await;
         let seen = server.end().await;
         let mut parent: Option<&str> = None;
         for (said, (_, status, items)) in said.iter().zip(&script) {
-            let context = format!("{said:#?}\n{context}");
-            assert_eq!(said.problems, [], "{context}");
+            let context = format!("{transport:?}: {said:#?}");
+            let harmless = |problem: &Problem| problem.lacks_only(&NOT_KNOWN_YET);
+            assert!(said.problems.iter().all(harmless), "{context}");
             assert_eq!(said.asked.as_deref(), parent, "{context}");
             let Some(response) = &said.response else {
                 let error = json!({ "status": 429, "code": "rate_limit_exceeded" });
@@ -146,19 +154,14 @@ async fn understands_every_turn(library: Library) {
         let asked: Vec<_> = said.iter().map(|said| json!(said.asked)).collect();
         let continued: Vec<_> =
             seen.requests.iter().map(|seen| seen["previous_response_id"].clone()).collect();
-        assert_eq!(continued, asked, "{context}");
+        assert_eq!(continued, asked, "{transport:?}");
         let expected = usize::from(transport == Transport::WebSocket);
-        assert_eq!(seen.websockets(), expected, "{context}");
+        assert_eq!(seen.websockets(), expected, "{transport:?}");
     }
 }
 
 /// Runs this many turns with `library`.
-async fn run_turns(
-    library: Library,
-    url: &str,
-    transport: Transport,
-    turns: usize,
-) -> (Vec<Said>, String) {
+async fn run_turns(library: Library, url: &str, transport: Transport, turns: usize) -> Vec<Said> {
     let home = Folder::new();
     let source = |name| format!("{}/tests/oracles/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut command = match library {
@@ -173,23 +176,24 @@ async fn run_turns(
             command
         }
     };
-    let transport = transport.as_str();
-    let ended = run(command.args([url, transport, &turns.to_string()])).await;
-    let context = format!("{library:?}, {transport}: {ended}");
-    assert!(ended.status.success(), "{context}");
+    let ended = run(command.args([url, transport.as_str(), &turns.to_string()])).await;
+    assert!(ended.status.success(), "{library:?}, {transport:?}: {ended}");
     let said: Vec<Said> = ended
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect();
-    assert_eq!(said.len(), turns, "{context}");
-    (said, context)
+    assert_eq!(said.len(), turns);
+    said
 }
 
 /// What the responses of the fixtures leave out.
 const ABRIDGED: [&str; 4] = [
-    "response.parallel_tool_calls: Field required",
-    "response.tool_choice: Field required",
-    "response.tools: Field required",
-    "response.usage.input_tokens_details.cache_write_tokens: Field required",
+    "response.parallel_tool_calls",
+    "response.tool_choice",
+    "response.tools",
+    "response.usage.input_tokens_details.cache_write_tokens",
 ];
+
+/// What the API, too, leaves out of an item that begins.
+const NOT_KNOWN_YET: [&str; 1] = ["item.ResponseFunctionWebSearch.action"];
