@@ -40,12 +40,13 @@ pub(crate) async fn isolated(name: &str) -> bool {
     }
     let mut again = Command::new("unshare");
     again.args(ENTER).arg(std::env::current_exe().unwrap()).args(["--exact", name]);
-    let ended = run(again.env(INSIDE, "1")).await;
+    // Long enough for what runs in there to be stopped by itself.
+    let ended = run_within(3 * LONGEST, again.env(INSIDE, "1")).await;
     assert!(ended.status.success() && ended.stdout.contains("1 passed"), "{ended}");
     false
 }
 
-/// A program for the tests: with no network but loopback, and nothing of this user's settings.
+/// A program with nothing of this user's settings, whose proxies lead nowhere but to loopback.
 pub(crate) fn program(path: impl AsRef<Path>, home: &Folder) -> Command {
     let nowhere = "http://127.0.0.1:9";
     let mut command = Command::new(path.as_ref());
@@ -76,6 +77,10 @@ impl fmt::Display for Ended {
 
 /// Runs a program to its end.
 pub(crate) async fn run(command: &mut Command) -> Ended {
+    run_within(LONGEST, command).await
+}
+
+async fn run_within(time: Duration, command: &mut Command) -> Ended {
     let mut child = Group::spawn(command);
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let mut out = child.process.stdout.take().unwrap();
@@ -86,7 +91,7 @@ pub(crate) async fn run(command: &mut Command) -> Ended {
         out.and(err).unwrap();
         child.process.wait().await.unwrap()
     };
-    match timeout(LONGEST, ends).await {
+    match timeout(time, ends).await {
         Ok(status) => Ended { status, stdout, stderr },
         Err(_) => panic!("{command:?} does not end\n{stdout}\n{stderr}"),
     }
