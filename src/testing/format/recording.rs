@@ -129,10 +129,10 @@ impl Recorded {
             match status.filter(|_| !begun) {
                 Some(status) => {
                     let error = Turn::error(status, &code.unwrap_or_default(), &message);
-                    self.end = End::Refused(match after {
+                    self.end = End::Refused(Box::new(match after {
                         Some((name, value)) => error.header(name, value),
                         None => error,
-                    });
+                    }));
                 }
                 // After events, or without a status, it was no HTTP answer.
                 None => {
@@ -157,7 +157,7 @@ impl Recorded {
         match end {
             End::Open => Some(Turn::steps(steps).then(Step::Reset)),
             End::Terminal | End::Failed => Some(Turn::steps(steps)),
-            End::Refused(error) => Some(steps.into_iter().rev().fold(error, Turn::first)),
+            End::Refused(error) => Some(steps.into_iter().rev().fold(*error, Turn::first)),
             End::NotSent => None,
         }
     }

@@ -1,0 +1,162 @@
+//! Programs of others as children of a test.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::{self, ExitStatus, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use tokio::{io::AsyncReadExt, process::Command, time::timeout};
+
+/// Whether the tests with programs of others are asked for.
+pub(crate) fn wanted() -> bool {
+    let wanted = std::env::var_os("RESPONSES_CLIENT_PEERS").is_some_and(|value| value == "1");
+    if !wanted {
+        println!("not run: RESPONSES_CLIENT_PEERS=1 asks for it");
+    }
+    wanted
+}
+
+/// What `.ci/run` installed at `path`.
+pub(crate) fn installed(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers").join(path);
+    assert!(path.exists(), "{} is not there; .ci/run installs it", path.display());
+    path
+}
+
+/// Whether to run the test `name` here: if there can be a network of its own, with nothing but
+/// loopback, it runs there instead, in another process.
+pub(crate) async fn isolated(name: &str) -> bool {
+    const INSIDE: &str = "RESPONSES_CLIENT_ISOLATED";
+    const ENTER: [&str; 4] = ["-rn", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let possible = Command::new("unshare").args(ENTER).arg("true").output().await;
+    if !possible.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    let mut again = Command::new("unshare");
+    again.args(ENTER).arg(std::env::current_exe().unwrap()).args(["--exact", name]);
+    // Long enough for what runs in there to be stopped by itself.
+    let ended = run_within(3 * LONGEST, again.env(INSIDE, "1")).await;
+    assert!(ended.status.success() && ended.stdout.contains("1 passed"), "{ended}");
+    false
+}
+
+/// A program with nothing of this user's settings, whose proxies lead nowhere but to loopback.
+pub(crate) fn program(path: impl AsRef<Path>, home: &Folder) -> Command {
+    let nowhere = "http://127.0.0.1:9";
+    let mut command = Command::new(path.as_ref());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.path())
+        .env("HTTP_PROXY", nowhere)
+        .env("HTTPS_PROXY", nowhere)
+        .env("NO_PROXY", "127.0.0.1")
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    command
+}
+
+/// How a program ended, and what it said.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) async fn run(command: &mut Command) -> Ended {
+    run_within(LONGEST, command).await
+}
+
+async fn run_within(time: Duration, command: &mut Command) -> Ended {
+    let mut child = Group::spawn(command);
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    let mut out = child.process.stdout.take().unwrap();
+    let mut err = child.process.stderr.take().unwrap();
+    let ends = async {
+        let (out, err) =
+            tokio::join!(out.read_to_string(&mut stdout), err.read_to_string(&mut stderr));
+        out.and(err).unwrap();
+        child.process.wait().await.unwrap()
+    };
+    match timeout(time, ends).await {
+        Ok(status) => Ended { status, stdout, stderr },
+        Err(_) => panic!("{command:?} does not end\n{stdout}\n{stderr}"),
+    }
+}
+
+/// A child and its own children; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) process: tokio::process::Child,
+    leader: Option<u32>,
+}
+
+impl Group {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { leader: process.id(), process }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A child that was waited for has no id any more, and its group may be another's.
+        if let (Some(leader), Some(_)) = (self.leader, self.process.id()) {
+            _ = process::Command::new("kill").args(["-KILL", "--", &format!("-{leader}")]).status();
+        }
+    }
+}
+
+/// A folder for the files of a test; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("responses-client-oracles-{}-{count}", process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file.
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// No program here takes longer.
+const LONGEST: Duration = Duration::from_secs(60);
