@@ -16,6 +16,7 @@ use serde_json::Value;
 use fixtures::{Fixture, fixtures, sse_body};
 use support::{BOTH, Outcome, builder, guarded, only, request, server, socket_client, turn};
 
+#[path = "support/fixtures.rs"]
 mod fixtures;
 mod support;
 

@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 use fixtures::fixtures;
 use support::{BOTH, builder, guarded, only, request, turn};
 
+#[path = "support/fixtures.rs"]
 mod fixtures;
 mod support;
 

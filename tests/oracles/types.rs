@@ -72,6 +72,7 @@ fn turns() -> Vec<(String, Turn)> {
 pub(crate) fn fixtures() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|it| it == "jsonl"));
     files.sort();
     let name = |file: &Path| file.file_stem().unwrap().to_str().unwrap().to_owned();
     files.iter().map(|file| (name(file), fs::read_to_string(file).unwrap())).collect()

@@ -139,7 +139,9 @@ impl Open {
     fn new(skeleton: &Value) -> Result<Self, String> {
         ensure(skeleton["id"].is_string(), "an item without an id")?;
         let status = skeleton.get("status");
-        ensure(status.is_none_or(|status| status == "in_progress"), "the status")?;
+        let outputs = ["apply_patch_call_output", "program_output"].map(Value::from);
+        let knows_it = !outputs.contains(&skeleton["type"]);
+        ensure(status.is_none_or(|it| (it == "in_progress") == knows_it), "the status")?;
         let grows = grammar::grows(skeleton["type"].as_str().ok_or("no type")?);
         for (member, empty) in [
             ("content", json!([])),
