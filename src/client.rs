@@ -10,11 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 
 use crate::{
-    Auth, Error, Fallback, Limits, NetworkSettings, Provider, ResponsesSession, RetryPolicy,
-    Timeouts, TransportPolicy,
+    Auth, Checkpoint, Error, Fallback, Limits, NetworkSettings, Provider, Response,
+    ResponsesSession, RetryPolicy, Timeouts, TransportPolicy,
     error::RequestError,
     net::{HttpNetwork, Network},
     proto::fallback::Marks,
+    session::{Ask, ask},
     shared::Shared,
 };
 
@@ -95,6 +96,42 @@ impl ResponsesClient {
     /// A new conversation. Nothing is opened before its first turn.
     pub fn session(&self) -> ResponsesSession {
         ResponsesSession::new(Arc::clone(&self.shared))
+    }
+
+    /// A session that goes on from a [`checkpoint`](ResponsesSession::checkpoint). Its next turn
+    /// continues the last response by its id if the server stores it and this client leads to the
+    /// same server and [account](ResponsesClientBuilder::account), and is sent in full otherwise.
+    pub fn resume(&self, checkpoint: Checkpoint) -> ResponsesSession {
+        ResponsesSession::resumed(Arc::clone(&self.shared), checkpoint)
+    }
+
+    /// Asks the server for a response that it keeps, one in the
+    /// [background](crate::ResponsesRequest#structfield.background) say: its
+    /// [status](Response::status) tells how it stands.
+    ///
+    /// # Errors
+    ///
+    /// What ended the last attempt: [`ErrorKind::Api`](crate::ErrorKind::Api) with status 404 when
+    /// the server does not have it. Takes at most [`Timeouts::request`].
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn retrieve(&self, response_id: &str) -> Result<Response, Error> {
+        ask(Arc::clone(&self.shared), response_id, Ask::Retrieve).await
+    }
+
+    /// Ends a response in the background, and says how it stands then. Asking twice harms nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`retrieve`](Self::retrieve).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it open whether the response was ended.
+    pub async fn cancel(&self, response_id: &str) -> Result<Response, Error> {
+        ask(Arc::clone(&self.shared), response_id, Ask::Cancel).await
     }
 
     /// Ends all sessions of this client, as [`ResponsesSession::close`] does, and takes as long at

@@ -128,7 +128,7 @@ pub use proto::fallback::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
-pub use session::{ResponseStream, ResponsesSession};
+pub use session::{Checkpoint, ResponseStream, ResponsesSession};
 
 mod auth;
 #[cfg(feature = "testing")]

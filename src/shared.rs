@@ -86,6 +86,19 @@ impl Shared {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The address of a response: of the object, of something to do with it, or of its events
+    /// behind one of them.
+    pub(crate) fn uri_of(
+        &self,
+        id: &str,
+        action: Option<&str>,
+        events_after: Option<u64>,
+    ) -> Result<http::Uri, Error> {
+        let url = self.provider.response_url(id, action, events_after);
+        let invalid = |_| Error::invalid_request(RequestError::BaseUrl("the id is no part of one"));
+        url.as_str().parse().map_err(invalid)
+    }
+
     /// The headers of one request or upgrade, with the credential of this moment.
     pub(crate) async fn headers(&self) -> Result<HeaderMap, Error> {
         let mut headers = self.headers.clone();

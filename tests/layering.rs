@@ -34,7 +34,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("client", &["auth", "config", "error", "net", "proto", "session", "shared", "testing"]),
+    (
+        "client",
+        &["auth", "config", "error", "net", "proto", "response", "session", "shared", "testing"],
+    ),
     ("testing", &["config", "error", "net"]),
 ];
 

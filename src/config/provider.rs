@@ -110,10 +110,35 @@ impl Provider {
         url
     }
 
+    /// The URL of a response: of the object, of something to do with it, or of its events behind
+    /// one of them.
+    pub(crate) fn response_url(
+        &self,
+        id: &str,
+        action: Option<&str>,
+        events_after: Option<u64>,
+    ) -> Url {
+        let mut url = self.responses_url();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.push(id).extend(action);
+        }
+        if let Some(number) = events_after {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("stream", "true");
+            query.append_pair("starting_after", &number.to_string());
+        }
+        url
+    }
+
     /// After how long a WebSocket is to be replaced.
     pub(crate) fn rotation(&self) -> Option<Duration> {
         let margin = |age: Duration| (age / 10).min(Duration::from_secs(5 * 60));
         self.max_age.map(|age| age.saturating_sub(margin(age)))
+    }
+
+    /// The base URL without its query, which may hold a key.
+    pub(crate) fn address(&self) -> String {
+        format!("{}{}", self.origin(), self.base.path().trim_end_matches('/'))
     }
 
     /// Scheme, host and port: what the fallback marks go by.

@@ -45,6 +45,8 @@ pub struct Timeouts {
     /// What [`prewarm`](crate::ResponsesSession::prewarm) may take, connecting included, and so
     /// how long the turn behind it waits for it at most. 10 s: as long as connecting may.
     pub prewarm: Option<Duration>,
+    /// Asking for a response that the server keeps, or for its end, retries included. 60 s.
+    pub request: Option<Duration>,
     /// The whole turn, retries included. Off.
     pub turn: Option<Duration>,
     /// Until a WebSocket that is being closed is dropped. 1 s.
@@ -63,6 +65,7 @@ impl Default for Timeouts {
             ping: Some(Duration::from_secs(20)),
             pong: Some(Duration::from_secs(10)),
             prewarm: Some(Duration::from_secs(10)),
+            request: Some(Duration::from_secs(60)),
             turn: None,
             close: Duration::from_secs(1),
         }

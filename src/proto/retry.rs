@@ -46,6 +46,8 @@ pub(crate) struct Failed<'a> {
     pub(crate) incremental: bool,
     /// Nothing at all came back, nor ever did over a WebSocket of the session.
     pub(crate) silent: bool,
+    /// The response runs on without its connection, and can be gone on with.
+    pub(crate) resumable: bool,
     /// Another credential can be fetched.
     pub(crate) renewable: bool,
     /// When it failed.
@@ -139,6 +141,9 @@ impl Ladder {
             cause => cause,
         };
         self.down = None;
+        if failed.resumable {
+            return self.resume(error, cause, chance);
+        }
         let websocket = failed.transport == Transport::WebSocket;
         let may_use_sse = websocket && self.transports == TransportPolicy::Auto;
         // These lie in the nature of the protocol or of the way, and cost no attempt: each can
@@ -191,13 +196,7 @@ impl Ladder {
         if !self.permitted(error.delivery()) || self.attempts >= self.policy.attempts {
             return Action::GiveUp;
         }
-        let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOADED } else { 1 };
-        let base = self.policy.backoff.saturating_mul(longer);
-        let delay = match error.retry_after() {
-            Some(asked) if asked > self.policy.retry_after_max => return Action::GiveUp,
-            Some(asked) => asked,
-            None => backoff(base, self.attempts - 1, self.policy.backoff_max, chance),
-        };
+        let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
         let last = self.attempts + 1 == self.policy.attempts;
         let again = match cause {
             // It has been waited for long enough.
@@ -221,6 +220,30 @@ impl Ladder {
         self.attempts += 1;
         self.count_replay(error);
         Action::Again(again)
+    }
+
+    /// Goes on with a response: nothing is sent again, so that no policy forbids it.
+    fn resume(&mut self, error: &Error, cause: Cause, chance: f64) -> Action {
+        let renewed = cause == Cause::Credential && !self.credential_renewed;
+        self.credential_renewed |= renewed;
+        let passes = matches!(cause, Cause::Connection | Cause::Later { .. }) || renewed;
+        if !passes || self.attempts >= self.policy.attempts {
+            return Action::GiveUp;
+        }
+        let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
+        self.attempts += 1;
+        Action::Again(Again { delay, over_sse: true, ..AT_ONCE })
+    }
+
+    /// How long to wait; `None` where the server wants more than the policy allows.
+    fn delay(&self, error: &Error, cause: Cause, chance: f64) -> Option<Duration> {
+        let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOADED } else { 1 };
+        let base = self.policy.backoff.saturating_mul(longer);
+        match error.retry_after() {
+            Some(asked) if asked > self.policy.retry_after_max => None,
+            Some(asked) => Some(asked),
+            None => Some(backoff(base, self.attempts - 1, self.policy.backoff_max, chance)),
+        }
     }
 
     /// What may have run counts as a replay, whatever the reason to send it again.

@@ -29,6 +29,10 @@ use crate::{
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
+    /// The highest number of an event so far.
+    last: Option<u64>,
+    /// Events up to this one came before a cut: they may come again.
+    resumed_after: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +75,12 @@ pub(crate) enum End {
 
 impl Turn {
     pub(crate) fn new() -> Self {
-        Self { state: State::Waiting, response: Accumulator::default() }
+        Self {
+            state: State::Waiting,
+            response: Accumulator::default(),
+            last: None,
+            resumed_after: None,
+        }
     }
 
     /// Takes the next frame.
@@ -118,6 +127,20 @@ impl Turn {
         self.state != State::Waiting
     }
 
+    /// Behind which event the response can be gone on with, if its connection was cut.
+    pub(crate) fn resumable_after(&self) -> Option<u64> {
+        self.response_id().and(self.last)
+    }
+
+    /// Goes on after a cut, up to which the response had got so far.
+    pub(crate) fn resume(&mut self, delivery: Delivery) {
+        self.resumed_after = self.last;
+        self.state = match delivery {
+            Delivery::OutputStarted => State::Output,
+            _ => State::Accepted,
+        };
+    }
+
     /// How far the request got, by what came back.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.state {
@@ -145,6 +168,11 @@ impl Turn {
             Ok(event) => event,
             Err(error) => return self.fail(End::Protocol(error)),
         };
+        let number = event.sequence_number();
+        if number.is_some() && number <= self.resumed_after {
+            return Step::Nothing;
+        }
+        self.last = self.last.max(number);
         self.state = match (self.state, frame.tag.role) {
             (State::Waiting, Role::Lifecycle) => State::Accepted,
             (State::Waiting | State::Accepted, Role::Output) => State::Output,

@@ -73,6 +73,9 @@ pub enum Waste {
 pub struct Attempt {
     /// Its transport.
     pub transport: Transport,
+    /// Whether it went on where the one before was cut off, without sending the request again: of
+    /// a response in the [background](crate::ResponsesRequest#structfield.background).
+    pub resumed: bool,
     /// How it failed; `None` for one that did not.
     pub failure: Option<Failure>,
 }

@@ -63,6 +63,15 @@ impl Accumulator {
         }
     }
 
+    /// A response by the object that the server keeps.
+    pub(crate) fn of_object(response: &Json) -> Self {
+        let mut accumulator = Self::default();
+        accumulator.end(response);
+        let status: Option<String> = response.member("status").ok().flatten();
+        accumulator.ended = !matches!(status.as_deref(), Some("queued" | "in_progress"));
+        accumulator
+    }
+
     /// The id of the response, once it is known.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()

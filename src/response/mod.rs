@@ -58,6 +58,14 @@ pub enum ResponseStatus {
 }
 
 impl Response {
+    /// A response by the object that the server keeps.
+    pub(crate) fn read(object: Vec<u8>) -> Result<Self, DecodeError> {
+        let not_text = |_| DecodeError::expected("a response", "UTF-8");
+        let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
+        response.member::<String>("id")?.ok_or(DecodeError::expected("`id`", "a string"))?;
+        Ok(Accumulator::of_object(&response).snapshot())
+    }
+
     /// `id`; `None` when nothing of the response came.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()

@@ -9,7 +9,10 @@ use std::{
 use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 
+pub use checkpoint::Checkpoint;
 pub use stream::ResponseStream;
+
+pub(crate) use stored::{Ask, ask};
 
 use self::{
     run::{Ahead, Run},
@@ -22,8 +25,10 @@ use crate::{
     shared::{Close, Shared},
 };
 
+mod checkpoint;
 mod run;
 mod state;
+mod stored;
 mod stream;
 
 /// One conversation.
@@ -137,6 +142,21 @@ impl ResponsesSession {
         self.shared.dismiss(&session);
         shared.enroll(session);
         self.shared = shared;
+    }
+
+    /// What the session knows of its conversation, for [`ResponsesClient::resume`] in another
+    /// process. A turn that is in progress is not in it.
+    ///
+    /// [`ResponsesClient::resume`]: crate::ResponsesClient::resume
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(&self.shared, self.state.prior())
+    }
+
+    pub(crate) fn resumed(shared: Arc<Shared>, checkpoint: Checkpoint) -> Self {
+        let prior = checkpoint.prior(&shared);
+        let session = Self::new(shared);
+        session.state.set_prior(prior);
+        session
     }
 
     /// A parallel conversation with the same history, on a connection of its own.

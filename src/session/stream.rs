@@ -163,11 +163,11 @@ impl ResponseStream {
     }
 
     fn go_live(&mut self, run: Box<Run>, live: Live) {
-        let Live { transport, turn, ready, base } = live;
+        let Live { transport, turn, ready, base, resumed } = live;
         self.last_event = Instant::now();
         // It may be set to a later moment than the transport of this attempt allows.
         self.timer.as_mut().reset(self.last_event);
-        let told_before = self.told.clone();
+        let told_before = if resumed { Vec::new() } else { self.told.clone() };
         self.stage = Stage::Live { run, turn, ready, base, transport, told_before };
     }
 
@@ -183,7 +183,7 @@ impl ResponseStream {
                 let output_before = *delivery == Delivery::OutputStarted;
                 let response = std::mem::take(response);
                 Poll::Ready(match result {
-                    Ok(live) if output_before => {
+                    Ok(live) if output_before && !live.resumed => {
                         self.told.clear();
                         self.go_live(run, live);
                         Polled::Yield(ResponseEvent::Restarted)
@@ -298,12 +298,13 @@ impl ResponseStream {
 
     /// The response failed: another attempt, if the policy allows one, or the end.
     fn fail(&mut self, mut error: Error) -> Polled {
-        let Stage::Live { mut run, turn, .. } = std::mem::take(&mut self.stage) else {
+        let Stage::Live { mut run, turn, base, .. } = std::mem::take(&mut self.stage) else {
             return Polled::Again;
         };
         run.report_mut().anomalies = turn.anomalies().to_vec();
         drop(self.slot.remove());
         let response = turn.response();
+        run.keep(turn, base, &error);
         match run.recover(&mut error) {
             Some(delay) => {
                 let report = run.report().clone();

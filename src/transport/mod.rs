@@ -11,6 +11,7 @@ use crate::{
 pub(crate) use sse::SseExchange;
 pub(crate) use websocket::{WebSocket, WebSocketExchange};
 
+pub(crate) mod call;
 mod queue;
 pub(crate) mod sse;
 mod upgrade;

@@ -8,17 +8,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::time::{Instant, timeout, timeout_at};
+use http::{HeaderMap, HeaderValue, header};
+use tokio::time::{Instant, timeout};
 
-use super::Incoming;
+use super::{Incoming, call};
 use crate::{
-    Error, ErrorKind, Limits, Phase,
-    error::{Cause, Delivery, ProtocolError},
-    net::{Answer, Body, Content, NetError, NetErrorKind, Network},
+    Error, Limits, Phase,
+    error::ProtocolError,
+    net::{Body, Network},
     proto::{
         classify::Frame,
-        normalize,
         sse::{Decoder, SseEvent, TooLong},
         turn::End,
     },
@@ -48,53 +47,25 @@ enum State {
 }
 
 impl SseExchange {
-    /// Sends `body` and resolves at the head of the answer, which must come by the deadline. Dropping the future closes the
-    /// connection.
+    /// Sends a request, and resolves at the head of the answer, which must come by the deadline.
+    /// Dropping the future closes the connection.
     pub(crate) async fn open(
         network: &dyn Network,
-        uri: http::Uri,
-        mut headers: HeaderMap,
-        body: String,
+        mut request: http::Request<Bytes>,
         deadline: Instant,
         limits: Limits,
     ) -> Result<Self, Error> {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let mut request = http::Request::new(Bytes::from(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
-            return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
-        };
-        let Answer { head, content } = answer.map_err(|e| network_error(e, Phase::FirstEvent))?;
-        let broken = |error| Error::protocol(Phase::FirstEvent, error);
-        let Content::Body(body) = content else {
-            return Err(broken(ProtocolError::Handshake("it switches protocols unasked")));
-        };
-        if head.status.is_redirection() {
-            let redirect = ProtocolError::Redirect(location(&head.headers));
-            return Err(broken(redirect).with_delivery(Delivery::Refused));
-        }
-        if !head.status.is_success() {
-            let body = read_error_body(body, limits).await;
-            let error = normalize::http_error(head.status.as_u16(), &head.headers, &body);
-            let error = match head.status {
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                    Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error))
-                }
-                _ => Error::api(Phase::FirstEvent, error),
-            };
-            return Err(error.with_delivery(Delivery::Refused));
-        }
-        if let Some(other) = other_content(&head.headers) {
-            return Err(broken(ProtocolError::ContentType(other)));
+        let accepted = HeaderValue::from_static("text/event-stream");
+        request.headers_mut().insert(header::ACCEPT, accepted);
+        let (headers, body) = call::send(network, request, deadline, limits).await?;
+        if let Some(other) = other_content(&headers) {
+            return Err(Error::protocol(Phase::FirstEvent, ProtocolError::ContentType(other)));
         }
         Ok(Self {
             body,
             decoder: Decoder::new(limits.event),
             state: State::Reading,
-            headers: Arc::new(head.headers),
+            headers: Arc::new(headers),
         })
     }
 
@@ -173,52 +144,12 @@ impl std::fmt::Debug for SseExchange {
     }
 }
 
-/// The body of an error, as far as size and time allow: its status must not be lost to it.
-pub(super) async fn read_error_body(mut body: Body, limits: Limits) -> Vec<u8> {
-    let mut read = Vec::new();
-    let reading = async {
-        while let Some(Ok(piece)) = body.next().await {
-            let room = limits.error_body - read.len();
-            read.extend(piece.iter().take(room));
-            if piece.len() >= room {
-                return;
-            }
-        }
-    };
-    _ = timeout(limits.error_body_time, reading).await;
-    read
-}
-
-/// The error of an attempt that got no answer. `phase` is where the attempt was if a connection
-/// had been made.
-pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
-    let (kind, phase) = match error.kind {
-        NetErrorKind::Dns | NetErrorKind::Connect => (ErrorKind::Connect, Phase::Connect),
-        NetErrorKind::ConnectTimeout => (ErrorKind::Timeout, Phase::Connect),
-        NetErrorKind::Tls => (ErrorKind::Tls, Phase::Connect),
-        NetErrorKind::Proxy => (ErrorKind::Proxy, Phase::Connect),
-        NetErrorKind::ProxyAuthentication => (ErrorKind::ProxyAuthentication, Phase::Connect),
-        NetErrorKind::Request => (ErrorKind::InvalidRequest, Phase::Prepare),
-        NetErrorKind::Lost => (ErrorKind::Truncated, phase),
-    };
-    Error::new(kind, phase, Cause::Other(Box::new(error)))
-}
-
 /// The media type, if it is not that of an event stream. None at all is let pass.
 fn other_content(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
     let is_stream = media_type.eq_ignore_ascii_case("text/event-stream");
     (!is_stream).then(|| media_type.chars().take(64).collect())
-}
-
-/// Where a redirect leads, without path and query: they may hold anything.
-fn location(headers: &HeaderMap) -> String {
-    let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-    match target.and_then(|target| url::Url::parse(target).ok()) {
-        Some(url) => url.origin().ascii_serialization(),
-        None => "another path".to_owned(),
-    }
 }
 
 fn is_json(payload: &str) -> bool {

@@ -14,6 +14,7 @@ fn auto() -> Ladder {
 
 fn failed(error: &Error, transport: Transport) -> Failed<'_> {
     Failed {
+        resumable: false,
         error,
         transport,
         reused: false,

@@ -386,3 +386,24 @@ proptest! {
         prop_assert!(ends <= 1);
     }
 }
+
+#[test]
+fn what_came_before_a_cut_is_not_handed_out_again() {
+    let numbered = |number: u64| {
+        format!(r#"{{"type":"response.output_text.delta","sequence_number":{number},"delta":"x"}}"#)
+    };
+    let created = r#"{"type":"response.created","sequence_number":0,"response":{"id":"r"}}"#;
+    let mut turn = Turn::new();
+    for payload in [created.to_owned(), numbered(1), numbered(2)] {
+        assert!(matches!(turn.handle(&Frame::new(payload.into())), Step::Event(_)));
+    }
+    let error = turn.end(End::Lost(None));
+    assert_eq!(turn.resumable_after(), Some(2));
+    turn.resume(error.delivery());
+    for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]
+    {
+        let step = turn.handle(&Frame::new(payload.into()));
+        assert_eq!(matches!(step, Step::Event(_)), comes);
+    }
+    assert_eq!((turn.resumable_after(), turn.delivery()), (Some(3), Delivery::OutputStarted));
+}

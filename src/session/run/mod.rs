@@ -1,35 +1,32 @@
 //! The attempts of one turn: the only place that picks a transport and walks the recovery ladder.
 
-use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use http::HeaderMap;
 use tokio::{
     runtime::Handle,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 pub(super) use warm::Ahead;
 
 use super::state::{SharedState, Slot};
 use crate::{
-    Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport, TransportPolicy,
+    Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport,
     error::{Cause, RequestError},
     event::ResponseEvent,
     proto::{
         fallback::Mark,
         plan::{Baseline, ConnectionId, Decision, Destination, Planner, Prior},
         retry::{Action, Failed, Ladder},
-        turn::{End, Step, Turn},
+        turn::{Step, Turn},
     },
-    report::{
-        Attempt, Failure, FullReason, Plan, Prewarm, ServerHeaders, Timings, TurnReport, Waste,
-    },
+    report::{Failure, FullReason, Plan, TurnReport},
     request::{Encoded, encode},
     response::Response,
     shared::Shared,
-    transport::{Exchange, Incoming, SseExchange, WebSocket},
 };
 
+mod attempt;
 mod warm;
 
 /// The attempts of one turn.
@@ -49,6 +46,8 @@ pub(super) struct Run {
     fresh_socket: bool,
     /// How far an attempt got that may have run, and what came of it.
     reached: Option<(Delivery, Option<Response>)>,
+    /// A response that was cut off and can be gone on with.
+    resume: Option<Resume>,
     /// To be remembered of the origin if SSE works.
     suspicion: Option<Mark>,
     report: TurnReport,
@@ -67,6 +66,14 @@ pub(super) struct Live {
     pub(super) ready: VecDeque<Step>,
     /// What the next turn may continue, but for the output.
     pub(super) base: Base,
+    /// It goes on where it was cut off.
+    pub(super) resumed: bool,
+}
+
+/// A response that was cut off and can be gone on with.
+struct Resume {
+    turn: Turn,
+    base: Base,
 }
 
 /// What the next turn may continue, but for the output.
@@ -119,6 +126,7 @@ impl Run {
             over_sse: false,
             fresh_socket: false,
             reached: None,
+            resume: None,
             suspicion: None,
             report: TurnReport::default(),
             sending: 0,
@@ -177,6 +185,16 @@ impl Run {
         Error::new(why, phase, Cause::None).with_delivery(delivery)
     }
 
+    /// Keeps what a response that runs on without its connection needs to be gone on with.
+    pub(super) fn keep(&mut self, mut turn: Turn, base: Base, error: &Error) {
+        let background = self.request.background == Some(true);
+        let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout);
+        if background && cut && turn.resumable_after().is_some() {
+            turn.resume(error.delivery());
+            self.resume = Some(Resume { turn, base });
+        }
+    }
+
     /// Takes note of a failed attempt. Says after which wait another shall be made, if any.
     pub(super) fn recover(&mut self, error: &mut Error) -> Option<Duration> {
         let transport = self.report.transport?;
@@ -215,6 +233,7 @@ impl Run {
             transport,
             reused: self.report.reused,
             incremental,
+            resumable: self.resume.is_some(),
             silent: self.report.timings.first_byte.is_none() && !self.state.websocket_answered(),
             renewable: self.shared.auth.is_renewable(),
             at: Instant::now().into_std(),
@@ -225,7 +244,7 @@ impl Run {
         if self.is_over(after(Instant::now(), again.delay)) {
             return None;
         }
-        if !self.may_resend() {
+        if self.resume.is_none() && !self.may_resend() {
             error.set_resend_limited();
             return None;
         }
@@ -303,245 +322,6 @@ impl Run {
         self.rotate();
     }
 
-    async fn attempt(&mut self) -> Result<Live, Error> {
-        let transport = if self.over_sse {
-            Transport::Sse
-        } else {
-            let background = self.request.background == Some(true);
-            let open_socket = !self.fresh_socket && self.state.open_socket().is_some();
-            let now = Instant::now().into_std();
-            let route = self.shared.route(background, open_socket, now);
-            route.map_err(Error::invalid_request)?
-        };
-        self.report.timings = Timings::default();
-        self.report.transport = Some(transport);
-        self.report.plan = None;
-        self.report.attempts.push(Attempt { transport, failure: None });
-        match transport {
-            Transport::WebSocket => self.over_websocket().await,
-            Transport::Sse => self.over_sse().await,
-        }
-    }
-
-    async fn over_websocket(&mut self) -> Result<Live, Error> {
-        if self.state.use_spare() {
-            self.set_alarm();
-        }
-        if self.fresh_socket || self.is_overdue() {
-            self.state.set_socket(None);
-        }
-        let connection = self.state.open_socket();
-        self.report.reused = connection.is_some();
-        self.report.timings.queued = Some(self.elapsed());
-        // A new socket continues what no socket does, so that the plan is known before there is one.
-        let decision = self.plan(self.websocket(connection));
-        let (parent, skip) = decision.parent();
-        let frame = self.encode(Encoded::Frame { parent, skip })?;
-        if self.is_above_limit(&frame) {
-            return self.above_frame_limit().await;
-        }
-        if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
-            (&mut self.report.prewarm, &decision)
-        {
-            *prewarm = Prewarm::Wasted(Waste::Unused);
-        }
-        let connection = match connection {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        let size = frame.len() as u64;
-        let sending = self.state.with_socket(|socket| {
-            self.report.server = ServerHeaders::new(Arc::clone(socket.headers()));
-            socket.send(frame)
-        });
-        let Some(sending) = sending else {
-            return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
-                .with_delivery(Delivery::NotSent));
-        };
-        self.note_sending(&decision, size);
-        let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
-            .await
-            .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
-        self.report.timings.sent = Some(self.elapsed());
-        let first = self.by(self.shared.timeouts.first_event(Transport::WebSocket));
-        let base = self.base(Some(connection));
-        self.first_event(Exchange::WebSocket(exchange), first, base).await
-    }
-
-    /// From here on the server may have it.
-    fn note_sending(&mut self, decision: &Decision, size: u64) {
-        self.state.set_prior(Prior::NotCompleted);
-        let plan = decision.report(self.request.input.len());
-        tracing::debug!(transport = ?self.report.transport, ?plan, size, "sending");
-        self.report.plan = Some(plan);
-        self.report.bytes_sent += size;
-        self.sending = size;
-    }
-
-    /// The frame would be refused: such a turn goes over SSE.
-    async fn above_frame_limit(&mut self) -> Result<Live, Error> {
-        if self.shared.transport != TransportPolicy::Auto {
-            let why = "the frame is larger than the provider takes";
-            return Err(Error::invalid_request(RequestError::NoTransport(why)));
-        }
-        self.over_sse = true;
-        tracing::info!(origin = self.shared.provider.origin(), "too large for a frame: over SSE");
-        self.report.transport = Some(Transport::Sse);
-        if let Some(attempt) = self.report.attempts.last_mut() {
-            attempt.transport = Transport::Sse;
-        }
-        self.over_sse().await
-    }
-
-    fn is_above_limit(&self, frame: &str) -> bool {
-        self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit)
-    }
-
-    fn websocket(&self, connection: Option<ConnectionId>) -> Destination {
-        Destination {
-            transport: Transport::WebSocket,
-            connection,
-            continue_over_sse: self.shared.continue_over_sse,
-            incremental: self.shared.incremental,
-        }
-    }
-
-    async fn connect(&mut self) -> Result<ConnectionId, Error> {
-        let socket = self.open().await?;
-        let id = socket.id();
-        self.report.timings.connected = Some(self.elapsed());
-        self.state.set_socket(Some(socket));
-        self.set_alarm();
-        Ok(id)
-    }
-
-    async fn open(&mut self) -> Result<WebSocket, Error> {
-        let shared = Arc::clone(&self.shared);
-        let id = shared.next_connection();
-        let headers = self.headers().await?;
-        let deadline = self.by(shared.timeouts.connect);
-        let uri = shared.uri.clone();
-        let (limits, timeouts) = (shared.limits, shared.timeouts);
-        let network = &*shared.network;
-        let socket =
-            WebSocket::connect(network, uri, headers, id, deadline, limits, timeouts).await?;
-        tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
-        Ok(socket)
-    }
-
-    /// The headers, with the credential of this moment. Fetching it may take as long as
-    /// connecting may.
-    async fn headers(&self) -> Result<HeaderMap, Error> {
-        timeout_at(self.by(self.shared.timeouts.connect), self.shared.headers())
-            .await
-            .unwrap_or_else(|_| Err(timed_out(Phase::Prepare, Delivery::NotSent)))
-    }
-
-    async fn over_sse(&mut self) -> Result<Live, Error> {
-        if let Some(draining) = self.state.take_draining() {
-            // It ends by itself in this time, but not if its runtime is gone.
-            _ = timeout(self.shared.limits.drain_time, draining).await;
-        }
-        self.report.reused = self.state.posted_before();
-        self.report.timings.queued = Some(self.elapsed());
-        let decision = self.plan(Destination {
-            transport: Transport::Sse,
-            connection: None,
-            continue_over_sse: self.shared.continue_over_sse,
-            incremental: self.shared.incremental,
-        });
-        let (parent, skip) = decision.parent();
-        let body = self.encode(Encoded::Http { parent, skip })?;
-        let size = body.len() as u64;
-        let shared = Arc::clone(&self.shared);
-        let headers = self.headers().await?;
-        self.note_sending(&decision, size);
-        let first = self.by(shared.timeouts.first_event(Transport::Sse));
-        let uri = shared.uri.clone();
-        let network = &*shared.network;
-        let exchange = SseExchange::open(network, uri, headers, body, first, shared.limits).await?;
-        self.report.timings.sent = Some(self.elapsed());
-        self.report.timings.first_byte = Some(self.elapsed());
-        self.report.server = ServerHeaders::new(Arc::clone(exchange.headers()));
-        let base = self.base(None);
-        self.first_event(Exchange::Sse(exchange), first, base).await
-    }
-
-    /// Reads up to the first event of the response.
-    async fn first_event(
-        &mut self,
-        exchange: Exchange,
-        deadline: Instant,
-        base: Base,
-    ) -> Result<Live, Error> {
-        let transport = exchange.transport();
-        self.slot.put(exchange);
-        let held = HeldUntilLive(Some(Arc::clone(&self.slot)));
-        let live = self.read_first_event(transport, deadline, base).await?;
-        held.keep();
-        Ok(live)
-    }
-
-    async fn read_first_event(
-        &mut self,
-        transport: Transport,
-        deadline: Instant,
-        base: Base,
-    ) -> Result<Live, Error> {
-        let mut turn = Turn::new();
-        let mut ready = VecDeque::new();
-        let mut ready_bytes = 0;
-        while !turn.has_begun() {
-            let slot = Arc::clone(&self.slot);
-            let incoming = timeout_at(deadline, poll_fn(|cx| slot.poll_next(cx))).await;
-            let frame = match incoming {
-                Ok(Some(Incoming::Frame(_))) if Instant::now() >= deadline => {
-                    return Err(turn.end(End::TimedOut));
-                }
-                Ok(Some(Incoming::Frame(frame))) => frame,
-                Ok(Some(Incoming::End(end))) => return Err(turn.end(end)),
-                // Nobody gets to see it: whoever waits for this turn was told before.
-                Ok(None) => return Err(turn.end(End::Lost(None))),
-                Err(_) => return Err(turn.end(End::TimedOut)),
-            };
-            self.report.bytes_received += frame.payload.len() as u64;
-            let elapsed = self.elapsed();
-            self.report.timings.first_byte.get_or_insert(elapsed);
-            if transport == Transport::WebSocket {
-                self.state.set_websocket_answered();
-            }
-            match turn.handle(&frame) {
-                Step::Failed(error) => {
-                    if frame.tag.role.leaves_connection() {
-                        self.settle(Some(&error));
-                    }
-                    return Err(error);
-                }
-                Step::Nothing => {}
-                step @ Step::Event(_) => {
-                    ready_bytes += frame.payload.len();
-                    if !turn.has_begun() && ready_bytes > self.shared.limits.read_ahead {
-                        return Err(turn.end(End::TooLarge));
-                    }
-                    ready.push_back(step);
-                }
-                step @ Step::Done(_) => {
-                    ready.push_back(step);
-                    break;
-                }
-            }
-        }
-        self.report.timings.first_event = Some(self.elapsed());
-        match (transport, self.suspicion.take()) {
-            // A socket that was open before says nothing about opening one.
-            (Transport::WebSocket, _) if !self.report.reused => self.shared.clear_mark(),
-            (Transport::WebSocket, _) => {}
-            (Transport::Sse, Some(mark)) => self.shared.mark(mark, Instant::now().into_std()),
-            (Transport::Sse, None) => {}
-        }
-        Ok(Live { transport, turn, ready, base })
-    }
-
     fn plan(&self, to: Destination) -> Decision {
         match ((self.planner)(&self.request, &self.prior, to), &self.reason) {
             (Decision::Full(_), Some(reason)) => Decision::Full(reason.clone()),
@@ -568,29 +348,11 @@ impl Run {
     }
 }
 
-/// Takes the exchange out of its slot again, unless it is kept: when the attempt fails, or its
-/// future is dropped.
-struct HeldUntilLive(Option<Arc<Slot>>);
-
-impl HeldUntilLive {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for HeldUntilLive {
-    fn drop(&mut self) {
-        if let Some(slot) = &self.0 {
-            drop(slot.remove());
-        }
-    }
-}
-
 /// What tokio takes for "never".
 const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 /// `time` after `start`, also for times that no clock can count.
-fn after(start: Instant, time: Duration) -> Instant {
+pub(super) fn after(start: Instant, time: Duration) -> Instant {
     start + time.min(NEVER)
 }
 

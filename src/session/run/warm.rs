@@ -145,6 +145,7 @@ impl Run {
             transport: Transport::WebSocket,
             reused: false,
             incremental: false,
+            resumable: false,
             silent: false,
             renewable: false,
             at: Instant::now().into_std(),

@@ -27,9 +27,9 @@ use tokio::{
 
 use self::socket::Socket;
 use super::{
-    Incoming,
+    Incoming, call,
     queue::{Receiver, Sender, queue},
-    sse, upgrade,
+    upgrade,
 };
 use crate::{
     Error, ErrorKind, Limits, Phase, Timeouts,
@@ -105,12 +105,12 @@ impl WebSocket {
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
         };
-        let answer = answer.map_err(|e| sse::network_error(e, Phase::Connect))?;
+        let answer = answer.map_err(|e| call::network_error(e, Phase::Connect))?;
         let io = match answer.content {
             Content::Upgraded(io) => io,
             Content::Body(body) => {
                 let status = answer.head.status;
-                let body = sse::read_error_body(body, limits).await;
+                let body = call::read_error_body(body, limits).await;
                 let error = normalize::http_error(status.as_u16(), &answer.head.headers, &body);
                 return Err(refused(status, error));
             }

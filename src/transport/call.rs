@@ -1,0 +1,127 @@
+//! One HTTP request, up to its body.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{
+    Error, ErrorKind, Limits, Phase,
+    error::{Cause, Delivery, ProtocolError},
+    net::{Answer, Body, Content, NetError, NetErrorKind, Network},
+    proto::normalize,
+};
+
+/// A request with a JSON body, or with none.
+pub(crate) fn request(
+    method: http::Method,
+    uri: http::Uri,
+    mut headers: HeaderMap,
+    body: Option<String>,
+) -> Request<Bytes> {
+    if body.is_some() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let mut request = Request::new(Bytes::from(body.unwrap_or_default()));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Sends a request, and gives the head and the body of an answer that is a success. Its head must
+/// come by the deadline. Dropping the future closes the connection.
+pub(super) async fn send(
+    network: &dyn Network,
+    request: Request<Bytes>,
+    deadline: Instant,
+    limits: Limits,
+) -> Result<(HeaderMap, Body), Error> {
+    let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
+        return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
+    };
+    let Answer { head, content } = answer.map_err(|e| network_error(e, Phase::FirstEvent))?;
+    let broken = |error| Error::protocol(Phase::FirstEvent, error);
+    let Content::Body(body) = content else {
+        return Err(broken(ProtocolError::Handshake("it switches protocols unasked")));
+    };
+    if head.status.is_redirection() {
+        let redirect = ProtocolError::Redirect(location(&head.headers));
+        return Err(broken(redirect).with_delivery(Delivery::Refused));
+    }
+    if !head.status.is_success() {
+        let body = read_error_body(body, limits).await;
+        let error = normalize::http_error(head.status.as_u16(), &head.headers, &body);
+        let error = match head.status {
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error))
+            }
+            _ => Error::api(Phase::FirstEvent, error),
+        };
+        return Err(error.with_delivery(Delivery::Refused));
+    }
+    Ok((head.headers, body))
+}
+
+/// Sends a request, and gives all of its answer, which must have come by the deadline.
+pub(crate) async fn fetch(
+    network: &dyn Network,
+    request: Request<Bytes>,
+    deadline: Instant,
+    limits: Limits,
+) -> Result<Vec<u8>, Error> {
+    let (_, mut body) = send(network, request, deadline, limits).await?;
+    let reading = async {
+        let mut read = Vec::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| network_error(error, Phase::Events))?;
+            if read.len() + piece.len() > limits.event {
+                return Err(Error::new(ErrorKind::TooLarge, Phase::Events, Cause::None));
+            }
+            read.extend_from_slice(&piece);
+        }
+        Ok(read)
+    };
+    let late = || Error::new(ErrorKind::Timeout, Phase::Events, Cause::None);
+    timeout_at(deadline, reading).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The body of an error, as far as size and time allow: its status must not be lost to it.
+pub(super) async fn read_error_body(mut body: Body, limits: Limits) -> Vec<u8> {
+    let mut read = Vec::new();
+    let reading = async {
+        while let Some(Ok(piece)) = body.next().await {
+            let room = limits.error_body - read.len();
+            read.extend(piece.iter().take(room));
+            if piece.len() >= room {
+                return;
+            }
+        }
+    };
+    _ = timeout(limits.error_body_time, reading).await;
+    read
+}
+
+/// The error of an attempt that got no answer. `phase` is where the attempt was if a connection
+/// had been made.
+pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
+    let (kind, phase) = match error.kind {
+        NetErrorKind::Dns | NetErrorKind::Connect => (ErrorKind::Connect, Phase::Connect),
+        NetErrorKind::ConnectTimeout => (ErrorKind::Timeout, Phase::Connect),
+        NetErrorKind::Tls => (ErrorKind::Tls, Phase::Connect),
+        NetErrorKind::Proxy => (ErrorKind::Proxy, Phase::Connect),
+        NetErrorKind::ProxyAuthentication => (ErrorKind::ProxyAuthentication, Phase::Connect),
+        NetErrorKind::Request => (ErrorKind::InvalidRequest, Phase::Prepare),
+        NetErrorKind::Lost => (ErrorKind::Truncated, phase),
+    };
+    Error::new(kind, phase, Cause::Other(Box::new(error)))
+}
+
+/// Where a redirect leads, without path and query: they may hold anything.
+fn location(headers: &HeaderMap) -> String {
+    let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    match target.and_then(|target| url::Url::parse(target).ok()) {
+        Some(url) => url.origin().ascii_serialization(),
+        None => "another path".to_owned(),
+    }
+}
