@@ -265,3 +265,19 @@ async fn c113_the_end_of_its_hour_on_an_idle_socket_costs_the_next_turn_nothing(
     assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
     assert_eq!(two.report.attempts.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_gone_replaces_no_socket_behind_its_last_stream() {
+    let long = Turn::text("a long one").insert(4, Step::Delay(56 * MINUTE));
+    let server = ScriptedServer::in_memory(Script::new().turn(long));
+    let mut session = aging(&server).session();
+    let stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    drop(session);
+    let response = stream.final_response().await.expect("a response");
+    assert_eq!(response.output_text(), "a long one");
+    settled(&server).await;
+    sleep(MINUTE).await;
+    let log = server.log();
+    assert_eq!(log.connections.len(), 1);
+    assert!(log.connections[0].closed);
+}

@@ -49,7 +49,9 @@ pub(super) struct State {
     posted_before: bool,
     /// Something came over a WebSocket once.
     websocket_answered: bool,
-    /// There will be no turn any more.
+    /// The session is gone: a stream of it may go on, but no turn will follow.
+    released: bool,
+    /// It was ended, with its stream.
     closed: bool,
 }
 
@@ -139,6 +141,7 @@ impl SharedState {
     pub(super) fn release(&self) {
         let (spare, ahead) = {
             let mut state = self.lock();
+            state.released = true;
             (state.spare.take(), state.ahead.take())
         };
         drop((spare, ahead));
@@ -153,7 +156,8 @@ impl SharedState {
         work: impl Future<Output = Prewarm> + Send + 'static,
     ) {
         let mut state = self.lock();
-        let busy = state.closed || state.live.as_ref().is_some_and(|live| live.is_active());
+        let over = state.closed || state.released;
+        let busy = over || state.live.as_ref().is_some_and(|live| live.is_active());
         if busy || state.ahead.as_ref().is_some_and(Working::is_busy) {
             return;
         }
