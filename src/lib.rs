@@ -343,9 +343,8 @@
 //!
 //! let mut timeouts = Timeouts::default();
 //! timeouts.turn = Some(Duration::from_secs(600));
-//! timeouts.ping = None; // no pings
 //! let mut limits = Limits::default();
-//! limits.event = 16 << 20;
+//! limits.event = 16 << 20; // bytes
 //! let mut retry = RetryPolicy::default();
 //! retry.attempts = 2;
 //! retry.replay = ReplayPolicy::Never;
@@ -494,7 +493,6 @@
 //! ```
 //! # use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
 //! use responses_client::testing::{Script, ScriptedServer};
-//!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let script = Script::from_json(
 //!     r#"{
