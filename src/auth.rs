@@ -29,6 +29,39 @@ pub type TokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Secret, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
 
 /// Fetches bearer tokens.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use responses_client::{Auth, AuthProvider, Secret, TokenFuture};
+///
+/// #[derive(Default)]
+/// struct Login {
+///     token: Mutex<Option<Secret>>,
+/// }
+///
+/// impl AuthProvider for Login {
+///     fn token(&self) -> TokenFuture<'_> {
+///         Box::pin(async {
+///             let kept = self.token.lock().map_err(|_| "a poisoned lock")?.clone();
+///             if let Some(token) = kept {
+///                 return Ok(token);
+///             }
+///             let token = Secret::new("a token"); // ask the identity provider here
+///             *self.token.lock().map_err(|_| "a poisoned lock")? = Some(token.clone());
+///             Ok(token)
+///         })
+///     }
+///
+///     fn refused(&self) {
+///         if let Ok(mut token) = self.token.lock() {
+///             *token = None;
+///         }
+///     }
+/// }
+///
+/// let auth = Auth::provider(Login::default());
+/// # drop(auth);
+/// ```
 pub trait AuthProvider: Send + Sync {
     /// The token to use now. Called for each connection and each HTTP request: cache what is
     /// costly. Its future may be dropped at any await point.

@@ -28,7 +28,7 @@ pub struct ResponsesClient {
     shared: Arc<Shared>,
 }
 
-/// Makes a [`ResponsesClient`].
+/// Makes a [`ResponsesClient`]. What is not set has the default that its method names.
 #[must_use]
 pub struct ResponsesClientBuilder {
     provider: Provider,
@@ -135,8 +135,8 @@ impl ResponsesClient {
     }
 
     /// Ends all sessions of this client, as [`ResponsesSession::close`] does, and takes as long at
-    /// most. Their streams yield [`ErrorKind::SessionClosed`](crate::ErrorKind::SessionClosed), and so does every further turn;
-    /// sessions begun after that are not concerned.
+    /// most. Their streams yield [`ErrorKind::SessionClosed`](crate::ErrorKind::SessionClosed), and
+    /// so does every further turn; sessions begun after that are not concerned.
     ///
     /// # Cancel safety
     ///
@@ -166,31 +166,33 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// A header of every request and upgrade, `OpenAI-Organization` say.
+    /// A header of every request and upgrade, `OpenAI-Organization` say. A later one of the same
+    /// name replaces it. Its value is kept out of logs, like a credential.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// How long each phase may take.
+    /// How long each phase may take. [`Timeouts::default`] has the defaults.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// The size of every buffer.
+    /// The size of every buffer. [`Limits::default`] has the defaults.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How often a turn is tried, and what may be sent again.
+    /// How often a turn is tried, and what may be sent again. By default, four times, and once
+    /// what had no answer at all.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Which transports it may use.
+    /// Which transports it may use. [`TransportPolicy::Auto`] by default.
     pub fn transport(mut self, transport: TransportPolicy) -> Self {
         self.transport = transport;
         self
@@ -210,14 +212,16 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// Proxies and certificates.
+    /// Proxies and certificates. By default, the proxies of the environment and the roots of the
+    /// platform.
     pub fn network(mut self, network: NetworkSettings) -> Self {
         self.network = network;
         self
     }
 
     /// Who the credential is for. [`ResponsesSession::set_client`] keeps the connection of a
-    /// session when this is the same in both clients, although their tokens differ.
+    /// session when this is the same in both clients, although their tokens differ. Unset, the same
+    /// [`Auth`] counts as the same account.
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
         self

@@ -56,7 +56,8 @@ impl Provider {
         })
     }
 
-    /// Whether the server has the WebSocket at all; without it every turn goes over SSE.
+    /// Whether the server has the WebSocket at all; without it every turn goes over SSE. `true`
+    /// unless set.
     #[must_use]
     pub fn websocket(mut self, supported: bool) -> Self {
         self.websocket = supported;
@@ -78,16 +79,17 @@ impl Provider {
         self
     }
 
-    /// The largest frame that the server takes, in bytes. A turn above it goes over SSE.
+    /// The largest frame that the server takes, in bytes; `None` for any. 16 MiB at OpenAI. A turn
+    /// above it goes over SSE, or fails before anything is sent where SSE is not allowed.
     #[must_use]
     pub fn frame_limit(mut self, bytes: Option<u64>) -> Self {
         self.frame_limit = bytes;
         self
     }
 
-    /// After how long the server ends a WebSocket. An hour at OpenAI. Before that, between turns,
-    /// a session opens another one that the next turn goes over: five minutes before, or a tenth
-    /// of the time where that is less.
+    /// After how long the server ends a WebSocket; `None` for never. An hour at OpenAI. Before
+    /// that, between turns, a session opens another one that the next turn goes over: five minutes
+    /// before, or a tenth of the time where that is less.
     #[must_use]
     pub fn max_age(mut self, age: Option<Duration>) -> Self {
         self.max_age = age;

@@ -1,5 +1,7 @@
 //! What happened, where, and how far the request got.
 
+use std::fmt;
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -174,3 +176,15 @@ impl Delivery {
         }
     }
 }
+
+macro_rules! shown_as_str {
+    ($($name:ident)*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+
+shown_as_str!(ErrorKind Phase Delivery);

@@ -181,3 +181,10 @@ fn the_id_of_the_request_is_that_of_the_error_or_of_the_turn() {
         assert_eq!(error.request_id(), Some("of the error"));
     }
 }
+
+#[test]
+fn what_an_error_is_told_by_is_shown_as_the_tool_writes_it() {
+    let error = Error::new(ErrorKind::UpgradeRefused, Phase::FirstEvent, Cause::None);
+    let shown = format!("{} {} {}", error.kind(), error.phase(), error.delivery());
+    assert_eq!(shown, "upgrade_refused first_event unknown");
+}

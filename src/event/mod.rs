@@ -1,4 +1,23 @@
 //! The events of a response, the same on both transports.
+//!
+//! A [`ResponseEvent`] has a variant for each event of the API, and keeps what it does not know as
+//! [`Unknown`]. The shortest ways to what most callers want are
+//! [`text_delta`](ResponseEvent::text_delta), [`reasoning_delta`](ResponseEvent::reasoning_delta),
+//! [`function_call`](ResponseEvent::function_call) and
+//! [`custom_tool_call`](ResponseEvent::custom_tool_call); all else is a match:
+//!
+//! ```
+//! use responses_client::event::ResponseEvent;
+//!
+//! fn show(event: &ResponseEvent) {
+//!     match event {
+//!         ResponseEvent::OutputTextDelta(event) => print!("{}", event.delta),
+//!         ResponseEvent::OutputItemAdded(event) => println!("item {:?}", event.output_index),
+//!         ResponseEvent::Restarted => println!("forget what came: it begins anew"),
+//!         other => println!("{}", other.raw()),
+//!     }
+//! }
+//! ```
 
 pub use item::{
     Annotation, ContentPart, CustomToolCall, FunctionCall, ImageGenerationCall, Message,

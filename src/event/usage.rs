@@ -1,11 +1,12 @@
 //! What a response cost.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many tokens a response took.
 ///
-/// Numbers that the server left out are 0; older servers leave out the details.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Numbers that the server left out are 0; older servers leave out the details. It serialises
+/// under the names of the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Usage {
@@ -27,7 +28,7 @@ pub struct Usage {
 }
 
 /// What the input of a response is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct InputTokensDetails {
@@ -43,7 +44,7 @@ pub struct InputTokensDetails {
 }
 
 /// For how long the tokens written to the prompt cache are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct CacheWriteTokensDetails {
@@ -56,7 +57,7 @@ pub struct CacheWriteTokensDetails {
 }
 
 /// What the output of a response is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct OutputTokensDetails {
@@ -91,5 +92,7 @@ mod tests {
         assert_eq!(usage.input_tokens_details.cached_tokens, 2);
         let written = usage.input_tokens_details.cache_write_tokens_details;
         assert_eq!((written.ttl_30m_tokens, written.ttl_12h_tokens), (4, 5));
+        let text = serde_json::to_string(&usage).unwrap();
+        assert_eq!(serde_json::from_str::<Usage>(&text).unwrap(), usage);
     }
 }

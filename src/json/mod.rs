@@ -16,6 +16,17 @@ mod tolerant;
 
 /// One JSON value, kept as the text it came in. Cloning it is cheap.
 ///
+/// ```
+/// use responses_client::Json;
+/// use serde_json::json;
+///
+/// let built = Json::from(json!({"effort": "high"}));
+/// let parsed = Json::parse(r#"{ "effort": "high" }"#)?;
+/// assert_eq!(built, parsed);
+/// assert_eq!(parsed.member::<String>("effort")?.as_deref(), Some("high"));
+/// # Ok::<_, responses_client::error::DecodeError>(())
+/// ```
+///
 /// `==` compares values: neither the order of keys, white space nor the spelling of numbers
 /// counts. `Debug` shows the length alone, since the text may be anybody's secret.
 #[derive(Clone)]

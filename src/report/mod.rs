@@ -244,3 +244,27 @@ impl Plan {
         matches!(self, Self::Full(_))
     }
 }
+
+impl fmt::Display for Plan {
+    /// `incremental: 2 new` or `full: tools_changed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incremental { new_items } => write!(f, "incremental: {new_items} new"),
+            Self::Full(reason) => write!(f, "full: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_shown_with_its_reason_and_its_details() {
+        let shown = |plan: Plan| plan.to_string();
+        assert_eq!(shown(Plan::Incremental { new_items: 2 }), "incremental: 2 new");
+        assert_eq!(shown(Plan::Full(FullReason::ToolsChanged)), "full: tools_changed");
+        let edited = FullReason::PrefixDiverged { at: 7 };
+        assert_eq!(shown(Plan::Full(edited)), "full: prefix_diverged (at 7)");
+    }
+}

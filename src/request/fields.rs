@@ -39,6 +39,20 @@ macro_rules! create_body {
         ///
         /// `stream`, `generate`, `stream_id` and `type` belong to the transport: a request that
         /// has one in `extra` is refused with [`RequestError::ReservedField`].
+        ///
+        /// ```
+        /// use responses_client::{Item, ResponsesRequest};
+        /// use serde_json::json;
+        ///
+        /// let request = ResponsesRequest::new("gpt-6-astra")
+        ///     .instructions("Answer in one sentence.")
+        ///     .reasoning(json!({"effort": "high"}))
+        ///     .store(false)
+        ///     .include(["reasoning.encrypted_content".to_owned()])
+        ///     .extra("a_field_of_tomorrow", json!(true))
+        ///     .input([Item::user("Why is the sky blue?")]);
+        /// # drop(request);
+        /// ```
         #[derive(Clone, Default)]
         #[non_exhaustive]
         pub struct ResponsesRequest {

@@ -1,6 +1,6 @@
 //! Tools that the model may call.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{error::DecodeError, json::Json};
 
@@ -40,12 +40,7 @@ impl Tool {
     ///
     /// [`DecodeError`] when `json` is not one JSON object.
     pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
-        let json = Json::parse(json)?;
-        if json.get().starts_with('{') {
-            Ok(Self(json))
-        } else {
-            Err(DecodeError::expected("a tool", "a JSON object"))
-        }
+        Self::try_from(Json::parse(json)?)
     }
 
     /// The tool as it is sent.
@@ -57,5 +52,37 @@ impl Tool {
         #[expect(clippy::expect_used, reason = "strings and JSON always have a JSON form")]
         let json = serde_json::to_string(tool).expect("a tool of strings and JSON");
         Self(Json::trusted(json))
+    }
+}
+
+impl TryFrom<Json> for Tool {
+    type Error = DecodeError;
+
+    fn try_from(json: Json) -> Result<Self, DecodeError> {
+        if json.get().starts_with('{') {
+            Ok(Self(json))
+        } else {
+            Err(DecodeError::expected("a tool", "a JSON object"))
+        }
+    }
+}
+
+impl Serialize for Tool {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_is_any_object_and_is_kept_to_the_letter() {
+        let text = r#"{"type": "brand_new", "n": 1.50}"#;
+        let tool = Tool::try_from(Json::parse(text).unwrap()).unwrap();
+        assert_eq!(tool.json().get(), text);
+        assert_eq!(serde_json::to_string(&[&tool]).unwrap(), format!("[{text}]"));
+        assert!(Tool::try_from(Json::parse("[]").unwrap()).is_err());
     }
 }

@@ -98,9 +98,10 @@ impl ResponsesSession {
         }
     }
 
-    /// Begins to open the WebSocket of the turns to come, and resolves nothing: the next turn
-    /// waits for what is left of it, and does without it if it fails. Nothing is done while a
-    /// turn is on its way, or where turns go over SSE.
+    /// Begins to open the WebSocket of the turns to come, and returns at once: the next turn
+    /// waits for what is left of it, at most [`Timeouts::prewarm`](crate::Timeouts::prewarm), and
+    /// does without it if it fails. Nothing is done while a turn is on its way, or where turns go
+    /// over SSE.
     ///
     /// # Errors
     ///

@@ -89,6 +89,29 @@
 //! sockets, tokio's paused clock advances only when nothing else is left to do. [`Gate`]s hold a
 //! turn until the test has seen enough, and [`ScriptedServer::wait_for`] waits for what the server
 //! sees, so that no test sleeps.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use responses_client::{
+//!     Item, Provider, ResponsesClient, ResponsesRequest,
+//!     testing::{Script, ScriptedServer, Step, Turn},
+//! };
+//!
+//! // In a test: #[tokio::test(start_paused = true)], with tokio's feature `test-util`.
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let slow = Turn::text("Hello").first(Step::Delay(Duration::from_secs(50)));
+//! let server = ScriptedServer::in_memory(Script::new().turn(slow));
+//! let client = ResponsesClient::builder(Provider::compatible(&server.url())?)
+//!     .connector(&server.connector())
+//!     .build()?;
+//! let request = ResponsesRequest::new("gpt-6-astra").input([Item::user("Say hello")]);
+//! let response = client.session().stream(&request).await?.final_response().await?;
+//! assert_eq!(response.output_text(), "Hello"); // after no time at all
+//! # Ok(())
+//! # }
+//! ```
 
 pub use agent::agent_reply;
 pub use digest::history_digest;
