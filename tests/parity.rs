@@ -1,7 +1,12 @@
 //! Conformance, group J: the same transcripts over both transports and through the bare core, whole
 //! and cut everywhere.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use responses_client::{
@@ -26,7 +31,7 @@ fn faults() -> [Step; 4] {
 }
 
 /// What has come with these events, told by the simplest means.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Content {
     id: Option<String>,
     status: Option<String>,
@@ -46,29 +51,22 @@ struct Begun {
 }
 
 impl Content {
-    fn of_events(lines: &[&str]) -> Self {
-        let mut content = Self::default();
-        for line in lines {
-            let event: Value = serde_json::from_str(line).expect("JSON");
-            let kind = event["type"].as_str().expect("a type");
-            if let Some(response) = event["response"].as_object() {
-                let text = |name: &str| response.get(name)?.as_str().map(str::to_owned);
-                content.id = content.id.or_else(|| text("id"));
-                content.status = text("status");
-            }
-            match (event["output_index"].as_u64(), kind) {
-                (Some(index), "response.output_item.done") => {
-                    content.begun.remove(&index);
-                    content.finished.insert(index, event["item"].clone());
-                }
-                (Some(index), _) if !content.finished.contains_key(&index) => {
-                    content.begun.entry(index).or_default().add(kind, &event);
-                }
-                _ => {}
-            }
+    fn add(&mut self, kind: &str, event: &Value) {
+        if let Some(response) = event["response"].as_object() {
+            let text = |name: &str| response.get(name)?.as_str().map(str::to_owned);
+            self.id = self.id.take().or_else(|| text("id"));
+            self.status = text("status");
         }
-        content.begun.retain(|_, begun| *begun != Begun::default());
-        content
+        match (event["output_index"].as_u64(), kind) {
+            (Some(index), "response.output_item.done") => {
+                self.begun.remove(&index);
+                self.finished.insert(index, event["item"].clone());
+            }
+            (Some(index), _) if !self.finished.contains_key(&index) => {
+                self.begun.entry(index).or_default().add(kind, event);
+            }
+            _ => {}
+        }
     }
 
     fn of_response(response: &Response) -> Self {
@@ -150,22 +148,41 @@ impl Begun {
     }
 }
 
-/// How far these events say that the request got.
-fn delivery(lines: &[&str]) -> Delivery {
-    let mut delivery = Delivery::Unknown;
-    for line in lines {
-        let event: Value = serde_json::from_str(line).expect("JSON");
-        match event["type"].as_str().expect("a type") {
-            "response.created" | "response.queued" | "response.in_progress" => {
-                delivery = delivery.max(Delivery::Accepted);
-            }
-            "response.metadata" => {}
-            kind if kind.starts_with("response.steer.") => {}
-            kind if kind.starts_with("response.") => delivery = Delivery::OutputStarted,
-            _ => {}
+/// What the first events of a transcript come to.
+#[derive(Clone, Debug)]
+struct Came {
+    /// Without the places.
+    content: Content,
+    /// How far they say that the request got.
+    delivery: Delivery,
+}
+
+impl Came {
+    /// By how many events have come, from none to all.
+    fn by_events(lines: &[&str]) -> Vec<Self> {
+        let (mut content, mut delivery) = (Content::default(), Delivery::Unknown);
+        let came = |content: &Content, delivery| Self {
+            content: content.clone().without_places(),
+            delivery,
+        };
+        let mut all = vec![came(&content, delivery)];
+        for line in lines {
+            let event: Value = serde_json::from_str(line).expect("JSON");
+            let kind = event["type"].as_str().expect("a type");
+            content.add(kind, &event);
+            delivery = delivery.max(match kind {
+                "response.created" | "response.queued" | "response.in_progress" => {
+                    Delivery::Accepted
+                }
+                "response.metadata" => Delivery::Unknown,
+                kind if kind.starts_with("response.steer.") => Delivery::Unknown,
+                kind if kind.starts_with("response.") => Delivery::OutputStarted,
+                _ => Delivery::Unknown,
+            });
+            all.push(came(&content, delivery));
         }
+        all
     }
-    delivery
 }
 
 fn raws(events: &[ResponseEvent]) -> Vec<&str> {
@@ -191,6 +208,28 @@ fn once() -> RetryPolicy {
     retry
 }
 
+/// Does this for every transcript, on every core.
+fn for_each_fixture(check: impl Fn(&Fixture) + Sync) {
+    let fixtures = fixtures();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(fixture) = fixtures.get(next.fetch_add(1, Ordering::Relaxed)) {
+            check(fixture);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+}
+
+/// Runs this on a clock that stands still.
+fn paused(future: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).build().expect("a runtime").block_on(future);
+}
+
 /// Cuts a transcript at every event by every fault, each in a session of its own.
 async fn cut_everywhere(
     server: &ScriptedServer,
@@ -198,15 +237,14 @@ async fn cut_everywhere(
     session: impl Fn() -> ResponsesSession,
     fixture: &Fixture,
 ) {
-    let lines = fixture.lines();
+    let (lines, end) = (fixture.lines(), fixture.end());
+    let came = Came::by_events(&lines);
     for fault in faults() {
-        for cut in 0..=fixture.end() {
+        for cut in 0..=end {
             let what = format!("{} over {transport} after {cut} events by {fault:?}", fixture.name);
-            let requests = server.log().requests.len();
             server.push(Turn::jsonl(&fixture.text).cut_after(cut, fault.clone()));
             // That nothing follows the error is asserted there.
             let outcome = guarded(turn(&mut session(), &request(&["hi"]))).await;
-            assert_eq!(server.log().requests.len(), requests + 1, "{what}");
             let error = outcome.error();
             let kind = match (transport, &fault) {
                 (Transport::WebSocket, Step::Close { .. }) => ErrorKind::Closed,
@@ -216,28 +254,32 @@ async fn cut_everywhere(
             if let (Transport::WebSocket, Step::Close { code, .. }) = (transport, &fault) {
                 assert_eq!(error.close_frame().map(|frame| frame.code), *code, "{what}");
             }
-            assert_eq!(error.delivery(), delivery(&lines[..cut]), "{what}");
+            assert_eq!(error.delivery(), came[cut].delivery, "{what}");
             assert_eq!(outcome.report.attempts.len(), 1, "{what}");
             // Before the response begins, its events are held back.
             if error.delivery() >= Delivery::Accepted {
                 assert_eq!(raws(&outcome.events), lines[..cut], "{what}");
                 assert_eq!(outcome.report.events, cut as u64, "{what}");
             }
-            assert_kept(error, &Content::of_events(&lines[..cut]).without_places(), &what);
+            assert_kept(error, &came[cut].content, &what);
         }
     }
+    let requests = server.log().requests.len();
+    assert_eq!(requests, faults().len() * (end + 1), "{} over {transport}", fixture.name);
 }
 
-#[tokio::test(start_paused = true)]
-async fn c119_a_cut_at_any_event_is_one_error_and_keeps_what_came() {
-    for transport in BOTH {
-        for fixture in fixtures() {
-            let server = ScriptedServer::in_memory(Script::new());
-            let client = builder(&server).transport(only(transport)).retry(once());
-            let client = client.build().expect("a client");
-            cut_everywhere(&server, transport, || client.session(), &fixture).await;
-        }
-    }
+#[test]
+fn c119_a_cut_at_any_event_is_one_error_and_keeps_what_came() {
+    for_each_fixture(|fixture| {
+        paused(async {
+            for transport in BOTH {
+                let server = ScriptedServer::in_memory(Script::new());
+                let client = builder(&server).transport(only(transport)).retry(once());
+                let client = client.build().expect("a client");
+                cut_everywhere(&server, transport, || client.session(), fixture).await;
+            }
+        });
+    });
 }
 
 #[tokio::test]
@@ -286,23 +328,21 @@ fn core(mut turn: bench::Turn, body: &[u8]) -> (Vec<ResponseEvent>, Result<Respo
 
 #[test]
 fn c119_a_cut_at_any_byte_is_one_error_on_the_bare_core_and_keeps_what_came() {
-    for fixture in fixtures() {
-        let lines = fixture.lines();
+    for_each_fixture(|fixture| {
+        let (lines, end) = (fixture.lines(), fixture.end());
+        let came = Came::by_events(&lines);
         // The turn as it stands before each event: only the bytes behind it are read anew.
         let mut before = bench::Turn::new();
-        for (place, line) in lines[..=fixture.end()].iter().enumerate() {
+        for (place, line) in lines[..=end].iter().enumerate() {
             let event = sse_body(&[line]);
             let whole_at = event.len() - "\n\n".len();
-            let came = [place, place + 1].map(|whole| {
-                (Content::of_events(&lines[..whole]).without_places(), delivery(&lines[..whole]))
-            });
             // Every byte, but of events that are very long.
             let step = 1 + event.len() / 4096;
             for cut in (0..event.len()).step_by(step) {
                 // Without its blank line an event counts, if it can be read. Of the one that ends
                 // the turn no more is cut.
                 let whole = usize::from(cut >= whole_at);
-                if place + whole > fixture.end() {
+                if place + whole > end {
                     break;
                 }
                 let what = (&fixture.name, place, cut);
@@ -312,47 +352,50 @@ fn c119_a_cut_at_any_byte_is_one_error_on_the_bare_core_and_keeps_what_came() {
                 // Half an event is no event, and says so.
                 let kinds = [ErrorKind::Truncated, ErrorKind::Protocol];
                 assert!(kinds.contains(&error.kind()), "{what:?}: {error:?}");
-                assert_eq!(error.delivery(), came[whole].1, "{what:?}");
+                let came = &came[place + whole];
+                assert_eq!(error.delivery(), came.delivery, "{what:?}");
                 // A look at all of it takes long; within an event it is the same everywhere.
                 if cut % 32 == 0 || cut + 3 >= whole_at {
-                    assert_kept(&error, &came[whole].0, &format!("{what:?}"));
+                    assert_kept(&error, &came.content, &format!("{what:?}"));
                 }
             }
-            if place < fixture.end() {
+            if place < end {
                 let pushed = before.push(Bytes::copy_from_slice(line.as_bytes()));
                 assert!(pushed.is_ok(), "{}: {pushed:?}", fixture.name);
             }
         }
-    }
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn c119_a_cut_within_an_event_is_one_error_over_sse() {
-    for fixture in fixtures() {
-        let server = ScriptedServer::in_memory(Script::new());
-        let client = builder(&server).transport(only(Transport::Sse)).retry(once());
-        let client = client.build().expect("a client");
-        let lines = fixture.lines();
-        let mut start = 0;
-        for (whole, line) in lines[..=fixture.end()].iter().enumerate() {
-            let body = sse_body(&lines[..=whole]);
-            let last = body.len() - "\n\n".len();
-            // In its name, its data, its last byte, and behind it: of a terminal that is whole.
-            let came = Content::of_events(&lines[..whole]).without_places();
-            let within = [start + 3, start + (last - start) / 2, last - 1];
-            let behind = (whole < fixture.end()).then_some(last);
-            for cut in within.into_iter().chain(behind) {
-                let what = format!("{} at byte {cut} of {line}", fixture.name);
-                server.push(Turn::steps([
-                    Step::Raw(Bytes::copy_from_slice(&body[..cut])),
-                    Step::Close { code: None, reason: String::new() },
-                ]));
-                let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
-                let error = outcome.error();
-                assert_eq!(error.kind(), ErrorKind::Truncated, "{what}: {error:?}");
-                assert_kept(error, &came, &what);
-            }
-            start = body.len();
+#[test]
+fn c119_a_cut_within_an_event_is_one_error_over_sse() {
+    for_each_fixture(|fixture| paused(cut_within_events(fixture)));
+}
+
+async fn cut_within_events(fixture: &Fixture) {
+    let server = ScriptedServer::in_memory(Script::new());
+    let client = builder(&server).transport(only(Transport::Sse)).retry(once());
+    let client = client.build().expect("a client");
+    let (lines, end) = (fixture.lines(), fixture.end());
+    let came = Came::by_events(&lines);
+    let mut body = Vec::new();
+    for (whole, line) in lines[..=end].iter().enumerate() {
+        let start = body.len();
+        body.extend(sse_body(&[line]));
+        let last = body.len() - "\n\n".len();
+        // In its name, its data, its last byte, and behind it: of a terminal that is whole.
+        let within = [start + 3, start + (last - start) / 2, last - 1];
+        let behind = (whole < end).then_some(last);
+        for cut in within.into_iter().chain(behind) {
+            let what = format!("{} at byte {cut} of {line}", fixture.name);
+            server.push(Turn::steps([
+                Step::Raw(Bytes::copy_from_slice(&body[..cut])),
+                Step::Close { code: None, reason: String::new() },
+            ]));
+            let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
+            let error = outcome.error();
+            assert_eq!(error.kind(), ErrorKind::Truncated, "{what}: {error:?}");
+            assert_kept(error, &came[whole].content, &what);
         }
     }
 }
@@ -448,7 +491,7 @@ async fn c119_uncut_both_transports_and_the_bare_core_give_the_same() {
         let handed_out = end + usize::from(expected.is_ok());
         let raws: Vec<&str> = bare.events.iter().map(|(_, raw)| raw.as_str()).collect();
         assert_eq!(raws, lines[..handed_out], "{name}");
-        let content = Content::of_events(&lines[..handed_out]);
+        let content = &Came::by_events(&lines[..handed_out])[handed_out].content;
         for finished in content.finished.values() {
             let is_it =
                 |item: &String| serde_json::from_str::<Value>(item).ok().as_ref() == Some(finished);

@@ -5,6 +5,7 @@
 
 mod aimock;
 mod codex;
+mod items;
 mod peer;
 mod sdk;
 mod serve;

@@ -54,7 +54,7 @@ def see(event, said):
         # The SDK chose the class by the type of the event, or any, and checked nothing more.
         type(event).model_validate(event.to_dict(warnings=False))
     except pydantic.ValidationError as error:
-        said["problems"].append([event.type, [line(wrong) for wrong in error.errors()]])
+        said["problems"].append([event.type, [line(wrong) for wrong in meant(error.errors())]])
     if event.type == "response.output_text.delta":
         said["deltas"] += event.delta
     elif event.type == "error" and TRANSPORT == "websocket":
@@ -64,6 +64,13 @@ def see(event, said):
         said |= {"id": response.id, "status": response.status}
         said |= {"parent": response.previous_response_id, "text": response.output_text}
         said["items"] = [item.type for item in response.output]
+
+
+def meant(errors):
+    """Without what the other types of a union say, as far as one of them has the type."""
+    others = [wrong["loc"][:-1] for wrong in errors if wrong["loc"][-1] == "type"]
+    is_other = lambda loc: any(loc[: len(other)] == other for other in others)
+    return [wrong for wrong in errors if not is_other(wrong["loc"])] or errors
 
 
 def line(wrong):

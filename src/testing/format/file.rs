@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
 use super::{
     ScriptError,
-    parts::{Edit, Headers, HttpError, Profile, Refusal, Step, Upgrade},
+    parts::{ApiError, Headers, Profile, Refusal, Upgrade},
+    steps::{Edit, Step},
 };
 use crate::testing::{self, Script};
 
@@ -28,6 +29,7 @@ impl Script {
             headers,
             alpn,
             without_bodies,
+            ignore_generate,
             profile,
             max_age_ms,
             frame_limit,
@@ -65,7 +67,10 @@ impl Script {
         if let Some(bytes) = frame_limit {
             script = script.frame_limit(bytes);
         }
-        Ok(if without_bodies { script.without_bodies() } else { script })
+        if without_bodies {
+            script = script.without_bodies();
+        }
+        Ok(if ignore_generate { script.ignore_generate() } else { script })
     }
 }
 
@@ -85,6 +90,8 @@ struct File<'a> {
     alpn: Option<Vec<String>>,
     #[serde(default)]
     without_bodies: bool,
+    #[serde(default)]
+    ignore_generate: bool,
     profile: Option<Profile>,
     max_age_ms: Option<u64>,
     frame_limit: Option<u64>,
@@ -95,7 +102,7 @@ struct File<'a> {
 struct Turn {
     text: Option<String>,
     output: Option<Vec<Value>>,
-    error: Option<HttpError>,
+    error: Option<ApiError>,
     events: Option<Vec<Value>>,
     lines: Option<Vec<String>>,
     steps: Option<Vec<Step>>,
@@ -126,7 +133,7 @@ impl Turn {
         let Self { text, output, error, events, lines, steps, incomplete, failed, http, edits } =
             self;
         let items = match (text, output) {
-            (Some(text), None) => Some(vec![message(text)]),
+            (Some(text), None) => Some(vec![testing::items::message(&text)]),
             (None, output) => output,
             (Some(_), Some(_)) => return Err(ONE_KIND),
         };
@@ -152,20 +159,6 @@ impl Turn {
         }
         Ok(edits.into_iter().fold(turn, |turn, edit| edit.apply(turn)))
     }
-}
-
-fn message(text: String) -> Value {
-    json!({
-        "type": "message",
-        "status": "completed",
-        "role": "assistant",
-        "content": [{
-            "type": "output_text",
-            "text": text,
-            "annotations": [],
-            "logprobs": [],
-        }],
-    })
 }
 
 pub(super) const ONE_KIND: &str =

@@ -39,6 +39,7 @@
 //! | `frame_limit` | the largest message of a client, in bytes | [`Script::frame_limit`] |
 //! | `alpn` | a list of protocols offered in TLS | [`Script::alpn`] |
 //! | `without_bodies` | `true` keeps requests out of the log | [`Script::without_bodies`] |
+//! | `ignore_generate` | `true` answers requests with `generate: false` like others | [`Script::ignore_generate`] |
 //!
 //! **Headers** are an object; a value is a string, or a list of them for a header that comes more
 //! than once. **Times** are whole milliseconds by tokio's clock.
@@ -51,7 +52,7 @@
 //! |---|---|---|
 //! | `text` | one assistant message | [`Turn::text`] |
 //! | `output` | a list of output items, with all their events | [`Turn::output`] |
-//! | `error` | `{status, code}` and, if it likes, `message`, `headers`, and `retry_after` in seconds | [`Turn::error`], [`Turn::header`] |
+//! | `error` | `{status, code}` and, if it likes, `message`, `headers`, `shape`, and when to come back: `retry_after` in seconds or `retry_after_ms` | [`Turn::error`], [`Turn::header`], [`Turn::retry_after`] |
 //! | `events` | a list of events, sent just so | [`Turn::events`] |
 //! | `lines` | a list of strings, each the very text of an event | [`Turn::jsonl`] |
 //! | `steps` | a list of steps | [`Turn::steps`] |
@@ -65,9 +66,30 @@
 //! | `http` | over SSE a refusal in place of all this | [`Turn::http`] |
 //! | `edits` | a list of changes, made one after the other | |
 //!
-//! The edits are `{"cut_after": [events, step]}` ([`Turn::cut_after`]),
-//! `{"insert": [at_event, step]}` ([`Turn::insert`]), `{"first": step}` ([`Turn::first`]) and
-//! `{"then": step}` ([`Turn::then`]).
+//! A `shape` is the name of an [`ErrorShape`] in snake case, `"then_failed"` say: such an error
+//! comes in the stream on both transports ([`Turn::error_shape`]).
+//!
+//! ## An edit
+//!
+//! | edit | in Rust |
+//! |---|---|
+//! | `{"first": step}`, `{"then": step}` | [`Turn::first`], [`Turn::then`] |
+//! | `{"insert": [at_event, step]}` | [`Turn::insert`] |
+//! | `{"cut_after": [events, step]}` | [`Turn::cut_after`] |
+//! | `{"cut_inside": [events, bytes, step]}` | [`Turn::cut_inside`] |
+//! | `"interleaved"` | [`Turn::interleaved`] |
+//! | `"without_setup"` | [`Turn::without_setup`] |
+//! | `"without_sequence_numbers"` | [`Turn::without_sequence_numbers`] |
+//! | `{"keepalives": every}` | [`Turn::keepalives`] |
+//! | `{"empty_terminal_output": form}`: `"null"`, `"empty"` or `"missing"` | [`Turn::empty_terminal_output`] |
+//! | `{"dripped_ms": pause}` | [`Turn::dripped`] |
+//! | `{"large_event": bytes}` | [`Turn::large_event`] |
+//! | `"double_terminal"`, `"without_terminal"` | [`Turn::double_terminal`], [`Turn::without_terminal`] |
+//! | `{"stray_after_terminal": event}` | [`Turn::stray_after_terminal`] |
+//! | `"duplicate_created"` | [`Turn::duplicate_created`] |
+//! | `"changing_response_id"`, `"changing_item_ids"` | [`Turn::changing_response_id`], [`Turn::changing_item_ids`] |
+//! | `"constant_output_index"` | [`Turn::constant_output_index`] |
+//! | `"unknown_things"` | [`Turn::unknown_things`] |
 //!
 //! ## A step
 //!
@@ -76,6 +98,9 @@
 //! | `{"event": {…}}` | [`Step::Event`] |
 //! | `{"text": "…"}` | [`Step::Text`] |
 //! | `{"fragmented": {"text": "…", "pieces": 3}}` | [`Step::Fragmented`] |
+//! | `{"split": {"text": "…", "at": [1, 5]}}` | [`Step::Split`] |
+//! | `{"drip": {"text": "…", "pieces": 3, "pause_ms": 20}}` | [`Step::Drip`] |
+//! | `{"partial": {"text": "…", "bytes": 5}}` | [`Step::Partial`] |
 //! | `{"raw": "…"}`, or `{"raw_base64": "…"}` for bytes that are not UTF-8 | [`Step::Raw`] |
 //! | `{"comment": "…"}` | [`Step::Comment`] |
 //! | `{"binary": "…"}`, in base64 | [`Step::Binary`] |
@@ -117,6 +142,7 @@
 //! left out. The recording has the end of a turn, not the attempts before it: replay failures to
 //! a client that does not retry.
 //!
+//! [`ErrorShape`]: super::ErrorShape
 //! [`Refusal`]: super::Refusal
 //! [`Refusal::silence`]: super::Refusal::silence
 //! [`Script`]: super::Script
@@ -125,6 +151,7 @@
 //! [`Script::every_upgrade`]: super::Script::every_upgrade
 //! [`Script::from_recording`]: super::Script::from_recording
 //! [`Script::frame_limit`]: super::Script::frame_limit
+//! [`Script::ignore_generate`]: super::Script::ignore_generate
 //! [`Script::max_age`]: super::Script::max_age
 //! [`Script::profile`]: super::Script::profile
 //! [`Script::header`]: super::Script::header
@@ -136,18 +163,30 @@
 //! [`Step::Close`]: super::Step::Close
 //! [`Step::Comment`]: super::Step::Comment
 //! [`Step::Delay`]: super::Step::Delay
+//! [`Step::Drip`]: super::Step::Drip
 //! [`Step::End`]: super::Step::End
 //! [`Step::Event`]: super::Step::Event
 //! [`Step::Fragmented`]: super::Step::Fragmented
 //! [`Step::Freeze`]: super::Step::Freeze
+//! [`Step::Partial`]: super::Step::Partial
 //! [`Step::Ping`]: super::Step::Ping
 //! [`Step::Pong`]: super::Step::Pong
 //! [`Step::Raw`]: super::Step::Raw
 //! [`Step::Reset`]: super::Step::Reset
+//! [`Step::Split`]: super::Step::Split
 //! [`Step::Stall`]: super::Step::Stall
 //! [`Step::Text`]: super::Step::Text
+//! [`Turn::changing_item_ids`]: super::Turn::changing_item_ids
+//! [`Turn::changing_response_id`]: super::Turn::changing_response_id
+//! [`Turn::constant_output_index`]: super::Turn::constant_output_index
 //! [`Turn::cut_after`]: super::Turn::cut_after
+//! [`Turn::cut_inside`]: super::Turn::cut_inside
+//! [`Turn::double_terminal`]: super::Turn::double_terminal
+//! [`Turn::dripped`]: super::Turn::dripped
+//! [`Turn::duplicate_created`]: super::Turn::duplicate_created
+//! [`Turn::empty_terminal_output`]: super::Turn::empty_terminal_output
 //! [`Turn::error`]: super::Turn::error
+//! [`Turn::error_shape`]: super::Turn::error_shape
 //! [`Turn::header`]: super::Turn::header
 //! [`Turn::events`]: super::Turn::events
 //! [`Turn::failed`]: super::Turn::failed
@@ -155,11 +194,20 @@
 //! [`Turn::http`]: super::Turn::http
 //! [`Turn::incomplete`]: super::Turn::incomplete
 //! [`Turn::insert`]: super::Turn::insert
+//! [`Turn::interleaved`]: super::Turn::interleaved
 //! [`Turn::jsonl`]: super::Turn::jsonl
+//! [`Turn::keepalives`]: super::Turn::keepalives
+//! [`Turn::large_event`]: super::Turn::large_event
 //! [`Turn::output`]: super::Turn::output
+//! [`Turn::retry_after`]: super::Turn::retry_after
 //! [`Turn::steps`]: super::Turn::steps
+//! [`Turn::stray_after_terminal`]: super::Turn::stray_after_terminal
 //! [`Turn::text`]: super::Turn::text
 //! [`Turn::then`]: super::Turn::then
+//! [`Turn::unknown_things`]: super::Turn::unknown_things
+//! [`Turn::without_sequence_numbers`]: super::Turn::without_sequence_numbers
+//! [`Turn::without_setup`]: super::Turn::without_setup
+//! [`Turn::without_terminal`]: super::Turn::without_terminal
 //! [`Upgrade`]: super::Upgrade
 
 use super::Script;
@@ -168,6 +216,7 @@ mod error;
 mod file;
 mod parts;
 mod recording;
+mod steps;
 #[cfg(test)]
 mod tests;
 

@@ -14,42 +14,6 @@ use crate::testing;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Step {
-    Event(Value),
-    Text(String),
-    Fragmented {
-        text: String,
-        pieces: usize,
-    },
-    Raw(String),
-    RawBase64(Base64),
-    Comment(String),
-    Binary(Base64),
-    Ping(String),
-    Pong(String),
-    DelayMs(u64),
-    Close {
-        code: Option<u16>,
-        #[serde(default)]
-        reason: String,
-    },
-    End,
-    Reset,
-    Stall,
-    Freeze,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Edit {
-    CutAfter(usize, Step),
-    Insert(usize, Step),
-    First(Step),
-    Then(Step),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Upgrade {
     Accept,
     DelayMs(u64),
@@ -77,15 +41,41 @@ struct RefusalForm {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HttpError {
+pub(super) struct ApiError {
     status: Status,
     code: String,
     #[serde(default)]
     message: String,
+    shape: Option<Shape>,
     /// In seconds.
     retry_after: Option<serde_json::Number>,
+    retry_after_ms: Option<u64>,
     #[serde(default)]
     headers: Headers,
+}
+
+#[derive(Deserialize)]
+struct Shape(#[serde(with = "ErrorShape")] testing::ErrorShape);
+
+#[derive(Deserialize)]
+#[serde(remote = "testing::ErrorShape", rename_all = "snake_case")]
+enum ErrorShape {
+    Flat,
+    Nested,
+    StatusCode,
+    WithoutStatus,
+    HeadersOutside,
+    HeadersInside,
+    Detail,
+    ThenFailed,
+    Untyped,
+    ErrorText,
+    DetailText,
+    MessageText,
+    ResponseError,
+    FailedNull,
+    FailedNullCode,
+    FailedWithoutOutput,
 }
 
 /// Headers in the order of the file.
@@ -106,44 +96,11 @@ pub(super) struct HeaderText(String);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Base64(Vec<u8>);
+pub(super) struct Base64(pub(super) Vec<u8>);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Profile(pub(super) testing::Profile);
-
-impl From<Step> for testing::Step {
-    fn from(step: Step) -> Self {
-        match step {
-            Step::Event(event) => Self::Event(event),
-            Step::Text(text) => Self::Text(text),
-            Step::Fragmented { text, pieces } => Self::Fragmented { text, pieces },
-            Step::Raw(text) => Self::Raw(text.into()),
-            Step::RawBase64(bytes) => Self::Raw(bytes.0.into()),
-            Step::Comment(text) => Self::Comment(text),
-            Step::Binary(bytes) => Self::Binary(bytes.0.into()),
-            Step::Ping(text) => Self::Ping(text.into()),
-            Step::Pong(text) => Self::Pong(text.into()),
-            Step::DelayMs(time) => Self::Delay(Duration::from_millis(time)),
-            Step::Close { code, reason } => Self::Close { code, reason },
-            Step::End => Self::End,
-            Step::Reset => Self::Reset,
-            Step::Stall => Self::Stall,
-            Step::Freeze => Self::Freeze,
-        }
-    }
-}
-
-impl Edit {
-    pub(super) fn apply(self, turn: testing::Turn) -> testing::Turn {
-        match self {
-            Self::CutAfter(events, fault) => turn.cut_after(events, fault.into()),
-            Self::Insert(at_event, step) => turn.insert(at_event, step.into()),
-            Self::First(step) => turn.first(step.into()),
-            Self::Then(step) => turn.then(step.into()),
-        }
-    }
-}
 
 impl From<Upgrade> for testing::Upgrade {
     fn from(upgrade: Upgrade) -> Self {
@@ -185,13 +142,20 @@ impl From<RefusalForm> for testing::Refusal {
     }
 }
 
-impl From<HttpError> for testing::Turn {
-    fn from(error: HttpError) -> Self {
-        let HttpError { status, code, message, retry_after, headers } = error;
-        let error = Self::error(status.0, &code, &message);
-        let after = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
-        let headers = after.into_iter().chain(headers.0);
-        headers.fold(error, |turn, (name, value)| turn.header(name, value))
+impl From<ApiError> for testing::Turn {
+    fn from(error: ApiError) -> Self {
+        let ApiError { status, code, message, shape, retry_after, retry_after_ms, headers } = error;
+        let mut turn = match shape {
+            None => Self::error(status.0, &code, &message),
+            Some(Shape(shape)) => Self::error_shape(shape, status.0, &code, &message),
+        };
+        if let Some(seconds) = retry_after {
+            turn = turn.header("retry-after", seconds.to_string());
+        }
+        if let Some(time) = retry_after_ms {
+            turn = turn.retry_after(Duration::from_millis(time));
+        }
+        headers.0.into_iter().fold(turn, |turn, (name, value)| turn.header(name, value))
     }
 }
 

@@ -5,7 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ScriptError;
-use crate::testing::{Profile, Refusal, Script, Step, Turn, Upgrade};
+use crate::{
+    Transport,
+    testing::{
+        ErrorShape, Exchange, NoOutput, Profile, Refusal, Script, Step, Turn, Upgrade, items,
+    },
+};
 
 #[track_caller]
 fn assert_same(file: &str, script: Script) {
@@ -15,7 +20,26 @@ fn assert_same(file: &str, script: Script) {
 
 #[track_caller]
 fn assert_same_turn(turn: &str, twin: Turn) {
-    assert_same(&format!(r#"{{ "turns": [{turn}] }}"#), Script::new().turn(twin));
+    let file = format!(r#"{{ "turns": [{turn}] }}"#);
+    // Of what was done to a turn a script tells no more than the name.
+    let answer = |script: &Script| format!("{:#?}", script.turns[0].answer(&exchange()));
+    let twin = Script::new().turn(twin);
+    assert_eq!(answer(&Script::from_json(&file).unwrap()), answer(&twin), "{turn}");
+    assert_same(&file, twin);
+}
+
+fn exchange() -> Exchange {
+    Exchange {
+        index: 0,
+        transport: Transport::Sse,
+        connection: 0,
+        body: json!({ "model": "m", "input": "hi" }),
+        history: Vec::new(),
+        response_id: "resp_0".to_owned(),
+        headers: Vec::new(),
+        known_bytes: 0,
+        brought_bytes: 0,
+    }
 }
 
 #[test]
@@ -65,6 +89,67 @@ fn turns() {
 }
 
 #[test]
+fn shapes_of_errors() {
+    for shape in ErrorShape::ALL {
+        let name: String = format!("{shape:?}")
+            .char_indices()
+            .map(|(place, letter)| match letter {
+                'A'..='Z' if place > 0 => format!("_{}", letter.to_ascii_lowercase()),
+                _ => letter.to_ascii_lowercase().to_string(),
+            })
+            .collect();
+        assert_same_turn(
+            &format!(
+                r#"{{"error":{{"status":429,"code":"c","message":"m","shape":"{name}",
+                    "retry_after_ms":1500}}}}"#
+            ),
+            Turn::error_shape(shape, 429, "c", "m").retry_after(Duration::from_millis(1500)),
+        );
+    }
+}
+
+#[test]
+fn edits() {
+    let twins: [(&str, fn(Turn) -> Turn); _] = [
+        (r#"{"first":"stall"}"#, |turn| turn.first(Step::Stall)),
+        (r#"{"then":"end"}"#, |turn| turn.then(Step::End)),
+        (r#"{"insert":[2,"stall"]}"#, |turn| turn.insert(2, Step::Stall)),
+        (r#"{"cut_after":[3,"reset"]}"#, |turn| turn.cut_after(3, Step::Reset)),
+        (r#"{"cut_inside":[3,20,"reset"]}"#, |turn| turn.cut_inside(3, 20, Step::Reset)),
+        (r#""interleaved""#, Turn::interleaved),
+        (r#""without_setup""#, Turn::without_setup),
+        (r#""without_sequence_numbers""#, Turn::without_sequence_numbers),
+        (r#"{"keepalives":2}"#, |turn| turn.keepalives(2)),
+        (r#"{"empty_terminal_output":"null"}"#, |it| it.empty_terminal_output(NoOutput::Null)),
+        (r#"{"empty_terminal_output":"empty"}"#, |it| it.empty_terminal_output(NoOutput::Empty)),
+        (r#"{"empty_terminal_output":"missing"}"#, |it| {
+            it.empty_terminal_output(NoOutput::Missing)
+        }),
+        (r#"{"dripped_ms":7}"#, |turn| turn.dripped(Duration::from_millis(7))),
+        (r#"{"large_event":900}"#, |turn| turn.large_event(900)),
+        (r#""double_terminal""#, Turn::double_terminal),
+        (r#""without_terminal""#, Turn::without_terminal),
+        (r#"{"stray_after_terminal":{"type":"x"}}"#, |turn| {
+            turn.stray_after_terminal(json!({ "type": "x" }))
+        }),
+        (r#""duplicate_created""#, Turn::duplicate_created),
+        (r#""changing_response_id""#, Turn::changing_response_id),
+        (r#""changing_item_ids""#, Turn::changing_item_ids),
+        (r#""constant_output_index""#, Turn::constant_output_index),
+        (r#""unknown_things""#, Turn::unknown_things),
+    ];
+    let items = [items::message("One."), items::message("Two.")];
+    let output = json!(items);
+    for (form, twin) in twins {
+        let turn = Turn::output(items.clone());
+        let plain = format!("{:?}", turn.answer(&exchange()));
+        let edited = twin(turn);
+        assert_ne!(format!("{:?}", edited.answer(&exchange())), plain, "{form} changes something");
+        assert_same_turn(&format!(r#"{{"output":{output},"edits":[{form}]}}"#), edited);
+    }
+}
+
+#[test]
 fn steps() {
     let twins = [
         (r#"{"event":{"type":"ping"}}"#, Step::Event(json!({ "type": "ping" }))),
@@ -72,6 +157,18 @@ fn steps() {
         (
             r#"{"fragmented":{"text":"xyz","pieces":2}}"#,
             Step::Fragmented { text: "xyz".to_owned(), pieces: 2 },
+        ),
+        (
+            r#"{"split":{"text":"xyz","at":[1,2]}}"#,
+            Step::Split { text: "xyz".to_owned(), at: vec![1, 2] },
+        ),
+        (
+            r#"{"drip":{"text":"xyz","pieces":3,"pause_ms":9}}"#,
+            Step::Drip { text: "xyz".to_owned(), pieces: 3, pause: Duration::from_millis(9) },
+        ),
+        (
+            r#"{"partial":{"text":"xyz","bytes":2}}"#,
+            Step::Partial { text: "xyz".to_owned(), bytes: 2 },
         ),
         (r#"{"raw":"data: {"}"#, Step::Raw("data: {".into())),
         (r#"{"raw_base64":"/w=="}"#, Step::Raw(vec![0xff].into())),
@@ -102,7 +199,7 @@ fn what_stands_around_the_turns() {
         r#"{"upgrades":["accept",{"delay_ms":9},{"refuse":{"status":503,
             "headers":{"retry-after":"1"}}},"hang","reset","wrong_accept",
             {"header":{"name":"x-b","value":"1"}},{"close_after":1011}],
-            "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,
+            "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,"ignore_generate":true,
             "alpn":["h2","http/1.1"],"then":"agent",
             "profile":"vercel","max_age_ms":1500,"frame_limit":4096}"#,
         Script::agent()
@@ -117,6 +214,7 @@ fn what_stands_around_the_turns() {
             .every_upgrade(Upgrade::Hang)
             .header("x-a", "1")
             .without_bodies()
+            .ignore_generate()
             .alpn(["h2", "http/1.1"])
             .profile(Profile::Vercel)
             .max_age(Duration::from_millis(1500))
@@ -153,6 +251,8 @@ fn errors_name_their_place() {
         (r#"{"turns":[{"steps":[{"binary":"?"}]}]}"#, "not base64"),
         (r#"{"turns":[{"steps":[{"close":{"cod":1}}]}]}"#, "unknown field `cod`"),
         (r#"{"turns":[{"text":"a","edits":[{"cut_after":[1]}]}]}"#, "length 1"),
+        (r#"{"turns":[{"text":"a","edits":["upside_down"]}]}"#, "unknown variant `upside_down`"),
+        (r#"{"turns":[{"error":{"status":429,"code":"c","shape":"x"}}]}"#, "unknown variant `x`"),
         (r#"{"turns":[{"text":"a","http":"noise"}]}"#, "expected `\"silence\"`"),
         (r#"{"headers":{"a b":"1"}}"#, "no name of a header"),
         (r#"{"headers":{"a":"\n"}}"#, "cannot have"),
