@@ -45,9 +45,10 @@ fn compare(effort: Effort, events: &[Bytes]) -> Comparison {
     };
     let shortest = alternate(effort.rounds, ours, theirs);
     Comparison {
-        ours: Candidate { label: "an event typed", ns: shortest.ours(events.len()) },
-        theirs: Candidate { label: "as a Value", ns: shortest.theirs(events.len()) },
+        ours: Candidate { label: "an event typed", value: shortest.ours(events.len()) },
+        theirs: Candidate { label: "as a Value", value: shortest.theirs(events.len()) },
         ratio: shortest.theirs_to_ours(),
+        unit: "ns",
         goal: Goal::AtLeast(1.0),
     }
 }

@@ -1,7 +1,8 @@
 //! The comparisons that the crate is built on, each as a ratio within one run.
 //!
 //! Machines differ and are noisy, so that absolute times say little. Here both sides of a
-//! comparison run in one process, round by round in turns, and the shortest times are compared.
+//! comparison run in one process, round by round in turns, and the shortest times are compared;
+//! of memory, what the process has at two times.
 //!
 //! ```text
 //! cargo bench --bench ratios -- [--quick] [--json] [--check] [NAME…]
@@ -21,6 +22,7 @@ use measure::Comparison;
 
 mod decode;
 mod measure;
+mod memory;
 mod sse_large_event;
 mod turn_cost;
 
@@ -40,6 +42,7 @@ const COMPARISONS: &[(&str, Measure)] = &[
     ("turn_cost_by_history", turn_cost::core),
     ("turn_cost_by_history_end_to_end", turn_cost::end_to_end),
     ("sse_large_event", sse_large_event::large_event),
+    ("memory_of_a_long_session", memory::long_session),
 ];
 
 #[derive(Default)]

@@ -8,6 +8,8 @@ use serde_json::json;
 pub(crate) struct Comparison {
     pub(crate) ours: Candidate,
     pub(crate) theirs: Candidate,
+    /// Of what stands at the candidates.
+    pub(crate) unit: &'static str,
     pub(crate) ratio: f64,
     pub(crate) goal: Goal,
 }
@@ -15,8 +17,8 @@ pub(crate) struct Comparison {
 /// One side of a comparison.
 pub(crate) struct Candidate {
     pub(crate) label: &'static str,
-    /// The shortest time for one of what is measured.
-    pub(crate) ns: f64,
+    /// The shortest time for one of what is measured, or its size.
+    pub(crate) value: f64,
 }
 
 /// What a ratio shall be.
@@ -91,7 +93,7 @@ pub(crate) fn nanoseconds(time: Duration, count: usize) -> f64 {
     time.as_secs_f64() * 1e9 / count as f64
 }
 
-pub(crate) const HEAD: &str = "comparison                           ratio      goal  met  ns";
+pub(crate) const HEAD: &str = "comparison                           ratio      goal  met";
 
 impl Comparison {
     pub(crate) fn met(&self) -> bool {
@@ -102,20 +104,20 @@ impl Comparison {
     }
 
     pub(crate) fn row(&self, name: &str) -> String {
-        let Self { ours, theirs, ratio, goal } = self;
+        let Self { ours, theirs, unit, ratio, goal } = self;
         let goal = match goal {
             Goal::AtLeast(goal) => format!(">= {goal}"),
             Goal::AtMost(goal) => format!("<= {goal}"),
         };
         let met = if self.met() { "yes" } else { "NO" };
         format!(
-            "{name:<32} {ratio:>9.2} {goal:>9}  {met:<3}  {}: {:.0}, {}: {:.0}",
-            ours.label, ours.ns, theirs.label, theirs.ns
+            "{name:<32} {ratio:>9.2} {goal:>9}  {met:<3}  {}: {:.0} {unit}, {}: {:.0} {unit}",
+            ours.label, ours.value, theirs.label, theirs.value
         )
     }
 
     pub(crate) fn json(&self, name: &str) -> String {
-        let Self { ours, theirs, ratio, goal } = self;
+        let Self { ours, theirs, unit, ratio, goal } = self;
         let (bound, goal) = match goal {
             Goal::AtLeast(goal) => ("at_least", goal),
             Goal::AtMost(goal) => ("at_most", goal),
@@ -124,9 +126,9 @@ impl Comparison {
             "bench": name,
             "ratio": ratio,
             "ours": ours.label,
-            "ours_ns": ours.ns,
+            (format!("ours_{unit}")): ours.value,
             "theirs": theirs.label,
-            "theirs_ns": theirs.ns,
+            (format!("theirs_{unit}")): theirs.value,
             "goal": goal,
             "bound": bound,
             "met": self.met(),

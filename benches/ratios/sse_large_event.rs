@@ -54,10 +54,11 @@ pub(crate) fn large_event(effort: Effort) -> Comparison {
     Comparison {
         ours: Candidate {
             label: if effort.quick { "an event of 1 MB" } else { "an event of 4 MB" },
-            ns: ours,
+            value: ours,
         },
-        theirs: Candidate { label: "by eventsource-stream", ns: theirs },
+        theirs: Candidate { label: "by eventsource-stream", value: theirs },
         ratio: theirs / ours,
+        unit: "ns",
         goal: Goal::AtLeast(goal),
     }
 }

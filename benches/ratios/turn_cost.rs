@@ -71,9 +71,10 @@ pub(crate) fn end_to_end(effort: Effort) -> Comparison {
 
 fn comparison(shortest: &Shortest, turns: usize) -> Comparison {
     Comparison {
-        ours: Candidate { label: "a turn behind 10 MB", ns: shortest.ours(turns) },
-        theirs: Candidate { label: "behind 1 MB", ns: shortest.theirs(turns) },
+        ours: Candidate { label: "a turn behind 10 MB", value: shortest.ours(turns) },
+        theirs: Candidate { label: "behind 1 MB", value: shortest.theirs(turns) },
         ratio: shortest.ours_to_theirs(),
+        unit: "ns",
         goal: Goal::AtMost(1.2),
     }
 }
