@@ -277,7 +277,7 @@
 //! [`ResponseStream::report`] has the transport, whether its connection was open before, the
 //! [plan](report::Plan), the bytes, all attempts with their failures, when each phase was over
 //! ([`Timings`](report::Timings)), and the headers of the answer. It is complete once the turn has
-//! ended; [`Error::report`] has that of one that failed.
+//! ended, and goes with the stream; [`Error::report`] has that of a turn that failed.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};

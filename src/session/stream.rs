@@ -121,7 +121,12 @@ impl ResponseStream {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()
     }
 
-    /// Drives the turn to its end, and gives the response.
+    /// Drives the turn to its end, and gives the response. Where the [`report`](Self::report) is
+    /// wanted too, take the events with [`try_next`](Self::try_next) and read it before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the stream.
     ///
     /// # Errors
     ///
