@@ -217,20 +217,23 @@ impl Fault {
             // It would do so again, for all that is known.
             _ => (ErrorKind::Protocol, Meaning::Unclear),
         };
-        let delivery = match reached {
-            Reached::Nothing if kind == ErrorKind::Api => Delivery::Refused,
-            // The server is going away, or does not take it.
-            Reached::Nothing if matches!(self, Self::Close(Some(1001 | 1009 | 1012 | 1013))) => {
-                if websocket { Delivery::Refused } else { Delivery::Unknown }
-            }
-            Reached::Nothing => Delivery::Unknown,
-            // It says that it did not run, or that it would another time.
-            Reached::Accepted if kind == ErrorKind::Api && meaning.is_turned_away() => {
-                Delivery::Refused
-            }
-            Reached::Accepted => Delivery::Accepted,
-            Reached::Output | Reached::Ended => Delivery::OutputStarted,
-        };
+        let delivery =
+            match reached {
+                Reached::Nothing if kind == ErrorKind::Api => Delivery::Refused,
+                // The server is going away, or does not take it.
+                Reached::Nothing
+                    if matches!(self, Self::Close(Some(1001 | 1009 | 1012 | 1013))) =>
+                {
+                    if websocket { Delivery::Refused } else { Delivery::Unknown }
+                }
+                Reached::Nothing => Delivery::Unknown,
+                // It says that it did not run, or that it would another time.
+                Reached::Accepted if kind == ErrorKind::Api && meaning.is_turned_away() => {
+                    Delivery::Refused
+                }
+                Reached::Accepted => Delivery::Accepted,
+                Reached::Output | Reached::Ended => Delivery::OutputStarted,
+            };
         let after = match self {
             Self::Error(ErrorShape::HeadersInside | ErrorShape::HeadersOutside, _) => {
                 Some(Duration::from_secs(1))
@@ -284,10 +287,11 @@ impl Fault {
     }
 
     /// How long a caller waits for the error.
-    pub(crate) fn silence(self, reached: Reached) -> Duration {
+    pub(crate) fn silence(self, reached: Reached, transport: Transport) -> Duration {
         match (self, reached) {
             (_, Reached::Ended) => Duration::ZERO,
             (Self::Stall, Reached::Nothing) => FIRST_EVENT,
+            (Self::NoTerminal, _) if transport == Transport::WebSocket => BETWEEN_EVENTS,
             (Self::Stall, _) => BETWEEN_EVENTS,
             (Self::Freeze, _) => NO_PONG,
             (Self::WholeTurn, _) => WHOLE_TURN,

@@ -42,7 +42,7 @@ impl Story {
         [Self::Text, Self::Calls, Self::Large, Self::Incomplete, Self::Failed, Self::Answer];
 
     fn turn(self) -> Turn {
-        let message = || with_id("msg_1", items::message("Some words to be cut"));
+        let message = || with_id("msg_1", items::message("Two words"));
         match self {
             Self::Text => Turn::output([message()]),
             Self::Calls => Turn::output([
