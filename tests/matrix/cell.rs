@@ -411,12 +411,15 @@ impl Fault {
 }
 
 impl Policy {
-    pub(crate) const ALL: [Self; 3] = [Self::Never, Self::Default, Self::Restart];
+    pub(crate) const ALL: [Self; 4] = [Self::Once, Self::Never, Self::Default, Self::Restart];
+    /// Without the first, which differs in the number of attempts alone.
+    pub(crate) const MOST: [Self; 3] = [Self::Never, Self::Default, Self::Restart];
 
     pub(crate) fn retry(self) -> RetryPolicy {
         let mut retry = RetryPolicy::default();
         match self {
-            Self::Never => (retry.replay, retry.attempts) = (ReplayPolicy::Never, 1),
+            Self::Once => (retry.replay, retry.attempts) = (ReplayPolicy::Never, 1),
+            Self::Never => retry.replay = ReplayPolicy::Never,
             Self::Default => {}
             Self::Restart => (retry.replay, retry.attempts) = (ReplayPolicy::Restart, 4),
         }

@@ -80,6 +80,8 @@ pub(crate) enum At {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// `ReplayPolicy::Never`, and one attempt.
+    Once,
+    /// `ReplayPolicy::Never`.
     Never,
     Default,
     /// `ReplayPolicy::Restart`, and four attempts.
@@ -305,14 +307,14 @@ impl Failure {
     pub(crate) fn is_retried(self, policy: Policy, incremental: bool) -> bool {
         let permitted = match (self.delivery, policy) {
             (Delivery::NotSent | Delivery::Refused, _) => true,
-            (_, Policy::Never) => false,
+            (_, Policy::Once | Policy::Never) => false,
             (Delivery::Unknown, _) => true,
             (_, Policy::Default) => false,
             (_, Policy::Restart) => true,
         };
         permitted
             && match self.meaning {
-                Meaning::Passes => policy != Policy::Never,
+                Meaning::Passes => policy != Policy::Once,
                 Meaning::LostParent => incremental,
                 Meaning::SocketAge => true,
                 _ => false,
