@@ -347,6 +347,8 @@ impl Fault {
                 | Self::Stall
                 | Self::Freeze
                 | Self::WholeTurn
+                | Self::NoJson
+                | Self::Array
                 | Self::BareTerminal
                 | Self::Error(..)
                 | Self::Failed(_)
