@@ -87,17 +87,18 @@ pub(super) struct Base {
 impl Base {
     /// What the turn that ended with `event` leaves to the next one.
     pub(super) fn prior(&self, event: &ResponseEvent, turn: &Turn) -> Prior {
-        match (event, turn.response_id()) {
-            (ResponseEvent::Completed(_), Some(id)) if !id.is_empty() => {
-                Prior::Completed(Box::new(Baseline {
-                    response_id: id.to_owned(),
-                    request: Arc::clone(&self.request),
-                    output: turn.response().output_items().collect(),
-                    connection: self.connection,
-                    stored: self.stored,
-                    warm_up: false,
-                }))
-            }
+        let ResponseEvent::Completed(completed) = event else { return Prior::NotCompleted };
+        // A server that changes the id has the response by the last one.
+        let last: Option<String> = completed.response.member("id").ok().flatten();
+        match last.or_else(|| turn.response_id().map(str::to_owned)) {
+            Some(id) if !id.is_empty() => Prior::Completed(Box::new(Baseline {
+                response_id: id,
+                request: Arc::clone(&self.request),
+                output: turn.response().output_items().collect(),
+                connection: self.connection,
+                stored: self.stored,
+                warm_up: false,
+            })),
             _ => Prior::NotCompleted,
         }
     }
