@@ -1,7 +1,7 @@
 //! Conformance, group C: what a turn sends that goes over SSE instead, and how large frames may be.
 
 use responses_client::{
-    ErrorKind, Item, Provider, ResponsesClient, RetryPolicy, Transport,
+    ErrorKind, Item, Provider, ResponsesClient, ResponsesRequest, RetryPolicy, Transport,
     report::FullReason,
     testing::{Refusal, RequestLog, Script, ScriptedServer, Turn, Upgrade},
 };
@@ -154,4 +154,47 @@ async fn c038_a_full_resend_above_the_frame_limit_goes_over_sse() {
     let expected =
         [(WEBSOCKET, 1, false), (WEBSOCKET, 1, true), (WEBSOCKET, 1, true), (SSE, 5, false)];
     assert_eq!(sent(&server), expected);
+}
+
+/// Requests whose frames are of just the provider's limit, and of one byte more.
+async fn at_the_limit() -> [ResponsesRequest; 2] {
+    let padded = |length: usize| request(&[&"x".repeat(length)]);
+    let server = ScriptedServer::in_memory(answers());
+    turn(&mut builder(&server).build().unwrap().session(), &padded(1)).await;
+    let around = server.log().creates().next().unwrap().raw.len() - 1;
+    [LIMIT - around, LIMIT + 1 - around].map(padded)
+}
+
+/// What OpenAI takes.
+const LIMIT: usize = 16_777_216;
+
+#[tokio::test(start_paused = true)]
+async fn c109_a_frame_of_just_the_limit_goes_and_one_byte_more_goes_over_sse() {
+    let [fits, too_large] = at_the_limit().await;
+    let script = answers().frame_limit(LIMIT as u64);
+    let refused = (WEBSOCKET, Some(ErrorKind::Closed));
+    // Both know the limit, and then the server alone.
+    for (client_limit, refused) in [(LIMIT, None), (LIMIT * 2, Some(refused))] {
+        let server = ScriptedServer::in_memory(script.clone());
+        let client = with_frame_limit(&server, client_limit as u64);
+        let mut session = client.session();
+        // `type` gives way to `stream`.
+        let posted = LIMIT + 1 - r#""type":"response.create""#.len() + r#""stream":true"#.len();
+        let mut came = vec![(SSE, posted)];
+        if client_limit == LIMIT {
+            let outcome = turn(&mut session, &fits).await;
+            assert_eq!(tried(&outcome.report), [(WEBSOCKET, None)]);
+            came.insert(0, (WEBSOCKET, LIMIT));
+        }
+        let outcome = turn(&mut session, &too_large).await;
+        assert_eq!(
+            tried(&outcome.report),
+            Vec::from_iter(refused.into_iter().chain([(SSE, None)]))
+        );
+        assert_eq!(outcome.response().output_text(), "an answer");
+        assert_eq!(client.fallback(), None, "the WebSocket is as good as before");
+        let log = server.log();
+        let sizes: Vec<_> = log.requests.iter().map(|it| (it.transport, it.raw.len())).collect();
+        assert_eq!(sizes, came);
+    }
 }

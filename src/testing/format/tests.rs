@@ -110,7 +110,8 @@ fn shapes_of_errors() {
 
 #[test]
 fn edits() {
-    let twins: [(&str, fn(Turn) -> Turn); _] = [
+    type Twin = (&'static str, fn(Turn) -> Turn);
+    let twins: [Twin; _] = [
         (r#"{"first":"stall"}"#, |turn| turn.first(Step::Stall)),
         (r#"{"then":"end"}"#, |turn| turn.then(Step::End)),
         (r#"{"insert":[2,"stall"]}"#, |turn| turn.insert(2, Step::Stall)),

@@ -55,7 +55,7 @@ pub(super) fn encode(event: &Value) -> String {
 
 /// The length of these items as JSON.
 pub(super) fn size<'a>(items: impl IntoIterator<Item = &'a Value>) -> usize {
-    items.into_iter().map(|item| item.to_string().len()).sum()
+    items.into_iter().map(|item| serde_json::to_vec(item).map_or(0, |json| json.len())).sum()
 }
 
 /// Sets a member of an object; other values stay as they are.
