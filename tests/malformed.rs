@@ -951,9 +951,12 @@ async fn c082_a_last_event_without_its_blank_line_counts_if_it_is_terminal() {
     };
     let terminal = completed("Fine").to_string();
     for last in [format!("data: {terminal}"), format!("event: x\r\ndata: {terminal}\r\n")] {
-        let outcome = over_sse([body(&last)]).await;
-        assert_eq!(outcome.events.last().expect("an event").raw(), terminal);
-        assert_eq!(outcome.response().output_text(), "Fine");
+        // However the body ends: cleanly, or with its connection.
+        for end in [vec![], vec![Step::End]] {
+            let outcome = over_sse([body(&last)].into_iter().chain(end)).await;
+            assert_eq!(outcome.events.last().expect("an event").raw(), terminal);
+            assert_eq!(outcome.response().output_text(), "Fine");
+        }
     }
     let failed = json!({ "type": "response.failed", "response": { "error": { "code": "x" } } });
     let outcome = over_sse([body(&format!("data: {failed}"))]).await;

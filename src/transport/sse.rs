@@ -15,7 +15,7 @@ use super::{Incoming, call};
 use crate::{
     Error, Limits, Phase,
     error::ProtocolError,
-    net::{Body, Network},
+    net::{Body, NetError, Network},
     proto::{
         classify::Frame,
         sse::{Decoder, SseEvent, TooLong},
@@ -35,6 +35,8 @@ pub(crate) struct SseExchange {
     body: Body,
     decoder: Decoder,
     state: State,
+    /// What cut the body off.
+    cause: Option<NetError>,
     /// Those of the answer.
     headers: Arc<HeaderMap>,
 }
@@ -67,6 +69,7 @@ impl SseExchange {
             body,
             decoder: Decoder::new(limits.event),
             state: State::Reading,
+            cause: None,
             headers: Arc::new(headers),
         })
     }
@@ -83,8 +86,10 @@ impl SseExchange {
             }
             match std::task::ready!(self.body.poll_next_unpin(cx)) {
                 Some(Ok(piece)) => self.decoder.push(piece),
+                // However it ended, a last event that came whole is what the server said.
                 Some(Err(error)) => {
-                    return Poll::Ready(Incoming::End(End::Lost(Some(error.into()))));
+                    self.state = State::Ended;
+                    self.cause = Some(error);
                 }
                 None => self.state = State::Ended,
             }
@@ -93,7 +98,8 @@ impl SseExchange {
 
     /// What the bytes so far come to.
     fn decoded(&mut self) -> Option<Incoming> {
-        let lost = || Some(Incoming::End(End::Lost(None)));
+        let cause = &mut self.cause;
+        let mut lost = || Some(Incoming::End(End::Lost(cause.take().map(Into::into))));
         let event = match self.state {
             State::Reading => self.decoder.next_event(),
             State::Ended => self.decoder.finish(),
