@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
 use responses_client::{
     Checkpoint, ErrorKind, Provider, ReplayPolicy, ResponseStatus, ResponsesClient,
-    ResponsesRequest, RetryPolicy, Transport, TransportPolicy,
+    ResponsesRequest, RetryPolicy, Timeouts, Transport, TransportPolicy,
     event::ResponseEvent,
     report::FullReason,
     testing::{Gate, Script, ScriptedServer, Step, Turn, items},
@@ -201,4 +203,36 @@ async fn a_checkpoint_of_nothing_or_of_another_version_does_no_harm() {
     let error = serde_json::from_str::<Checkpoint>(&newer).expect_err("not to be read");
     assert!(error.to_string().contains("version 2"), "{error}");
     assert!(!format!("{:?}", session.checkpoint()).contains("hi"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_is_down_is_named_by_retrieve_too() {
+    let server = ScriptedServer::in_memory(Script::new());
+    let mut timeouts = Timeouts::default();
+    // Over while it waits for the network.
+    timeouts.request = Some(Duration::from_millis(1500));
+    let client = builder(&server).timeouts(timeouts).build().expect("a client");
+    server.stop();
+    let error = client.retrieve("resp_1").await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Connect);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_keeps_its_plan_when_nothing_answers_behind_a_cut() {
+    let gate = Gate::new();
+    let script = Script::new().turn(answer().insert(4, Step::Gate(gate.clone())));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = client(&server).session();
+    let mut stream = session.stream(&background(&["hi"])).await.expect("a stream");
+    server.stop();
+    let error = loop {
+        match stream.try_next().await {
+            Ok(event) => assert!(event.is_some(), "it cannot end well"),
+            Err(error) => break error,
+        }
+    };
+    let report = error.report().expect("a report");
+    assert!(report.attempts.len() > 2, "it was tried again");
+    assert_eq!(report.plan, full(FullReason::FirstTurn));
+    assert!(report.bytes_sent > 0);
 }

@@ -9,6 +9,10 @@ use serde_json::Value;
 use super::{CodexRateLimits, ResponseEvent};
 use crate::json::Json;
 
+/// How many headers the events of a response are taken at their word for. Heads of answers hold at
+/// most a hundred; a map of very many panics.
+pub(crate) const MAX_HEADERS: usize = 256;
+
 /// What is left of the rates of a key, by the headers `x-ratelimit-*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -104,7 +108,7 @@ impl ResponseEvent {
         };
         let Value::Object(members) = headers?.decode().ok()? else { return None };
         let pairs = members.iter().filter_map(|(name, value)| header(name, value));
-        Some(pairs.collect())
+        Some(pairs.take(MAX_HEADERS).collect())
     }
 }
 
@@ -185,5 +189,15 @@ mod tests {
         let plan = PlanLimits::read(header);
         let window = PlanWindow { used_percent: 12.5, window_minutes: Some(300), reset_at: None };
         assert_eq!((plan.primary, plan.secondary), (Some(window), None));
+    }
+
+    #[test]
+    fn headers_beyond_number_are_left_out() {
+        let headers: serde_json::Map<String, Value> =
+            (0..40_000).map(|i| (format!("x-{i}"), Value::from(i))).collect();
+        let event = serde_json::json!({"type": "codex.response.metadata", "headers": headers});
+        let kind = crate::event::EventKind::CodexResponseMetadata;
+        let event = ResponseEvent::decode(kind, &event.to_string().into()).unwrap();
+        assert_eq!(event.headers().map(|headers| headers.len()), Some(MAX_HEADERS));
     }
 }

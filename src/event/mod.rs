@@ -24,7 +24,7 @@ pub use item::{
     OutputItem, Reasoning,
 };
 pub use kinds::*;
-pub(crate) use limits::header;
+pub(crate) use limits::{MAX_HEADERS, header};
 pub use limits::{PlanLimits, PlanWindow, RateLimit, RateLimits};
 pub use unknown::Unknown;
 pub use usage::{CacheWriteTokensDetails, InputTokensDetails, OutputTokensDetails, Usage};

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     error::{ApiError, ErrorCode, RetryAfter},
-    event::header,
+    event::{MAX_HEADERS, header},
     json::Json,
 };
 
@@ -82,7 +82,8 @@ fn from_object(frame: &Map<String, Value>) -> ApiError {
     };
     for map in [present(frame, "headers"), nested.and_then(|error| present(error, "headers"))] {
         if let Some(Value::Object(map)) = map {
-            error.headers.extend(map.iter().filter_map(|(name, value)| header(name, value)));
+            let headers = map.iter().filter_map(|(name, value)| header(name, value));
+            error.headers.extend(headers.take(MAX_HEADERS));
         }
     }
     let resets = || find("resets_in_seconds").and_then(number).map(Duration::from_secs);
@@ -165,6 +166,14 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn headers_beyond_number_are_left_out() {
+        let headers: Map<String, Value> =
+            (0..40_000).map(|i| (format!("x-{i}"), Value::from(i))).collect();
+        let frame = serde_json::json!({"type": "error", "headers": headers});
+        assert_eq!(error_frame(&frame.to_string()).headers.len(), MAX_HEADERS);
+    }
 
     #[test]
     fn c075_all_shapes_give_one_account() {

@@ -142,7 +142,7 @@ impl Ladder {
         };
         self.down = None;
         if failed.resumable {
-            return self.resume(error, cause, chance);
+            return self.resume(failed, cause, chance);
         }
         let websocket = failed.transport == Transport::WebSocket;
         let may_use_sse = websocket && self.transports == TransportPolicy::Auto;
@@ -223,14 +223,14 @@ impl Ladder {
     }
 
     /// Goes on with a response: nothing is sent again, so that no policy forbids it.
-    fn resume(&mut self, error: &Error, cause: Cause, chance: f64) -> Action {
-        let renewed = cause == Cause::Credential && !self.credential_renewed;
+    fn resume(&mut self, failed: Failed<'_>, cause: Cause, chance: f64) -> Action {
+        let renewed = cause == Cause::Credential && failed.renewable && !self.credential_renewed;
         self.credential_renewed |= renewed;
         let passes = matches!(cause, Cause::Connection | Cause::Later { .. }) || renewed;
         if !passes || self.attempts >= self.policy.attempts {
             return Action::GiveUp;
         }
-        let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
+        let Some(delay) = self.delay(failed.error, cause, chance) else { return Action::GiveUp };
         self.attempts += 1;
         Action::Again(Again { delay, over_sse: true, ..AT_ONCE })
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
-use crate::event::{PlanLimits, RateLimits};
+use crate::event::{MAX_HEADERS, PlanLimits, RateLimits};
 
 /// The headers of an answer, and those that metadata events of the response added.
 ///
@@ -56,7 +56,12 @@ impl ServerHeaders {
 
     /// Adds what an event said; it is newer.
     pub(crate) fn add(&mut self, headers: HeaderMap) {
-        Arc::make_mut(&mut self.0).extend(headers);
+        let all = Arc::make_mut(&mut self.0);
+        for (name, value) in &headers {
+            if all.len() < MAX_HEADERS || all.contains_key(name) {
+                all.insert(name, value.clone());
+            }
+        }
     }
 }
 
@@ -69,7 +74,7 @@ impl fmt::Debug for ServerHeaders {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -88,5 +93,21 @@ mod tests {
         assert_eq!((server.model(), server.turn_state()), (Some("b"), Some("state")));
         let shown = format!("{server:?}");
         assert!(shown.contains("set-cookie") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn no_number_of_headers_is_too_many() {
+        let mut server = ServerHeaders::default();
+        for round in 0..200 {
+            let name = |i| HeaderName::try_from(format!("x-{round}-{i}")).unwrap();
+            let headers = (0..MAX_HEADERS).map(|i| (name(i), HeaderValue::from_static("1")));
+            server.add(headers.collect());
+        }
+        assert_eq!(server.0.len(), MAX_HEADERS);
+        assert_eq!(server.get("x-0-0"), Some("1"));
+        let newer =
+            HeaderMap::from_iter([(HeaderName::from_static("x-0-0"), "2".parse().unwrap())]);
+        server.add(newer);
+        assert_eq!(server.get("x-0-0"), Some("2"), "what is known is kept up to date");
     }
 }

@@ -123,28 +123,33 @@ impl SharedState {
         end(&self.0)
     }
 
-    /// Forgets what belongs to the server spoken to before: its sockets, and what it has of the
-    /// conversation.
-    pub(super) fn leave(&self) {
-        let gone = {
+    /// The state of the session when it goes on elsewhere: without what belongs to the server
+    /// spoken to before, its sockets and what it has of the conversation. What a turn in progress
+    /// and tasks that are being aborted still put into this one comes to nobody.
+    pub(super) fn leave(&self) -> Self {
+        let (next, socket) = {
             let mut state = self.lock();
-            if let Prior::Completed(base) = &mut state.prior {
+            let mut prior = state.prior.clone();
+            if let Prior::Completed(base) = &mut prior {
                 base.connection = None;
                 base.stored = false;
             }
-            (state.socket.take(), state.spare.take(), state.ahead.take())
+            let (live, closed) = (state.live.clone(), state.closed);
+            (State { prior, live, closed, ..State::default() }, state.socket.take())
         };
-        drop(gone);
+        drop(socket);
+        self.release();
+        Self(Arc::new(Mutex::new(next)))
     }
 
     /// Ends what is being done for turns to come: there will be none.
     pub(super) fn release(&self) {
-        let (spare, ahead) = {
+        let ahead = {
             let mut state = self.lock();
             state.released = true;
-            (state.spare.take(), state.ahead.take())
+            (state.spare.take(), state.ahead.take(), state.alarm.take())
         };
-        drop((spare, ahead));
+        drop(ahead);
     }
 
     /// Begins something ahead of the next turn, unless a turn or something of the kind is on its
@@ -156,9 +161,12 @@ impl SharedState {
         work: impl Future<Output = Prewarm> + Send + 'static,
     ) {
         let mut state = self.lock();
-        let over = state.closed || state.released;
-        let busy = over || state.live.as_ref().is_some_and(|live| live.is_active());
-        if busy || state.ahead.as_ref().is_some_and(Working::is_busy) {
+        let busy = state.live.as_ref().is_some_and(|live| live.is_active());
+        if state.closed
+            || state.released
+            || busy
+            || state.ahead.as_ref().is_some_and(Working::is_busy)
+        {
             return;
         }
         let (sender, done) = watch::channel(None);
@@ -185,7 +193,14 @@ impl SharedState {
 
     /// Keeps a WebSocket for the turns to come.
     pub(super) fn set_spare(&self, socket: WebSocket) {
-        let _old = self.lock().spare.replace(socket);
+        let mut state = self.lock();
+        // One that comes late is closed by being dropped, like the old one.
+        let old = match state.closed || state.released {
+            true => Some(socket),
+            false => state.spare.replace(socket),
+        };
+        drop(state);
+        drop(old);
     }
 
     /// The state of a session that goes on from the same history.

@@ -1,6 +1,6 @@
 //! Responses that the server keeps: how they stand, and their end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -47,10 +47,14 @@ pub(crate) async fn ask(shared: Arc<Shared>, id: &str, what: Ask) -> Result<Resp
                 renewable: shared.auth.is_renewable(),
                 at: Instant::now().into_std(),
             };
-            match ladder.next(failed, fastrand::f64()) {
-                Action::Again(again) => sleep(again.delay).await,
-                Action::GiveUp => return Err(error),
+            let Action::Again(again) = ladder.next(failed, fastrand::f64()) else {
+                return Err(error);
+            };
+            // No attempt would follow: the error says more than that the time was over.
+            if deadline.is_some_and(|deadline| after(Instant::now(), again.delay) >= deadline) {
+                return Err(error);
             }
+            sleep(again.delay).await;
         }
     };
     match deadline {
@@ -73,7 +77,7 @@ async fn ask_once(
     };
     let uri = shared.uri_of(id, action, None)?;
     let request = call::request(method, uri, shared.headers().await?, None);
-    let deadline = deadline.unwrap_or_else(|| after(Instant::now(), std::time::Duration::MAX));
+    let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
     let body = call::fetch(&*shared.network, request, deadline, shared.limits).await?;
     Response::read(body).map_err(|source| {
         let event = "response".to_owned();

@@ -415,3 +415,13 @@ fn c106_a_socket_goes_on_after_an_error_unless_the_error_or_the_provider_says_ot
     let unreadable = Error::protocol(Phase::Events, ProtocolError::NotAnEvent);
     assert!(!retires_socket(&unreadable, true));
 }
+
+#[test]
+fn a_response_is_gone_on_with_by_another_credential_only_where_there_is_one() {
+    let error = api(Phase::FirstEvent, 401, "invalid_api_key", Delivery::Refused);
+    let cut = |renewable| Failed { resumable: true, renewable, ..failed(&error, Transport::Sse) };
+    assert_eq!(auto().next(cut(false), 0.5), Action::GiveUp);
+    let mut ladder = auto();
+    again(ladder.next(cut(true), 0.5));
+    assert_eq!(ladder.next(cut(true), 0.5), Action::GiveUp, "once a turn");
+}

@@ -216,7 +216,7 @@ impl Run {
             self.prior = Prior::NotCompleted;
         }
         let incremental = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
-        if error.delivery() == Delivery::NotSent {
+        if error.delivery() == Delivery::NotSent && self.resume.is_none() {
             self.report.plan = None;
             self.report.bytes_sent -= self.sending;
         } else if self.sending > 0 {
