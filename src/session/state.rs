@@ -2,7 +2,10 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -49,10 +52,10 @@ pub(super) struct State {
     posted_before: bool,
     /// Something came over a WebSocket once.
     websocket_answered: bool,
-    /// The session is gone: a stream of it may go on, but no turn will follow.
-    released: bool,
     /// It was ended, with its stream.
     closed: bool,
+    /// It was dropped: a stream of it may go on, but no turn will follow.
+    released: bool,
 }
 
 /// What is being done ahead of the next turn; dropping it ends it.
@@ -60,7 +63,7 @@ struct Working {
     what: Ahead,
     done: watch::Receiver<Option<Prewarm>>,
     runtime: runtime::Id,
-    _task: Abort,
+    task: Abort,
 }
 
 /// A task that ends when this is dropped.
@@ -68,7 +71,7 @@ pub(super) struct Abort(AbortHandle);
 
 impl Working {
     fn is_busy(&self) -> bool {
-        self.done.borrow().is_none()
+        !self.task.0.is_finished()
     }
 }
 
@@ -90,6 +93,8 @@ impl Drop for Abort {
 pub(super) struct Slot {
     held: Mutex<Held>,
     waker: AtomicWaker,
+    /// The stream makes another attempt, and has no exchange but now and then.
+    climbing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -174,7 +179,7 @@ impl SharedState {
             let outcome = work.await;
             sender.send_replace(Some(outcome));
         });
-        state.ahead = Some(Working { what, done, runtime: runtime.id(), _task: Abort::new(&task) });
+        state.ahead = Some(Working { what, done, runtime: runtime.id(), task: Abort::new(&task) });
     }
 
     /// What came of what was done ahead of this turn, once it is done.
@@ -402,9 +407,14 @@ impl Slot {
         }
     }
 
-    /// Whether a response is coming in.
+    /// Takes note whether the stream makes another attempt.
+    pub(super) fn set_climbing(&self, climbing: bool) {
+        self.climbing.store(climbing, Ordering::Release);
+    }
+
+    /// Whether a response is coming in, or will again.
     fn is_active(&self) -> bool {
-        matches!(*self.lock(), Held::Exchange(_))
+        self.climbing.load(Ordering::Acquire) || matches!(*self.lock(), Held::Exchange(_))
     }
 
     fn take(&self, why: ErrorKind) {
