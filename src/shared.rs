@@ -97,9 +97,12 @@ impl Shared {
         action: Option<&str>,
         events_after: Option<u64>,
     ) -> Result<http::Uri, Error> {
+        // As parts of a path, these would lead elsewhere.
+        if matches!(id, "" | "." | "..") {
+            return Err(Error::invalid_request(RequestError::ResponseId));
+        }
         let url = self.provider.response_url(id, action, events_after);
-        let invalid = |_| Error::invalid_request(RequestError::BaseUrl("the id is no part of one"));
-        url.as_str().parse().map_err(invalid)
+        url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
     }
 
     /// The headers of one request or upgrade, with the credential of this moment.

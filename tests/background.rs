@@ -133,6 +133,11 @@ async fn a_response_in_the_background_can_be_looked_at_and_ended() {
     }
     gate.open();
     drop(stream);
+    for id in ["", ".", ".."] {
+        let error = client.retrieve(id).await.expect_err("no id");
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{id:?}");
+        assert_eq!(client.cancel(id).await.expect_err("no id").kind(), ErrorKind::InvalidRequest);
+    }
     let error = client.retrieve("resp_none/../x?y").await.expect_err("there is none");
     assert_eq!((error.kind(), error.status()), (ErrorKind::Api, Some(404)));
     let asked = server.log().others.last().expect("a request").path.clone();

@@ -25,6 +25,9 @@ pub enum RequestError {
     /// The base URL of the provider cannot be used.
     #[error("the base URL cannot be used: {0}")]
     BaseUrl(&'static str),
+    /// What is no id of a response.
+    #[error("the id of the response cannot be one: give what the server called it")]
+    ResponseId,
     /// Credentials would travel in the clear.
     #[error(
         "credentials over plain http would be read on the way: use https, or allow it with \

@@ -15,6 +15,9 @@ pub(crate) struct Patience {
     pub(crate) deadline: Option<Duration>,
 }
 
+/// The shortest interval.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// What is known of the life of a peer.
 #[derive(Debug)]
 pub(crate) struct Liveness {
@@ -37,7 +40,9 @@ pub(crate) enum Verdict {
 }
 
 impl Liveness {
-    pub(crate) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(mut patience: Patience) -> Self {
+        // Without any, each answer would be asked about at once.
+        patience.interval = patience.interval.map(|interval| interval.max(LEAST));
         Self { patience, asked: None }
     }
 
@@ -113,6 +118,13 @@ mod tests {
         let mut patient = Liveness::new(Patience { interval: Some(SECOND), deadline: None });
         assert_eq!(patient.judge(start, far), Verdict::Ping);
         assert_eq!(patient.judge(start, far), Verdict::Wait);
+    }
+
+    #[test]
+    fn no_interval_is_so_short_that_pings_never_end() {
+        let start = Instant::now();
+        let patience = Patience { interval: Some(Duration::ZERO), deadline: Some(SECOND) };
+        assert_eq!(Liveness::new(patience).judge(start, start), Verdict::WaitUntil(start + LEAST));
     }
 
     #[test]
