@@ -372,3 +372,20 @@ async fn a_replacement_whose_task_panics_leaves_the_next_turn_to_open_one() {
     assert_eq!(two.response().output_text(), "two");
     assert!(!two.report.reused);
 }
+
+#[tokio::test(start_paused = true)]
+async fn c005_no_turn_begins_on_a_socket_beyond_its_age_although_another_is_being_opened() {
+    let long = Turn::text("a long one").insert(4, Step::Delay(70 * MINUTE));
+    let script = Script::new()
+        .upgrade(Upgrade::Accept)
+        .upgrade(Upgrade::Delay(Duration::from_secs(5)))
+        .turns([long, Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let mut session = aging(&server).session();
+    let first = request(&["hi"]);
+    let one = turn(&mut session, &first).await;
+    let two = turn(&mut session, &appended(&first, &one, "more")).await;
+    assert_eq!(two.response().output_text(), "two");
+    assert_ne!(server.log().requests[1].connection, server.log().requests[0].connection);
+    assert_eq!(two.report.attempts.len(), 1);
+}

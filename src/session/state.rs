@@ -272,13 +272,13 @@ impl SharedState {
         let _old = self.lock().alarm.replace(alarm);
     }
 
-    /// How old the WebSocket is, unless another is there or being opened to follow it.
-    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+    /// How old the WebSocket is, and whether another is there, or being opened, to follow it.
+    pub(super) fn age(&self, now: Instant) -> Option<(Duration, bool)> {
         let state = self.lock();
         let followed = state.spare.is_some()
             || state.ahead.as_ref().is_some_and(|it| it.what == Ahead::Rotate && it.is_busy());
-        let socket = state.socket.as_ref().filter(|_| !followed)?;
-        Some(now.saturating_duration_since(socket.opened()))
+        let socket = state.socket.as_ref()?;
+        Some((now.saturating_duration_since(socket.opened()), followed))
     }
 
     /// This state, as long as there is a session or a stream that holds it.

@@ -167,9 +167,11 @@ impl Run {
 
     /// Whether the WebSocket has served its time, and none is there to follow it.
     pub(super) fn is_overdue(&self) -> bool {
-        let age = self.state.age(Instant::now());
-        let rotation = self.shared.provider.rotation();
-        matches!((age, rotation), (Some(age), Some(rotation)) if age >= rotation)
+        let Some((age, followed)) = self.state.age(Instant::now()) else { return false };
+        let provider = &self.shared.provider;
+        // One that is followed serves until the other is open, but not beyond its end.
+        let due = if followed { provider.max_age } else { provider.rotation() };
+        due.is_some_and(|due| age >= due)
     }
 
     /// Sees to it that the WebSocket is replaced in time, also if no turn follows.
