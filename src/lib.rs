@@ -130,6 +130,9 @@ pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
 pub use session::{ResponseStream, ResponsesSession};
 
+#[macro_use]
+mod defects;
+
 mod auth;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

@@ -251,6 +251,10 @@ impl Episode {
                     self.violate(|| "it cannot be warmed up".to_owned());
                 }
                 if self.rng.bool() {
+                    let instructions = format!("other than {}", self.figures.turns);
+                    conversation.request.instructions = Some(instructions);
+                }
+                if self.rng.bool() {
                     sleep(Duration::from_millis(self.rng.u64(..100))).await;
                 }
             }

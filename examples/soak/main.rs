@@ -29,11 +29,6 @@ const USAGE: &str = "usage: soak [--turns N] [--seed N] [--transport auto|websoc
   --json         the figures as one line of JSON";
 
 fn main() -> ExitCode {
-        tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-            .with_writer(std::io::stderr)
-            .init();
-    }
     let (options, as_json) = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(message) => {

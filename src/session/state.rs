@@ -111,7 +111,7 @@ impl SharedState {
             }
             state.live.replace(Arc::clone(slot))
         };
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| !defect!(SupersededGoesOn)) {
             before.take(ErrorKind::Superseded);
         }
     }
@@ -124,6 +124,9 @@ impl SharedState {
     /// Forgets what belongs to the server spoken to before: its sockets, and what it has of the
     /// conversation.
     pub(super) fn leave(&self) {
+        if defect!(AccountIgnored) {
+            return;
+        }
         let gone = {
             let mut state = self.lock();
             if let Prior::Completed(base) = &mut state.prior {
@@ -186,6 +189,9 @@ impl SharedState {
 
     /// The state of a session that goes on from the same history.
     pub(super) fn fork(&self) -> Self {
+        if defect!(ForkShares) {
+            return self.clone();
+        }
         let prior = self.lock().prior.clone();
         Self(Arc::new(Mutex::new(State { prior, ..State::default() })))
     }

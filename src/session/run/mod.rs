@@ -85,7 +85,11 @@ impl Base {
                 Prior::Completed(Box::new(Baseline {
                     response_id: id.to_owned(),
                     request: Arc::clone(&self.request),
-                    output: turn.response().output_items().collect(),
+                    output: turn
+                        .response()
+                        .output_items()
+                        .skip(usize::from(defect!(OutputShort)))
+                        .collect(),
                     connection: self.connection,
                     stored: self.stored,
                     warm_up: false,
@@ -370,7 +374,11 @@ impl Run {
 
     /// From here on the server may have it.
     fn note_sending(&mut self, decision: &Decision, size: u64) {
-        self.state.set_prior(Prior::NotCompleted);
+        self.state.set_prior(if defect!(StaleBaseline) {
+            self.prior.clone()
+        } else {
+            Prior::NotCompleted
+        });
         let plan = decision.report(self.request.input.len());
         tracing::debug!(transport = ?self.report.transport, ?plan, size, "sending");
         self.report.plan = Some(plan);

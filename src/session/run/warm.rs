@@ -168,7 +168,8 @@ impl Run {
     pub(super) fn is_overdue(&self) -> bool {
         let age = self.state.age(Instant::now());
         let rotation = self.shared.provider.rotation();
-        matches!((age, rotation), (Some(age), Some(rotation)) if age >= rotation)
+        !defect!(MaxAgeIgnored)
+            && matches!((age, rotation), (Some(age), Some(rotation)) if age >= rotation)
     }
 
     /// Sees to it that the WebSocket is replaced in time, also if no turn follows.
