@@ -247,12 +247,13 @@ impl Episode {
             4 | 5 if self.warms => {
                 let conversation = &mut self.conversations[at];
                 let request = conversation.request.clone().metadata(json!({}));
-                if conversation.session.prewarm(&request).is_err() {
+                let warmed = conversation.session.prewarm(&request);
+                if warmed.is_err() {
                     self.violate(|| "it cannot be warmed up".to_owned());
                 }
                 if self.rng.bool() {
-                    let instructions = format!("other than {}", self.figures.turns);
-                    conversation.request.instructions = Some(instructions);
+                    let other = format!("other than {}", self.figures.turns);
+                    self.conversations[at].request.instructions = Some(other);
                 }
                 if self.rng.bool() {
                     sleep(Duration::from_millis(self.rng.u64(..100))).await;
