@@ -1,6 +1,11 @@
 //! That the soak finds every defect, and nothing where there is none.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::field_reassign_with_default,
+    clippy::indexing_slicing,
+    reason = "tests and examples may; a test fails by panicking"
+)]
 
 use std::thread;
 
