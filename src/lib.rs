@@ -574,6 +574,9 @@ pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
 pub use session::{Checkpoint, ResponseStream, ResponsesSession};
 
+#[macro_use]
+mod defects;
+
 mod auth;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

@@ -46,7 +46,7 @@ impl Watch {
     pub(crate) fn is_late(&mut self, frame: &Frame) -> bool {
         let of_a_response =
             matches!(frame.tag.role, Role::Lifecycle | Role::Output | Role::Terminal);
-        if self.first.is_some() || !of_a_response {
+        if self.first.is_some() || !of_a_response || defect!(StrayTaken) {
             return false;
         }
         // What begins is not late, even where a server gives all responses one id.
@@ -76,7 +76,7 @@ pub(crate) fn judge(frame: &Frame, finished: Option<&Finished>) -> Verdict {
         }),
         Role::Error | Role::Garbage => false,
     };
-    if late { Verdict::Swallow } else { Verdict::Retire }
+    if late || defect!(IdleSwallowsAll) { Verdict::Swallow } else { Verdict::Retire }
 }
 
 /// The id of the response that an event names, as lifecycle events do, and some servers' others.

@@ -89,7 +89,10 @@ fn compare(
         Prior::NotCompleted => return Err(FullReason::PriorNotCompleted),
         Prior::Completed(base) => base,
     };
-    if let Some(difference) = request.context_difference(&base.request) {
+    if let Some(difference) = request.context_difference(&base.request)
+        && !(defect!(WarmUpForAnother) && base.warm_up)
+        && !(defect!(InstructionsIgnored) && difference == FieldDifference::Instructions)
+    {
         return Err(match difference {
             FieldDifference::Model => FullReason::ModelChanged,
             FieldDifference::Tools => FullReason::ToolsChanged,
@@ -102,10 +105,10 @@ fn compare(
         Transport::WebSocket => {
             base.stored || base.connection.is_some() && base.connection == to.connection
         }
-        Transport::Sse if base.stored && to.continue_over_sse => true,
+        Transport::Sse if base.stored && to.continue_over_sse || defect!(ParentOverSse) => true,
         Transport::Sse => return Err(FullReason::ProviderUnsupported),
     };
-    if !reachable {
+    if !reachable && !defect!(ParentElsewhere) {
         return Err(FullReason::ConnectionChanged);
     }
     Ok(Decision::Incremental { parent: base.response_id.clone(), skip })
@@ -130,7 +133,8 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
             return Err(FullReason::PrefixDiverged { at: old.len() + index });
         }
     }
-    let skip = old.len() + base.output.len();
+    let skip = old.len() + base.output.len() + usize::from(defect!(SkipsOneMore))
+        - usize::from(defect!(SkipsOneLess));
     if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
 }
 

@@ -145,7 +145,8 @@ impl Ladder {
             return self.resume(failed, cause, chance);
         }
         let websocket = failed.transport == Transport::WebSocket;
-        let may_use_sse = websocket && self.transports == TransportPolicy::Auto;
+        let may_use_sse =
+            websocket && (self.transports == TransportPolicy::Auto || defect!(PolicyOverridden));
         // These lie in the nature of the protocol or of the way, and cost no attempt: each can
         // happen once a turn.
         match cause {
@@ -193,7 +194,8 @@ impl Ladder {
             }
             _ => {}
         }
-        if !self.permitted(error.delivery()) || self.attempts >= self.policy.attempts {
+        let spent = self.attempts >= self.policy.attempts && !defect!(AttemptsWithoutEnd);
+        if !self.permitted(error.delivery()) || spent {
             return Action::GiveUp;
         }
         let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
@@ -241,8 +243,8 @@ impl Ladder {
         let base = self.policy.backoff.saturating_mul(longer);
         match error.retry_after() {
             Some(asked) if asked > self.policy.retry_after_max => None,
-            Some(asked) => Some(asked),
-            None => Some(backoff(base, self.attempts - 1, self.policy.backoff_max, chance)),
+            Some(asked) if !defect!(RetryAfterIgnored) => Some(asked),
+            _ => Some(backoff(base, self.attempts - 1, self.policy.backoff_max, chance)),
         }
     }
 
@@ -257,13 +259,13 @@ impl Ladder {
     fn permitted(&self, delivery: Delivery) -> bool {
         let replay = match (delivery, self.policy.replay) {
             (Delivery::NotSent | Delivery::Refused, _) => return true,
-            (_, ReplayPolicy::Never) => false,
+            (_, ReplayPolicy::Never) => defect!(ReplaysUnderNever),
             (Delivery::Unknown, _) => true,
             (Delivery::Accepted, ReplayPolicy::BeforeOutput | ReplayPolicy::Restart) => true,
             (Delivery::OutputStarted, ReplayPolicy::Restart) => true,
-            (Delivery::Accepted | Delivery::OutputStarted, _) => false,
+            (Delivery::Accepted | Delivery::OutputStarted, _) => defect!(ReplaysAccepted),
         };
-        replay && self.replays < self.policy.replays
+        replay && (self.replays < self.policy.replays || defect!(ReplaysWithoutEnd))
     }
 
     /// Waits for the network by a schedule of its own, which ends with an attempt at `deadline`.

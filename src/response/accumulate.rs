@@ -137,7 +137,7 @@ impl Accumulator {
         let by_id: Vec<Option<u32>> = output.iter().map(|(_, id, _)| self.place_of(id)).collect();
         for ((index, id, item), known) in output.into_iter().zip(&by_id) {
             let at_its_place = self.is_finished(index) && !by_id.contains(&Some(index));
-            if known.is_none() && !at_its_place {
+            if known.is_none() && !at_its_place || defect!(TerminalAddsItems) {
                 let index = self.free_place(index);
                 let item = Item::trusted(item.json().detached());
                 self.slots.insert(index, Slot::Finished { item, id });

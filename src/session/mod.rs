@@ -136,7 +136,7 @@ impl ResponsesSession {
     }
 
     pub(crate) fn go_through(&mut self, shared: Arc<Shared>) {
-        if shared.leads_to_the_same(&self.shared) {
+        if defect!(AccountIgnored) || shared.leads_to_the_same(&self.shared) {
             let session: Weak<dyn Close> = self.state.downgrade();
             self.shared.dismiss(&session);
         } else {

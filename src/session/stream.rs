@@ -255,7 +255,14 @@ impl ResponseStream {
         };
         match step {
             Step::Nothing => Polled::Again,
-            Step::Event(event) if told_before.contains(&event.kind()) => Polled::Again,
+            Step::Event(event)
+                if defect!(EventLost) && event.kind() == EventKind::OutputTextDone =>
+            {
+                Polled::Again
+            }
+            Step::Event(event) if told_before.contains(&event.kind()) && !defect!(CreatedAgain) => {
+                Polled::Again
+            }
             Step::Event(event) => {
                 if let Some(headers) = event.headers() {
                     run.report_mut().server.add(headers);
@@ -297,6 +304,9 @@ impl ResponseStream {
     }
 
     fn end(&mut self, end: End) -> Polled {
+        if defect!(EndIsSuccess) {
+            self.stage = Stage::default();
+        }
         let Stage::Live { turn, .. } = &mut self.stage else { return Polled::Again };
         let error = turn.end(end);
         self.fail(error)

@@ -90,7 +90,11 @@ impl Run {
 
     /// From here on the server may have it.
     fn note_sending(&mut self, decision: &Decision, size: u64) {
-        self.state.set_prior(Prior::NotCompleted);
+        self.state.set_prior(if defect!(StaleBaseline) {
+            self.prior.clone()
+        } else {
+            Prior::NotCompleted
+        });
         if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
             (&mut self.report.prewarm, decision)
         {

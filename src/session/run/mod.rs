@@ -94,7 +94,11 @@ impl Base {
             Some(id) if !id.is_empty() => Prior::Completed(Box::new(Baseline {
                 response_id: id,
                 request: Arc::clone(&self.request),
-                output: turn.response().output_items().collect(),
+                output: turn
+                    .response()
+                    .output_items()
+                    .skip(usize::from(defect!(OutputShort)))
+                    .collect(),
                 connection: self.connection,
                 stored: self.stored,
                 warm_up: false,

@@ -171,7 +171,7 @@ impl Run {
         let provider = &self.shared.provider;
         // One that is followed serves until the other is open, but not beyond its end.
         let due = if followed { provider.max_age } else { provider.rotation() };
-        due.is_some_and(|due| age >= due)
+        !defect!(MaxAgeIgnored) && due.is_some_and(|due| age >= due)
     }
 
     /// Sees to it that the WebSocket is replaced in time, also if no turn follows.

@@ -138,7 +138,7 @@ async fn converse(socket: &mut Socket, create: Create, before: Option<Finished>)
             }
         }
         loop {
-            if answer.is_abandoned() {
+            if answer.is_abandoned() && !defect!(DroppedStaysOpen) {
                 return Poll::Ready(Conversed::Abandoned);
             }
             if answer.poll_room(cx).is_pending() {
@@ -157,7 +157,9 @@ async fn converse(socket: &mut Socket, create: Create, before: Option<Finished>)
             tell();
             let conversed = match &incoming {
                 Incoming::End(_) => Some(Conversed::Broken),
-                Incoming::Frame(frame) if frame.tag.role == Role::Garbage => {
+                Incoming::Frame(frame)
+                    if frame.tag.role == Role::Garbage && !defect!(SocketKeptAfterGarbage) =>
+                {
                     Some(Conversed::Broken)
                 }
                 // The server does not want the rest of the request, which the next would follow.

@@ -1,0 +1,535 @@
+//! Long conversations, and everything a caller can do to them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use fastrand::Rng;
+use responses_client::{
+    Auth, Error, ErrorKind, Item, Json, Provider, ReplayPolicy, ResponseEvent, ResponseStream,
+    ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts, Tool,
+    TransportPolicy,
+    report::{Plan, TurnReport},
+    testing::ScriptedServer,
+};
+use serde_json::{Value, json};
+use tokio::{
+    runtime::{Builder, Handle},
+    time::{sleep, timeout},
+};
+
+use super::{
+    oracle::{End, Oracle, Outcome, Rules},
+    server::{self, CODES, Watched, lock},
+};
+
+/// What is run.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    pub(crate) turns: u64,
+    pub(crate) seed: u64,
+    /// Chance decides, if it is `None`.
+    pub(crate) transport: Option<TransportPolicy>,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) turns: u64,
+    pub(crate) outcomes: BTreeMap<String, u64>,
+    pub(crate) faults: BTreeMap<&'static str, u64>,
+    pub(crate) attempts: u64,
+    pub(crate) full: u64,
+    pub(crate) incremental: u64,
+    pub(crate) connections: u64,
+    pub(crate) violation: Option<String>,
+}
+
+/// Turns that share a server and its clients.
+const EPISODE: u64 = 100;
+/// No turn takes longer, by the clock of the run.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Runs it, on a clock of its own: the same seed is the same run.
+pub(crate) fn soak(options: Options) -> Figures {
+    // The crate's own chance spreads the waits between attempts.
+    fastrand::seed(options.seed);
+    let mut rng = Rng::with_seed(options.seed);
+    let mut figures = Figures::default();
+    while figures.turns < options.turns && figures.violation.is_none() {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime without IO");
+        let mut episode = runtime.block_on(async {
+            Episode::new(rng.fork(), options.transport, std::mem::take(&mut figures))
+        });
+        let last = options.turns.min(episode.figures.turns + EPISODE);
+        figures = runtime.block_on(async {
+            while episode.figures.turns < last && !episode.is_violated() {
+                episode.step().await;
+            }
+            episode.end().await
+        });
+    }
+    figures
+}
+
+/// Some conversations with one server.
+struct Episode {
+    rng: Rng,
+    server: ScriptedServer,
+    oracle: Watched,
+    clients: Vec<ResponsesClient>,
+    conversations: Vec<Conversation>,
+    /// Warm-ups are made.
+    warms: bool,
+    figures: Figures,
+}
+
+struct Conversation {
+    session: ResponsesSession,
+    request: ResponsesRequest,
+    /// A stream that was not read to its end.
+    held: Option<Held>,
+}
+
+struct Held {
+    number: u64,
+    stream: ResponseStream,
+    events: Vec<Value>,
+}
+
+/// How a stream is read.
+enum Read {
+    Ended,
+    Failed(Error),
+    /// As far as was wanted.
+    Stopped,
+}
+
+impl Episode {
+    fn new(mut rng: Rng, transport: Option<TransportPolicy>, figures: Figures) -> Self {
+        let policies =
+            [TransportPolicy::Auto, TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly];
+        let transport = transport.unwrap_or_else(|| policies[rng.usize(..policies.len())]);
+        let mut retry = RetryPolicy::default();
+        let replays = [
+            ReplayPolicy::Never,
+            ReplayPolicy::BeforeCreated,
+            ReplayPolicy::BeforeOutput,
+            ReplayPolicy::Restart,
+        ];
+        retry.replay = replays[rng.usize(..replays.len())];
+        retry.replays = rng.u32(1..3);
+        retry.attempts = rng.u32(1..6);
+        let max_age = rng.bool().then(|| Duration::from_secs(rng.u64(60..900)));
+        let deadline = (rng.u8(..4) == 0).then(|| Duration::from_secs(rng.u64(10..300)));
+        let rules = Rules {
+            deadline,
+            replay: retry.replay,
+            replays: retry.replays,
+            attempts: retry.attempts,
+            transport,
+            max_age,
+        };
+        let oracle = Watched::new(Oracle::new(rules).into());
+        let warms = rng.bool();
+        let server = ScriptedServer::in_memory(server::script(rng.u64(..), !warms, &oracle));
+        let mut timeouts = Timeouts::default();
+        timeouts.connect = Some(Duration::from_secs(5));
+        timeouts.first_event_websocket = Some(Duration::from_secs(20));
+        timeouts.first_event_sse = Some(Duration::from_secs(20));
+        timeouts.between_events_websocket = Some(Duration::from_secs(30));
+        timeouts.between_events_sse = Some(Duration::from_secs(30));
+        timeouts.turn = deadline;
+        let continues = rng.bool();
+        let keeps = rng.bool();
+        // The first two are of one account.
+        let clients = ["one-a", "one-b", "two-a"].map(|token| {
+            let provider = Provider::compatible(&server.url()).expect("a URL");
+            let account = token.split('-').next().unwrap_or_default();
+            ResponsesClient::builder(provider.max_age(max_age).keeps_socket_after_error(keeps))
+                .auth(Auth::bearer(token))
+                .account(account)
+                .transport(transport)
+                .retry(retry)
+                .timeouts(timeouts)
+                .continue_over_sse(continues)
+                .connector(&server.connector())
+                .build()
+                .expect("a client")
+        });
+        let (clients, conversations) = (clients.to_vec(), Vec::new());
+        Self { rng, server, oracle, clients, conversations, warms, figures }
+    }
+
+    fn is_violated(&self) -> bool {
+        lock(&self.oracle).violation.is_some()
+    }
+
+    fn violate(&self, what: impl FnOnce() -> String) {
+        lock(&self.oracle).violate(self.figures.turns, what);
+    }
+
+    /// A turn of some conversation, and perhaps something before.
+    async fn step(&mut self) {
+        if self.conversations.is_empty() || self.conversations.len() < 4 && self.chance(30) {
+            let client = &self.clients[self.rng.usize(..self.clients.len())];
+            let mut request = ResponsesRequest::new("m").store(self.rng.bool());
+            request.input.push(Item::user("begin"));
+            let session = client.session();
+            self.conversations.push(Conversation { session, request, held: None });
+        }
+        let at = self.rng.usize(..self.conversations.len());
+        if self.chance(3) {
+            self.befall().await;
+        }
+        if self.chance(8) {
+            self.meddle(at).await;
+        }
+        if at < self.conversations.len() {
+            self.edit(at);
+            self.turn(at).await;
+        }
+        let (oracle, number) = (&self.oracle, self.figures.turns);
+        self.server
+            .wait_for(|log| {
+                lock(oracle).look(log, number);
+                true
+            })
+            .await;
+    }
+
+    /// Once in `times`.
+    fn chance(&mut self, times: u8) -> bool {
+        self.rng.u8(..times) == 0
+    }
+
+    /// What happens between turns.
+    async fn befall(&mut self) {
+        let code = CODES[self.rng.usize(..CODES.len())];
+        match self.rng.u8(..9) {
+            0 => sleep(Duration::from_secs(self.rng.u64(..1200))).await,
+            1 => sleep(Duration::from_millis(self.rng.u64(..1200))).await,
+            2 => self.server.close_idle(code, "chance"),
+            3 => self.server.ping_idle(b"chance"),
+            4 => self.server.send_idle(r#"{"type":"keepalive"}"#),
+            5 => {
+                let limit = "websocket_connection_limit_reached";
+                let error = json!({ "type": "error", "error": { "code": limit } });
+                self.server.send_idle(&error.to_string());
+                self.server.close_idle(1000, "chance");
+            }
+            6 => self.server.drop_connections(),
+            7 => self.clients[0].reset_fallback(),
+            _ => tokio::task::yield_now().await,
+        }
+        if self.rng.bool() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What a caller does with a session besides turns.
+    async fn meddle(&mut self, at: usize) {
+        let client = self.clients[self.rng.usize(..self.clients.len())].clone();
+        match self.rng.u8(..6) {
+            0 => {
+                let Conversation { session, request: _, held } = self.conversations.remove(at);
+                if self.rng.bool() {
+                    session.close().await;
+                    if let Some(held) = held {
+                        self.finish(held, Some(ErrorKind::SessionClosed)).await;
+                    }
+                }
+            }
+            1 => self.conversations[at].session.set_client(&client),
+            2 => self.fork(at).await,
+            3 if self.conversations[at].session.connect().is_err() => {
+                self.violate(|| "it cannot connect".to_owned());
+            }
+            4 | 5 if self.warms => {
+                let conversation = &mut self.conversations[at];
+                let request = conversation.request.clone().metadata(json!({}));
+                let warmed = conversation.session.prewarm(&request);
+                if warmed.is_err() {
+                    self.violate(|| "it cannot be warmed up".to_owned());
+                }
+                if self.rng.bool() {
+                    let other = format!("other than {}", self.figures.turns);
+                    self.conversations[at].request.instructions = Some(other);
+                }
+                if self.rng.bool() {
+                    sleep(Duration::from_millis(self.rng.u64(..100))).await;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A fork has its turn, and leaves the stream that is in progress alone.
+    async fn fork(&mut self, at: usize) {
+        let conversation = &mut self.conversations[at];
+        let (session, request) = (conversation.session.fork(), conversation.request.clone());
+        let held = conversation.held.take();
+        self.conversations.push(Conversation { session, request, held: None });
+        self.turn(self.conversations.len() - 1).await;
+        if let Some(held) = held {
+            self.finish(held, None).await;
+        }
+    }
+
+    /// Changes what the next turn is about.
+    fn edit(&mut self, at: usize) {
+        let turn = self.figures.turns;
+        let (rng, request) = (&mut self.rng, &mut self.conversations[at].request);
+        if request.input.len() > 50 {
+            request.input.truncate(rng.usize(1..20));
+        }
+        let length = request.input.len();
+        let place = rng.usize(..length);
+        match rng.u8(..60) {
+            0 => request.input.truncate(place.max(1)),
+            1 | 2 => request.input.splice(place..place + 1, [Item::user(&format!("edit {turn}"))]),
+            3 => request.input.splice(place..place, [Item::developer(&format!("more {turn}"))]),
+            4 => request.instructions = Some(format!("instructions {turn}")),
+            5 => request.tools = Some(vec![Tool::function("run", "Runs", &Json::from(json!({})))]),
+            6 => request.tools = None,
+            7 => request.model = Some(["m", "n"][rng.usize(..2)].to_owned()),
+            8 => request.store = Some(rng.bool()),
+            9 => {
+                // The same in other words.
+                let again = |item| Item::from_json(value(item).to_string()).expect("an item");
+                request.input = request.input.iter().map(again).collect();
+            }
+            // Nothing new.
+            10 => return,
+            _ => {}
+        }
+        request.input.push(Item::user(&format!("turn {turn}")));
+    }
+
+    async fn turn(&mut self, at: usize) {
+        self.figures.turns += 1;
+        let number = self.figures.turns;
+        let patience = match self.rng.u8(..25) {
+            0 => Duration::from_millis(self.rng.u64(..30_000)),
+            _ => LONGEST,
+        };
+        let stop = match self.rng.u8(..10) {
+            0 => self.rng.usize(..12),
+            _ => usize::MAX,
+        };
+        let conversation = &mut self.conversations[at];
+        let request = conversation.request.clone().metadata(json!({ "turn": number.to_string() }));
+        lock(&self.oracle).asks(number, values(&request));
+        let held = conversation.held.take();
+        let opened = timeout(patience, conversation.session.stream(&request)).await;
+        if let Some(held) = held {
+            self.finish(held, Some(ErrorKind::Superseded)).await;
+        }
+        let stream = match opened {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return self.failed(number, &[], &error),
+            Err(_) if patience == LONGEST => {
+                return self.violate(|| "it hangs before its first event".to_owned());
+            }
+            Err(_) => return self.left(number, &[], "cancelled"),
+        };
+        let mut held = Held { number, stream, events: Vec::new() };
+        match self.read(&mut held, stop).await {
+            Read::Stopped if self.rng.bool() => {
+                self.conversations[at].held = Some(held);
+            }
+            Read::Stopped => self.leave(held).await,
+            read => {
+                let output = self.concluded(held, read).await;
+                let input = &mut self.conversations[at].request.input;
+                for item in output {
+                    let call = item.call_id().filter(|_| item.item_type() == "function_call");
+                    input.push(item);
+                    input.extend(call.map(|call| Item::function_call_output(&call, "done")));
+                }
+            }
+        }
+    }
+
+    /// Reads a stream to its end, or until it has had `stop` events.
+    async fn read(&self, held: &mut Held, stop: usize) -> Read {
+        let mut ended = false;
+        loop {
+            if !ended && held.events.len() >= stop {
+                return Read::Stopped;
+            }
+            let Ok(next) = timeout(LONGEST, held.stream.try_next()).await else {
+                self.violate(|| "it hangs".to_owned());
+                return Read::Stopped;
+            };
+            match next {
+                Ok(Some(_)) if ended => self.violate(|| "an event came after the end".to_owned()),
+                Ok(Some(event)) => {
+                    ended =
+                        matches!(event, ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_));
+                    held.events.push(serde_json::from_str(event.raw()).unwrap_or_default());
+                }
+                Ok(None) if ended => return Read::Ended,
+                Ok(None) => {
+                    self.violate(|| "it ended without an outcome".to_owned());
+                    return Read::Stopped;
+                }
+                Err(error) => {
+                    if ended {
+                        self.violate(|| "an error came after the end".to_owned());
+                    }
+                    for _ in 0..2 {
+                        if !matches!(held.stream.try_next().await, Ok(None)) {
+                            self.violate(|| "something came after an error".to_owned());
+                        }
+                    }
+                    return Read::Failed(error);
+                }
+            }
+        }
+    }
+
+    /// Reads what is left of a held stream, which must end with this error, if it is given.
+    async fn finish(&mut self, mut held: Held, with: Option<ErrorKind>) {
+        let read = self.read(&mut held, usize::MAX).await;
+        let kind = match &read {
+            Read::Failed(error) => Some(error.kind()),
+            _ => None,
+        };
+        let number = held.number;
+        let by_session = matches!(kind, Some(ErrorKind::Superseded | ErrorKind::SessionClosed));
+        if with.is_some() && kind != with || with.is_none() && by_session {
+            let what = || format!("it was to end with {with:?}, and ended with {kind:?}");
+            lock(&self.oracle).violate(number, what);
+        }
+        self.concluded(held, read).await;
+    }
+
+    /// Judges a turn that is over, and gives its output.
+    async fn concluded(&mut self, held: Held, read: Read) -> Vec<Item> {
+        let Held { number, stream, events } = held;
+        let error = match read {
+            Read::Stopped => return Vec::new(),
+            Read::Failed(error) => error,
+            Read::Ended => {
+                let report = stream.report().clone();
+                let Ok(response) = stream.final_response().await else {
+                    self.violate(|| "its outcome has changed".to_owned());
+                    return Vec::new();
+                };
+                let items: Vec<_> = response.output_items().collect();
+                let output: Vec<_> = items.iter().map(value).collect();
+                self.judge(number, &events, End::Output(&output));
+                let name = format!("{:?}", response.status()).to_lowercase();
+                self.count(name, &report);
+                return items;
+            }
+        };
+        let again = stream.final_response().await;
+        if again.err().map(|again| again.kind()) != Some(error.kind()) {
+            self.violate(|| "its outcome has changed".to_owned());
+        }
+        self.failed(number, &events, &error);
+        Vec::new()
+    }
+
+    fn failed(&mut self, number: u64, events: &[Value], error: &Error) {
+        self.judge(number, events, End::Failed(error.kind(), error.delivery()));
+        let odd = [
+            ErrorKind::InvalidRequest,
+            ErrorKind::InvalidConfig,
+            ErrorKind::Auth,
+            ErrorKind::Connect,
+            ErrorKind::Tls,
+            ErrorKind::TooLarge,
+            ErrorKind::NoRuntime,
+            ErrorKind::Decode,
+        ];
+        if odd.contains(&error.kind()) {
+            lock(&self.oracle).violate(number, || format!("it ended with {error:?}"));
+        }
+        let report = error.report().cloned().unwrap_or_default();
+        self.count(error.kind().as_str().to_owned(), &report);
+    }
+
+    /// The caller goes away from a stream: its connection must close.
+    async fn leave(&mut self, held: Held) {
+        let Held { number, stream, events } = held;
+        let request = lock(&self.oracle).last_request(number);
+        let report = stream.report().clone();
+        drop(stream);
+        self.left(number, &events, "dropped");
+        self.count_report(&report);
+        let Some((request, connection)) = request else { return };
+        if self.server.log().requests[request].finished {
+            return;
+        }
+        let closed = self.server.wait_for(|log| log.connections[connection].closed);
+        if timeout(Duration::from_secs(3), closed).await.is_err() {
+            let what = || "its stream was dropped, and its connection is open".to_owned();
+            lock(&self.oracle).violate(number, what);
+        }
+    }
+
+    fn left(&mut self, number: u64, events: &[Value], how: &str) {
+        self.judge(number, events, End::Left);
+        *self.figures.outcomes.entry(how.to_owned()).or_default() += 1;
+    }
+
+    fn judge(&self, number: u64, events: &[Value], end: End<'_>) {
+        lock(&self.oracle).outcome(number, &Outcome { events, end });
+    }
+
+    fn count(&mut self, outcome: String, report: &TurnReport) {
+        *self.figures.outcomes.entry(outcome).or_default() += 1;
+        self.count_report(report);
+    }
+
+    fn count_report(&mut self, report: &TurnReport) {
+        self.figures.attempts += report.attempts.len() as u64;
+        match report.plan {
+            Some(Plan::Full(_)) => self.figures.full += 1,
+            Some(Plan::Incremental { .. }) => self.figures.incremental += 1,
+            _ => {}
+        }
+    }
+
+    /// Ends all sessions, after which nothing may be left of them.
+    async fn end(mut self) -> Figures {
+        if self.rng.bool() {
+            for client in &self.clients {
+                client.close().await;
+            }
+        }
+        drop(std::mem::take(&mut self.conversations));
+        sleep(Duration::from_secs(60)).await;
+        let log = self.server.log();
+        let open = log.websockets().filter(|socket| !socket.closed).count();
+        // One connection of SSE is kept for the next request.
+        if open > 0 || log.open_connections() > 1 {
+            let all = log.open_connections();
+            self.violate(|| format!("{open} WebSockets of {all} connections are left"));
+        }
+        let Self { server, oracle, clients, mut figures, .. } = self;
+        drop((server, clients));
+        sleep(Duration::from_secs(60)).await;
+        let left = Handle::current().metrics().num_alive_tasks();
+        let mut oracle = lock(&oracle);
+        if left > 0 {
+            oracle.violate(figures.turns, || format!("{left} tasks are left"));
+        }
+        figures.connections += log.connections.len() as u64;
+        for (name, times) in &oracle.faults {
+            *figures.faults.entry(name).or_default() += times;
+        }
+        figures.violation = oracle.violation.take();
+        figures
+    }
+}
+
+fn values(request: &ResponsesRequest) -> Vec<Value> {
+    request.input.iter().map(value).collect()
+}
+
+fn value(item: &Item) -> Value {
+    serde_json::from_str(item.json().get()).unwrap_or_default()
+}
