@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{Arc, Mutex},
 };
 
 use futures_util::future::join_all;
@@ -279,7 +279,6 @@ impl ResponsesClientBuilder {
             account: self.account,
             sessions: Mutex::default(),
             marks: Mutex::new(Marks::default()),
-            connections: AtomicU64::new(0),
         };
         Ok(ResponsesClient { shared: Arc::new(shared) })
     }

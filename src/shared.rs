@@ -24,6 +24,10 @@ use crate::{
     },
 };
 
+/// The number of the next WebSocket. All clients count together, as a session may take its own from
+/// one to another.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
 /// What the sessions of one client share.
 pub(crate) struct Shared {
     pub(crate) provider: Provider,
@@ -43,7 +47,6 @@ pub(crate) struct Shared {
     pub(crate) account: Option<String>,
     pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
     pub(crate) marks: Mutex<Marks>,
-    pub(crate) connections: AtomicU64,
 }
 
 /// What ends with its client.
@@ -111,10 +114,6 @@ impl Shared {
         }
     }
 
-    pub(crate) fn next_connection(&self) -> ConnectionId {
-        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
-    }
-
     /// The transport of the next turn, as far as the marks and the policy say.
     pub(crate) fn route(
         &self,
@@ -147,6 +146,10 @@ impl Shared {
         // The marks are whole between any two statements that could panic.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+pub(crate) fn next_connection() -> ConnectionId {
+    ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed))
 }
 
 impl fmt::Debug for Shared {

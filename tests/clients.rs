@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use responses_client::{
-    Auth, Error, ErrorKind, ResponsesClient, ResponsesClientBuilder, ResponsesSession, Timeouts,
-    Transport, TransportPolicy,
+    Auth, Error, ErrorKind, ReplayPolicy, ResponsesClient, ResponsesClientBuilder,
+    ResponsesSession, RetryPolicy, Timeouts, Transport, TransportPolicy,
     report::FullReason,
-    testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
+    testing::{Gate, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use support::{
     BOTH, appended, builder, full, guarded, incremental, only, request, server, settled,
@@ -193,4 +193,59 @@ fn c008_outside_of_any_runtime_there_is_a_clear_error() {
     assert_eq!(outcome.map(drop).map_err(kind), Err(ErrorKind::NoRuntime));
     assert_eq!(session.prewarm(&request(&["hi"])).map_err(kind), Err(ErrorKind::NoRuntime));
     session.close().now_or_never().expect("nothing to close");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_turn_on_its_way_leaves_behind_is_not_named_to_another_account() {
+    let gate = Gate::new();
+    let held = Turn::text("one").insert(4, Step::Gate(gate.clone()));
+    let server = ScriptedServer::in_memory(Script::new().turns([held, Turn::text("two")]));
+    let mut session = built(builder(&server).auth(Auth::bearer("key"))).session();
+    let first = request(&["hi"]).store(true);
+    let mut stream = session.stream(&first).await.expect("a stream");
+    session.set_client(&built(builder(&server).auth(Auth::bearer("other"))));
+    gate.open();
+    while guarded(stream.try_next()).await.expect("no error").is_some() {}
+    let mut second = first.clone();
+    second.input.extend(stream.response().output_items());
+    second.input.push(responses_client::Item::user("more"));
+    let two = turn(&mut session, &second).await;
+    assert!(two.report.plan.is_some_and(|plan| plan.is_full()), "its id is of the other account");
+    assert_eq!(server.log().requests[1].previous_response_id, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_attempt_of_a_turn_on_its_way_leaves_no_socket_of_the_other_account() {
+    let mut retry = RetryPolicy::default();
+    retry.replay = ReplayPolicy::Restart;
+    let gate = Gate::new();
+    let cut = Turn::text("one").insert(4, Step::Gate(gate.clone())).insert(5, Step::Reset);
+    let script = Script::new().turns([cut, Turn::text("one"), Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let mut session = built(builder(&server).auth(Auth::bearer("key")).retry(retry)).session();
+    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    session.set_client(&built(builder(&server).auth(Auth::bearer("other"))));
+    gate.open();
+    while guarded(stream.try_next()).await.expect("no error").is_some() {}
+    let two = turn(&mut session, &request(&["hi"])).await;
+    assert!(!two.report.reused);
+    let log = server.log();
+    let connection = &log.connections[log.requests[2].connection];
+    assert!(connection.headers.iter().any(|(_, value)| value == "Bearer other"), "{connection:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sockets_of_several_clients_are_told_apart() {
+    let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let mut session = built(builder(&server)).session();
+    let first = request(&["hi"]);
+    let one = turn(&mut session, &first).await;
+    session.set_client(&built(builder(&server)));
+    server.close_idle(1001, "");
+    server.wait_for(|log| log.connections[0].closed).await;
+    session.connect().expect("a runtime");
+    let two = turn(&mut session, &appended(&first, &one, "more")).await;
+    assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(server.log().requests[1].previous_response_id, None);
 }

@@ -135,12 +135,14 @@ impl ResponsesSession {
     }
 
     pub(crate) fn go_through(&mut self, shared: Arc<Shared>) {
-        if !shared.leads_to_the_same(&self.shared) {
-            self.state.leave();
+        if shared.leads_to_the_same(&self.shared) {
+            let session: Weak<dyn Close> = self.state.downgrade();
+            self.shared.dismiss(&session);
+        } else {
+            // The one before still ends with its client, as long as a stream holds it.
+            self.state = self.state.leave();
         }
-        let session: Weak<dyn Close> = self.state.downgrade();
-        self.shared.dismiss(&session);
-        shared.enroll(session);
+        shared.enroll(self.state.downgrade());
         self.shared = shared;
     }
 

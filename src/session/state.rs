@@ -2,7 +2,10 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -51,6 +54,8 @@ pub(super) struct State {
     websocket_answered: bool,
     /// There will be no turn any more.
     closed: bool,
+    /// None will begin any more; one in progress goes on.
+    released: bool,
 }
 
 /// What is being done ahead of the next turn; dropping it ends it.
@@ -58,7 +63,7 @@ struct Working {
     what: Ahead,
     done: watch::Receiver<Option<Prewarm>>,
     runtime: runtime::Id,
-    _task: Abort,
+    task: Abort,
 }
 
 /// A task that ends when this is dropped.
@@ -66,7 +71,7 @@ pub(super) struct Abort(AbortHandle);
 
 impl Working {
     fn is_busy(&self) -> bool {
-        self.done.borrow().is_none()
+        !self.task.0.is_finished()
     }
 }
 
@@ -88,6 +93,8 @@ impl Drop for Abort {
 pub(super) struct Slot {
     held: Mutex<Held>,
     waker: AtomicWaker,
+    /// The stream makes another attempt, and has no exchange but now and then.
+    climbing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -121,27 +128,33 @@ impl SharedState {
         end(&self.0)
     }
 
-    /// Forgets what belongs to the server spoken to before: its sockets, and what it has of the
-    /// conversation.
-    pub(super) fn leave(&self) {
-        let gone = {
+    /// The state of the session when it goes on elsewhere: without what belongs to the server
+    /// spoken to before, its sockets and what it has of the conversation. What a turn in progress
+    /// and tasks that are being aborted still put into this one comes to nobody.
+    pub(super) fn leave(&self) -> Self {
+        let (next, socket) = {
             let mut state = self.lock();
-            if let Prior::Completed(base) = &mut state.prior {
+            let mut prior = state.prior.clone();
+            if let Prior::Completed(base) = &mut prior {
                 base.connection = None;
                 base.stored = false;
             }
-            (state.socket.take(), state.spare.take(), state.ahead.take())
+            let (live, closed) = (state.live.clone(), state.closed);
+            (State { prior, live, closed, ..State::default() }, state.socket.take())
         };
-        drop(gone);
+        drop(socket);
+        self.release();
+        Self(Arc::new(Mutex::new(next)))
     }
 
     /// Ends what is being done for turns to come: there will be none.
     pub(super) fn release(&self) {
-        let (spare, ahead) = {
+        let ahead = {
             let mut state = self.lock();
-            (state.spare.take(), state.ahead.take())
+            state.released = true;
+            (state.spare.take(), state.ahead.take(), state.alarm.take())
         };
-        drop((spare, ahead));
+        drop(ahead);
     }
 
     /// Begins something ahead of the next turn, unless a turn or something of the kind is on its
@@ -153,8 +166,12 @@ impl SharedState {
         work: impl Future<Output = Prewarm> + Send + 'static,
     ) {
         let mut state = self.lock();
-        let busy = state.closed || state.live.as_ref().is_some_and(|live| live.is_active());
-        if busy || state.ahead.as_ref().is_some_and(Working::is_busy) {
+        let busy = state.live.as_ref().is_some_and(|live| live.is_active());
+        if state.closed
+            || state.released
+            || busy
+            || state.ahead.as_ref().is_some_and(Working::is_busy)
+        {
             return;
         }
         let (sender, done) = watch::channel(None);
@@ -162,7 +179,7 @@ impl SharedState {
             let outcome = work.await;
             sender.send_replace(Some(outcome));
         });
-        state.ahead = Some(Working { what, done, runtime: runtime.id(), _task: Abort::new(&task) });
+        state.ahead = Some(Working { what, done, runtime: runtime.id(), task: Abort::new(&task) });
     }
 
     /// What came of what was done ahead of this turn, once it is done.
@@ -181,7 +198,14 @@ impl SharedState {
 
     /// Keeps a WebSocket for the turns to come.
     pub(super) fn set_spare(&self, socket: WebSocket) {
-        let _old = self.lock().spare.replace(socket);
+        let mut state = self.lock();
+        // One that comes late is closed by being dropped, like the old one.
+        let old = match state.closed || state.released {
+            true => Some(socket),
+            false => state.spare.replace(socket),
+        };
+        drop(state);
+        drop(old);
     }
 
     /// The state of a session that goes on from the same history.
@@ -383,9 +407,14 @@ impl Slot {
         }
     }
 
-    /// Whether a response is coming in.
+    /// Takes note whether the stream makes another attempt.
+    pub(super) fn set_climbing(&self, climbing: bool) {
+        self.climbing.store(climbing, Ordering::Release);
+    }
+
+    /// Whether a response is coming in, or will again.
     fn is_active(&self) -> bool {
-        matches!(*self.lock(), Held::Exchange(_))
+        self.climbing.load(Ordering::Acquire) || matches!(*self.lock(), Held::Exchange(_))
     }
 
     fn take(&self, why: ErrorKind) {

@@ -164,6 +164,7 @@ impl ResponseStream {
 
     fn go_live(&mut self, run: Box<Run>, live: Live) {
         let Live { transport, turn, ready, base, resumed } = live;
+        self.slot.set_climbing(false);
         self.last_event = Instant::now();
         // It may be set to a later moment than the transport of this attempt allows.
         self.timer.as_mut().reset(self.last_event);
@@ -314,6 +315,7 @@ impl ResponseStream {
                     (run, live)
                 });
                 let delivery = error.delivery();
+                self.slot.set_climbing(true);
                 self.stage = Stage::Climbing { delivery, response, report, runtime, climb };
                 Polled::Again
             }
@@ -348,6 +350,7 @@ impl ResponseStream {
 
     /// Hands out the error that the turn ends with.
     fn last(&mut self, report: TurnReport, response: Response, error: Error) -> Polled {
+        self.slot.set_climbing(false);
         self.stage = Stage::Ended { report: report.clone(), response, failure: Some(error.copy()) };
         Polled::Last(Err(error.with_report(report)))
     }
@@ -378,6 +381,7 @@ impl Stream for ResponseStream {
 
 impl Drop for ResponseStream {
     fn drop(&mut self) {
+        self.slot.set_climbing(false);
         drop(self.slot.remove());
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     report::{Attempt, Prewarm, ServerHeaders, Timings, Waste},
     request::Encoded,
+    shared::next_connection,
     transport::{Exchange, Incoming, SseExchange, WebSocket, call},
 };
 
@@ -136,7 +137,7 @@ impl Run {
 
     pub(super) async fn open(&mut self) -> Result<WebSocket, Error> {
         let shared = Arc::clone(&self.shared);
-        let id = shared.next_connection();
+        let id = next_connection();
         let headers = self.headers().await?;
         let deadline = self.by(shared.timeouts.connect);
         let uri = shared.uri.clone();
