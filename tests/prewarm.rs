@@ -2,10 +2,14 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use responses_client::{
-    ErrorKind, Provider, ResponsesClient, ResponsesRequest, Transport, TransportPolicy,
+    Auth, AuthProvider, ErrorKind, Provider, ReplayPolicy, ResponsesClient, ResponsesRequest,
+    RetryPolicy, TokenFuture, Transport, TransportPolicy,
     report::{FullReason, Prewarm, Waste},
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
@@ -264,4 +268,107 @@ async fn c113_the_end_of_its_hour_on_an_idle_socket_costs_the_next_turn_nothing(
     assert_eq!(two.response().output_text(), "two");
     assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
     assert_eq!(two.report.attempts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_goes_over_the_socket_that_the_turn_will_use() {
+    let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let mut session = aging(&server).session();
+    turn(&mut session, &request(&["hi"])).await;
+    sleep(56 * MINUTE).await;
+    server.wait_for(|log| log.connections.len() == 2).await;
+    settled(&server).await;
+    let other = request(&["another task"]);
+    session.prewarm(&other).expect("a runtime");
+    let two = turn(&mut session, &other).await;
+    assert_eq!(two.report.prewarm, Some(Prewarm::Warmed));
+    assert_eq!(two.report.plan, incremental(0));
+    assert_eq!(server.log().connections.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_gets_a_socket_behind_the_end_of_the_session() {
+    let long = Turn::text("a long one").insert(4, Step::Delay(56 * MINUTE));
+    let server = ScriptedServer::in_memory(Script::new().turn(long));
+    let mut session = aging(&server).session();
+    let stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    drop(session);
+    assert_eq!(stream.final_response().await.expect("a response").output_text(), "a long one");
+    sleep(MINUTE).await;
+    let log = server.log();
+    assert_eq!(log.connections.len(), 1);
+    assert!(log.connections[0].closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_is_wasted_on_a_turn_over_sse() {
+    let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("hi")));
+    let mut session = client(&server).session();
+    let mut first = request(&["a task"]).store(true);
+    session.prewarm(&first).expect("a runtime");
+    first.background = Some(true);
+    let outcome = turn(&mut session, &first).await;
+    assert_eq!(outcome.report.transport, Some(Transport::Sse));
+    assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(Waste::Unused)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_replacement_of_a_replacement_comes_in_its_own_time() {
+    let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let mut session = aging(&server).session();
+    let first = request(&["hi"]);
+    let one = turn(&mut session, &first).await;
+    sleep(100 * MINUTE).await;
+    assert_eq!(server.log().connections.len(), 2);
+    // The second socket is 45 minutes old.
+    let two = turn(&mut session, &appended(&first, &one, "more")).await;
+    assert!(two.report.reused);
+    sleep(12 * MINUTE).await;
+    assert_eq!(server.log().connections.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_ahead_while_a_turn_waits_for_another_attempt() {
+    let mut retry = RetryPolicy::default();
+    retry.replay = ReplayPolicy::Restart;
+    retry.backoff = MINUTE;
+    retry.backoff_max = MINUTE;
+    let cut = Turn::text("one").insert(4, Step::Reset);
+    let server = ScriptedServer::in_memory(Script::new().turn(cut).turn(Turn::text("two")));
+    let mut session = builder(&server).retry(retry).build().expect("a client").session();
+    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    while let Ok(Ok(Some(_))) = tokio::time::timeout(MINUTE / 10, stream.try_next()).await {}
+    assert_eq!(server.log().requests.len(), 1);
+    session.prewarm(&request(&["other"])).expect("a runtime");
+    sleep(MINUTE / 10).await;
+    assert_eq!(server.log().requests.len(), 1);
+    while stream.try_next().await.expect("no error").is_some() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_whose_task_panics_leaves_the_next_turn_to_open_one() {
+    struct Tokens(AtomicU32);
+    impl AuthProvider for Tokens {
+        fn token(&self) -> TokenFuture<'_> {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 1, "a defect of the provider's");
+            Box::pin(async { Ok("token".into()) })
+        }
+    }
+    let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let provider = Provider::compatible(&server.url()).expect("a URL");
+    let client = ResponsesClient::builder(provider.max_age(Some(60 * MINUTE)))
+        .auth(Auth::provider(Tokens(AtomicU32::new(0))))
+        .connector(&server.connector())
+        .build()
+        .expect("a client");
+    let mut session = client.session();
+    let first = request(&["hi"]);
+    let one = turn(&mut session, &first).await;
+    sleep(56 * MINUTE).await;
+    let two = turn(&mut session, &appended(&first, &one, "more")).await;
+    assert_eq!(two.response().output_text(), "two");
+    assert!(!two.report.reused);
 }

@@ -44,13 +44,7 @@ impl Run {
     }
 
     async fn over_websocket(&mut self) -> Result<Live, Error> {
-        if self.state.use_spare() {
-            self.set_alarm();
-        }
-        if self.fresh_socket || self.is_overdue() {
-            self.state.set_socket(None);
-        }
-        let connection = self.state.open_socket();
+        let connection = self.socket_to_use();
         self.report.reused = connection.is_some();
         self.report.timings.queued = Some(self.elapsed());
         // A new socket continues what no socket does, so that the plan is known before there is one.
@@ -59,11 +53,6 @@ impl Run {
         let frame = self.encode(Encoded::Frame { parent, skip })?;
         if self.is_above_limit(&frame) {
             return self.above_frame_limit().await;
-        }
-        if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
-            (&mut self.report.prewarm, &decision)
-        {
-            *prewarm = Prewarm::Wasted(Waste::Unused);
         }
         let connection = match connection {
             Some(connection) => connection,
@@ -88,9 +77,25 @@ impl Run {
         self.first_event(Exchange::WebSocket(exchange), first, base).await
     }
 
+    /// The WebSocket that the next request goes over; `None` if one is to be opened.
+    pub(super) fn socket_to_use(&self) -> Option<ConnectionId> {
+        if self.state.use_spare() {
+            self.set_alarm();
+        }
+        if self.fresh_socket || self.is_overdue() {
+            self.state.set_socket(None);
+        }
+        self.state.open_socket()
+    }
+
     /// From here on the server may have it.
     fn note_sending(&mut self, decision: &Decision, size: u64) {
         self.state.set_prior(Prior::NotCompleted);
+        if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
+            (&mut self.report.prewarm, decision)
+        {
+            *prewarm = Prewarm::Wasted(Waste::Unused);
+        }
         let plan = decision.report(self.request.input.len());
         tracing::debug!(transport = ?self.report.transport, ?plan, size, "sending");
         self.report.plan = Some(plan);

@@ -25,7 +25,7 @@ use crate::{
     report::{Prewarm, Waste},
     request::Encoded,
     shared::Shared,
-    transport::{Exchange, Incoming},
+    transport::{Exchange, Incoming, WebSocket},
 };
 
 /// What is to be done ahead.
@@ -60,7 +60,7 @@ impl Run {
 
     /// The open WebSocket, or a new one; `None` where the next turn goes over SSE.
     async fn socket(&mut self) -> Result<Option<ConnectionId>, Error> {
-        let open = self.state.open_socket();
+        let open = self.socket_to_use();
         let route = self.shared.route(false, open.is_some(), Instant::now().into_std());
         match route.map_err(Error::invalid_request)? {
             Transport::Sse => Ok(None),
@@ -175,7 +175,8 @@ impl Run {
     /// Sees to it that the WebSocket is replaced in time, also if no turn follows.
     pub(super) fn set_alarm(&self) {
         let Some(rotation) = self.shared.provider.rotation() else { return };
-        let due = super::after(Instant::now(), rotation);
+        let Some(opened) = self.state.with_socket(WebSocket::opened) else { return };
+        let due = super::after(opened, rotation);
         let (shared, planner) = (Arc::clone(&self.shared), self.planner);
         let (state, runtime) = (self.state.downgrade(), self.runtime.clone());
         let alarm = self.runtime.spawn(async move {
