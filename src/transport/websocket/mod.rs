@@ -230,37 +230,4 @@ fn refused(status: StatusCode, error: crate::error::ApiError) -> Error {
 }
 
 #[cfg(all(test, feature = "testing"))]
-mod tests {
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::testing::{Script, ScriptedServer, Step, Turn};
-
-    #[tokio::test(start_paused = true)]
-    async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
-        let script = Script::new().turn(Turn::steps([Step::Stall]));
-        let server = ScriptedServer::in_memory(script);
-        let network = server.connector().network();
-        let uri = http::Uri::from_static("http://memory.invalid/v1/responses");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let (id, limits) = (ConnectionId(0), Limits::default());
-        let (headers, timeouts) = (HeaderMap::new(), Timeouts::default());
-        let socket = WebSocket::connect(&*network, uri, headers, id, deadline, limits, timeouts);
-        let socket = socket.await.unwrap();
-        let create = || socket.send(r#"{"type":"response.create","input":[]}"#.to_owned());
-        let _first = create().await.unwrap();
-        server.wait_for(|log| log.requests.len() == 1).await;
-        // One waits in the queue, the others in their callers.
-        let mut others: Vec<_> = (0..3).map(|_| Box::pin(create())).collect();
-        for other in &mut others {
-            assert!(other.now_or_never().is_none());
-        }
-        assert_eq!(socket.commands.capacity(), 0);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(server.log().requests.len(), 1);
-        drop(others);
-        assert_eq!(server.log().requests.len(), 1);
-    }
-}
+mod tests;
