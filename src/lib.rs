@@ -439,6 +439,34 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Responses and conversations that outlive you
+//!
+//! A response with `background: true` runs on without its connection. When that is cut, the stream
+//! goes on behind the last event that came, and nothing is sent twice; by its id,
+//! [`ResponsesClient::retrieve`] says how it stands, and [`ResponsesClient::cancel`] ends it.
+//! [`ResponsesSession::checkpoint`] is what another process needs to go on with the conversation.
+//!
+//! ```
+//! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
+//! use responses_client::{Checkpoint, report::Plan};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = ScriptedServer::start(Script::new().turns(["1", "2"].map(Turn::text))).await?; let client = ResponsesClient::builder(Provider::compatible(&server.url())?).build()?;
+//! # let mut session = client.session();
+//! # let mut request = ResponsesRequest::new("gpt-6-astra").input([Item::user("Say 1")]).store(true);
+//! # let response = session.stream(&request).await?.final_response().await?;
+//! # request.input.extend(response.output_items());
+//! let saved = serde_json::to_string(&session.checkpoint())?;
+//!
+//! // In another process, with the conversation at hand:
+//! let checkpoint: Checkpoint = serde_json::from_str(&saved)?;
+//! let mut session = client.resume(checkpoint);
+//! request.input.push(Item::user("Say 2"));
+//! let stream = session.stream(&request).await?;
+//! assert_eq!(stream.report().plan, Some(Plan::Incremental { new_items: 1 }));
+//! # stream.final_response().await?;
+//! # Ok(()) }
+//! ```
+//!
 //! # Proxies and certificates
 //!
 //! Both transports open their sockets in the same way: through the proxy of the environment

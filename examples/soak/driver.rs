@@ -217,7 +217,11 @@ impl Episode {
                 self.server.send_idle(&error.to_string());
                 self.server.close_idle(1000, "chance");
             }
-            6 => self.server.drop_connections(),
+            // A reset takes what was sent and not read yet with it: nothing can be said of a turn
+            // that is still to be read.
+            6 if self.conversations.iter().all(|it| it.held.is_none()) => {
+                self.server.drop_connections();
+            }
             7 => self.clients[0].reset_fallback(),
             _ => tokio::task::yield_now().await,
         }

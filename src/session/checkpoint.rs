@@ -13,6 +13,10 @@ use crate::{
 /// What a session knows of its conversation: its last completed turn, and the response that the
 /// server has of it.
 ///
+/// A stored response is named to the same base URL and
+/// [account](crate::ResponsesClientBuilder::account) alone; where no account is set on either side,
+/// the credentials are taken to be of one.
+///
 /// It serialises with serde, as an object that holds the last request in full and the output of its
 /// response: as secret as the conversation, and as long. No credential is in it.
 #[derive(Clone)]

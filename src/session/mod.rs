@@ -105,7 +105,8 @@ impl ResponsesSession {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRuntime`].
+    /// [`ErrorKind::NoRuntime`]. In a session that was closed nothing is done, and the next turn says
+    /// so.
     pub fn connect(&mut self) -> Result<(), Error> {
         self.begin_ahead(Ahead::Connect, &Arc::default())
     }
@@ -116,7 +117,8 @@ impl ResponsesSession {
     /// A server may honour this, refuse it, generate output (which is cut off, with its WebSocket)
     /// or say nothing: none of that harms the next turn, whose
     /// [`report`](crate::TurnReport::prewarm) says what came of it. It takes at most
-    /// [`Timeouts::prewarm`](crate::Timeouts::prewarm), and so long the next turn waits for it.
+    /// [`Timeouts::prewarm`](crate::Timeouts::prewarm), and so long the next turn waits for it; with
+    /// that turned off, until the server says something.
     ///
     /// # Errors
     ///

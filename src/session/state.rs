@@ -244,9 +244,18 @@ impl SharedState {
         state.socket.as_ref().map(WebSocket::id)
     }
 
-    /// Does something with the WebSocket, if there is one.
-    pub(super) fn with_socket<T>(&self, f: impl FnOnce(&WebSocket) -> T) -> Option<T> {
-        self.lock().socket.as_ref().map(f)
+    /// When the WebSocket was opened, if there is one.
+    pub(super) fn opened(&self) -> Option<Instant> {
+        self.lock().socket.as_ref().map(WebSocket::opened)
+    }
+
+    /// Does something with this WebSocket, if it is still the one.
+    pub(super) fn with_socket<T>(
+        &self,
+        id: ConnectionId,
+        f: impl FnOnce(&WebSocket) -> T,
+    ) -> Option<T> {
+        self.lock().socket.as_ref().filter(|socket| socket.id() == id).map(f)
     }
 
     pub(super) fn set_socket(&self, socket: Option<WebSocket>) {

@@ -41,8 +41,9 @@ use crate::{
 /// # Cancel safety
 ///
 /// Dropping a wait for the next event loses none. Dropping the stream before its end cancels the
-/// turn by closing its connection: generation stops, and the next turn is sent in full. Dropping it
-/// after its end keeps the connection.
+/// turn by closing its connection: generation stops, and the next turn is sent in full; a response
+/// in the background runs on until [`cancel`](crate::ResponsesClient::cancel). Dropping it after
+/// its end keeps the connection.
 #[must_use = "a stream that is dropped cancels its turn"]
 pub struct ResponseStream {
     stage: Stage,

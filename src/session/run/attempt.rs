@@ -59,7 +59,7 @@ impl Run {
             None => self.connect().await?,
         };
         let size = frame.len() as u64;
-        let sending = self.state.with_socket(|socket| {
+        let sending = self.state.with_socket(connection, |socket| {
             self.report.server = ServerHeaders::new(Arc::clone(socket.headers()));
             socket.send(frame)
         });

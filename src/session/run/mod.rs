@@ -183,8 +183,10 @@ impl Run {
 
     /// The error of a turn that the session ended before its response began.
     pub(super) fn ended(&self, why: ErrorKind) -> Error {
+        // Between two attempts, what the one before came to is known.
         let (phase, delivery) = match self.report.plan {
-            Some(_) => (Phase::FirstEvent, Delivery::Unknown),
+            Some(_) if self.sending > 0 => (Phase::FirstEvent, Delivery::Unknown),
+            Some(_) => (Phase::FirstEvent, Delivery::Refused),
             None => (Phase::Prepare, Delivery::NotSent),
         };
         Error::new(why, phase, Cause::None).with_delivery(delivery)

@@ -25,7 +25,7 @@ use crate::{
     report::{Prewarm, Waste},
     request::Encoded,
     shared::Shared,
-    transport::{Exchange, Incoming, WebSocket},
+    transport::{Exchange, Incoming},
 };
 
 /// What is to be done ahead.
@@ -78,7 +78,7 @@ impl Run {
         if nothing_to_warm || self.is_above_limit(&frame) {
             return Ok(Prewarm::Connected);
         }
-        let Some(sending) = self.state.with_socket(|socket| socket.send(frame)) else {
+        let Some(sending) = self.state.with_socket(connection, |socket| socket.send(frame)) else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None));
         };
         let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
@@ -177,7 +177,7 @@ impl Run {
     /// Sees to it that the WebSocket is replaced in time, also if no turn follows.
     pub(super) fn set_alarm(&self) {
         let Some(rotation) = self.shared.provider.rotation() else { return };
-        let Some(opened) = self.state.with_socket(WebSocket::opened) else { return };
+        let Some(opened) = self.state.opened() else { return };
         let due = super::after(opened, rotation);
         let (shared, planner) = (Arc::clone(&self.shared), self.planner);
         let (state, runtime) = (self.state.downgrade(), self.runtime.clone());
