@@ -54,9 +54,10 @@ Exit status of both: 0 if all went well, 1 if a turn failed, 2 for bad usage or 
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Sockets are read on a thread of their own, whatever the output is waiting for.
+    // Sockets are read on a thread of their own, whatever the output is waiting for; on one, so that
+    // a connection is back in its pool before the next turn asks for one.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match runtime.worker_threads(2).enable_all().build() {
+    let runtime = match runtime.worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return bad(&format!("no threads could be started: {error}"));
