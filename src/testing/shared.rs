@@ -16,13 +16,14 @@ use tokio::sync::{mpsc, watch};
 use super::{
     background::Background,
     endpoints::Stored,
-    generate,
+    generate, halves,
     log::{ConnectionLog, OtherLog, RequestLog, ServerLog},
     profile::Traits,
     request,
     run::{Origin, Run},
-    script::{Exchange, Respond, Script, Upgrade},
+    script::{Exchange, Respond, Reuse, Script, Upgrade},
     state::{Completed, Conversations, Parent},
+    step::Step,
     turn::{Answer, ApiError, Turn},
     wire::{Control, Cut},
 };
@@ -72,6 +73,8 @@ struct Peer {
     busy: bool,
     /// The model of its first request, where that matters.
     model: Option<Value>,
+    /// The code of the Close frame that answers each of its requests.
+    closes_on_create: Option<u16>,
 }
 
 /// A request that is valid, and what is needed to answer it.
@@ -115,6 +118,7 @@ impl Shared {
                 idle: None,
                 busy: false,
                 model: None,
+                closes_on_create: None,
             });
             Some((index, control))
         })
@@ -166,12 +170,26 @@ impl Shared {
         })
     }
 
+    /// Takes the answer to a request on a connection that served one before.
+    pub(super) fn next_reuse(&self) -> Reuse {
+        self.change(|state| {
+            let reuse = state.script.next_reuse();
+            state.log.reuses_cut += usize::from(reuse != Reuse::Serve);
+            reuse
+        })
+    }
+
     /// Notes that a connection became a WebSocket; returns what a test sends while it is idle.
-    pub(super) fn upgraded(&self, connection: usize) -> mpsc::Receiver<IdleFrame> {
+    pub(super) fn upgraded(
+        &self,
+        connection: usize,
+        closes_on_create: Option<u16>,
+    ) -> mpsc::Receiver<IdleFrame> {
         let (sender, receiver) = mpsc::channel(IDLE_FRAMES);
         self.change(|state| {
             if let Some(peer) = state.peers.get_mut(connection) {
                 peer.idle = Some(sender);
+                peer.closes_on_create = closes_on_create;
                 peer.accounted = peer.control.received();
             }
             if let Some(seen) = state.log.connections.get_mut(connection) {
@@ -193,7 +211,7 @@ impl Shared {
 
     /// Logs a request and works out the answer.
     pub(super) fn admit(self: &Arc<Self>, received: Received) -> (Run, Answer) {
-        let Admitted { run, mut exchange, plan } =
+        let Admitted { mut run, mut exchange, plan } =
             self.change(|state| state.admit(received, Arc::clone(self)));
         let worked_out = catch_unwind(AssertUnwindSafe(|| {
             let turn = match plan {
@@ -211,6 +229,7 @@ impl Shared {
             Turn::api_error(error).answer(&exchange)
         });
         self.traits().dress(&mut answer, exchange.transport);
+        run.keeps(answer.kept.take());
         (run, answer)
     }
 
@@ -343,7 +362,7 @@ impl Shared {
 impl State {
     fn admit(&mut self, received: Received, shared: Arc<Shared>) -> Admitted {
         let Received { connection, transport, headers, raw } = received;
-        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
+        let body = halves::parse_json(&raw).unwrap_or_default();
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let parent = previous.as_deref().map(|id| self.conversations.parent(connection, id));
         let found = parent.flatten();
@@ -366,7 +385,10 @@ impl State {
         let checked = request::check(&exchange.body, transport, &exchange.headers)
             .and_then(|()| self.script.traits().check(&exchange.body, transport))
             .and_then(|()| self.check_model(&exchange));
-        let plan = if let Err(error) = checked {
+        let closes = self.peers.get(connection).and_then(|peer| peer.closes_on_create);
+        let plan = if closes.is_some() {
+            Err(Plan::Fixed(Turn::steps([Step::Close { code: closes, reason: String::new() }])))
+        } else if let Err(error) = checked {
             Err(Plan::Fixed(Turn::api_error(error)))
         } else if let (Some(id), Some(None)) = (&previous, parent) {
             Err(Plan::Fixed(Turn::api_error(request::not_found(id))))
