@@ -62,6 +62,8 @@ struct State {
     turns_taken: usize,
     responses: u64,
     stopped: bool,
+    /// No new connection is taken for now.
+    unreachable: bool,
 }
 
 /// The server's side of a connection; its place is the connection's number.
@@ -100,6 +102,7 @@ impl Shared {
             turns_taken: 0,
             responses: 0,
             stopped: false,
+            unreachable: false,
         };
         Arc::new(Self { state: Mutex::new(state), version: watch::Sender::new(0) })
     }
@@ -107,7 +110,7 @@ impl Shared {
     /// Numbers a new connection; `None` once the server is stopped.
     pub(super) fn open(&self) -> Option<(usize, Arc<Control>)> {
         self.change(|state| {
-            if state.stopped {
+            if state.stopped || state.unreachable {
                 return None;
             }
             let (index, control) = (state.peers.len(), Arc::<Control>::default());
@@ -319,6 +322,10 @@ impl Shared {
         for peer in &self.lock().peers {
             peer.control.cut(Cut::Reset);
         }
+    }
+
+    pub(super) fn refuse_connections(&self, refuse: bool) {
+        self.lock().unreachable = refuse;
     }
 
     pub(super) fn stop(&self) {
