@@ -87,8 +87,14 @@ struct Admitted {
 }
 
 enum Plan {
-    Fixed(Turn),
+    Fixed(Box<Turn>),
     Respond(Respond),
+}
+
+impl Plan {
+    fn fixed(turn: Turn) -> Self {
+        Self::Fixed(Box::new(turn))
+    }
 }
 
 impl Shared {
@@ -218,7 +224,7 @@ impl Shared {
             self.change(|state| state.admit(received, Arc::clone(self)));
         let worked_out = catch_unwind(AssertUnwindSafe(|| {
             let turn = match plan {
-                Plan::Fixed(turn) => turn,
+                Plan::Fixed(turn) => *turn,
                 Plan::Respond(respond) => {
                     exchange.history = run.history();
                     respond(&exchange)
@@ -394,20 +400,20 @@ impl State {
             .and_then(|()| self.check_model(&exchange));
         let closes = self.peers.get(connection).and_then(|peer| peer.closes_on_create);
         let plan = if closes.is_some() {
-            Err(Plan::Fixed(Turn::steps([Step::Close { code: closes, reason: String::new() }])))
+            Err(Plan::fixed(Turn::steps([Step::Close { code: closes, reason: String::new() }])))
         } else if let Err(error) = checked {
-            Err(Plan::Fixed(Turn::api_error(error)))
+            Err(Plan::fixed(Turn::api_error(error)))
         } else if let (Some(id), Some(None)) = (&previous, parent) {
-            Err(Plan::Fixed(Turn::api_error(request::not_found(id))))
+            Err(Plan::fixed(Turn::api_error(request::not_found(id))))
         } else if exchange.body["generate"] == false && !self.script.ignores_generate {
-            Err(Plan::Fixed(Turn::output([])))
+            Err(Plan::fixed(Turn::output([])))
         } else if let Some(turn) = self.script.turns.pop_front() {
-            Ok(Plan::Fixed(turn))
+            Ok(Plan::fixed(turn))
         } else if let Some(respond) = &self.script.respond {
             Ok(Plan::Respond(Arc::clone(respond)))
         } else {
             let error = ApiError::new(500, "script_exhausted", "The script has no more turns.");
-            Err(Plan::Fixed(Turn::api_error(error)))
+            Err(Plan::fixed(Turn::api_error(error)))
         };
         let turn = plan.is_ok().then_some(self.turns_taken);
         self.turns_taken += usize::from(turn.is_some());
