@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Transport,
-    net::{Content, NetErrorKind},
+    net::Content,
     testing::{
         NoOutput, Refusal, Reuse, Script, ScriptedServer, Step, Turn, Upgrade, Withheld, generate,
         items, parse_json, surrogate_half,
@@ -311,8 +311,7 @@ async fn a_kept_connection_that_dies_loses_the_request_in_memory_too() {
     let connector = server.connector();
     assert_eq!(post(&connector, json!({})).await.0, 200);
     let request = http::Request::post("http://x/v1/responses").body(r#"{"stream":true}"#.into());
-    let error = connector.network().send(request.unwrap()).await.unwrap_err();
-    assert_eq!(error.kind, NetErrorKind::Lost);
+    connector.network().send(request.unwrap()).await.unwrap_err();
     assert_eq!(post(&connector, json!({})).await.0, 200);
     assert_eq!((server.log().requests.len(), server.log().reuses_cut), (2, 1));
 }
