@@ -343,7 +343,7 @@ fn c119_a_cut_at_any_byte_is_one_error_on_the_bare_core_and_keeps_what_came() {
         let (lines, end) = (fixture.lines(), fixture.end());
         let came = Came::by_events(&lines);
         for (place, line) in lines[..=end].iter().enumerate() {
-            let event = sse_body(&[line]);
+            let (before, event) = (sse_body(&lines[..place]), sse_body(&[line]));
             let whole_at = event.len() - "\n\n".len();
             // Every byte at both ends, and many between them.
             let step = 1 + event.len() / 32;
@@ -356,8 +356,7 @@ fn c119_a_cut_at_any_byte_is_one_error_on_the_bare_core_and_keeps_what_came() {
                     break;
                 }
                 let what = (&fixture.name, place, cut);
-                let mut body = sse_body(&lines[..place]);
-                body.extend(&event[..cut]);
+                let body = [&before[..], &event[..cut]].concat();
                 let (events, result) = core(&body);
                 assert_eq!(raws(&events), lines[..place + whole], "{what:?}");
                 let error = result.expect_err("it was cut");
