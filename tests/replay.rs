@@ -308,7 +308,7 @@ async fn c039_the_servers_word_is_kept_although_it_did_not_read_on() {
 #[tokio::test(start_paused = true)]
 async fn c047_a_close_is_answered_by_another_socket_as_its_code_allows() {
     let without = Step::Close { code: None, reason: String::new() };
-    let again = [1001, 1006, 1011, 1012, 1013, 1015];
+    let again = [1000, 1001, 1006, 1011, 1012, 1013, 1015];
     // 1006 and 1015 stand for what no frame can say: an end without one.
     let step = |code| if matches!(code, 1006 | 1015) { Step::Reset } else { close(code) };
     for step in again.map(step).into_iter().chain([without]) {
@@ -317,7 +317,7 @@ async fn c047_a_close_is_answered_by_another_socket_as_its_code_allows() {
         assert_eq!(outcome.response().output_text(), "an answer", "{step:?}");
         assert_eq!(server.log().websockets().count(), 2, "{step:?}");
     }
-    for code in [1000, 1008, 1009, 4402] {
+    for code in [1008, 1009, 4000, 4402, 4999] {
         let fault = Turn::steps([close(code)]);
         let (outcome, server) = after(Transport::WebSocket, [fault], RetryPolicy::default()).await;
         let error = outcome.error();
