@@ -20,6 +20,8 @@ pub(crate) struct Oracle {
     pub(crate) violation: Option<String>,
     turns: HashMap<u64, Asked>,
     sockets: HashMap<usize, Socket>,
+    /// Connections that a request came on.
+    used: HashSet<usize>,
     /// Responses that the server has under another id than it first gave.
     renamed: HashSet<String>,
     /// How many requests of the log were looked at.
@@ -54,6 +56,8 @@ struct Attempt {
     /// Its place in the log.
     request: usize,
     connection: usize,
+    /// Another request came on the connection before.
+    kept: bool,
     fate: Fate,
     events: Vec<Value>,
 }
@@ -64,6 +68,10 @@ pub(crate) struct Fate {
     pub(crate) name: &'static str,
     /// The client learns that it did not run.
     pub(crate) refuses: bool,
+    /// The client learns that nothing runs any more, whether it ran or not.
+    pub(crate) ended: bool,
+    /// The connection ends without a byte of an answer.
+    pub(crate) unanswered: bool,
     /// To try again costs no attempt, once a turn.
     pub(crate) free: bool,
     /// Nothing more may come on this WebSocket.
@@ -125,6 +133,7 @@ impl Oracle {
             violation: None,
             turns: HashMap::new(),
             sockets: HashMap::new(),
+            used: HashSet::new(),
             renamed: HashSet::new(),
             looked_at: 0,
         }
@@ -156,6 +165,7 @@ impl Oracle {
         let attempt = Attempt {
             request: place(&exchange.response_id).unwrap_or_default(),
             connection: exchange.connection,
+            kept: !self.used.insert(exchange.connection),
             ..Attempt::default()
         };
         if let Some(asked) = self.turns.get_mut(&number) {
@@ -203,23 +213,28 @@ impl Oracle {
 
     /// What speaks against another attempt after these.
     fn wrong_with_another(&self, before: &[Attempt]) -> Option<String> {
-        let last = before.last()?.reach();
+        let last = before.last()?;
+        let (ended, last) = (last.has_ended(), last.reach());
         let furthest = match self.rules.replay {
             ReplayPolicy::BeforeCreated => Reach::Silent,
             ReplayPolicy::BeforeOutput => Reach::Created,
             ReplayPolicy::Restart => Reach::Output,
             _ => Reach::Refused,
         };
-        if last > furthest {
+        let may_repeat = furthest > Reach::Refused;
+        if last > furthest && !(ended && may_repeat) {
             return Some(format!("it was sent again after it had got as far as {last:?}"));
         }
-        let replays = before.iter().filter(|it| it.reach() > Reach::Refused).count();
+        // A kept connection that died is replaced once.
+        let stale = usize::from(before.iter().any(|it| it.kept && it.fate.unanswered));
+        let replays = before.iter().filter(|it| it.reach() > Reach::Refused && !it.has_ended());
+        let replays = replays.count() - stale;
         if replays > self.rules.replays as usize {
             return Some(format!("{replays} replays"));
         }
         let free: BTreeSet<_> =
             before.iter().filter(|it| it.fate.free).map(|it| it.fate.name).collect();
-        let paid = before.len() + 1 - free.len();
+        let paid = before.len() + 1 - free.len() - stale;
         (paid > self.rules.attempts as usize).then(|| format!("{paid} attempts"))
     }
 
@@ -369,6 +384,11 @@ impl Attempt {
         &self.events[..end.map_or(self.events.len(), |end| end + 1)]
     }
 
+    /// Whether the client knows that nothing runs beside another attempt.
+    fn has_ended(&self) -> bool {
+        self.fate.ended && self.reach() < Reach::Output
+    }
+
     fn reach(&self) -> Reach {
         let mut reach = if self.fate.refuses { Reach::Refused } else { Reach::Silent };
         for event in &self.events {
@@ -376,7 +396,9 @@ impl Attempt {
                 Kind::Begin => reach = reach.max(Reach::Created),
                 Kind::Output => reach = Reach::Output,
                 Kind::End => return Reach::Ended,
-                Kind::Failure if reach < Reach::Output => return Reach::Refused,
+                Kind::Failure if reach < Reach::Output && self.fate.refuses => {
+                    return Reach::Refused;
+                }
                 Kind::Failure => return reach,
                 Kind::Other => {}
             }

@@ -234,7 +234,11 @@ impl State {
         }
         // Without a wait nothing tells the client that the answer had begun over SSE.
         match after {
-            0 if self.rng.bool() => (turn.cut_after(0, step), fate),
+            0 if self.rng.bool() => {
+                let cut = matches!(step, Step::Reset | Step::End);
+                fate.unanswered = cut && exchange.transport == Transport::Sse;
+                (turn.cut_after(0, step), fate)
+            }
             _ => (turn.cut_after(after, SOON).then(step), fate),
         }
     }
@@ -244,9 +248,27 @@ impl State {
         let (status, code) = ERRORS[self.rng.usize(..ERRORS.len())];
         let shape = ErrorShape::ALL[self.rng.usize(..ErrorShape::ALL.len())];
         let wait = Duration::from_secs(self.rng.u64(1..80));
-        let fate = |name| Fate { name, refuses: true, ..Fate::default() };
+        let fate = |name| Fate {
+            name,
+            refuses: code != "server_error",
+            ended: code == "server_error",
+            ..Fate::default()
+        };
         match self.rng.u8(..8) {
-            0 | 1 => (Turn::error_shape(shape, status, code, "chance"), fate("error")),
+            0 | 1 => {
+                let (refuses, ended) = match shape {
+                    ErrorShape::ErrorText
+                    | ErrorShape::DetailText
+                    | ErrorShape::MessageText
+                    | ErrorShape::FailedNull
+                    | ErrorShape::FailedNullCode => (false, false),
+                    // A status, and no code.
+                    ErrorShape::Detail => (status < 500, status >= 500),
+                    _ => (code != "server_error", code == "server_error"),
+                };
+                let fate = Fate { refuses, ended, ..fate("error") };
+                (Turn::error_shape(shape, status, code, "chance"), fate)
+            }
             2 | 3 => {
                 let fate = Fate { retry_after: Some(wait), ..fate("retry-after") };
                 (Turn::error(status, code, "chance").retry_after(wait), fate)
@@ -264,17 +286,19 @@ impl State {
             }
             6 if exchange.body.get("previous_response_id").is_some() => {
                 let code = "previous_response_not_found";
-                let fate = Fate { free: true, ..fate("lost parent") };
+                let fate = Fate { free: true, refuses: true, ended: false, ..fate("lost parent") };
                 (Turn::error(400, code, "Previous response not found."), fate)
             }
             _ if exchange.transport == Transport::WebSocket => {
                 let code = "websocket_connection_limit_reached";
-                let fate = Fate { free: true, poisons: true, ..fate("connection limit") };
+                let fate = Fate { refuses: true, ended: false, ..fate("connection limit") };
+                let fate = Fate { free: true, poisons: true, ..fate };
                 (Turn::error(400, code, "chance"), fate)
             }
             _ => {
                 let page = Refusal::status(502).body("<html>");
-                (Turn::steps([]).http(page), fate("error page"))
+                let fate = Fate { refuses: false, ended: true, ..fate("error page") };
+                (Turn::steps([]).http(page), fate)
             }
         }
     }
