@@ -388,7 +388,11 @@ impl State {
         }
         // Without a wait nothing tells the client that the answer had begun over SSE.
         match after {
-            0 if self.rng.bool() => (turn.cut_after(0, step), fate),
+            0 if self.rng.bool() => {
+                let cut = matches!(step, Step::Reset | Step::End);
+                fate.unanswered = cut && exchange.transport == Transport::Sse;
+                (turn.cut_after(0, step), fate)
+            }
             _ => (turn.cut_after(after, SOON).then(step), fate),
         }
     }
@@ -405,11 +409,16 @@ impl State {
         let fate = |name| Fate { name, word, ..Fate::default() };
         match self.rng.u8(..9) {
             0 | 1 => {
-                // Some shapes do not say enough.
                 let word = match shape {
-                    ErrorShape::Nested | ErrorShape::StatusCode | ErrorShape::ThenFailed => word,
-                    ErrorShape::HeadersInside | ErrorShape::HeadersOutside => word,
-                    _ => Word::Unclear,
+                    ErrorShape::ErrorText
+                    | ErrorShape::DetailText
+                    | ErrorShape::MessageText
+                    | ErrorShape::FailedNull
+                    | ErrorShape::FailedNullCode => Word::Nothing,
+                    // A status, and no code.
+                    ErrorShape::Detail if status < 500 => Word::Refuses,
+                    ErrorShape::Detail => Word::Ended,
+                    _ => word,
                 };
                 (Turn::error_shape(shape, status, code, "chance"), Fate { word, ..fate("error") })
             }

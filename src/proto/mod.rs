@@ -3,10 +3,12 @@
 //! Nothing here opens, waits or reads a clock; bytes, times and chances are handed in.
 
 pub(crate) mod classify;
+pub(crate) mod deadline;
 pub(crate) mod fallback;
 pub(crate) mod idle;
 pub(crate) mod liveness;
 pub(crate) mod normalize;
+pub(crate) mod parents;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod sse;

@@ -33,6 +33,8 @@ pub(crate) struct Turn {
     last: Option<u64>,
     /// Events up to this one came before a cut: they may come again.
     resumed_after: Option<u64>,
+    /// Whether the server keeps the response, as far as it said.
+    stored: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl Turn {
             response: Accumulator::default(),
             last: None,
             resumed_after: None,
+            stored: None,
         }
     }
 
@@ -132,6 +135,17 @@ impl Turn {
         self.response_id().and(self.last)
     }
 
+    /// Whether events came since the request was sent, or since the last cut.
+    pub(crate) fn has_progressed(&self) -> bool {
+        self.last > self.resumed_after
+    }
+
+    /// Whether the server keeps the response beyond its connection, if it said so: then what the
+    /// request asked for does not count.
+    pub(crate) fn is_stored(&self) -> Option<bool> {
+        self.stored
+    }
+
     /// Goes on after a cut, up to which the response had got so far.
     pub(crate) fn resume(&mut self, delivery: Delivery) {
         self.resumed_after = self.last;
@@ -179,6 +193,9 @@ impl Turn {
             (state, _) => state,
         };
         self.response.push(&event);
+        if matches!(frame.tag.role, Role::Lifecycle | Role::Terminal) {
+            self.stored = stored(&event).or(self.stored);
+        }
         match event {
             ResponseEvent::Unknown(ref unknown) if frame.tag.role == Role::Output => {
                 let event_type = unknown.event_type.chars().take(64).collect();
@@ -206,11 +223,11 @@ impl Turn {
 
     /// The server says that the turn failed.
     fn api_failure(&mut self, error: ApiError) -> Error {
+        // A response that began was refused only if the same request may go well later, or in full.
+        let may_pass = || error.class().passes() || error.is_lost_parent();
         let delivery = match self.delivery() {
-            Delivery::Unknown => Delivery::Refused,
-            Delivery::Accepted if error.class().passes() || error.is_lost_parent() => {
-                Delivery::Refused
-            }
+            Delivery::Unknown if error.is_refusal() => Delivery::Refused,
+            Delivery::Accepted if error.is_refusal() && may_pass() => Delivery::Refused,
             delivery => delivery,
         };
         let error = Error::api(self.phase(), error).with_delivery(delivery);
@@ -225,6 +242,18 @@ impl Turn {
     fn phase(&self) -> Phase {
         if self.has_begun() { Phase::Events } else { Phase::FirstEvent }
     }
+}
+
+/// What a response object says about being kept.
+fn stored(event: &ResponseEvent) -> Option<bool> {
+    let response = match event {
+        ResponseEvent::Created(event) => event.response.as_ref()?,
+        ResponseEvent::Queued(event) => event.response.as_ref()?,
+        ResponseEvent::InProgress(event) => event.response.as_ref()?,
+        ResponseEvent::Completed(event) => &event.response,
+        _ => return None,
+    };
+    response.member("store").ok().flatten()
 }
 
 /// Reads what the turn, and whoever follows it, needs of an event.

@@ -102,6 +102,7 @@ impl WebSocket {
         *request.method_mut() = Method::GET;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        call::ask_for_fresh(&mut request);
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
         };
