@@ -129,13 +129,21 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
     let mut given = input.iter_from(old.len());
     for (index, sent) in base.output.iter().enumerate() {
         let Some(given) = given.next() else { return Err(FullReason::InputShorter) };
-        if given != sent && !same_item(given.json().get(), sent.json().get()) {
+        if !is_same(given, sent) {
             return Err(FullReason::PrefixDiverged { at: old.len() + index });
         }
     }
     let skip = old.len() + base.output.len() + usize::from(defect!(SkipsOneMore))
         - usize::from(defect!(SkipsOneLess));
     if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
+}
+
+/// Returns `true` if `given` is the settled item, or that item in the form in which it came.
+fn is_same(given: &Item, settled: &Item) -> bool {
+    given == settled
+        || [settled.json(), settled.received()]
+            .iter()
+            .any(|form| same_item(given.json().get(), form.get()))
 }
 
 impl Decision {

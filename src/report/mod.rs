@@ -186,7 +186,7 @@ pub enum Anomaly {
         /// The second item's place in the output.
         output_index: u32,
     },
-    /// Items with different ids were finished at one place; all of them count.
+    /// Several items were finished at one place; all of them count.
     OutputIndexShared {
         /// The place in the output.
         output_index: u32,
@@ -198,6 +198,26 @@ pub enum Anomaly {
     },
     /// The terminal event had no output, although items were finished; the items count.
     OutputMissing,
+    /// A second `response.created` with another id began the response anew; what had come before
+    /// it was dropped.
+    ResponseRestarted,
+    /// The terminal event changed an item that was finished; its values count.
+    ItemChanged {
+        /// The item's place in the output.
+        output_index: u32,
+    },
+    /// The terminal event lacks an item that was finished; the item counts.
+    ItemMissing {
+        /// The item's place in the output.
+        output_index: u32,
+    },
+    /// The response completed and an item was never finished; the item was made from its deltas.
+    ItemUnfinished {
+        /// The item's place in the output.
+        output_index: u32,
+    },
+    /// The output has a call twice; the first one counts.
+    CallRepeated,
     /// An event that no turn can place came and was handed out as it is.
     UnknownEvent {
         /// Its type, at most 64 characters of it.

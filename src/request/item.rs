@@ -23,6 +23,8 @@ pub struct Item(Arc<Inner>);
 
 struct Inner {
     json: Json,
+    /// What the server sent, where `json` is another form of it.
+    received: Option<Json>,
     digest: OnceLock<Digest>,
 }
 
@@ -204,7 +206,17 @@ impl Item {
 
     /// JSON that is known to be an object.
     pub(crate) fn trusted(json: Json) -> Self {
-        Self(Arc::new(Inner { json, digest: OnceLock::new() }))
+        Self(Arc::new(Inner { json, received: None, digest: OnceLock::new() }))
+    }
+
+    /// Another form of an item that the server sent as `received`.
+    pub(crate) fn rewritten(json: Json, received: Json) -> Self {
+        Self(Arc::new(Inner { json, received: Some(received), digest: OnceLock::new() }))
+    }
+
+    /// The item as the server sent it.
+    pub(crate) fn received(&self) -> &Json {
+        self.0.received.as_ref().unwrap_or(&self.0.json)
     }
 }
 

@@ -21,7 +21,10 @@ use crate::{
 
 mod accumulate;
 mod detail;
+mod merge;
 mod partial;
+mod settle;
+mod slot;
 
 /// A response, or as much of one as came.
 ///

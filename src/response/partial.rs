@@ -8,7 +8,6 @@ use crate::{event::ResponseEvent, json::Json};
 #[derive(Clone, Default)]
 pub struct PartialItem {
     output_index: u32,
-    pub(super) id: Option<String>,
     pub(super) skeleton: Option<Json>,
     text: Parts,
     refusal: Parts,

@@ -44,6 +44,16 @@ impl<'a> Members<'a> {
         Ok(Self { object, found })
     }
 
+    /// The members as JSON text, `null` included.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.found.iter().map(|(name, raw)| (&**name, raw.get()))
+    }
+
+    /// One member as JSON text, `null` included.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.found.iter().rfind(|(key, _)| key == name).map(|(_, raw)| raw.get())
+    }
+
     pub(crate) fn read<T: Read>(&self, name: &'static str) -> Result<T, DecodeError> {
         let found = self.found.iter().rfind(|(key, _)| key == name);
         let value = match found.filter(|(_, raw)| raw.get() != "null") {
