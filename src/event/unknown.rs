@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{CustomToolCall, FunctionCall, OutputItem, ResponseEvent, define::Decode, fields};
 use crate::{
     error::DecodeError,
-    json::{Json, Text},
+    json::{self, Json, Text},
 };
 
 /// An event of a type that this version does not know, kept as it was received.
@@ -47,11 +47,11 @@ impl Decode for Unknown {
             sequence_number: fields::Number<'a>,
         }
         let wire: Wire<'_> =
-            serde_json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
+            json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
         Ok(Self {
             event_type: wire
                 .event_type
-                .own(payload)
+                .own(payload, "type")
                 .map_err(|expected| DecodeError::expected("`type`", expected))?,
             sequence_number: wire.sequence_number.0,
             raw: payload.clone(),

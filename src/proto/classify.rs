@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytestring::ByteString;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::event::EventKind;
+use crate::{event::EventKind, json};
 
 /// A payload and what it is.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ fn classify_untyped(payload: &str) -> Tag {
     if trimmed.is_empty() || trimmed.starts_with("[DONE]") {
         return unknown(Role::Nothing);
     }
-    match serde_json::from_str::<Peek<'_>>(trimmed) {
+    match json::from_str::<Peek<'_>>(trimmed) {
         Ok(Peek { event_type: Some(name), .. }) => tag(&name),
         Ok(peek) if trimmed.starts_with('{') => {
             if peek.error.is_some() || peek.detail.is_some() || peek.message.is_some() {

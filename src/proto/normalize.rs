@@ -20,12 +20,12 @@ use serde_json::{Map, Value};
 use crate::{
     error::{ApiError, ErrorCode, RetryAfter},
     event::{MAX_HEADERS, header},
-    json::Json,
+    json::{self, Json},
 };
 
 /// The account of an error frame.
 pub(crate) fn error_frame(payload: &str) -> ApiError {
-    match serde_json::from_str(payload) {
+    match json::from_str(payload) {
         Ok(Value::Object(frame)) => from_object(&frame),
         _ => ApiError::default(),
     }
@@ -43,7 +43,7 @@ pub(crate) fn failed_response(response: &Json) -> ApiError {
 
 /// The account of an HTTP answer that is no success; `body` may be cut off.
 pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
-    let mut error = match serde_json::from_slice(body) {
+    let mut error = match json::from_slice(body) {
         Ok(Value::Object(body)) => from_object(&body),
         Ok(Value::String(message)) => ApiError { message: Some(message), ..ApiError::default() },
         // HTML and the like: a middlebox spoke. The text may help a person.

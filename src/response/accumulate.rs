@@ -225,7 +225,8 @@ impl Accumulator {
             }
             Some((_, Ending::Not { .. })) | None => {
                 let known = self.with_call_id(head).or_else(|| {
-                    self.with_id(head).filter(|(_, slot)| !slot.is_finished() && slot.head.fits(head))
+                    self.with_id(head)
+                        .filter(|(_, slot)| !slot.is_finished() && slot.head.fits(head))
                 });
                 let again = Anomaly::ItemFinishedTwice { output_index };
                 known.map(|(place, slot)| (place, slot.is_finished().then_some(again)))

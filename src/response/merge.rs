@@ -7,11 +7,13 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
 };
 
-use super::{PartialItem, slot::Head};
+use serde::Serialize;
+
+use super::{PartialItem, partial::Parts, slot::Head};
 use crate::{
     Item,
-    event::item::{Members, Read as _, elements},
-    json::{Json, Text},
+    event::item::{Arguments, Members, Read as _, elements},
+    json::{Json, Text, TextBuf},
 };
 
 /// Members that hold what an item is about: empty, they say nothing against another value.
@@ -43,15 +45,30 @@ pub(super) fn finished(item: &Item, head: &Head, parts: Option<&PartialItem>) ->
 /// Returns a finished item with what was streamed after its end.
 pub(super) fn continued(item: &Item, head: &Head, late: &PartialItem) -> Item {
     let Some(mut draft) = Draft::of(item) else { return item.clone() };
-    let text = draft.json("content").map(|content| text_of(&content)).unwrap_or_default();
+    let content = draft.json("content");
     draft.fill(head, late);
-    let more = late.text();
     // Some servers end a message after its first delta and go on with the text.
-    if head.kind == "message" && !text.is_empty() && !text.contains(&more) {
-        let all = if more.starts_with(&text) { more } else { text + &more };
-        draft.set("content", format!("[{}]", output_text(&all, &[])));
+    if head.kind == "message"
+        && let Some(content) = content
+        && let Some(more) = message_content(late)
+    {
+        let (text, added) = (text_of(&content), late.text());
+        if added.starts_with(&text) {
+            draft.set("content", more);
+        } else if !text.contains(&added) {
+            draft.set("content", joined(content.get(), &more));
+        }
     }
     draft.into_item()
+}
+
+/// Joins two lists of parts; a string in the place of one is a part.
+fn joined(content: &str, more: &str) -> String {
+    let parts = |list: &str| match list.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+        Some(parts) => parts.to_owned(),
+        None => output_text(list),
+    };
+    format!("[{},{}]", parts(content), parts(more))
 }
 
 /// Returns an item that was never finished, from what was streamed of it.
@@ -59,9 +76,9 @@ pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
     let item = match parts.skeleton() {
         Some(announced) if announced.get().starts_with('{') => announced.clone(),
         _ => {
-            let id = head.id.as_ref().map(|id| format!(r#","id":{}"#, quoted(id)));
+            let id = head.id.as_ref().map(|id| format!(r#","id":{}"#, quoted(id.as_str())));
             let id = id.unwrap_or_default();
-            Json::trusted(format!(r#"{{"type":{}{id}}}"#, quoted(&head.kind)))
+            Json::trusted(format!(r#"{{"type":{}{id}}}"#, quoted(head.kind.as_str())))
         }
     };
     let item = Item::trusted(item);
@@ -107,9 +124,14 @@ pub(super) fn overruled(item: &Item, terminal: &Json, head: &Head) -> Item {
 
 /// Returns the text of the response in a message of its own.
 pub(super) fn message_of(raw_text: &str) -> Item {
-    let part = format!(r#"{{"type":"output_text","text":{raw_text},"annotations":[]}}"#);
+    let part = output_text(raw_text);
     let message = format!(r#"{{"type":"message","role":"assistant","content":[{part}]}}"#);
     Item::trusted(Json::trusted(message))
+}
+
+/// Returns the part of a message that has this JSON string as its text.
+fn output_text(raw: &str) -> String {
+    format!(r#"{{"type":"output_text","text":{raw},"annotations":[]}}"#)
 }
 
 /// Returns the text and refusals of a `content`: a list of parts, or a string.
@@ -145,9 +167,9 @@ fn texts(content: &Json) -> Vec<Option<Text>> {
     }
 }
 
-/// Returns the text of a string, and of any other value its JSON text.
+/// Returns the text of a string, and of JSON in its place its own text.
 pub(super) fn string_or_json(value: &Json) -> String {
-    Text::read(value).map_or_else(|| value.get().to_owned(), |text| text.as_str().to_owned())
+    Arguments::read(value).map_or_else(String::new, |Arguments(text)| text.as_str().to_owned())
 }
 
 /// An item with changes to some of its members; the others stay byte for byte.
@@ -195,7 +217,7 @@ impl<'a> Draft<'a> {
                 if let Some(value) = value
                     && self.lacks(name)
                 {
-                    self.set(name, quoted(value));
+                    self.set(name, quoted(value.as_str()));
                 }
             }
         }
@@ -276,18 +298,15 @@ fn member(object: &mut String, name: &str, raw: &str) {
 
 /// The members that the stream of an item of this type told, as JSON text.
 fn members_of(kind: &str, parts: &PartialItem) -> Vec<(&'static str, String)> {
-    let list = |kind: &str, text: String| {
-        let part = || format!(r#"[{{"type":"{kind}","text":{}}}]"#, quoted(&text));
-        (!text.is_empty()).then(part)
-    };
-    let string = |text: &str| (!text.is_empty()).then(|| quoted(text));
+    let string = |text: &TextBuf| (!text.is_empty()).then(|| quoted(text));
+    let none = |_| String::new();
     let members = match kind {
         "message" => vec![("content", message_content(parts))],
-        "function_call" => vec![("arguments", string(parts.arguments()))],
-        "custom_tool_call" => vec![("input", string(parts.input()))],
+        "function_call" => vec![("arguments", string(&parts.arguments))],
+        "custom_tool_call" => vec![("input", string(&parts.input))],
         "reasoning" => vec![
-            ("summary", list("summary_text", parts.reasoning_summary())),
-            ("content", list("reasoning_text", parts.reasoning())),
+            ("summary", list(texts_of(&parts.summary, "summary_text", "text", none))),
+            ("content", list(texts_of(&parts.reasoning, "reasoning_text", "text", none))),
         ],
         _ => Vec::new(),
     };
@@ -295,21 +314,39 @@ fn members_of(kind: &str, parts: &PartialItem) -> Vec<(&'static str, String)> {
 }
 
 fn message_content(parts: &PartialItem) -> Option<String> {
-    let (text, refusal) = (parts.text(), parts.refusal());
-    let annotations: Vec<&str> = parts.annotations().map(Json::get).collect();
-    let text = (!text.is_empty()).then(|| output_text(&text, &annotations));
-    let refusal = (!refusal.is_empty())
-        .then(|| format!(r#"{{"type":"refusal","refusal":{}}}"#, quoted(&refusal)));
-    let content: Vec<String> = text.into_iter().chain(refusal).collect();
-    (!content.is_empty()).then(|| format!("[{}]", content.join(",")))
+    let annotations = |index: u32| {
+        let own = parts.annotations.range((index, 0)..=(index, u32::MAX));
+        let own: Vec<&str> = own.map(|(_, annotation)| annotation.get()).collect();
+        format!(r#","annotations":[{}]"#, own.join(","))
+    };
+    let none = |_| String::new();
+    let mut content = texts_of(&parts.text, "output_text", "text", annotations);
+    content.extend(texts_of(&parts.refusal, "refusal", "refusal", none));
+    content.sort_by_key(|(index, _)| *index);
+    list(content)
 }
 
-fn output_text(text: &str, annotations: &[&str]) -> String {
-    let (text, annotations) = (quoted(text), annotations.join(","));
-    format!(r#"{{"type":"output_text","text":{text},"annotations":[{annotations}]}}"#)
+/// The parts that have text, by their place.
+fn texts_of(
+    texts: &Parts,
+    kind: &str,
+    member: &str,
+    more: impl Fn(u32) -> String,
+) -> Vec<(u32, String)> {
+    let part = |(index, text): (&u32, &TextBuf)| {
+        let (text, more) = (quoted(text), more(*index));
+        (*index, format!(r#"{{"type":"{kind}","{member}":{text}{more}}}"#))
+    };
+    texts.iter().filter(|(_, text)| !text.is_empty()).map(part).collect()
+}
+
+fn list(parts: Vec<(u32, String)>) -> Option<String> {
+    let parts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
+    (!parts.is_empty()).then(|| format!("[{}]", parts.join(",")))
 }
 
 /// The JSON text of a string.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+fn quoted(text: &(impl Serialize + ?Sized)) -> String {
+    // A string always has one.
+    serde_json::to_string(text).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ use crate::{
         CustomToolCall, FunctionCall, OutputItem, Usage,
         item::{Members, Read},
     },
-    json::Json,
+    json::{self, Json},
 };
 
 mod accumulate;
@@ -183,7 +183,7 @@ impl Response {
     /// [`DecodeError`] when it is no `T`: the response is [incomplete](Self::incomplete_reason),
     /// say, or the model [refused](crate::event::Message::refusal).
     pub fn parsed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        serde_json::from_str(&self.output_text())
+        json::from_str(&self.output_text())
             .map_err(|error| DecodeError::new("the text of a response", &error))
     }
 

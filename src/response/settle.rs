@@ -38,9 +38,11 @@ pub(super) struct Settled {
 pub(super) fn settle(mut slots: Vec<Slot>, response: &Json, outcome: Outcome) -> Settled {
     slots.sort_by_key(|slot| slot.output_index);
     let members = Members::of(response).ok();
-    let member =
-        |name| members.as_ref().and_then(|members| members.read::<Option<Json>>(name).ok().flatten());
-    let told: Vec<Json> = member("output").as_ref().and_then(elements).into_iter().flatten().collect();
+    let member = |name| {
+        members.as_ref().and_then(|members| members.read::<Option<Json>>(name).ok().flatten())
+    };
+    let told: Vec<Json> =
+        member("output").as_ref().and_then(elements).into_iter().flatten().collect();
     let told: Vec<Json> = told.into_iter().filter(|item| item.get().starts_with('{')).collect();
     let mut output = Output::new(outcome, &told, &slots);
     for (before, item, slot) in arrange(slots, told) {
@@ -287,8 +289,7 @@ impl<'a> Pairs<'a> {
     /// Matches by the surest signs first. Each pass is linear.
     fn find(&mut self) {
         let any = |_: &Face, _: &Face| true;
-        let compatible =
-            |a: &Face, b: &Face| a.has_name_of(b) && a.body.is_compatible(&b.body);
+        let compatible = |a: &Face, b: &Face| a.has_name_of(b) && a.body.is_compatible(&b.body);
         self.pass(Face::call_id, Face::call_id, any);
         // An id that several items bear does not tell them apart.
         let (ours, theirs) = (single_ids(self.streamed), single_ids(self.told));

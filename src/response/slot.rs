@@ -123,8 +123,7 @@ impl Slot {
     pub(super) fn takes(&self, kind: &str) -> bool {
         let own = self.head.kind.as_str();
         // Types that this version does not know may be streamed as those that it knows.
-        let may_be =
-            own.is_empty() || own == "agent_message" || !OutputItem::TYPES.contains(&own);
+        let may_be = own.is_empty() || own == "agent_message" || !OutputItem::TYPES.contains(&own);
         let is_open = !self.is_finished() && !self.arguments_done;
         is_open && (kind.is_empty() || own == kind || may_be)
     }
