@@ -32,10 +32,7 @@ pub fn sse_events(
     mut each: impl FnMut(Option<&str>),
 ) -> Result<(), Error> {
     let too_long = |TooLong| Error::new(ErrorKind::TooLarge, Phase::Events, Cause::None);
-    let mut give = |event: SseEvent| match event {
-        SseEvent::Data(data) => each(Some(&data)),
-        SseEvent::NotUtf8 => each(None),
-    };
+    let mut give = |event: SseEvent| each(event.data.as_deref());
     let mut decoder = Decoder::new(limit);
     for piece in pieces {
         decoder.push(piece);

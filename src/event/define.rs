@@ -116,7 +116,7 @@ macro_rules! events {
                 $($(#[$field_doc])* pub $field: owned::$type,)*
                 /// The event's place in the response, from 0; gaps are normal.
                 pub sequence_number: Option<u64>,
-                raw: ByteString,
+                pub(super) raw: ByteString,
             }
 
             impl $name {

@@ -30,6 +30,7 @@ pub use unknown::Unknown;
 pub use usage::{CacheWriteTokensDetails, InputTokensDetails, OutputTokensDetails, Usage};
 
 mod access;
+mod bare;
 mod define;
 mod fields;
 pub mod item;

@@ -36,8 +36,9 @@ impl Unknown {
     }
 }
 
-impl Decode for Unknown {
-    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+impl Unknown {
+    /// Reads an event. `name` stands for the type that its payload lacks.
+    pub(crate) fn decode_named(name: &str, payload: &ByteString) -> Result<Self, DecodeError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Wire<'a> {
@@ -48,14 +49,17 @@ impl Decode for Unknown {
         }
         let wire: Wire<'_> =
             json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
-        Ok(Self {
-            event_type: wire
-                .event_type
-                .own(payload, "type")
-                .map_err(|expected| DecodeError::expected("`type`", expected))?,
-            sequence_number: wire.sequence_number.0,
-            raw: payload.clone(),
-        })
+        let event_type = match wire.event_type.own(payload, "type") {
+            Err(_) if !name.is_empty() => name.into(),
+            own => own.map_err(|expected| DecodeError::expected("`type`", expected))?,
+        };
+        Ok(Self { event_type, sequence_number: wire.sequence_number.0, raw: payload.clone() })
+    }
+}
+
+impl Decode for Unknown {
+    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+        Self::decode_named("", payload)
     }
 }
 

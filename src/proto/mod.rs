@@ -2,6 +2,8 @@
 //!
 //! Nothing here opens, waits or reads a clock; bytes, times and chances are handed in.
 
+pub(crate) mod answer;
+pub(crate) mod body;
 pub(crate) mod classify;
 pub(crate) mod fallback;
 pub(crate) mod idle;

@@ -15,9 +15,9 @@ use crate::{
     error::{
         ApiError, Cause, CloseFrame, Delivery, Error, ErrorKind, NoPong, Phase, ProtocolError,
     },
-    event::{EventKind, ResponseEvent},
+    event::{EventKind, ResponseEvent, Unknown},
     proto::{
-        classify::{Frame, Role},
+        classify::{Frame, Role, Tag},
         normalize,
     },
     report::Anomaly,
@@ -33,6 +33,8 @@ pub(crate) struct Turn {
     last: Option<u64>,
     /// Events up to this one came before a cut: they may come again.
     resumed_after: Option<u64>,
+    /// An unfinished response came instead of its events.
+    unfinished: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl Turn {
             response: Accumulator::default(),
             last: None,
             resumed_after: None,
+            unfinished: false,
         }
     }
 
@@ -92,7 +95,7 @@ impl Turn {
             Role::Nothing => Step::Nothing,
             Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent)),
             Role::Error => {
-                let error = normalize::error_frame(&frame.payload);
+                let error = normalize::error_frame(frame);
                 Step::Failed(self.api_failure(error))
             }
             Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
@@ -103,6 +106,9 @@ impl Turn {
     pub(crate) fn end(&mut self, end: End) -> Error {
         let error = match end {
             End::Closed(frame) => Error::new(ErrorKind::Closed, self.phase(), Cause::Closed(frame)),
+            End::Lost(_) if self.unfinished => {
+                Error::protocol(self.phase(), ProtocolError::Unfinished)
+            }
             End::Lost(source) => {
                 let cause = source.map_or(Cause::None, Cause::Other);
                 Error::new(ErrorKind::Truncated, self.phase(), cause)
@@ -127,14 +133,20 @@ impl Turn {
         self.state != State::Waiting
     }
 
-    /// Behind which event the response can be gone on with, if its connection was cut.
-    pub(crate) fn resumable_after(&self) -> Option<u64> {
-        self.response_id().and(self.last)
+    /// Returns `true` if the response can be resumed after its connection was cut.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.response_id().is_some() && (self.last.is_some() || self.unfinished)
+    }
+
+    /// Last sequence number received; a cut response resumes after it.
+    pub(crate) fn last_event(&self) -> Option<u64> {
+        self.last
     }
 
     /// Goes on after a cut, up to which the response had got so far.
     pub(crate) fn resume(&mut self, delivery: Delivery) {
         self.resumed_after = self.last;
+        self.unfinished = false;
         self.state = match delivery {
             Delivery::OutputStarted => State::Output,
             _ => State::Accepted,
@@ -173,14 +185,20 @@ impl Turn {
             return Step::Nothing;
         }
         self.last = self.last.max(number);
-        self.state = match (self.state, frame.tag.role) {
+        let Tag { role, bare, .. } = frame.tag;
+        self.unfinished = bare && role == Role::Lifecycle && self.state == State::Waiting;
+        self.state = match (self.state, role) {
+            // A whole response carries its output, even if it failed: it must not run again.
+            (_, Role::Terminal) if bare => State::Output,
             (State::Waiting, Role::Lifecycle) => State::Accepted,
             (State::Waiting | State::Accepted, Role::Output) => State::Output,
             (state, _) => state,
         };
         self.response.push(&event);
         match event {
-            ResponseEvent::Unknown(ref unknown) if frame.tag.role == Role::Output => {
+            // If the response is resumed, the caller gets its events from the first one on.
+            _ if bare && role == Role::Lifecycle => Step::Nothing,
+            ResponseEvent::Unknown(ref unknown) if role == Role::Output => {
                 let event_type = unknown.event_type.chars().take(64).collect();
                 self.response.note(Anomaly::UnknownEvent { event: event_type });
                 Step::Event(event)
@@ -231,7 +249,14 @@ impl Turn {
 fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
     let unreadable =
         |source| ProtocolError::Event { event: frame.tag.kind.as_str().to_owned(), source };
-    let event = ResponseEvent::decode(frame.tag.kind, &frame.payload).map_err(unreadable)?;
+    let event = match frame.tag.kind {
+        kind if frame.tag.bare => ResponseEvent::from_response(kind, frame.payload.clone()),
+        EventKind::Unknown => {
+            Unknown::decode_named(&frame.name, &frame.payload).map(ResponseEvent::Unknown)
+        }
+        kind => ResponseEvent::decode(kind, &frame.payload),
+    };
+    let event = event.map_err(unreadable)?;
     match &event {
         // A call that cannot be read would be lost in silence.
         ResponseEvent::OutputItemDone(done) => done.check_call().map_err(unreadable)?,

@@ -398,12 +398,23 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
         assert!(matches!(turn.handle(&Frame::new(payload.into())), Step::Event(_)));
     }
     let error = turn.end(End::Lost(None));
-    assert_eq!(turn.resumable_after(), Some(2));
+    assert_eq!((turn.is_resumable(), turn.last_event()), (true, Some(2)));
     turn.resume(error.delivery());
     for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]
     {
         let step = turn.handle(&Frame::new(payload.into()));
         assert_eq!(matches!(step, Step::Event(_)), comes);
     }
-    assert_eq!((turn.resumable_after(), turn.delivery()), (Some(3), Delivery::OutputStarted));
+    assert_eq!((turn.last_event(), turn.delivery()), (Some(3), Delivery::OutputStarted));
+}
+
+#[test]
+fn c131_a_response_in_progress_that_events_follow_is_no_longer_the_answer() {
+    let bare = r#"{"object":"response","id":"resp_1","status":"queued"}"#;
+    let error = run(&[bare], lost).1.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Protocol, Delivery::Accepted));
+    let error = run(&[bare, CREATED], lost).1.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::Accepted));
+    let error = run(&[CREATED, bare], lost).1.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Truncated);
 }

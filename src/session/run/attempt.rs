@@ -149,11 +149,13 @@ impl Run {
         let id = next_connection();
         let headers = self.headers().await?;
         let deadline = self.by(shared.timeouts.connect);
-        let uri = shared.uri.clone();
+        let request = call::request(Method::GET, shared.uri.clone(), headers, None);
+        let has_fallback = shared.transport == TransportPolicy::Auto;
         let (limits, timeouts) = (shared.limits, shared.timeouts);
         let network = &*shared.network;
         let socket =
-            WebSocket::connect(network, uri, headers, id, deadline, limits, timeouts).await?;
+            WebSocket::connect(network, request, has_fallback, id, deadline, limits, timeouts)
+                .await?;
         tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
         Ok(socket)
     }
@@ -203,8 +205,8 @@ impl Run {
         let shared = Arc::clone(&self.shared);
         let turn = self.resume.as_ref().map(|resume| &resume.turn);
         let id = turn.and_then(Turn::response_id).unwrap_or_default();
-        let after = turn.and_then(Turn::resumable_after).unwrap_or_default();
-        let uri = shared.uri_of(id, None, Some(after))?;
+        let after = turn.and_then(Turn::last_event);
+        let uri = shared.events_uri(id, after)?;
         let headers = self.headers().await?;
         let request = call::request(Method::GET, uri, headers, None);
         let first = self.by(shared.timeouts.first_event(Transport::Sse));

@@ -17,7 +17,7 @@ use crate::{
     proto::{
         fallback::Mark,
         plan::{Baseline, ConnectionId, Decision, Destination, Planner, Prior},
-        retry::{Action, Failed, Ladder},
+        retry::{Action, Failed, Ladder, is_unfinished},
         turn::{Step, Turn},
     },
     report::{Failure, FullReason, Plan, TurnReport},
@@ -195,8 +195,9 @@ impl Run {
     /// Keeps what a response that runs on without its connection needs to be gone on with.
     pub(super) fn keep(&mut self, mut turn: Turn, base: Base, error: &Error) {
         let background = self.request.background == Some(true);
-        let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout);
-        if background && cut && turn.resumable_after().is_some() {
+        let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout)
+            || is_unfinished(error);
+        if background && cut && turn.is_resumable() {
             turn.resume(error.delivery());
             self.resume = Some(Resume { turn, base });
         }

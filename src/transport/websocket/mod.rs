@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::{
     runtime::{self, Handle},
     sync::{mpsc, oneshot},
@@ -86,22 +86,19 @@ pub(crate) struct WebSocketExchange {
 }
 
 impl WebSocket {
-    /// Opens a WebSocket by upgrading a GET to `uri`. The answer must begin by the deadline.
+    /// Opens a WebSocket by upgrading `request`, a GET. The answer must begin by the deadline.
+    /// With a fallback, a refusal whose status is enough is returned without waiting for its body.
     pub(crate) async fn connect(
         network: &dyn Network,
-        uri: http::Uri,
-        mut headers: HeaderMap,
+        mut request: http::Request<bytes::Bytes>,
+        has_fallback: bool,
         id: ConnectionId,
         deadline: Instant,
         limits: Limits,
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
         let broken = |error| Error::protocol(Phase::Connect, error);
-        let key = upgrade::ask(&mut headers).map_err(broken)?;
-        let mut request = http::Request::new(bytes::Bytes::new());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
+        let key = upgrade::ask(request.headers_mut()).map_err(broken)?;
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
         };
@@ -110,7 +107,10 @@ impl WebSocket {
             Content::Upgraded(io) => io,
             Content::Body(body) => {
                 let status = answer.head.status;
-                let body = call::read_error_body(body, limits).await;
+                let body = match has_fallback && fallback::decides(status.as_u16()) {
+                    true => call::read_ready(body, limits),
+                    false => call::read_error_body(body, limits).await,
+                };
                 let error = normalize::http_error(status.as_u16(), &answer.head.headers, &body);
                 return Err(refused(status, error));
             }

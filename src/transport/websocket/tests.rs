@@ -11,8 +11,9 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let uri = http::Uri::from_static("http://memory.invalid/v1/responses");
     let deadline = Instant::now() + Duration::from_secs(10);
     let (id, limits) = (ConnectionId(0), Limits::default());
-    let (headers, timeouts) = (HeaderMap::new(), Timeouts::default());
-    let socket = WebSocket::connect(&*network, uri, headers, id, deadline, limits, timeouts);
+    let request = call::request(http::Method::GET, uri, HeaderMap::new(), None);
+    let timeouts = Timeouts::default();
+    let socket = WebSocket::connect(&*network, request, true, id, deadline, limits, timeouts);
     let socket = socket.await.unwrap();
     let create = || socket.send(r#"{"type":"response.create","input":[]}"#.to_owned());
     let _first = create().await.unwrap();
