@@ -14,8 +14,8 @@ use futures_util::{Stream, future::BoxFuture};
 use http_body::Body as _;
 use tokio::runtime::{self, Handle};
 
-use super::{Answer, Content, NetError, NetErrorKind, Network};
-use crate::config::{NetworkSettings, ProxySetting};
+use super::{Answer, Content, NetError, NetErrorKind, Network, proxy::Proxies};
+use crate::config::NetworkSettings;
 
 /// The sockets of the operating system, pooled.
 ///
@@ -23,6 +23,7 @@ use crate::config::{NetworkSettings, ProxySetting};
 /// rests. So each runtime has a pool of its own.
 pub(crate) struct HttpNetwork {
     settings: NetworkSettings,
+    proxies: Proxies,
     connect: Option<Duration>,
     pools: Mutex<Vec<Pool>>,
 }
@@ -42,8 +43,9 @@ impl HttpNetwork {
         settings: NetworkSettings,
         connect: Option<Duration>,
     ) -> Result<Self, NetError> {
-        let first = Pool { runtime: None, client: client(&settings, connect)? };
-        Ok(Self { settings, connect, pools: Mutex::new(vec![first]) })
+        let proxies = Proxies::new(&settings.proxy, |name| std::env::var_os(name))?;
+        let first = Pool { runtime: None, client: client(&settings, &proxies, connect)? };
+        Ok(Self { settings, proxies, connect, pools: Mutex::new(vec![first]) })
     }
 
     /// The pool of this runtime.
@@ -55,7 +57,7 @@ impl HttpNetwork {
             pool.runtime = here;
             return Ok(pool.client.clone());
         }
-        let client = client(&self.settings, self.connect)?;
+        let client = client(&self.settings, &self.proxies, self.connect)?;
         if pools.len() == POOLS {
             pools.remove(0);
         }
@@ -66,6 +68,7 @@ impl HttpNetwork {
 
 fn client(
     settings: &NetworkSettings,
+    proxies: &Proxies,
     connect: Option<Duration>,
 ) -> Result<reqwest::Client, NetError> {
     let request = |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
@@ -91,17 +94,7 @@ fn client(
         let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(request)?;
         builder = builder.tls_certs_merge(roots);
     }
-    builder = match &settings.proxy {
-        ProxySetting::Environment => {
-            check_proxy_environment()?;
-            builder
-        }
-        ProxySetting::Direct => builder.no_proxy(),
-        ProxySetting::Url(url) => {
-            check_proxy(url)?;
-            builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(request)?)
-        }
-    };
+    let builder = proxies.apply(builder).map_err(request)?;
     builder.build().map_err(request)
 }
 
@@ -215,30 +208,4 @@ fn innermost(mut error: &io::Error) -> &io::Error {
         error = inner;
     }
     error
-}
-
-/// A proxy setting that cannot be read must not mean "no proxy": the request would leave by a way
-/// that the user did not choose.
-fn check_proxy_environment() -> Result<(), NetError> {
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .filter(|value| !value.is_empty())
-        .try_for_each(|value| check_proxy(&value.to_string_lossy()))
-}
-
-fn check_proxy(value: &str) -> Result<(), NetError> {
-    let invalid = |why: &str| Err(NetError::new(NetErrorKind::Request, why));
-    // Without a scheme, `http` is meant.
-    let absolute = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let Ok(url) = url::Url::parse(&absolute) else {
-        return invalid("the proxy setting is not a URL");
-    };
-    match url.scheme() {
-        "http" | "https" => {}
-        "socks5" | "socks5h" if cfg!(feature = "socks") => {}
-        "socks5" | "socks5h" => return invalid("SOCKS proxies need the feature `socks`"),
-        _ => return invalid("the scheme of the proxy setting is not supported"),
-    }
-    if url.host().is_none() { invalid("the proxy setting has no host") } else { Ok(()) }
 }
