@@ -30,7 +30,7 @@ const POOL_RETURN: usize = 16;
 /// A request that was sent, and its answer. Dropping it closes the connection.
 pub(crate) struct SseExchange {
     body: Body,
-    answer: Answer,
+    answer: Box<Answer>,
     /// What cut the body off.
     cause: Option<NetError>,
     headers: Arc<HeaderMap>,
@@ -54,7 +54,7 @@ impl SseExchange {
         let headers = Arc::new(head.headers);
         Ok(Self {
             body,
-            answer: Answer::new(head.status.as_u16(), Arc::clone(&headers), limits),
+            answer: Box::new(Answer::new(head.status.as_u16(), Arc::clone(&headers), limits)),
             cause: None,
             headers,
             page_timer: None,

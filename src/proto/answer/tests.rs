@@ -4,10 +4,7 @@ use super::*;
 use crate::event::EventKind;
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.event = 1000;
-    limits.error_body = 1000;
-    limits
+    Limits { event: 1000, error_body: 1000, ..Limits::default() }
 }
 
 /// What comes of a body in these pieces: a line for each frame, and one for the end.
