@@ -14,9 +14,8 @@ use crate::{
     ResponsesSession, RetryPolicy, Timeouts, TransportPolicy,
     error::RequestError,
     net::{HttpNetwork, Network},
-    proto::fallback::Marks,
     session::{Ask, ask},
-    shared::Shared,
+    shared::{Origin, Runtimes, Shared},
 };
 
 /// Where requests go, how, and with which credentials. Cloning it is cheap.
@@ -283,7 +282,8 @@ impl ResponsesClientBuilder {
             settings,
             account: self.account,
             sessions: Mutex::default(),
-            marks: Mutex::new(Marks::default()),
+            origin: Origin::default(),
+            runtimes: Runtimes::default(),
         };
         Ok(ResponsesClient { shared: Arc::new(shared) })
     }

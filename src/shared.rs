@@ -4,13 +4,18 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
 
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
+use tokio::{
+    runtime::{self, Handle},
+    sync::watch,
+    task::AbortHandle,
+};
 
 use crate::{
     Auth, Error, ErrorKind, Limits, NetworkSettings, Phase, Provider, RetryPolicy, Timeouts,
@@ -20,6 +25,7 @@ use crate::{
     net::Network,
     proto::{
         fallback::{Fallback, Mark, Marks, Needs},
+        parents::{ParentFate, Parents},
         plan::ConnectionId,
     },
 };
@@ -46,8 +52,33 @@ pub(crate) struct Shared {
     /// Who the credential is for.
     pub(crate) account: Option<String>,
     pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
-    pub(crate) marks: Mutex<Marks>,
+    pub(crate) origin: Origin,
+    pub(crate) runtimes: Runtimes,
 }
+
+/// What is remembered of the server.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    marks: Mutex<Marks>,
+    parents: Mutex<Parents>,
+    /// A response has come over a WebSocket, and creates were not lost since.
+    answers_websockets: AtomicBool,
+}
+
+/// The runtimes that turns were begun in, as long as they run.
+#[derive(Default)]
+pub(crate) struct Runtimes(Mutex<Vec<Watched>>);
+
+/// A runtime that has a task of ours, which ends with it.
+struct Watched {
+    id: runtime::Id,
+    end: RuntimeEnd,
+    task: AbortHandle,
+}
+
+/// The end of a runtime: from then on its timers must not be touched, as they would panic.
+#[derive(Clone, Debug)]
+pub(crate) struct RuntimeEnd(watch::Receiver<()>);
 
 /// What ends with its client.
 pub(crate) trait Close: Send + Sync {
@@ -160,9 +191,77 @@ impl Shared {
         self.marks().fallback(now)
     }
 
+    /// Whether a turn may name a parent, as far as is known of the server.
+    pub(crate) fn may_name_parent(&self, now: Instant) -> bool {
+        self.parents().may_be_named(now)
+    }
+
+    /// The same, without being the turn that finds out.
+    pub(crate) fn are_parents_off(&self, now: Instant) -> bool {
+        self.parents().are_off(now)
+    }
+
+    /// Takes note of what became of a parent; `refusals` counts those in a row of the session.
+    pub(crate) fn note_parent(&self, fate: ParentFate, refusals: u32, now: Instant) {
+        self.parents().note(fate, refusals, now);
+    }
+
+    /// Whether a response has come over a WebSocket of the server.
+    pub(crate) fn answers_websockets(&self) -> bool {
+        self.origin.answers_websockets.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that one has, or that the WebSockets lose what is sent on them.
+    pub(crate) fn set_answers_websockets(&self, answers: bool) {
+        self.origin.answers_websockets.store(answers, Ordering::Relaxed);
+    }
+
     fn marks(&self) -> MutexGuard<'_, Marks> {
         // The marks are whole between any two statements that could panic.
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.origin.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parents(&self) -> MutexGuard<'_, Parents> {
+        // No code that can panic runs under the lock.
+        self.origin.parents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Runtimes {
+    /// The end of this runtime.
+    pub(crate) fn end_of(&self, runtime: &Handle) -> RuntimeEnd {
+        // No code that can panic runs under the lock but `spawn`, before which nothing has changed.
+        let mut runtimes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runtimes.retain(|watched| !watched.end.has_come());
+        if let Some(watched) = runtimes.iter().find(|watched| watched.id == runtime.id()) {
+            return watched.end.clone();
+        }
+        let (sender, end) = watch::channel(());
+        let task = runtime.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(sender);
+        });
+        let end = RuntimeEnd(end);
+        let task = task.abort_handle();
+        runtimes.push(Watched { id: runtime.id(), end: end.clone(), task });
+        end
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl RuntimeEnd {
+    pub(crate) fn has_come(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+
+    /// Resolves when it comes.
+    pub(crate) async fn wait(mut self) {
+        while self.0.changed().await.is_ok() {}
     }
 }
 

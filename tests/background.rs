@@ -61,44 +61,65 @@ async fn a_response_in_the_background_is_gone_on_with_after_a_cut_anywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_gone_on_with_as_often_as_attempts_allow() {
-    for (attempts, goes_well) in [(4, true), (3, false)] {
-        let gates = [Gate::new(), Gate::new(), Gate::new()];
-        let script = [2, 5, 8]
-            .into_iter()
-            .zip(&gates)
-            .rev()
-            .fold(answer(), |answer, (at, gate)| answer.insert(at, Step::Gate(gate.clone())));
+async fn c143_each_cut_that_events_came_before_has_all_attempts() {
+    let whole = ScriptedServer::in_memory(Script::new().turn(answer()));
+    let whole = turn(&mut client(&whole).session(), &background(&["hi"])).await;
+    // A cut after each event but the last, and two attempts for each of them.
+    let cuts = whole.events.len() - 1;
+    let gates: Vec<Gate> = (0..cuts).map(|_| Gate::new()).collect();
+    let script = gates
+        .iter()
+        .enumerate()
+        .rev()
+        .fold(answer(), |answer, (at, gate)| answer.insert(at + 1, Step::Gate(gate.clone())));
+    let server = ScriptedServer::in_memory(Script::new().turn(script));
+    let mut retry = RetryPolicy::default();
+    retry.replay = ReplayPolicy::Never;
+    retry.attempts = 2;
+    let mut session = builder(&server).retry(retry).build().expect("a client").session();
+    let mut stream = session.stream(&background(&["hi"])).await.expect("a stream");
+    let mut numbers = Vec::new();
+    while let Some(event) = guarded(stream.try_next()).await.expect("no error") {
+        if let Some(gate) = gates.get(numbers.len()) {
+            server.drop_connections();
+            gate.open();
+        }
+        numbers.push(event.sequence_number().expect("a number"));
+    }
+    assert!(numbers.iter().copied().eq(0..=cuts as u64), "{numbers:?}");
+    assert_eq!(stream.report().attempts.len(), 1 + cuts);
+    assert_eq!(server.log().requests.len(), 1, "the request is sent once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c143_cuts_that_no_event_came_between_share_the_attempts() {
+    for attempts in [2, 4] {
+        let gate = Gate::new();
+        let script = answer().insert(4, Step::Gate(gate.clone()));
         let server = ScriptedServer::in_memory(Script::new().turn(script));
         let mut retry = RetryPolicy::default();
         retry.replay = ReplayPolicy::Never;
         retry.attempts = attempts;
         let mut session = builder(&server).retry(retry).build().expect("a client").session();
         let mut stream = session.stream(&background(&["hi"])).await.expect("a stream");
-        let mut gates = gates.iter();
-        let mut numbers = Vec::new();
-        let result = loop {
-            match guarded(stream.try_next()).await {
-                Ok(Some(event)) => numbers.push(event.sequence_number().expect("a number")),
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-            if [2, 5, 8].contains(&numbers.len()) {
-                server.drop_connections();
-                gates.next().expect("a gate").open();
+        let mut events = 0;
+        let error = loop {
+            // Nothing more comes behind the fourth one, however often it is asked for.
+            let next = tokio::time::timeout(Duration::from_secs(20), stream.try_next()).await;
+            match next {
+                Ok(Ok(event)) => events += usize::from(event.is_some()),
+                Ok(Err(error)) => break error,
+                Err(_) => server.drop_connections(),
             }
         };
-        assert_eq!(result.is_ok(), goes_well, "{attempts}");
-        assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
-        if let Err(error) = result {
-            assert_eq!(error.kind(), ErrorKind::Truncated);
-            // The caller can go on by hand.
-            let id = error.partial().and_then(|partial| partial.id()).expect("an id").to_owned();
-            let client = client(&server);
-            let response = guarded(client.retrieve(&id)).await.expect("a response");
-            assert_eq!(response.status(), ResponseStatus::Completed);
-            assert_eq!(response.output_text(), "a long answer");
-        }
+        assert_eq!((error.kind(), events), (ErrorKind::Truncated, 4));
+        assert_eq!(error.report().expect("a report").attempts.len(), attempts as usize);
+        // The caller can go on by hand.
+        gate.open();
+        let id = error.partial().and_then(|partial| partial.id()).expect("an id").to_owned();
+        let response = guarded(client(&server).retrieve(&id)).await.expect("a response");
+        assert_eq!(response.status(), ResponseStatus::Completed);
+        assert_eq!(response.output_text(), "a long answer");
     }
 }
 

@@ -249,3 +249,136 @@ async fn sockets_of_several_clients_are_told_apart() {
     assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
     assert_eq!(server.log().requests[1].previous_response_id, None);
 }
+
+const POLICIES: [ReplayPolicy; 4] = [
+    ReplayPolicy::Never,
+    ReplayPolicy::BeforeCreated,
+    ReplayPolicy::BeforeOutput,
+    ReplayPolicy::Restart,
+];
+
+fn patient(
+    server: &ScriptedServer,
+    transport: Transport,
+    policy: ReplayPolicy,
+) -> ResponsesClientBuilder {
+    let provider = responses_client::Provider::compatible(&server.url()).expect("a URL");
+    let mut retry = RetryPolicy::default();
+    retry.replay = policy;
+    let mut timeouts = Timeouts::default();
+    // Timers of each phase, which end with their runtime.
+    timeouts.between_events_websocket = Some(Duration::from_secs(600));
+    timeouts.turn = Some(Duration::from_secs(900));
+    ResponsesClient::builder(provider).transport(only(transport)).retry(retry).timeouts(timeouts)
+}
+
+#[test]
+fn c141_a_stream_that_is_polled_after_its_runtime_ended_gives_an_error() {
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for transport in BOTH {
+        for policy in POLICIES {
+            // It waits for an event, for its next attempt, or was not polled since the last event.
+            for (step, polls) in [(Step::Stall, true), (Step::Reset, true), (Step::Stall, false)] {
+                let script = Script::new()
+                    .turn(Turn::text("some text").cut_after(6, step.clone()))
+                    .respond(|_| Turn::text("again"));
+                let server = servers.block_on(server(script));
+                let mut session = patient(&server, transport, policy).build().unwrap().session();
+                let one = runtime();
+                let mut stream = one.block_on(async {
+                    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+                    for _ in 0..6 {
+                        stream.try_next().await.expect("an event");
+                    }
+                    if polls {
+                        // The back-off takes 150 ms at least.
+                        let moment = Duration::from_millis(50);
+                        _ = tokio::time::timeout(moment, stream.try_next()).await;
+                    }
+                    stream
+                });
+                let what = format!("{transport} {policy:?} {step:?} {polls}");
+                let ended_before = policy != ReplayPolicy::Restart && step_ends(&step);
+                drop(one);
+                let mut result = runtime().block_on(guarded(stream.try_next()));
+                if ended_before {
+                    // The error came while its runtime ran.
+                    assert!(matches!(result, Ok(None)), "{what}: {result:?}");
+                    result = Err(runtime().block_on(stream.final_response()).unwrap_err());
+                }
+                let error = result.expect_err(&what);
+                let kinds = [ErrorKind::Truncated, ErrorKind::NoRuntime];
+                assert!(kinds.contains(&error.kind()), "{what}: {error:?}");
+                let delivery = responses_client::Delivery::OutputStarted;
+                assert_eq!(error.delivery(), delivery, "{what}");
+                assert_eq!(server.log().requests.len(), 1, "{what}");
+            }
+        }
+    }
+}
+
+fn step_ends(step: &Step) -> bool {
+    matches!(step, Step::Reset)
+}
+
+#[test]
+fn c141_a_call_of_stream_that_is_polled_after_its_runtime_ended_gives_an_error() {
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for transport in BOTH {
+        for policy in POLICIES {
+            let busy = || Turn::error(429, "rate_limit_exceeded", "no").header("retry-after", "9");
+            let scripts = [
+                // It waits for the first event, for its next attempt, or for its connection.
+                Script::new().turn(Turn::steps([Step::Stall])),
+                Script::new().respond(move |_| busy()),
+                Script::new().every_upgrade(Upgrade::Hang).turn(Turn::steps([Step::Stall])),
+            ];
+            for script in scripts {
+                let server = servers.block_on(server(script));
+                let mut session = patient(&server, transport, policy).build().unwrap().session();
+                let asks = request(&["hi"]);
+                let mut streaming = Box::pin(session.stream(&asks));
+                let one = runtime();
+                one.block_on(async {
+                    let moment = Duration::from_millis(50);
+                    let short = tokio::time::timeout(moment, &mut streaming).await;
+                    assert!(short.is_err(), "{transport} {policy:?}");
+                });
+                drop(one);
+                let error = runtime().block_on(guarded(streaming)).expect_err("its runtime ended");
+                assert_eq!(error.kind(), ErrorKind::NoRuntime, "{transport} {policy:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn c141_whoever_waits_for_another_attempt_is_woken_when_the_runtime_ends() {
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for transport in BOTH {
+        let cut = Turn::text("some text").cut_after(6, Step::Reset);
+        let server = servers.block_on(server(Script::new().turn(cut)));
+        let mut retry = RetryPolicy::default();
+        (retry.replay, retry.backoff, retry.backoff_max) =
+            (ReplayPolicy::Restart, Duration::from_secs(60), Duration::from_secs(60));
+        let client = patient(&server, transport, ReplayPolicy::Restart).retry(retry).build();
+        let mut session = client.unwrap().session();
+        let one = runtime();
+        let mut stream = one.block_on(async {
+            let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+            let moment = Duration::from_millis(100);
+            while let Ok(event) = tokio::time::timeout(moment, stream.try_next()).await {
+                assert!(event.expect("an event").is_some());
+            }
+            stream
+        });
+        let error = servers.block_on(async {
+            let waiting = guarded(stream.try_next());
+            let mut waiting = Box::pin(waiting);
+            assert!((&mut waiting).now_or_never().is_none());
+            std::thread::spawn(move || drop(one));
+            waiting.await.expect_err("its runtime ended")
+        });
+        assert_eq!(error.kind(), ErrorKind::NoRuntime, "{transport}");
+    }
+}

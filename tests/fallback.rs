@@ -535,3 +535,146 @@ async fn c115_what_nobody_offered_is_refused_and_said() {
         assert_eq!(server.log().creates().count(), 0);
     }
 }
+
+/// A server whose WebSockets open, and which closes or resets each by `fault` when a create comes.
+fn losing(fault: Step) -> ScriptedServer {
+    ScriptedServer::in_memory(Script::new().respond(move |exchange| match exchange.transport {
+        Transport::WebSocket => Turn::steps([fault.clone()]),
+        Transport::Sse => Turn::text("an answer"),
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn c156_a_gateway_that_opens_and_then_closes_costs_one_attempt_in_a_cool_down() {
+    let after: Vec<(String, ScriptedServer)> = [1000, 1001, 1008, 1011, 1012, 1013, 4000, 4402]
+        .into_iter()
+        .map(|code| {
+            let script = answers().every_upgrade(Upgrade::CloseAfter { code });
+            (format!("right after the 101: {code}"), ScriptedServer::in_memory(script))
+        })
+        .collect();
+    let closes = [1000, 1001, 1008, 1011, 1012, 1013, 4000, 4402].map(support::close);
+    let bare = Step::Close { code: None, reason: String::new() };
+    let each = closes.into_iter().chain([bare, Step::Reset, Step::End]);
+    let each = each.map(|fault| (format!("each create: {fault:?}"), losing(fault)));
+    for (what, server) in after.into_iter().chain(each) {
+        let client = client(&server);
+        let mut session = client.session();
+        let mut asks = request(&["one"]);
+        for round in 0..3 {
+            let start = Instant::now();
+            let outcome = turn(&mut session, &asks).await;
+            assert_eq!(outcome.response().output_text(), "an answer", "{what} {round}");
+            let transports: Vec<_> = tried(&outcome.report).iter().map(|it| it.0).collect();
+            let expected: &[_] = if round == 0 { &[WEBSOCKET, SSE] } else { &[SSE] };
+            assert_eq!(transports, expected, "{what} {round}");
+            assert!(start.elapsed() < Duration::from_millis(300), "{what} {round}");
+            asks = appended(&asks, &outcome, "more");
+        }
+        assert_eq!(client.fallback().map(|it| it.kind), Some(FallbackKind::Transient), "{what}");
+        assert!(server.log().creates().count() <= 1, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c156_what_sse_does_not_answer_either_marks_nothing() {
+    let server =
+        ScriptedServer::in_memory(Script::new().respond(|exchange| match exchange.transport {
+            Transport::WebSocket => Turn::steps([support::close(1011)]),
+            Transport::Sse => Turn::error(400, "invalid_value", "no"),
+        }));
+    let client = client(&server);
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!((outcome.error().status(), client.fallback()), (Some(400), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_a_lost_create_goes_to_a_fresh_socket_where_sockets_of_the_origin_have_answered() {
+    for code in [1000, 1001, 1006, 1011, 1012, 1013] {
+        let fault = if code == 1006 { Step::Reset } else { support::close(code) };
+        let turns = [Turn::text("a"), Turn::steps([fault])];
+        let server = ScriptedServer::in_memory(answers().turns(turns));
+        let client = client(&server);
+        first_turn_says(&client, "a").await;
+        // In another session of the client.
+        let outcome = turn(&mut client.session(), &request(&["two"])).await;
+        assert_eq!(outcome.response().output_text(), "an answer", "{code}");
+        let transports: Vec<_> = tried(&outcome.report).iter().map(|it| it.0).collect();
+        assert_eq!((transports, client.fallback()), (vec![WEBSOCKET; 2], None), "{code}");
+    }
+    for code in [1008, 4000, 4402, 4999] {
+        let turns = [Turn::text("a"), Turn::steps([support::close(code)])];
+        let server = ScriptedServer::in_memory(answers().turns(turns));
+        let client = client(&server);
+        first_turn_says(&client, "a").await;
+        let outcome = turn(&mut client.session(), &request(&["two"])).await;
+        let transports: Vec<_> = tried(&outcome.report).iter().map(|it| it.0).collect();
+        assert_eq!(transports, [WEBSOCKET, SSE], "{code}: never a socket");
+    }
+}
+
+async fn first_turn_says(client: &ResponsesClient, text: &str) {
+    let outcome = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!(outcome.response().output_text(), text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_sockets_that_lose_two_creates_in_a_row_are_not_trusted_any_more() {
+    let answered = std::sync::atomic::AtomicBool::new(false);
+    let server = ScriptedServer::in_memory(Script::new().respond(move |exchange| {
+        let first = !answered.swap(true, std::sync::atomic::Ordering::Relaxed);
+        match exchange.transport {
+            Transport::WebSocket if !first => Turn::steps([support::close(1011)]),
+            _ => Turn::text("an answer"),
+        }
+    }));
+    let client = client(&server);
+    first_turn_says(&client, "an answer").await;
+    // The one resend is spent on another socket.
+    let lost = turn(&mut client.session(), &request(&["one"])).await;
+    assert_eq!(lost.error().delivery(), Delivery::Unknown);
+    assert_eq!((lost.report.attempts.len(), client.fallback()), (2, None));
+    let (report, _) = first_turn(&client).await;
+    let transports: Vec<_> = tried(&report).iter().map(|it| it.0).collect();
+    assert_eq!(transports, [WEBSOCKET, SSE]);
+    assert_eq!(tried(&first_turn(&client).await.0), [(SSE, None)], "it is marked");
+    // What did not run may be sent more often, so that the same turn gets there.
+    let busy = ScriptedServer::in_memory(Script::new().turn(Turn::text("an answer")).respond(
+        |exchange| match exchange.transport {
+            Transport::WebSocket => Turn::steps([support::close(1013)]),
+            Transport::Sse => Turn::text("an answer"),
+        },
+    ));
+    let client = self::client(&busy);
+    first_turn(&client).await;
+    let (report, _) = first_turn(&client).await;
+    let transports: Vec<_> = tried(&report).iter().map(|it| it.0).collect();
+    assert_eq!(transports, [WEBSOCKET, WEBSOCKET, SSE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c036_under_websocket_only_there_is_one_fresh_socket_and_then_the_error() {
+    for fault in [support::close(1000), support::close(1011), Step::Reset, Step::End] {
+        let server = losing(fault.clone());
+        let only = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();
+        let outcome = turn(&mut only.session(), &request(&["one"])).await;
+        assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{fault:?}");
+        let log = server.log();
+        assert_eq!((log.requests.len(), log.websockets().count()), (2, 2), "{fault:?}");
+        assert_eq!(only.fallback(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c156_metadata_is_no_answer_of_a_socket() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|exchange| {
+        let limits = Step::Event(serde_json::json!({"type": "codex.rate_limits"}));
+        match exchange.transport {
+            Transport::WebSocket => Turn::steps([limits, support::close(1011)]),
+            Transport::Sse => Turn::text("an answer"),
+        }
+    }));
+    let client = client(&server);
+    first_turn(&client).await;
+    assert_eq!(tried(&first_turn(&client).await.0), [(SSE, None)]);
+}

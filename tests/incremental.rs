@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use responses_client::{
-    ErrorKind, Item, Json, ResponsesRequest, ResponsesSession, Tool, Transport, TransportPolicy,
+    ErrorKind, Item, Json, Provider, ResponsesClient, ResponsesRequest, ResponsesSession, Tool,
+    Transport, TransportPolicy,
     event::EventKind,
     report::FullReason,
     testing::{Gate, Script, ScriptedServer, Step, Turn, history_digest},
@@ -646,5 +647,48 @@ async fn c029_nothing_of_a_cancelled_turn_is_continued() {
         assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
         assert_eq!(third.response().output_text(), "b");
         assert_eq!(server.log().requests[2].input_items, 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c153_what_the_server_says_about_storing_counts() {
+    for (asked, by_default, said, kept) in [
+        (Some(true), true, false, false),
+        (None, true, false, false),
+        (None, false, true, true),
+        (None, true, true, true),
+    ] {
+        for in_created in [true, false] {
+            let echoed = Turn::text("a").map_events(move |_, mut event| {
+                let place = event["type"] == "response.created";
+                let end = event["type"] == "response.completed";
+                if let Some(response) = event.get_mut("response").and_then(|it| it.as_object_mut())
+                {
+                    response.remove("store");
+                    if place == in_created && (place || end) {
+                        response.insert("store".to_owned(), said.into());
+                    }
+                }
+                event
+            });
+            let server = ScriptedServer::in_memory(Script::new().turns([echoed, Turn::text("b")]));
+            let provider = Provider::compatible(&server.url()).unwrap();
+            let client = ResponsesClient::builder(provider.stores_by_default(by_default))
+                .connector(&server.connector())
+                .transport(TransportPolicy::WebSocketOnly)
+                .build()
+                .unwrap();
+            let mut session = client.session();
+            let mut first = request(&["one"]);
+            first.store = asked;
+            let one = turn(&mut session, &first).await;
+            server.close_idle(1001, "");
+            server.wait_for(|log| log.connections[0].closed).await;
+            support::settled(&server).await;
+            let two = turn(&mut session, &appended(&first, &one, "two")).await;
+            let plan = if kept { incremental(1) } else { full(FullReason::ConnectionChanged) };
+            assert_eq!(two.report.plan, plan, "{asked:?} {by_default} {said} {in_created}");
+            assert_eq!(two.response().output_text(), "b");
+        }
     }
 }

@@ -1,16 +1,23 @@
 //! Conformance, group D: every way in which servers say that the response to be continued is gone.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use responses_client::{
-    RetryPolicy, Transport,
-    report::FullReason,
+    ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Transport,
+    report::{FullReason, Plan},
     testing::{Refusal, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
-use support::{BOTH, Outcome, appended, builder, full, incremental, only, request, turn};
+use support::{BOTH, Outcome, appended, builder, full, incremental, only, request, settled, turn};
 
 mod support;
 
@@ -228,5 +235,298 @@ async fn c022_after_output_a_lost_parent_is_an_error() {
         assert_eq!(second.error().code().map(|code| code.as_str()), Some(CODE), "{transport}");
         assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted));
         assert_eq!(server.log().requests.len(), 3, "{transport}");
+    }
+}
+
+/// What servers say that do not take the parameter, or not here.
+fn unsupported() -> Vec<Value> {
+    let nested =
+        |status: u16, error: Value| json!({ "type": "error", "status": status, "error": error });
+    let only = "previous_response_id is only supported on Responses WebSocket v2.";
+    vec![
+        nested(
+            400,
+            json!({ "code": "unsupported_parameter", "param": "previous_response_id",
+                "message": "Unsupported parameter: previous_response_id" }),
+        ),
+        nested(400, json!({ "code": null, "message": only })),
+        nested(404, json!({ "detail": only })),
+        nested(422, json!({ "message": "Unknown parameter: 'previous_response_id'." })),
+        json!({ "type": "error", "code": "unknown_parameter",
+            "message": "previous_response_id?", "param": null }),
+        json!({ "detail": only }),
+        nested(400, json!({ "message": "No.", "param": "previous_response_id" })),
+    ]
+}
+
+/// Answers what names a parent by `refusal` as long as `refuses` says so.
+fn refusing(refusal: Value, refuses: impl Fn() -> bool + Send + Sync + 'static) -> ScriptedServer {
+    ScriptedServer::in_memory(Script::new().respond(move |exchange| {
+        match exchange.body["previous_response_id"].is_string() && refuses() {
+            true => Turn::events([refusal.clone()]),
+            false => Turn::text("an answer"),
+        }
+    }))
+}
+
+fn continuing(server: &ScriptedServer, transport: Transport) -> ResponsesClient {
+    let client = builder(server).transport(only(transport)).continue_over_sse(true);
+    client.build().expect("a client")
+}
+
+/// The plans of further turns of a conversation.
+async fn plans(
+    session: &mut ResponsesSession,
+    asks: &mut ResponsesRequest,
+    turns: usize,
+) -> Vec<Option<Plan>> {
+    let mut plans = Vec::new();
+    for _ in 0..turns {
+        let outcome = turn(session, asks).await;
+        assert_eq!(outcome.response().output_text(), "an answer");
+        *asks = appended(asks, &outcome, "more");
+        plans.push(outcome.report.plan);
+    }
+    plans
+}
+
+#[tokio::test(start_paused = true)]
+async fn c128_a_server_that_does_not_take_parents_is_asked_twice_and_then_left_in_peace() {
+    let first = full(FullReason::FirstTurn);
+    let lost = full(FullReason::ParentNotFound);
+    let off = full(FullReason::ProviderUnsupported);
+    for transport in BOTH {
+        for refusal in unsupported() {
+            let refuses = Arc::new(AtomicBool::new(true));
+            let still = Arc::clone(&refuses);
+            let server = refusing(refusal.clone(), move || still.load(Ordering::Relaxed));
+            let client = continuing(&server, transport);
+            let mut session = client.session();
+            let mut asks = request(&["one"]).store(true);
+            let expected = [&first, &lost, &lost, &off, &off].map(Clone::clone);
+            let what = format!("{transport} {refusal}");
+            assert_eq!(plans(&mut session, &mut asks, 5).await, expected, "{what}");
+            assert_eq!(server.log().requests.len(), 7, "each refusal cost one more request");
+            // All sessions of the origin know.
+            let (mut other, mut others) = (client.session(), request(&["two"]).store(true));
+            let expected = [&first, &off].map(Clone::clone);
+            assert_eq!(plans(&mut other, &mut others, 2).await, expected, "{what}");
+            // A prewarm sends nothing that could not be continued.
+            let before = server.log().requests.len();
+            session.prewarm(&request(&["another"])).expect("a runtime");
+            settled(&server).await;
+            assert_eq!(server.log().requests.len(), before, "{what}");
+
+            // One probe after the time, which is refused by whichever session.
+            advance(Duration::from_secs(600)).await;
+            assert_eq!(plans(&mut other, &mut others, 1).await, [lost.clone()], "{what}");
+            assert_eq!(plans(&mut session, &mut asks, 2).await, [off.clone(), off.clone()]);
+            advance(Duration::from_secs(599)).await;
+            assert_eq!(plans(&mut session, &mut asks, 1).await, [off.clone()], "{what}");
+            // Success forgets it.
+            refuses.store(false, Ordering::Relaxed);
+            advance(Duration::from_secs(1)).await;
+            let continued = plans(&mut session, &mut asks, 2).await;
+            assert_eq!(continued, [incremental(1), incremental(1)], "{what}");
+            assert_eq!(plans(&mut other, &mut others, 1).await, [incremental(1)], "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c128_refusals_that_are_not_in_a_row_or_of_which_the_full_request_fails_turn_nothing_off() {
+    let refusal = unsupported().remove(0);
+    for transport in BOTH {
+        // Each second parent is refused.
+        let count = AtomicUsize::new(0);
+        let server =
+            refusing(refusal.clone(), move || count.fetch_add(1, Ordering::Relaxed) % 2 == 0);
+        let mut session = continuing(&server, transport).session();
+        let mut asks = request(&["one"]).store(true);
+        let lost = full(FullReason::ParentNotFound);
+        let expected = [lost.clone(), incremental(1), lost.clone(), incremental(1), lost];
+        plans(&mut session, &mut asks, 1).await;
+        assert_eq!(plans(&mut session, &mut asks, 5).await, expected, "{transport}");
+
+        // The full request fails, too.
+        let error = || Turn::error(400, "invalid_value", "no");
+        let refused = || Turn::events([refusal.clone()]);
+        let ok = || Turn::text("an answer");
+        let turns =
+            [ok(), refused(), error(), ok(), refused(), error(), ok(), refused(), ok(), ok()];
+        let server = ScriptedServer::in_memory(Script::new().turns(turns));
+        let mut session = continuing(&server, transport).session();
+        let mut asks = request(&["one"]).store(true);
+        for _ in 0..2 {
+            plans(&mut session, &mut asks, 1).await;
+            assert_eq!(turn(&mut session, &asks).await.error().status(), Some(400));
+        }
+        plans(&mut session, &mut asks, 1).await;
+        let expected = [full(FullReason::ParentNotFound), incremental(1)];
+        assert_eq!(plans(&mut session, &mut asks, 2).await, expected, "{transport}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c128_a_parent_that_is_gone_each_time_turns_nothing_off() {
+    for transport in BOTH {
+        for (name, gone) in frames() {
+            if name == "param alone" {
+                continue;
+            }
+            let server = refusing(gone, || true);
+            let client = continuing(&server, transport);
+            let mut session = client.session();
+            let mut asks = request(&["one"]).store(true);
+            plans(&mut session, &mut asks, 1).await;
+            let expected = [(); 4].map(|()| full(FullReason::ParentNotFound));
+            assert_eq!(plans(&mut session, &mut asks, 4).await, expected, "{transport} {name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c128_a_parent_of_the_callers_own_is_given_up_for_no_refusal() {
+    for transport in BOTH {
+        for refusal in unsupported() {
+            let server = refusing(refusal.clone(), || true);
+            let client = continuing(&server, transport);
+            for _ in 0..2 {
+                let mut session = client.session();
+                let first = request(&["one"]).store(true);
+                let outcome = turn(&mut session, &first).await;
+                let id = outcome.response().id().expect("an id").to_owned();
+                let own = request(&["two"]).store(true).previous_response_id(id);
+                let refused = turn(&mut session, &own).await;
+                assert!(refused.result.is_err(), "{transport} {refusal}");
+                assert_eq!(refused.report.attempts.len(), 1, "{transport} {refusal}");
+            }
+            let (mut session, mut asks) = (client.session(), request(&["one"]).store(true));
+            plans(&mut session, &mut asks, 1).await;
+            let next = plans(&mut session, &mut asks, 1).await;
+            assert_eq!(next, [full(FullReason::ParentNotFound)], "nothing is turned off");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c129_a_call_or_an_output_that_the_server_lacks_is_answered_by_one_full_request() {
+    let texts = [
+        "No tool call found for function call output with call_id call_1.",
+        "No tool output found for function call call_1.",
+    ];
+    for transport in BOTH {
+        for text in texts {
+            for frame in [
+                json!({ "type": "error", "status": 400, "error": { "type": "invalid_request_error",
+                    "code": null, "message": text, "param": "input" } }),
+                json!({ "type": "error", "code": null, "message": text }),
+                json!({ "detail": text }),
+            ] {
+                let what = format!("{transport} {frame}");
+                let (second, third, server) =
+                    conversation(transport, Turn::events([frame.clone()])).await;
+                assert_eq!(second.response().output_text(), "b", "{what}");
+                assert_eq!(second.report.plan, full(FullReason::ParentNotFound), "{what}");
+                assert_eq!(third.report.plan, incremental(1), "{what}");
+                assert_eq!(server.log().connections.len(), 1, "{what}");
+                // In full it is the caller's own history that lacks it.
+                let turns = [Turn::events([frame]), Turn::text("a")];
+                let server = ScriptedServer::in_memory(Script::new().turns(turns));
+                let mut session = continuing(&server, transport).session();
+                let outcome = turn(&mut session, &request(&["one"])).await;
+                assert!(outcome.result.is_err(), "{what}");
+                assert_eq!(server.log().requests.len(), 1, "{what}");
+            }
+        }
+    }
+}
+
+const SESSIONS: usize = 50;
+
+/// Fifty sessions of one client, each of which has had two turns.
+async fn fifty(client: &ResponsesClient) -> Vec<(ResponsesSession, ResponsesRequest)> {
+    let mut sessions = Vec::new();
+    for index in 0..SESSIONS {
+        let mut session = client.session();
+        let mut asks = request(&[format!("task {index}").as_str()]).store(true);
+        let plans = plans(&mut session, &mut asks, 2).await;
+        assert_eq!(plans, [full(FullReason::FirstTurn), incremental(1)]);
+        sessions.push((session, asks));
+    }
+    sessions
+}
+
+/// Three more turns of each session, all at the same time. Returns their plans.
+async fn all_go_on(sessions: Vec<(ResponsesSession, ResponsesRequest)>) -> Vec<Vec<Option<Plan>>> {
+    let going_on = sessions
+        .into_iter()
+        .map(|(mut session, mut asks)| async move { plans(&mut session, &mut asks, 3).await });
+    futures_util::future::join_all(going_on).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn c128_fifty_sessions_that_lose_their_parents_together_lose_nothing_else() {
+    for transport in BOTH {
+        for (name, gone) in frames() {
+            if !matches!(name, "nested" | "param alone") {
+                continue;
+            }
+            // The server forgets all that it had when the first of the later turns comes.
+            let known = Arc::new(Mutex::new(HashSet::new()));
+            let forgets = Arc::new(AtomicBool::new(false));
+            let (knows, forgot) = (Arc::clone(&known), Arc::clone(&forgets));
+            let server = ScriptedServer::in_memory(Script::new().respond(move |exchange| {
+                let mut known = knows.lock().expect("no panic");
+                let parent = exchange.body["previous_response_id"].as_str();
+                if parent.is_some_and(|id| !known.contains(id)) {
+                    return Turn::events([gone.clone()]);
+                }
+                known.insert(exchange.response_id.clone());
+                if forgot.swap(false, Ordering::Relaxed) {
+                    known.clear();
+                }
+                Turn::text("an answer")
+            }));
+            let client = continuing(&server, transport);
+            let sessions = fifty(&client).await;
+            known.lock().expect("no panic").clear();
+            for plans in all_go_on(sessions).await {
+                let lost = full(FullReason::ParentNotFound);
+                assert_eq!(plans, [lost, incremental(1), incremental(1)], "{transport} {name}");
+            }
+            let requests = SESSIONS * (2 + 3 + 1);
+            assert_eq!(server.log().requests.len(), requests, "{transport} {name}");
+            assert_eq!(client.fallback(), None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c128_fifty_sessions_get_through_a_restart_of_their_server() {
+    for (close, store) in [(1012, false), (1001, false), (1006, false), (1012, true)] {
+        let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("an answer")));
+        let client = continuing(&server, Transport::WebSocket);
+        let mut sessions = Vec::new();
+        for index in 0..SESSIONS {
+            let mut session = client.session();
+            let mut asks = request(&[format!("task {index}").as_str()]).store(store);
+            plans(&mut session, &mut asks, 2).await;
+            sessions.push((session, asks));
+        }
+        match close {
+            1006 => server.drop_connections(),
+            code => server.close_idle(code, "restart"),
+        }
+        server.wait_for(|log| log.open_connections() == 0).await;
+        settled(&server).await;
+        for plans in all_go_on(sessions).await {
+            // What is stored outlives its connection.
+            let first = if store { incremental(1) } else { full(FullReason::ConnectionChanged) };
+            assert_eq!(plans, [first, incremental(1), incremental(1)], "{close} {store}");
+        }
+        let log = server.log();
+        assert_eq!(log.requests.len(), SESSIONS * 5, "{close} {store}");
+        assert_eq!((log.websockets().count(), client.fallback()), (2 * SESSIONS, None));
     }
 }

@@ -9,12 +9,13 @@ use std::{
 };
 
 use responses_client::{
-    Error, ErrorKind, NetworkSettings, Provider, ProxySetting, ResponsesClient, Transport,
+    Delivery, Error, ErrorKind, NetworkSettings, Provider, ProxySetting, ReplayPolicy,
+    ResponsesClient, RetryPolicy, Transport, TransportPolicy,
     testing::{Script, ScriptedServer, Step, Turn},
 };
 use support::{BOTH, Outcome, only, request, turn};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 
@@ -254,4 +255,165 @@ async fn tunnel(
     let mut upstream = TcpStream::connect(&target).await?;
     stream.write_all(b"HTTP/1.0 200 Connection established\r\n\r\n").await?;
     copy_bidirectional(&mut stream, &mut upstream).await.map(drop)
+}
+
+/// Answers the first request of each connection with events, and keeps the connection. With the
+/// next request on the first connection it hangs up, by a reset or not; on others it answers on.
+struct Closing {
+    url: String,
+    /// How many requests came on each connection.
+    requests: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Closing {
+    async fn start(reset: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let connection = {
+                    let mut seen = seen.lock().unwrap();
+                    seen.push(0);
+                    seen.len() - 1
+                };
+                tokio::spawn(Self::serve(stream, connection, Arc::clone(&seen), reset));
+            }
+        });
+        Self { url, requests }
+    }
+
+    async fn serve(
+        stream: TcpStream,
+        connection: usize,
+        seen: Arc<Mutex<Vec<usize>>>,
+        reset: bool,
+    ) -> io::Result<()> {
+        let events = format!(
+            "data: {}\n\ndata: {}\n\n",
+            r#"{"type":"response.created","response":{"id":"r"}}"#,
+            r#"{"type":"response.completed","response":{"id":"r","status":"completed"}}"#
+        );
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await? == 0 {
+                    return Ok(());
+                }
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line == "\r\n" {
+                    break;
+                }
+            }
+            let count = {
+                let mut seen = seen.lock().unwrap();
+                seen[connection] += 1;
+                seen[connection]
+            };
+            if connection == 0 && count == 2 {
+                // With its body unread, closing resets the connection.
+                if !reset {
+                    stream.read_exact(&mut vec![0; length]).await?;
+                }
+                return Ok(());
+            }
+            stream.read_exact(&mut vec![0; length]).await?;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n",
+                events.len()
+            );
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(events.as_bytes()).await?;
+        }
+    }
+
+    fn requests(&self) -> Vec<usize> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn c134_a_post_over_a_kept_connection_that_the_server_closes_is_sent_once_more() {
+    for reset in [false, true] {
+        for (policy, requests) in
+            [(ReplayPolicy::BeforeCreated, vec![2, 1]), (ReplayPolicy::Never, vec![2])]
+        {
+            let server = Closing::start(reset).await;
+            let mut retry = RetryPolicy::default();
+            (retry.attempts, retry.replays, retry.replay) = (1, 0, policy);
+            let client = ResponsesClient::builder(Provider::compatible(&server.url).unwrap())
+                .transport(TransportPolicy::SseOnly)
+                .network(NetworkSettings::new().proxy(ProxySetting::Direct))
+                .retry(retry)
+                .build()
+                .unwrap();
+            let mut session = client.session();
+            let large = "x".repeat(100_000);
+            turn(&mut session, &request(&["one"])).await.response();
+            let second = support::guarded(turn(&mut session, &request(&[&large]))).await;
+            assert_eq!(server.requests(), requests, "{reset} {policy:?}");
+            if policy == ReplayPolicy::Never {
+                // It was written: nobody can prove that it did not run.
+                assert_eq!(second.error().delivery(), Delivery::Unknown, "{reset}");
+            } else {
+                second.response();
+                assert_eq!(second.report.attempts.len(), 2, "{reset}");
+            }
+            assert_eq!(client.fallback(), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn c134_a_connection_that_dies_with_its_first_request_is_not_a_kept_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let connections = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            *count.lock().unwrap() += 1;
+            _ = stream.read(&mut [0; 10]).await;
+        }
+    });
+    let mut retry = RetryPolicy::default();
+    retry.attempts = 1;
+    let client = ResponsesClient::builder(Provider::compatible(&url).unwrap())
+        .transport(TransportPolicy::SseOnly)
+        .network(NetworkSettings::new().proxy(ProxySetting::Direct))
+        .retry(retry)
+        .build()
+        .unwrap();
+    let outcome = support::guarded(turn(&mut client.session(), &request(&["one"]))).await;
+    assert_eq!(outcome.error().delivery(), Delivery::Unknown);
+    assert_eq!(*connections.lock().unwrap(), 1, "no attempt is free");
+}
+
+#[tokio::test]
+async fn c134_an_upgrade_never_goes_over_a_connection_that_was_kept() {
+    let script = Script::new().respond(|_| Turn::text("hi"));
+    let server = support::server(script).await;
+    let client = support::socket_client(&server, TransportPolicy::Auto);
+    let mut session = client.session();
+    let mut background = request(&["one"]).store(true);
+    background.background = Some(true);
+    let first = turn(&mut session, &background).await;
+    assert_eq!(first.report.transport, Some(Transport::Sse));
+    // What is left of the answer is read, and its connection is free again.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let second = turn(&mut session, &request(&["two"])).await;
+    assert_eq!(second.report.transport, Some(Transport::WebSocket));
+    let third = turn(&mut client.session(), &background).await;
+    assert_eq!(third.report.transport, Some(Transport::Sse));
+    let log = server.log();
+    let on: Vec<usize> = log.requests.iter().map(|request| request.connection).collect();
+    assert_eq!(on, [0, 1, 0], "posts share the one that is kept");
+    assert_eq!(log.connections[0].upgrade_requests, 0);
 }

@@ -9,7 +9,7 @@ use std::{
 
 use responses_client::{
     Auth, AuthProvider, ErrorKind, Provider, ReplayPolicy, ResponsesClient, ResponsesRequest,
-    RetryPolicy, TokenFuture, Transport, TransportPolicy,
+    RetryPolicy, Timeouts, TokenFuture, Transport, TransportPolicy,
     report::{FullReason, Prewarm, Waste},
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
@@ -388,4 +388,116 @@ async fn c005_no_turn_begins_on_a_socket_beyond_its_age_although_another_is_bein
     assert_eq!(two.response().output_text(), "two");
     assert_ne!(server.log().requests[1].connection, server.log().requests[0].connection);
     assert_eq!(two.report.attempts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c140_a_prewarm_of_a_caller_managed_request_only_connects() {
+    for fresh in [true, false] {
+        let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+        let server = ScriptedServer::in_memory(script);
+        let mut session = client(&server).session();
+        let one = turn(&mut session, &request(&["hi"])).await;
+        let own = request(&["more"]).previous_response_id(one.response().id().expect("an id"));
+        if fresh {
+            // Nothing is open; the parent is kept with the connection, and lost.
+            server.close_idle(1001, "");
+            server.wait_for(|log| log.connections[0].closed).await;
+            settled(&server).await;
+        }
+        session.prewarm(&own).expect("a runtime");
+        settled(&server).await;
+        let log = server.log();
+        assert_eq!(log.requests.len(), 1, "nothing takes the place of the parent");
+        assert_eq!(log.connections.len(), if fresh { 2 } else { 1 });
+        let two = turn(&mut session, &own).await;
+        assert_eq!(two.report.plan, full(FullReason::CallerManaged));
+        assert_eq!((two.report.prewarm, two.report.reused), (Some(Prewarm::Connected), true));
+        assert_eq!(two.result.is_ok(), !fresh, "it has its parent");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c140_a_prewarm_with_nothing_new_sends_nothing() {
+    let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
+    let server = ScriptedServer::in_memory(script);
+    let mut session = client(&server).session();
+    let first = request(&["hi"]);
+    let one = turn(&mut session, &first).await;
+    let mut same = first.clone();
+    same.input.extend(one.response().output_items());
+    session.prewarm(&same).expect("a runtime");
+    settled(&server).await;
+    assert_eq!(server.log().requests.len(), 1);
+    let two = turn(&mut session, &appended(&first, &one, "more")).await;
+    assert_eq!(two.report.plan, incremental(1), "it continues the turn before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c140_the_time_of_a_prewarm_says_nothing_about_the_origin() {
+    for (prewarm, connect, marked) in [(2, 10, false), (10, 2, true), (2, 2, true)] {
+        let slow = Upgrade::Delay(Duration::from_secs(60));
+        let script = Script::new().upgrade(slow).respond(|_| Turn::text("hi"));
+        let server = ScriptedServer::in_memory(script);
+        let mut timeouts = Timeouts::default();
+        timeouts.prewarm = Some(Duration::from_secs(prewarm));
+        timeouts.connect = Some(Duration::from_secs(connect));
+        let client = builder(&server).timeouts(timeouts).build().expect("a client");
+        let mut session = client.session();
+        session.prewarm(&request(&["hi"])).expect("a runtime");
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        let waste = Waste::Failed(ErrorKind::Timeout);
+        assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(waste)));
+        assert_eq!(client.fallback().is_some(), marked, "{prewarm} {connect}");
+        let transport = if marked { Transport::Sse } else { Transport::WebSocket };
+        assert_eq!(outcome.report.transport, Some(transport), "{prewarm} {connect}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c140_a_prewarm_that_goes_well_clears_the_breaker() {
+    for warm_up in [true, false] {
+        let script = Script::new().upgrade(Upgrade::Reset).respond(|_| Turn::text("hi"));
+        let server = ScriptedServer::in_memory(script);
+        let client = client(&server);
+        turn(&mut client.session(), &request(&["hi"])).await.response();
+        assert!(client.fallback().is_some());
+        sleep(MINUTE).await;
+        let mut probing = client.session();
+        match warm_up {
+            true => probing.prewarm(&request(&["hi"])).expect("a runtime"),
+            false => probing.connect().expect("a runtime"),
+        }
+        settled(&server).await;
+        // While it would be probing still, another session need not go over SSE.
+        let other = turn(&mut client.session(), &request(&["hi"])).await;
+        assert_eq!(other.report.transport, Some(Transport::WebSocket), "{warm_up}");
+        assert_eq!(client.fallback(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c140_rotation_leaves_the_chain_of_a_caller_alone() {
+    // The caller takes the chain over before, or after, the socket has come of age.
+    for (first_pause, second_pause) in [(1, 56), (56, 1)] {
+        let turns = ["one", "two", "three", "four"].map(Turn::text);
+        let server = ScriptedServer::in_memory(Script::new().turns(turns));
+        let mut session = aging(&server).session();
+        let outcome = turn(&mut session, &request(&["hi"])).await;
+        let mut parent = outcome.response().id().expect("an id").to_owned();
+        for pause in [first_pause, second_pause] {
+            sleep(MINUTE * pause).await;
+            settled(&server).await;
+            let own = request(&["more"]).previous_response_id(parent.clone());
+            let outcome = turn(&mut session, &own).await;
+            parent = outcome.response().id().expect("its parent was there").to_owned();
+            session.connect().expect("a runtime");
+        }
+        settled(&server).await;
+        let log = server.log();
+        let on: Vec<usize> = log.requests.iter().map(|request| request.connection).collect();
+        assert_eq!(on, [0, 0, 0], "{first_pause} {second_pause}");
+        // What the session manages itself goes over a younger socket again.
+        turn(&mut session, &request(&["other"])).await.response();
+        assert_eq!(server.log().requests[3].connection, 1);
+    }
 }

@@ -308,7 +308,7 @@ async fn c039_the_servers_word_is_kept_although_it_did_not_read_on() {
 #[tokio::test(start_paused = true)]
 async fn c047_a_close_is_answered_by_another_socket_as_its_code_allows() {
     let without = Step::Close { code: None, reason: String::new() };
-    let again = [1001, 1006, 1011, 1012, 1013, 1015];
+    let again = [1000, 1001, 1006, 1011, 1012, 1013, 1015];
     // 1006 and 1015 stand for what no frame can say: an end without one.
     let step = |code| if matches!(code, 1006 | 1015) { Step::Reset } else { close(code) };
     for step in again.map(step).into_iter().chain([without]) {
@@ -317,7 +317,7 @@ async fn c047_a_close_is_answered_by_another_socket_as_its_code_allows() {
         assert_eq!(outcome.response().output_text(), "an answer", "{step:?}");
         assert_eq!(server.log().websockets().count(), 2, "{step:?}");
     }
-    for code in [1000, 1008, 1009, 4402] {
+    for code in [1008, 1009, 4000, 4402, 4999] {
         let fault = Turn::steps([close(code)]);
         let (outcome, server) = after(Transport::WebSocket, [fault], RetryPolicy::default()).await;
         let error = outcome.error();
@@ -457,6 +457,149 @@ async fn c057_a_network_that_is_down_is_waited_for_until_its_deadline() {
             assert_eq!(start.elapsed().as_secs(), seconds, "{transport} {deadline:?}");
             let tried = outcome.report.attempts.len();
             assert!(attempts.contains(&tried), "{transport} {deadline:?} {tried}");
+        }
+    }
+}
+
+/// A server's error without any evidence that it did not run the request.
+fn bare(status: u16) -> Turn {
+    let frame = json!({"type": "error", "status": status, "error": {"message": "m"}});
+    Turn::events([frame]).http(Refusal::status(status))
+}
+
+#[tokio::test(start_paused = true)]
+async fn c130_what_may_have_run_is_on_the_wire_once_under_never() {
+    for transport in BOTH {
+        for status in [408, 500, 502, 503, 504, 520, 522, 524, 529] {
+            let never = replay(ReplayPolicy::Never);
+            let (outcome, server) = after(transport, [bare(status)], never).await;
+            let error = outcome.error();
+            assert_eq!((error.status(), error.delivery()), (Some(status), Delivery::Unknown));
+            assert_eq!(server.log().requests.len(), 1, "{transport} {status}");
+            let attempt = outcome.report.attempts[0].failure.as_ref().unwrap();
+            assert_eq!(attempt.delivery, Delivery::Unknown, "{transport} {status}");
+        }
+        // Without a status, too.
+        let frame = json!({"type": "error", "error": {"code": "server_error", "message": "m"}});
+        let never = replay(ReplayPolicy::Never);
+        let (outcome, server) = after(transport, [Turn::events([frame])], never).await;
+        assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport}");
+        assert_eq!(server.log().requests.len(), 1, "{transport}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c130_what_has_ended_costs_no_replay_and_what_may_run_is_replayed_once() {
+    for transport in BOTH {
+        for status in [500, 502, 503] {
+            for replays in [0, 1] {
+                let mut retry = RetryPolicy::default();
+                retry.replays = replays;
+                // As in a deploy.
+                let faults = [(); 3].map(|()| bare(status));
+                let start = Instant::now();
+                let (outcome, server) = after(transport, faults, retry).await;
+                assert_eq!(outcome.response().output_text(), "an answer", "{transport} {status}");
+                assert_eq!(server.log().requests.len(), 4, "{transport} {status}");
+                assert!(start.elapsed() >= Duration::from_millis(1050), "with back-off");
+            }
+            let faults = [(); 5].map(|()| bare(status));
+            let (outcome, server) = after(transport, faults, RetryPolicy::default()).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {status}");
+            assert_eq!(server.log().requests.len(), 4, "the attempts");
+        }
+        for status in [408, 504, 520, 522, 524] {
+            let one = after(transport, [bare(status)], RetryPolicy::default()).await.0;
+            assert_eq!(one.response().output_text(), "an answer", "{transport} {status}");
+            let faults = [(); 2].map(|()| bare(status));
+            let (outcome, server) = after(transport, faults, RetryPolicy::default()).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {status}");
+            assert_eq!(server.log().requests.len(), 2, "{transport} {status}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c130_with_evidence_it_is_refused_and_sent_again_under_never() {
+    for transport in BOTH {
+        for fault in [
+            Turn::error(429, "rate_limit_exceeded", "no"),
+            Turn::error(503, "server_is_overloaded", "no"),
+            Turn::error(502, "openai_routing_failed", "no"),
+            bare(429),
+            bare(409),
+        ] {
+            let faults = [(); 3].map(|()| fault.clone());
+            let never = replay(ReplayPolicy::Never);
+            let (outcome, server) = after(transport, faults, never).await;
+            assert_eq!(outcome.response().output_text(), "an answer", "{transport} {fault:?}");
+            assert_eq!(server.log().requests.len(), 4, "{transport} {fault:?}");
+            let mut failures = outcome.report.attempts.iter().filter_map(|it| it.failure.as_ref());
+            assert!(failures.all(|it| it.delivery == Delivery::Refused), "{transport} {fault:?}");
+        }
+    }
+    let asked = Turn::text("").http(Refusal::status(503).header("retry-after", "1"));
+    let (outcome, _) = after(Transport::Sse, [asked], replay(ReplayPolicy::Never)).await;
+    assert_eq!(outcome.response().output_text(), "an answer", "it says when to come back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c130_a_response_that_the_server_gave_up_has_ended_but_was_accepted() {
+    for transport in BOTH {
+        let failed = || Turn::failed([], "server_error", "no");
+        let (outcome, server) = after(transport, [failed()], replay(ReplayPolicy::Never)).await;
+        assert_eq!(outcome.error().delivery(), Delivery::Accepted, "{transport}");
+        assert_eq!(server.log().requests.len(), 1, "{transport}");
+        let faults = [(); 3].map(|()| failed());
+        let (outcome, server) = after(transport, faults, RetryPolicy::default()).await;
+        assert_eq!(outcome.response().output_text(), "an answer", "{transport}");
+        assert_eq!(server.log().requests.len(), 4, "{transport}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c149_a_retry_after_of_nothing_is_no_reason_to_hurry() {
+    for transport in BOTH {
+        for value in ["0", "Wed, 21 Oct 2015 07:28:00 GMT"] {
+            let fault =
+                || Turn::error(429, "rate_limit_exceeded", "no").header("retry-after", value);
+            let faults = [(); 3].map(|()| fault());
+            let start = Instant::now();
+            let (outcome, _) = after(transport, faults, RetryPolicy::default()).await;
+            assert_eq!(outcome.response().output_text(), "an answer", "{transport} {value}");
+            let waited = start.elapsed().as_millis();
+            assert!((450..=603).contains(&waited), "{transport} {value} {waited}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c134_a_post_over_a_kept_connection_that_dies_is_sent_once_more_for_free() {
+    for (policy, sent) in [(ReplayPolicy::BeforeCreated, 3), (ReplayPolicy::Never, 2)] {
+        for cut in [Step::End, Step::Reset] {
+            let cut = Turn::steps([cut]);
+            let script = Script::new().turns([Turn::text("a"), cut]).respond(|_| Turn::text("b"));
+            let server = ScriptedServer::in_memory(script);
+            let mut retry = attempts(1);
+            (retry.replay, retry.replays) = (policy, 0);
+            let client = builder(&server).transport(TransportPolicy::SseOnly).retry(retry);
+            let client = client.build().unwrap();
+            let mut session = client.session();
+            let first = turn(&mut session, &request(&["one"])).await;
+            let start = Instant::now();
+            let next = appended(&request(&["one"]), &first, "two");
+            let second = turn(&mut session, &next).await;
+            let log = server.log();
+            assert_eq!(log.requests.len(), sent, "{policy:?}");
+            if policy == ReplayPolicy::Never {
+                assert_eq!(second.error().delivery(), Delivery::Unknown, "it may have run");
+                continue;
+            }
+            assert_eq!(second.response().output_text(), "b");
+            assert!(start.elapsed() < Duration::from_millis(50), "at once");
+            let on: Vec<usize> = log.requests.iter().map(|request| request.connection).collect();
+            assert_eq!(on, [0, 0, 1], "another connection");
+            assert_eq!(client.fallback(), None);
         }
     }
 }

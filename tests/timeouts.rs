@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use responses_client::{
-    Delivery, ErrorKind, Phase, ReplayPolicy, RetryPolicy, Timeouts,
-    testing::{Script, ScriptedServer, Step, Turn},
+    Delivery, ErrorKind, Limits, Phase, ReplayPolicy, RetryPolicy, Timeouts,
+    testing::{Gate, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::json;
 use tokio::time::{Instant, advance};
@@ -46,35 +47,162 @@ async fn c094_the_time_of_a_turn_holds_while_it_is_tried_again_and_the_error_say
     }
 }
 
+fn delta() -> serde_json::Value {
+    json!({"type": "response.output_text.delta", "delta": "x"})
+}
+
+fn created() -> serde_json::Value {
+    json!({"type": "response.created", "response": {"id": "r"}})
+}
+
+fn completed() -> serde_json::Value {
+    json!({"type": "response.completed", "response": {"id": "r", "status": "completed"}})
+}
+
 #[tokio::test(start_paused = true)]
-async fn c094_the_time_of_a_turn_holds_while_there_is_always_another_event() {
+async fn c094_the_time_of_a_turn_holds_while_events_keep_arriving() {
     for transport in BOTH {
-        let delta = json!({"type": "response.output_text.delta", "delta": "x"});
-        let end =
-            json!({"type": "response.completed", "response": {"id": "r", "status": "completed"}});
-        let events = || Turn::events(std::iter::repeat_n(delta.clone(), 60).chain([end.clone()]));
-        for (limit, expected) in [(10, 10), (70, 61)] {
-            let server = ScriptedServer::in_memory(Script::new().turn(events()));
+        let pause = || Step::Delay(Duration::from_secs(1));
+        let events = (0..100).flat_map(|_| [Step::Event(delta()), pause()]);
+        let turn = Turn::steps(events).then(Step::Event(completed()));
+        for (limit, expected) in [(10, 10), (200, 101)] {
+            let server = ScriptedServer::in_memory(Script::new().turn(turn.clone()));
             let client = builder(&server)
                 .transport(only(transport))
                 .timeouts(timeouts(|it| it.turn = seconds(limit)))
                 .build()
                 .unwrap();
-            let mut session = client.session();
-            let mut stream = session.stream(&request(&["hi"])).await.unwrap();
-            let mut events = 0;
-            let error = loop {
-                match stream.try_next().await {
-                    // All of them are there: the consumer is slow.
-                    Ok(Some(_)) => advance(Duration::from_secs(1)).await,
-                    Ok(None) => break None,
-                    Err(error) => break Some(error.kind()),
-                }
-                events += 1;
-            };
-            assert_eq!(events, expected, "{transport}");
-            assert_eq!(error, (expected == 10).then_some(ErrorKind::Timeout));
+            let start = Instant::now();
+            let outcome = support::turn(&mut client.session(), &request(&["hi"])).await;
+            assert_eq!(outcome.events.len(), expected, "{transport} {limit}");
+            assert_eq!(outcome.result.is_err(), expected == 10, "{transport}");
+            assert_eq!(start.elapsed().as_secs(), limit.min(100));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c094_events_that_never_pause_end_a_little_after_the_time_of_the_turn() {
+    for transport in BOTH {
+        let events = Turn::events(std::iter::repeat_n(delta(), 10_000).chain([completed()]));
+        let server = ScriptedServer::in_memory(Script::new().turn(events));
+        let mut limits = Limits::default();
+        limits.read_ahead = 10_000;
+        let client = builder(&server)
+            .transport(only(transport))
+            .limits(limits)
+            .timeouts(timeouts(|it| it.turn = seconds(10)))
+            .build()
+            .unwrap();
+        let mut session = client.session();
+        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut events = 0;
+        let error = loop {
+            match stream.try_next().await {
+                // There is always another one, as the consumer is slower than the server.
+                Ok(_) if events < 10 => advance(Duration::from_secs(1)).await,
+                Ok(event) => assert!(event.is_some(), "{transport}"),
+                Err(error) => break error,
+            }
+            events += 1;
+        };
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{transport}");
+        // No more than may be read ahead.
+        assert!((11..200).contains(&events), "{transport} {events}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c138_events_that_had_come_when_the_time_passed_are_handed_out() {
+    for transport in BOTH {
+        let events = Turn::events(std::iter::repeat_n(delta(), 60).chain([completed()]));
+        let server = ScriptedServer::in_memory(Script::new().turn(events));
+        let client = builder(&server)
+            .transport(only(transport))
+            .timeouts(timeouts(|it| it.turn = seconds(10)))
+            .build()
+            .unwrap();
+        let mut session = client.session();
+        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut events = 0;
+        // All of them are there: the consumer is slow, or the machine was asleep.
+        while stream.try_next().await.expect("no error").is_some() {
+            advance(Duration::from_secs(1)).await;
+            events += 1;
+        }
+        assert_eq!((events, server.log().requests.len()), (61, 1), "{transport}");
+    }
+}
+
+/// Has a turn send its request and wait for the answer, and does something else for longer than all
+/// its times while that comes.
+async fn busy_while_it_answers<F: Future + Unpin>(
+    turn: &mut F,
+    gate: &Gate,
+    server: &ScriptedServer,
+) {
+    for _ in 0..200 {
+        assert!((&mut *turn).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.log().requests.len(), 1);
+    gate.open();
+    support::settled(server).await;
+    advance(Duration::from_secs(1000)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn c138_a_first_event_that_had_come_when_its_time_passed_is_taken() {
+    for transport in BOTH {
+        let gate = Gate::new();
+        let turn = Turn::events([created(), completed()]).first(Step::Gate(gate.clone()));
+        let script = Script::new().turn(turn);
+        let server = ScriptedServer::in_memory(script);
+        let client = builder(&server)
+            .transport(only(transport))
+            .timeouts(timeouts(|it| {
+                it.first_event_websocket = seconds(10);
+                it.first_event_sse = seconds(10);
+                it.turn = seconds(30);
+            }))
+            .build()
+            .unwrap();
+        let mut session = client.session();
+        let request = request(&["hi"]);
+        let mut streaming = Box::pin(session.stream(&request));
+        busy_while_it_answers(&mut streaming, &gate, &server).await;
+        let stream = streaming.await.expect("a response");
+        assert!(stream.final_response().await.is_ok(), "{transport}");
+        assert_eq!(server.log().requests.len(), 1, "{transport}: nothing is sent again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c138_what_means_nothing_and_never_ends_does_not_put_off_the_first_event() {
+    for transport in BOTH {
+        let nothing = std::iter::repeat_n(Step::Text("{}".to_owned()), 20_000);
+        let gate = Gate::new();
+        let turn = Turn::steps(nothing).first(Step::Gate(gate.clone())).then(Step::Stall);
+        let script = Script::new().turn(turn);
+        let server = ScriptedServer::in_memory(script);
+        let mut limits = Limits::default();
+        limits.read_ahead = 10_000;
+        let mut retry = RetryPolicy::default();
+        retry.replay = ReplayPolicy::Never;
+        let client = builder(&server)
+            .transport(only(transport))
+            .retry(retry)
+            .limits(limits)
+            .build()
+            .unwrap();
+        let mut session = client.session();
+        let request = request(&["hi"]);
+        let mut streaming = Box::pin(session.stream(&request));
+        busy_while_it_answers(&mut streaming, &gate, &server).await;
+        let error = streaming.await.unwrap_err();
+        assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::FirstEvent));
+        let received = error.report().unwrap().bytes_received;
+        assert!(received < 1000, "{transport} {received}: no more than may be read ahead");
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use http::HeaderMap;
 
-use super::ErrorCode;
+use super::{Class, ErrorCode, code::Group};
 use crate::json::Json;
 
 /// An error as the server told it: as an HTTP answer, an error frame or a failed response.
@@ -85,20 +85,103 @@ impl ApiError {
         })
     }
 
-    /// Whether it says that the response to be continued is not there, in any of its wordings.
+    /// Whether a request that continues a response goes well when it is sent in full: the response
+    /// is gone, the server does not take `previous_response_id`, or it lacks a call or an output
+    /// that the response was to bring.
     pub(crate) fn is_lost_parent(&self) -> bool {
+        self.is_parent_gone() || self.names_parent() || self.lacks_call()
+    }
+
+    /// Whether it calls `previous_response_id` itself unsupported, rather than its value gone: the
+    /// next request that has it would be refused too.
+    pub(crate) fn is_parent_unsupported(&self) -> bool {
+        let by_status = matches!(self.status, None | Some(400 | 404 | 422));
+        let by_param = self.param.as_deref() == Some(PARENT);
+        let by_code =
+            self.code.as_ref().is_some_and(|code| calls_unsupported(&code.as_str().to_lowercase()));
+        let unsupported = by_param || by_code || calls_unsupported(&self.lower_message());
+        by_status && self.names_parent() && !self.is_parent_gone() && unsupported
+    }
+
+    /// Whether it proves that the server did not run the request, if no event of a response came.
+    /// Any other error leaves that open.
+    pub(crate) fn is_refusal(&self) -> bool {
+        // Some gateways repeat the status as the code.
+        let code =
+            self.code.as_ref().map(ErrorCode::as_str).filter(|it| it.parse::<u16>().is_err());
+        match (code, self.status) {
+            (Some(code), _) => code != ErrorCode::ServerError.as_str(),
+            (None, Some(408)) => false,
+            (None, Some(400..500)) => true,
+            (None, Some(503)) => self.retry_after.is_some(),
+            (None, Some(_)) => false,
+            (None, None) => self.is_refusal_by_words(),
+        }
+    }
+
+    /// Whether it says that whatever ran has ended: another request does not run beside it.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self.status {
+            Some(status) => matches!(status, 500 | 502 | 503),
+            None => match (&self.code, &self.error_type) {
+                (Some(code), _) => *code == ErrorCode::ServerError,
+                (None, Some(name)) => SERVER_ERRORS.contains(&name.as_str()),
+                (None, None) => false,
+            },
+        }
+    }
+
+    /// The same where there is neither code nor status.
+    fn is_refusal_by_words(&self) -> bool {
+        let by_type = self.error_type.as_deref().is_some_and(|it| !SERVER_ERRORS.contains(&it));
+        self.is_lost_parent() || by_type && self.class() != Class::Unknown
+    }
+
+    fn is_parent_gone(&self) -> bool {
         if self.code == Some(ErrorCode::PreviousResponseNotFound) {
             return true;
         }
-        let by_param = self.param.as_deref() == Some("previous_response_id");
-        let by_message = self.message.as_deref().is_some_and(|message| {
-            let message = message.to_ascii_lowercase();
-            message.contains("previous response") && message.contains("not found")
-                || message.contains("previous_response_id")
-                    && (message.contains("invalid") || message.contains("not found"))
-        });
-        matches!(self.status, None | Some(400 | 404)) && (by_param || by_message)
+        let message = self.lower_message();
+        let gone = message.contains("not found")
+            || message.contains("invalid") && !calls_unsupported(&message);
+        matches!(self.status, None | Some(400 | 404 | 422))
+            && (message.contains(PARENT) && gone
+                || message.contains("previous response") && message.contains("not found"))
     }
+
+    fn names_parent(&self) -> bool {
+        let named = self.param.as_deref() == Some(PARENT) || self.lower_message().contains(PARENT);
+        self.is_about_request() && named
+    }
+
+    fn lacks_call(&self) -> bool {
+        let message = self.lower_message();
+        let lacks = ["no tool call found", "no tool output found"];
+        self.is_about_request() && lacks.iter().any(|text| message.contains(text))
+    }
+
+    /// Whether status and code allow that the request itself is at fault.
+    fn is_about_request(&self) -> bool {
+        let by_status = matches!(self.status, None | Some(400 | 403..=407 | 409..=428 | 430..=499));
+        let group = self.code.as_ref().and_then(ErrorCode::group);
+        by_status && matches!(group, None | Some(Group::Parent | Group::Request))
+    }
+
+    fn lower_message(&self) -> String {
+        self.message.as_deref().map(str::to_lowercase).unwrap_or_default()
+    }
+}
+
+const PARENT: &str = "previous_response_id";
+
+/// Types that say no more than status 500 does.
+const SERVER_ERRORS: [&str; 3] = ["server_error", "api_error", "internal_server_error"];
+
+/// Whether a code or a message, in lower case, calls a parameter unsupported.
+fn calls_unsupported(text: &str) -> bool {
+    let words =
+        ["support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed"];
+    words.iter().any(|word| text.contains(word))
 }
 
 impl fmt::Display for ApiError {
@@ -211,6 +294,11 @@ mod tests {
             error(Some(404), None, None, Some(not_found)),
             error(Some(400), None, None, Some("Invalid previous_response_id.")),
             error(Some(400), None, Some("previous_response_id"), None),
+            error(Some(422), None, None, Some("previous_response_id is only supported on sockets")),
+            error(Some(403), None, None, Some("previous_response_id is not for you")),
+            error(Some(400), Some("unknown_parameter"), None, Some("'previous_response_id'?")),
+            error(Some(400), None, Some("input"), Some("No tool call found for call_1.")),
+            error(None, None, None, Some("No tool output found for function call call_1.")),
         ] {
             assert!(lost.is_lost_parent(), "{lost}");
         }
@@ -218,8 +306,80 @@ mod tests {
             error(Some(400), Some("invalid_value"), Some("model"), Some("no")),
             error(Some(500), None, None, Some(not_found)),
             error(Some(404), Some("model_not_found"), None, Some("The model was not found.")),
+            error(Some(429), None, None, Some("previous_response_id: too many")),
+            error(Some(500), None, Some("previous_response_id"), None),
+            error(Some(400), Some("insufficient_quota"), None, Some("previous_response_id")),
         ] {
             assert!(!other.is_lost_parent(), "{other}");
         }
+    }
+
+    #[test]
+    fn c128_only_refusals_of_the_parameter_itself_call_it_unsupported() {
+        let error = |status, code: Option<&str>, param: Option<&str>, message: &str| ApiError {
+            status,
+            code: code.map(ErrorCode::from),
+            param: param.map(str::to_owned),
+            message: Some(message.to_owned()),
+            ..ApiError::default()
+        };
+        let parent = Some("previous_response_id");
+        for unsupported in [
+            error(Some(400), Some("unsupported_parameter"), parent, "Unsupported parameter."),
+            error(Some(422), None, None, "previous_response_id is only supported on WebSockets."),
+            error(None, None, None, "Unknown parameter: 'previous_response_id'."),
+            error(Some(400), Some("unknown_parameter"), None, "previous_response_id?"),
+            error(Some(404), None, parent, "No."),
+        ] {
+            assert!(unsupported.is_parent_unsupported(), "{unsupported}");
+        }
+        let not_found = "Previous response with id 'resp_1' not found.";
+        for gone in [
+            error(Some(400), Some("previous_response_not_found"), parent, not_found),
+            error(Some(400), None, parent, not_found),
+            error(Some(400), None, None, "Invalid previous_response_id."),
+            error(Some(403), None, parent, "It is not supported for you."),
+            error(Some(400), None, Some("input"), "No tool call found for call_1."),
+        ] {
+            assert!(gone.is_lost_parent() && !gone.is_parent_unsupported(), "{gone}");
+        }
+    }
+
+    #[test]
+    fn c130_refused_needs_evidence() {
+        let error = |status, code: Option<&str>, error_type: Option<&str>, after| ApiError {
+            status,
+            code: code.map(ErrorCode::from),
+            error_type: error_type.map(str::to_owned),
+            retry_after: after,
+            ..ApiError::default()
+        };
+        let second = Some(RetryAfter::In(Duration::from_secs(1)));
+        for status in (400..500).filter(|status| *status != 408) {
+            assert!(error(Some(status), None, None, None).is_refusal(), "{status}");
+        }
+        for refusal in [
+            error(Some(503), None, None, second),
+            error(Some(503), Some("server_is_overloaded"), None, None),
+            error(Some(502), Some("openai_routing_failed"), None, None),
+            error(Some(408), Some("websocket_connection_limit_reached"), None, None),
+            error(None, Some("brand_new"), None, None),
+            error(None, None, Some("insufficient_quota"), None),
+        ] {
+            assert!(refusal.is_refusal(), "{refusal:?}");
+        }
+        for open in [408, 500, 502, 503, 504, 520, 522, 524, 529] {
+            assert!(!error(Some(open), None, None, None).is_refusal(), "{open}");
+            assert!(!error(Some(open), Some("server_error"), None, None).is_refusal(), "{open}");
+            let repeated = open.to_string();
+            assert!(!error(Some(open), Some(&repeated), None, None).is_refusal(), "{open}");
+            let ended = matches!(open, 500 | 502 | 503);
+            assert_eq!(error(Some(open), None, None, None).has_ended(), ended, "{open}");
+        }
+        assert!(!error(Some(500), None, None, second).is_refusal());
+        assert!(!error(None, None, None, None).is_refusal());
+        assert!(!error(None, None, None, None).has_ended());
+        assert!(!error(None, None, Some("server_error"), None).is_refusal());
+        assert!(error(None, Some("server_error"), None, None).has_ended());
     }
 }

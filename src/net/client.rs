@@ -4,7 +4,10 @@ use std::{
     error::Error as StdError,
     fmt, io,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -13,8 +16,10 @@ use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use http_body::Body as _;
 use tokio::runtime::{self, Handle};
+use tower_layer::Layer;
+use tower_service::Service;
 
-use super::{Answer, Content, NetError, NetErrorKind, Network, proxy::Proxies};
+use super::{Answer, Content, Fresh, NetError, NetErrorKind, Network, proxy::Proxies};
 use crate::config::NetworkSettings;
 
 /// The sockets of the operating system, pooled.
@@ -31,7 +36,17 @@ pub(crate) struct HttpNetwork {
 struct Pool {
     /// `None` until it is used.
     runtime: Option<runtime::Id>,
-    client: reqwest::Client,
+    clients: Clients,
+}
+
+#[derive(Clone)]
+struct Clients {
+    /// Keeps connections for the requests to come.
+    keeping: reqwest::Client,
+    /// Opens one for each request.
+    fresh: reqwest::Client,
+    /// How many connections `keeping` has begun to open.
+    opened: Opened,
 }
 
 /// More runtimes than this at a time are rare. The pool of the one that came first is dropped.
@@ -44,25 +59,78 @@ impl HttpNetwork {
         connect: Option<Duration>,
     ) -> Result<Self, NetError> {
         let proxies = Proxies::new(&settings.proxy, |name| std::env::var_os(name))?;
-        let first = Pool { runtime: None, client: client(&settings, &proxies, connect)? };
+        let first = Pool { runtime: None, clients: Clients::new(&settings, &proxies, connect)? };
         Ok(Self { settings, proxies, connect, pools: Mutex::new(vec![first]) })
     }
 
     /// The pool of this runtime.
-    fn client(&self) -> Result<reqwest::Client, NetError> {
+    fn clients(&self) -> Result<Clients, NetError> {
         let here = Handle::try_current().ok().map(|here| here.id());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let unused = |pool: &&mut Pool| pool.runtime.is_none() || pool.runtime == here;
         if let Some(pool) = pools.iter_mut().find(unused) {
             pool.runtime = here;
-            return Ok(pool.client.clone());
+            return Ok(pool.clients.clone());
         }
-        let client = client(&self.settings, &self.proxies, self.connect)?;
+        let clients = Clients::new(&self.settings, &self.proxies, self.connect)?;
         if pools.len() == POOLS {
             pools.remove(0);
         }
-        pools.push(Pool { runtime: here, client: client.clone() });
-        Ok(client)
+        pools.push(Pool { runtime: here, clients: clients.clone() });
+        Ok(clients)
+    }
+}
+
+impl Clients {
+    fn new(
+        settings: &NetworkSettings,
+        proxies: &Proxies,
+        connect: Option<Duration>,
+    ) -> Result<Self, NetError> {
+        let opened = Opened::default();
+        let keeping = client(settings, proxies, connect, |it| it.connector_layer(opened.clone()))?;
+        let fresh = client(settings, proxies, connect, |it| it.pool_max_idle_per_host(0))?;
+        Ok(Self { keeping, fresh, opened })
+    }
+}
+
+/// Counts the connections that a client begins to open: reqwest does not tell whether a request
+/// that failed went over one of them.
+#[derive(Clone, Debug, Default)]
+struct Opened(Arc<AtomicU64>);
+
+impl Opened {
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> Layer<S> for Opened {
+    type Service = Counting<S>;
+
+    fn layer(&self, inner: S) -> Counting<S> {
+        Counting { inner, opened: self.clone() }
+    }
+}
+
+#[derive(Clone)]
+struct Counting<S> {
+    inner: S,
+    opened: Opened,
+}
+
+impl<R, S: Service<R>> Service<R> for Counting<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: R) -> S::Future {
+        self.opened.0.fetch_add(1, Ordering::Relaxed);
+        self.inner.call(target)
     }
 }
 
@@ -70,6 +138,7 @@ fn client(
     settings: &NetworkSettings,
     proxies: &Proxies,
     connect: Option<Duration>,
+    kind: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, NetError> {
     let request = |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
     let mut builder = reqwest::Client::builder()
@@ -95,17 +164,28 @@ fn client(
         builder = builder.tls_certs_merge(roots);
     }
     let builder = proxies.apply(builder).map_err(request)?;
-    builder.build().map_err(request)
+    kind(builder).build().map_err(request)
 }
 
 impl Network for HttpNetwork {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
-        let client = self.client();
+        let clients = self.clients();
+        let fresh = request.extensions().get::<Fresh>().is_some();
         let secure = request.uri().scheme_str() == Some("https");
         Box::pin(async move {
-            let client = client?;
+            let Clients { keeping, fresh: single, opened } = clients?;
+            let client = if fresh { single } else { keeping };
+            let before = opened.count();
             let request = reqwest::Request::try_from(request).map_err(|e| classify(e, secure))?;
-            let response = client.execute(request).await.map_err(|e| classify(e, secure))?;
+            let response = client.execute(request).await.map_err(|error| {
+                let mut error = classify(error, secure);
+                // Where none was opened meanwhile, it was one that had been kept. If others were
+                // opened for other requests, nobody can say.
+                if error.kind == NetErrorKind::Lost && !fresh && opened.count() == before {
+                    error.kind = NetErrorKind::Stale;
+                }
+                error
+            })?;
             let status = response.status();
             if status == http::StatusCode::SWITCHING_PROTOCOLS {
                 let mut head = http::Response::new(());
@@ -163,10 +243,24 @@ fn classify(error: reqwest::Error, secure: bool) -> NetError {
         NetErrorKind::Dns
     } else if error.is_connect() {
         connect_kind(&error, secure)
+    } else if is_unsent(&error) {
+        NetErrorKind::Unsent
     } else {
         NetErrorKind::Lost
     };
     NetError::new(kind, error)
+}
+
+/// Whether hyper gave the request up before it wrote any of it, which it tells by its text.
+fn is_unsent(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if cause.to_string().starts_with("operation was canceled") {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {

@@ -9,7 +9,8 @@ pub(crate) struct NetError {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// Where on the way it failed. Only [`Lost`](Self::Lost) can have left bytes of the request behind.
+/// Where on the way it failed. Only [`Stale`](Self::Stale) and [`Lost`](Self::Lost) can have left
+/// bytes of the request behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetErrorKind {
     /// The host name has no address.
@@ -26,6 +27,10 @@ pub(crate) enum NetErrorKind {
     ProxyAuthentication,
     /// The request could not be built for the wire.
     Request,
+    /// The connection was lost before the request was written to it.
+    Unsent,
+    /// The connection was kept from an earlier request, and was lost before the head of an answer.
+    Stale,
     /// The connection was lost after it was made.
     Lost,
 }
@@ -49,6 +54,8 @@ impl fmt::Display for NetError {
             NetErrorKind::Proxy => "the proxy refused the tunnel",
             NetErrorKind::ProxyAuthentication => "the proxy requires authentication",
             NetErrorKind::Request => "the request could not be built",
+            NetErrorKind::Unsent => "the connection was lost before the request was written",
+            NetErrorKind::Stale => "the connection, kept from an earlier request, was lost",
             NetErrorKind::Lost => "the connection was lost",
         })
     }

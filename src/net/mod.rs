@@ -25,6 +25,10 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>>;
 }
 
+/// Marks a request, among its extensions, that takes no connection which was kept from another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh;
+
 /// The head of an answer and what follows it.
 pub(crate) struct Answer {
     pub(crate) head: http::response::Parts,

@@ -67,6 +67,11 @@ impl Role {
         matches!(self, Self::Terminal | Self::Error | Self::Garbage)
     }
 
+    /// Whether the server answers the request with it, well or not.
+    pub(crate) fn is_answer(self) -> bool {
+        self.is_progress() || self == Self::Error
+    }
+
     /// Whether it shows that the turn goes on.
     pub(crate) fn is_progress(self) -> bool {
         matches!(self, Self::Lifecycle | Self::Output | Self::Terminal)

@@ -5,10 +5,12 @@
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod classify;
+pub(crate) mod deadline;
 pub(crate) mod fallback;
 pub(crate) mod idle;
 pub(crate) mod liveness;
 pub(crate) mod normalize;
+pub(crate) mod parents;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod sse;

@@ -26,8 +26,10 @@ pub(crate) struct Ladder {
     transports: TransportPolicy,
     attempts: u32,
     replays: u32,
+    /// How many creates in a row were lost with their WebSocket before any event.
+    creates_lost: u32,
     parent_recovered: bool,
-    socket_renewed: bool,
+    connection_renewed: bool,
     credential_renewed: bool,
     /// Since when the network is down, and how often it was waited for.
     down: Option<(Instant, u32)>,
@@ -44,10 +46,16 @@ pub(crate) struct Failed<'a> {
     pub(crate) reused: bool,
     /// It named a parent that the session had chosen.
     pub(crate) incremental: bool,
-    /// Nothing at all came back, nor ever did over a WebSocket of the session.
+    /// The connection was kept from an earlier request, and ended without a byte of an answer.
+    pub(crate) stale: bool,
+    /// Nothing at all came back.
     pub(crate) silent: bool,
+    /// A response has come over a WebSocket of this origin.
+    pub(crate) answered: bool,
     /// The response runs on without its connection, and can be gone on with.
     pub(crate) resumable: bool,
+    /// Events of it came that had not come before.
+    pub(crate) progressed: bool,
     /// Another credential can be fetched.
     pub(crate) renewable: bool,
     /// When it failed.
@@ -70,8 +78,8 @@ pub(crate) struct Again {
     pub(crate) delay: Duration,
     /// Over SSE, whatever the route says.
     pub(crate) over_sse: bool,
-    /// On another WebSocket, even if this one is open.
-    pub(crate) fresh_socket: bool,
+    /// On another connection, even if this one is open.
+    pub(crate) fresh: bool,
     /// What is to be remembered of the origin.
     pub(crate) mark: Option<Mark>,
     /// Why it is a full one, if the attempt before was none.
@@ -85,8 +93,8 @@ enum Cause {
     Final,
     /// The response to be continued is gone.
     LostParent,
-    /// The socket has served its time, or had died while it was idle.
-    StaleSocket,
+    /// The connection has served its time, or had died while it was idle.
+    StaleConnection,
     /// WebSocket is not served here; `certain` unless the answer can mean other things too.
     NoWebSocket { certain: bool },
     /// Something on the way is in a WebSocket's way.
@@ -100,6 +108,9 @@ enum Cause {
     /// The upgrade went well, and what was sent then had no answer: something on the way may let
     /// no frames through.
     SilentSocket,
+    /// The WebSocket was closed or lost before any event came for the request. Unless
+    /// `by_policy`, another one may serve it.
+    CreateLost { by_policy: bool },
     /// The connection failed; another one may not.
     Connection,
     /// The server wants to be asked later.
@@ -110,7 +121,7 @@ enum Cause {
 const AT_ONCE: Again = Again {
     delay: Duration::ZERO,
     over_sse: false,
-    fresh_socket: false,
+    fresh: false,
     mark: None,
     reason: FullReason::ConnectionChanged,
 };
@@ -122,8 +133,9 @@ impl Ladder {
             transports,
             attempts: 1,
             replays: 0,
+            creates_lost: 0,
             parent_recovered: false,
-            socket_renewed: false,
+            connection_renewed: false,
             credential_renewed: false,
             down: None,
             resent: None,
@@ -147,11 +159,15 @@ impl Ladder {
         let websocket = failed.transport == Transport::WebSocket;
         let may_use_sse =
             websocket && (self.transports == TransportPolicy::Auto || defect!(PolicyOverridden));
+        self.creates_lost = match cause {
+            Cause::CreateLost { .. } => self.creates_lost + 1,
+            _ => 0,
+        };
         // These lie in the nature of the protocol or of the way, and cost no attempt: each can
         // happen once a turn.
         match cause {
             Cause::Final => return Action::GiveUp,
-            Cause::LostParent if self.parent_recovered || !self.permitted(error.delivery()) => {
+            Cause::LostParent if self.parent_recovered || !self.permitted(error) => {
                 return Action::GiveUp;
             }
             Cause::LostParent => {
@@ -159,27 +175,29 @@ impl Ladder {
                 self.count_replay(error);
                 return Action::Again(Again { reason: FullReason::ParentNotFound, ..AT_ONCE });
             }
-            Cause::StaleSocket if !self.socket_renewed && self.permitted(error.delivery()) => {
-                self.socket_renewed = true;
-                self.count_replay(error);
-                return Action::Again(Again { fresh_socket: true, ..AT_ONCE });
+            Cause::StaleConnection if !self.connection_renewed && self.may_renew(failed) => {
+                self.connection_renewed = true;
+                if !failed.stale {
+                    self.count_replay(error);
+                }
+                return Action::Again(Again { fresh: true, ..AT_ONCE });
             }
             Cause::Credential
-                if failed.renewable
-                    && !self.credential_renewed
-                    && self.permitted(error.delivery()) =>
+                if failed.renewable && !self.credential_renewed && self.permitted(error) =>
             {
                 self.credential_renewed = true;
                 self.count_replay(error);
-                return Action::Again(Again { fresh_socket: true, ..AT_ONCE });
+                return Action::Again(Again { fresh: true, ..AT_ONCE });
             }
             Cause::Credential => return Action::GiveUp,
-            Cause::FrameTooLarge if may_use_sse && self.permitted(error.delivery()) => {
+            Cause::FrameTooLarge if may_use_sse && self.permitted(error) => {
                 self.count_replay(error);
                 return Action::Again(Again { over_sse: true, ..AT_ONCE });
             }
             // The same bytes would meet the same limit.
             Cause::FrameTooLarge => return Action::GiveUp,
+            // Another WebSocket would be closed for the same reason.
+            Cause::CreateLost { by_policy: true } if !may_use_sse => return Action::GiveUp,
             Cause::NoWebSocket { certain } => {
                 return if may_use_sse {
                     let mark = Some(if certain { Mark::Unsupported } else { Mark::Ambiguous });
@@ -195,7 +213,7 @@ impl Ladder {
             _ => {}
         }
         let spent = self.attempts >= self.policy.attempts && !defect!(AttemptsWithoutEnd);
-        if !self.permitted(error.delivery()) || spent {
+        if !self.permitted(error) || spent {
             return Action::GiveUp;
         }
         let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
@@ -204,6 +222,14 @@ impl Ladder {
             // It has been waited for long enough.
             Cause::SilentSocket if may_use_sse => {
                 Again { over_sse: true, mark: Some(Mark::Silent), ..AT_ONCE }
+            }
+            Cause::CreateLost { by_policy } => {
+                let another = failed.answered && self.creates_lost < 2 && !by_policy;
+                if may_use_sse && !another {
+                    Again { delay, over_sse: true, mark: Some(Mark::Silent), ..AT_ONCE }
+                } else {
+                    Again { delay, fresh: true, ..AT_ONCE }
+                }
             }
             // A server that is busy is as busy over SSE; one whose socket breaks may not be.
             Cause::Connection if may_use_sse && last => {
@@ -217,7 +243,7 @@ impl Ladder {
             Cause::Later { .. } => {
                 Again { delay, reason: FullReason::PriorNotCompleted, ..AT_ONCE }
             }
-            _ => Again { delay, fresh_socket: true, ..AT_ONCE },
+            _ => Again { delay, fresh: true, ..AT_ONCE },
         };
         self.attempts += 1;
         self.count_replay(error);
@@ -226,8 +252,15 @@ impl Ladder {
 
     /// Goes on with a response: nothing is sent again, so that no policy forbids it.
     fn resume(&mut self, failed: Failed<'_>, cause: Cause, chance: f64) -> Action {
+        if failed.progressed {
+            self.attempts = 1;
+        }
         let renewed = cause == Cause::Credential && failed.renewable && !self.credential_renewed;
         self.credential_renewed |= renewed;
+        if cause == Cause::StaleConnection && !self.connection_renewed {
+            self.connection_renewed = true;
+            return Action::Again(Again { fresh: true, over_sse: true, ..AT_ONCE });
+        }
         let passes = matches!(cause, Cause::Connection | Cause::Later { .. }) || renewed;
         if !passes || self.attempts >= self.policy.attempts {
             return Action::GiveUp;
@@ -240,32 +273,52 @@ impl Ladder {
     /// How long to wait; `None` where the server wants more than the policy allows.
     fn delay(&self, error: &Error, cause: Cause, chance: f64) -> Option<Duration> {
         let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOADED } else { 1 };
-        let base = self.policy.backoff.saturating_mul(longer);
+        let wait = |step, base| backoff(base, step, self.policy.backoff_max, chance);
         match error.retry_after() {
             Some(asked) if asked > self.policy.retry_after_max => None,
-            Some(asked) if !defect!(RetryAfterIgnored) => Some(asked),
-            _ => Some(backoff(base, self.attempts - 1, self.policy.backoff_max, chance)),
+            // Zero, and a moment that has passed, would have all attempts follow at once.
+            Some(asked) if !defect!(RetryAfterIgnored) => {
+                Some(asked.max(wait(0, self.policy.backoff)))
+            }
+            _ => Some(wait(self.attempts - 1, self.policy.backoff.saturating_mul(longer))),
         }
     }
 
-    /// What may have run counts as a replay, whatever the reason to send it again.
+    /// What may have run, and may still run, counts as a replay, whatever the reason to send it
+    /// again.
     fn count_replay(&mut self, error: &Error) {
-        if error.delivery() >= Delivery::Unknown {
+        if error.delivery() >= Delivery::Unknown && !has_ended(error) {
             self.replays += 1;
         }
     }
 
     /// Whether a request that got so far may be sent again.
-    fn permitted(&self, delivery: Delivery) -> bool {
-        let replay = match (delivery, self.policy.replay) {
+    fn permitted(&self, error: &Error) -> bool {
+        let replay = match (error.delivery(), self.policy.replay) {
             (Delivery::NotSent | Delivery::Refused, _) => return true,
             (_, ReplayPolicy::Never) => defect!(ReplaysUnderNever),
             (Delivery::Unknown, _) => true,
             (Delivery::Accepted, ReplayPolicy::BeforeOutput | ReplayPolicy::Restart) => true,
             (Delivery::OutputStarted, ReplayPolicy::Restart) => true,
-            (Delivery::Accepted | Delivery::OutputStarted, _) => defect!(ReplaysAccepted),
+            (Delivery::Accepted, _) => has_ended(error) || defect!(ReplaysAccepted),
+            (Delivery::OutputStarted, _) => defect!(ReplaysAccepted),
         };
-        replay && (self.replays < self.policy.replays || defect!(ReplaysWithoutEnd))
+        let left = self.replays < self.policy.replays || defect!(ReplaysWithoutEnd);
+        replay && (left || has_ended(error))
+    }
+
+    /// Whether a request may be sent again since its connection was stale. A server that closes a
+    /// connection between two requests has not read the second one, but for a race that it cannot
+    /// rule out: so it is free, but not where nothing may be sent twice.
+    fn may_renew(&self, failed: Failed<'_>) -> bool {
+        let replays = self.policy.replay != ReplayPolicy::Never;
+        self.permitted(failed.error) || failed.stale && replays
+    }
+
+    /// Whether the WebSockets of the origin lose what is sent on them, whatever came over them
+    /// before.
+    pub(crate) fn loses_creates(&self) -> bool {
+        self.creates_lost > 1
     }
 
     /// Waits for the network by a schedule of its own, which ends with an attempt at `deadline`.
@@ -279,7 +332,7 @@ impl Ladder {
         let RetryPolicy { network_down_backoff, network_down_backoff_max, .. } = self.policy;
         let base = network_down_backoff.max(NETWORK_DOWN_LEAST);
         let wait = backoff(base, waits, network_down_backoff_max.max(base), chance);
-        Action::Again(Again { delay: wait.min(left), fresh_socket: true, ..AT_ONCE })
+        Action::Again(Again { delay: wait.min(left), fresh: true, ..AT_ONCE })
     }
 
     /// Takes note that an attempt put `bytes` of its request on the wire.
@@ -314,6 +367,13 @@ pub(crate) fn is_unfinished(error: &Error) -> bool {
     matches!(error.cause(), error::Cause::Protocol(ProtocolError::Unfinished))
 }
 
+/// Whether the server says of a request that had no output that nothing runs any more.
+fn has_ended(error: &Error) -> bool {
+    error.delivery() <= Delivery::Accepted
+        && error.kind() == ErrorKind::Api
+        && error.api_error().is_some_and(ApiError::has_ended)
+}
+
 fn class(error: &Error) -> Class {
     error.api_error().map_or(Class::Unknown, ApiError::class)
 }
@@ -325,7 +385,7 @@ fn cause(failed: Failed<'_>) -> Cause {
     match error.kind() {
         ErrorKind::Api => match class(error) {
             Class::LostParent if failed.incremental => Cause::LostParent,
-            Class::SocketAge => Cause::StaleSocket,
+            Class::SocketAge => Cause::StaleConnection,
             Class::Credential => Cause::Credential,
             Class::Moment => Cause::Later { overloaded: false },
             Class::Overload => Cause::Later { overloaded: true },
@@ -342,21 +402,30 @@ fn cause(failed: Failed<'_>) -> Cause {
             Cause::NoWebSocket { certain }
         }
         ErrorKind::Closed | ErrorKind::Truncated => {
+            let nothing_came = error.delivery() <= Delivery::Unknown;
             match error.close_frame().map(|frame| frame.code) {
                 _ if websocket && connecting => Cause::HandshakeBroken,
-                _ if failed.reused && error.delivery() == Delivery::NotSent => Cause::StaleSocket,
+                _ if failed.stale => Cause::StaleConnection,
+                _ if failed.reused && error.delivery() == Delivery::NotSent => {
+                    Cause::StaleConnection
+                }
                 Some(1009) => Cause::FrameTooLarge,
-                // What was not even sent, it was not about.
-                Some(1000) if error.delivery() == Delivery::NotSent => Cause::Connection,
+                Some(1008 | 4000..) if nothing_came => Cause::CreateLost { by_policy: true },
                 // The server meant to end it.
-                Some(1000 | 1008 | 4000..) => Cause::Final,
+                Some(1000 | 1008 | 4000..) if !nothing_came => Cause::Final,
+                _ if websocket && nothing_came => Cause::CreateLost { by_policy: false },
                 _ => Cause::Connection,
             }
         }
         // The caller's own credentials were not had in time.
         ErrorKind::Timeout if error.phase() == Phase::Prepare => Cause::Final,
         ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => Cause::HandshakeBroken,
-        ErrorKind::Timeout if websocket && failed.silent && error.phase() == Phase::FirstEvent => {
+        ErrorKind::Timeout
+            if websocket
+                && failed.silent
+                && !failed.answered
+                && error.phase() == Phase::FirstEvent =>
+        {
             Cause::SilentSocket
         }
         ErrorKind::Timeout => Cause::Connection,

@@ -41,6 +41,8 @@ pub(crate) struct Turn {
     /// The step after them that ends the turn.
     last_step: Option<Step>,
     ended_by_server: bool,
+    /// Whether the server keeps the response, as far as it said.
+    stored: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,7 @@ impl Turn {
             held: HalfJoiner::default(),
             last_step: None,
             ended_by_server: false,
+            stored: None,
         }
     }
 
@@ -193,6 +196,17 @@ impl Turn {
         self.last
     }
 
+    /// Whether events came since the request was sent, or since the last cut.
+    pub(crate) fn has_progressed(&self) -> bool {
+        self.last > self.resumed_after
+    }
+
+    /// Whether the server keeps the response beyond its connection, if it said so: then what the
+    /// request asked for does not count.
+    pub(crate) fn is_stored(&self) -> Option<bool> {
+        self.stored
+    }
+
     /// Goes on after a cut, up to which the response had got so far.
     pub(crate) fn resume(&mut self, delivery: Delivery) {
         self.resumed_after = self.last;
@@ -245,6 +259,9 @@ impl Turn {
             (state, _) => state,
         };
         self.response.push(&event);
+        if matches!(frame.tag.role, Role::Lifecycle | Role::Terminal) {
+            self.stored = stored(&event).or(self.stored);
+        }
         match event {
             // If the response is resumed, the caller gets its events from the first one on.
             _ if bare && role == Role::Lifecycle => Step::Nothing,
@@ -274,11 +291,11 @@ impl Turn {
 
     /// The server says that the turn failed.
     fn api_failure(&mut self, error: ApiError) -> Error {
+        // A response that began was refused only if the same request may go well later, or in full.
+        let may_pass = || error.class().passes() || error.is_lost_parent();
         let delivery = match self.delivery() {
-            Delivery::Unknown => Delivery::Refused,
-            Delivery::Accepted if error.class().passes() || error.is_lost_parent() => {
-                Delivery::Refused
-            }
+            Delivery::Unknown if error.is_refusal() => Delivery::Refused,
+            Delivery::Accepted if error.is_refusal() && may_pass() => Delivery::Refused,
             delivery => delivery,
         };
         let error = Error::api(self.phase(), error).with_delivery(delivery);
@@ -293,6 +310,18 @@ impl Turn {
     fn phase(&self) -> Phase {
         if self.has_begun() { Phase::Events } else { Phase::FirstEvent }
     }
+}
+
+/// What a response object says about being kept.
+fn stored(event: &ResponseEvent) -> Option<bool> {
+    let response = match event {
+        ResponseEvent::Created(event) => event.response.as_ref()?,
+        ResponseEvent::Queued(event) => event.response.as_ref()?,
+        ResponseEvent::InProgress(event) => event.response.as_ref()?,
+        ResponseEvent::Completed(event) => &event.response,
+        _ => return None,
+    };
+    response.member("store").ok().flatten()
 }
 
 /// Reads what the turn, and whoever follows it, needs of an event.

@@ -79,13 +79,10 @@ impl ResponsesSession {
             runtime,
         ));
         let climbed = {
-            let climb = pin!(async {
-                run.prepare().await;
-                run.climb(None).await
-            });
+            let climb = pin!(run.start());
             match select(pin!(slot.ended()), climb).await {
                 Either::Left((why, _)) => Err(why),
-                Either::Right((climbed, _)) => Ok(climbed),
+                Either::Right((climbed, _)) => slot.why_ended().map_or(Ok(climbed), Err),
             }
         };
         let live = climbed.unwrap_or_else(|why| Err(run.ended(why)));

@@ -50,8 +50,11 @@ pub(super) struct State {
     /// What is left of the answer before, over SSE.
     draining: Option<JoinHandle<()>>,
     posted_before: bool,
-    /// Something came over a WebSocket once.
-    websocket_answered: bool,
+    /// The last turn over the WebSocket named its parent itself: it and those to come may live in
+    /// this connection alone.
+    caller_managed: bool,
+    /// How many turns in a row had the server refuse `previous_response_id`.
+    parents_refused: u32,
     /// It was ended, with its stream.
     closed: bool,
     /// It was dropped: a stream of it may go on, but no turn will follow.
@@ -226,13 +229,16 @@ impl SharedState {
         self.lock().prior = prior;
     }
 
-    /// The same at the end of the turn of `slot`, unless another has begun.
-    pub(super) fn commit(&self, slot: &Arc<Slot>, prior: Prior) {
+    /// The same at the end of the turn of `slot`. Returns `false` if another has begun: then it
+    /// stays as it is.
+    pub(super) fn commit(&self, slot: &Arc<Slot>, prior: Prior) -> bool {
         let mut state = self.lock();
-        if state.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, slot)) {
+        let is_live = state.live.as_ref().is_some_and(|live| Arc::ptr_eq(live, slot));
+        if is_live {
             state.prior = prior;
             state.live = None;
         }
+        is_live
     }
 
     /// The open WebSocket, if there is one. One that is over is dropped.
@@ -308,13 +314,20 @@ impl SharedState {
         std::mem::replace(&mut self.lock().posted_before, true)
     }
 
-    /// Whether anything ever came over a WebSocket of the session.
-    pub(super) fn websocket_answered(&self) -> bool {
-        self.lock().websocket_answered
+    /// Whether the WebSocket may not be given up for another that is as good.
+    pub(super) fn is_caller_managed(&self) -> bool {
+        self.lock().caller_managed
     }
 
-    pub(super) fn set_websocket_answered(&self) {
-        self.lock().websocket_answered = true;
+    pub(super) fn set_caller_managed(&self, caller_managed: bool) {
+        self.lock().caller_managed = caller_managed;
+    }
+
+    /// Counts the refusals of a parent in a row; anything else than one ends the row.
+    pub(super) fn count_refusal(&self, refused: bool) -> u32 {
+        let mut state = self.lock();
+        state.parents_refused = if refused { state.parents_refused.saturating_add(1) } else { 0 };
+        state.parents_refused
     }
 
     /// What is left of the answer before: to be waited for, as its connection is wanted.
@@ -413,9 +426,22 @@ impl Slot {
     /// Why the session ended the turn, if it did. `waker` is told when it does.
     pub(super) fn taken(&self, waker: &Waker) -> Option<ErrorKind> {
         self.waker.register(waker);
+        self.why_ended()
+    }
+
+    /// Why the session ended the turn, if it did.
+    pub(super) fn why_ended(&self) -> Option<ErrorKind> {
         match *self.lock() {
             Held::Taken(why) => Some(why),
             Held::Nothing | Held::Exchange(_) => None,
+        }
+    }
+
+    /// Does something, unless the session has ended the turn. That waits for it.
+    pub(super) fn unless_ended(&self, f: impl FnOnce()) {
+        let held = self.lock();
+        if !matches!(*held, Held::Taken(_)) {
+            f();
         }
     }
 

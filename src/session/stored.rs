@@ -42,8 +42,11 @@ pub(crate) async fn ask(shared: Arc<Shared>, id: &str, what: Ask) -> Result<Resp
                 transport: Transport::Sse,
                 reused: false,
                 incremental: false,
-                resumable: false,
+                stale: call::is_stale(&error),
                 silent: false,
+                answered: true,
+                resumable: false,
+                progressed: false,
                 renewable: shared.auth.is_renewable(),
                 at: Instant::now().into_std(),
             };

@@ -187,6 +187,10 @@ impl ResponseStream {
             Stage::Climbing { climb, runtime, delivery, response, .. } => {
                 let _in_runtime = runtime.enter();
                 let (run, result) = ready!(climb.as_mut().poll(cx));
+                // Ended while the attempt looked for its exchange.
+                if let (Err(_), Some(why)) = (&result, self.slot.why_ended()) {
+                    return Poll::Ready(self.taken(why));
+                }
                 let output_before = *delivery == Delivery::OutputStarted;
                 let response = std::mem::take(response);
                 Poll::Ready(match result {
@@ -225,30 +229,33 @@ impl ResponseStream {
     /// for each of them would cost more than the event.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {
-            let Stage::Live { run, transport, .. } = &self.stage else { return Poll::Pending };
+            let Stage::Live { run, transport, .. } = &mut self.stage else { return Poll::Pending };
             let Some(deadline) = run.next_deadline(*transport, self.last_event) else {
                 return Poll::Pending;
             };
+            if run.runtime_end().has_come() {
+                return Poll::Ready(self.end(End::Lost(None)));
+            }
             ready!(self.timer.as_mut().poll(cx));
-            if self.timer.deadline() >= deadline {
+            let fired = self.timer.deadline();
+            let until = if fired >= deadline { run.wait_until(deadline) } else { deadline };
+            if fired >= until {
                 return Poll::Ready(self.end(End::TimedOut));
             }
-            self.timer.as_mut().reset(deadline);
+            self.timer.as_mut().reset(until);
         }
     }
 
     fn frame(&mut self, frame: &Frame) -> Polled {
         let Stage::Live { run, turn, .. } = &mut self.stage else { return Polled::Again };
         run.report_mut().bytes_received += frame.payload.len() as u64;
-        let now = Instant::now();
-        if run.is_over(now) {
+        if run.is_too_late(frame.payload.len()) {
             return self.end(End::TimedOut);
         }
         // Metadata proves that the peer lives, but not that the turn goes on.
         if frame.tag.role.is_progress() {
-            self.last_event = now;
+            self.last_event = Instant::now();
         }
-
         let step = turn.handle(frame);
         self.step(step, frame.tag.role.leaves_connection())
     }
@@ -288,7 +295,7 @@ impl ResponseStream {
                 run.report_mut().events += 1;
                 run.report_mut().timings.done = Some(run.elapsed());
                 run.report_mut().anomalies = turn.anomalies().to_vec();
-                run.state().commit(&self.slot, base.prior(&event, turn));
+                run.commit(base.prior(&event, turn));
                 run.settle(None);
                 self.stage = Stage::Ended {
                     report: std::mem::take(run.report_mut()),
@@ -320,6 +327,10 @@ impl ResponseStream {
 
     /// The response failed: another attempt, if the policy allows one, or the end.
     fn fail(&mut self, mut error: Error) -> Polled {
+        // Ended while its exchange was being looked for.
+        if let Some(why) = self.slot.why_ended() {
+            return self.taken(why);
+        }
         let Stage::Live { mut run, turn, base, .. } = std::mem::take(&mut self.stage) else {
             return Polled::Again;
         };
@@ -327,12 +338,13 @@ impl ResponseStream {
         drop(self.slot.remove());
         let response = turn.response();
         run.keep(turn, base, &error);
-        match run.recover(&mut error) {
+        let delay = run.recover(&mut error).filter(|_| !run.runtime_end().has_come());
+        match delay {
             Some(delay) => {
                 let report = run.report().clone();
                 let runtime = run.runtime().clone();
                 let climb = Box::pin(async move {
-                    let live = run.climb(Some(delay)).await;
+                    let live = run.again(delay).await;
                     (run, live)
                 });
                 let delivery = error.delivery();

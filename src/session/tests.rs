@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::{
-    Provider, ResponsesClient, TransportPolicy,
+    Provider, ResponsesClient, Transport, TransportPolicy,
     proto::plan::{Decision, Destination, Prior},
     report::FullReason,
-    testing::{Script, ScriptedServer},
+    testing::{Script, ScriptedServer, Turn},
 };
 
 #[path = "../../examples/agent_loop/agent.rs"]
@@ -80,4 +80,31 @@ async fn a_planner_that_overlooks_an_edit_is_found_out() {
         (decision, _) => decision,
     };
     assert!(!same_history(overlooks).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c157_a_turn_that_the_session_ended_marks_nothing_and_sends_nothing_more() {
+    for ended in [false, true] {
+        let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+        let provider = Provider::compatible(&server.url()).unwrap();
+        let client = ResponsesClient::builder(provider).connector(&server.connector());
+        let session = client.build().unwrap().session();
+        let slot = Arc::new(Slot::default());
+        session.state.begin(&slot);
+        let request = Arc::new(ResponsesRequest::new("m"));
+        let (shared, state) = (Arc::clone(&session.shared), session.state.clone());
+        let mut run = Run::new(shared, state, slot, request, plan, Handle::current());
+        run.report_mut().transport = Some(Transport::WebSocket);
+        if ended {
+            // Another turn begins while the poll that saw the failure still runs.
+            session.state.begin(&Arc::default());
+        }
+        let mut broken = Error::new(ErrorKind::Tls, Phase::Connect, Cause::None);
+        assert_eq!(run.recover(&mut broken).is_none(), ended);
+        let now = tokio::time::Instant::now().into_std();
+        assert_eq!(session.shared.fallback(now).is_none(), ended, "the origin is not marked");
+        let error = run.again(std::time::Duration::ZERO).await.map(drop).map_err(|it| it.kind());
+        assert_eq!(error, if ended { Err(ErrorKind::Superseded) } else { Ok(()) });
+        assert_eq!(server.log().connections.len(), usize::from(!ended), "nothing is opened");
+    }
 }

@@ -23,7 +23,7 @@ use super::{
     shared::Shared,
     wire::{ClientEnd, Socket},
 };
-use crate::net::{Answer, Content, NetError, NetErrorKind, Network};
+use crate::net::{Answer, Content, Fresh, NetError, NetErrorKind, Network};
 
 /// The way to a [`ScriptedServer`](super::ScriptedServer) without sockets.
 ///
@@ -81,8 +81,8 @@ async fn send(
     request: Request<Bytes>,
 ) -> Result<Answer, NetError> {
     let mut request = origin_form(request)?;
-    let upgrades = request.headers().contains_key(header::UPGRADE);
-    if !upgrades
+    let fresh = request.extensions().get::<Fresh>().is_some();
+    if !fresh
         && let Some(mut lane) = take(&idle)
         && lane.requests.ready().await.is_ok()
     {
@@ -91,7 +91,7 @@ async fn send(
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(lost(error.into_error())),
+                None => return Err(NetError::new(NetErrorKind::Stale, error.into_error())),
             },
         }
     }

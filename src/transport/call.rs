@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::{
     Error, ErrorKind, Limits, Phase,
     error::{Cause, Delivery, ProtocolError},
-    net::{Answer, Body, Content, NetError, NetErrorKind, Network},
+    net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network},
     proto::{body, normalize},
 };
 
@@ -29,6 +29,18 @@ pub(crate) fn request(
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     request
+}
+
+/// Has `request` sent over a connection of its own: one that was kept may have died.
+pub(crate) fn ask_for_fresh(request: &mut Request<Bytes>) {
+    request.extensions_mut().insert(Fresh);
+}
+
+/// Whether the request went over a connection that was kept, and that ended without a byte of an
+/// answer.
+pub(crate) fn is_stale(error: &Error) -> bool {
+    let Cause::Other(source) = error.cause() else { return false };
+    source.downcast_ref::<NetError>().is_some_and(|error| error.kind == NetErrorKind::Stale)
 }
 
 /// Sends a request, and gives the head and the body of an answer that is a success. Its head must
@@ -54,13 +66,14 @@ pub(super) async fn send(
     if !head.status.is_success() {
         let body = read_error_body(body, limits).await;
         let error = normalize::http_error(head.status.as_u16(), &head.headers, &body);
+        let delivery = if error.is_refusal() { Delivery::Refused } else { Delivery::Unknown };
         let error = match head.status {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error))
             }
             _ => Error::api(Phase::FirstEvent, error),
         };
-        return Err(error.with_delivery(Delivery::Refused));
+        return Err(error.with_delivery(delivery));
     }
     if let Some(encoding) = body::encoding(&head.headers) {
         // The server accepted the request, which must not run twice.
@@ -130,9 +143,13 @@ pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
         NetErrorKind::Proxy => (ErrorKind::Proxy, Phase::Connect),
         NetErrorKind::ProxyAuthentication => (ErrorKind::ProxyAuthentication, Phase::Connect),
         NetErrorKind::Request => (ErrorKind::InvalidRequest, Phase::Prepare),
-        NetErrorKind::Lost => (ErrorKind::Truncated, phase),
+        NetErrorKind::Unsent | NetErrorKind::Stale | NetErrorKind::Lost => {
+            (ErrorKind::Truncated, phase)
+        }
     };
-    Error::new(kind, phase, Cause::Other(Box::new(error)))
+    let unsent = error.kind == NetErrorKind::Unsent;
+    let error = Error::new(kind, phase, Cause::Other(Box::new(error)));
+    if unsent { error.with_delivery(Delivery::NotSent) } else { error }
 }
 
 /// Where a redirect leads, without path and query: they may hold anything.

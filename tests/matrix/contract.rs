@@ -113,6 +113,8 @@ pub(crate) struct Failure {
     pub(crate) delivery: Delivery,
     pub(crate) meaning: Meaning,
     pub(crate) after: Option<Duration>,
+    /// Whatever ran has ended (C130).
+    pub(crate) ended: bool,
 }
 
 /// What comes of a turn.
@@ -210,7 +212,7 @@ impl Fault {
         let (kind, meaning) = match self {
             Self::Reset | Self::End | Self::Done => (ErrorKind::Truncated, Meaning::Passes),
             Self::Close(_) if !websocket => (ErrorKind::Truncated, Meaning::Passes),
-            Self::Close(code) => (ErrorKind::Closed, close(code)),
+            Self::Close(code) => (ErrorKind::Closed, close(code, reached)),
             Self::NoTerminal if !websocket => (ErrorKind::Truncated, Meaning::Passes),
             Self::Stall | Self::Freeze | Self::NoTerminal => (ErrorKind::Timeout, Meaning::Passes),
             // No time is left.
@@ -219,30 +221,50 @@ impl Fault {
             // It would do so again, for all that is known.
             _ => (ErrorKind::Protocol, Meaning::Unclear),
         };
-        let delivery =
-            match reached {
-                Reached::Nothing if kind == ErrorKind::Api => Delivery::Refused,
-                // The server is going away, or does not take it.
-                Reached::Nothing
-                    if matches!(self, Self::Close(Some(1001 | 1009 | 1012 | 1013))) =>
-                {
-                    if websocket { Delivery::Refused } else { Delivery::Unknown }
-                }
-                Reached::Nothing => Delivery::Unknown,
-                // It says that it did not run, or that it would another time.
-                Reached::Accepted if kind == ErrorKind::Api && meaning.is_turned_away() => {
+        let delivery = match reached {
+            Reached::Nothing if self.is_refusal() => Delivery::Refused,
+            // The server is going away, or does not take it.
+            Reached::Nothing if matches!(self, Self::Close(Some(1001 | 1009 | 1012 | 1013))) => {
+                if websocket {
                     Delivery::Refused
+                } else {
+                    Delivery::Unknown
                 }
-                Reached::Accepted => Delivery::Accepted,
-                Reached::Output | Reached::Ended => Delivery::OutputStarted,
-            };
+            }
+            Reached::Nothing => Delivery::Unknown,
+            // It says that it did not run, or that it would another time.
+            Reached::Accepted if self.is_refusal() && meaning.is_turned_away() => Delivery::Refused,
+            Reached::Accepted => Delivery::Accepted,
+            Reached::Output | Reached::Ended => Delivery::OutputStarted,
+        };
         let after = match self {
             Self::Error(ErrorShape::HeadersInside | ErrorShape::HeadersOutside, _) => {
                 Some(Duration::from_secs(1))
             }
             _ => None,
         };
-        Ending::Failed(Failure { kind, delivery, meaning, after })
+        let ended = self.has_ended() && reached <= Reached::Accepted;
+        Ending::Failed(Failure { kind, delivery, meaning, after, ended })
+    }
+
+    /// Whether the server proves by it that it did not run the request: by a code, or a status.
+    fn is_refusal(self) -> bool {
+        match self {
+            Self::Error(shape, _) if shape.says_nothing() => false,
+            Self::Error(ErrorShape::Detail, code) => code.status < 500,
+            Self::Error(_, code) | Self::Failed(code) => code.code != "server_error",
+            _ => false,
+        }
+    }
+
+    /// Whether the server says by it that nothing runs any more.
+    fn has_ended(self) -> bool {
+        match self {
+            Self::Error(shape, _) if shape.says_nothing() => false,
+            Self::Error(ErrorShape::Detail, code) => code.status >= 500,
+            Self::Error(_, code) | Self::Failed(code) => code.code == "server_error",
+            _ => false,
+        }
     }
 
     /// What the server's word comes to: some shapes of errors say less than others.
@@ -250,11 +272,7 @@ impl Fault {
         match self {
             Self::Failed(code) => code.meaning,
             Self::Error(shape, code) => match shape {
-                ErrorShape::ErrorText
-                | ErrorShape::DetailText
-                | ErrorShape::MessageText
-                | ErrorShape::FailedNull
-                | ErrorShape::FailedNullCode => Meaning::Unclear,
+                shape if shape.says_nothing() => Meaning::Unclear,
                 ErrorShape::Detail => match code.status {
                     401 => Meaning::Credential,
                     429 | 500.. => Meaning::Passes,
@@ -309,6 +327,7 @@ impl Failure {
             (Delivery::NotSent | Delivery::Refused, _) => true,
             (_, Policy::Once | Policy::Never) => false,
             (Delivery::Unknown, _) => true,
+            (Delivery::Accepted, Policy::Default) => self.ended,
             (_, Policy::Default) => false,
             (_, Policy::Restart) => true,
         };
@@ -347,9 +366,28 @@ impl Meaning {
     }
 }
 
-/// C047.
-fn close(code: Option<u16>) -> Meaning {
+trait Shape {
+    /// Whether it has neither a code nor a status.
+    fn says_nothing(self) -> bool;
+}
+
+impl Shape for ErrorShape {
+    fn says_nothing(self) -> bool {
+        matches!(
+            self,
+            Self::ErrorText
+                | Self::DetailText
+                | Self::MessageText
+                | Self::FailedNull
+                | Self::FailedNullCode
+        )
+    }
+}
+
+/// C036, C047.
+fn close(code: Option<u16>, reached: Reached) -> Meaning {
     match code {
+        Some(1000) if reached == Reached::Nothing => Meaning::Passes,
         None | Some(1001 | 1011 | 1012 | 1013) => Meaning::Passes,
         Some(1008 | 1009) => Meaning::Request,
         Some(_) => Meaning::Unclear,
@@ -357,5 +395,5 @@ fn close(code: Option<u16>) -> Meaning {
 }
 
 fn failed(kind: ErrorKind, meaning: Meaning, delivery: Delivery) -> Ending {
-    Ending::Failed(Failure { kind, delivery, meaning, after: None })
+    Ending::Failed(Failure { kind, delivery, meaning, after: None, ended: false })
 }

@@ -70,9 +70,16 @@ pub(crate) enum IdleEvent {
 }
 
 impl Http {
-    /// The contract: every status is the server's word that it did not run the request.
+    /// The contract: a status of a refusal is the server's word that it did not run the request,
+    /// and any other is not (C130).
     fn failure(self) -> Failure {
-        let of = |kind, delivery, meaning| Failure { kind, delivery, meaning, after: None };
+        let of = |kind, delivery, meaning| Failure {
+            kind,
+            delivery,
+            meaning,
+            after: None,
+            ended: false,
+        };
         let api = |meaning| of(ErrorKind::Api, Delivery::Refused, meaning);
         match self.answer {
             Answer::Html(200) => of(ErrorKind::Protocol, Delivery::Unknown, Meaning::Address),
@@ -83,11 +90,15 @@ impl Http {
                 let meaning = if seconds > 60 { Meaning::Unclear } else { Meaning::Passes };
                 Failure { after: Some(Duration::from_secs(seconds)), ..api(meaning) }
             }
-            Answer::StalledBody => api(Meaning::Passes),
+            Answer::StalledBody => of(ErrorKind::Api, Delivery::Unknown, Meaning::Passes),
+            Answer::Status(status @ (408 | 500..)) | Answer::Html(status @ 500..) => Failure {
+                ended: matches!(status, 500 | 502 | 503),
+                ..of(ErrorKind::Api, Delivery::Unknown, Meaning::Passes)
+            },
             Answer::Status(status) | Answer::Html(status) => api(match status {
                 401 | 403 => Meaning::Credential,
                 404 => Meaning::Address,
-                408 | 409 | 429 | 500.. => Meaning::Passes,
+                409 | 429 => Meaning::Passes,
                 _ => Meaning::Request,
             }),
         }
@@ -166,8 +177,13 @@ impl Http {
 impl Upgraded {
     /// The contract: how it fails, and whether SSE takes its place at once (C030, C031, C032).
     fn failure(self) -> (Failure, bool) {
-        let of =
-            |kind, meaning| Failure { kind, delivery: Delivery::NotSent, meaning, after: None };
+        let of = |kind, meaning| Failure {
+            kind,
+            delivery: Delivery::NotSent,
+            meaning,
+            after: None,
+            ended: false,
+        };
         match self.answer {
             UpgradeAnswer::Status(401) => (of(ErrorKind::Api, Meaning::Credential), false),
             UpgradeAnswer::Status(429 | 500 | 503) => (of(ErrorKind::Api, Meaning::Passes), false),

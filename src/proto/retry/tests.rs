@@ -15,11 +15,14 @@ fn auto() -> Ladder {
 fn failed(error: &Error, transport: Transport) -> Failed<'_> {
     Failed {
         resumable: false,
+        progressed: false,
         error,
         transport,
         reused: false,
         incremental: false,
+        stale: false,
         silent: false,
+        answered: true,
         renewable: false,
         at: Instant::now(),
     }
@@ -134,30 +137,162 @@ fn c036_what_may_be_sent_again_is_the_policys_to_say() {
 fn c036_an_uncertain_request_is_replayed_once() {
     let error = closed(Some(1006), Delivery::Unknown);
     let mut ladder = auto();
-    assert!(again(ladder.next(websocket(&error), 0.0)).fresh_socket);
+    assert!(again(ladder.next(websocket(&error), 0.0)).fresh);
     assert_eq!(ladder.next(websocket(&error), 0.0), Action::GiveUp);
 }
 
 #[test]
-fn c047_close_codes() {
-    for (code, again) in [
-        (Some(1001), true),
-        (None, true),
-        (Some(1006), true),
-        (Some(1011), true),
-        (Some(1012), true),
-        (Some(1013), true),
-        (Some(1015), true),
-        (Some(1000), false),
-        (Some(1008), false),
-        (Some(4402), false),
-    ] {
-        let error = closed(code, Delivery::Refused);
-        assert_eq!(auto().next(websocket(&error), 0.0) != Action::GiveUp, again, "{code:?}");
+fn c036_c047_c156_where_the_one_resend_after_a_close_or_a_reset_goes() {
+    let fresh = |next: &Again| next.fresh && !next.over_sse && next.mark.is_none();
+    let sse = |next: &Again| next.over_sse && next.mark == Some(Mark::Silent);
+    assert!(Mark::Silent.is_suspicion(), "it is remembered if SSE works");
+    let codes = [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1015].map(Some);
+    let mut errors: Vec<(Error, bool)> = codes
+        .into_iter()
+        .chain([None])
+        .map(|code| (closed(code, Delivery::Unknown), false))
+        .chain([1008, 4000, 4402, 4999].map(|it| (closed(Some(it), Delivery::Unknown), true)))
+        .collect();
+    let reset = Error::new(ErrorKind::Truncated, Phase::FirstEvent, ErrorCause::None);
+    errors.push((reset, false));
+    for (error, by_policy) in errors {
+        let known = websocket(&error);
+        let never_answered = Failed { answered: false, ..known };
+        assert!(sse(&again(auto().next(never_answered, 0.5))), "{error}");
+        let next = again(auto().next(known, 0.5));
+        assert!(if by_policy { sse(&next) } else { fresh(&next) }, "{error}");
+
+        let only = || ladder(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
+        for failed in [known, never_answered] {
+            let next = only().next(failed, 0.5);
+            assert!(if by_policy { next == Action::GiveUp } else { fresh(&again(next)) });
+        }
+        let mut once = only();
+        once.next(known, 0.5);
+        assert_eq!(once.next(known, 0.5), Action::GiveUp, "one fresh socket, then the error");
+        let mut never = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
+        assert_eq!(never.next(never_answered, 0.5), Action::GiveUp);
     }
-    // What was not sent was not what the server closed for.
-    let early = closed(Some(1000), Delivery::NotSent);
-    assert_ne!(auto().next(websocket(&early), 0.0), Action::GiveUp);
+    // Two in a row: whatever was answered before, the way to this server loses them now.
+    let refused = closed(Some(1012), Delivery::Refused);
+    let mut twice = auto();
+    assert!(fresh(&again(twice.next(websocket(&refused), 0.5))) && !twice.loses_creates());
+    assert!(sse(&again(twice.next(websocket(&refused), 0.5))) && twice.loses_creates());
+    // Not in a row.
+    let busy = api(Phase::FirstEvent, 429, "rate_limit_exceeded", Delivery::Refused);
+    let mut apart = auto();
+    for error in [&refused, &busy, &refused] {
+        again(apart.next(websocket(error), 0.5));
+        assert!(!apart.loses_creates());
+    }
+}
+
+#[test]
+fn c047_what_is_closed_within_its_response_is_not_tried_again_where_the_server_meant_it() {
+    for (code, tried) in [(1000, false), (1008, false), (4402, false), (1011, true), (1012, true)] {
+        for delivery in [Delivery::Accepted, Delivery::OutputStarted] {
+            let error = closed(Some(code), delivery);
+            let mut all = ladder(ReplayPolicy::Restart, TransportPolicy::Auto);
+            assert_eq!(all.next(websocket(&error), 0.0) != Action::GiveUp, tried, "{code}");
+        }
+    }
+}
+
+#[test]
+fn c130_what_has_ended_is_tried_again_within_the_attempts_and_what_may_run_once() {
+    let tries = |policy: RetryPolicy, status, code: &str| {
+        let error = api(Phase::FirstEvent, status, code, Delivery::Unknown);
+        let mut ladder = Ladder::new(policy, TransportPolicy::Auto);
+        let next = |_: &u32| ladder.next(failed(&error, Transport::Sse), 1.0) != Action::GiveUp;
+        1 + (1..10).take_while(next).count()
+    };
+    let policy = |replay| RetryPolicy { replay, ..RetryPolicy::default() };
+    use ReplayPolicy::{BeforeCreated, BeforeOutput, Never, Restart};
+    for status in [500, 502, 503] {
+        for code in ["", "server_error"] {
+            assert_eq!(tries(policy(Never), status, code), 1, "{status}");
+            let none = RetryPolicy { replays: 0, ..RetryPolicy::default() };
+            assert_eq!(tries(none, status, code), 4, "no replay: {status}");
+            for replay in [BeforeCreated, BeforeOutput, Restart] {
+                assert_eq!(tries(policy(replay), status, code), 4, "{status}");
+            }
+        }
+    }
+    for status in [408, 504, 520, 522, 524, 529] {
+        assert_eq!(tries(policy(Never), status, ""), 1, "{status}");
+        assert_eq!(tries(policy(BeforeCreated), status, ""), 2, "{status}");
+        let more = RetryPolicy { replays: 2, ..RetryPolicy::default() };
+        assert_eq!(tries(more, status, ""), 3, "{status}");
+    }
+    // The server says of one that it had accepted that it failed.
+    let gone = api(Phase::Events, 500, "server_error", Delivery::Accepted);
+    for (replay, tried) in [(Never, false), (BeforeCreated, true), (BeforeOutput, true)] {
+        let next = ladder(replay, TransportPolicy::Auto).next(websocket(&gone), 0.5);
+        assert_eq!(next != Action::GiveUp, tried, "{replay:?}");
+    }
+    let output = api(Phase::Events, 500, "server_error", Delivery::OutputStarted);
+    let mut all = ladder(Restart, TransportPolicy::Auto);
+    again(all.next(websocket(&output), 0.5));
+    assert_eq!(all.next(websocket(&output), 0.5), Action::GiveUp, "output is paid for");
+}
+
+#[test]
+fn c134_a_kept_connection_that_died_is_replaced_once_for_free_but_not_under_never() {
+    let lost = Error::new(ErrorKind::Truncated, Phase::FirstEvent, ErrorCause::None);
+    assert_eq!(lost.delivery(), Delivery::Unknown);
+    let stale = Failed { stale: true, reused: true, ..failed(&lost, Transport::Sse) };
+    let one = RetryPolicy { attempts: 1, replays: 0, ..RetryPolicy::default() };
+    let mut ladder = Ladder::new(one, TransportPolicy::Auto);
+    let next = again(ladder.next(stale, 0.5));
+    assert_eq!(next, Again { fresh: true, ..AT_ONCE });
+    assert_eq!((ladder.attempts, ladder.replays), (1, 0));
+    assert_eq!(ladder.next(stale, 0.5), Action::GiveUp, "once a turn");
+    let never = RetryPolicy { replay: ReplayPolicy::Never, ..one };
+    let mut ladder = Ladder::new(never, TransportPolicy::Auto);
+    assert_eq!(ladder.next(stale, 0.5), Action::GiveUp, "it cannot be proved that it did not run");
+    let unsent = Error::new(ErrorKind::Truncated, Phase::FirstEvent, ErrorCause::None)
+        .with_delivery(Delivery::NotSent);
+    let unsent = Failed { error: &unsent, stale: false, ..stale };
+    assert!(again(ladder.next(unsent, 0.5)).fresh);
+    // Going on with a response is asked for again the same way.
+    let mut ladder = Ladder::new(never, TransportPolicy::Auto);
+    let next = again(ladder.next(Failed { resumable: true, ..stale }, 0.5));
+    assert!(next.fresh && next.over_sse && next.delay.is_zero());
+}
+
+#[test]
+fn c143_progress_of_a_response_that_is_gone_on_with_renews_the_attempts() {
+    let cut = Error::new(ErrorKind::Truncated, Phase::Events, ErrorCause::None);
+    let with = |progressed| Failed { resumable: true, progressed, ..failed(&cut, Transport::Sse) };
+    let mut ladder = auto();
+    for _ in 0..20 {
+        assert_eq!(again(ladder.next(with(true), 1.0)).delay, Duration::from_millis(200));
+    }
+    let waits: Vec<u128> = std::iter::from_fn(|| match ladder.next(with(false), 1.0) {
+        Action::Again(again) => Some(again.delay.as_millis()),
+        Action::GiveUp => None,
+    })
+    .collect();
+    assert_eq!(waits, [400, 800]);
+}
+
+#[test]
+fn c149_a_server_that_names_no_time_at_all_is_left_alone_for_the_first_step() {
+    use std::time::SystemTime;
+    for retry_after in [
+        RetryAfter::In(Duration::ZERO),
+        RetryAfter::In(Duration::from_millis(1)),
+        RetryAfter::At(SystemTime::UNIX_EPOCH),
+    ] {
+        let error =
+            ApiError { status: Some(503), retry_after: Some(retry_after), ..ApiError::default() };
+        let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
+        let mut ladder = auto();
+        for _ in 0..3 {
+            let delay = again(ladder.next(websocket(&error), 1.0)).delay;
+            assert_eq!(delay, Duration::from_millis(200), "{retry_after:?}");
+        }
+    }
 }
 
 #[test]
@@ -178,7 +313,7 @@ fn a_lost_parent_is_resent_in_full_once_at_once_and_for_free() {
     let lost = Failed { incremental: true, ..websocket(&error) };
     let next = again(ladder.next(lost, 0.5));
     assert_eq!(next.reason, FullReason::ParentNotFound);
-    assert!(next.delay.is_zero() && !next.fresh_socket && !next.over_sse);
+    assert!(next.delay.is_zero() && !next.fresh && !next.over_sse);
     assert_eq!(ladder.attempts, 1);
     assert_eq!(ladder.next(lost, 0.5), Action::GiveUp);
     assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "the caller's own parent");
@@ -193,7 +328,7 @@ fn c045_an_old_socket_is_replaced_at_once_for_free() {
     for failed in [idle, Failed { error: &gone, ..idle }] {
         let mut ladder = auto();
         let next = again(ladder.next(failed, 0.5));
-        assert!(next.fresh_socket && next.delay.is_zero());
+        assert!(next.fresh && next.delay.is_zero());
         assert_eq!(ladder.attempts, 1);
     }
 }
@@ -220,7 +355,7 @@ fn c046_the_connection_limit_is_known_by_its_code() {
         let error = ApiError { status, code, ..ApiError::default() };
         let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
         let mut ladder = auto();
-        assert!(again(ladder.next(websocket(&error), 0.5)).fresh_socket, "{status:?}");
+        assert!(again(ladder.next(websocket(&error), 0.5)).fresh, "{status:?}");
         assert_eq!(ladder.attempts, 1);
         assert!(retires_socket(&error, true));
     }
@@ -267,7 +402,7 @@ fn c052_what_was_not_sent_is_sent_elsewhere_once_for_free() {
     let reused = Failed { reused: true, ..websocket(&gone) };
     let mut ladder = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
     let next = again(ladder.next(reused, 0.5));
-    assert!(next.fresh_socket && next.delay.is_zero());
+    assert!(next.fresh && next.delay.is_zero());
     assert_eq!(ladder.attempts, 1);
     assert!(!again(ladder.next(reused, 0.5)).delay.is_zero());
     assert_eq!(ladder.attempts, 2);
@@ -331,7 +466,7 @@ fn c031_a_refused_credential_is_renewed_once() {
         let renewable = Failed { renewable: true, ..websocket(&error) };
         let mut ladder = auto();
         let next = again(ladder.next(renewable, 0.5));
-        assert!(next.delay.is_zero() && next.fresh_socket && !next.over_sse);
+        assert!(next.delay.is_zero() && next.fresh && !next.over_sse);
         assert_eq!(ladder.attempts, 1);
         assert_eq!(ladder.next(renewable, 0.5), Action::GiveUp);
         assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "it would be the same");
@@ -344,15 +479,15 @@ fn c031_a_refused_credential_is_renewed_once() {
 #[test]
 fn c035_silence_on_a_socket_that_never_answered_leads_to_sse() {
     let error = Error::new(ErrorKind::Timeout, Phase::FirstEvent, ErrorCause::None);
-    let silent = Failed { silent: true, ..websocket(&error) };
+    let silent = Failed { silent: true, answered: false, ..websocket(&error) };
     let next = again(auto().next(silent, 0.5));
     assert!(next.over_sse && next.delay.is_zero());
     assert_eq!(next.mark, Some(Mark::Silent));
     assert!(Mark::Silent.is_suspicion(), "the server itself may be slow");
-    let known = again(auto().next(websocket(&error), 0.5));
-    assert!(known.fresh_socket && !known.over_sse && known.mark.is_none());
+    let known = again(auto().next(Failed { answered: true, ..silent }, 0.5));
+    assert!(known.fresh && !known.over_sse && known.mark.is_none());
     let mut only = ladder(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
-    assert!(again(only.next(silent, 0.5)).fresh_socket);
+    assert!(again(only.next(silent, 0.5)).fresh);
     let mut never = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
     assert_eq!(never.next(silent, 0.5), Action::GiveUp);
 }

@@ -173,10 +173,58 @@ fn c077_an_error_before_any_event_says_that_nothing_ran() {
 }
 
 #[test]
+fn c130_an_error_frame_says_that_nothing_ran_only_where_it_proves_it() {
+    let frame = |status: &str, code: &str| {
+        format!(r#"{{"type":"error",{status}"error":{{"code":{code},"message":"m"}}}}"#)
+    };
+    for (status, code, first, created) in [
+        (r#""status":429,"#, "null", Delivery::Refused, Delivery::Refused),
+        (r#""status":400,"#, "null", Delivery::Refused, Delivery::Accepted),
+        (r#""status":503,"#, r#""server_is_overloaded""#, Delivery::Refused, Delivery::Refused),
+        ("", r#""rate_limit_exceeded""#, Delivery::Refused, Delivery::Refused),
+        ("", r#""previous_response_not_found""#, Delivery::Refused, Delivery::Refused),
+        (r#""status":500,"#, r#""server_error""#, Delivery::Unknown, Delivery::Accepted),
+        (r#""status":502,"#, "null", Delivery::Unknown, Delivery::Accepted),
+        (r#""status":503,"#, "null", Delivery::Unknown, Delivery::Accepted),
+        (r#""status":504,"#, "null", Delivery::Unknown, Delivery::Accepted),
+        (r#""status":408,"#, "null", Delivery::Unknown, Delivery::Accepted),
+        ("", r#""server_error""#, Delivery::Unknown, Delivery::Accepted),
+        ("", "null", Delivery::Unknown, Delivery::Accepted),
+    ] {
+        let frame = frame(status, code);
+        let delivery = |payloads: &[&str]| run(payloads, lost).1.unwrap_err().delivery();
+        assert_eq!(delivery(&[&frame]), first, "{frame}");
+        assert_eq!(delivery(&[CREATED, &frame]), created, "{frame}");
+        assert_eq!(delivery(&[CREATED, ADDED, &frame]), Delivery::OutputStarted, "{frame}");
+    }
+}
+
+#[test]
+fn c153_the_last_word_about_being_stored_counts() {
+    let event = |name: &str, store: &str| {
+        format!(r#"{{"type":"response.{name}","response":{{"id":"resp_1"{store}}}}}"#)
+    };
+    for (created, completed, stored) in [
+        ("", "", None),
+        (r#","store":true"#, "", Some(true)),
+        (r#","store":true"#, r#","store":false"#, Some(false)),
+        ("", r#","store":false"#, Some(false)),
+        (r#","store":false"#, r#","store":null"#, Some(false)),
+        ("", r#","store":"yes""#, None),
+    ] {
+        let mut turn = Turn::new();
+        for payload in [event("created", created), event("completed", completed)] {
+            turn.handle(&Frame::new(payload.into()));
+        }
+        assert_eq!(turn.is_stored(), stored, "{created} {completed}");
+    }
+}
+
+#[test]
 fn a_failed_response_is_an_error_with_the_response_in_it() {
     let failed = r#"{"type":"response.failed","response":{"id":"resp_1","status":"failed","error":{"code":"server_error","message":"m"}}}"#;
     for (payloads, delivery) in [
-        (&[CREATED, failed][..], Delivery::Refused),
+        (&[CREATED, failed][..], Delivery::Accepted),
         (&[CREATED, ADDED, DELTA, DONE, failed], Delivery::OutputStarted),
     ] {
         let error = run(payloads, lost).1.unwrap_err();

@@ -5,11 +5,12 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{super::state::Slot, Base, Live, Resume, Run, timed_out};
+use super::{super::state::Slot, Base, Live, Resume, Run, after, timed_out};
 use crate::{
     Delivery, Error, ErrorKind, Phase, Transport, TransportPolicy,
     error::{Cause, RequestError},
     proto::{
+        deadline::InHand,
         plan::{ConnectionId, Decision, Destination, Prior},
         turn::{End, Step, Turn},
     },
@@ -21,6 +22,7 @@ use crate::{
 
 impl Run {
     pub(super) async fn attempt(&mut self) -> Result<Live, Error> {
+        self.check_ended()?;
         if self.resume.is_some() {
             return self.reopen().await;
         }
@@ -28,7 +30,7 @@ impl Run {
             Transport::Sse
         } else {
             let background = self.request.background == Some(true);
-            let open_socket = !self.fresh_socket && self.state.open_socket().is_some();
+            let open_socket = !self.fresh && self.state.open_socket().is_some();
             let now = Instant::now().into_std();
             let route = self.shared.route(background, open_socket, now);
             route.map_err(Error::invalid_request)?
@@ -44,6 +46,7 @@ impl Run {
     }
 
     async fn over_websocket(&mut self) -> Result<Live, Error> {
+        self.state.set_caller_managed(self.request.caller_managed());
         let connection = self.socket_to_use();
         self.report.reused = connection.is_some();
         self.report.timings.queued = Some(self.elapsed());
@@ -58,6 +61,7 @@ impl Run {
             Some(connection) => connection,
             None => self.connect().await?,
         };
+        self.check_ended()?;
         let size = frame.len() as u64;
         let sending = self.state.with_socket(connection, |socket| {
             self.report.server = ServerHeaders::new(Arc::clone(socket.headers()));
@@ -79,10 +83,14 @@ impl Run {
 
     /// The WebSocket that the next request goes over; `None` if one is to be opened.
     pub(super) fn socket_to_use(&self) -> Option<ConnectionId> {
+        let open = self.state.open_socket();
+        if open.is_some() && !self.fresh && self.state.is_caller_managed() {
+            return open;
+        }
         if self.state.use_spare() {
             self.set_alarm();
         }
-        if self.fresh_socket || self.is_overdue() {
+        if self.fresh || self.is_overdue() {
             self.state.set_socket(None);
         }
         self.state.open_socket()
@@ -137,6 +145,8 @@ impl Run {
 
     pub(super) async fn connect(&mut self) -> Result<ConnectionId, Error> {
         let socket = self.open().await?;
+        // A turn that has begun meanwhile has a socket of its own.
+        self.check_ended()?;
         let id = socket.id();
         self.report.timings.connected = Some(self.elapsed());
         self.state.set_socket(Some(socket));
@@ -151,6 +161,7 @@ impl Run {
         let deadline = self.by(shared.timeouts.connect);
         let request = call::request(Method::GET, shared.uri.clone(), headers, None);
         let has_fallback = shared.transport == TransportPolicy::Auto;
+        self.connect_end = shared.timeouts.connect.map(|time| after(Instant::now(), time));
         let (limits, timeouts) = (shared.limits, shared.timeouts);
         let network = &*shared.network;
         let socket =
@@ -186,15 +197,32 @@ impl Run {
         let size = body.len() as u64;
         let shared = Arc::clone(&self.shared);
         let headers = self.headers().await?;
+        self.check_ended()?;
         self.note_sending(&decision, size);
         let first = self.by(shared.timeouts.first_event(Transport::Sse));
-        let request = call::request(Method::POST, shared.uri.clone(), headers, Some(body));
+        let mut request = call::request(Method::POST, shared.uri.clone(), headers, Some(body));
+        self.ask_for_fresh(&mut request);
         let exchange = SseExchange::open(&*shared.network, request, first, shared.limits).await?;
         self.report.timings.sent = Some(self.elapsed());
         self.report.timings.first_byte = Some(self.elapsed());
         self.report.server = ServerHeaders::new(Arc::clone(exchange.headers()));
         let base = self.base(None);
         self.first_event(Exchange::Sse(exchange), first, base).await
+    }
+
+    /// Keeps `request` off the connections that are kept, if it shall go over another.
+    fn ask_for_fresh(&self, request: &mut http::Request<bytes::Bytes>) {
+        if self.fresh {
+            call::ask_for_fresh(request);
+        }
+    }
+
+    /// The error of a turn that the session has ended: then nothing more is opened or sent.
+    fn check_ended(&self) -> Result<(), Error> {
+        match self.slot.why_ended() {
+            Some(why) => Err(self.ended(why)),
+            None => Ok(()),
+        }
     }
 
     /// Goes on with a response behind the last event that came of it.
@@ -208,7 +236,8 @@ impl Run {
         let after = turn.and_then(Turn::last_event);
         let uri = shared.events_uri(id, after)?;
         let headers = self.headers().await?;
-        let request = call::request(Method::GET, uri, headers, None);
+        let mut request = call::request(Method::GET, uri, headers, None);
+        self.ask_for_fresh(&mut request);
         let first = self.by(shared.timeouts.first_event(Transport::Sse));
         let exchange = SseExchange::open(&*shared.network, request, first, shared.limits).await?;
         self.report.server = ServerHeaders::new(Arc::clone(exchange.headers()));
@@ -243,14 +272,20 @@ impl Run {
         let mut turn = Turn::new();
         let mut ready = VecDeque::new();
         let mut ready_bytes = 0;
+        let mut in_hand = InHand::new(self.shared.limits.read_ahead);
         while !turn.has_begun() {
             let slot = Arc::clone(&self.slot);
-            let incoming = timeout_at(deadline, poll_fn(|cx| slot.poll_next(cx))).await;
+            let until = in_hand.wait_until(deadline.into_std(), Instant::now().into_std());
+            let next = poll_fn(|cx| slot.poll_next(cx));
+            let incoming = timeout_at(Instant::from_std(until), next).await;
             let frame = match incoming {
-                Ok(Some(Incoming::Frame(_))) if Instant::now() >= deadline => {
-                    return Err(turn.end(End::TimedOut));
+                Ok(Some(Incoming::Frame(frame))) => {
+                    let late = Instant::now() >= deadline;
+                    if late && !in_hand.takes(frame.payload.len()) {
+                        return Err(turn.end(End::TimedOut));
+                    }
+                    frame
                 }
-                Ok(Some(Incoming::Frame(frame))) => frame,
                 Ok(Some(Incoming::End(end))) => return Err(turn.end(end)),
                 // Nobody gets to see it: whoever waits for this turn was told before.
                 Ok(None) => return Err(turn.end(End::Lost(None))),
@@ -259,8 +294,8 @@ impl Run {
             self.report.bytes_received += frame.payload.len() as u64;
             let elapsed = self.elapsed();
             self.report.timings.first_byte.get_or_insert(elapsed);
-            if transport == Transport::WebSocket {
-                self.state.set_websocket_answered();
+            if transport == Transport::WebSocket && frame.tag.role.is_answer() {
+                self.shared.set_answers_websockets(true);
             }
             match turn.handle(&frame) {
                 Step::Failed(error) => {
@@ -284,13 +319,14 @@ impl Run {
             }
         }
         self.report.timings.first_event = Some(self.elapsed());
-        match (transport, self.suspicion.take()) {
+        let suspicion = self.suspicion.take();
+        self.slot.unless_ended(|| match (transport, suspicion) {
             // A socket that was open before says nothing about opening one.
             (Transport::WebSocket, _) if !self.report.reused => self.shared.clear_mark(),
             (Transport::WebSocket, _) => {}
             (Transport::Sse, Some(mark)) => self.shared.mark(mark, Instant::now().into_std()),
             (Transport::Sse, None) => {}
-        }
+        });
         Ok(Live { transport, turn, ready, base, resumed: false })
     }
 }

@@ -1,7 +1,8 @@
 //! The attempts of one turn: the only place that picks a transport and walks the recovery ladder.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 
+use futures_util::future::{Either, select};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep, timeout_at},
@@ -12,10 +13,12 @@ pub(super) use warm::Ahead;
 use super::state::{SharedState, Slot};
 use crate::{
     Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport,
-    error::{Cause, RequestError},
+    error::{ApiError, Cause, RequestError},
     event::ResponseEvent,
     proto::{
+        deadline::InHand,
         fallback::Mark,
+        parents::ParentFate,
         plan::{Baseline, ConnectionId, Decision, Destination, Planner, Prior},
         retry::{Action, Failed, Ladder, is_unfinished},
         turn::{Step, Turn},
@@ -23,7 +26,8 @@ use crate::{
     report::{Failure, FullReason, Plan, TurnReport},
     request::{Encoded, encode},
     response::Response,
-    shared::Shared,
+    shared::{RuntimeEnd, Shared},
+    transport::call,
 };
 
 mod attempt;
@@ -43,19 +47,29 @@ pub(super) struct Run {
     /// Why everything is sent, if that was found out in an attempt before.
     reason: Option<FullReason>,
     over_sse: bool,
-    fresh_socket: bool,
+    /// The next attempt takes no connection that is kept.
+    fresh: bool,
     /// How far an attempt got that may have run, and what came of it.
     reached: Option<(Delivery, Option<Response>)>,
     /// A response that was cut off and can be gone on with.
     resume: Option<Resume>,
     /// To be remembered of the origin if SSE works.
     suspicion: Option<Mark>,
+    /// What became of the parent that an attempt before named.
+    parent: Option<ParentFate>,
+    /// Events came since the request was sent, or the response last asked for again.
+    progressed: bool,
+    /// What may be taken after the deadline of the turn.
+    in_hand: InHand,
+    /// When connecting will have taken its time, whatever the turn has left.
+    connect_end: Option<Instant>,
     report: TurnReport,
     /// The size of what the attempt sends.
     sending: u64,
     start: Instant,
     deadline: Option<Instant>,
     runtime: Handle,
+    runtime_end: RuntimeEnd,
 }
 
 /// A response that has begun.
@@ -81,6 +95,7 @@ struct Resume {
 pub(super) struct Base {
     request: Arc<ResponsesRequest>,
     connection: Option<ConnectionId>,
+    /// Unless the server says otherwise.
     stored: bool,
 }
 
@@ -100,7 +115,7 @@ impl Base {
                     .skip(usize::from(defect!(OutputShort)))
                     .collect(),
                 connection: self.connection,
-                stored: self.stored,
+                stored: turn.is_stored().unwrap_or(self.stored),
                 warm_up: false,
             })),
             _ => Prior::NotCompleted,
@@ -118,10 +133,12 @@ impl Run {
         runtime: Handle,
     ) -> Self {
         let start = Instant::now();
+        let runtime_end = shared.runtimes.end_of(&runtime);
         Self {
             ladder: Ladder::new(shared.retry, shared.transport),
             prior: state.prior(),
             deadline: shared.timeouts.turn.map(|turn| after(start, turn)),
+            in_hand: InHand::new(shared.limits.read_ahead),
             shared,
             state,
             slot,
@@ -129,26 +146,57 @@ impl Run {
             planner,
             reason: None,
             over_sse: false,
-            fresh_socket: false,
+            fresh: false,
             reached: None,
             resume: None,
             suspicion: None,
+            parent: None,
+            progressed: false,
+            connect_end: None,
             report: TurnReport::default(),
             sending: 0,
             start,
+            runtime_end,
             runtime,
         }
     }
 
-    /// Waits for what is being done ahead of the turn.
-    pub(super) async fn prepare(&mut self) {
+    /// Waits for what is being done ahead of the turn, and makes attempts until a response begins.
+    pub(super) async fn start(&mut self) -> Result<Live, Error> {
+        self.in_runtime(async |run| {
+            run.prepare().await;
+            run.climb(None).await
+        })
+        .await
+    }
+
+    /// Makes further attempts, after `wait`.
+    pub(super) async fn again(&mut self, wait: Duration) -> Result<Live, Error> {
+        self.in_runtime(async |run| run.climb(Some(wait)).await).await
+    }
+
+    /// Does something as long as the runtime that the turn was begun in runs: after that, its
+    /// timers would panic.
+    async fn in_runtime(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Self) -> Result<Live, Error>,
+    ) -> Result<Live, Error> {
+        let end = self.runtime_end.clone().wait();
+        let done = match select(pin!(end), pin!(work(self))).await {
+            Either::Left(_) => None,
+            Either::Right((done, _)) => Some(done),
+        };
+        done.unwrap_or_else(|| Err(self.ended(ErrorKind::NoRuntime)))
+    }
+
+    async fn prepare(&mut self) {
         let done = self.state.done_ahead(&self.runtime);
         self.report.prewarm = timeout_at(self.by(None), done).await.ok().flatten();
         self.prior = self.state.prior();
     }
 
     /// Makes attempts until a response begins, after `wait` if there was one before.
-    pub(super) async fn climb(&mut self, mut wait: Option<Duration>) -> Result<Live, Error> {
+    async fn climb(&mut self, mut wait: Option<Duration>) -> Result<Live, Error> {
         loop {
             if let Some(wait) = wait.take().filter(|wait| !wait.is_zero()) {
                 // Past the deadline of the turn, the next attempt ends at once.
@@ -198,6 +246,7 @@ impl Run {
         let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout)
             || is_unfinished(error);
         if background && cut && turn.is_resumable() {
+            self.progressed = turn.has_progressed();
             turn.resume(error.delivery());
             self.resume = Some(Resume { turn, base });
         }
@@ -233,7 +282,7 @@ impl Run {
         if error.kind() == ErrorKind::Api && error.is_authentication() {
             self.shared.auth.refused();
         }
-        if self.is_over(Instant::now()) {
+        if self.is_over(Instant::now()) || self.slot.why_ended().is_some() {
             return None;
         }
         let failed = Failed {
@@ -241,12 +290,18 @@ impl Run {
             transport,
             reused: self.report.reused,
             incremental,
+            stale: call::is_stale(error),
+            silent: self.report.timings.first_byte.is_none(),
+            answered: self.shared.answers_websockets(),
             resumable: self.resume.is_some(),
-            silent: self.report.timings.first_byte.is_none() && !self.state.websocket_answered(),
+            progressed: std::mem::take(&mut self.progressed),
             renewable: self.shared.auth.is_renewable(),
             at: Instant::now().into_std(),
         };
         let action = self.ladder.next(failed, fastrand::f64());
+        if self.ladder.loses_creates() {
+            self.shared.set_answers_websockets(false);
+        }
         let Action::Again(again) = action else { return None };
         // No attempt would follow: the error says more than that the time was over.
         if self.is_over(after(Instant::now(), again.delay)) {
@@ -257,6 +312,11 @@ impl Run {
             return None;
         }
         tracing::debug!(%transport, kind = ?error.kind(), delay = ?again.delay, "attempt failed");
+        if again.reason == FullReason::ParentNotFound {
+            let unsupported = error.api_error().is_some_and(ApiError::is_parent_unsupported);
+            self.parent =
+                Some(if unsupported { ParentFate::Unsupported } else { ParentFate::Gone });
+        }
         match &self.report.plan {
             // Another attempt does not change why everything is sent.
             Some(Plan::Full(reason)) => self.reason = Some(reason.clone()),
@@ -265,14 +325,17 @@ impl Run {
             }
             _ => {}
         }
-        self.fresh_socket = again.fresh_socket;
+        self.fresh = again.fresh;
         if again.over_sse && !self.over_sse {
             self.over_sse = true;
             tracing::info!(origin = self.shared.provider.origin(), "falling back to SSE");
         }
         match again.mark {
             Some(mark) if mark.is_suspicion() => self.suspicion = again.mark,
-            Some(mark) => self.shared.mark(mark, Instant::now().into_std()),
+            Some(mark) => {
+                let now = Instant::now().into_std();
+                self.slot.unless_ended(|| self.shared.mark(mark, now));
+            }
             None => {}
         }
         Some(again.delay)
@@ -296,13 +359,24 @@ impl Run {
         &mut self.report
     }
 
-    pub(super) fn state(&self) -> &SharedState {
-        &self.state
+    /// Takes note of a turn that went well, which leaves `prior` to the next one.
+    pub(super) fn commit(&self, prior: Prior) {
+        let is_live = self.state.commit(&self.slot, prior);
+        let continued = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
+        let fate = if continued { Some(ParentFate::Continued) } else { self.parent };
+        if let Some(fate) = fate.filter(|_| is_live) {
+            let refusals = self.state.count_refusal(fate == ParentFate::Unsupported);
+            self.shared.note_parent(fate, refusals, Instant::now().into_std());
+        }
     }
 
     /// The runtime that the turn was begun in: its stream may be polled outside of any.
     pub(super) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    pub(super) fn runtime_end(&self) -> &RuntimeEnd {
+        &self.runtime_end
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -314,6 +388,17 @@ impl Run {
         let between =
             self.shared.timeouts.between_events(transport).map(|between| after(last, between));
         [between, self.deadline].into_iter().flatten().min()
+    }
+
+    /// Until when frames are waited for, if this is the deadline and it has passed.
+    pub(super) fn wait_until(&mut self, deadline: Instant) -> Instant {
+        let until = self.in_hand.wait_until(deadline.into_std(), Instant::now().into_std());
+        Instant::from_std(until)
+    }
+
+    /// Whether a frame of this size comes too late for the turn.
+    pub(super) fn is_too_late(&mut self, size: usize) -> bool {
+        self.is_over(Instant::now()) && !self.in_hand.takes(size)
     }
 
     /// Whether the time set for the turn is over.
@@ -333,6 +418,11 @@ impl Run {
     fn plan(&self, to: Destination) -> Decision {
         match ((self.planner)(&self.request, &self.prior, to), &self.reason) {
             (Decision::Full(_), Some(reason)) => Decision::Full(reason.clone()),
+            (Decision::Incremental { .. }, _)
+                if !self.shared.may_name_parent(Instant::now().into_std()) =>
+            {
+                Decision::Full(FullReason::ProviderUnsupported)
+            }
             (decision, _) => decision,
         }
     }

@@ -18,11 +18,11 @@ use crate::{
     event::ResponseEvent,
     proto::{
         fallback::Mark,
-        plan::{ConnectionId, Planner, Prior},
+        plan::{ConnectionId, Decision, Planner, Prior},
         retry::{Action, Failed},
         turn::{Step, Turn},
     },
-    report::{Prewarm, Waste},
+    report::{FullReason, Prewarm, Waste},
     request::Encoded,
     shared::Shared,
     transport::{Exchange, Incoming},
@@ -47,6 +47,7 @@ impl Run {
             Ahead::Connect => self.socket().await.map(|_| Prewarm::Connected),
             Ahead::Generate => self.generate().await,
             Ahead::Rotate => self.open().await.map(|socket| {
+                self.shared.clear_mark();
                 self.state.set_spare(socket);
                 Prewarm::Connected
             }),
@@ -66,16 +67,23 @@ impl Run {
             Transport::Sse => Ok(None),
             Transport::WebSocket => match open {
                 Some(open) => Ok(Some(open)),
-                None => self.connect().await.map(Some),
+                None => {
+                    let opened = self.connect().await?;
+                    // The turn finds it open, which would say nothing about opening one.
+                    self.shared.clear_mark();
+                    Ok(Some(opened))
+                }
             },
         }
     }
 
     async fn generate(&mut self) -> Result<Prewarm, Error> {
         let Some(connection) = self.socket().await? else { return Ok(Prewarm::Connected) };
-        let nothing_to_warm = !self.plan(self.websocket(Some(connection))).report(0).is_full();
+        if !self.is_worth_warming(connection) {
+            return Ok(Prewarm::Connected);
+        }
         let frame = self.encode(Encoded::WarmUp)?;
-        if nothing_to_warm || self.is_above_limit(&frame) {
+        if self.is_above_limit(&frame) {
             return Ok(Prewarm::Connected);
         }
         let Some(sending) = self.state.with_socket(connection, |socket| socket.send(frame)) else {
@@ -95,6 +103,21 @@ impl Run {
         }
     }
 
+    /// Whether the server would have to read in the turn what it can read now.
+    fn is_worth_warming(&self, connection: ConnectionId) -> bool {
+        // It would take the place of the response that the caller continues.
+        if self.request.caller_managed() {
+            return false;
+        }
+        if self.shared.are_parents_off(Instant::now().into_std()) {
+            return false;
+        }
+        match (self.planner)(&self.request, &self.prior, self.websocket(Some(connection))) {
+            Decision::Incremental { .. } | Decision::Full(FullReason::NothingNew) => false,
+            Decision::Full(_) => true,
+        }
+    }
+
     /// Reads the answer to a warm-up.
     async fn read(
         &mut self,
@@ -105,6 +128,9 @@ impl Run {
         loop {
             let incoming = timeout_at(self.by(None), poll_fn(|cx| exchange.poll_next(cx))).await;
             let frame = match incoming {
+                Ok(Incoming::Frame(frame)) if self.is_too_late(frame.payload.len()) => {
+                    return Ok(Prewarm::Wasted(Waste::TimedOut));
+                }
                 Ok(Incoming::Frame(frame)) => frame,
                 Ok(Incoming::End(end)) => return Err(turn.end(end)),
                 Err(_) => return Ok(Prewarm::Wasted(Waste::TimedOut)),
@@ -140,18 +166,27 @@ impl Run {
 
     /// Remembers what the failure says of the origin.
     fn remember(&mut self, error: &Error) {
+        // What ran out was the time for doing things ahead, before connecting had had its own.
+        let cut_short = self.is_over(Instant::now())
+            && self.connect_end.is_none_or(|end| Some(end) > self.deadline);
+        if cut_short && error.is_timeout() {
+            return;
+        }
         let failed = Failed {
             error,
             transport: Transport::WebSocket,
             reused: false,
             incremental: false,
-            resumable: false,
+            stale: false,
             silent: false,
+            answered: true,
+            resumable: false,
+            progressed: false,
             renewable: false,
             at: Instant::now().into_std(),
         };
         let Action::Again(again) = self.ladder.next(failed, 0.0) else { return };
-        // What is ambiguous, a request over SSE must tell.
+        // What is only suspected, a request over SSE must tell.
         if let Some(mark @ (Mark::Unsupported | Mark::Transient)) = again.mark {
             self.shared.mark(mark, Instant::now().into_std());
         }
@@ -171,7 +206,10 @@ impl Run {
         let provider = &self.shared.provider;
         // One that is followed serves until the other is open, but not beyond its end.
         let due = if followed { provider.max_age } else { provider.rotation() };
-        !defect!(MaxAgeIgnored) && due.is_some_and(|due| age >= due)
+        // Its caller may continue what lives in this connection alone.
+        !self.state.is_caller_managed()
+            && !defect!(MaxAgeIgnored)
+            && due.is_some_and(|due| age >= due)
     }
 
     /// Sees to it that the WebSocket is replaced in time, also if no turn follows.

@@ -99,6 +99,7 @@ impl WebSocket {
     ) -> Result<Self, Error> {
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::ask(request.headers_mut()).map_err(broken)?;
+        call::ask_for_fresh(&mut request);
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
         };

@@ -1,0 +1,93 @@
+//! What is remembered of an origin that does not take `previous_response_id`.
+//!
+//! A parent can be gone for many reasons, each of which a full request mends. Only a server that
+//! calls the parameter itself unsupported would have every turn pay for two requests: so after two
+//! such refusals in a row in one session, whose full requests went well, all turns are sent in
+//! full for a time. Then one of them finds out whether that is over.
+
+use std::time::{Duration, Instant};
+
+/// How many refusals in a row a session must see.
+const REFUSALS: u32 = 2;
+/// How long turns are sent in full. 10 min: deployments change rarely.
+const OFF: Duration = Duration::from_secs(600);
+/// How long a turn that finds out is waited for.
+const PROBE: Duration = Duration::from_secs(30);
+
+/// What became of the parent that a turn named which went well in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParentFate {
+    /// The server continued it.
+    Continued,
+    /// The server did not have it, or not all of it.
+    Gone,
+    /// The server does not take the parameter.
+    Unsupported,
+}
+
+/// Until when the turns of an origin are sent in full; `None` where they need not be.
+#[derive(Debug, Default)]
+pub(crate) struct Parents(Option<Instant>);
+
+impl Parents {
+    /// Whether turns are sent in full now.
+    pub(crate) fn are_off(&self, now: Instant) -> bool {
+        self.0.is_some_and(|until| now < until)
+    }
+
+    /// Whether this turn may name a parent. After the time it is the one that finds out.
+    pub(crate) fn may_be_named(&mut self, now: Instant) -> bool {
+        match &mut self.0 {
+            Some(until) if now < *until => false,
+            Some(until) => {
+                *until = now + PROBE;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Takes note of a turn. `refusals` counts those in a row of its session, this one included.
+    pub(crate) fn note(&mut self, fate: ParentFate, refusals: u32, now: Instant) {
+        match fate {
+            ParentFate::Continued => self.0 = None,
+            ParentFate::Gone => {}
+            ParentFate::Unsupported => {
+                if refusals >= REFUSALS || self.0.is_some() {
+                    self.0 = Some(now + OFF);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn c128_two_refusals_of_the_parameter_turn_it_off_for_a_time_and_one_turn_finds_out() {
+        let (mut parents, start) = (Parents::default(), Instant::now());
+        for _ in 0..50 {
+            parents.note(ParentFate::Gone, 0, start);
+            parents.note(ParentFate::Unsupported, 1, start);
+            assert!(parents.may_be_named(start), "one session cannot say");
+        }
+        parents.note(ParentFate::Unsupported, 2, start);
+        assert!(!parents.may_be_named(start) && !parents.may_be_named(start + OFF - SECOND));
+        assert!(parents.are_off(start) && !parents.are_off(start + OFF));
+        let later = start + OFF;
+        assert!(parents.may_be_named(later));
+        assert!(!parents.may_be_named(later), "one probe at a time");
+        // Whichever session it is of.
+        parents.note(ParentFate::Unsupported, 1, later);
+        assert!(!parents.may_be_named(later + OFF - SECOND));
+        let later = later + OFF;
+        assert!(parents.may_be_named(later));
+        assert!(parents.may_be_named(later + PROBE), "a lost probe");
+        parents.note(ParentFate::Continued, 0, later + PROBE);
+        assert!(parents.may_be_named(later + PROBE) && parents.may_be_named(later + PROBE));
+    }
+}
