@@ -1,24 +1,31 @@
 //! Long conversations, and everything a caller can do to them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use fastrand::Rng;
 use responses_client::{
-    Auth, Error, ErrorKind, Item, Json, Provider, ReplayPolicy, ResponseEvent, ResponseStream,
-    ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts, Tool,
-    TransportPolicy,
+    Auth, AuthProvider, Error, ErrorKind, Item, Json, Provider, ReplayPolicy, ResponseEvent,
+    ResponseStream, ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Secret,
+    Timeouts, TokenFuture, Tool, TransportPolicy,
     report::{Plan, TurnReport},
-    testing::ScriptedServer,
+    testing::{ScriptedServer, parse_json},
 };
 use serde_json::{Value, json};
 use tokio::{
     runtime::{Builder, Handle},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
     oracle::{End, Oracle, Outcome, Rules},
-    server::{self, CODES, Watched, lock},
+    server::{self, CODES, IDLE, Watched, lock},
 };
 
 /// What is run.
@@ -74,12 +81,14 @@ pub(crate) fn soak(options: Options) -> Figures {
 /// Some conversations with one server.
 struct Episode {
     rng: Rng,
-    server: ScriptedServer,
+    server: Arc<ScriptedServer>,
     oracle: Watched,
     clients: Vec<ResponsesClient>,
     conversations: Vec<Conversation>,
     /// Warm-ups are made.
     warms: bool,
+    /// `background` needs HTTP.
+    only_websocket: bool,
     figures: Figures,
 }
 
@@ -131,7 +140,8 @@ impl Episode {
         };
         let oracle = Watched::new(Oracle::new(rules).into());
         let warms = rng.bool();
-        let server = ScriptedServer::in_memory(server::script(rng.u64(..), !warms, &oracle));
+        let only_websocket = transport == TransportPolicy::WebSocketOnly;
+        let server = ScriptedServer::in_memory(server::script(rng.u64(..), &oracle));
         let mut timeouts = Timeouts::default();
         timeouts.connect = Some(Duration::from_secs(5));
         timeouts.first_event_websocket = Some(Duration::from_secs(20));
@@ -141,12 +151,15 @@ impl Episode {
         timeouts.turn = deadline;
         let continues = rng.bool();
         let keeps = rng.bool();
+        // TLS is not below them. A session gets plain bytes from the network whether or not they came
+        // encrypted, and knows a fault of TLS only as a connection that failed to open or was lost;
+        // both are injected here. `tests/network.rs` has TLS itself, which needs sockets.
         // The first two are of one account.
         let clients = ["one-a", "one-b", "two-a"].map(|token| {
             let provider = Provider::compatible(&server.url()).expect("a URL");
             let account = token.split('-').next().unwrap_or_default();
             ResponsesClient::builder(provider.max_age(max_age).keeps_socket_after_error(keeps))
-                .auth(Auth::bearer(token))
+                .auth(Auth::provider(Login { account: token, renewed: AtomicU64::new(0) }))
                 .account(account)
                 .transport(transport)
                 .retry(retry)
@@ -156,8 +169,8 @@ impl Episode {
                 .build()
                 .expect("a client")
         });
-        let (clients, conversations) = (clients.to_vec(), Vec::new());
-        Self { rng, server, oracle, clients, conversations, warms, figures }
+        let (clients, conversations, server) = (clients.to_vec(), Vec::new(), server.into());
+        Self { rng, server, oracle, clients, conversations, warms, only_websocket, figures }
     }
 
     fn is_violated(&self) -> bool {
@@ -205,29 +218,45 @@ impl Episode {
     /// What happens between turns.
     async fn befall(&mut self) {
         let code = CODES[self.rng.usize(..CODES.len())];
-        match self.rng.u8(..9) {
+        match self.rng.u8(..10) {
             0 => sleep(Duration::from_secs(self.rng.u64(..1200))).await,
             1 => sleep(Duration::from_millis(self.rng.u64(..1200))).await,
             2 => self.server.close_idle(code, "chance"),
             3 => self.server.ping_idle(b"chance"),
-            4 => self.server.send_idle(r#"{"type":"keepalive"}"#),
+            4 => self.server.send_idle(IDLE),
             5 => {
                 let limit = "websocket_connection_limit_reached";
                 let error = json!({ "type": "error", "error": { "code": limit } });
                 self.server.send_idle(&error.to_string());
                 self.server.close_idle(1000, "chance");
             }
-            // A reset takes what was sent and not read yet with it: nothing can be said of a turn
-            // that is still to be read.
-            6 if self.conversations.iter().all(|it| it.held.is_none()) => {
+            6 => {
+                lock(&self.oracle).cuts_all();
                 self.server.drop_connections();
             }
             7 => self.clients[0].reset_fallback(),
+            8 => self.go_away(),
             _ => tokio::task::yield_now().await,
         }
         if self.rng.bool() {
             sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// The network is down for a while; perhaps the open connections are lost, too.
+    fn go_away(&mut self) {
+        let time = Duration::from_secs(self.rng.u64(1..90));
+        lock(&self.oracle).goes_away(Instant::now() + time);
+        self.server.refuse_connections(true);
+        if self.rng.bool() {
+            lock(&self.oracle).cuts_all();
+            self.server.drop_connections();
+        }
+        let server = Arc::clone(&self.server);
+        tokio::spawn(async move {
+            sleep(time).await;
+            server.refuse_connections(false);
+        });
     }
 
     /// What a caller does with a session besides turns.
@@ -320,8 +349,13 @@ impl Episode {
             0 => self.rng.usize(..12),
             _ => usize::MAX,
         };
+        let runs_on = !self.only_websocket && self.rng.u8(..20) == 0;
         let conversation = &mut self.conversations[at];
-        let request = conversation.request.clone().metadata(json!({ "turn": number.to_string() }));
+        let mut request =
+            conversation.request.clone().metadata(json!({ "turn": number.to_string() }));
+        if runs_on && request.store == Some(true) {
+            request.background = Some(true);
+        }
         lock(&self.oracle).asks(number, values(&request));
         let held = conversation.held.take();
         let opened = timeout(patience, conversation.session.stream(&request)).await;
@@ -346,9 +380,13 @@ impl Episode {
                 let output = self.concluded(held, read).await;
                 let input = &mut self.conversations[at].request.input;
                 for item in output {
-                    let call = item.call_id().filter(|_| item.item_type() == "function_call");
+                    let output = item.call_id().and_then(|call| match &*item.item_type() {
+                        "function_call" => Some(Item::function_call_output(&call, "done")),
+                        "custom_tool_call" => Some(Item::custom_tool_call_output(&call, "done")),
+                        _ => None,
+                    });
                     input.push(item);
-                    input.extend(call.map(|call| Item::function_call_output(&call, "done")));
+                    input.extend(output);
                 }
             }
         }
@@ -370,7 +408,7 @@ impl Episode {
                 Ok(Some(event)) => {
                     ended =
                         matches!(event, ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_));
-                    held.events.push(serde_json::from_str(event.raw()).unwrap_or_default());
+                    held.events.push(parse_json(event.raw()).unwrap_or_default());
                 }
                 Ok(None) if ended => return Read::Ended,
                 Ok(None) => {
@@ -438,11 +476,14 @@ impl Episode {
 
     fn failed(&mut self, number: u64, events: &[Value], error: &Error) {
         self.judge(number, events, End::Failed(error.kind(), error.delivery()));
+        let refused = error.kind() == ErrorKind::Connect;
+        if refused && !lock(&self.oracle).was_away(number) {
+            lock(&self.oracle).violate(number, || format!("it ended with {error:?}"));
+        }
         let odd = [
             ErrorKind::InvalidRequest,
             ErrorKind::InvalidConfig,
             ErrorKind::Auth,
-            ErrorKind::Connect,
             ErrorKind::Tls,
             ErrorKind::TooLarge,
             ErrorKind::NoRuntime,
@@ -530,10 +571,28 @@ impl Episode {
     }
 }
 
+/// Tokens of an account; another one after each that is refused.
+struct Login {
+    account: &'static str,
+    renewed: AtomicU64,
+}
+
+impl AuthProvider for Login {
+    fn token(&self) -> TokenFuture<'_> {
+        let renewed = self.renewed.load(Ordering::Relaxed);
+        let token = Secret::new(format!("{}{renewed}", self.account));
+        Box::pin(async { Ok(token) })
+    }
+
+    fn refused(&self) {
+        self.renewed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 fn values(request: &ResponsesRequest) -> Vec<Value> {
     request.input.iter().map(value).collect()
 }
 
 fn value(item: &Item) -> Value {
-    serde_json::from_str(item.json().get()).unwrap_or_default()
+    parse_json(item.json().get()).unwrap_or_default()
 }

@@ -20,8 +20,12 @@ pub(crate) struct Oracle {
     pub(crate) violation: Option<String>,
     turns: HashMap<u64, Asked>,
     sockets: HashMap<usize, Socket>,
-    /// Responses that the server has under another id than it first gave.
-    renamed: HashSet<String>,
+    /// Requests whose response ended under another id than it began with.
+    renamed: HashSet<usize>,
+    /// Calls that were handed to a caller.
+    ran: HashSet<String>,
+    /// When the last time ends in which the server cannot be reached.
+    outage: Option<Instant>,
     /// How many requests of the log were looked at.
     looked_at: usize,
 }
@@ -43,6 +47,7 @@ pub(crate) struct Rules {
 struct Asked {
     digest: String,
     attempts: Vec<Attempt>,
+    since: Instant,
     not_before: Option<Instant>,
     /// The caller has its outcome.
     over: bool,
@@ -54,16 +59,28 @@ struct Attempt {
     /// Its place in the log.
     request: usize,
     connection: usize,
+    since: Option<Instant>,
     fate: Fate,
     events: Vec<Value>,
+    /// The output, where the events say it in other words.
+    meant: Option<Vec<Value>>,
 }
 
 /// What the server makes of a request, beyond the events it sends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) name: &'static str,
-    /// The client learns that it did not run.
-    pub(crate) refuses: bool,
+    pub(crate) word: Word,
+    /// Nothing may be sent after it.
+    pub(crate) last_word: bool,
+    /// The connection is cut, and not all of what is sent arrives.
+    pub(crate) cut: bool,
+    /// It comes as one JSON value in place of its events.
+    pub(crate) whole: bool,
+    /// It begins with `response.created`.
+    pub(crate) begins: bool,
+    /// By then all of it is sent.
+    pub(crate) takes: Duration,
     /// To try again costs no attempt, once a turn.
     pub(crate) free: bool,
     /// Nothing more may come on this WebSocket.
@@ -74,6 +91,19 @@ pub(crate) struct Fate {
     pub(crate) renames: bool,
     /// It ends with its terminal event, and nothing else happens.
     pub(crate) ends_well: bool,
+}
+
+/// What the server says of a request that it failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Word {
+    #[default]
+    Nothing,
+    /// It did not run.
+    Refuses,
+    /// It may have run, and runs no more.
+    Ended,
+    /// Not enough to know.
+    Unclear,
 }
 
 #[derive(Default)]
@@ -126,6 +156,8 @@ impl Oracle {
             turns: HashMap::new(),
             sockets: HashMap::new(),
             renamed: HashSet::new(),
+            ran: HashSet::new(),
+            outage: None,
             looked_at: 0,
         }
     }
@@ -142,9 +174,40 @@ impl Oracle {
 
     /// The caller is about to ask for a turn with this input.
     pub(crate) fn asks(&mut self, number: u64, input: Vec<Value>) {
-        let asked =
-            Asked { digest: digest(input), attempts: Vec::new(), not_before: None, over: false };
+        let (since, attempts) = (Instant::now(), Vec::new());
+        let asked = Asked { digest: digest(input), attempts, since, not_before: None, over: false };
         self.turns.insert(number, asked);
+    }
+
+    /// The output of the answer that comes next, which the events will not say like this.
+    pub(crate) fn means(&mut self, number: u64, output: Vec<Value>) {
+        if let Some(attempt) = self.last_attempt(number) {
+            attempt.meant = Some(output);
+        }
+    }
+
+    /// Every connection is about to be reset: of what was sent some may be lost.
+    pub(crate) fn cuts_all(&mut self) {
+        for asked in self.turns.values_mut().filter(|asked| !asked.over) {
+            if let Some(attempt) = asked.attempts.last_mut() {
+                attempt.fate.cut = true;
+            }
+        }
+    }
+
+    /// Until then no connection can be opened.
+    pub(crate) fn goes_away(&mut self, until: Instant) {
+        self.outage = Some(until);
+    }
+
+    /// Whether the server could not be reached while this turn ran.
+    pub(crate) fn was_away(&self, number: u64) -> bool {
+        let since = self.turns.get(&number).map(|asked| asked.since);
+        self.outage.is_some_and(|until| since.is_some_and(|since| since <= until))
+    }
+
+    fn last_attempt(&mut self, number: u64) -> Option<&mut Attempt> {
+        self.turns.get_mut(&number)?.attempts.last_mut()
     }
 
     /// A request has come that takes a turn.
@@ -156,6 +219,7 @@ impl Oracle {
         let attempt = Attempt {
             request: place(&exchange.response_id).unwrap_or_default(),
             connection: exchange.connection,
+            since: Some(now),
             ..Attempt::default()
         };
         if let Some(asked) = self.turns.get_mut(&number) {
@@ -203,7 +267,11 @@ impl Oracle {
 
     /// What speaks against another attempt after these.
     fn wrong_with_another(&self, before: &[Attempt]) -> Option<String> {
-        let last = before.last()?.reach();
+        let last = before.last()?;
+        if last.fate.last_word {
+            return Some(format!("it was sent again after {}", last.fate.name));
+        }
+        let last = last.least_reach();
         let furthest = match self.rules.replay {
             ReplayPolicy::BeforeCreated => Reach::Silent,
             ReplayPolicy::BeforeOutput => Reach::Created,
@@ -213,7 +281,7 @@ impl Oracle {
         if last > furthest {
             return Some(format!("it was sent again after it had got as far as {last:?}"));
         }
-        let replays = before.iter().filter(|it| it.reach() > Reach::Refused).count();
+        let replays = before.iter().filter(|it| it.is_replayed()).count();
         if replays > self.rules.replays as usize {
             return Some(format!("{replays} replays"));
         }
@@ -231,21 +299,25 @@ impl Oracle {
             socket.poisoned = Some(fate.name);
         }
         if fate.renames {
-            self.renamed.insert(exchange.response_id.clone());
+            self.renamed.extend(place(&exchange.response_id));
         }
         if let Some(asked) = self.turns.get_mut(&number) {
             asked.not_before = fate.retry_after.map(|wait| Instant::now() + wait);
-            if let Some(attempt) = asked.attempts.last_mut() {
-                attempt.fate = fate;
-            }
+        }
+        if let Some(attempt) = self.last_attempt(number) {
+            attempt.fate = fate;
         }
     }
 
     /// An event that the server is going to send in answer to the last request of a turn.
     pub(crate) fn sends(&mut self, number: u64, event: &Value) {
-        let attempt = self.turns.get_mut(&number).and_then(|asked| asked.attempts.last_mut());
-        if let Some(attempt) = attempt.filter(|_| !is_about_the_connection(event)) {
-            attempt.events.push(event.clone());
+        let Some(attempt) = self.last_attempt(number) else { return };
+        match attempt.fate {
+            // Nobody can read it.
+            Fate { name: "encoded", .. } => {}
+            Fate { whole: true, .. } if kind(event) != Kind::End => {}
+            Fate { whole: true, .. } => attempt.events.push(event["response"].clone()),
+            _ => attempt.events.push(event.clone()),
         }
     }
 
@@ -253,9 +325,18 @@ impl Oracle {
     pub(crate) fn outcome(&mut self, number: u64, outcome: &Outcome<'_>) {
         let Some(asked) = self.turns.get_mut(&number) else { return };
         asked.over = true;
-        // A stream that is held runs out of time, whatever the server has sent.
-        let in_time = self.rules.deadline.is_none();
-        let wrong = asked.wrong_with(outcome, in_time);
+        let again = match outcome.end {
+            End::Output(output) => {
+                let calls = output.iter().filter(|item| is_call(item));
+                let ids = calls.filter_map(|call| call["call_id"].as_str());
+                ids.filter(|id| !self.ran.insert((*id).to_owned())).last().map(str::to_owned)
+            }
+            _ => None,
+        };
+        let wrong = match again {
+            Some(call) => Some(format!("{call} is run twice")),
+            None => asked.wrong_with(outcome, self.rules.deadline),
+        };
         if let Some(wrong) = wrong {
             self.violate(number, || wrong);
         }
@@ -282,7 +363,10 @@ impl Oracle {
         let Some(before) = place(parent).and_then(|place| log.requests.get(place)) else {
             return Some(format!("there never was a parent {parent}"));
         };
-        if request.turn.is_none() && !self.renamed.contains(parent) {
+        if place(parent).is_some_and(|place| self.renamed.contains(&place)) {
+            return Some(format!("the parent {parent} ended under another id"));
+        }
+        if request.turn.is_none() {
             return Some(format!("the server does not have the parent {parent}"));
         }
         if request.transport == Transport::Sse && request.body["store"] == false {
@@ -299,7 +383,7 @@ impl Oracle {
 }
 
 impl Asked {
-    fn wrong_with(&self, outcome: &Outcome<'_>, in_time: bool) -> Option<String> {
+    fn wrong_with(&self, outcome: &Outcome<'_>, deadline: Option<Duration>) -> Option<String> {
         let last = self.attempts.last();
         let sent: &[Value] = last.map_or(&[], Attempt::sent);
         match outcome.end {
@@ -307,19 +391,23 @@ impl Asked {
                 if !matches!(sent.last().map(kind), Some(Kind::End)) {
                     return Some("it ended well, but not at the server".to_owned());
                 }
-                let expected = settled(sent);
-                if digest(output.to_vec()) != digest(expected) {
-                    return Some("its output is not what the server sent".to_owned());
+                let meant = last.and_then(|last| last.meant.clone());
+                let (got, meant) = (output.to_vec(), meant.unwrap_or_else(|| settled(sent)));
+                if digest(got.clone()) != digest(meant.clone()) {
+                    return Some(format!(
+                        "its output is not what the server meant: {got:?} {meant:?}"
+                    ));
                 }
             }
             End::Failed(kind, delivery) => {
                 let ended_by_session = [ErrorKind::Superseded, ErrorKind::SessionClosed];
-                let ended = last.is_some_and(|it| it.reach() == Reach::Ended);
-                let excused = kind == ErrorKind::Timeout && !in_time;
+                let ended = last.is_some_and(|it| it.reach() == Reach::Ended && !it.fate.cut);
+                let excused = kind == ErrorKind::Timeout && self.ran_out(deadline);
                 if ended && !excused && !ended_by_session.contains(&kind) {
                     return Some(format!("it ended well at the server, and here with {kind:?}"));
                 }
-                let reach = self.attempts.iter().map(Attempt::reach).max();
+                let clear = self.attempts.iter().filter(|it| it.fate.word != Word::Unclear);
+                let reach = clear.map(Attempt::reach).max();
                 let ran = reach.is_some_and(|reach| reach > Reach::Refused);
                 if ran && delivery <= Delivery::Refused {
                     return Some(format!("it may have run, and the error says {delivery:?}"));
@@ -329,6 +417,13 @@ impl Asked {
         }
         let whole = matches!(outcome.end, End::Output(_));
         self.wrong_with_events(outcome.events, sent, whole)
+    }
+
+    /// Whether the time of the whole turn ran out before all of the answer was there.
+    fn ran_out(&self, deadline: Option<Duration>) -> bool {
+        let Some(end) = deadline.map(|deadline| self.since + deadline) else { return false };
+        let sent = self.attempts.last().and_then(|it| Some(it.since? + it.fate.takes));
+        Instant::now() >= end && sent.is_none_or(|sent| sent + LEEWAY >= end)
     }
 
     /// Every event must be one of this turn's, in the order in which they were sent, and of the
@@ -369,14 +464,30 @@ impl Attempt {
         &self.events[..end.map_or(self.events.len(), |end| end + 1)]
     }
 
+    /// How far the client can know at the least that it got.
+    fn least_reach(&self) -> Reach {
+        match self.fate {
+            Fate { cut: true, .. } => self.reach().min(Reach::Silent),
+            Fate { word: Word::Unclear, .. } => Reach::Refused,
+            _ => self.reach(),
+        }
+    }
+
+    /// Whether another attempt after it might run what still runs.
+    fn is_replayed(&self) -> bool {
+        let ended = self.fate.word == Word::Ended && self.least_reach() == Reach::Silent;
+        self.least_reach() > Reach::Refused && !ended
+    }
+
     fn reach(&self) -> Reach {
-        let mut reach = if self.fate.refuses { Reach::Refused } else { Reach::Silent };
+        let refused = self.fate.word == Word::Refuses;
+        let mut reach = if refused { Reach::Refused } else { Reach::Silent };
         for event in &self.events {
             match kind(event) {
                 Kind::Begin => reach = reach.max(Reach::Created),
                 Kind::Output => reach = Reach::Output,
                 Kind::End => return Reach::Ended,
-                Kind::Failure if reach < Reach::Output => return Reach::Refused,
+                Kind::Failure if reach < Reach::Output && refused => return Reach::Refused,
                 Kind::Failure => return reach,
                 Kind::Other => {}
             }
@@ -385,9 +496,13 @@ impl Attempt {
     }
 }
 
-/// What may come at any time, and belongs to no response.
+/// What may come at any time, and belongs to no turn.
 fn is_about_the_connection(event: &Value) -> bool {
-    event["type"] == "keepalive"
+    event["idle"] == true
+}
+
+fn is_call(item: &Value) -> bool {
+    item["type"] == "function_call" || item["type"] == "custom_tool_call"
 }
 
 fn kind(event: &Value) -> Kind {
@@ -397,13 +512,15 @@ fn kind(event: &Value) -> Kind {
         Some("error" | "response.error" | "response.failed") => Kind::Failure,
         Some(name) if name.starts_with("response.") => Kind::Output,
         Some(_) => Kind::Other,
+        None if event["object"] == "response" => Kind::End,
         None => Kind::Failure,
     }
 }
 
 /// The output of a response with these events.
 fn settled(events: &[Value]) -> Vec<Value> {
-    let output = events.last().and_then(|end| end["response"]["output"].as_array());
+    let end = events.last().map(|end| end.get("response").unwrap_or(end));
+    let output = end.and_then(|end| end["output"].as_array());
     if let Some(output) = output.filter(|output| !output.is_empty()) {
         return output.clone();
     }
@@ -413,11 +530,21 @@ fn settled(events: &[Value]) -> Vec<Value> {
     done.into_iter().map(|event| event["item"].clone()).collect()
 }
 
-/// The digest of items, without what servers change between two mentions of one.
+/// The digest of the content of items: all of it but `id` and `status`.
+///
+/// These two say nothing of the content, and servers give them anew with each event: the stream and
+/// the terminal event disagree about them in half of the habits, so that no value is the right one.
+/// Lists that are empty are left out, which not every event of a part has.
 fn digest(mut items: Vec<Value>) -> String {
     for item in items.iter_mut().filter_map(Value::as_object_mut) {
         item.remove("id");
         item.remove("status");
+        let parts = item.get_mut("content").and_then(Value::as_array_mut);
+        for part in parts.into_iter().flatten().filter_map(Value::as_object_mut) {
+            part.retain(|name, value| {
+                !matches!(name.as_str(), "annotations" | "logprobs") || *value != json!([])
+            });
+        }
     }
     history_digest(&items)
 }
@@ -439,3 +566,6 @@ fn place(response_id: &str) -> Option<usize> {
     let number = response_id.strip_prefix("resp_")?.split('_').next()?;
     usize::from_str_radix(number, 16).ok()
 }
+
+/// What a turn may take beside the waits of the server.
+const LEEWAY: Duration = Duration::from_secs(1);

@@ -24,11 +24,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
     background::Reader,
-    script::{Refusal, Upgrade},
+    script::{BodyEnd, Refusal, Reuse, Upgrade},
     shared::{Received, Shared},
     sse,
     step::Step,
-    turn::Answer,
+    turn::{Answer, Label},
     websocket,
     wire::{Control, Cut, Socket, Wire},
 };
@@ -43,13 +43,16 @@ pub(super) struct Connection {
     pub(super) index: usize,
     pub(super) control: Arc<Control>,
     upgraded: Arc<AtomicBool>,
+    /// A request came on it before.
+    served: Arc<AtomicBool>,
 }
 
 impl Connection {
     /// A new connection, unless the server is stopped.
     pub(super) fn open(shared: &Arc<Shared>) -> Option<Self> {
         let (index, control) = shared.open()?;
-        Some(Self { shared: Arc::clone(shared), index, control, upgraded: Arc::default() })
+        let (shared, upgraded, served) = (Arc::clone(shared), Arc::default(), Arc::default());
+        Some(Self { shared, index, control, upgraded, served })
     }
 
     /// Serves the connection until it ends or becomes a WebSocket.
@@ -81,6 +84,13 @@ impl Connection {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        if self.served.swap(true, Ordering::Relaxed) {
+            match self.shared.next_reuse() {
+                Reuse::Serve => {}
+                Reuse::Reset => return self.cut(Cut::Reset).await,
+                Reuse::End => return self.cut(Cut::Fin).await,
+            }
+        }
         if !request.uri().path().ends_with("/responses") {
             return self.other(request).await;
         }
@@ -104,7 +114,7 @@ impl Connection {
             ("sec-websocket-accept".to_owned(), accept),
         ];
         headers.extend(self.shared.headers());
-        let mut close = None;
+        let (mut close, mut on_create) = (None, None);
         match self.shared.next_upgrade(self.index, pairs(request.headers())) {
             Upgrade::Accept => {}
             Upgrade::Delay(time) => tokio::time::sleep(time).await,
@@ -117,8 +127,9 @@ impl Connection {
             }
             Upgrade::Header { name, value } => headers.push((name, value)),
             Upgrade::CloseAfter { code } => close = Some(code),
+            Upgrade::CloseOnCreate { code } => on_create = Some(code),
         }
-        let idle = self.shared.upgraded(self.index);
+        let idle = self.shared.upgraded(self.index, on_create);
         self.upgraded.store(true, Ordering::Relaxed);
         let response = self.response(101, &headers, empty());
         tokio::spawn(async move {
@@ -142,7 +153,7 @@ impl Connection {
             headers,
             raw: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         });
-        let Answer { steps, http } = answer;
+        let Answer { steps, http, label, kept: _ } = answer;
         if let Some((waits, refusal)) = http {
             for step in waits {
                 step.wait().await;
@@ -186,15 +197,12 @@ impl Connection {
             run.finish();
             return self.cut(cut).await;
         }
-        self.stream(sse::body(run, steps, Arc::clone(&self.control)))
+        self.stream(&label, sse::body(run, steps, label.untyped, Arc::clone(&self.control)))
     }
 
     /// An answer of events.
-    pub(super) fn stream(&self, body: Body) -> Response<Body> {
-        let mut headers = vec![
-            ("content-type".to_owned(), "text/event-stream; charset=utf-8".to_owned()),
-            ("cache-control".to_owned(), "no-cache".to_owned()),
-        ];
+    pub(super) fn stream(&self, label: &Label, body: Body) -> Response<Body> {
+        let mut headers = label.headers();
         headers.extend(self.shared.headers());
         self.response(200, &headers, body)
     }
@@ -206,18 +214,23 @@ impl Connection {
     }
 
     pub(super) async fn refuse(&self, refusal: Refusal) -> Response<Body> {
-        let Refusal { status, headers, body, stall_body, delay, silent } = refusal;
+        let Refusal { status, headers, body, body_end, delay, silent } = refusal;
         if silent {
             return future::pending().await;
         }
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
-        let body = if stall_body {
-            let first = stream::once(future::ready(Ok(Frame::data(body))));
-            StreamBody::new(first.chain(stream::pending())).boxed_unsync()
-        } else {
-            Full::new(body).boxed_unsync()
+        let body = match body_end {
+            BodyEnd::End => Full::new(body).boxed_unsync(),
+            BodyEnd::Nothing => {
+                let first = stream::once(future::ready(Ok(Frame::data(body))));
+                StreamBody::new(first.chain(stream::pending())).boxed_unsync()
+            }
+            BodyEnd::Again => {
+                let again = stream::repeat(body).map(|body| Ok(Frame::data(body)));
+                StreamBody::new(again).boxed_unsync()
+            }
         };
         self.response(status, &headers, body)
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -10,8 +9,10 @@ use serde_json::{Value, json};
 use super::{
     background::{Background, Reader},
     connection::{Body, Connection},
+    halves,
     log::OtherLog,
     script::Refusal,
+    turn::Label,
 };
 
 /// A response that can be asked for.
@@ -51,12 +52,12 @@ impl Connection {
 
     pub(super) async fn json(&self, status: u16, body: &Value) -> Response<Body> {
         let refusal = Refusal::status(status).header("content-type", "application/json");
-        self.refuse(refusal.body(Bytes::from(body.to_string()))).await
+        self.refuse(refusal.body(halves::with_escapes(body.to_string()))).await
     }
 
     /// Sends what `reader` gets of a response in the background.
     pub(super) fn follow(&self, background: Arc<Background>, reader: Reader) -> Response<Body> {
-        self.stream(background.body(reader, Arc::clone(&self.control)))
+        self.stream(&Label::default(), background.body(reader, Arc::clone(&self.control)))
     }
 
     fn route(&self, method: &Method, uri: &Uri) -> Answer {

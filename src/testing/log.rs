@@ -18,6 +18,8 @@ pub struct ServerLog {
     pub others: Vec<OtherLog>,
     /// Upgrade requests that got no 101: refused, left hanging or reset.
     pub upgrades_refused: usize,
+    /// Requests on kept connections that were cut before an answer, as [`Reuse`](super::Reuse) says.
+    pub reuses_cut: usize,
     /// Messages of panics in the script's closures, and of mistakes in the script itself.
     ///
     /// The server raises the first of them again when it is dropped.

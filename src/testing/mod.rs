@@ -54,13 +54,35 @@
 //! | the connection, within an event | [`Turn::cut_inside`], [`Step::Partial`] |
 //! | events in pieces, or slow | [`Step::Fragmented`], [`Step::Split`], [`Step::Drip`], [`Turn::dripped`], [`Step::Delay`] |
 //! | bytes that are no event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
+//! | events that say nothing, in masses | [`Step::Flood`] |
+//! | late events of an older response | [`Step::Stray`] |
 //! | the order of events | [`Turn::double_terminal`], [`Turn::without_terminal`], [`Turn::stray_after_terminal`], [`Turn::duplicate_created`] |
-//! | ids and indices | [`Turn::changing_response_id`], [`Turn::changing_item_ids`], [`Turn::constant_output_index`] |
+//! | ids of responses | [`Turn::changing_response_id`], [`Turn::created_twice`] |
+//! | ids of items and calls | [`Turn::changing_item_ids`], [`Turn::split_item_ids`], [`Turn::split_call_ids`], [`Turn::empty_item_ids`], [`Turn::without_item_ids`] |
+//! | indices of items | [`Turn::constant_output_index`], [`Turn::output_indices_from`] |
+//! | content that only some events have | [`Turn::withholding`] in every [`Withheld`], [`Turn::empty_terminal_output`] |
+//! | halves of characters | [`Turn::split_surrogates`], [`surrogate_half`] |
+//! | what is kept | [`Turn::unstored`] |
 //! | what nobody knows | [`Turn::unknown_things`], [`items::unknown`] |
 //! | errors | [`Turn::error`] and [`Turn::retry_after`], [`Turn::failed`], [`Turn::error_shape`] in every [`ErrorShape`] |
 //! | HTTP answers and upgrades | [`Turn::http`], [`Upgrade`], [`Refusal`] |
+//! | the label of an SSE body | [`Turn::labelled`], [`Turn::encoded`], [`Turn::untyped`], [`Turn::unstreamed`] |
+//! | kept connections that die | [`Script::reuse`] in every [`Reuse`] |
 //!
-//! Modifiers apply in the order in which they are called, over both transports.
+//! Modifiers apply in the order in which they are called, over both transports. Those that only tell
+//! an answer in other words do not change what the server keeps of it: a request that continues the
+//! response finds the items as they were before the first of these.
+//!
+//! An event that crosses the next request on a WebSocket is a [`Step::Stray`] of the next turn:
+//!
+//! ```
+//! use responses_client::testing::{Step, Turn};
+//! use serde_json::json;
+//!
+//! let old = json!({ "type": "response.output_text.delta", "output_index": 0, "delta": "old" });
+//! let turn = Turn::text("new").first(Step::Stray(old));
+//! # let _ = turn;
+//! ```
 //!
 //! ```
 //! use std::time::Duration;
@@ -116,13 +138,14 @@
 pub use agent::agent_reply;
 pub use digest::history_digest;
 pub use format::ScriptError;
+pub use halves::{parse_json, surrogate_half};
 pub use log::{ConnectionLog, OtherLog, RequestLog, ServerLog};
 pub use memory::Connector;
 pub use profile::Profile;
-pub use script::{Exchange, Refusal, Script, Upgrade};
+pub use script::{Exchange, Refusal, Reuse, Script, Upgrade};
 pub use server::ScriptedServer;
 pub use step::{Gate, Step};
-pub use turn::{ErrorShape, NoOutput, Turn};
+pub use turn::{ErrorShape, NoOutput, Turn, Withheld};
 
 mod agent;
 mod background;
@@ -132,6 +155,7 @@ mod digest;
 mod endpoints;
 pub mod format;
 mod generate;
+mod halves;
 pub mod items;
 mod log;
 mod memory;

@@ -245,7 +245,7 @@ impl Traits {
     /// Errors of [`Turn::error`](super::Turn::error), which are one thing in two forms: what a
     /// script spells out stays as it is.
     fn dress_error(&self, answer: &mut Answer) {
-        let Answer { steps, http: Some((_, refusal)) } = answer else { return };
+        let Answer { steps, http: Some((_, refusal)), .. } = answer else { return };
         let Some(Step::Event(frame)) = steps.iter_mut().find(|step| step.is_event()) else {
             return;
         };

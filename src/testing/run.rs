@@ -10,6 +10,7 @@ use super::{
     background::Background,
     shared::Shared,
     state::{Completed, Parent},
+    turn::Told,
 };
 use crate::Transport;
 
@@ -25,7 +26,9 @@ pub(super) struct Run {
     parent: Option<Parent>,
     /// Until it is part of the server's state.
     input: Option<Vec<Value>>,
-    done: Vec<(u64, Value)>,
+    told: Told,
+    /// The output that is kept, whatever the events say.
+    kept: Option<Vec<Value>>,
 }
 
 /// Where a request came from.
@@ -55,7 +58,8 @@ impl Run {
             background: (body["background"] == true).then(Arc::default),
             parent,
             input: Some(input),
-            done: Vec::new(),
+            told: Told::default(),
+            kept: None,
         }
     }
 
@@ -69,6 +73,11 @@ impl Run {
         self.streams
     }
 
+    /// Has the server keep this output, if it is given.
+    pub(super) fn keeps(&mut self, output: Option<Vec<Value>>) {
+        self.kept = output;
+    }
+
     pub(super) fn history(&self) -> Vec<Value> {
         self.shared.history(self.parent, self.input.as_deref().unwrap_or_default())
     }
@@ -77,15 +86,13 @@ impl Run {
     ///
     /// Before, because a client may continue a response as soon as it has the event.
     pub(super) fn sends(&mut self, event: &Value) {
+        self.stored &= event["response"]["store"] != false;
         if event["response"]["id"].is_string() && (self.stored || self.background.is_some()) {
             let input = self.input.as_deref().unwrap_or_default();
             self.shared.keep(&event["response"], input, self.background.as_ref());
         }
+        self.told.notes(event);
         match event["type"].as_str() {
-            Some("response.output_item.done") => {
-                let place = event["output_index"].as_u64().unwrap_or(u64::MAX);
-                self.done.push((place, event["item"].clone()));
-            }
             Some("response.completed") => self.complete(&event["response"]),
             Some("response.failed" | "error") => self.shared.evict(self.origin.connection),
             _ => {}
@@ -100,13 +107,8 @@ impl Run {
     fn complete(&mut self, response: &Value) {
         // A script may complete a response twice; the first time counts.
         let Some(mut items) = self.input.take() else { return };
-        self.done.sort_by_key(|(place, _)| *place);
-        let done = std::mem::take(&mut self.done).into_iter().map(|(_, item)| item);
-        let output = match response["output"].as_array() {
-            Some(output) if !output.is_empty() => output.clone(),
-            _ => done.collect(),
-        };
-        items.extend(output);
+        let told = std::mem::take(&mut self.told).output(response);
+        items.extend(self.kept.take().unwrap_or(told));
         let id = response["id"].as_str().unwrap_or(&self.response_id).to_owned();
         let completed = Completed { id, parent: self.parent, items, stored: self.stored };
         self.shared.commit(self.origin.connection, self.origin.transport, completed);

@@ -25,6 +25,8 @@ pub struct Script {
     pub(super) respond: Option<Respond>,
     pub(super) upgrades: VecDeque<Upgrade>,
     every_upgrade: Option<Upgrade>,
+    reuses: VecDeque<Reuse>,
+    every_reuse: Reuse,
     pub(super) headers: Vec<(String, String)>,
     pub(super) without_bodies: bool,
     pub(super) ignores_generate: bool,
@@ -65,6 +67,24 @@ pub enum Upgrade {
         /// The code of the Close frame.
         code: u16,
     },
+    /// With 101, and a Close frame in answer to each `response.create`, which takes no turn.
+    CloseOnCreate {
+        /// The code of the Close frame.
+        code: u16,
+    },
+}
+
+/// How a request is answered that comes on a kept connection, which served another before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reuse {
+    /// Like any other.
+    #[default]
+    Serve,
+    /// With a TCP reset, before a byte of an answer. The request takes no turn and is not logged.
+    Reset,
+    /// Like [`Reset`](Self::Reset), with the end of the connection in place of the reset.
+    End,
 }
 
 /// An HTTP answer that is neither a WebSocket nor a stream of events.
@@ -73,9 +93,18 @@ pub struct Refusal {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Bytes,
-    pub(super) stall_body: bool,
+    pub(super) body_end: BodyEnd,
     pub(super) delay: Option<Duration>,
     pub(super) silent: bool,
+}
+
+/// What follows the bytes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    End,
+    Nothing,
+    /// The same bytes again and again.
+    Again,
 }
 
 /// A request, and what the server knows about it.
@@ -110,6 +139,8 @@ impl Script {
             respond: None,
             upgrades: VecDeque::new(),
             every_upgrade: None,
+            reuses: VecDeque::new(),
+            every_reuse: Reuse::Serve,
             headers: Vec::new(),
             without_bodies: false,
             ignores_generate: false,
@@ -158,6 +189,19 @@ impl Script {
     /// Answers every request to become a WebSocket after those of [`upgrade`](Self::upgrade).
     pub fn every_upgrade(mut self, upgrade: Upgrade) -> Self {
         self.every_upgrade = Some(upgrade);
+        self
+    }
+
+    /// Answers the next request that comes on a connection which served one before, as servers do
+    /// whose keep-alive time has just run out; each call adds one answer.
+    pub fn reuse(mut self, reuse: Reuse) -> Self {
+        self.reuses.push_back(reuse);
+        self
+    }
+
+    /// Answers every request on such a connection after those of [`reuse`](Self::reuse).
+    pub fn every_reuse(mut self, reuse: Reuse) -> Self {
+        self.every_reuse = reuse;
         self
     }
 
@@ -223,6 +267,11 @@ impl Script {
         traits
     }
 
+    /// The answer to the next request on a connection that served one before.
+    pub(super) fn next_reuse(&mut self) -> Reuse {
+        self.reuses.pop_front().unwrap_or(self.every_reuse)
+    }
+
     /// The answer to the next request to become a WebSocket.
     pub(super) fn next_upgrade(&mut self) -> Upgrade {
         let next = self.upgrades.pop_front().or_else(|| self.every_upgrade.clone());
@@ -248,6 +297,8 @@ impl fmt::Debug for Script {
             respond,
             upgrades,
             every_upgrade,
+            reuses,
+            every_reuse,
             headers,
             without_bodies,
             ignores_generate,
@@ -261,6 +312,8 @@ impl fmt::Debug for Script {
             .field("respond", &respond.is_some())
             .field("upgrades", upgrades)
             .field("every_upgrade", every_upgrade)
+            .field("reuses", reuses)
+            .field("every_reuse", every_reuse)
             .field("headers", &Names(headers))
             .field("without_bodies", without_bodies)
             .field("ignores_generate", ignores_generate)
@@ -279,7 +332,7 @@ impl Refusal {
             status,
             headers: Vec::new(),
             body: Bytes::new(),
-            stall_body: false,
+            body_end: BodyEnd::End,
             delay: None,
             silent: false,
         }
@@ -309,7 +362,13 @@ impl Refusal {
 
     /// Sends the body so far and then never ends it.
     pub fn stall_body(mut self) -> Self {
-        self.stall_body = true;
+        self.body_end = BodyEnd::Nothing;
+        self
+    }
+
+    /// Sends the body again and again, and never ends it.
+    pub fn endless_body(mut self) -> Self {
+        self.body_end = BodyEnd::Again;
         self
     }
 

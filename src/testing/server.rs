@@ -188,6 +188,12 @@ impl ScriptedServer {
         self.shared.drop_connections();
     }
 
+    /// Refuses new connections until it is called with `false`; open ones stay. A server with sockets
+    /// closes such a connection instead, right after the operating system has accepted it.
+    pub fn refuse_connections(&self, refuse: bool) {
+        self.shared.refuse_connections(refuse);
+    }
+
     /// Stops listening and resets every connection; new ones are refused.
     pub fn stop(&self) {
         if let Some(listening) = &self.listening {

@@ -16,13 +16,14 @@ use tokio::sync::{mpsc, watch};
 use super::{
     background::Background,
     endpoints::Stored,
-    generate,
+    generate, halves,
     log::{ConnectionLog, OtherLog, RequestLog, ServerLog},
     profile::Traits,
     request,
     run::{Origin, Run},
-    script::{Exchange, Respond, Script, Upgrade},
+    script::{Exchange, Respond, Reuse, Script, Upgrade},
     state::{Completed, Conversations, Parent},
+    step::Step,
     turn::{Answer, ApiError, Turn},
     wire::{Control, Cut},
 };
@@ -61,6 +62,8 @@ struct State {
     turns_taken: usize,
     responses: u64,
     stopped: bool,
+    /// No new connection is taken for now.
+    unreachable: bool,
 }
 
 /// The server's side of a connection; its place is the connection's number.
@@ -72,6 +75,8 @@ struct Peer {
     busy: bool,
     /// The model of its first request, where that matters.
     model: Option<Value>,
+    /// The code of the Close frame that answers each of its requests.
+    closes_on_create: Option<u16>,
 }
 
 /// A request that is valid, and what is needed to answer it.
@@ -82,8 +87,14 @@ struct Admitted {
 }
 
 enum Plan {
-    Fixed(Turn),
+    Fixed(Box<Turn>),
     Respond(Respond),
+}
+
+impl Plan {
+    fn fixed(turn: Turn) -> Self {
+        Self::Fixed(Box::new(turn))
+    }
 }
 
 impl Shared {
@@ -97,6 +108,7 @@ impl Shared {
             turns_taken: 0,
             responses: 0,
             stopped: false,
+            unreachable: false,
         };
         Arc::new(Self { state: Mutex::new(state), version: watch::Sender::new(0) })
     }
@@ -104,7 +116,7 @@ impl Shared {
     /// Numbers a new connection; `None` once the server is stopped.
     pub(super) fn open(&self) -> Option<(usize, Arc<Control>)> {
         self.change(|state| {
-            if state.stopped {
+            if state.stopped || state.unreachable {
                 return None;
             }
             let (index, control) = (state.peers.len(), Arc::<Control>::default());
@@ -115,6 +127,7 @@ impl Shared {
                 idle: None,
                 busy: false,
                 model: None,
+                closes_on_create: None,
             });
             Some((index, control))
         })
@@ -166,12 +179,26 @@ impl Shared {
         })
     }
 
+    /// Takes the answer to a request on a connection that served one before.
+    pub(super) fn next_reuse(&self) -> Reuse {
+        self.change(|state| {
+            let reuse = state.script.next_reuse();
+            state.log.reuses_cut += usize::from(reuse != Reuse::Serve);
+            reuse
+        })
+    }
+
     /// Notes that a connection became a WebSocket; returns what a test sends while it is idle.
-    pub(super) fn upgraded(&self, connection: usize) -> mpsc::Receiver<IdleFrame> {
+    pub(super) fn upgraded(
+        &self,
+        connection: usize,
+        closes_on_create: Option<u16>,
+    ) -> mpsc::Receiver<IdleFrame> {
         let (sender, receiver) = mpsc::channel(IDLE_FRAMES);
         self.change(|state| {
             if let Some(peer) = state.peers.get_mut(connection) {
                 peer.idle = Some(sender);
+                peer.closes_on_create = closes_on_create;
                 peer.accounted = peer.control.received();
             }
             if let Some(seen) = state.log.connections.get_mut(connection) {
@@ -193,11 +220,11 @@ impl Shared {
 
     /// Logs a request and works out the answer.
     pub(super) fn admit(self: &Arc<Self>, received: Received) -> (Run, Answer) {
-        let Admitted { run, mut exchange, plan } =
+        let Admitted { mut run, mut exchange, plan } =
             self.change(|state| state.admit(received, Arc::clone(self)));
         let worked_out = catch_unwind(AssertUnwindSafe(|| {
             let turn = match plan {
-                Plan::Fixed(turn) => turn,
+                Plan::Fixed(turn) => *turn,
                 Plan::Respond(respond) => {
                     exchange.history = run.history();
                     respond(&exchange)
@@ -211,6 +238,7 @@ impl Shared {
             Turn::api_error(error).answer(&exchange)
         });
         self.traits().dress(&mut answer, exchange.transport);
+        run.keeps(answer.kept.take());
         (run, answer)
     }
 
@@ -302,6 +330,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn refuse_connections(&self, refuse: bool) {
+        self.lock().unreachable = refuse;
+    }
+
     pub(super) fn stop(&self) {
         {
             let mut state = self.lock();
@@ -343,7 +375,7 @@ impl Shared {
 impl State {
     fn admit(&mut self, received: Received, shared: Arc<Shared>) -> Admitted {
         let Received { connection, transport, headers, raw } = received;
-        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
+        let body = halves::parse_json(&raw).unwrap_or_default();
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let parent = previous.as_deref().map(|id| self.conversations.parent(connection, id));
         let found = parent.flatten();
@@ -366,19 +398,22 @@ impl State {
         let checked = request::check(&exchange.body, transport, &exchange.headers)
             .and_then(|()| self.script.traits().check(&exchange.body, transport))
             .and_then(|()| self.check_model(&exchange));
-        let plan = if let Err(error) = checked {
-            Err(Plan::Fixed(Turn::api_error(error)))
+        let closes = self.peers.get(connection).and_then(|peer| peer.closes_on_create);
+        let plan = if closes.is_some() {
+            Err(Plan::fixed(Turn::steps([Step::Close { code: closes, reason: String::new() }])))
+        } else if let Err(error) = checked {
+            Err(Plan::fixed(Turn::api_error(error)))
         } else if let (Some(id), Some(None)) = (&previous, parent) {
-            Err(Plan::Fixed(Turn::api_error(request::not_found(id))))
+            Err(Plan::fixed(Turn::api_error(request::not_found(id))))
         } else if exchange.body["generate"] == false && !self.script.ignores_generate {
-            Err(Plan::Fixed(Turn::output([])))
+            Err(Plan::fixed(Turn::output([])))
         } else if let Some(turn) = self.script.turns.pop_front() {
-            Ok(Plan::Fixed(turn))
+            Ok(Plan::fixed(turn))
         } else if let Some(respond) = &self.script.respond {
             Ok(Plan::Respond(Arc::clone(respond)))
         } else {
             let error = ApiError::new(500, "script_exhausted", "The script has no more turns.");
-            Err(Plan::Fixed(Turn::api_error(error)))
+            Err(Plan::fixed(Turn::api_error(error)))
         };
         let turn = plan.is_ok().then_some(self.turns_taken);
         self.turns_taken += usize::from(turn.is_some());

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use serde_json::Value;
 
 use super::{
     connection::Body,
@@ -18,9 +19,10 @@ use super::{
 };
 
 /// The body that carries out these steps as it is read.
-pub(super) fn body(run: Run, steps: Vec<Step>, control: Arc<Control>) -> Body {
+pub(super) fn body(run: Run, steps: Vec<Step>, untyped: bool, control: Arc<Control>) -> Body {
     let player = Player {
         run,
+        untyped,
         steps: steps.into(),
         pieces: VecDeque::new(),
         pause: Duration::ZERO,
@@ -35,6 +37,8 @@ pub(super) fn body(run: Run, steps: Vec<Step>, control: Arc<Control>) -> Body {
 
 struct Player {
     run: Run,
+    /// The object of an event lacks its type.
+    untyped: bool,
     steps: VecDeque<Step>,
     /// What is left of an event that is sent in pieces.
     pieces: VecDeque<Bytes>,
@@ -65,10 +69,13 @@ impl Player {
                 self.run.finish();
             }
             match step {
-                Step::Event(event) => {
-                    let name = event["type"].as_str().map(|kind| format!("event: {kind}\n"));
-                    let data = generate::encode(&event);
-                    return Some(format!("{}data: {data}\n\n", name.unwrap_or_default()).into());
+                Step::Event(event) | Step::Stray(event) => return Some(self.event(event)),
+                Step::Flood { text, times } => {
+                    let event = data_lines(text.as_bytes());
+                    let piece = Bytes::from(event.repeat(times.min(FLOODED_AT_ONCE)));
+                    let last = piece.slice(..event.len() * (times % FLOODED_AT_ONCE));
+                    let whole = std::iter::repeat_n(piece, times / FLOODED_AT_ONCE);
+                    self.in_pieces(whole.chain([last]));
                 }
                 Step::Text(text) => return Some(data_lines(text.as_bytes())),
                 Step::Fragmented { text, pieces } => {
@@ -113,6 +120,15 @@ impl Player {
         }
     }
 
+    fn event(&self, mut event: Value) -> Bytes {
+        let name = event["type"].as_str().map(|kind| format!("event: {kind}\n"));
+        if let Some(members) = event.as_object_mut().filter(|_| self.untyped) {
+            members.remove("type");
+        }
+        let data = generate::encode(&event);
+        format!("{}data: {data}\n\n", name.unwrap_or_default()).into()
+    }
+
     fn in_pieces(&mut self, pieces: impl IntoIterator<Item = Bytes>) {
         self.pieces = pieces.into_iter().collect();
         self.pause = Duration::ZERO;
@@ -135,3 +151,6 @@ fn data_lines(text: &[u8]) -> Bytes {
     lines.push(b'\n');
     lines.into()
 }
+
+/// Events of a flood that are sent as one piece.
+const FLOODED_AT_ONCE: usize = 1024;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::generate;
+use super::{generate, halves};
 
 /// One thing the server does in a turn.
 #[derive(Clone, Debug)]
@@ -46,6 +46,16 @@ pub enum Step {
         text: String,
         /// How many bytes of it are sent.
         bytes: usize,
+    },
+    /// Sends an event that does not belong to the response: a late one of an older response, for
+    /// example. The server's own state takes no note of it, and it does not count as an event.
+    Stray(Value),
+    /// Sends this text as an event so many times. They do not count as events.
+    Flood {
+        /// The text of each event, which may be empty.
+        text: String,
+        /// How many times.
+        times: usize,
     },
     /// Sends these bytes: in a text frame, valid or not, or as they are in the body.
     Raw(Bytes),
@@ -106,6 +116,8 @@ impl Step {
             | Self::Split { .. }
             | Self::Drip { .. } => true,
             Self::Partial { .. }
+            | Self::Stray(_)
+            | Self::Flood { .. }
             | Self::Raw(_)
             | Self::Comment(_)
             | Self::Binary(_)
@@ -140,7 +152,7 @@ impl Step {
             Self::Text(text)
             | Self::Fragmented { text, .. }
             | Self::Split { text, .. }
-            | Self::Drip { text, .. } => serde_json::from_str(text).ok(),
+            | Self::Drip { text, .. } => halves::parse_json(text).ok(),
             _ => None,
         }
     }

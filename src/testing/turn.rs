@@ -1,13 +1,17 @@
 //! One answer of the server, in steps.
 
+#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
+
 use std::time::Duration;
 
 use serde_json::Value;
 
 pub use error::ErrorShape;
 pub use faults::NoOutput;
+pub use habits::Withheld;
 
 pub(super) use error::ApiError;
+pub(super) use label::Label;
 
 use super::{
     generate::{self, Ending},
@@ -20,6 +24,8 @@ use edit::Edit;
 mod edit;
 mod error;
 mod faults;
+mod habits;
+mod label;
 
 /// What the server answers to one request: what to say, and the faults on the way.
 ///
@@ -40,6 +46,9 @@ pub struct Turn {
     plan: Plan,
     edits: Vec<Edit>,
     http: Option<Refusal>,
+    label: Label,
+    /// The server keeps the output as it is before the edit at this place.
+    kept_before: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +64,9 @@ pub(super) struct Answer {
     pub(super) steps: Vec<Step>,
     /// Over SSE: this, after these waits, in place of the steps.
     pub(super) http: Option<(Vec<Step>, Refusal)>,
+    pub(super) label: Label,
+    /// The output that the server keeps, if it is not what the events say.
+    pub(super) kept: Option<Vec<Value>>,
 }
 
 impl Turn {
@@ -216,11 +228,16 @@ impl Turn {
             }
             Plan::Steps(steps) => steps.clone(),
         };
-        for edit in &self.edits {
+        let mut kept = None;
+        for (place, edit) in self.edits.iter().enumerate() {
+            if self.kept_before == Some(place) {
+                kept = Some(told_output(&steps));
+            }
             edit.apply(&mut steps);
         }
-        let http = match (&self.http, &self.plan) {
-            (Some(refusal), _) => Some((Vec::new(), refusal.clone())),
+        let whole = self.http.clone().or_else(|| self.label.in_place_of(&steps));
+        let http = match (whole, &self.plan) {
+            (Some(refusal), _) => Some((Vec::new(), refusal)),
             (None, Plan::Error { error, shape: None }) => {
                 let waits: Vec<_> =
                     steps.iter().take_while(|step| step.is_wait()).cloned().collect();
@@ -230,7 +247,7 @@ impl Turn {
             }
             (None, _) => None,
         };
-        Answer { steps, http }
+        Answer { steps, http, label: self.label.clone(), kept }
     }
 
     fn generated(items: impl IntoIterator<Item = Value>, ending: Ending) -> Self {
@@ -238,7 +255,7 @@ impl Turn {
     }
 
     fn planned(plan: Plan) -> Self {
-        Self { plan, edits: Vec::new(), http: None }
+        Self { plan, edits: Vec::new(), http: None, label: Label::default(), kept_before: None }
     }
 
     fn edited(
@@ -249,4 +266,48 @@ impl Turn {
         self.edits.push(Edit::new(name, change));
         self
     }
+}
+
+/// The items of the terminal event; without any, those that were finished before it.
+fn told_output(steps: &[Step]) -> Vec<Value> {
+    let mut told = Told::default();
+    let mut output = Vec::new();
+    for event in steps.iter().filter_map(Step::event) {
+        told.notes(&event);
+        if edit::is_terminal(&event) {
+            output = std::mem::take(&mut told).output(&event["response"]);
+        }
+    }
+    output
+}
+
+/// The items that a response has told so far.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    done: Vec<(u64, Value)>,
+}
+
+impl Told {
+    pub(super) fn notes(&mut self, event: &Value) {
+        if event["type"] == "response.output_item.done" {
+            let place = event["output_index"].as_u64().unwrap_or(u64::MAX);
+            self.done.push((place, event["item"].clone()));
+        }
+    }
+
+    /// The output of the response that ends like this.
+    pub(super) fn output(mut self, response: &Value) -> Vec<Value> {
+        match response["output"].as_array() {
+            Some(output) if !output.is_empty() => output.clone(),
+            _ => {
+                self.done.sort_by_key(|(place, _)| *place);
+                self.done.into_iter().map(|(_, item)| item).collect()
+            }
+        }
+    }
+}
+
+/// The items in the output of an event's response.
+fn output_items(event: &mut Value) -> impl Iterator<Item = &mut Value> {
+    event.pointer_mut("/response/output").and_then(Value::as_array_mut).into_iter().flatten()
 }

@@ -14,7 +14,7 @@ use tokio::{io::AsyncReadExt, sync::mpsc};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error, Message,
+        Error, Message, Utf8Bytes,
         protocol::{
             CloseFrame, Role, WebSocketConfig,
             frame::{
@@ -248,6 +248,13 @@ async fn carry_out(step: Step, sink: &mut Sink, control: &Control) -> Result<Flo
             let mut begin = Bytes::from(text);
             begin.truncate(bytes);
             sink.send(data_frame(begin, Data::Text, false)).await?;
+        }
+        Step::Stray(event) => sink.feed(Message::text(generate::encode(&event))).await?,
+        Step::Flood { text, times } => {
+            let text = Utf8Bytes::from(text);
+            for _ in 0..times {
+                sink.feed(Message::Text(text.clone())).await?;
+            }
         }
         // Past tungstenite's own check of UTF-8.
         Step::Raw(bytes) => sink.feed(data_frame(bytes, Data::Text, true)).await?,

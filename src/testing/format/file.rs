@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 
 use super::{
     ScriptError,
-    parts::{ApiError, Headers, Profile, Refusal, Upgrade},
+    parts::{ApiError, Headers, Profile, Refusal, Reuse, Upgrade},
     steps::{Edit, Step},
 };
-use crate::testing::{self, Script};
+use crate::testing::{self, Script, halves};
 
 impl Script {
     /// The script of a [script file](crate::testing::format#a-script-file).
@@ -19,6 +19,7 @@ impl Script {
     ///
     /// If it is not one, with the place of what is wrong.
     pub fn from_json(text: &str) -> Result<Self, ScriptError> {
+        let text = &halves::with_stand_ins(text);
         let file: File<'_> =
             serde_json::from_str(text).map_err(|error| ScriptError::json(text, text, &error))?;
         let File {
@@ -26,6 +27,8 @@ impl Script {
             then,
             upgrades,
             every_upgrade,
+            reuses,
+            every_reuse,
             headers,
             alpn,
             without_bodies,
@@ -52,6 +55,10 @@ impl Script {
         if let Some(upgrade) = every_upgrade {
             script = script.every_upgrade(upgrade.into());
         }
+        for reuse in reuses {
+            script = script.reuse(reuse.into());
+        }
+        script = script.every_reuse(every_reuse.into());
         for (name, value) in headers.0 {
             script = script.header(name, value);
         }
@@ -86,6 +93,10 @@ struct File<'a> {
     upgrades: Vec<Upgrade>,
     every_upgrade: Option<Upgrade>,
     #[serde(default)]
+    reuses: Vec<Reuse>,
+    #[serde(default)]
+    every_reuse: Reuse,
+    #[serde(default)]
     headers: Headers,
     alpn: Option<Vec<String>>,
     #[serde(default)]
@@ -109,6 +120,14 @@ struct Turn {
     incomplete: Option<String>,
     failed: Option<Failed>,
     http: Option<Refusal>,
+    /// `null` stands for no type.
+    #[serde(default, deserialize_with = "given")]
+    content_type: Option<Option<String>>,
+    content_encoding: Option<String>,
+    #[serde(default)]
+    untyped: bool,
+    #[serde(default)]
+    unstreamed: bool,
     #[serde(default)]
     edits: Vec<Edit>,
 }
@@ -130,8 +149,22 @@ fn parse_turn(text: &str, raw: &RawValue) -> Result<testing::Turn, ScriptError> 
 
 impl Turn {
     fn build(self) -> Result<testing::Turn, &'static str> {
-        let Self { text, output, error, events, lines, steps, incomplete, failed, http, edits } =
-            self;
+        let Self {
+            text,
+            output,
+            error,
+            events,
+            lines,
+            steps,
+            incomplete,
+            failed,
+            http,
+            content_type,
+            content_encoding,
+            untyped,
+            unstreamed,
+            edits,
+        } = self;
         let items = match (text, output) {
             (Some(text), None) => Some(vec![testing::items::message(&text)]),
             (None, output) => output,
@@ -157,8 +190,25 @@ impl Turn {
         if let Some(refusal) = http {
             turn = turn.http(refusal.into());
         }
+        if let Some(content_type) = content_type {
+            turn = turn.labelled(content_type.as_deref());
+        }
+        if let Some(encoding) = content_encoding {
+            turn = turn.encoded(&encoding);
+        }
+        if untyped {
+            turn = turn.untyped();
+        }
+        if unstreamed {
+            turn = turn.unstreamed();
+        }
         Ok(edits.into_iter().fold(turn, |turn, edit| edit.apply(turn)))
     }
+}
+
+/// Tells a member that is null from one that is not there.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 pub(super) const ONE_KIND: &str =

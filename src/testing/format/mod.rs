@@ -33,6 +33,8 @@
 //! | `then` | what answers after the last turn: `"agent"`, or one turn for every request | [`Script::agent`], [`Script::respond`] |
 //! | `upgrades` | a list of answers to the first requests to become a WebSocket | [`Script::upgrade`] |
 //! | `every_upgrade` | the answer to all others | [`Script::every_upgrade`] |
+//! | `reuses` | a list of answers to the first requests on kept connections: `"serve"`, `"reset"` or `"end"` | [`Script::reuse`] |
+//! | `every_reuse` | the answer to all others | [`Script::every_reuse`] |
 //! | `headers` | headers of every 101 and 200 | [`Script::header`] |
 //! | `profile` | the [name](super::Profile::name) of a server to behave like | [`Script::profile`] |
 //! | `max_age_ms` | how old a WebSocket may become | [`Script::max_age`] |
@@ -64,6 +66,10 @@
 //! | `incomplete` | the reason, after `text` or `output`, why the response is incomplete | [`Turn::incomplete`] |
 //! | `failed` | `{code, message}`, after `text` or `output`, with which the response fails | [`Turn::failed`] |
 //! | `http` | over SSE a refusal in place of all this | [`Turn::http`] |
+//! | `content_type` | the type that the head over SSE says, or `null` for none | [`Turn::labelled`] |
+//! | `content_encoding` | the content encoding that the head over SSE says | [`Turn::encoded`] |
+//! | `untyped` | `true` leaves the type of events to their `event:` field over SSE | [`Turn::untyped`] |
+//! | `unstreamed` | `true` answers over SSE with one JSON value | [`Turn::unstreamed`] |
 //! | `edits` | a list of changes, made one after the other | |
 //!
 //! A `shape` is the name of an [`ErrorShape`] in snake case, `"then_failed"` say: such an error
@@ -81,14 +87,19 @@
 //! | `"without_setup"` | [`Turn::without_setup`] |
 //! | `"without_sequence_numbers"` | [`Turn::without_sequence_numbers`] |
 //! | `{"keepalives": every}` | [`Turn::keepalives`] |
-//! | `{"empty_terminal_output": form}`: `"null"`, `"empty"` or `"missing"` | [`Turn::empty_terminal_output`] |
+//! | `{"empty_terminal_output": form}`: `"null"`, `"empty"`, `"missing"` or `"partial"` | [`Turn::empty_terminal_output`] |
 //! | `{"dripped_ms": pause}` | [`Turn::dripped`] |
 //! | `{"large_event": bytes}` | [`Turn::large_event`] |
 //! | `"double_terminal"`, `"without_terminal"` | [`Turn::double_terminal`], [`Turn::without_terminal`] |
 //! | `{"stray_after_terminal": event}` | [`Turn::stray_after_terminal`] |
 //! | `"duplicate_created"` | [`Turn::duplicate_created`] |
 //! | `"changing_response_id"`, `"changing_item_ids"` | [`Turn::changing_response_id`], [`Turn::changing_item_ids`] |
-//! | `"constant_output_index"` | [`Turn::constant_output_index`] |
+//! | `"constant_output_index"`, `{"output_indices_from": first}` | [`Turn::constant_output_index`], [`Turn::output_indices_from`] |
+//! | `"split_item_ids"`, `"split_call_ids"` | [`Turn::split_item_ids`], [`Turn::split_call_ids`] |
+//! | `"empty_item_ids"`, `"without_item_ids"` | [`Turn::empty_item_ids`], [`Turn::without_item_ids`] |
+//! | `{"withholding": what}`: a [`Withheld`] in snake case | [`Turn::withholding`] |
+//! | `"split_surrogates"` | [`Turn::split_surrogates`] |
+//! | `"created_twice"`, `"unstored"` | [`Turn::created_twice`], [`Turn::unstored`] |
 //! | `"unknown_things"` | [`Turn::unknown_things`] |
 //!
 //! ## A step
@@ -101,6 +112,8 @@
 //! | `{"split": {"text": "…", "at": [1, 5]}}` | [`Step::Split`] |
 //! | `{"drip": {"text": "…", "pieces": 3, "pause_ms": 20}}` | [`Step::Drip`] |
 //! | `{"partial": {"text": "…", "bytes": 5}}` | [`Step::Partial`] |
+//! | `{"stray": {…}}` | [`Step::Stray`] |
+//! | `{"flood": {"text": "{}", "times": 1000}}` | [`Step::Flood`] |
 //! | `{"raw": "…"}`, or `{"raw_base64": "…"}` for bytes that are not UTF-8 | [`Step::Raw`] |
 //! | `{"comment": "…"}` | [`Step::Comment`] |
 //! | `{"binary": "…"}`, in base64 | [`Step::Binary`] |
@@ -112,11 +125,11 @@
 //! ## An answer to an upgrade
 //!
 //! is `"accept"`, `"hang"`, `"reset"`, `"wrong_accept"`, `{"delay_ms": 500}`,
-//! `{"refuse": refusal}`, `{"header": {"name": "…", "value": "…"}}` or `{"close_after": 1011}`: see
-//! [`Upgrade`].
+//! `{"refuse": refusal}`, `{"header": {"name": "…", "value": "…"}}`, `{"close_after": 1011}` or
+//! `{"close_on_create": 1011}`: see [`Upgrade`].
 //!
 //! A **refusal** is `"silence"` ([`Refusal::silence`]), or an object with `status` and, if it
-//! likes, `headers`, `body`, `stall_body` and `delay_ms`: see [`Refusal`]. A `body` that is not a
+//! likes, `headers`, `body`, `stall_body`, `endless_body` and `delay_ms`: see [`Refusal`]. A `body` that is not a
 //! string is sent as JSON, with its content type.
 //!
 //! # A recording
@@ -143,22 +156,24 @@
 //! a client that does not retry.
 //!
 //! [`ErrorShape`]: super::ErrorShape
-//! [`Refusal`]: super::Refusal
 //! [`Refusal::silence`]: super::Refusal::silence
-//! [`Script`]: super::Script
+//! [`Refusal`]: super::Refusal
 //! [`Script::agent`]: super::Script::agent
 //! [`Script::alpn`]: super::Script::alpn
+//! [`Script::every_reuse`]: super::Script::every_reuse
 //! [`Script::every_upgrade`]: super::Script::every_upgrade
-//! [`Script::from_recording`]: super::Script::from_recording
 //! [`Script::frame_limit`]: super::Script::frame_limit
+//! [`Script::from_recording`]: super::Script::from_recording
+//! [`Script::header`]: super::Script::header
 //! [`Script::ignore_generate`]: super::Script::ignore_generate
 //! [`Script::max_age`]: super::Script::max_age
 //! [`Script::profile`]: super::Script::profile
-//! [`Script::header`]: super::Script::header
 //! [`Script::respond`]: super::Script::respond
+//! [`Script::reuse`]: super::Script::reuse
 //! [`Script::turn`]: super::Script::turn
 //! [`Script::upgrade`]: super::Script::upgrade
 //! [`Script::without_bodies`]: super::Script::without_bodies
+//! [`Script`]: super::Script
 //! [`Step::Binary`]: super::Step::Binary
 //! [`Step::Close`]: super::Step::Close
 //! [`Step::Comment`]: super::Step::Comment
@@ -166,6 +181,7 @@
 //! [`Step::Drip`]: super::Step::Drip
 //! [`Step::End`]: super::Step::End
 //! [`Step::Event`]: super::Step::Event
+//! [`Step::Flood`]: super::Step::Flood
 //! [`Step::Fragmented`]: super::Step::Fragmented
 //! [`Step::Freeze`]: super::Step::Freeze
 //! [`Step::Partial`]: super::Step::Partial
@@ -175,40 +191,55 @@
 //! [`Step::Reset`]: super::Step::Reset
 //! [`Step::Split`]: super::Step::Split
 //! [`Step::Stall`]: super::Step::Stall
+//! [`Step::Stray`]: super::Step::Stray
 //! [`Step::Text`]: super::Step::Text
 //! [`Turn::changing_item_ids`]: super::Turn::changing_item_ids
 //! [`Turn::changing_response_id`]: super::Turn::changing_response_id
 //! [`Turn::constant_output_index`]: super::Turn::constant_output_index
+//! [`Turn::created_twice`]: super::Turn::created_twice
 //! [`Turn::cut_after`]: super::Turn::cut_after
 //! [`Turn::cut_inside`]: super::Turn::cut_inside
 //! [`Turn::double_terminal`]: super::Turn::double_terminal
 //! [`Turn::dripped`]: super::Turn::dripped
 //! [`Turn::duplicate_created`]: super::Turn::duplicate_created
+//! [`Turn::empty_item_ids`]: super::Turn::empty_item_ids
 //! [`Turn::empty_terminal_output`]: super::Turn::empty_terminal_output
-//! [`Turn::error`]: super::Turn::error
+//! [`Turn::encoded`]: super::Turn::encoded
 //! [`Turn::error_shape`]: super::Turn::error_shape
-//! [`Turn::header`]: super::Turn::header
+//! [`Turn::error`]: super::Turn::error
 //! [`Turn::events`]: super::Turn::events
 //! [`Turn::failed`]: super::Turn::failed
 //! [`Turn::first`]: super::Turn::first
+//! [`Turn::header`]: super::Turn::header
 //! [`Turn::http`]: super::Turn::http
 //! [`Turn::incomplete`]: super::Turn::incomplete
 //! [`Turn::insert`]: super::Turn::insert
 //! [`Turn::interleaved`]: super::Turn::interleaved
 //! [`Turn::jsonl`]: super::Turn::jsonl
 //! [`Turn::keepalives`]: super::Turn::keepalives
+//! [`Turn::labelled`]: super::Turn::labelled
 //! [`Turn::large_event`]: super::Turn::large_event
+//! [`Turn::output_indices_from`]: super::Turn::output_indices_from
 //! [`Turn::output`]: super::Turn::output
 //! [`Turn::retry_after`]: super::Turn::retry_after
+//! [`Turn::split_call_ids`]: super::Turn::split_call_ids
+//! [`Turn::split_item_ids`]: super::Turn::split_item_ids
+//! [`Turn::split_surrogates`]: super::Turn::split_surrogates
 //! [`Turn::steps`]: super::Turn::steps
 //! [`Turn::stray_after_terminal`]: super::Turn::stray_after_terminal
 //! [`Turn::text`]: super::Turn::text
 //! [`Turn::then`]: super::Turn::then
 //! [`Turn::unknown_things`]: super::Turn::unknown_things
+//! [`Turn::unstored`]: super::Turn::unstored
+//! [`Turn::unstreamed`]: super::Turn::unstreamed
+//! [`Turn::untyped`]: super::Turn::untyped
+//! [`Turn::withholding`]: super::Turn::withholding
+//! [`Turn::without_item_ids`]: super::Turn::without_item_ids
 //! [`Turn::without_sequence_numbers`]: super::Turn::without_sequence_numbers
 //! [`Turn::without_setup`]: super::Turn::without_setup
 //! [`Turn::without_terminal`]: super::Turn::without_terminal
 //! [`Upgrade`]: super::Upgrade
+//! [`Withheld`]: super::Withheld
 
 use super::Script;
 

@@ -23,6 +23,16 @@ pub(super) enum Upgrade {
     WrongAccept,
     Header { name: Name, value: HeaderText },
     CloseAfter(u16),
+    CloseOnCreate(u16),
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reuse {
+    #[default]
+    Serve,
+    Reset,
+    End,
 }
 
 pub(super) struct Refusal(testing::Refusal);
@@ -36,6 +46,8 @@ struct RefusalForm {
     body: Option<Value>,
     #[serde(default)]
     stall_body: bool,
+    #[serde(default)]
+    endless_body: bool,
     delay_ms: Option<u64>,
 }
 
@@ -113,6 +125,17 @@ impl From<Upgrade> for testing::Upgrade {
             Upgrade::WrongAccept => Self::WrongAccept,
             Upgrade::Header { name, value } => Self::Header { name: name.0, value: value.0 },
             Upgrade::CloseAfter(code) => Self::CloseAfter { code },
+            Upgrade::CloseOnCreate(code) => Self::CloseOnCreate { code },
+        }
+    }
+}
+
+impl From<Reuse> for testing::Reuse {
+    fn from(reuse: Reuse) -> Self {
+        match reuse {
+            Reuse::Serve => Self::Serve,
+            Reuse::Reset => Self::Reset,
+            Reuse::End => Self::End,
         }
     }
 }
@@ -125,7 +148,7 @@ impl From<Refusal> for testing::Refusal {
 
 impl From<RefusalForm> for testing::Refusal {
     fn from(form: RefusalForm) -> Self {
-        let RefusalForm { status, headers, body, stall_body, delay_ms } = form;
+        let RefusalForm { status, headers, body, stall_body, endless_body, delay_ms } = form;
         let mut refusal = Self::status(status.0);
         for (name, value) in headers.0 {
             refusal = refusal.header(name, value);
@@ -137,6 +160,9 @@ impl From<RefusalForm> for testing::Refusal {
         };
         if let Some(time) = delay_ms {
             refusal = refusal.delay(Duration::from_millis(time));
+        }
+        if endless_body {
+            return refusal.endless_body();
         }
         if stall_body { refusal.stall_body() } else { refusal }
     }

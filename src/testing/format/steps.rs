@@ -30,6 +30,11 @@ pub(super) enum Step {
         text: String,
         bytes: usize,
     },
+    Stray(Value),
+    Flood {
+        text: String,
+        times: usize,
+    },
     Raw(String),
     RawBase64(Base64),
     Comment(String),
@@ -70,7 +75,28 @@ pub(super) enum Edit {
     ChangingResponseId,
     ChangingItemIds,
     ConstantOutputIndex,
+    OutputIndicesFrom(u64),
+    SplitItemIds,
+    SplitCallIds,
+    EmptyItemIds,
+    WithoutItemIds,
+    Withholding(Withheld),
+    SplitSurrogates,
+    CreatedTwice,
+    Unstored,
     UnknownThings,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Withheld {
+    EncryptedContent,
+    Content,
+    Rest,
+    Name,
+    Deltas,
+    ItemDone,
+    Done,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +105,7 @@ pub(super) enum NoOutput {
     Null,
     Empty,
     Missing,
+    Partial,
 }
 
 impl From<Step> for testing::Step {
@@ -92,6 +119,8 @@ impl From<Step> for testing::Step {
                 Self::Drip { text, pieces, pause: Duration::from_millis(pause_ms) }
             }
             Step::Partial { text, bytes } => Self::Partial { text, bytes },
+            Step::Stray(event) => Self::Stray(event),
+            Step::Flood { text, times } => Self::Flood { text, times },
             Step::Raw(text) => Self::Raw(text.into()),
             Step::RawBase64(bytes) => Self::Raw(bytes.0.into()),
             Step::Comment(text) => Self::Comment(text),
@@ -130,7 +159,30 @@ impl Edit {
             Self::ChangingResponseId => turn.changing_response_id(),
             Self::ChangingItemIds => turn.changing_item_ids(),
             Self::ConstantOutputIndex => turn.constant_output_index(),
+            Self::OutputIndicesFrom(first) => turn.output_indices_from(first),
+            Self::SplitItemIds => turn.split_item_ids(),
+            Self::SplitCallIds => turn.split_call_ids(),
+            Self::EmptyItemIds => turn.empty_item_ids(),
+            Self::WithoutItemIds => turn.without_item_ids(),
+            Self::Withholding(what) => turn.withholding(what.into()),
+            Self::SplitSurrogates => turn.split_surrogates(),
+            Self::CreatedTwice => turn.created_twice(),
+            Self::Unstored => turn.unstored(),
             Self::UnknownThings => turn.unknown_things(),
+        }
+    }
+}
+
+impl From<Withheld> for testing::Withheld {
+    fn from(what: Withheld) -> Self {
+        match what {
+            Withheld::EncryptedContent => Self::EncryptedContent,
+            Withheld::Content => Self::Content,
+            Withheld::Rest => Self::Rest,
+            Withheld::Name => Self::Name,
+            Withheld::Deltas => Self::Deltas,
+            Withheld::ItemDone => Self::ItemDone,
+            Withheld::Done => Self::Done,
         }
     }
 }
@@ -141,6 +193,7 @@ impl From<NoOutput> for testing::NoOutput {
             NoOutput::Null => Self::Null,
             NoOutput::Empty => Self::Empty,
             NoOutput::Missing => Self::Missing,
+            NoOutput::Partial => Self::Partial,
         }
     }
 }

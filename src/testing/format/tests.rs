@@ -8,7 +8,8 @@ use super::ScriptError;
 use crate::{
     Transport,
     testing::{
-        ErrorShape, Exchange, NoOutput, Profile, Refusal, Script, Step, Turn, Upgrade, items,
+        ErrorShape, Exchange, NoOutput, Profile, Refusal, Reuse, Script, Step, Turn, Upgrade,
+        Withheld, items, surrogate_half,
     },
 };
 
@@ -86,6 +87,20 @@ fn turns() {
         ),
     );
     assert_same_turn(r#"{"text":"a","http":"silence"}"#, Turn::text("a").http(Refusal::silence()));
+    assert_same_turn(
+        r#"{"text":"a","http":{"status":200,"body":".","endless_body":true}}"#,
+        Turn::text("a").http(Refusal::status(200).body(".").endless_body()),
+    );
+    assert_same_turn(
+        r#"{"text":"a","content_type":"text/plain","content_encoding":"gzip","untyped":true}"#,
+        Turn::text("a").labelled(Some("text/plain")).encoded("gzip").untyped(),
+    );
+    assert_same_turn(
+        r#"{"text":"a","content_type":null,"unstreamed":true}"#,
+        Turn::text("a").labelled(None).unstreamed(),
+    );
+    let half = surrogate_half(0xd83d);
+    assert_same_turn(r#"{"text":"cut \ud83d"}"#, Turn::text(format!("cut {half}")));
 }
 
 #[test]
@@ -117,6 +132,32 @@ fn edits() {
         (r#"{"insert":[2,"stall"]}"#, |turn| turn.insert(2, Step::Stall)),
         (r#"{"cut_after":[3,"reset"]}"#, |turn| turn.cut_after(3, Step::Reset)),
         (r#"{"cut_inside":[3,20,"reset"]}"#, |turn| turn.cut_inside(3, 20, Step::Reset)),
+        (r#"{"insert":[1,{"stray":{"type":"x"}}]}"#, |turn| {
+            turn.insert(1, Step::Stray(json!({ "type": "x" })))
+        }),
+        (r#"{"first":{"flood":{"text":"{}","times":9}}}"#, |turn| {
+            turn.first(Step::Flood { text: "{}".to_owned(), times: 9 })
+        }),
+        (r#"{"output_indices_from":1}"#, |turn| turn.output_indices_from(1)),
+        (r#""split_item_ids""#, Turn::split_item_ids),
+        (r#""split_call_ids""#, Turn::split_call_ids),
+        (r#""empty_item_ids""#, Turn::empty_item_ids),
+        (r#""without_item_ids""#, Turn::without_item_ids),
+        (r#"{"withholding":"encrypted_content"}"#, |turn| {
+            turn.withholding(Withheld::EncryptedContent)
+        }),
+        (r#"{"withholding":"content"}"#, |turn| turn.withholding(Withheld::Content)),
+        (r#"{"withholding":"rest"}"#, |turn| turn.withholding(Withheld::Rest)),
+        (r#"{"withholding":"name"}"#, |turn| turn.withholding(Withheld::Name)),
+        (r#"{"withholding":"deltas"}"#, |turn| turn.withholding(Withheld::Deltas)),
+        (r#"{"withholding":"item_done"}"#, |turn| turn.withholding(Withheld::ItemDone)),
+        (r#"{"withholding":"done"}"#, |turn| turn.withholding(Withheld::Done)),
+        (r#""split_surrogates""#, Turn::split_surrogates),
+        (r#""created_twice""#, Turn::created_twice),
+        (r#""unstored""#, Turn::unstored),
+        (r#"{"empty_terminal_output":"partial"}"#, |turn| {
+            turn.empty_terminal_output(NoOutput::Partial)
+        }),
         (r#""interleaved""#, Turn::interleaved),
         (r#""without_setup""#, Turn::without_setup),
         (r#""without_sequence_numbers""#, Turn::without_sequence_numbers),
@@ -139,7 +180,11 @@ fn edits() {
         (r#""constant_output_index""#, Turn::constant_output_index),
         (r#""unknown_things""#, Turn::unknown_things),
     ];
-    let items = [items::message("One."), items::message("Two.")];
+    let items = [
+        items::reasoning("Why", "gAAAA"),
+        items::message("One \u{1f642} or two."),
+        items::function_call("call_1", "f", "{}"),
+    ];
     let output = json!(items);
     for (form, twin) in twins {
         let turn = Turn::output(items.clone());
@@ -199,7 +244,8 @@ fn what_stands_around_the_turns() {
     assert_same(
         r#"{"upgrades":["accept",{"delay_ms":9},{"refuse":{"status":503,
             "headers":{"retry-after":"1"}}},"hang","reset","wrong_accept",
-            {"header":{"name":"x-b","value":"1"}},{"close_after":1011}],
+            {"header":{"name":"x-b","value":"1"}},{"close_after":1011},
+            {"close_on_create":4000}],"reuses":["reset","serve"],"every_reuse":"end",
             "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,"ignore_generate":true,
             "alpn":["h2","http/1.1"],"then":"agent",
             "profile":"vercel","max_age_ms":1500,"frame_limit":4096}"#,
@@ -212,6 +258,10 @@ fn what_stands_around_the_turns() {
             .upgrade(Upgrade::WrongAccept)
             .upgrade(Upgrade::Header { name: "x-b".to_owned(), value: "1".to_owned() })
             .upgrade(Upgrade::CloseAfter { code: 1011 })
+            .upgrade(Upgrade::CloseOnCreate { code: 4000 })
+            .reuse(Reuse::Reset)
+            .reuse(Reuse::Serve)
+            .every_reuse(Reuse::End)
             .every_upgrade(Upgrade::Hang)
             .header("x-a", "1")
             .without_bodies()

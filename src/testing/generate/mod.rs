@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::script::Exchange;
+use super::{halves, script::Exchange};
 
 mod course;
 mod family;
@@ -42,7 +42,7 @@ pub(super) fn events(exchange: &Exchange, items: &[Value], ending: &Ending) -> V
 
 /// An event as text, its type first: that is where the API puts it and clients look for it.
 pub(super) fn encode(event: &Value) -> String {
-    let Some(members) = event.as_object() else { return event.to_string() };
+    let Some(members) = event.as_object() else { return halves::with_escapes(event.to_string()) };
     let kind = members.get_key_value("type");
     let rest = members.iter().filter(|(key, _)| *key != "type");
     let members: Vec<_> = kind
@@ -50,7 +50,7 @@ pub(super) fn encode(event: &Value) -> String {
         .chain(rest)
         .map(|(key, value)| format!("{}:{value}", Value::from(key.as_str())))
         .collect();
-    format!("{{{}}}", members.join(","))
+    halves::with_escapes(format!("{{{}}}", members.join(",")))
 }
 
 /// The length of these items as JSON.

@@ -299,6 +299,20 @@ async fn a_stopped_server_refuses() {
 }
 
 #[tokio::test]
+async fn connections_can_be_refused_for_a_while() {
+    let server = ScriptedServer::in_memory(Script::new().turns([Turn::text("a"), Turn::text("b")]));
+    let mut open = Client::in_memory(&server.connector()).await;
+    server.refuse_connections(true);
+    let request = http::Request::post("http://x/v1/responses").body(Bytes::new()).unwrap();
+    let error = server.connector().network().send(request).await.unwrap_err();
+    assert_eq!(error.kind, NetErrorKind::Connect);
+    open.create(json!({})).await;
+    open.turn().await;
+    server.refuse_connections(false);
+    assert_eq!(post(&server.connector(), json!({})).await.0, 200);
+}
+
+#[tokio::test]
 async fn the_connector_sends_again_on_a_new_connection_what_a_dead_one_did_not_take() {
     let server = ScriptedServer::in_memory(Script::new().turns([Turn::text("a"), Turn::text("b")]));
     let connector = server.connector();

@@ -20,6 +20,7 @@ mod checker;
 mod endpoints;
 mod faults;
 mod generators;
+mod habits;
 mod handshake;
 mod limits;
 mod sessions;

@@ -26,6 +26,8 @@ pub enum NoOutput {
     Empty,
     /// No `output` at all.
     Missing,
+    /// Only the first item.
+    Partial,
 }
 
 /// Shapes of a good answer. Those that add, move or remove events number them anew.
@@ -81,9 +83,9 @@ impl Turn {
         })
     }
 
-    /// Ends without the output that the terminal event should repeat.
+    /// Ends without the output that the terminal event should repeat, or without most of it.
     pub fn empty_terminal_output(self, form: NoOutput) -> Self {
-        self.edited("empty_terminal_output", move |steps| {
+        self.habit("empty_terminal_output", move |steps| {
             edit::change_events(steps, |event| {
                 if is_terminal(event)
                     && let Some(Value::Object(response)) = event.get_mut("response")
@@ -92,6 +94,12 @@ impl Turn {
                         NoOutput::Null => response.insert("output".to_owned(), Value::Null),
                         NoOutput::Empty => response.insert("output".to_owned(), json!([])),
                         NoOutput::Missing => response.remove("output"),
+                        NoOutput::Partial => {
+                            if let Some(Value::Array(output)) = response.get_mut("output") {
+                                output.truncate(1);
+                            }
+                            None
+                        }
                     };
                 }
             });
