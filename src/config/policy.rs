@@ -34,9 +34,12 @@ pub enum TransportPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayPolicy {
-    /// Nothing.
+    /// Nothing: one request is on the wire, whatever happens to it.
     Never,
-    /// A request that was sent and had no answer at all, once a turn.
+    /// A request that may still run, once a turn: it was sent and had no answer, its connection
+    /// was lost, or a gateway gave up waiting (408, 504, 520 to 529). A request that may have run,
+    /// but has ended, within [`RetryPolicy::attempts`]: the server answered with 500, 502, or 503
+    /// without a code and `Retry-After`, or ended it with `server_error` before any output.
     #[default]
     BeforeCreated,
     /// Also one that the server accepted, while it had no output.
@@ -49,12 +52,17 @@ pub enum ReplayPolicy {
 ///
 /// | what happened | tried again |
 /// |---|---|
-/// | a lost parent, a socket that has served its time, an upgrade that is refused or breaks, a frame that the server finds too large | at once, outside of `attempts`; each once a turn |
+/// | a lost parent, a socket that has served its time, a kept connection that died before it answered, an upgrade that is refused or breaks, a frame that the server finds too large | at once, outside of `attempts`; each once a turn |
 /// | 401, and the token is [fetched](crate::Auth::Provider) | at once with another token, outside of `attempts`; once a turn |
 /// | the network is down: no address for the name, nobody there, no route | as `network_down_…` say, outside of `attempts` |
 /// | `rate_limit_exceeded`, 408, 409, 429, 5xx, a broken connection | after `Retry-After`, or `backoff` |
 /// | `server_is_overloaded`, `slow_down`, 503 | after `Retry-After`, or five times `backoff` |
+/// | a WebSocket that is closed or lost before any event, with close code 1008 or 4000 to 4999 | after `backoff`, over SSE alone |
+/// | with any other code, or with none | after `backoff`, over another WebSocket if one of this server has answered before, over SSE otherwise |
 /// | a quota that is used up, other 4xx, `x-should-retry: false` | never |
+///
+/// `Retry-After` delays an attempt by `backoff` at least. A response in the background that is
+/// resumed has all its attempts again after each new event.
 ///
 /// `x-should-retry: true` has an answer tried again whose status would not be, unless its code
 /// says that it cannot go well.
@@ -72,7 +80,8 @@ pub struct RetryPolicy {
     pub retry_after_max: Duration,
     /// What may be sent again when its fate is unknown.
     pub replay: ReplayPolicy,
-    /// How often in a turn. 1.
+    /// How often a turn may send again what may still run. 1. What has ended does not count, nor
+    /// does a request over a kept connection that died before it answered.
     pub replays: u32,
     /// The first wait while the network is down. 1 s; it doubles with each further one, and is
     /// shortened like `backoff`.

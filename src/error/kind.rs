@@ -40,7 +40,8 @@ pub enum ErrorKind {
     Superseded,
     /// The session was closed.
     SessionClosed,
-    /// There is no tokio runtime here. (One without a timer panics, as it does everywhere.)
+    /// There is no tokio runtime here, or the one in which the turn began has shut down. (One
+    /// without a timer panics, as it does everywhere.)
     NoRuntime,
     /// JSON could not be read: a [`DecodeError`](crate::error::DecodeError) of the caller's that
     /// `?` made an [`Error`](crate::Error). No turn ends with it.
@@ -70,9 +71,12 @@ pub enum Phase {
 pub enum Delivery {
     /// No byte of it left.
     NotSent,
-    /// The server says that it did not run it, or does not.
+    /// The server did not run the request, and proves it: by a status 4xx other than 408, by an
+    /// error code other than `server_error`, by status 503 with a code or `Retry-After`, or by the
+    /// close code 1001, 1009, 1012 or 1013.
     Refused,
-    /// It left, and nothing came back.
+    /// The request was sent, and nothing proves whether it ran: nothing came back, or an error
+    /// that does not say so (408, 500, 502, 504, 520 to 529, 503 without a code and `Retry-After`).
     Unknown,
     /// The server accepted it.
     Accepted,
@@ -125,7 +129,7 @@ impl ErrorKind {
             }
             Self::Superseded => "the session began another turn before this one had ended",
             Self::SessionClosed => "the session was closed before the turn had ended",
-            Self::NoRuntime => "there is no tokio runtime here",
+            Self::NoRuntime => "there is no tokio runtime here, or it has shut down",
             Self::Decode => "JSON could not be read",
         }
     }

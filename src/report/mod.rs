@@ -136,7 +136,9 @@ pub enum FullReason {
     ParentNotFound,
     /// The request says itself what it continues.
     CallerManaged,
-    /// The provider has no continuation over this transport.
+    /// The provider has no continuation over this transport: over SSE unless
+    /// [`continue_over_sse`](crate::ResponsesClientBuilder::continue_over_sse) is set, and anywhere
+    /// for 10 minutes after the server called `previous_response_id` unsupported twice in a row.
     ProviderUnsupported,
     /// Incremental sending is turned off:
     /// [`incremental`](crate::ResponsesClientBuilder::incremental).
