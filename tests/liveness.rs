@@ -134,20 +134,15 @@ async fn c142_a_slow_upload_is_sent_once() {
 
 #[tokio::test(start_paused = true)]
 async fn c142_a_peer_that_dies_after_an_upload_is_found_in_bounded_time() {
-    // Where the way takes the upload and the peer says nothing; and where it takes none of it.
-    for (rate, buffer, phase, bound) in
-        [(100_000_000, 4 << 20, Phase::FirstEvent, 194), (1, 256 << 10, Phase::Send, 31)]
-    {
-        let dead = Turn::steps([Step::Freeze]);
-        let server = ScriptedServer::in_memory(Script::new().uplink(rate, buffer).turn(dead));
-        let mut timeouts = Timeouts::default();
-        timeouts.first_event_websocket = None;
-        let start = Instant::now();
-        let outcome = turn(&mut client(&server, timeouts).session(), &upload()).await;
-        let error = outcome.error();
-        assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, phase));
-        assert_eq!(error.delivery(), Delivery::Unknown);
-        // The upload at 16 KiB/s, and 10 s for the answer to the ping.
-        assert!(start.elapsed() <= Duration::from_secs(bound), "{:?}", start.elapsed());
-    }
+    let dead = Turn::steps([Step::Freeze]);
+    let server = ScriptedServer::in_memory(Script::new().uplink(100_000_000, 4 << 20).turn(dead));
+    let mut timeouts = Timeouts::default();
+    timeouts.first_event_websocket = None;
+    let start = Instant::now();
+    let outcome = turn(&mut client(&server, timeouts).session(), &upload()).await;
+    let error = outcome.error();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::FirstEvent));
+    assert_eq!(error.delivery(), Delivery::Unknown);
+    // The upload takes 183 s at 16 KiB/s; then there are 10 s for the answer to the ping.
+    assert_eq!(start.elapsed().as_secs(), 193);
 }

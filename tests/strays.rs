@@ -446,6 +446,14 @@ fn failed(code: &str) -> Value {
         "error": { "code": code, "message": "No." } } })
 }
 
+/// Sends an event of an older response, of which the server's conversations know nothing.
+fn late(transport: Transport, event: &Value) -> Step {
+    Step::Raw(match transport {
+        Transport::WebSocket => event.to_string().into(),
+        Transport::Sse => format!("data: {event}\n\n").into(),
+    })
+}
+
 fn first_turn() -> Turn {
     Turn::events([created_as("resp_1"), ended("response.completed", "resp_1")])
 }
@@ -467,17 +475,19 @@ fn assert_unharmed(outcomes: &[Outcome; 3], server: &ScriptedServer, what: &str)
 
 #[tokio::test(start_paused = true)]
 async fn c135_a_late_terminal_of_the_response_before_ends_nothing() {
-    for late in ["completed", "done", "incomplete", "failed", "cancelled"] {
+    for kind in ["completed", "done", "incomplete", "failed", "cancelled"] {
         for transport in BOTH {
-            let late = ended(&format!("response.{late}"), "resp_1");
-            let mut events = vec![created_as("resp_2"), late.clone(), delta("Fi"), late.clone()];
-            events.extend([delta("ne"), ended("response.completed", "resp_2"), late.clone()]);
+            let stray = late(transport, &ended(&format!("response.{kind}"), "resp_1"));
+            let own = [created_as("resp_2"), delta("Fi"), delta("ne")].map(Step::Event);
+            let mut steps: Vec<Step> =
+                own.into_iter().flat_map(|own| [own, stray.clone()]).collect();
             if transport == Transport::WebSocket {
-                events.insert(0, late.clone());
+                steps.insert(0, stray.clone());
             }
-            let turns = [first_turn(), Turn::events(events)];
+            steps.extend([Step::Event(ended("response.completed", "resp_2")), stray]);
+            let turns = [first_turn(), Turn::steps(steps)];
             let (outcomes, server) = three_turns(transport, turns).await;
-            let what = format!("{transport} {late}");
+            let what = format!("{transport} {kind}");
             assert_unharmed(&outcomes, &server, &what);
             assert_eq!(outcomes[1].kinds().len(), 4, "{what}");
         }
@@ -522,7 +532,7 @@ async fn c136_late_events_without_an_id_cross_the_next_request_and_change_nothin
         "item": { "id": "msg_old", "type": "message", "role": "assistant", "status": "completed",
         "content": [{ "type": "output_text", "text": "Old", "annotations": [] }] } });
     let terminal = |kind: &str| bare(ended(&format!("response.{kind}"), ""));
-    for late in [
+    for strays in [
         vec![delta("old")],
         vec![old.clone()],
         vec![terminal("completed")],
@@ -533,10 +543,11 @@ async fn c136_late_events_without_an_id_cross_the_next_request_and_change_nothin
     ] {
         for begin in [created_as("resp_2"), json!({ "type": "response.in_progress" })] {
             let own = [begin, delta("Fine"), ended("response.completed", "resp_2")];
-            let own = late.iter().cloned().chain(own);
-            let turns = [first_turn(), Turn::events(own)];
+            let steps = strays.iter().map(|stray| late(Transport::WebSocket, stray));
+            let steps = steps.chain(own.map(Step::Event));
+            let turns = [first_turn(), Turn::steps(steps)];
             let (outcomes, server) = three_turns(Transport::WebSocket, turns).await;
-            let what = format!("{late:?}");
+            let what = format!("{strays:?}");
             assert_unharmed(&outcomes, &server, &what);
             assert_eq!(outcomes[1].report.anomalies, [Anomaly::LateEvents], "{what}");
             let events = outcomes[1].kinds().into_iter().filter(|kind| *kind != "keepalive");

@@ -16,7 +16,11 @@
 //! | an event with an id that is not a finished response's | belong to the response in progress |
 //! | an error, or the end of the socket | are dropped: the outcome of the request is that |
 //!
-//! What such a server may be decides about a terminal without an id:
+//! An older response has ended before, so that a failure can be a late one only if its code says how
+//! a response went. One that refuses a request or ends the connection (a lost parent, the age of the
+//! socket, a credential) is the answer.
+//!
+//! What the server may be decides about any other terminal without an id:
 //!
 //! - Its first response on the socket began with a lifecycle event: so will this one. The terminal
 //!   is held. If nothing follows, the time to the first event runs out with delivery `Unknown`;
@@ -32,7 +36,11 @@ use super::{
     classify::{Frame, Role},
     normalize,
 };
-use crate::{error::ErrorCode, event::EventKind, json::Json};
+use crate::{
+    error::{ApiError, Class, ErrorCode},
+    event::EventKind,
+    json::Json,
+};
 
 /// Finished responses of a socket whose ids are remembered.
 const FINISHED: usize = 8;
@@ -165,7 +173,10 @@ impl StrayFilter {
                 self.note_beginning(Beginning::Lifecycle);
                 self.deliver_without_held(frame)
             }
-            _ if !names_new && self.holds(role) => self.hold(frame),
+            _ if !names_new && self.holds(role) => match is_refusal(&frame) {
+                true => self.deliver_without_held(frame),
+                false => self.hold(frame),
+            },
             _ => {
                 // A refusal in this form does not show how the server begins a response.
                 if !matches!(frame.tag.kind, EventKind::Failed | EventKind::Cancelled) {
@@ -289,11 +300,31 @@ impl Route {
 
 impl Echo {
     fn fits(&self, failed: &Frame) -> bool {
-        let payload = Json::trusted(failed.payload.clone());
-        let response: Option<Json> = payload.member("response").ok().flatten();
-        let code = response.and_then(|response| normalize::failed_response(&response).code);
+        let code = failure(failed).code;
         code.is_none() || code == self.code
     }
+}
+
+/// Returns `true` if `frame` is a failure that is about the request or the connection.
+fn is_refusal(frame: &Frame) -> bool {
+    frame.tag.kind == EventKind::Failed
+        && match failure(frame).class() {
+            Class::LostParent
+            | Class::SocketAge
+            | Class::Quota
+            | Class::Credential
+            | Class::Permission
+            | Class::Address
+            | Class::Request => true,
+            Class::Moment | Class::Overload | Class::Declined | Class::Unknown => false,
+        }
+}
+
+/// Returns the error that a `response.failed` tells.
+fn failure(failed: &Frame) -> ApiError {
+    let payload = Json::trusted(failed.payload.clone());
+    let response: Option<Json> = payload.member("response").ok().flatten();
+    response.map(|response| normalize::failed_response(&response)).unwrap_or_default()
 }
 
 /// Adds an id, and forgets the oldest of too many.

@@ -167,6 +167,27 @@ fn c136_a_late_failure_without_an_id_ends_nothing() {
 }
 
 #[test]
+fn c136_a_refusal_without_an_id_is_no_late_failure() {
+    for (code, passes) in [
+        ("websocket_connection_limit_reached", true),
+        ("previous_response_not_found", true),
+        ("insufficient_quota", true),
+        ("invalid_api_key", true),
+        ("invalid_prompt", true),
+        ("server_error", false),
+        ("rate_limit_exceeded", false),
+        ("brand_new", false),
+    ] {
+        let failed = frame(&format!(
+            r#"{{"type":"response.failed","response":{{"error":{{"code":"{code}"}}}}}}"#
+        ));
+        let (out, late) = delivered(&mut announced(), &[delta("late"), failed.clone()]);
+        assert_eq!((out.contains(&failed.payload.to_string()), late), (passes, passes), "{code}");
+        assert_eq!(out.len(), usize::from(passes), "{code}");
+    }
+}
+
+#[test]
 fn c136_the_first_response_of_a_socket_shows_how_a_server_begins() {
     // Its frames, and whether it shows that the server announces none.
     for (first, unannounced) in [
@@ -279,4 +300,46 @@ fn c139_frames_that_mean_nothing_pass_once_as_a_sign_of_life() {
     filter.begin(false);
     let frames = ["{}", "", "[DONE]", "{}"].map(frame);
     assert_eq!(delivered(&mut filter, &frames), (payloads(&[&frames[0]]), false));
+}
+
+/// All ways in which three late events may stand among those of the next response: what names an
+/// older response anywhere, what names none before the lifecycle event.
+#[test]
+fn c135_c136_no_late_event_reaches_the_next_response_and_nothing_of_it_is_lost() {
+    let named = |kind: &str| {
+        frame(&format!(r#"{{"type":"response.{kind}","response_id":"resp_1","delta":"late"}}"#))
+    };
+    let everywhere =
+        [of("completed", "resp_1"), of("failed", "resp_1"), named("output_text.delta")];
+    let before = [delta("late"), bare("completed"), bare("failed"), bare("output_item.done")];
+    let responses = [
+        vec![of("created", "resp_2"), delta("own"), delta("own"), of("completed", "resp_2")],
+        vec![bare("in_progress"), delta("own"), bare("completed")],
+        vec![of("created", "resp_2"), bare("output_item.done"), of("failed", "resp_2")],
+    ];
+    let late: Vec<&Frame> = everywhere.iter().chain(&before).collect();
+    let mut cases = 0;
+    for own in &responses {
+        let places = own.len();
+        for case in 0..(late.len() * places).pow(3) {
+            let pick = |nth: u32| {
+                let choice = case / (late.len() * places).pow(nth) % (late.len() * places);
+                (choice % late.len(), choice / late.len())
+            };
+            let strays = [pick(0), pick(1), pick(2)];
+            if strays.iter().any(|(which, place)| *which >= everywhere.len() && *place > 0) {
+                continue;
+            }
+            cases += 1;
+            let mut frames = Vec::new();
+            for (place, own) in own.iter().enumerate() {
+                let here = strays.iter().filter(|(_, at)| *at == place);
+                frames.extend(here.map(|(which, _)| late[*which].clone()));
+                frames.push(own.clone());
+            }
+            let expected: Vec<&Frame> = own.iter().collect();
+            assert_eq!(delivered(&mut announced(), &frames).0, payloads(&expected), "{frames:?}");
+        }
+    }
+    assert!(cases > 5_000, "{cases}");
 }

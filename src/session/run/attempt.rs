@@ -253,7 +253,8 @@ impl Run {
                 Ok(Some(Incoming::Frame(_))) if Instant::now() >= deadline => {
                     return Err(turn.end(End::TimedOut));
                 }
-                Ok(Some(Incoming::Frame(frame))) => frame,
+                // It may wait for long: until the response begins.
+                Ok(Some(Incoming::Frame(frame))) => frame.compacted(),
                 Ok(Some(Incoming::LateEvents)) => {
                     turn.note(Anomaly::LateEvents);
                     continue;

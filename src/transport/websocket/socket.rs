@@ -292,4 +292,55 @@ mod tests {
         assert_eq!(start.elapsed(), seconds(75 + 30));
         drop(dripping.await);
     }
+
+    /// A peer that sends `{}` without end.
+    struct Endless;
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            while buf.remaining() >= 4 {
+                buf.put_slice(b"\x81\x02{}");
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
+        let patience = Patience { interval: None, deadline: None };
+        let mut socket = Socket::new(Box::new(Endless), 1024, patience).await;
+        for _ in 0..3 {
+            let mut reads = 0;
+            let yielded = poll_fn(|cx| {
+                while socket.poll_read(cx).is_ready() && reads < 10_000 {
+                    reads += 1;
+                }
+                Poll::Ready(reads < 10_000)
+            });
+            assert!(yielded.await, "{reads}");
+            tokio::task::yield_now().await;
+        }
+    }
 }
