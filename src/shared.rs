@@ -63,6 +63,8 @@ pub(crate) struct Origin {
     parents: Mutex<Parents>,
     /// A response has come over a WebSocket, and creates were not lost since.
     answers_websockets: AtomicBool,
+    /// It begins responses over a WebSocket without a lifecycle event.
+    pub(crate) unannounced: Arc<AtomicBool>,
 }
 
 /// The runtimes that turns were begun in, as long as they run.

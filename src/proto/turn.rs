@@ -18,7 +18,7 @@ use crate::{
     event::{EventKind, ResponseEvent, Unknown},
     proto::{
         classify::{Frame, Role, Tag},
-        normalize,
+        idle, normalize,
         surrogates::HalfJoiner,
     },
     report::Anomaly,
@@ -32,6 +32,10 @@ pub(crate) struct Turn {
     response: Accumulator,
     /// The highest number of an event so far.
     last: Option<u64>,
+    /// The id that the last `created` gave the response.
+    created: Option<String>,
+    /// The id of the response before, whose terminal may come late.
+    before: Option<String>,
     /// Events up to this one came before a cut: they may come again.
     resumed_after: Option<u64>,
     /// An unfinished response came instead of its events.
@@ -85,10 +89,17 @@ pub(crate) enum End {
 
 impl Turn {
     pub(crate) fn new() -> Self {
+        Self::after(None)
+    }
+
+    /// Returns a turn that follows the response with the id `before`.
+    pub(crate) fn after(before: Option<&str>) -> Self {
         Self {
             state: State::Waiting,
             response: Accumulator::default(),
             last: None,
+            created: None,
+            before: before.map(str::to_owned),
             resumed_after: None,
             unfinished: false,
             held: HalfJoiner::default(),
@@ -235,11 +246,34 @@ impl Turn {
         self.response.id()
     }
 
+    /// The id that the last `created` gave the response.
+    pub(crate) fn created_id(&self) -> Option<&str> {
+        self.created.as_deref()
+    }
+
+    /// Notes an oddity that was seen outside of the events.
+    pub(crate) fn note(&mut self, anomaly: Anomaly) {
+        self.response.note(anomaly);
+    }
+
     pub(crate) fn anomalies(&self) -> &[Anomaly] {
         self.response.anomalies()
     }
 
+    /// Returns `true` if `frame` ends the response before. Without a `created` of this response,
+    /// its id may be that of the one before: some servers give all responses one id.
+    fn is_late(&self, frame: &Frame) -> bool {
+        frame.tag.role == Role::Terminal
+            && self.before.is_some()
+            && self.created.is_some()
+            && self.before != self.created
+            && idle::response_id(frame) == self.before
+    }
+
     fn event(&mut self, frame: &Frame) -> Step {
+        if self.is_late(frame) {
+            return Step::Nothing;
+        }
         let event = match read(frame) {
             Ok(event) => event,
             Err(error) => return self.fail(End::Protocol(error)),
@@ -261,6 +295,12 @@ impl Turn {
         self.response.push(&event);
         if matches!(frame.tag.role, Role::Lifecycle | Role::Terminal) {
             self.stored = stored(&event).or(self.stored);
+        }
+        if let ResponseEvent::Created(created) = &event
+            && let Some(response) = &created.response
+            && let Ok(Some(id)) = response.member("id")
+        {
+            self.created = Some(id);
         }
         match event {
             // If the response is resumed, the caller gets its events from the first one on.
