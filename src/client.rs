@@ -238,8 +238,9 @@ impl ResponsesClientBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for headers that are none or
-    /// belong to the transport, credentials over plain `http` to another machine, and proxies and
-    /// certificates that cannot be read: a proxy setting of the environment that is no URL, too.
+    /// belong to the transport, credentials over plain `http` to another machine, certificates that
+    /// cannot be read, and a [`ProxySetting`](crate::ProxySetting) or a variable such as
+    /// `HTTPS_PROXY` that would not be used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
         let invalid = Error::invalid_config;
         let headers = headers(self.provider.headers, self.headers).map_err(invalid)?;

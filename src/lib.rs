@@ -470,8 +470,9 @@
 //! # Proxies and certificates
 //!
 //! Both transports open their sockets in the same way: through the proxy of the environment
-//! (`HTTPS_PROXY`, `NO_PROXY` and their kin), with the roots of the platform. A setting that cannot
-//! be read is an error, not "no proxy". A proxy that opens TLS needs its CA trusted.
+//! (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), with the roots of the platform. A proxy
+//! setting that would not be used exactly as written is an error that names the variable, not "no
+//! proxy". A proxy that opens TLS needs its CA trusted.
 //!
 //! ```
 //! use responses_client::{NetworkSettings, Provider, ProxySetting, ResponsesClient};
@@ -562,7 +563,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `system-proxy` | yes | the proxy settings of macOS and Windows |
-//! | `socks` | no | proxies with a `socks5://` or `socks5h://` address |
+//! | `socks` | no | SOCKS proxies: `socks5://`, `socks5h://`, `socks4://` and `socks4a://` |
 //! | `testing` | no | `testing`: a scripted server of both transports, for your tests |
 //! | `cli` | no | the command-line tool `responses` |
 

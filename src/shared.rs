@@ -63,6 +63,8 @@ pub(crate) struct Origin {
     parents: Mutex<Parents>,
     /// A response has come over a WebSocket, and creates were not lost since.
     answers_websockets: AtomicBool,
+    /// It begins responses over a WebSocket without a lifecycle event.
+    pub(crate) unannounced: Arc<AtomicBool>,
 }
 
 /// The runtimes that turns were begun in, as long as they run.
@@ -120,19 +122,34 @@ impl Shared {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address of a response: of the object, of something to do with it, or of its events
-    /// behind one of them.
-    pub(crate) fn uri_of(
+    /// The address of a response: of the object, or of something to do with it.
+    pub(crate) fn uri_of(&self, id: &str, action: Option<&str>) -> Result<http::Uri, Error> {
+        self.response_uri(id, action, |_| {})
+    }
+
+    /// The address of the events of a response: of all, or of those behind one of them.
+    pub(crate) fn events_uri(&self, id: &str, after: Option<u64>) -> Result<http::Uri, Error> {
+        self.response_uri(id, None, |url| {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("stream", "true");
+            if let Some(number) = after {
+                query.append_pair("starting_after", &number.to_string());
+            }
+        })
+    }
+
+    fn response_uri(
         &self,
         id: &str,
         action: Option<&str>,
-        events_after: Option<u64>,
+        ask: impl FnOnce(&mut url::Url),
     ) -> Result<http::Uri, Error> {
         // As parts of a path, these would lead elsewhere.
         if matches!(id, "" | "." | "..") {
             return Err(Error::invalid_request(RequestError::ResponseId));
         }
-        let url = self.provider.response_url(id, action, events_after);
+        let mut url = self.provider.response_url(id, action);
+        ask(&mut url);
         url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
     }
 

@@ -13,14 +13,21 @@ pub struct NetworkSettings {
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxySetting {
-    /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, and with the feature
-    /// `system-proxy` what the system says.
+    /// The proxy that `HTTPS_PROXY` (for `https`), `HTTP_PROXY` (for `http`) or `ALL_PROXY` names,
+    /// except for the hosts in `NO_PROXY`; with the feature `system-proxy`, the proxy in the
+    /// settings of macOS or Windows if no variable names one.
+    ///
+    /// A variable has the form that [`Url`](Self::Url) describes. A variable that does not have it
+    /// is an error of [`build`](crate::ResponsesClientBuilder::build), never a direct connection.
     #[default]
     Environment,
     /// None.
     Direct,
-    /// This one for everything: `http://`, `https://`, and with the feature `socks` `socks5://`
-    /// and `socks5h://`, with `user:password@` where it asks for them.
+    /// This proxy for every request: `[scheme://][user[:password]@]host[:port]`.
+    ///
+    /// The scheme is `http` (the default) or `https`, with the feature `socks` also `socks5`,
+    /// `socks5h`, `socks4` or `socks4a`. Special characters of the user name and the password are
+    /// percent-encoded (`%40` for `@`); a host outside ASCII is written in its `xn--` form.
     Url(String),
 }
 

@@ -112,22 +112,11 @@ impl Provider {
         url
     }
 
-    /// The URL of a response: of the object, of something to do with it, or of its events behind
-    /// one of them.
-    pub(crate) fn response_url(
-        &self,
-        id: &str,
-        action: Option<&str>,
-        events_after: Option<u64>,
-    ) -> Url {
+    /// The URL of a response: of the object, or of something to do with it.
+    pub(crate) fn response_url(&self, id: &str, action: Option<&str>) -> Url {
         let mut url = self.responses_url();
         if let Ok(mut path) = url.path_segments_mut() {
             path.push(id).extend(action);
-        }
-        if let Some(number) = events_after {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("stream", "true");
-            query.append_pair("starting_after", &number.to_string());
         }
         url
     }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     ApiError, Cause, Delivery, Error, ErrorCode, ErrorKind, ProtocolError, RequestError,
-    code::Group,
+    code::Group, types,
 };
 
 /// What the caller may do about an [`Error`], now that the session has done what it may: see
@@ -74,7 +74,7 @@ impl ApiError {
             return Class::LostParent;
         }
         let by_code = self.code.as_ref().and_then(ErrorCode::group);
-        let by_type = self.error_type.as_deref().and_then(|it| ErrorCode::from(it).group());
+        let by_type = self.error_type.as_deref().and_then(types::group);
         let group = match (by_code, by_type) {
             (None, Some(Group::Quota)) => by_type,
             // A status says more than the other types do.
@@ -88,6 +88,7 @@ impl ApiError {
             Some(Group::Overload) => Class::Overload,
             Some(Group::Quota) => Class::Quota,
             Some(Group::Credential) => Class::Credential,
+            Some(Group::Permission) => Class::Permission,
             Some(Group::Policy | Group::Image | Group::Request) => Class::Request,
             None => match (self.by_status(), self.should_retry()) {
                 (Class::Moment | Class::Overload, _) | (_, None | Some(false)) => self.by_status(),
@@ -166,6 +167,8 @@ impl Error {
                 Cause::Protocol(
                     ProtocolError::Redirect(_)
                     | ProtocolError::ContentType(_)
+                    | ProtocolError::ContentEncoding(_)
+                    | ProtocolError::WebPage(_)
                     | ProtocolError::Handshake(_),
                 ) => RetryAction::Reconfigure,
                 _ => again,

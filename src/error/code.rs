@@ -17,6 +17,8 @@ pub(super) enum Group {
     Quota,
     /// The credentials are not taken.
     Credential,
+    /// The credentials do not allow it.
+    Permission,
     /// The content is against a policy.
     Policy,
     /// An image cannot be used.

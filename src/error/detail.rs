@@ -73,9 +73,63 @@ pub enum ProtocolError {
     /// The answer to a POST is no event stream.
     #[error("the answer is no event stream, but `{0}`")]
     ContentType(String),
+    /// The answer to a POST is a web page: of a proxy, a firewall or a login page on the way.
+    #[error("the answer is no event stream, but {0}")]
+    WebPage(WebPage),
+    /// The answer to a POST has a content encoding that was not requested. The answer cannot be
+    /// read. The request is not sent again, because the server ran it.
+    #[error("the answer is encoded with `{0}`, although only `identity` is accepted")]
+    ContentEncoding(String),
+    /// The answer to a POST is an unfinished response instead of a stream of its events.
+    #[error("the answer is a response in progress instead of a stream of its events")]
+    Unfinished,
     /// An answer that asks to go elsewhere; requests with credentials are not sent on.
     #[error("the server redirects to {0}: make that the base URL if it can be trusted")]
     Redirect(String),
+}
+
+/// A web page that came instead of an answer of the API. The text of the page is not kept. Each
+/// field has at most 128 bytes, and strings that look like keys are masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebPage {
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type in `Content-Type`. Empty if there is none.
+    pub media_type: String,
+    /// The title of the page.
+    pub title: Option<String>,
+    /// The `Server` header.
+    pub server: Option<String>,
+}
+
+impl WebPage {
+    pub(crate) fn new(
+        status: u16,
+        media_type: &str,
+        title: Option<&str>,
+        server: Option<&str>,
+    ) -> Self {
+        let shown = |text: &str| masked(text, 128);
+        let media_type = shown(media_type);
+        Self { status, media_type, title: title.map(shown), server: server.map(shown) }
+    }
+}
+
+impl fmt::Display for WebPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a web page with status {}", self.status)?;
+        if !self.media_type.is_empty() {
+            write!(f, ", type `{}`", self.media_type)?;
+        }
+        if let Some(title) = &self.title {
+            write!(f, ", title `{title}`")?;
+        }
+        if let Some(server) = &self.server {
+            write!(f, ", server `{server}`")?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a WebSocket was given up that nothing had ended.

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 pub use action::RetryAction;
 pub use api::ApiError;
 pub use code::ErrorCode;
-pub use detail::{CloseFrame, DecodeError, ProtocolError, RequestError};
+pub use detail::{CloseFrame, DecodeError, ProtocolError, RequestError, WebPage};
 pub use kind::{Delivery, ErrorKind, Phase};
 
 pub(crate) use action::Class;
@@ -22,6 +22,7 @@ mod api;
 mod code;
 mod detail;
 mod kind;
+mod types;
 
 /// Why a turn, or the making of a client, failed.
 ///

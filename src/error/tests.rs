@@ -82,6 +82,12 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         (bare(ErrorKind::Truncated, Phase::Events), repeat, "may be billed twice"),
         (protocol(ProtocolError::BinaryFrame), repeat, "may be billed twice"),
         (protocol(ProtocolError::ContentType("text/html".into())), Reconfigure, "base URL"),
+        (protocol(ProtocolError::ContentEncoding("gzip".into())), Reconfigure, "base URL"),
+        (
+            protocol(ProtocolError::WebPage(WebPage::new(200, "", None, None))),
+            Reconfigure,
+            "base URL",
+        ),
         (bare(ErrorKind::TooLarge, Phase::Events), Reconfigure, "raise `Limits::event`"),
         (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of that turn"),
         (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "begin another session"),

@@ -116,7 +116,7 @@ macro_rules! events {
                 $($(#[$field_doc])* pub $field: owned::$type,)*
                 /// The event's place in the response, from 0; gaps are normal.
                 pub sequence_number: Option<u64>,
-                raw: ByteString,
+                pub(super) raw: ByteString,
             }
 
             impl $name {
@@ -149,14 +149,14 @@ macro_rules! events {
                         #[serde(borrow)]
                         sequence_number: fields::Number<'a>,
                     }
-                    let wire: Wire<'_> = serde_json::from_str(payload)
+                    let wire: Wire<'_> = crate::json::from_str(payload)
                         .map_err(|error| DecodeError::new("the event", &error))?;
                     Ok(Self {
                         $(
-                            item_id: of!($item, wire.item_id.own(payload)).unwrap_or_default(),
+                            item_id: of!($item, wire.item_id.own(payload, "item_id")).unwrap_or_default(),
                             output_index: wire.output_index.0,
                         )?
-                        $($field: wire.$field.own(payload).map_err(|expected| {
+                        $($field: wire.$field.own(payload, stringify!($field)).map_err(|expected| {
                             DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
                         })?,)*
                         sequence_number: wire.sequence_number.0,

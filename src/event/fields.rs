@@ -9,17 +9,23 @@ use bytestring::ByteString;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json;
+use crate::json::{self, Decoded, WITH_HALVES};
 
 /// A string that must be there.
 #[derive(Default)]
-pub(crate) struct Text<'a>(Option<Cow<'a, str>>);
+pub(crate) struct Text<'a>(Option<Decoded<'a>>);
 /// A string that may be missing.
 #[derive(Default)]
-pub(crate) struct MaybeText<'a>(pub(crate) Option<Cow<'a, str>>);
+pub(crate) struct MaybeText<'a>(pub(crate) Option<Decoded<'a>>);
 /// A string, or the `text` of an object in its place: a piece as early servers send it.
 #[derive(Default)]
-pub(crate) struct Piece<'a>(Option<Cow<'a, str>>);
+pub(crate) struct Piece<'a>(Option<Decoded<'a>>);
+/// A string that must be there, or JSON in its place, which stands for its own text.
+#[derive(Default)]
+pub(crate) struct Arguments<'a>(Found<'a>);
+/// The same, where it may be missing.
+#[derive(Default)]
+pub(crate) struct MaybeArguments<'a>(Found<'a>);
 /// A place in a list; 0 where it is missing.
 #[derive(Default)]
 pub(crate) struct Index<'a>(pub(crate) u32, PhantomData<&'a ()>);
@@ -38,45 +44,103 @@ pub(crate) mod owned {
     pub(crate) type Text = crate::json::Text;
     pub(crate) type MaybeText = Option<crate::json::Text>;
     pub(crate) type Piece = Option<crate::json::Text>;
+    pub(crate) type Arguments = crate::json::Text;
+    pub(crate) type MaybeArguments = Option<crate::json::Text>;
     pub(crate) type Index = u32;
     pub(crate) type Json = crate::json::Json;
     pub(crate) type MaybeJson = Option<crate::json::Json>;
 }
 
 impl Text<'_> {
-    pub(crate) fn own(self, source: &ByteString) -> Result<json::Text, &'static str> {
+    pub(crate) fn own(self, source: &ByteString, _: &str) -> Result<json::Text, &'static str> {
         self.0.map(|text| json::Text::part_of(source, text)).ok_or("a string")
     }
 }
 
 impl MaybeText<'_> {
-    pub(crate) fn own(self, source: &ByteString) -> Result<Option<json::Text>, &'static str> {
+    pub(crate) fn own(
+        self,
+        source: &ByteString,
+        _: &str,
+    ) -> Result<Option<json::Text>, &'static str> {
         Ok(self.0.map(|text| json::Text::part_of(source, text)))
     }
 }
 
 impl Piece<'_> {
-    pub(crate) fn own(self, source: &ByteString) -> Result<Option<json::Text>, &'static str> {
-        MaybeText(self.0).own(source)
+    pub(crate) fn own(
+        self,
+        source: &ByteString,
+        name: &str,
+    ) -> Result<Option<json::Text>, &'static str> {
+        MaybeText(self.0).own(source, name)
+    }
+}
+
+impl Arguments<'_> {
+    pub(crate) fn own(self, source: &ByteString, name: &str) -> Result<json::Text, &'static str> {
+        MaybeArguments(self.0).own(source, name)?.ok_or("a string")
+    }
+}
+
+impl MaybeArguments<'_> {
+    pub(crate) fn own(
+        self,
+        source: &ByteString,
+        name: &str,
+    ) -> Result<Option<json::Text>, &'static str> {
+        Ok(match self.0 {
+            Found::Text(text) => Some(json::Text::part_of(source, text)),
+            // Where it stands was not kept, since strings have no use for it.
+            Found::Container => {
+                let event = json::Json::trusted(source.clone());
+                let raw = event.raw_member(name).ok().flatten();
+                raw.map(|raw| json::Text::slice_of(source, raw.get()))
+            }
+            Found::Other => None,
+        })
     }
 }
 
 impl Index<'_> {
-    pub(crate) fn own(self, _: &ByteString) -> Result<u32, &'static str> {
+    pub(crate) fn own(self, _: &ByteString, _: &str) -> Result<u32, &'static str> {
         Ok(self.0)
     }
 }
 
 impl Json<'_> {
-    pub(crate) fn own(self, source: &ByteString) -> Result<json::Json, &'static str> {
+    pub(crate) fn own(self, source: &ByteString, _: &str) -> Result<json::Json, &'static str> {
         let object = self.0.filter(|raw| raw.get().starts_with('{'));
         object.map(|raw| json::Json::part_of(source, raw)).ok_or("an object")
     }
 }
 
 impl MaybeJson<'_> {
-    pub(crate) fn own(self, source: &ByteString) -> Result<Option<json::Json>, &'static str> {
+    pub(crate) fn own(
+        self,
+        source: &ByteString,
+        _: &str,
+    ) -> Result<Option<json::Json>, &'static str> {
         Ok(self.0.map(|raw| json::Json::part_of(source, raw)))
+    }
+}
+
+/// What stands in the place of a string.
+#[derive(Default)]
+pub(crate) enum Found<'a> {
+    Text(Decoded<'a>),
+    /// An object or a list.
+    Container,
+    #[default]
+    Other,
+}
+
+impl<'a> Found<'a> {
+    pub(crate) fn text(self) -> Option<Decoded<'a>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Container | Self::Other => None,
+        }
     }
 }
 
@@ -84,48 +148,67 @@ impl MaybeJson<'_> {
 struct Strings;
 
 impl<'de> Visitor<'de> for Strings {
-    type Value = Option<Cow<'de, str>>;
+    type Value = Found<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Borrowed(text)))
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, de: D) -> Result<Found<'de>, D::Error> {
+        de.deserialize_any(self)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(text.to_owned())))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Found<'de>, E> {
+        Ok(Found::Text(Decoded::from(Cow::Borrowed(text))))
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_str<E>(self, text: &str) -> Result<Found<'de>, E> {
+        Ok(Found::Text(Decoded::from(Cow::Owned(text.to_owned()))))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_borrowed_bytes<E>(self, wtf8: &'de [u8]) -> Result<Found<'de>, E> {
+        Ok(Found::Text(Decoded::from_wtf8(Cow::Borrowed(wtf8))))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_bytes<E>(self, wtf8: &[u8]) -> Result<Found<'de>, E> {
+        Ok(Found::Text(Decoded::from_wtf8(Cow::Owned(wtf8.to_owned()))))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_unit<E>(self) -> Result<Found<'de>, E> {
+        Ok(Found::Other)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_bool<E>(self, _: bool) -> Result<Found<'de>, E> {
+        Ok(Found::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_u64<E>(self, _: u64) -> Result<Found<'de>, E> {
+        Ok(Found::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Found<'de>, E> {
+        Ok(Found::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Found<'de>, E> {
+        Ok(Found::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found<'de>, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
+        Ok(Found::Container)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+        Ok(Found::Container)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The name matters where a string has halves of surrogate pairs.
+        deserializer.deserialize_newtype_struct(WITH_HALVES, Strings)
     }
 }
 
@@ -181,13 +264,13 @@ impl<'de> Visitor<'de> for Numbers {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Strings).map(Self)
+        Found::deserialize(deserializer).map(|found| Self(found.text()))
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for MaybeText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Strings).map(Self)
+        Found::deserialize(deserializer).map(|found| Self(found.text()))
     }
 }
 
@@ -201,10 +284,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Piece<'a> {
         }
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         let text = match raw.starts_with('{') {
-            true => serde_json::from_str(raw).map(|object: Object<'_>| object.text),
-            false => serde_json::from_str(raw),
+            true => json::from_str(raw).map(|object: Object<'_>| object.text),
+            false => json::from_str(raw),
         };
         Ok(Self(text.ok().and_then(|MaybeText(text)| text)))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Found::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for MaybeArguments<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Found::deserialize(deserializer).map(Self)
     }
 }
 

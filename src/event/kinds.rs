@@ -26,8 +26,8 @@ events! {
     }
     /// A piece of the arguments of a function call; a fragment of JSON.
     FunctionCallArgumentsDelta = "response.function_call_arguments.delta" of item {
-        /// The piece.
-        delta: Text,
+        /// The piece. JSON in the place of a string is its own text.
+        delta: Arguments,
     }
     /// A piece of the summary of the model's reasoning.
     ReasoningSummaryTextDelta = "response.reasoning_summary_text.delta" of item {
@@ -45,8 +45,8 @@ events! {
     }
     /// A piece of the input of a custom tool; free text.
     CustomToolCallInputDelta = "response.custom_tool_call_input.delta" of item {
-        /// The piece.
-        delta: Text,
+        /// The piece. JSON in the place of a string is its own text.
+        delta: Arguments,
     }
     /// A piece of a refusal.
     RefusalDelta = "response.refusal.delta" of item {
@@ -153,13 +153,13 @@ events! {
     FunctionCallArgumentsDone = "response.function_call_arguments.done" of item {
         /// The function, from older servers.
         name: MaybeText,
-        /// All of them.
-        arguments: MaybeText,
+        /// All of them. JSON in the place of a string is its own text.
+        arguments: MaybeArguments,
     }
     /// The input of a custom tool is finished.
     CustomToolCallInputDone = "response.custom_tool_call_input.done" of item {
-        /// All of it.
-        input: MaybeText,
+        /// All of it. JSON in the place of a string is its own text.
+        input: MaybeArguments,
     }
     /// A part of a summary begins.
     ReasoningSummaryPartAdded = "response.reasoning_summary_part.added" of item {

@@ -26,14 +26,17 @@ pub use item::{
 pub use kinds::*;
 pub(crate) use limits::{MAX_HEADERS, header};
 pub use limits::{PlanLimits, PlanWindow, RateLimit, RateLimits};
+pub(crate) use piece::PartKey;
 pub use unknown::Unknown;
 pub use usage::{CacheWriteTokensDetails, InputTokensDetails, OutputTokensDetails, Usage};
 
 mod access;
+mod bare;
 mod define;
 mod fields;
 pub mod item;
 mod kinds;
 mod limits;
+mod piece;
 mod unknown;
 mod usage;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{CustomToolCall, FunctionCall, OutputItem, ResponseEvent, define::Decode, fields};
 use crate::{
     error::DecodeError,
-    json::{Json, Text},
+    json::{self, Json, Text},
 };
 
 /// An event of a type that this version does not know, kept as it was received.
@@ -36,8 +36,9 @@ impl Unknown {
     }
 }
 
-impl Decode for Unknown {
-    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+impl Unknown {
+    /// Reads an event. `name` stands for the type that its payload lacks.
+    pub(crate) fn decode_named(name: &str, payload: &ByteString) -> Result<Self, DecodeError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Wire<'a> {
@@ -47,15 +48,18 @@ impl Decode for Unknown {
             sequence_number: fields::Number<'a>,
         }
         let wire: Wire<'_> =
-            serde_json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
-        Ok(Self {
-            event_type: wire
-                .event_type
-                .own(payload)
-                .map_err(|expected| DecodeError::expected("`type`", expected))?,
-            sequence_number: wire.sequence_number.0,
-            raw: payload.clone(),
-        })
+            json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
+        let event_type = match wire.event_type.own(payload, "type") {
+            Err(_) if !name.is_empty() => name.into(),
+            own => own.map_err(|expected| DecodeError::expected("`type`", expected))?,
+        };
+        Ok(Self { event_type, sequence_number: wire.sequence_number.0, raw: payload.clone() })
+    }
+}
+
+impl Decode for Unknown {
+    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+        Self::decode_named("", payload)
     }
 }
 

@@ -1,9 +1,15 @@
 //! A digest of a JSON value that does not depend on how it is written.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
+
+use super::{
+    Key,
+    number::{Large, Number},
+    tree::Tree,
+};
 
 /// SHA-256 cut to 128 bits: contents come from tools and the web, so a digest that somebody can
 /// steer would let an edited history pass for the old one.
@@ -23,8 +29,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The digest of a text to the letter, for JSON that has no other: half of a surrogate pair, or
-/// nested too deep.
+/// The digest of a text to the letter, for JSON that nests too deep to have another.
 pub(crate) fn digest_of_text(text: &str) -> Digest {
     Hash::new(b'x').with(text.as_bytes()).finish()
 }
@@ -32,10 +37,61 @@ pub(crate) fn digest_of_text(text: &str) -> Digest {
 /// The digest of one JSON value: equal for equal values, whatever the order of keys, the white
 /// space, the escapes and the spelling of numbers. Of a key given twice the last value counts.
 pub(crate) fn digest_of(text: &str) -> Result<Digest, serde_json::Error> {
+    // serde_json stops at half of a surrogate pair, and reads large numbers as doubles.
+    fast(text).or_else(|error| Tree::read(text).map(|tree| exact(&tree)).map_err(|_| error))
+}
+
+fn fast(text: &str) -> Result<Digest, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let digest = Canonical.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(digest)
+}
+
+/// Like [`Canonical`], of any value.
+fn exact(tree: &Tree<'_>) -> Digest {
+    match tree {
+        Tree::Null => null(),
+        Tree::Bool(value) => bool(*value),
+        Tree::Number(value) => number(value),
+        Tree::Text(wtf8) => string(wtf8),
+        Tree::List(list) => {
+            let list = list.iter().map(exact);
+            list.fold(Hash::new(b'['), |hash, digest| hash.with(&digest.0)).finish()
+        }
+        Tree::Object(members) => {
+            let members = members.iter().map(|(key, tree)| (key, exact(tree)));
+            members.fold(Hash::new(b'{'), |hash, (key, it)| hash.with_member(key, it)).finish()
+        }
+    }
+}
+
+fn null() -> Digest {
+    Hash::new(b'n').finish()
+}
+
+fn bool(value: bool) -> Digest {
+    Hash::new(if value { b't' } else { b'f' }).finish()
+}
+
+fn string(wtf8: &[u8]) -> Digest {
+    Hash::new(b's').with(wtf8).finish()
+}
+
+fn integer(value: impl Into<i128>) -> Digest {
+    Hash::new(b'i').with(&value.into().to_le_bytes()).finish()
+}
+
+fn number(value: &Number<'_>) -> Digest {
+    match value {
+        Number::Integer(value) => integer(*value),
+        Number::Double(value) => Hash::new(b'd').with(&value.to_le_bytes()).finish(),
+        Number::Large(value) => {
+            let Large { negative, digits, exponent } = &**value;
+            let kind = if *negative { b'-' } else { b'I' };
+            Hash::new(kind).with(&exponent.to_le_bytes()).with(digits.as_bytes()).finish()
+        }
+    }
 }
 
 struct Hash(Sha256);
@@ -49,6 +105,12 @@ impl Hash {
     fn with(mut self, bytes: &[u8]) -> Self {
         self.0.update(bytes);
         self
+    }
+
+    fn with_member(self, key: &[u8], digest: Digest) -> Self {
+        // No text is as long as 2^64 bytes.
+        let length = u64::try_from(key.len()).unwrap_or(u64::MAX);
+        self.with(&length.to_le_bytes()).with(key).with(&digest.0)
     }
 
     fn finish(self) -> Digest {
@@ -78,32 +140,28 @@ impl<'de> Visitor<'de> for Canonical {
     }
 
     fn visit_unit<E>(self) -> Result<Digest, E> {
-        Ok(Hash::new(b'n').finish())
+        Ok(null())
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Digest, E> {
-        Ok(Hash::new(if value { b't' } else { b'f' }).finish())
+        Ok(bool(value))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Digest, E> {
-        Ok(Hash::new(b'i').with(&i128::from(value).to_le_bytes()).finish())
+        Ok(integer(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Digest, E> {
-        Ok(Hash::new(b'i').with(&i128::from(value).to_le_bytes()).finish())
+        Ok(integer(value))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Digest, E> {
-        // 1.0, 1e0 and 1 are one number. Beyond 2^64 both sides of a comparison come as floats.
-        #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-        if value.fract() == 0.0 && value.abs() < 18_446_744_073_709_551_616.0 {
-            return Ok(Hash::new(b'i').with(&(value as i128).to_le_bytes()).finish());
-        }
-        Ok(Hash::new(b'd').with(&value.to_le_bytes()).finish())
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Digest, E> {
+        let exact = Number::of_double(value).ok_or_else(|| E::custom("only its text is exact"))?;
+        Ok(number(&exact))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Digest, E> {
-        Ok(Hash::new(b's').with(value.as_bytes()).finish())
+        Ok(string(value.as_bytes()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Digest, A::Error> {
@@ -115,20 +173,19 @@ impl<'de> Visitor<'de> for Canonical {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Digest, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Digest)> = Vec::new();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+        let mut members: Vec<(Key<'de>, Digest)> = Vec::new();
+        while let Some(key) = map.next_key()? {
             members.push((key, map.next_value_seed(Self)?));
         }
         // The sort is stable, so that the last of equal keys stays last.
-        members.sort_by(|a, b| a.0.cmp(&b.0));
+        members.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut hash = Hash::new(b'{');
         let mut members = members.into_iter().peekable();
         while let Some((key, digest)) = members.next() {
             if members.peek().is_some_and(|next| next.0 == key) {
                 continue;
             }
-            let length = u64::try_from(key.len()).map_err(A::Error::custom)?;
-            hash = hash.with(&length.to_le_bytes()).with(key.as_bytes()).with(&digest.0);
+            hash = hash.with_member(key.as_bytes(), digest);
         }
         Ok(hash.finish())
     }

@@ -7,12 +7,20 @@ use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
 pub(crate) use canonical::{Digest, digest_of, digest_of_text};
+pub(crate) use reader::{WITH_HALVES, from_slice, from_str};
+pub use text::Text;
+pub(crate) use text::{Decoded, TextBuf};
 pub(crate) use tolerant::same_item;
 
 use crate::error::DecodeError;
 
 mod canonical;
+mod number;
+mod reader;
+mod text;
 mod tolerant;
+mod tree;
+mod wtf8;
 
 /// One JSON value, kept as the text it came in. Cloning it is cheap.
 ///
@@ -32,10 +40,10 @@ mod tolerant;
 #[derive(Clone)]
 pub struct Json(ByteString);
 
-/// A string of the wire. Cloning it is cheap; as long as it lives, so does the frame it is part
-/// of. `Debug` shows the length alone.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Text(ByteString);
+/// A key of an object; it borrows from the text where it can.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+pub(crate) struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Json {
     /// Takes JSON text as it is.
@@ -87,7 +95,7 @@ impl Json {
     ///
     /// [`DecodeError`] when it is none.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
-        serde_json::from_str(&self.0).map_err(|error| DecodeError::new("a JSON value", &error))
+        from_str(&self.0).map_err(|error| DecodeError::new("a JSON value", &error))
     }
 
     /// One member of an object, `None` where there is none or it is null.
@@ -97,7 +105,7 @@ impl Json {
     /// [`DecodeError`] when this is no object, or the member is no `T`.
     pub fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, DecodeError> {
         let Some(raw) = self.raw_member(name)? else { return Ok(None) };
-        serde_json::from_str(raw.get())
+        from_str(raw.get())
             .map_err(|error| DecodeError::new(format!("the member `{name}`"), &error))
     }
 
@@ -106,7 +114,17 @@ impl Json {
         &'a self,
         name: &str,
     ) -> Result<Option<&'a RawValue>, DecodeError> {
+        #[derive(Clone, Copy)]
         struct Find<'n>(&'n str);
+        impl<'de> de::DeserializeSeed<'de> for Find<'_> {
+            type Value = Option<&'de RawValue>;
+            fn deserialize<D: de::Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_map(self)
+            }
+        }
         impl<'de> de::Visitor<'de> for Find<'_> {
             type Value = Option<&'de RawValue>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,8 +132,8 @@ impl Json {
             }
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut found = None;
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    if key == self.0 {
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    if *key == *self.0 {
                         found = Some(map.next_value()?);
                     } else {
                         map.next_value::<de::IgnoredAny>()?;
@@ -124,8 +142,7 @@ impl Json {
                 Ok(found)
             }
         }
-        let mut deserializer = serde_json::Deserializer::from_str(&self.0);
-        de::Deserializer::deserialize_map(&mut deserializer, Find(name))
+        reader::with_seed(&self.0, Find(name))
             .map_err(|error| DecodeError::new("a JSON object", &error))
     }
 
@@ -168,62 +185,11 @@ impl From<serde_json::Value> for Json {
     }
 }
 
-impl Text {
-    /// The string that `text` borrows from `source`, or one of its own if it had escapes.
-    pub(crate) fn part_of(source: &ByteString, text: Cow<'_, str>) -> Self {
-        Self(match text {
-            Cow::Borrowed(text) => source.slice_ref(text),
-            Cow::Owned(text) => text.into(),
-        })
-    }
-
-    /// The string.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Deref for Text {
+impl Deref for Key<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
         &self.0
-    }
-}
-
-impl AsRef<str> for Text {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({} bytes)", self.0.len())
-    }
-}
-
-impl PartialEq<str> for Text {
-    fn eq(&self, other: &str) -> bool {
-        **self == *other
-    }
-}
-
-impl PartialEq<&str> for Text {
-    fn eq(&self, other: &&str) -> bool {
-        **self == **other
-    }
-}
-
-impl From<&str> for Text {
-    fn from(text: &str) -> Self {
-        Self(text.into())
     }
 }
 

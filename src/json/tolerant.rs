@@ -1,6 +1,6 @@
 //! Whether an item that the caller gives back is the one that the server sent.
 
-use serde_json::{Map, Value};
+use super::tree::{Members, Tree};
 
 /// Whether `given` is the item that the server `sent`, apart from what only the server adds and a
 /// caller may drop: `status` and `created_by` of an item, `annotations` and `logprobs` of its
@@ -9,67 +9,45 @@ use serde_json::{Map, Value};
 /// Everything else counts, strings to the letter. Inside JSON that belongs to the model (the
 /// arguments of a call, say) nothing may be dropped.
 pub(crate) fn same_item(given: &str, sent: &str) -> bool {
-    let (Ok(Value::Object(given)), Ok(Value::Object(sent))) =
-        (serde_json::from_str(given), serde_json::from_str(sent))
+    let (Ok(Tree::Object(given)), Ok(Tree::Object(sent))) = (Tree::read(given), Tree::read(sent))
     else {
         return false;
     };
     same_members(&given, &sent, &["status", "created_by"], |key, given, sent| {
         match (key, given, sent) {
-            ("content" | "summary", Value::Array(given), Value::Array(sent)) => {
+            (b"content" | b"summary", Tree::List(given), Tree::List(sent)) => {
                 given.len() == sent.len() && given.iter().zip(sent).all(|(g, s)| same_part(g, s))
             }
-            _ => same(given, sent),
+            _ => given == sent,
         }
     })
 }
 
-fn same_part(given: &Value, sent: &Value) -> bool {
+fn same_part(given: &Tree<'_>, sent: &Tree<'_>) -> bool {
     match (given, sent) {
-        (Value::Object(given), Value::Object(sent)) => {
-            same_members(given, sent, &["annotations", "logprobs"], |_, given, sent| {
-                same(given, sent)
-            })
+        (Tree::Object(given), Tree::Object(sent)) => {
+            same_members(given, sent, &["annotations", "logprobs"], |_, given, sent| given == sent)
         }
-        _ => same(given, sent),
+        _ => given == sent,
     }
 }
 
 /// Compares two objects, in which `given` may lack the `droppable` members and null is absent.
-fn same_members(
-    given: &Map<String, Value>,
-    sent: &Map<String, Value>,
+fn same_members<'a>(
+    given: &Members<'a>,
+    sent: &Members<'a>,
     droppable: &[&str],
-    same: impl Fn(&str, &Value, &Value) -> bool,
+    same: impl Fn(&[u8], &Tree<'_>, &Tree<'_>) -> bool,
 ) -> bool {
-    let present =
-        |map: &'_ Map<String, Value>, key: &str| map.get(key).is_some_and(|v| !v.is_null());
     let all_sent = given.iter().all(|(key, value)| match sent.get(key) {
         Some(sent) if !sent.is_null() => same(key, value, sent),
         _ => value.is_null(),
     });
-    let all_given = sent.iter().all(|(key, value)| {
-        value.is_null()
-            || present(given, key)
-            || droppable.contains(&key.as_str()) && !given.contains_key(key)
+    let all_given = sent.iter().all(|(key, value)| match given.get(key) {
+        Some(given) => value.is_null() || !given.is_null(),
+        None => value.is_null() || droppable.iter().any(|name| name.as_bytes() == &**key),
     });
     all_sent && all_given
-}
-
-/// Equal values; 1 and 1.0 are one number.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => {
-            a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
-        }
-        _ => a == b,
-    }
 }
 
 #[cfg(test)]

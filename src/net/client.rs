@@ -19,8 +19,8 @@ use tokio::runtime::{self, Handle};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Answer, Content, Fresh, NetError, NetErrorKind, Network};
-use crate::config::{NetworkSettings, ProxySetting};
+use super::{Answer, Content, Fresh, NetError, NetErrorKind, Network, proxy::Proxies};
+use crate::config::NetworkSettings;
 
 /// The sockets of the operating system, pooled.
 ///
@@ -28,6 +28,7 @@ use crate::config::{NetworkSettings, ProxySetting};
 /// rests. So each runtime has a pool of its own.
 pub(crate) struct HttpNetwork {
     settings: NetworkSettings,
+    proxies: Proxies,
     connect: Option<Duration>,
     pools: Mutex<Vec<Pool>>,
 }
@@ -57,8 +58,9 @@ impl HttpNetwork {
         settings: NetworkSettings,
         connect: Option<Duration>,
     ) -> Result<Self, NetError> {
-        let first = Pool { runtime: None, clients: Clients::new(&settings, connect)? };
-        Ok(Self { settings, connect, pools: Mutex::new(vec![first]) })
+        let proxies = Proxies::new(&settings.proxy, |name| std::env::var_os(name))?;
+        let first = Pool { runtime: None, clients: Clients::new(&settings, &proxies, connect)? };
+        Ok(Self { settings, proxies, connect, pools: Mutex::new(vec![first]) })
     }
 
     /// The pool of this runtime.
@@ -70,7 +72,7 @@ impl HttpNetwork {
             pool.runtime = here;
             return Ok(pool.clients.clone());
         }
-        let clients = Clients::new(&self.settings, self.connect)?;
+        let clients = Clients::new(&self.settings, &self.proxies, self.connect)?;
         if pools.len() == POOLS {
             pools.remove(0);
         }
@@ -80,10 +82,14 @@ impl HttpNetwork {
 }
 
 impl Clients {
-    fn new(settings: &NetworkSettings, connect: Option<Duration>) -> Result<Self, NetError> {
+    fn new(
+        settings: &NetworkSettings,
+        proxies: &Proxies,
+        connect: Option<Duration>,
+    ) -> Result<Self, NetError> {
         let opened = Opened::default();
-        let keeping = client(settings, connect, |it| it.connector_layer(opened.clone()))?;
-        let fresh = client(settings, connect, |it| it.pool_max_idle_per_host(0))?;
+        let keeping = client(settings, proxies, connect, |it| it.connector_layer(opened.clone()))?;
+        let fresh = client(settings, proxies, connect, |it| it.pool_max_idle_per_host(0))?;
         Ok(Self { keeping, fresh, opened })
     }
 }
@@ -130,6 +136,7 @@ impl<R, S: Service<R>> Service<R> for Counting<S> {
 
 fn client(
     settings: &NetworkSettings,
+    proxies: &Proxies,
     connect: Option<Duration>,
     kind: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, NetError> {
@@ -156,17 +163,7 @@ fn client(
         let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(request)?;
         builder = builder.tls_certs_merge(roots);
     }
-    builder = match &settings.proxy {
-        ProxySetting::Environment => {
-            check_proxy_environment()?;
-            builder
-        }
-        ProxySetting::Direct => builder.no_proxy(),
-        ProxySetting::Url(url) => {
-            check_proxy(url)?;
-            builder.no_proxy().proxy(reqwest::Proxy::all(url).map_err(request)?)
-        }
-    };
+    let builder = proxies.apply(builder).map_err(request)?;
     kind(builder).build().map_err(request)
 }
 
@@ -305,30 +302,4 @@ fn innermost(mut error: &io::Error) -> &io::Error {
         error = inner;
     }
     error
-}
-
-/// A proxy setting that cannot be read must not mean "no proxy": the request would leave by a way
-/// that the user did not choose.
-fn check_proxy_environment() -> Result<(), NetError> {
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .filter(|value| !value.is_empty())
-        .try_for_each(|value| check_proxy(&value.to_string_lossy()))
-}
-
-fn check_proxy(value: &str) -> Result<(), NetError> {
-    let invalid = |why: &str| Err(NetError::new(NetErrorKind::Request, why));
-    // Without a scheme, `http` is meant.
-    let absolute = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let Ok(url) = url::Url::parse(&absolute) else {
-        return invalid("the proxy setting is not a URL");
-    };
-    match url.scheme() {
-        "http" | "https" => {}
-        "socks5" | "socks5h" if cfg!(feature = "socks") => {}
-        "socks5" | "socks5h" => return invalid("SOCKS proxies need the feature `socks`"),
-        _ => return invalid("the scheme of the proxy setting is not supported"),
-    }
-    if url.host().is_none() { invalid("the proxy setting has no host") } else { Ok(()) }
 }

@@ -15,6 +15,7 @@ pub(crate) use client::HttpNetwork;
 
 mod client;
 mod error;
+mod proxy;
 
 /// Sends one HTTP request and resolves at the head of its answer.
 ///

@@ -1,17 +1,23 @@
-//! What a payload is, by a look at its type alone.
+//! What a payload is, by its type, or by its members where it has none that is known.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use bytestring::ByteString;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
-use crate::event::EventKind;
+use crate::{event::EventKind, json};
 
 /// A payload and what it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) tag: Tag,
     pub(crate) payload: ByteString,
+    /// Name of the SSE event, if the payload has no `type`. Empty otherwise.
+    pub(crate) name: ByteString,
 }
 
 /// What a payload is.
@@ -19,6 +25,8 @@ pub(crate) struct Frame {
 pub(crate) struct Tag {
     pub(crate) kind: EventKind,
     pub(crate) role: Role,
+    /// The payload is a response itself, not an event with a response in it.
+    pub(crate) bare: bool,
 }
 
 /// What a payload means to the course of a turn.
@@ -41,10 +49,39 @@ pub(crate) enum Role {
 }
 
 impl Frame {
+    /// A frame of a WebSocket.
     pub(crate) fn new(payload: ByteString) -> Self {
-        Self { tag: classify(&payload), payload }
+        Self { tag: classify("", &payload).0, payload, name: ByteString::new() }
+    }
+
+    /// A server-sent event.
+    pub(crate) fn named(name: ByteString, payload: ByteString) -> Self {
+        let (tag, by_name) = classify(&name, &payload);
+        Self { tag, payload, name: if by_name { name } else { ByteString::new() } }
+    }
+
+    /// Returns the bytes that the frame is charged with while it waits: its payload, and what it
+    /// costs to keep it.
+    pub(crate) fn charge(&self) -> usize {
+        self.payload.len().saturating_add(FRAME_COST)
+    }
+
+    /// Returns the frame in memory that is in proportion to it. A payload is a slice of the buffer
+    /// that it was read into: a small one is copied, since it would keep all of that buffer.
+    pub(crate) fn compacted(self) -> Self {
+        if self.payload.len() >= READ_BUFFER {
+            return self;
+        }
+        Self { payload: self.payload.to_string().into(), ..self }
     }
 }
+
+/// The size of the buffers that frames are read into. A larger frame has a buffer of its own.
+/// tungstenite clears its buffer before every read; a large one costs more than it saves.
+pub(crate) const READ_BUFFER: usize = 16 << 10;
+
+/// What a frame costs that waits, beside its payload: its place in a queue, and an allocation.
+const FRAME_COST: usize = 128;
 
 impl Role {
     /// Whether the turn is over with it.
@@ -69,11 +106,13 @@ impl Role {
     }
 }
 
-/// Looks at `type`. Whether the rest can be read is found out by whoever reads it.
-pub(crate) fn classify(payload: &str) -> Tag {
-    match event_type(payload) {
-        Some(name) => tag(name),
-        None => classify_untyped(payload),
+/// Returns the tag of a payload, and whether `name` stands for its type. Whether the payload can
+/// be decoded is found out by whoever decodes it.
+fn classify(name: &str, payload: &str) -> (Tag, bool) {
+    match event_type(payload).map(EventKind::from_wire) {
+        Some(kind) if kind != EventKind::Unknown => (known(kind), false),
+        // By the standard, an event without a name is called `message`.
+        _ => classify_members(if name == "message" { "" } else { name }, payload),
     }
 }
 
@@ -84,8 +123,7 @@ fn event_type(payload: &str) -> Option<&str> {
     (!name.contains('\\')).then_some(name)
 }
 
-fn tag(name: &str) -> Tag {
-    let kind = EventKind::from_wire(name);
+fn known(kind: EventKind) -> Tag {
     let role = match kind {
         EventKind::Created | EventKind::Queued | EventKind::InProgress => Role::Lifecycle,
         EventKind::Completed
@@ -105,43 +143,162 @@ fn tag(name: &str) -> Tag {
         | EventKind::InjectCreated
         | EventKind::InjectFailed => Role::Metadata,
         EventKind::ErrorEvent => Role::Error,
-        EventKind::Unknown => match name {
-            "response.error" => Role::Error,
-            name if name.starts_with("response.") => Role::Output,
-            _ => Role::Metadata,
-        },
         _ => Role::Output,
     };
-    Tag { kind, role }
+    Tag { kind, role, bare: false }
 }
 
-fn classify_untyped(payload: &str) -> Tag {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Peek<'a> {
-        #[serde(borrow, rename = "type")]
-        event_type: Option<Cow<'a, str>>,
-        error: Option<IgnoredAny>,
-        detail: Option<IgnoredAny>,
-        message: Option<IgnoredAny>,
+fn unknown(role: Role) -> Tag {
+    Tag { kind: EventKind::Unknown, role, bare: false }
+}
+
+/// Returns the tag of an event of this type, known or unknown.
+fn tag(event_type: &str) -> Tag {
+    match EventKind::from_wire(event_type) {
+        EventKind::Unknown if names_error(event_type) => unknown(Role::Error),
+        EventKind::Unknown if event_type.starts_with("response.") => unknown(Role::Output),
+        EventKind::Unknown => unknown(Role::Metadata),
+        kind => known(kind),
     }
-    let unknown = |role| Tag { kind: EventKind::Unknown, role };
+}
+
+/// Returns `true` for `error`, `response.error`, `rate_limit_error`, `BadRequestError`.
+fn names_error(event_type: &str) -> bool {
+    let end = event_type.len().checked_sub("error".len()).and_then(|at| event_type.get(at..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case("error"))
+}
+
+fn classify_members(name: &str, payload: &str) -> (Tag, bool) {
     let trimmed = payload.trim();
-    if trimmed.is_empty() || trimmed.starts_with("[DONE]") {
-        return unknown(Role::Nothing);
+    if trimmed.starts_with("[DONE]") || trimmed.is_empty() && !names_error(name) {
+        return (unknown(Role::Nothing), false);
     }
-    match serde_json::from_str::<Peek<'_>>(trimmed) {
-        Ok(Peek { event_type: Some(name), .. }) => tag(&name),
-        Ok(peek) if trimmed.starts_with('{') => {
-            if peek.error.is_some() || peek.detail.is_some() || peek.message.is_some() {
-                unknown(Role::Error)
-            } else if trimmed.trim_start_matches('{').trim_start().starts_with('}') {
-                unknown(Role::Nothing)
-            } else {
-                unknown(Role::Garbage)
+    let Ok(members) = json::from_str::<Members<'_>>(trimmed) else {
+        // Some servers send text with their pings. In an event of the response, text is a defect:
+        // skipping it would lose output.
+        let role = match tag(name).role {
+            Role::Error => Role::Error,
+            Role::Metadata if !name.is_empty() => Role::Nothing,
+            _ => Role::Garbage,
+        };
+        return (unknown(role), role == Role::Error);
+    };
+    match (members.event_type(), name) {
+        (Some(own), _) => {
+            let tag = tag(&own);
+            let is_error = tag.kind == EventKind::Unknown
+                && (members.is_error() || names_error(name) || tag.role == Role::Error);
+            (if is_error { unknown(Role::Error) } else { tag }, false)
+        }
+        (None, _) if members.is_response() => (members.response_tag(), false),
+        (None, "") => (unknown(members.untyped_role()), false),
+        (None, name) => {
+            let tag = tag(name);
+            // A terminal event needs a response; gateways send the bare error under its name.
+            let may_be_error = tag.kind == EventKind::Unknown || tag.role == Role::Terminal;
+            (if may_be_error && members.is_error() { unknown(Role::Error) } else { tag }, true)
+        }
+    }
+}
+
+/// The members of an object that classify it. The last of duplicate keys counts.
+#[derive(Default)]
+struct Members<'a> {
+    event_type: Option<&'a RawValue>,
+    object: Option<&'a RawValue>,
+    error: Option<&'a RawValue>,
+    detail: Option<&'a RawValue>,
+    message: Option<&'a RawValue>,
+    output: Option<&'a RawValue>,
+    status: Option<&'a RawValue>,
+    any: bool,
+}
+
+impl<'a> Members<'a> {
+    fn event_type(&self) -> Option<Cow<'a, str>> {
+        text(self.event_type)
+    }
+
+    fn is_error(&self) -> bool {
+        self.error.is_some_and(|error| error.get().starts_with(['{', '"']))
+            || text(self.object).is_some_and(|object| object == "error")
+    }
+
+    fn is_response(&self) -> bool {
+        text(self.object).is_some_and(|object| object == "response")
+            || self.output.is_some() && text(self.status).is_some()
+    }
+
+    fn response_tag(&self) -> Tag {
+        let status = text(self.status);
+        let kind = match status.as_deref() {
+            Some("queued") => EventKind::Queued,
+            Some("in_progress") => EventKind::InProgress,
+            Some("failed") => EventKind::Failed,
+            Some("cancelled") => EventKind::Cancelled,
+            Some("incomplete") => EventKind::Incomplete,
+            _ => EventKind::Completed,
+        };
+        Tag { bare: true, ..known(kind) }
+    }
+
+    /// Returns the role of an object that has neither a type nor a name.
+    fn untyped_role(&self) -> Role {
+        let is_there =
+            |member: Option<&RawValue>| member.is_some_and(|value| value.get() != "null");
+        if self.is_error() || is_there(self.detail) || is_there(self.message) {
+            Role::Error
+        } else if self.any {
+            Role::Garbage
+        } else {
+            Role::Nothing
+        }
+    }
+}
+
+/// A string that is copied only if it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn text(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    json::from_str(value?.get()).ok().map(|Text(text)| text)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Members::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    members.any = true;
+                    let member = match &*name {
+                        "type" => &mut members.event_type,
+                        "object" => &mut members.object,
+                        "error" => &mut members.error,
+                        "detail" => &mut members.detail,
+                        "message" => &mut members.message,
+                        "output" => &mut members.output,
+                        "status" => &mut members.status,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *member = Some(map.next_value()?);
+                }
+                Ok(members)
             }
         }
-        _ => unknown(Role::Garbage),
+
+        deserializer.deserialize_map(Object)
     }
 }
 
@@ -157,7 +314,7 @@ mod tests {
             r#"{"sequence_number":0,"type":"response.created"}"#,
             r#"{"type":"response.\u0063reated"}"#,
         ] {
-            let tag = classify(payload);
+            let tag = Frame::new(payload.into()).tag;
             assert_eq!((tag.kind, tag.role), (EventKind::Created, Role::Lifecycle), "{payload}");
         }
     }
@@ -176,6 +333,22 @@ mod tests {
             (r#"{"type":"future.metadata"}"#, Role::Metadata),
             (r#"{"type":"error"}"#, Role::Error),
             (r#"{"type":"response.error"}"#, Role::Error),
+            (r#"{"type":"rate_limit_error"}"#, Role::Error),
+            (r#"{"type":"Error"}"#, Role::Error),
+            (r#"{"type":"errors"}"#, Role::Metadata),
+            (r#"{"type":"error.count"}"#, Role::Metadata),
+            (r#"{"type":"agent.tool.progress","message":"x","detail":"y"}"#, Role::Metadata),
+            (r#"{"type":"agent.tool.progress","error":null}"#, Role::Metadata),
+            (r#"{"type":"agent.tool.progress","error":false}"#, Role::Metadata),
+            (r#"{"type":"agent.tool.progress","error":{}}"#, Role::Error),
+            (r#"{"type":"response.brand_new","error":"x"}"#, Role::Error),
+            (r#"{"type":"response.created","error":null}"#, Role::Lifecycle),
+            (r#"{"type":"response.mcp_call.failed","error":{"x":1}}"#, Role::Output),
+            (r#"{"type":"response.steer.failed","error":{"x":1}}"#, Role::Metadata),
+            (r#"{"type":"x","object":"error"}"#, Role::Error),
+            (r#"{"object":"error"}"#, Role::Error),
+            (r#"{"type":7,"error":"x"}"#, Role::Error),
+            (r#"{"x":1,"type":"response.created","type":"error"}"#, Role::Error),
             (r#"{"error":{"message":"x"}}"#, Role::Error),
             (r#"{"error":"x"}"#, Role::Error),
             (r#"{"detail":"x"}"#, Role::Error),
@@ -185,7 +358,7 @@ mod tests {
             ("[DONE]", Role::Nothing),
             ("[DONE] ", Role::Nothing),
         ] {
-            assert_eq!(classify(payload).role, role, "{payload}");
+            assert_eq!(classify("", payload).0.role, role, "{payload}");
         }
     }
 
@@ -200,10 +373,99 @@ mod tests {
             "\"x\"",
             r#"{"type":7}"#,
             r#"{"a":1}"#,
+            r#"{"error":null}"#,
             "{\"type\":null}",
+            r#"{"type":"agent.tool.progress","#,
             "{",
         ] {
-            assert_eq!(classify(payload).role, Role::Garbage, "{payload}");
+            assert_eq!(classify("", payload).0.role, Role::Garbage, "{payload}");
+        }
+    }
+
+    #[test]
+    fn c127_the_name_is_the_type_where_the_object_has_none() {
+        use EventKind::{Created, OutputTextDelta, Ping, Unknown};
+        for (name, payload, kind, role) in [
+            ("response.created", r#"{"response":{}}"#, Created, Role::Lifecycle),
+            ("response.created", "{}", Created, Role::Lifecycle),
+            ("response.output_text.delta", r#"{"delta":"x"}"#, OutputTextDelta, Role::Output),
+            ("response.output_text.delta", r#"{"type":null}"#, OutputTextDelta, Role::Output),
+            ("ping", "{}", Ping, Role::Metadata),
+            ("agent.tool.progress", r#"{"message":"x","detail":"y"}"#, Unknown, Role::Metadata),
+            ("response.brand_new", r#"{"a":1}"#, Unknown, Role::Output),
+            ("error", r#"{"message":"x"}"#, EventKind::ErrorEvent, Role::Error),
+            ("Error", "{}", Unknown, Role::Error),
+            ("rate_limit_error", r#"{"a":1}"#, Unknown, Role::Error),
+            ("ping", r#"{"object":"error"}"#, Ping, Role::Metadata),
+            ("agent.tool.progress", r#"{"error":"x"}"#, Unknown, Role::Error),
+            ("response.failed", r#"{"error":{"message":"x"}}"#, Unknown, Role::Error),
+            ("error", "out of memory", Unknown, Role::Error),
+            ("error", "", Unknown, Role::Error),
+        ] {
+            let frame = Frame::named(name.into(), payload.into());
+            assert_eq!((frame.tag.kind, frame.tag.role), (kind, role), "{name} {payload}");
+            assert_eq!(frame.name, name, "{payload}");
+        }
+    }
+
+    #[test]
+    fn c127_a_type_that_is_known_counts_before_the_name() {
+        for (name, payload, role) in [
+            ("error", r#"{"type":"response.created"}"#, Role::Lifecycle),
+            ("error", r#"{"type":"overloaded"}"#, Role::Error),
+            ("ping", r#"{"type":"response.created"}"#, Role::Lifecycle),
+            ("response.created", r#"{"type":"ping"}"#, Role::Metadata),
+            ("response.created", r#"{"type":"pong"}"#, Role::Metadata),
+        ] {
+            let frame = Frame::named(name.into(), payload.into());
+            assert_eq!((frame.tag.role, &*frame.name), (role, ""), "{name} {payload}");
+        }
+    }
+
+    #[test]
+    fn c127_what_is_no_object_is_an_error_or_nothing_by_its_name() {
+        for (name, payload, role) in [
+            ("ping", "", Role::Nothing),
+            ("ping", "hello", Role::Nothing),
+            ("agent.tool.progress", "7", Role::Nothing),
+            ("response.created", "", Role::Nothing),
+            ("response.output_text.delta", r#"{"delta":"#, Role::Garbage),
+            ("response.brand_new", "hello", Role::Garbage),
+            ("message", "hello", Role::Garbage),
+            ("message", "{}", Role::Nothing),
+            ("message", r#"{"detail":"x"}"#, Role::Error),
+            ("", "hello", Role::Garbage),
+        ] {
+            let frame = Frame::named(name.into(), payload.into());
+            assert_eq!(frame.tag.role, role, "{name} {payload}");
+        }
+    }
+
+    #[test]
+    fn c131_a_response_without_an_event_is_the_event_of_its_status() {
+        use EventKind::{Cancelled, Completed, Failed, InProgress, Incomplete, Queued};
+        for (payload, kind, role) in [
+            (r#"{"object":"response","status":"completed"}"#, Completed, Role::Terminal),
+            (r#"{"object":"response"}"#, Completed, Role::Terminal),
+            (r#"{"output":[],"status":"requires_action"}"#, Completed, Role::Terminal),
+            (r#"{"output":[],"status":"incomplete"}"#, Incomplete, Role::Terminal),
+            (r#"{"object":"response","status":"failed","error":{}}"#, Failed, Role::Terminal),
+            (r#"{"output":null,"status":"cancelled"}"#, Cancelled, Role::Terminal),
+            (r#"{"object":"response","status":"queued"}"#, Queued, Role::Lifecycle),
+            (r#"{"object":"response","status":"in_progress"}"#, InProgress, Role::Lifecycle),
+        ] {
+            for name in ["", "response.completed"] {
+                let tag = Frame::named(name.into(), payload.into()).tag;
+                assert_eq!((tag.kind, tag.role, tag.bare), (kind, role, true), "{payload}");
+            }
+        }
+        for payload in [
+            r#"{"type":"response.created","object":"response","status":"completed"}"#,
+            r#"{"output":[],"status":429}"#,
+            r#"{"output":[]}"#,
+            r#"{"object":"chat.completion","status":"completed"}"#,
+        ] {
+            assert!(!Frame::new(payload.into()).tag.bare, "{payload}");
         }
     }
 }

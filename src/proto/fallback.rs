@@ -29,6 +29,12 @@ pub(crate) fn refusal(status: u16) -> bool {
     !matches!(status, 401 | 408 | 409 | 425 | 429 | 500 | 502..)
 }
 
+/// Returns `true` if the status of a refused upgrade is enough to know that WebSocket is not
+/// served, whatever the body says.
+pub(crate) fn decides(status: u16) -> bool {
+    matches!(status, ..400 | 404 | 405 | 426 | 501)
+}
+
 /// What was found out about an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {

@@ -2,6 +2,8 @@
 //!
 //! Nothing here opens, waits or reads a clock; bytes, times and chances are handed in.
 
+pub(crate) mod answer;
+pub(crate) mod body;
 pub(crate) mod classify;
 pub(crate) mod deadline;
 pub(crate) mod fallback;
@@ -12,4 +14,5 @@ pub(crate) mod parents;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod sse;
+pub(crate) mod surrogates;
 pub(crate) mod turn;

@@ -8,7 +8,9 @@
 //! | the same with `headers` outside or inside, values strings, numbers or bools | WebSocket |
 //! | `{type:"error", status, error:{detail}}` | the ChatGPT backend |
 //! | `{error:{…}}`, `{error:"…"}`, `{detail:"…"}`, `{message:"…"}` | gateways |
-//! | `{type:"response.error", …}` | others |
+//! | `{type:"response.error", …}`, `{type:"rate_limit_error", …}` | others |
+//! | any of these without a type, or plain text, in an SSE event that is named as an error | others |
+//! | `{object:"error", type, code, message}`, `code` a number | vLLM |
 //! | `response.failed` with `response.error`, null, or with null in it | all |
 //! | an HTTP answer with any of these, with HTML or with nothing | all |
 
@@ -17,18 +19,34 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::{body, classify::Frame};
 use crate::{
     error::{ApiError, ErrorCode, RetryAfter},
     event::{MAX_HEADERS, header},
-    json::Json,
+    json::{self, Json},
 };
 
 /// The account of an error frame.
-pub(crate) fn error_frame(payload: &str) -> ApiError {
-    match serde_json::from_str(payload) {
+pub(crate) fn error_frame(frame: &Frame) -> ApiError {
+    let mut error = match json::from_str(&frame.payload) {
         Ok(Value::Object(frame)) => from_object(&frame),
-        _ => ApiError::default(),
+        Ok(Value::String(text)) => from_text(&text),
+        _ => from_text(&frame.payload),
+    };
+    if error.error_type.is_none() && says_more(&frame.name) {
+        error.error_type = Some(frame.name.to_string());
     }
+    error
+}
+
+fn from_text(text: &str) -> ApiError {
+    let text = text.trim();
+    ApiError { message: (!text.is_empty()).then(|| text.to_owned()), ..ApiError::default() }
+}
+
+/// Returns `true` if an error type is more specific than `error`.
+fn says_more(error_type: &str) -> bool {
+    !["", "error", "response.error"].iter().any(|it| error_type.eq_ignore_ascii_case(it))
 }
 
 /// The account of a failed response.
@@ -36,21 +54,29 @@ pub(crate) fn failed_response(response: &Json) -> ApiError {
     let error: Option<Value> = response.member("error").ok().flatten();
     match error {
         Some(Value::Object(error)) => from_object(&error),
-        Some(Value::String(message)) => ApiError { message: Some(message), ..ApiError::default() },
+        Some(Value::String(message)) => from_text(&message),
         _ => ApiError::default(),
     }
 }
 
 /// The account of an HTTP answer that is no success; `body` may be cut off.
 pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
-    let mut error = match serde_json::from_slice(body) {
+    let mut error = match json::from_slice(body) {
+        // Encoded bytes are no message.
+        _ if body::encoding(headers).is_some() => ApiError::default(),
         Ok(Value::Object(body)) => from_object(&body),
-        Ok(Value::String(message)) => ApiError { message: Some(message), ..ApiError::default() },
-        // HTML and the like: a middlebox spoke. The text may help a person.
-        _ => {
-            let text = String::from_utf8_lossy(body).trim().to_owned();
-            ApiError { message: (!text.is_empty()).then_some(text), ..ApiError::default() }
+        Ok(Value::String(message)) => from_text(&message),
+        // A page of a middlebox: its title and its server may help a person.
+        _ if body::is_page(headers, body) => {
+            let page = body::page(status, headers, body);
+            let server = page.server.map(|server| format!("server: {server}"));
+            let message = match (page.title, server) {
+                (Some(title), Some(server)) => Some(format!("{title} ({server})")),
+                (title, server) => title.or(server),
+            };
+            ApiError { message, ..ApiError::default() }
         }
+        _ => from_text(&String::from_utf8_lossy(body)),
     };
     error.status = Some(status);
     error.headers = headers.clone();
@@ -64,15 +90,19 @@ fn from_object(frame: &Map<String, Value>) -> ApiError {
     let find =
         |name: &str| nested.and_then(|error| present(error, name)).or_else(|| present(frame, name));
     let text = |name: &str| find(name).and_then(Value::as_str).map(str::to_owned);
-    let status = find("status").or_else(|| find("status_code"));
+    let error_type = [nested, Some(frame)].into_iter().flatten().find_map(|map| {
+        map.get("type")?.as_str().filter(|error_type| says_more(error_type)).map(str::to_owned)
+    });
+    let status = |name| find(name).and_then(number).and_then(|it| u16::try_from(it).ok());
+    // vLLM and several gateways send the status as the code.
+    let as_code = || status("code").filter(|status| (400..600).contains(status));
     let message = text("message")
         .or_else(|| text("detail"))
         .or_else(|| frame.get("error").and_then(Value::as_str).map(str::to_owned))
         .or_else(|| find("detail").map(Value::to_string));
-    let outer_type = |name: &String| name != "error" && name != "response.error";
     let mut error = ApiError {
-        status: status.and_then(number).and_then(|status| u16::try_from(status).ok()),
-        error_type: text("type").filter(outer_type),
+        status: status("status").or_else(|| status("status_code")).or_else(as_code),
+        error_type,
         code: code(find("code")),
         param: text("param"),
         message,
@@ -166,6 +196,11 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::error::Class;
+
+    fn error_frame(payload: &str) -> ApiError {
+        super::error_frame(&Frame::new(payload.into()))
+    }
 
     #[test]
     fn headers_beyond_number_are_left_out() {
@@ -292,12 +327,105 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_middleboxes_are_kept_as_text() {
-        let error = http_error(502, &HeaderMap::new(), b"<html>Bad Gateway</html>");
-        assert_eq!(
-            (error.status(), error.message()),
-            (Some(502), Some("<html>Bad Gateway</html>"))
-        );
+    fn c127_an_error_may_have_its_type_from_the_name_of_its_event() {
+        let named = |name: &str, payload: &str| {
+            super::error_frame(&Frame::named(name.into(), payload.into()))
+        };
+        for (name, payload, error_type, message) in [
+            ("error", r#"{"message":"Slow."}"#, None, Some("Slow.")),
+            ("rate_limit_error", r#"{"message":"Slow."}"#, Some("rate_limit_error"), Some("Slow.")),
+            ("rate_limit_error", r#"{"error":"Slow."}"#, Some("rate_limit_error"), Some("Slow.")),
+            ("x_error", r#"{"error":{"type":"y","message":"m"}}"#, Some("y"), Some("m")),
+            ("error", "Slow.\n", None, Some("Slow.")),
+            ("error", "\"Slow.\"", None, Some("Slow.")),
+            ("Error", "", None, None),
+        ] {
+            let error = named(name, payload);
+            assert_eq!((error.error_type(), error.message()), (error_type, message), "{payload}");
+        }
+    }
+
+    #[test]
+    fn c127_foreign_errors_are_read() {
+        let vllm =
+            r#"{"object":"error","message":"m","type":"NotFoundError","param":null,"code":404}"#;
+        let error = error_frame(vllm);
+        assert_eq!((error.status(), error.message()), (Some(404), Some("m")));
+        assert_eq!(error.error_type(), Some("NotFoundError"));
+        let router = r#"{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}"#;
+        assert_eq!(error_frame(router).status(), Some(429));
+        let own = r#"{"type":"error","error":{"type":"error","code":7,"message":"m"}}"#;
+        assert_eq!((error_frame(own).status(), error_frame(own).error_type()), (None, None));
+    }
+
+    #[test]
+    fn c146_errors_with_only_a_type_are_classified_by_it() {
+        for (error_type, class) in [
+            ("rate_limit_error", Class::Moment),
+            ("api_error", Class::Moment),
+            ("timeout_error", Class::Moment),
+            ("overloaded_error", Class::Overload),
+            ("authentication_error", Class::Credential),
+            ("permission_error", Class::Permission),
+            ("invalid_request_error", Class::Request),
+            ("not_found_error", Class::Request),
+            ("billing_error", Class::Quota),
+            ("insufficient_quota", Class::Quota),
+        ] {
+            for frame in [
+                format!(r#"{{"type":"error","error":{{"type":"{error_type}","message":"m"}}}}"#),
+                format!(r#"{{"type":"{error_type}","message":"m"}}"#),
+                format!(r#"{{"type":"{error_type}","error":{{"message":"m"}}}}"#),
+                format!(r#"{{"error":{{"type":"{error_type}","code":null}}}}"#),
+            ] {
+                let error = error_frame(&frame);
+                assert_eq!((error.class(), error.error_type()), (class, Some(error_type)));
+            }
+        }
+        let told = r#"{"type":"error","status":503,"error":{"type":"invalid_request_error"}}"#;
+        assert_eq!(error_frame(told).class(), Class::Overload, "a status says more");
+    }
+
+    #[test]
+    fn c132_of_a_web_page_its_title_and_server_are_told() {
+        let page = b"<html><head><title>502 Bad\n Gateway</title></head><body>secret</body></html>";
+        let mut headers = HeaderMap::new();
+        let said = |headers: &HeaderMap, body: &[u8]| {
+            let error = http_error(502, headers, body);
+            assert_eq!(error.status(), Some(502));
+            error.message().map(str::to_owned)
+        };
+        assert_eq!(said(&headers, page).as_deref(), Some("502 Bad Gateway"));
+        assert_eq!(said(&headers, b"<html>Bad Gateway</html>"), None);
+        headers.insert("server", HeaderValue::from_static("nginx"));
+        assert_eq!(said(&headers, page).as_deref(), Some("502 Bad Gateway (server: nginx)"));
+        assert_eq!(said(&headers, b"<html>x</html>").as_deref(), Some("server: nginx"));
+        headers.insert("content-type", HeaderValue::from_static("text/html"));
+        assert_eq!(said(&headers, b"Bad Gateway").as_deref(), Some("server: nginx"));
+        assert_eq!(said(&headers, br#"{"error":"m"}"#).as_deref(), Some("m"), "it is JSON");
         assert_eq!(http_error(403, &HeaderMap::new(), b"").message(), None);
+        assert_eq!(http_error(403, &HeaderMap::new(), b"Go away.").message(), Some("Go away."));
+    }
+
+    #[test]
+    fn c133_an_encoded_error_body_is_not_taken_for_a_message() {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+        let error = http_error(500, &headers, b"\x1f\x8bgarbage");
+        assert_eq!((error.status(), error.message()), (Some(500), None));
+    }
+
+    #[test]
+    fn c149_a_time_of_zero_or_in_the_past_stays_what_it_is() {
+        let after = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            http_error(429, &headers, b"").retry_after()
+        };
+        assert_eq!(after("retry-after", "0"), Some(Duration::ZERO));
+        assert_eq!(after("retry-after-ms", "0"), Some(Duration::ZERO));
+        let past = after("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(past, Some(Duration::ZERO));
+        assert_eq!(after("retry-after", "-1"), None);
     }
 }

@@ -39,6 +39,18 @@ pub(crate) enum Prior {
     Completed(Box<Baseline>),
     /// It may not, as it did not complete.
     NotCompleted,
+    /// It may not, as the server ended it under another id than it began it.
+    Ambiguous,
+}
+
+impl Prior {
+    /// Returns the id of the response before, if it completed.
+    pub(crate) fn response_id(&self) -> Option<&str> {
+        match self {
+            Self::Completed(base) => Some(&base.response_id),
+            Self::None | Self::NotCompleted | Self::Ambiguous => None,
+        }
+    }
 }
 
 /// Where the request is about to go.
@@ -87,6 +99,7 @@ fn compare(
     let base = match prior {
         Prior::None => return Err(FullReason::FirstTurn),
         Prior::NotCompleted => return Err(FullReason::PriorNotCompleted),
+        Prior::Ambiguous => return Err(FullReason::ParentAmbiguous),
         Prior::Completed(base) => base,
     };
     if let Some(difference) = request.context_difference(&base.request)
@@ -129,13 +142,21 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
     let mut given = input.iter_from(old.len());
     for (index, sent) in base.output.iter().enumerate() {
         let Some(given) = given.next() else { return Err(FullReason::InputShorter) };
-        if given != sent && !same_item(given.json().get(), sent.json().get()) {
+        if !is_same(given, sent) {
             return Err(FullReason::PrefixDiverged { at: old.len() + index });
         }
     }
     let skip = old.len() + base.output.len() + usize::from(defect!(SkipsOneMore))
         - usize::from(defect!(SkipsOneLess));
     if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
+}
+
+/// Returns `true` if `given` is the settled item, or that item in the form in which it came.
+fn is_same(given: &Item, settled: &Item) -> bool {
+    given == settled
+        || [settled.json(), settled.received()]
+            .iter()
+            .any(|form| same_item(given.json().get(), form.get()))
 }
 
 impl Decision {

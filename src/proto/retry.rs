@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::{
     Delivery, Error, ErrorKind, Phase, ReplayPolicy, RetryPolicy, Transport, TransportPolicy,
     error::{self, ApiError, Class, ProtocolError},
-    proto::fallback::Mark,
+    proto::fallback::{self, Mark},
     report::FullReason,
 };
 
@@ -362,6 +362,11 @@ pub(crate) fn retires_socket(error: &Error, kept: bool) -> bool {
             || matches!(class(error), Class::Credential | Class::SocketAge))
 }
 
+/// Returns `true` if the answer was an unfinished response instead of a stream of its events.
+pub(crate) fn is_unfinished(error: &Error) -> bool {
+    matches!(error.cause(), error::Cause::Protocol(ProtocolError::Unfinished))
+}
+
 /// Whether the server says of a request that had no output that nothing runs any more.
 fn has_ended(error: &Error) -> bool {
     error.delivery() <= Delivery::Accepted
@@ -393,7 +398,7 @@ fn cause(failed: Failed<'_>) -> Cause {
             | Class::Unknown => Cause::Final,
         },
         ErrorKind::UpgradeRefused => {
-            let certain = matches!(error.status(), Some(..400 | 404 | 405 | 426 | 501));
+            let certain = error.status().is_some_and(fallback::decides);
             Cause::NoWebSocket { certain }
         }
         ErrorKind::Closed | ErrorKind::Truncated => {
@@ -429,6 +434,8 @@ fn cause(failed: Failed<'_>) -> Cause {
             error::Cause::Protocol(ProtocolError::Handshake(_)) => Cause::HandshakeBroken,
             _ => Cause::Final,
         },
+        // The response runs on, and its events can be requested.
+        ErrorKind::Protocol if failed.resumable && is_unfinished(error) => Cause::Connection,
         ErrorKind::InvalidRequest
         | ErrorKind::InvalidConfig
         | ErrorKind::Auth

@@ -1,8 +1,8 @@
-//! Server-sent events: from the bytes of a body to the data of its events.
+//! Server-sent events: from the bytes of a body to the names and the data of its events.
 //!
 //! It follows the WHATWG rules: LF, CR and CRLF end a line, a leading byte-order mark is skipped,
-//! `data` lines are joined by LF, one space behind the colon goes, comments and other fields are
-//! passed over. It is lenient where servers are: an event whose blank line never came is kept and
+//! `data` lines are joined by LF, the last `event` line names the event, one space after the colon
+//! is dropped, comments and other fields are skipped. It is lenient where servers are: an event whose blank line never came is kept and
 //! given out by [`Decoder::finish`], and invalid UTF-8 spoils its own event alone.
 //!
 //! Each byte is looked at once and copied at most once, whatever the pieces it comes in. What lies
@@ -22,17 +22,19 @@ pub(crate) struct Decoder {
     pieces: VecDeque<Bytes>,
     /// The line that was begun in earlier pieces.
     line: BytesMut,
+    /// The value of the last `event` line of the event so far.
+    name: Bytes,
     data: Data,
     at: Place,
 }
 
 /// One event.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SseEvent {
-    /// Its data.
-    Data(ByteString),
-    /// Its data was no UTF-8.
-    NotUtf8,
+pub(crate) struct SseEvent {
+    /// The name of the event. Empty if the event has none, or one that is not UTF-8.
+    pub(crate) name: ByteString,
+    /// The data of the event. `None` if they are not UTF-8.
+    pub(crate) data: Option<ByteString>,
 }
 
 /// A line or an event was longer than the limit.
@@ -67,6 +69,7 @@ impl Decoder {
             limit,
             pieces: VecDeque::new(),
             line: BytesMut::new(),
+            name: Bytes::new(),
             data: Data::None,
             at: Place::Start,
         }
@@ -126,7 +129,7 @@ impl Decoder {
 
     /// How many bytes of an unfinished event are held.
     pub(crate) fn buffered(&self) -> usize {
-        self.line.len() + self.data.len()
+        self.line.len() + self.name.len() + self.data.len()
     }
 
     fn extend_line(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
@@ -150,38 +153,63 @@ impl Decoder {
         if line.is_empty() {
             return Ok(self.take_event());
         }
-        let Some(rest) = line.strip_prefix(b"data") else { return Ok(None) };
-        let start = match rest {
-            [] => line.len(),
-            [b':', b' ', ..] => 6,
-            [b':', ..] => 5,
-            // Another field whose name begins so.
-            _ => return Ok(None),
+        if let Some(value) = value(&line, b"data") {
+            self.add_data(value)?;
+        } else if let Some(value) = value(&line, b"event") {
+            if self.data.len() + value.len() > self.limit {
+                return Err(TooLong);
+            }
+            self.name = value;
+        }
+        Ok(None)
+    }
+
+    fn add_data(&mut self, value: Bytes) -> Result<(), TooLong> {
+        // The LF that joins the lines is part of the data.
+        let joined = match self.data {
+            Data::None => value.len(),
+            Data::One(_) | Data::Many(_) => self.data.len() + 1 + value.len(),
         };
-        let value = line.slice(start..);
-        if self.data.len() + value.len() > self.limit {
+        if joined > self.limit {
             return Err(TooLong);
         }
         self.data = match std::mem::replace(&mut self.data, Data::None) {
             Data::None => Data::One(value),
             Data::One(first) => {
-                let mut all = BytesMut::with_capacity(first.len() + 1 + value.len());
+                let mut all = BytesMut::with_capacity(joined);
                 all.extend_from_slice(&first);
                 Data::Many(all).with_line(&value)
             }
             all @ Data::Many(_) => all.with_line(&value),
         };
-        Ok(None)
+        Ok(())
     }
 
     fn take_event(&mut self) -> Option<SseEvent> {
+        // A name without data is no event, and not the name of the next one.
+        let name = std::mem::take(&mut self.name);
         let data = match std::mem::replace(&mut self.data, Data::None) {
             Data::None => return None,
             Data::One(data) => data,
             Data::Many(data) => data.freeze(),
         };
-        Some(ByteString::try_from(data).map_or(SseEvent::NotUtf8, SseEvent::Data))
+        Some(SseEvent {
+            name: ByteString::try_from(name).unwrap_or_default(),
+            data: ByteString::try_from(data).ok(),
+        })
     }
+}
+
+/// The value of a line of this field.
+fn value(line: &Bytes, field: &[u8]) -> Option<Bytes> {
+    let start = match line.strip_prefix(field)? {
+        [] => line.len(),
+        [b':', b' ', ..] => field.len() + 2,
+        [b':', ..] => field.len() + 1,
+        // Another field whose name begins so.
+        _ => return None,
+    };
+    Some(line.slice(start..))
 }
 
 impl Data {

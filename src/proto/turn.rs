@@ -15,24 +15,36 @@ use crate::{
     error::{
         ApiError, Cause, CloseFrame, Delivery, Error, ErrorKind, NoPong, Phase, ProtocolError,
     },
-    event::{EventKind, ResponseEvent},
+    event::{EventKind, ResponseEvent, Unknown},
     proto::{
-        classify::{Frame, Role},
-        normalize,
+        classify::{Frame, Role, Tag},
+        idle, normalize,
+        surrogates::HalfJoiner,
     },
     report::Anomaly,
     response::{Accumulator, Response},
 };
 
 /// One response, from the request to its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
     /// The highest number of an event so far.
     last: Option<u64>,
+    /// The id that the last `created` gave the response.
+    created: Option<String>,
+    /// The id of the response before, whose terminal may come late.
+    before: Option<String>,
     /// Events up to this one came before a cut: they may come again.
     resumed_after: Option<u64>,
+    /// An unfinished response came instead of its events.
+    unfinished: bool,
+    /// Events that are not handed out yet.
+    held: HalfJoiner,
+    /// The step after them that ends the turn.
+    last_step: Option<Step>,
+    ended_by_server: bool,
     /// Whether the server keeps the response, as far as it said.
     stored: Option<bool>,
 }
@@ -77,25 +89,77 @@ pub(crate) enum End {
 
 impl Turn {
     pub(crate) fn new() -> Self {
+        Self::after(None)
+    }
+
+    /// Returns a turn that follows the response with the id `before`.
+    pub(crate) fn after(before: Option<&str>) -> Self {
         Self {
             state: State::Waiting,
             response: Accumulator::default(),
             last: None,
+            created: None,
+            before: before.map(str::to_owned),
             resumed_after: None,
+            unfinished: false,
+            held: HalfJoiner::default(),
+            last_step: None,
+            ended_by_server: false,
             stored: None,
         }
     }
 
-    /// Takes the next frame.
+    /// Takes the next frame. [`next_step`](Self::next_step) returns what comes after the step.
     pub(crate) fn handle(&mut self, frame: &Frame) -> Step {
         if self.state == State::Ended {
             return Step::Nothing;
         }
+        match self.read(frame) {
+            Step::Nothing => Step::Nothing,
+            Step::Event(event) => {
+                self.held.push(event, frame.payload.len()).map_or(Step::Nothing, Step::Event)
+            }
+            last => {
+                self.ended_by_server = frame.tag.role.leaves_connection();
+                self.finish(last);
+                self.next_step().unwrap_or(Step::Nothing)
+            }
+        }
+    }
+
+    /// Returns the next step of the frames before, `None` if another frame is needed.
+    pub(crate) fn next_step(&mut self) -> Option<Step> {
+        match self.held.pop() {
+            Some(event) => Some(Step::Event(event)),
+            None if self.held.is_empty() => self.last_step.take(),
+            None => None,
+        }
+    }
+
+    /// Ends the turn like [`end`](Self::end), after the events that were held back: the error is
+    /// the last [`next_step`](Self::next_step).
+    pub(crate) fn close(&mut self, end: End) {
+        let error = self.end(end);
+        self.finish(Step::Failed(error));
+    }
+
+    /// Returns `true` if the server ended the turn by its own word, so that the connection is
+    /// where it should be.
+    pub(crate) fn ended_by_server(&self) -> bool {
+        self.ended_by_server
+    }
+
+    fn finish(&mut self, last: Step) {
+        self.held.give_up();
+        self.last_step = Some(last);
+    }
+
+    fn read(&mut self, frame: &Frame) -> Step {
         match frame.tag.role {
             Role::Nothing => Step::Nothing,
             Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent)),
             Role::Error => {
-                let error = normalize::error_frame(&frame.payload);
+                let error = normalize::error_frame(frame);
                 Step::Failed(self.api_failure(error))
             }
             Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
@@ -106,6 +170,9 @@ impl Turn {
     pub(crate) fn end(&mut self, end: End) -> Error {
         let error = match end {
             End::Closed(frame) => Error::new(ErrorKind::Closed, self.phase(), Cause::Closed(frame)),
+            End::Lost(_) if self.unfinished => {
+                Error::protocol(self.phase(), ProtocolError::Unfinished)
+            }
             End::Lost(source) => {
                 let cause = source.map_or(Cause::None, Cause::Other);
                 Error::new(ErrorKind::Truncated, self.phase(), cause)
@@ -130,9 +197,14 @@ impl Turn {
         self.state != State::Waiting
     }
 
-    /// Behind which event the response can be gone on with, if its connection was cut.
-    pub(crate) fn resumable_after(&self) -> Option<u64> {
-        self.response_id().and(self.last)
+    /// Returns `true` if the response can be resumed after its connection was cut.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.response_id().is_some() && (self.last.is_some() || self.unfinished)
+    }
+
+    /// Last sequence number received; a cut response resumes after it.
+    pub(crate) fn last_event(&self) -> Option<u64> {
+        self.last
     }
 
     /// Whether events came since the request was sent, or since the last cut.
@@ -149,6 +221,7 @@ impl Turn {
     /// Goes on after a cut, up to which the response had got so far.
     pub(crate) fn resume(&mut self, delivery: Delivery) {
         self.resumed_after = self.last;
+        self.unfinished = false;
         self.state = match delivery {
             Delivery::OutputStarted => State::Output,
             _ => State::Accepted,
@@ -173,11 +246,34 @@ impl Turn {
         self.response.id()
     }
 
+    /// The id that the last `created` gave the response.
+    pub(crate) fn created_id(&self) -> Option<&str> {
+        self.created.as_deref()
+    }
+
+    /// Notes an oddity that was seen outside of the events.
+    pub(crate) fn note(&mut self, anomaly: Anomaly) {
+        self.response.note(anomaly);
+    }
+
     pub(crate) fn anomalies(&self) -> &[Anomaly] {
         self.response.anomalies()
     }
 
+    /// Returns `true` if `frame` ends the response before. Without a `created` of this response,
+    /// its id may be that of the one before: some servers give all responses one id.
+    fn is_late(&self, frame: &Frame) -> bool {
+        frame.tag.role == Role::Terminal
+            && self.before.is_some()
+            && self.created.is_some()
+            && self.before != self.created
+            && idle::response_id(frame) == self.before
+    }
+
     fn event(&mut self, frame: &Frame) -> Step {
+        if self.is_late(frame) {
+            return Step::Nothing;
+        }
         let event = match read(frame) {
             Ok(event) => event,
             Err(error) => return self.fail(End::Protocol(error)),
@@ -187,7 +283,11 @@ impl Turn {
             return Step::Nothing;
         }
         self.last = self.last.max(number);
-        self.state = match (self.state, frame.tag.role) {
+        let Tag { role, bare, .. } = frame.tag;
+        self.unfinished = bare && role == Role::Lifecycle && self.state == State::Waiting;
+        self.state = match (self.state, role) {
+            // A whole response carries its output, even if it failed: it must not run again.
+            (_, Role::Terminal) if bare => State::Output,
             (State::Waiting, Role::Lifecycle) => State::Accepted,
             (State::Waiting | State::Accepted, Role::Output) => State::Output,
             (state, _) => state,
@@ -196,8 +296,16 @@ impl Turn {
         if matches!(frame.tag.role, Role::Lifecycle | Role::Terminal) {
             self.stored = stored(&event).or(self.stored);
         }
+        if let ResponseEvent::Created(created) = &event
+            && let Some(response) = &created.response
+            && let Ok(Some(id)) = response.member("id")
+        {
+            self.created = Some(id);
+        }
         match event {
-            ResponseEvent::Unknown(ref unknown) if frame.tag.role == Role::Output => {
+            // If the response is resumed, the caller gets its events from the first one on.
+            _ if bare && role == Role::Lifecycle => Step::Nothing,
+            ResponseEvent::Unknown(ref unknown) if role == Role::Output => {
                 let event_type = unknown.event_type.chars().take(64).collect();
                 self.response.note(Anomaly::UnknownEvent { event: event_type });
                 Step::Event(event)
@@ -260,7 +368,14 @@ fn stored(event: &ResponseEvent) -> Option<bool> {
 fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
     let unreadable =
         |source| ProtocolError::Event { event: frame.tag.kind.as_str().to_owned(), source };
-    let event = ResponseEvent::decode(frame.tag.kind, &frame.payload).map_err(unreadable)?;
+    let event = match frame.tag.kind {
+        kind if frame.tag.bare => ResponseEvent::from_response(kind, frame.payload.clone()),
+        EventKind::Unknown => {
+            Unknown::decode_named(&frame.name, &frame.payload).map(ResponseEvent::Unknown)
+        }
+        kind => ResponseEvent::decode(kind, &frame.payload),
+    };
+    let event = event.map_err(unreadable)?;
     match &event {
         // A call that cannot be read would be lost in silence.
         ResponseEvent::OutputItemDone(done) => done.check_call().map_err(unreadable)?,

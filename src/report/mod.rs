@@ -134,6 +134,9 @@ pub enum FullReason {
     ConnectionChanged,
     /// The server did not have the response any more.
     ParentNotFound,
+    /// The server ended the response under another id than it began it, so that it is not known
+    /// which one names it.
+    ParentAmbiguous,
     /// The request says itself what it continues.
     CallerManaged,
     /// The provider has no continuation over this transport: over SSE unless
@@ -188,7 +191,7 @@ pub enum Anomaly {
         /// The second item's place in the output.
         output_index: u32,
     },
-    /// Items with different ids were finished at one place; all of them count.
+    /// Several items were finished at one place; all of them count.
     OutputIndexShared {
         /// The place in the output.
         output_index: u32,
@@ -200,6 +203,29 @@ pub enum Anomaly {
     },
     /// The terminal event had no output, although items were finished; the items count.
     OutputMissing,
+    /// A second `response.created` with another id began the response anew; what had come before
+    /// it was dropped.
+    ResponseRestarted,
+    /// The terminal event changed an item that was finished; its values count.
+    ItemChanged {
+        /// The item's place in the output.
+        output_index: u32,
+    },
+    /// The terminal event lacks an item that was finished; the item counts.
+    ItemMissing {
+        /// The item's place in the output.
+        output_index: u32,
+    },
+    /// The response completed and an item was never finished; the item was made from its deltas.
+    ItemUnfinished {
+        /// The item's place in the output.
+        output_index: u32,
+    },
+    /// The output has a call twice; the first one counts.
+    CallRepeated,
+    /// Events without an id came before the response began, on a connection that had carried
+    /// another. They were taken for late ones of that response and dropped.
+    LateEvents,
     /// An event that no turn can place came and was handed out as it is.
     UnknownEvent {
         /// Its type, at most 64 characters of it.
@@ -222,6 +248,7 @@ impl FullReason {
             Self::PriorNotCompleted => "prior_not_completed",
             Self::ConnectionChanged => "connection_changed",
             Self::ParentNotFound => "parent_not_found",
+            Self::ParentAmbiguous => "parent_ambiguous",
             Self::CallerManaged => "caller_managed",
             Self::ProviderUnsupported => "provider_unsupported",
             Self::Disabled => "disabled",

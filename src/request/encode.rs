@@ -28,12 +28,17 @@ pub(crate) fn encode(
         Encoded::WarmUp => (br#"{"type":"response.create","generate":false,"#, None, 0),
         Encoded::Frame { parent, skip } => (br#"{"type":"response.create","#, parent, skip),
     };
+    let over_websocket = matches!(encoded, Encoded::WarmUp | Encoded::Frame { .. });
     let items = || request.input.iter_from(skip).map(|item| item.json().get());
     let mut out = Vec::with_capacity(items().map(|item| item.len() + 1).sum::<usize>() + 1024);
     out.extend_from_slice(head);
     request.for_each_member(|name, value| {
         // A null that a caller passed on; the session's own parent takes its place.
         if parent.is_some() && name == PARENT {
+            return Ok(());
+        }
+        // Servers refuse the member there, even where it asks for nothing.
+        if over_websocket && name == "background" && request.background == Some(false) {
             return Ok(());
         }
         serde_json::to_writer(&mut out, name)?;
@@ -84,6 +89,19 @@ mod tests {
         let frame = |parent| text(&request, Encoded::Frame { parent, skip: 0 });
         assert_eq!(frame(Some("r")).matches("previous_response_id").count(), 1);
         assert!(frame(None).contains(r#""previous_response_id":null"#));
+    }
+
+    #[test]
+    fn c151_a_background_of_false_is_not_sent_over_a_websocket() {
+        for json in [r#"{"model":"m","background":false}"#, r#"{"background":false}"#] {
+            let request = ResponsesRequest::from_json(json).unwrap();
+            for encoded in [Encoded::WarmUp, Encoded::Frame { parent: None, skip: 0 }] {
+                assert!(!text(&request, encoded).contains("background"), "{encoded:?}");
+            }
+            for encoded in [Encoded::Body, Encoded::Http { parent: None, skip: 0 }] {
+                assert!(text(&request, encoded).contains(r#""background":false"#), "{encoded:?}");
+            }
+        }
     }
 
     #[test]

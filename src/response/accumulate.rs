@@ -1,34 +1,48 @@
 //! Folds the events of a response into it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+};
 
-use serde_json::value::RawValue;
-
-use super::{PartialItem, Response};
-use crate::{Item, event::ResponseEvent, json::Json, report::Anomaly};
+use super::{
+    Response,
+    settle::{Outcome, Settled, settle},
+    slot::{Ending, Head, Slot},
+};
+use crate::{
+    Item,
+    event::{ResponseEvent, item::type_of},
+    json::{Json, Text},
+    report::Anomaly,
+};
 
 /// A response that grows by its events.
 ///
-/// The place in the output is what an item is known by: ids change between events at some
-/// servers, and are only compared to report it.
+/// An event belongs to the item that is open at its `output_index`. Ids decide only where that
+/// item cannot be meant: some servers rotate the id on every event, others give every item the
+/// same index.
 ///
 /// What is held of the JSON: each finished item, copied out of the frame of its
 /// `output_item.done`, so that a history does not pin frames; and the frame of the last lifecycle
-/// event as it came. The terminal repeats the items: of those, only what fills a gap is copied.
+/// event as it came. The terminal repeats the items: of those, only what adds something is copied.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accumulator {
     id: Option<String>,
-    slots: BTreeMap<u32, Slot>,
+    /// In the order in which they began.
+    slots: Vec<Slot>,
+    /// The item that began last at each index.
+    open: BTreeMap<u32, usize>,
+    /// The item that bore each id last, by its type.
+    by_id: HashMap<(Text, Text), usize>,
+    /// The call that bears each `call_id`, by its type.
+    by_call_id: HashMap<(Text, Text), usize>,
     /// The response object of the last lifecycle event.
     last: Option<Json>,
     ended: bool,
+    /// The output, once the terminal event has come.
+    settled: Settled,
     anomalies: Vec<Anomaly>,
-}
-
-#[derive(Clone, Debug)]
-enum Slot {
-    Begun(Box<PartialItem>),
-    Finished { item: Item, id: Option<String> },
 }
 
 /// More oddities than this say nothing new.
@@ -38,15 +52,15 @@ impl Accumulator {
     /// Adds what `event` says.
     pub(crate) fn push(&mut self, event: &ResponseEvent) {
         match event {
-            ResponseEvent::Created(e) => self.lifecycle(e.response.as_ref()),
+            ResponseEvent::Created(e) => self.create(e.response.as_ref()),
             ResponseEvent::Queued(e) => self.lifecycle(e.response.as_ref()),
             ResponseEvent::InProgress(e) => self.lifecycle(e.response.as_ref()),
-            ResponseEvent::Completed(e) => self.end(&e.response),
-            ResponseEvent::Incomplete(e) => self.end(&e.response),
-            ResponseEvent::Failed(e) => self.end(&e.response),
+            ResponseEvent::Completed(e) => self.end(&e.response, Outcome::Completed),
+            ResponseEvent::Incomplete(e) => self.end(&e.response, Outcome::Incomplete),
+            ResponseEvent::Failed(e) => self.end(&e.response, Outcome::Failed),
             ResponseEvent::Cancelled(e) => {
                 if let Some(response) = &e.response {
-                    self.end(response);
+                    self.end(response, Outcome::Failed);
                 }
             }
             ResponseEvent::OutputItemAdded(e) => {
@@ -54,7 +68,7 @@ impl Accumulator {
                     self.begin(e.output_index, item);
                 }
             }
-            ResponseEvent::OutputItemDone(e) => self.finish(e.output_index, e.to_item()),
+            ResponseEvent::OutputItemDone(e) => self.finish(e.output_index, &e.to_item()),
             _ => {
                 if let Some((output_index, item_id)) = place(event) {
                     self.grow(output_index, item_id, event);
@@ -66,8 +80,13 @@ impl Accumulator {
     /// A response by the object that the server keeps.
     pub(crate) fn of_object(response: &Json) -> Self {
         let mut accumulator = Self::default();
-        accumulator.end(response);
         let status: Option<String> = response.member("status").ok().flatten();
+        let outcome = match status.as_deref() {
+            Some("incomplete") => Outcome::Incomplete,
+            Some("failed" | "cancelled" | "queued" | "in_progress") => Outcome::Failed,
+            _ => Outcome::Completed,
+        };
+        accumulator.end(response, outcome);
         accumulator.ended = !matches!(status.as_deref(), Some("queued" | "in_progress"));
         accumulator
     }
@@ -98,23 +117,37 @@ impl Accumulator {
     pub(crate) fn snapshot(&self) -> Response {
         let mut response = Response {
             id: self.id.clone(),
+            items: self.settled.items.clone(),
+            unfinished: self.settled.unfinished.clone(),
             last: self.last.clone(),
             ended: self.ended,
-            ..Response::default()
         };
-        for slot in self.slots.values() {
-            match slot {
-                Slot::Begun(item) => response.unfinished.push((**item).clone()),
-                Slot::Finished { item, .. } => response.items.push(item.clone()),
+        // Empty from the terminal event on.
+        let mut slots: Vec<&Slot> = self.slots.iter().collect();
+        slots.sort_by_key(|slot| slot.output_index);
+        for slot in slots {
+            match slot.finished() {
+                Some(item) => response.items.push(item),
+                None => response.unfinished.extend(slot.parts.as_deref().cloned()),
             }
         }
         response
     }
 
+    /// A second `created` with another id begins the response anew.
+    fn create(&mut self, response: Option<&Json>) {
+        let id = response.and_then(id_of);
+        if self.id.is_some() && id.is_some() && id != self.id {
+            let anomalies = mem::take(&mut self.anomalies);
+            *self = Self { anomalies, ..Self::default() };
+            self.note(Anomaly::ResponseRestarted);
+        }
+        self.lifecycle(response);
+    }
+
     fn lifecycle(&mut self, response: Option<&Json>) {
         let Some(response) = response else { return };
-        let id: Option<String> = response.member("id").ok().flatten();
-        match (&self.id, id) {
+        match (&self.id, id_of(response)) {
             (Some(known), Some(id)) if *known != id => self.note(Anomaly::ResponseId),
             (None, Some(id)) => self.id = Some(id),
             _ => {}
@@ -122,123 +155,211 @@ impl Accumulator {
         self.last = Some(response.clone());
     }
 
-    /// Fills the gaps from the terminal `output`; what was finished stays as it is.
-    fn end(&mut self, response: &Json) {
+    /// Settles the output.
+    fn end(&mut self, response: &Json, outcome: Outcome) {
         self.lifecycle(Some(response));
         self.ended = true;
-        let output: Vec<Item> = output_of(response);
-        let is_finished = |slot: &Slot| matches!(slot, Slot::Finished { .. });
-        if output.is_empty() && self.slots.values().any(is_finished) {
-            self.note(Anomaly::OutputMissing);
-        }
-        let output: Vec<(u32, Option<String>, Item)> =
-            (0..).zip(output).map(|(index, item)| (index, identity(&item), item)).collect();
-        // An item is known by its id, else by its place, unless another is known to stand there.
-        let by_id: Vec<Option<u32>> = output.iter().map(|(_, id, _)| self.place_of(id)).collect();
-        for ((index, id, item), known) in output.into_iter().zip(&by_id) {
-            let at_its_place = self.is_finished(index) && !by_id.contains(&Some(index));
-            if known.is_none() && !at_its_place || defect!(TerminalAddsItems) {
-                let index = self.free_place(index);
-                let item = Item::trusted(item.json().detached());
-                self.slots.insert(index, Slot::Finished { item, id });
-            }
+        self.settled = settle(mem::take(&mut self.slots), response, outcome);
+        for anomaly in mem::take(&mut self.settled.anomalies) {
+            self.note(anomaly);
         }
     }
 
+    /// `output_item.added` begins an item, unless the item is known already.
     fn begin(&mut self, output_index: u32, item: &Json) {
-        let slot = self.slots.entry(output_index).or_insert_with(|| begun(output_index));
-        // A late `added` of a finished item says nothing new.
-        if let Slot::Begun(partial) = slot {
-            partial.id = item.member("id").ok().flatten();
-            partial.skeleton = Some(item.detached());
+        let head = Head::of(item);
+        let mut known = self.open_at(output_index).filter(|(_, slot)| {
+            let is_open = !slot.is_finished() && !slot.arguments_done && slot.head.fits(&head);
+            is_open
+                && (slot.parts.as_ref().is_none_or(|parts| parts.skeleton.is_none())
+                    || slot.head.has_id_of(&head)
+                    || slot.head.has_call_id_of(&head))
+        });
+        if known.is_none() {
+            known = self.with_call_id(&head);
+        }
+        let place = match known {
+            // Repeated late, it says nothing new.
+            Some((place, slot)) if slot.is_finished() || slot.arguments_done => {
+                self.open.insert(output_index, place);
+                return;
+            }
+            Some((place, _)) => place,
+            None => self.start(output_index, Head::default()),
+        };
+        self.open.insert(output_index, place);
+        self.register(place, &head);
+        if let Some(slot) = self.slots.get_mut(place) {
+            let known = mem::replace(&mut slot.head, head);
+            slot.head.complete_from(known);
+            slot.parts().skeleton = Some(item.detached());
         }
     }
 
-    fn finish(&mut self, output_index: u32, item: Item) {
-        let id = identity(&item);
-        let mut place = output_index;
-        match self.slots.get(&output_index) {
-            // Some translators give all items one place; the id tells them apart.
-            Some(Slot::Finished { id: known, .. })
-                if id.is_some() && known.is_some() && id != *known =>
-            {
-                self.note(Anomaly::OutputIndexShared { output_index });
-                place = self.free_place(output_index);
-            }
-            Some(Slot::Finished { .. }) => self.note(Anomaly::ItemFinishedTwice { output_index }),
-            Some(Slot::Begun(partial)) => {
-                let begun = partial.skeleton.as_ref();
-                let item_type: Option<String> =
-                    begun.and_then(|begun| begun.member("type").ok().flatten());
-                let changed_id = partial.id.is_some() && partial.id != item.id();
-                if changed_id {
-                    self.note(Anomaly::ItemId { output_index });
-                }
-                if item_type.is_some_and(|item_type| item_type != item.item_type()) {
-                    self.note(Anomaly::ItemType { output_index });
-                }
-            }
-            None => {}
-        }
-        let elsewhere = self.slots.iter().any(|(index, slot)| {
-            *index != output_index
-                && matches!(slot, Slot::Finished { id: other, .. } if other.is_some() && *other == id)
-        });
-        if elsewhere {
+    fn finish(&mut self, output_index: u32, item: &Item) {
+        let head = Head::of_finished(item.json());
+        let place = self.finished_place(output_index, &head);
+        let other = head.id.clone().and_then(|id| self.by_id.get(&(head.kind.clone(), id)));
+        if other.is_some_and(|other| {
+            *other != place && self.slots.get(*other).is_some_and(Slot::is_finished)
+        }) {
             self.note(Anomaly::DuplicateItemId { output_index });
         }
-        self.slots.insert(place, Slot::Finished { item, id });
-    }
-
-    fn grow(&mut self, output_index: u32, item_id: Option<&str>, event: &ResponseEvent) {
-        let slot = self.slots.entry(output_index).or_insert_with(|| begun(output_index));
-        if let Slot::Begun(partial) = slot {
-            partial.add(event);
-            if item_id.is_some() && partial.id.is_some() && item_id != partial.id.as_deref() {
-                self.note(Anomaly::ItemId { output_index });
-            }
+        self.register(place, &head);
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.finish(item, head);
         }
     }
 
-    /// Where the finished item with this id stands.
-    fn place_of(&self, id: &Option<String>) -> Option<u32> {
-        let is_it = |slot: &Slot| matches!(slot, Slot::Finished { id: it, .. } if it == id);
-        let found = self.slots.iter().find(|(_, slot)| id.is_some() && is_it(slot));
-        found.map(|(index, _)| *index)
+    /// The item that a finished item with this head is the end of.
+    fn finished_place(&mut self, output_index: u32, head: &Head) -> usize {
+        let open = self.open_at(output_index).map(|(place, slot)| (place, slot.ends_with(head)));
+        let ending = match open {
+            Some((place, Ending::Own)) => Some((place, None)),
+            Some((place, Ending::OtherId)) => Some((place, Some(Anomaly::ItemId { output_index }))),
+            Some((place, Ending::OtherType)) => {
+                Some((place, Some(Anomaly::ItemType { output_index })))
+            }
+            Some((place, Ending::Again)) => {
+                Some((place, Some(Anomaly::ItemFinishedTwice { output_index })))
+            }
+            Some((_, Ending::Not { .. })) | None => {
+                let known = self.with_call_id(head).or_else(|| {
+                    self.with_id(head)
+                        .filter(|(_, slot)| !slot.is_finished() && slot.head.fits(head))
+                });
+                let again = Anomaly::ItemFinishedTwice { output_index };
+                known.map(|(place, slot)| (place, slot.is_finished().then_some(again)))
+            }
+        };
+        if let Some((place, anomaly)) = ending {
+            anomaly.into_iter().for_each(|anomaly| self.note(anomaly));
+            return place;
+        }
+        if let Some((_, Ending::Not { is_taken: true })) = open {
+            self.note(Anomaly::OutputIndexShared { output_index });
+        }
+        self.start(output_index, Head::default())
     }
 
-    fn is_finished(&self, index: u32) -> bool {
-        matches!(self.slots.get(&index), Some(Slot::Finished { .. }))
+    fn grow(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
+        let kind = kind_of(event);
+        let place = match self.open_at(output_index) {
+            Some((place, slot)) if slot.takes(kind) => place,
+            _ => {
+                let id = item_id.filter(|id| !id.is_empty()).cloned();
+                let head = Head { kind: Text::from(kind), id, ..Head::default() };
+                match self.with_id(&head) {
+                    Some((place, _)) => place,
+                    None if is_about_a_part(event) => return,
+                    None => self.start(output_index, head),
+                }
+            }
+        };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.add(kind, event);
+        let has_other_id =
+            matches!((&slot.head.id, item_id), (Some(known), Some(id)) if known != id);
+        if has_other_id {
+            self.note(Anomaly::ItemId { output_index });
+        }
     }
 
-    /// The first place from `index` on where no finished item stands.
-    fn free_place(&self, index: u32) -> u32 {
-        (index..=u32::MAX).find(|place| !self.is_finished(*place)).unwrap_or(index)
+    /// Begins an item.
+    fn start(&mut self, output_index: u32, head: Head) -> usize {
+        let place = self.slots.len();
+        self.register(place, &head);
+        let mut slot = Slot::new(output_index, head);
+        slot.parts();
+        self.slots.push(slot);
+        self.open.insert(output_index, place);
+        place
+    }
+
+    /// Remembers by what the item at `place` is known.
+    fn register(&mut self, place: usize, head: &Head) {
+        if let Some(id) = &head.id {
+            self.by_id.insert((head.kind.clone(), id.clone()), place);
+        }
+        if let (Some(call_id), true) = (&head.call_id, head.is_call()) {
+            self.by_call_id.entry((head.kind.clone(), call_id.clone())).or_insert(place);
+        }
+    }
+
+    fn open_at(&self, output_index: u32) -> Option<(usize, &Slot)> {
+        self.slot(self.open.get(&output_index))
+    }
+
+    /// The call with the `call_id`: there is never a second one.
+    fn with_call_id(&self, head: &Head) -> Option<(usize, &Slot)> {
+        let call_id = head.call_id.clone()?;
+        self.slot(self.by_call_id.get(&(head.kind.clone(), call_id)))
+    }
+
+    /// The item of the type that bore the id last.
+    fn with_id(&self, head: &Head) -> Option<(usize, &Slot)> {
+        let id = head.id.clone()?;
+        self.slot(self.by_id.get(&(head.kind.clone(), id)))
+    }
+
+    fn slot(&self, place: Option<&usize>) -> Option<(usize, &Slot)> {
+        let place = *place?;
+        Some((place, self.slots.get(place)?))
     }
 }
 
-/// The items of a terminal `output`, as parts of its text.
-fn output_of(response: &Json) -> Vec<Item> {
-    let output: Option<Vec<&RawValue>> = response.member("output").ok().flatten();
-    let item = |raw| Item::try_from(Json::part_of(response.source(), raw)).ok();
-    output.into_iter().flatten().filter_map(item).collect()
+fn id_of(response: &Json) -> Option<String> {
+    response.member("id").ok().flatten()
 }
 
-/// What tells an item from the others of its response.
-fn identity(item: &Item) -> Option<String> {
-    item.id().or_else(|| item.call_id())
+/// The type of the items that this event is about; empty where several types have it.
+fn kind_of(event: &ResponseEvent) -> &'static str {
+    match event {
+        ResponseEvent::OutputTextDelta(_)
+        | ResponseEvent::OutputTextDone(_)
+        | ResponseEvent::OutputTextAnnotationAdded(_)
+        | ResponseEvent::RefusalDelta(_)
+        | ResponseEvent::RefusalDone(_) => "message",
+        ResponseEvent::FunctionCallArgumentsDelta(_)
+        | ResponseEvent::FunctionCallArgumentsDone(_) => "function_call",
+        ResponseEvent::CustomToolCallInputDelta(_) | ResponseEvent::CustomToolCallInputDone(_) => {
+            "custom_tool_call"
+        }
+        ResponseEvent::ContentPartAdded(e) => kind_of_part(e.part.as_ref()),
+        ResponseEvent::ContentPartDone(e) => kind_of_part(e.part.as_ref()),
+        ResponseEvent::ShellCallOutputContentDelta(_)
+        | ResponseEvent::ShellCallOutputContentDone(_) => "",
+        _ => "reasoning",
+    }
 }
 
-fn begun(output_index: u32) -> Slot {
-    Slot::Begun(Box::new(PartialItem::new(output_index)))
+fn kind_of_part(part: Option<&Json>) -> &'static str {
+    match part.and_then(type_of).as_deref() {
+        Some("output_text" | "text" | "refusal") => "message",
+        Some("reasoning_text" | "summary_text") => "reasoning",
+        _ => "",
+    }
+}
+
+/// Returns `true` for events that frame a part and add nothing to it: they begin no item.
+fn is_about_a_part(event: &ResponseEvent) -> bool {
+    matches!(
+        event,
+        ResponseEvent::ContentPartAdded(_)
+            | ResponseEvent::ContentPartDone(_)
+            | ResponseEvent::ReasoningPartAdded(_)
+            | ResponseEvent::ReasoningPartDone(_)
+            | ResponseEvent::ReasoningSummaryPartAdded(_)
+            | ResponseEvent::ReasoningSummaryPartDone(_)
+    )
 }
 
 /// The place of an event that belongs to an item, and the item's id.
-fn place(event: &ResponseEvent) -> Option<(u32, Option<&str>)> {
+fn place(event: &ResponseEvent) -> Option<(u32, Option<&Text>)> {
     macro_rules! places {
         ($($name:ident),*) => {
             match event {
-                $(ResponseEvent::$name(e) => Some((e.output_index, e.item_id.as_deref())),)*
+                $(ResponseEvent::$name(e) => Some((e.output_index, e.item_id.as_ref())),)*
                 _ => None,
             }
         };

@@ -16,12 +16,15 @@ use crate::{
         CustomToolCall, FunctionCall, OutputItem, Usage,
         item::{Members, Read},
     },
-    json::Json,
+    json::{self, Json},
 };
 
 mod accumulate;
 mod detail;
+mod merge;
 mod partial;
+mod settle;
+mod slot;
 
 /// A response, or as much of one as came.
 ///
@@ -180,7 +183,7 @@ impl Response {
     /// [`DecodeError`] when it is no `T`: the response is [incomplete](Self::incomplete_reason),
     /// say, or the model [refused](crate::event::Message::refusal).
     pub fn parsed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        serde_json::from_str(&self.output_text())
+        json::from_str(&self.output_text())
             .map_err(|error| DecodeError::new("the text of a response", &error))
     }
 

@@ -2,21 +2,23 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{event::ResponseEvent, json::Json};
+use crate::{
+    event::ResponseEvent,
+    json::{Json, Text, TextBuf},
+};
 
 /// An item that was begun and not finished, with what had come of it.
 #[derive(Clone, Default)]
 pub struct PartialItem {
     output_index: u32,
-    pub(super) id: Option<String>,
     pub(super) skeleton: Option<Json>,
-    text: Parts,
-    refusal: Parts,
-    reasoning: Parts,
-    summary: Parts,
-    arguments: String,
-    input: String,
-    annotations: BTreeMap<(u32, u32), Json>,
+    pub(super) text: Parts,
+    pub(super) refusal: Parts,
+    pub(super) reasoning: Parts,
+    pub(super) summary: Parts,
+    pub(super) arguments: TextBuf,
+    pub(super) input: TextBuf,
+    pub(super) annotations: BTreeMap<(u32, u32), Json>,
     shell: BTreeMap<u32, ShellOutput>,
 }
 
@@ -31,7 +33,7 @@ pub struct ShellOutput {
 }
 
 /// Texts by their place in the item; indices may have gaps.
-type Parts = BTreeMap<u32, String>;
+pub(super) type Parts = BTreeMap<u32, TextBuf>;
 
 impl PartialItem {
     pub(super) fn new(output_index: u32) -> Self {
@@ -70,12 +72,12 @@ impl PartialItem {
 
     /// The arguments of a function call: most likely no valid JSON. Never run them.
     pub fn arguments(&self) -> &str {
-        &self.arguments
+        self.arguments.as_str()
     }
 
     /// The input of a custom tool. Never run it.
     pub fn input(&self) -> &str {
-        &self.input
+        self.input.as_str()
     }
 
     /// The annotations of its texts, in order.
@@ -90,53 +92,57 @@ impl PartialItem {
 
     /// Adds what `event` says of this item.
     pub(super) fn add(&mut self, event: &ResponseEvent) {
-        fn add(parts: &mut Parts, index: u32, delta: &str) {
-            parts.entry(index).or_default().push_str(delta);
+        fn add(parts: &mut Parts, index: u32, delta: Option<&Text>) {
+            let part = parts.entry(index).or_default();
+            delta.into_iter().for_each(|delta| part.push(delta));
         }
-        fn set(to: &mut String, whole: Option<&crate::json::Text>) {
-            if let Some(whole) = whole {
-                whole.as_str().clone_into(to);
-            }
+        // An empty whole after deltas says nothing.
+        fn set(to: &mut TextBuf, whole: Option<&Text>) {
+            whole.into_iter().filter(|whole| !whole.is_empty()).for_each(|whole| to.set(whole));
         }
         match event {
-            ResponseEvent::OutputTextDelta(e) => add(&mut self.text, e.content_index, &e.delta),
+            ResponseEvent::OutputTextDelta(e) => {
+                add(&mut self.text, e.content_index, Some(&e.delta))
+            }
             ResponseEvent::OutputTextDone(e) => {
                 set(self.text.entry(e.content_index).or_default(), e.text.as_ref());
             }
-            ResponseEvent::RefusalDelta(e) => add(&mut self.refusal, e.content_index, &e.delta),
+            ResponseEvent::RefusalDelta(e) => {
+                add(&mut self.refusal, e.content_index, Some(&e.delta))
+            }
             ResponseEvent::RefusalDone(e) => {
                 set(self.refusal.entry(e.content_index).or_default(), e.refusal.as_ref());
             }
             ResponseEvent::ReasoningTextDelta(e) => {
-                add(&mut self.reasoning, e.content_index, &e.delta);
+                add(&mut self.reasoning, e.content_index, Some(&e.delta));
             }
             ResponseEvent::ReasoningTextDone(e) => {
                 set(self.reasoning.entry(e.content_index).or_default(), e.text.as_ref());
             }
             ResponseEvent::ReasoningSummaryTextDelta(e) => {
-                add(&mut self.summary, e.summary_index, &e.delta);
+                add(&mut self.summary, e.summary_index, Some(&e.delta));
             }
             ResponseEvent::ReasoningSummaryTextDone(e) => {
                 set(self.summary.entry(e.summary_index).or_default(), e.text.as_ref());
             }
             // The same by the early names of other servers.
             ResponseEvent::ReasoningDelta(e) => {
-                add(&mut self.reasoning, e.content_index, e.delta.as_deref().unwrap_or_default());
+                add(&mut self.reasoning, e.content_index, e.delta.as_ref());
             }
             ResponseEvent::ReasoningDone(e) => {
                 set(self.reasoning.entry(e.content_index).or_default(), e.text.as_ref());
             }
             ResponseEvent::ReasoningSummaryDelta(e) => {
-                add(&mut self.summary, e.summary_index, e.delta.as_deref().unwrap_or_default());
+                add(&mut self.summary, e.summary_index, e.delta.as_ref());
             }
             ResponseEvent::ReasoningSummaryDone(e) => {
                 set(self.summary.entry(e.summary_index).or_default(), e.text.as_ref());
             }
-            ResponseEvent::FunctionCallArgumentsDelta(e) => self.arguments.push_str(&e.delta),
+            ResponseEvent::FunctionCallArgumentsDelta(e) => self.arguments.push(&e.delta),
             ResponseEvent::FunctionCallArgumentsDone(e) => {
                 set(&mut self.arguments, e.arguments.as_ref());
             }
-            ResponseEvent::CustomToolCallInputDelta(e) => self.input.push_str(&e.delta),
+            ResponseEvent::CustomToolCallInputDelta(e) => self.input.push(&e.delta),
             ResponseEvent::CustomToolCallInputDone(e) => set(&mut self.input, e.input.as_ref()),
             ResponseEvent::OutputTextAnnotationAdded(e) => {
                 if let Some(annotation) = &e.annotation {
@@ -172,7 +178,7 @@ impl ShellOutput {
 }
 
 fn join(parts: &Parts) -> String {
-    parts.values().map(String::as_str).collect()
+    parts.values().map(TextBuf::as_str).collect()
 }
 
 impl fmt::Debug for PartialItem {

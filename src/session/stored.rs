@@ -78,7 +78,7 @@ async fn ask_once(
         Ask::Retrieve => (Method::GET, None),
         Ask::Cancel => (Method::POST, Some("cancel")),
     };
-    let uri = shared.uri_of(id, action, None)?;
+    let uri = shared.uri_of(id, action)?;
     let request = call::request(method, uri, shared.headers().await?, None);
     let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
     let body = call::fetch(&*shared.network, request, deadline, shared.limits).await?;

@@ -27,7 +27,7 @@ use crate::{
         classify::Frame,
         turn::{End, Step, Turn},
     },
-    report::TurnReport,
+    report::{Anomaly, TurnReport},
     response::Response,
     transport::Incoming,
 };
@@ -206,12 +206,20 @@ impl ResponseStream {
                     Err(error) => self.failed(run, response, error),
                 })
             }
-            Stage::Live { ready, .. } => {
+            Stage::Live { ready, turn, .. } => {
                 if let Some(step) = ready.pop_front() {
                     return Poll::Ready(self.step(step, true));
                 }
+                if let Some(step) = turn.next_step() {
+                    let by_server = turn.ended_by_server();
+                    return Poll::Ready(self.step(step, by_server));
+                }
                 match self.slot.poll_next(cx) {
                     Poll::Ready(Some(Incoming::Frame(frame))) => Poll::Ready(self.frame(&frame)),
+                    Poll::Ready(Some(Incoming::LateEvents)) => {
+                        turn.note(Anomaly::LateEvents);
+                        Poll::Ready(Polled::Again)
+                    }
                     Poll::Ready(Some(Incoming::End(end))) => Poll::Ready(self.end(end)),
                     // Taken a moment ago: the next look finds it.
                     Poll::Ready(None) => Poll::Ready(Polled::Again),
@@ -315,9 +323,10 @@ impl ResponseStream {
         if defect!(EndIsSuccess) {
             self.stage = Stage::default();
         }
-        let Stage::Live { turn, .. } = &mut self.stage else { return Polled::Again };
-        let error = turn.end(end);
-        self.fail(error)
+        if let Stage::Live { turn, .. } = &mut self.stage {
+            turn.close(end);
+        }
+        Polled::Again
     }
 
     /// The response failed: another attempt, if the policy allows one, or the end.

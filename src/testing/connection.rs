@@ -161,6 +161,13 @@ impl Connection {
             if let Some(delay) = refusal.delay {
                 tokio::time::sleep(delay).await;
             }
+            if refusal.status == 200
+                && let Some(background) = run.background()
+            {
+                // Whatever the answer looks like, the response runs on.
+                background.start(run, steps);
+                return self.refuse(Refusal { delay: None, ..refusal }).await;
+            }
             for event in steps.iter().filter_map(Step::event) {
                 run.sends(&event);
             }

@@ -1,24 +1,26 @@
 //! One HTTP request, up to its body.
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use futures_util::{FutureExt, StreamExt};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     Error, ErrorKind, Limits, Phase,
     error::{Cause, Delivery, ProtocolError},
     net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network},
-    proto::normalize,
+    proto::{body, normalize},
 };
 
-/// A request with a JSON body, or with none.
+/// A request with a JSON body, or with none. No encoding of the answer is accepted: a decoder would
+/// delay events.
 pub(crate) fn request(
     method: http::Method,
     uri: http::Uri,
     mut headers: HeaderMap,
     body: Option<String>,
 ) -> Request<Bytes> {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if body.is_some() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
@@ -48,7 +50,7 @@ pub(super) async fn send(
     request: Request<Bytes>,
     deadline: Instant,
     limits: Limits,
-) -> Result<(HeaderMap, Body), Error> {
+) -> Result<(Parts, Body), Error> {
     let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
         return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
     };
@@ -73,7 +75,12 @@ pub(super) async fn send(
         };
         return Err(error.with_delivery(delivery));
     }
-    Ok((head.headers, body))
+    if let Some(encoding) = body::encoding(&head.headers) {
+        // The server accepted the request, which must not run twice.
+        let error = broken(ProtocolError::ContentEncoding(encoding));
+        return Err(error.with_delivery(Delivery::Accepted));
+    }
+    Ok((head, body))
 }
 
 /// Sends a request, and gives all of its answer, which must have come by the deadline.
@@ -112,6 +119,17 @@ pub(super) async fn read_error_body(mut body: Body, limits: Limits) -> Vec<u8> {
         }
     };
     _ = timeout(limits.error_body_time, reading).await;
+    read
+}
+
+/// Returns the part of a body that has already arrived.
+pub(super) fn read_ready(mut body: Body, limits: Limits) -> Vec<u8> {
+    let mut read = Vec::new();
+    while read.len() < limits.error_body
+        && let Some(Some(Ok(piece))) = body.next().now_or_never()
+    {
+        read.extend(piece.iter().take(limits.error_body - read.len()));
+    }
     read
 }
 

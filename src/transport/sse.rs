@@ -1,26 +1,23 @@
-//! One HTTP request, answered by server-sent events.
+//! One HTTP request, answered by server-sent events or by JSON.
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, header};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{Incoming, call};
 use crate::{
-    Error, Limits, Phase,
-    error::ProtocolError,
+    Error, Limits,
     net::{Body, NetError, Network},
-    proto::{
-        classify::Frame,
-        sse::{Decoder, SseEvent, TooLong},
-        turn::End,
-    },
+    proto::{answer::Answer, turn::End},
 };
 
 /// hyper's tasks give a connection back to its pool a moment after the end of its body, and tell
@@ -33,21 +30,13 @@ const POOL_RETURN: usize = 16;
 /// A request that was sent, and its answer. Dropping it closes the connection.
 pub(crate) struct SseExchange {
     body: Body,
-    decoder: Decoder,
-    state: State,
+    answer: Box<Answer>,
     /// What cut the body off.
     cause: Option<NetError>,
-    /// Those of the answer.
     headers: Arc<HeaderMap>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// The body has ended; the decoder may hold a last event.
-    Ended,
-    /// `[DONE]` came: what follows is none of ours.
-    Done,
+    /// Limits the wait for the title of a web page; set when the wait begins.
+    page_timer: Option<Pin<Box<Sleep>>>,
+    page_time: Duration,
 }
 
 impl SseExchange {
@@ -61,16 +50,15 @@ impl SseExchange {
     ) -> Result<Self, Error> {
         let accepted = HeaderValue::from_static("text/event-stream");
         request.headers_mut().insert(header::ACCEPT, accepted);
-        let (headers, body) = call::send(network, request, deadline, limits).await?;
-        if let Some(other) = other_content(&headers) {
-            return Err(Error::protocol(Phase::FirstEvent, ProtocolError::ContentType(other)));
-        }
+        let (head, body) = call::send(network, request, deadline, limits).await?;
+        let headers = Arc::new(head.headers);
         Ok(Self {
             body,
-            decoder: Decoder::new(limits.event),
-            state: State::Reading,
+            answer: Box::new(Answer::new(head.status.as_u16(), Arc::clone(&headers), limits)),
             cause: None,
-            headers: Arc::new(headers),
+            headers,
+            page_timer: None,
+            page_time: limits.error_body_time,
         })
     }
 
@@ -81,48 +69,30 @@ impl SseExchange {
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         loop {
-            if let Some(incoming) = self.decoded() {
-                return Poll::Ready(incoming);
-            }
-            match std::task::ready!(self.body.poll_next_unpin(cx)) {
-                Some(Ok(piece)) => self.decoder.push(piece),
-                // However it ended, a last event that came whole is what the server said.
-                Some(Err(error)) => {
-                    self.state = State::Ended;
-                    self.cause = Some(error);
+            match self.answer.next_frame() {
+                Some(Ok(frame)) => return Poll::Ready(Incoming::Frame(frame)),
+                Some(Err(End::Lost(_))) => {
+                    let cause = self.cause.take().map(Into::into);
+                    return Poll::Ready(Incoming::End(End::Lost(cause)));
                 }
-                None => self.state = State::Ended,
+                Some(Err(end)) => return Poll::Ready(Incoming::End(end)),
+                None => {}
             }
-        }
-    }
-
-    /// What the bytes so far come to.
-    fn decoded(&mut self) -> Option<Incoming> {
-        let cause = &mut self.cause;
-        let mut lost = || Some(Incoming::End(End::Lost(cause.take().map(Into::into))));
-        let event = match self.state {
-            State::Reading => self.decoder.next_event(),
-            State::Ended => self.decoder.finish(),
-            State::Done => return lost(),
-        };
-        match event {
-            Ok(Some(SseEvent::Data(payload))) if payload.starts_with("[DONE]") => {
-                self.state = State::Done;
-                lost()
+            match self.body.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(piece))) => self.answer.push(piece),
+                Poll::Ready(Some(Err(error))) => {
+                    self.cause = Some(error);
+                    self.answer.end();
+                }
+                Poll::Ready(None) => self.answer.end(),
+                Poll::Pending if self.answer.is_page() => {
+                    let time = self.page_time;
+                    let timer = self.page_timer.get_or_insert_with(|| Box::pin(sleep(time)));
+                    std::task::ready!(timer.as_mut().poll(cx));
+                    self.answer.end();
+                }
+                Poll::Pending => return Poll::Pending,
             }
-            Ok(Some(SseEvent::Data(payload))) => {
-                let frame = Frame::new(payload);
-                // Cut off, an event may be half an event; but no half of an object can be read.
-                let whole = self.state == State::Reading
-                    || frame.tag.role.leaves_connection() && is_json(&frame.payload);
-                if whole { Some(Incoming::Frame(frame)) } else { lost() }
-            }
-            Ok(Some(SseEvent::NotUtf8)) => {
-                Some(Incoming::End(End::Protocol(ProtocolError::NotAnEvent)))
-            }
-            Ok(None) if self.state == State::Ended => lost(),
-            Ok(None) => None,
-            Err(TooLong) => Some(Incoming::End(End::TooLarge)),
         }
     }
 
@@ -148,18 +118,6 @@ impl SseExchange {
 
 impl std::fmt::Debug for SseExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SseExchange").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("SseExchange").finish_non_exhaustive()
     }
-}
-
-/// The media type, if it is not that of an event stream. None at all is let pass.
-fn other_content(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let media_type = value.split(';').next().unwrap_or_default().trim();
-    let is_stream = media_type.eq_ignore_ascii_case("text/event-stream");
-    (!is_stream).then(|| media_type.chars().take(64).collect())
-}
-
-fn is_json(payload: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(payload).is_ok()
 }

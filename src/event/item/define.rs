@@ -1,9 +1,11 @@
 //! What the tables of items and their parts become: types, and how they are read.
 
-/// Structs of the members of JSON objects. A member that has another name on the wire gives it.
+/// Structs of the members of JSON objects. A member that has another name on the wire gives it,
+/// and one that is read as another type gives that `as` its reader.
 macro_rules! objects {
     ($($(#[$doc:meta])* $name:ident {
-        $($(#[$field_doc:meta])* $field:ident $(= $wire:literal)?: $type:ty,)*
+        $($(#[$field_doc:meta])*
+        $field:ident $(= $wire:literal)?: $type:ty $(as $reader:ident)?,)*
     })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,7 +20,10 @@ macro_rules! objects {
             ) -> Result<Self, $crate::error::DecodeError> {
                 let members = $crate::event::item::Members::of(json)?;
                 Ok(Self {
-                    $($field: members.read($crate::event::item::objects!(@wire $field $($wire)?))?,)*
+                    $($field: $crate::event::item::objects!(
+                        @read members.read($crate::event::item::objects!(@wire $field $($wire)?)),
+                        $($reader)?
+                    ),)*
                 })
             }
         }
@@ -29,13 +34,19 @@ macro_rules! objects {
             }
         }
     )*};
+    (@read $read:expr,) => { $read? };
+    (@read $read:expr, $reader:ident) => {{
+        let $crate::event::item::$reader(value) = $read?;
+        value
+    }};
     (@wire $field:ident) => { stringify!($field) };
     (@wire $field:ident $wire:literal) => { $wire };
 }
 
-/// Enums of what a `type` tells apart; what cannot be read is `Other`.
+/// Enums of what a `type` tells apart; what cannot be read is `Other`. What is what its item is
+/// about says how a string in the place of a list of them is read.
 macro_rules! unions {
-    ($($(#[$doc:meta])* $name:ident $(where $constant:ident = $value:literal)? {
+    ($($(#[$doc:meta])* $name:ident $(is its item, $of_text:ident)? {
         $($(#[$variant_doc:meta])*
         $variant:ident $(($payload:ty))? = $wire:literal $(| $alias:literal)*,)*
     })*) => {$(
@@ -49,7 +60,13 @@ macro_rules! unions {
         }
 
         impl $crate::event::item::Read for $name {
-            $(const $constant: bool = $value;)?
+            $(
+                const IS_ITS_ITEM: bool = true;
+
+                fn of_text(json: &$crate::json::Json) -> Option<Self> {
+                    Self::$of_text(json)
+                }
+            )?
 
             fn read(json: &$crate::json::Json) -> Option<Self> {
                 let known = || {
@@ -70,7 +87,8 @@ macro_rules! unions {
 /// [`OutputItem`](super::OutputItem) over them.
 macro_rules! items {
     ($($(#[$doc:meta])* $name:ident = $wire:literal $(| $alias:literal)* {
-        $($(#[$field_doc:meta])* $field:ident $(= $member:literal)?: $type:ty,)*
+        $($(#[$field_doc:meta])*
+        $field:ident $(= $member:literal)?: $type:ty $(as $reader:ident)?,)*
     })*) => {
         objects! {$(
             $(#[$doc])*
@@ -79,7 +97,7 @@ macro_rules! items {
                 id: Option<String>,
                 /// `in_progress`, `completed`, `incomplete`, or what only some kinds have.
                 status: Option<String>,
-                $($(#[$field_doc])* $field $(= $member)?: $type,)*
+                $($(#[$field_doc])* $field $(= $member)?: $type $(as $reader)?,)*
                 /// Who made it, of items that were read back.
                 created_by: Option<String>,
                 /// The agent that it belongs to (multi-agent beta).

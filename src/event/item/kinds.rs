@@ -42,7 +42,7 @@ items! {
         /// The namespace of the function, where it has one.
         namespace: Option<String>,
         /// The arguments as the model wrote them: JSON, if it kept to the rules.
-        arguments: Text,
+        arguments: Text as Arguments,
         /// Whether the model goes on without its output.
         is_async = "async": Option<bool>,
         /// Who made the call, where that was not the model itself.
@@ -59,7 +59,7 @@ items! {
         /// The namespace of the tool, where it has one.
         namespace: Option<String>,
         /// Its input; free text.
-        input: Text,
+        input: Text as Arguments,
         /// Whether the model goes on without its output.
         is_async = "async": Option<bool>,
         /// Who made the call, where that was not the model itself.

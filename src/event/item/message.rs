@@ -8,7 +8,10 @@ use super::{
     Annotation, ApplyPatchCall, ComputerAction, ComputerCall, ContentPart, CustomToolCall,
     FunctionCall, LocalShellCall, McpApprovalRequest, McpCall, Message, Reasoning, ShellCall,
 };
-use crate::{error::DecodeError, json::Json};
+use crate::{
+    error::DecodeError,
+    json::{self, Json},
+};
 
 impl Message {
     /// The text of all its parts.
@@ -89,7 +92,7 @@ fn mcp_arguments<T: DeserializeOwned>(arguments: Option<&Json>) -> Result<T, Dec
 }
 
 fn read_arguments<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(text).map_err(|error| DecodeError::new("the arguments of a call", &error))
+    json::from_str(text).map_err(|error| DecodeError::new("the arguments of a call", &error))
 }
 
 macro_rules! calls {

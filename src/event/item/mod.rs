@@ -5,7 +5,7 @@ pub use kinds::*;
 pub use part::*;
 
 pub(crate) use define::objects;
-pub(crate) use read::{Members, Read, type_of};
+pub(crate) use read::{Arguments, Members, Read, elements, type_of};
 
 mod define;
 mod detail;

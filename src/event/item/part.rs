@@ -1,13 +1,16 @@
 //! The parts of items: texts, images and files, and what is noted on texts.
 
-use super::define::{objects, unions};
+use super::{
+    define::{objects, unions},
+    read::Read as _,
+};
 use crate::json::{Json, Text};
 
 unions! {
     /// A part of a message, of reasoning, or of what a tool returned.
-    ContentPart where IS_ITS_ITEM = true {
-        /// Text of the assistant.
-        OutputText(OutputText) = "output_text",
+    ContentPart is its item, bare {
+        /// Text of the assistant, also by the name that gateways give it, or as a bare string.
+        OutputText(OutputText) = "output_text" | "text",
         /// The model refuses.
         Refusal(Refusal) = "refusal",
         /// Reasoning itself.
@@ -183,6 +186,12 @@ objects! {
 }
 
 impl ContentPart {
+    /// The part that a string stands for, where a list of parts should be.
+    fn bare(json: &Json) -> Option<Self> {
+        let text = Text::read(json)?;
+        Some(Self::OutputText(OutputText { text, ..OutputText::default() }))
+    }
+
     /// Its text; none of parts that are no text, and of refusals.
     pub fn text(&self) -> Option<&str> {
         match self {

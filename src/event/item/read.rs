@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::{
     error::DecodeError,
     event::fields::{MaybeText, Number},
-    json::{Json, Text},
+    json::{Json, Key, Text},
 };
 
 /// A value that is part of an item.
@@ -20,6 +20,11 @@ pub(crate) trait Read: Sized {
 
     /// Reads JSON that is not null.
     fn read(json: &Json) -> Option<Self>;
+
+    /// The only element of a list in whose place there is a string.
+    fn of_text(_: &Json) -> Option<Self> {
+        None
+    }
 
     /// What stands for it where it is missing or null.
     fn missing() -> Option<Self> {
@@ -35,7 +40,7 @@ pub(crate) trait Read: Sized {
 /// The members of an object as they stand there. Of a name given twice the last counts.
 pub(crate) struct Members<'a> {
     object: &'a Json,
-    found: Vec<(Cow<'a, str>, &'a RawValue)>,
+    found: Vec<(Key<'a>, &'a RawValue)>,
 }
 
 impl<'a> Members<'a> {
@@ -44,8 +49,18 @@ impl<'a> Members<'a> {
         Ok(Self { object, found })
     }
 
+    /// The members as JSON text, `null` included.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.found.iter().map(|(name, raw)| (&**name, raw.get()))
+    }
+
+    /// One member as JSON text, `null` included.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.found.iter().rfind(|(key, _)| **key == *name).map(|(_, raw)| raw.get())
+    }
+
     pub(crate) fn read<T: Read>(&self, name: &'static str) -> Result<T, DecodeError> {
-        let found = self.found.iter().rfind(|(key, _)| key == name);
+        let found = self.found.iter().rfind(|(key, _)| **key == *name);
         let value = match found.filter(|(_, raw)| raw.get() != "null") {
             Some((_, raw)) => T::read(&Json::part_of(self.object.source(), raw)).or_else(T::odd),
             None => T::missing(),
@@ -70,7 +85,7 @@ impl Read for String {
     const EXPECTED: &'static str = "a string";
 
     fn read(json: &Json) -> Option<Self> {
-        json.decode::<MaybeText<'_>>().ok()?.0.map(Cow::into_owned)
+        json.decode::<MaybeText<'_>>().ok()?.0.map(|text| text.into_text().into_owned())
     }
 }
 
@@ -85,6 +100,25 @@ impl Read for Text {
 
     fn missing() -> Option<Self> {
         Some(Self::default())
+    }
+}
+
+/// A text, or JSON in its place, which stands for its own text.
+pub(crate) struct Arguments(pub(crate) Text);
+
+impl Read for Arguments {
+    const EXPECTED: &'static str = "a string";
+
+    fn read(json: &Json) -> Option<Self> {
+        let text = match json.get().starts_with(['{', '[']) {
+            true => Text::slice_of(json.source(), json.get()),
+            false => Text::read(json)?,
+        };
+        Some(Self(text))
+    }
+
+    fn missing() -> Option<Self> {
+        Text::missing().map(Self)
     }
 }
 
@@ -144,6 +178,9 @@ impl<T: Read> Read for Vec<T> {
     const EXPECTED: &'static str = "a list";
 
     fn read(json: &Json) -> Option<Self> {
+        if let Some(element) = T::of_text(json) {
+            return Some(vec![element]);
+        }
         Some(elements(json)?.filter_map(|element| T::read(&element)).collect())
     }
 
@@ -157,7 +194,7 @@ impl<T: Read> Read for Vec<T> {
 }
 
 /// The members of an object, in their order.
-struct Found<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Found<'a>(Vec<(Key<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -24,7 +24,11 @@ fn decode(body: &[u8]) -> Vec<SseEvent> {
 }
 
 fn data(texts: &[&str]) -> Vec<SseEvent> {
-    texts.iter().map(|text| SseEvent::Data((*text).into())).collect()
+    texts.iter().map(|text| event("", text)).collect()
+}
+
+fn event(name: &str, data: &str) -> SseEvent {
+    SseEvent { name: name.into(), data: Some(data.into()) }
 }
 
 /// The rules once more, in the simplest words: all of the body at once, line by line.
@@ -44,17 +48,23 @@ fn naive(body: &[u8]) -> Vec<SseEvent> {
     }
     lines.push(Vec::new());
     let mut events = Vec::new();
+    let mut name: Vec<u8> = Vec::new();
     let mut event: Option<Vec<u8>> = None;
     for line in lines {
+        let value = |field: &str| {
+            let rest = line.strip_prefix(field.as_bytes())?;
+            let value = rest.strip_prefix(b":").or(rest.is_empty().then_some(&[]))?;
+            Some(value.strip_prefix(b" ").unwrap_or(value))
+        };
         if line.is_empty() {
+            let name = String::from_utf8(std::mem::take(&mut name)).unwrap_or_default();
             if let Some(data) = event.take() {
-                events.push(
-                    String::from_utf8(data).map_or(SseEvent::NotUtf8, |t| SseEvent::Data(t.into())),
-                );
+                let data = String::from_utf8(data).ok().map(Into::into);
+                events.push(SseEvent { name: name.into(), data });
             }
-        } else if let Some(value) = line.strip_prefix(b"data:").or((line == b"data").then_some(&[]))
-        {
-            let value = value.strip_prefix(b" ").unwrap_or(value);
+        } else if let Some(value) = value("event") {
+            name = value.to_vec();
+        } else if let Some(value) = value("data") {
             match &mut event {
                 Some(data) => {
                     data.push(b'\n');
@@ -70,6 +80,9 @@ fn naive(body: &[u8]) -> Vec<SseEvent> {
 /// What servers send, and what they should not.
 const BODIES: &[&[u8]] = &[
     b"event: a\ndata: {\"x\":1}\n\n",
+    b"event: a\nevent: b\ndata: 1\nevent:c\r\ndata: 2\n\ndata: 3\n\n",
+    b"event\ndata: 1\n\neventual: x\ndata: 2\n\nevent: \xff\ndata: 3\n\n",
+    b"data: 1\nevent: named at the end",
     b"data: 1\r\n\r\ndata: 2\r\rdata: 3\n\n",
     b"\xef\xbb\xbfdata: bom\n\n",
     b"\xef\xbb\xbf\r\ndata: \xef\xbb\xbf\n\n",
@@ -90,17 +103,24 @@ const BODIES: &[&[u8]] = &[
 
 #[test]
 fn c081_events_are_those_of_the_standard() {
-    assert_eq!(decode(BODIES[0]), data(&["{\"x\":1}"]));
-    assert_eq!(decode(BODIES[1]), data(&["1", "2", "3"]));
-    assert_eq!(decode(BODIES[2]), data(&["bom"]));
-    assert_eq!(decode(BODIES[3]), data(&["\u{feff}"]));
-    assert_eq!(decode(BODIES[4]), data(&["{\n \"a\": 1\n\n}"]));
-    assert_eq!(decode(BODIES[5]), data(&["x\ny"]));
-    assert_eq!(decode(BODIES[6]), data(&["yes"]));
-    assert_eq!(decode(BODIES[7]), data(&["a", "b"]));
-    assert_eq!(decode(BODIES[8]), data(&["no blank line"]));
-    assert_eq!(decode(BODIES[10]), [SseEvent::NotUtf8, SseEvent::Data("fine".into())]);
-    assert_eq!(decode(BODIES[14]), data(&[" two spaces"]));
+    assert_eq!(decode(BODIES[0]), [event("a", "{\"x\":1}")]);
+    assert_eq!(decode(BODIES[4]), data(&["1", "2", "3"]));
+    assert_eq!(decode(BODIES[5]), data(&["bom"]));
+    assert_eq!(decode(BODIES[6]), data(&["\u{feff}"]));
+    assert_eq!(decode(BODIES[7]), data(&["{\n \"a\": 1\n\n}"]));
+    assert_eq!(decode(BODIES[8]), data(&["x\ny"]));
+    assert_eq!(decode(BODIES[9]), data(&["yes"]));
+    assert_eq!(decode(BODIES[10]), data(&["a", "b"]));
+    assert_eq!(decode(BODIES[11]), data(&["no blank line"]));
+    assert_eq!(decode(BODIES[13]), [SseEvent { name: "".into(), data: None }, event("", "fine")]);
+    assert_eq!(decode(BODIES[17]), data(&[" two spaces"]));
+}
+
+#[test]
+fn c127_an_event_has_the_name_of_its_last_event_line() {
+    assert_eq!(decode(BODIES[1]), [event("c", "1\n2"), event("", "3")]);
+    assert_eq!(decode(BODIES[2]), data(&["1", "2", "3"]));
+    assert_eq!(decode(BODIES[3]), [event("named at the end", "1")]);
 }
 
 #[test]
@@ -132,6 +152,30 @@ fn c081_the_limit_holds_for_lines_and_for_events() {
 }
 
 #[test]
+fn the_limit_counts_the_line_feeds_that_join_data_lines() {
+    for (body, size) in [
+        (&b"data: ab\ndata: cd\n\n"[..], 5),
+        (b"data\ndata\n\n", 1),
+        (b"data: a\ndata\ndata: b\n\n", 4),
+    ] {
+        let mut decoder = Decoder::new(size);
+        decoder.push(Bytes::from_static(body));
+        let event = decoder.next_event().unwrap().unwrap();
+        assert_eq!(event.data.map(|data| data.len()), Some(size));
+        let mut decoder = Decoder::new(size - 1);
+        decoder.push(Bytes::from_static(body));
+        assert_eq!(decoder.next_event(), Err(TooLong), "{body:?}");
+    }
+}
+
+#[test]
+fn a_name_is_held_within_the_limit() {
+    let mut decoder = Decoder::new(100);
+    decoder.push(format!("event: {}\n", "x".repeat(101)).into());
+    assert_eq!(decoder.next_event(), Err(TooLong));
+}
+
+#[test]
 fn c081_an_event_of_65_mib_in_small_pieces_is_linear() {
     // Quadratic work would be minutes here, not a moment.
     let size = 65 << 20;
@@ -143,18 +187,19 @@ fn c081_an_event_of_65_mib_in_small_pieces_is_linear() {
         assert_eq!(decoder.next_event(), Ok(None));
     }
     decoder.push(Bytes::from_static(b"\n\n"));
-    let Ok(Some(SseEvent::Data(data))) = decoder.next_event() else { panic!() };
+    let data = decoder.next_event().unwrap().unwrap().data.unwrap();
     assert_eq!(data.len(), size / piece.len() * piece.len());
     assert_eq!(decoder.buffered(), 0);
 }
 
 #[test]
 fn an_event_inside_one_piece_is_not_copied() {
-    let body = Bytes::from_static(b"data: one\n\ndata: two\n\n");
+    let body = Bytes::from_static(b"event: name\ndata: one\n\ndata: two\n\n");
     let mut decoder = Decoder::new(1000);
     decoder.push(body.clone());
-    let Ok(Some(SseEvent::Data(one))) = decoder.next_event() else { panic!() };
-    assert!(body.as_ptr_range().contains(&one.as_ptr()));
+    let one = decoder.next_event().unwrap().unwrap();
+    assert!(body.as_ptr_range().contains(&one.data.unwrap().as_ptr()));
+    assert!(body.as_ptr_range().contains(&one.name.as_ptr()));
 }
 
 fn body() -> impl Strategy<Value = Vec<u8>> {
@@ -163,6 +208,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"data".to_vec()),
         1 => Just(b"data:".to_vec()),
         1 => Just(b"event: x".to_vec()),
+        1 => Just(b"event".to_vec()),
         1 => Just(b": ".to_vec()),
         1 => Just(BOM.to_vec()),
         4 => Just(b"\n".to_vec()),
@@ -186,13 +232,29 @@ proptest! {
         prop_assert_eq!(decode_pieces(usize::MAX, pieces).unwrap(), naive(&body));
     }
 
+    #[test]
+    fn no_event_is_larger_than_the_limit(body in body(), limit in 0..12usize, size in 1..20usize) {
+        for pieces in [body.chunks(size), body.chunks(usize::MAX)] {
+            let mut decoder = Decoder::new(limit);
+            let mut events = Vec::new();
+            for piece in pieces {
+                decoder.push(Bytes::copy_from_slice(piece));
+                while let Ok(Some(event)) = decoder.next_event() {
+                    events.push(event);
+                }
+            }
+            events.extend(decoder.finish().unwrap_or_default());
+            prop_assert!(events.iter().flat_map(|it| &it.data).all(|data| data.len() <= limit));
+        }
+    }
+
     /// Where that crate follows the standard, it is the judge.
     #[test]
     fn it_agrees_with_eventsource_stream(texts in prop::collection::vec("[a-zé{}\":, ]{1,20}", 0..8), size in 1..20usize) {
         let body: String = texts.iter().map(|text| format!("event: message\ndata: {text}\n\n")).collect();
         let pieces = body.as_bytes().chunks(size).map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
         let theirs = eventsource_stream::EventStream::new(futures_util::stream::iter(pieces));
-        let theirs: Vec<_> = futures_util::FutureExt::now_or_never(theirs.map(|e| SseEvent::Data(e.unwrap().data.into())).collect()).unwrap();
+        let theirs: Vec<_> = futures_util::FutureExt::now_or_never(theirs.map(|e| e.unwrap()).map(|e| event(&e.event, &e.data)).collect()).unwrap();
         prop_assert_eq!(decode(body.as_bytes()), theirs);
     }
 }

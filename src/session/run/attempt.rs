@@ -14,10 +14,10 @@ use crate::{
         plan::{ConnectionId, Decision, Destination, Prior},
         turn::{End, Step, Turn},
     },
-    report::{Attempt, Prewarm, ServerHeaders, Timings, Waste},
+    report::{Anomaly, Attempt, Prewarm, ServerHeaders, Timings, Waste},
     request::Encoded,
     shared::next_connection,
-    transport::{Exchange, Incoming, SseExchange, WebSocket, call},
+    transport::{Exchange, Incoming, SocketOptions, SseExchange, WebSocket, call},
 };
 
 impl Run {
@@ -65,14 +65,14 @@ impl Run {
         let size = frame.len() as u64;
         let sending = self.state.with_socket(connection, |socket| {
             self.report.server = ServerHeaders::new(Arc::clone(socket.headers()));
-            socket.send(frame)
+            socket.send(frame, self.shared.timeouts.send)
         });
         let Some(sending) = sending else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
                 .with_delivery(Delivery::NotSent));
         };
         self.note_sending(&decision, size);
-        let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
+        let exchange = timeout_at(self.by(None), sending)
             .await
             .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
         self.report.timings.sent = Some(self.elapsed());
@@ -159,12 +159,16 @@ impl Run {
         let id = next_connection();
         let headers = self.headers().await?;
         let deadline = self.by(shared.timeouts.connect);
+        let request = call::request(Method::GET, shared.uri.clone(), headers, None);
         self.connect_end = shared.timeouts.connect.map(|time| after(Instant::now(), time));
-        let uri = shared.uri.clone();
-        let (limits, timeouts) = (shared.limits, shared.timeouts);
+        let options = SocketOptions {
+            limits: shared.limits,
+            timeouts: shared.timeouts,
+            has_fallback: shared.transport == TransportPolicy::Auto,
+            unannounced: Arc::clone(&shared.origin.unannounced),
+        };
         let network = &*shared.network;
-        let socket =
-            WebSocket::connect(network, uri, headers, id, deadline, limits, timeouts).await?;
+        let socket = WebSocket::connect(network, request, id, deadline, options).await?;
         tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
         Ok(socket)
     }
@@ -231,8 +235,8 @@ impl Run {
         let shared = Arc::clone(&self.shared);
         let turn = self.resume.as_ref().map(|resume| &resume.turn);
         let id = turn.and_then(Turn::response_id).unwrap_or_default();
-        let after = turn.and_then(Turn::resumable_after).unwrap_or_default();
-        let uri = shared.uri_of(id, None, Some(after))?;
+        let after = turn.and_then(Turn::last_event);
+        let uri = shared.events_uri(id, after)?;
         let headers = self.headers().await?;
         let mut request = call::request(Method::GET, uri, headers, None);
         self.ask_for_fresh(&mut request);
@@ -267,7 +271,9 @@ impl Run {
         deadline: Instant,
         base: Base,
     ) -> Result<Live, Error> {
-        let mut turn = Turn::new();
+        // A socket tells late terminals itself, as it must know what ends an exchange.
+        let over_sse = transport == Transport::Sse;
+        let mut turn = Turn::after(self.prior.response_id().filter(|_| over_sse));
         let mut ready = VecDeque::new();
         let mut ready_bytes = 0;
         let mut in_hand = InHand::new(self.shared.limits.read_ahead);
@@ -282,7 +288,12 @@ impl Run {
                     if late && !in_hand.takes(frame.payload.len()) {
                         return Err(turn.end(End::TimedOut));
                     }
-                    frame
+                    // It may wait for long: until the response begins.
+                    frame.compacted()
+                }
+                Ok(Some(Incoming::LateEvents)) => {
+                    turn.note(Anomaly::LateEvents);
+                    continue;
                 }
                 Ok(Some(Incoming::End(end))) => return Err(turn.end(end)),
                 // Nobody gets to see it: whoever waits for this turn was told before.
@@ -304,7 +315,7 @@ impl Run {
                 }
                 Step::Nothing => {}
                 step @ Step::Event(_) => {
-                    ready_bytes += frame.payload.len();
+                    ready_bytes += frame.charge();
                     if !turn.has_begun() && ready_bytes > self.shared.limits.read_ahead {
                         return Err(turn.end(End::TooLarge));
                     }

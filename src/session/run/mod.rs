@@ -20,7 +20,7 @@ use crate::{
         fallback::Mark,
         parents::ParentFate,
         plan::{Baseline, ConnectionId, Decision, Destination, Planner, Prior},
-        retry::{Action, Failed, Ladder},
+        retry::{Action, Failed, Ladder, is_unfinished},
         turn::{Step, Turn},
     },
     report::{Failure, FullReason, Plan, TurnReport},
@@ -103,8 +103,13 @@ impl Base {
     /// What the turn that ended with `event` leaves to the next one.
     pub(super) fn prior(&self, event: &ResponseEvent, turn: &Turn) -> Prior {
         let ResponseEvent::Completed(completed) = event else { return Prior::NotCompleted };
-        // A server that changes the id has the response by the last one.
         let last: Option<String> = completed.response.member("id").ok().flatten();
+        if let (Some(last), Some(created)) = (&last, turn.created_id())
+            && last != created
+        {
+            // Which of the two names it, the server alone knows.
+            return Prior::Ambiguous;
+        }
         match last.or_else(|| turn.response_id().map(str::to_owned)) {
             Some(id) if !id.is_empty() => Prior::Completed(Box::new(Baseline {
                 response_id: id,
@@ -243,8 +248,9 @@ impl Run {
     /// Keeps what a response that runs on without its connection needs to be gone on with.
     pub(super) fn keep(&mut self, mut turn: Turn, base: Base, error: &Error) {
         let background = self.request.background == Some(true);
-        let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout);
-        if background && cut && turn.resumable_after().is_some() {
+        let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout)
+            || is_unfinished(error);
+        if background && cut && turn.is_resumable() {
             self.progressed = turn.has_progressed();
             turn.resume(error.delivery());
             self.resume = Some(Resume { turn, base });

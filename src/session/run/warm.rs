@@ -86,10 +86,12 @@ impl Run {
         if self.is_above_limit(&frame) {
             return Ok(Prewarm::Connected);
         }
-        let Some(sending) = self.state.with_socket(connection, |socket| socket.send(frame)) else {
+        let stall = self.shared.timeouts.send;
+        let sending = self.state.with_socket(connection, |socket| socket.send(frame, stall));
+        let Some(sending) = sending else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None));
         };
-        let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
+        let exchange = timeout_at(self.by(None), sending)
             .await
             .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
         match self.read(Exchange::WebSocket(exchange), connection).await? {
@@ -132,6 +134,7 @@ impl Run {
                     return Ok(Prewarm::Wasted(Waste::TimedOut));
                 }
                 Ok(Incoming::Frame(frame)) => frame,
+                Ok(Incoming::LateEvents) => continue,
                 Ok(Incoming::End(end)) => return Err(turn.end(end)),
                 Err(_) => return Ok(Prewarm::Wasted(Waste::TimedOut)),
             };

@@ -1,0 +1,72 @@
+//! Events that the crate makes of a response that came without events.
+
+use bytestring::ByteString;
+
+use super::{
+    Cancelled, Completed, EventKind, Failed, InProgress, Incomplete, Queued, ResponseEvent,
+};
+use crate::{error::DecodeError, json::Json};
+
+impl ResponseEvent {
+    /// Returns an event of this kind for a response that came without an event. `raw` is the
+    /// response object.
+    pub(crate) fn from_response(kind: EventKind, raw: ByteString) -> Result<Self, DecodeError> {
+        let response = Json::trusted(raw.slice_ref(raw.trim()));
+        let sequence_number = None;
+        Ok(match kind {
+            EventKind::Completed => Self::Completed(Completed { response, sequence_number, raw }),
+            EventKind::Incomplete => {
+                Self::Incomplete(Incomplete { response, sequence_number, raw })
+            }
+            EventKind::Failed => Self::Failed(Failed { response, sequence_number, raw }),
+            EventKind::Cancelled => {
+                Self::Cancelled(Cancelled { response: Some(response), sequence_number, raw })
+            }
+            EventKind::Queued => {
+                Self::Queued(Queued { response: Some(response), sequence_number, raw })
+            }
+            EventKind::InProgress => {
+                Self::InProgress(InProgress { response: Some(response), sequence_number, raw })
+            }
+            _ => return Err(DecodeError::expected("the event", "an event of a response")),
+        })
+    }
+
+    /// Returns `true` if the server did not send this event: [`Restarted`](Self::Restarted), and
+    /// the terminal event of a response that came as plain JSON instead of a stream. Then
+    /// [`raw`](Self::raw) is the JSON of that response.
+    pub fn is_synthesized(&self) -> bool {
+        let response = match self {
+            Self::Restarted => return true,
+            Self::Completed(event) => &event.response,
+            Self::Incomplete(event) => &event.response,
+            _ => return false,
+        };
+        // In an event that was sent, the response is a part of it.
+        response.get().len() == self.raw().trim().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c131_only_what_the_server_did_not_send_is_synthesized() {
+        let response = r#" {"object":"response","status":"completed"}
+"#;
+        for kind in [EventKind::Completed, EventKind::Incomplete] {
+            let event = ResponseEvent::from_response(kind, response.into()).unwrap();
+            assert_eq!((event.kind(), event.raw()), (kind, response));
+            assert!(event.is_synthesized());
+            let sent = format!(r#"{{"response":{response}}}"#);
+            let event = ResponseEvent::decode(kind, &sent.into()).unwrap();
+            assert!(!event.is_synthesized());
+        }
+        let created = r#"{"type":"response.created","response":{}}"#;
+        let created = ResponseEvent::decode(EventKind::Created, &created.into()).unwrap();
+        assert!(!created.is_synthesized());
+        assert!(ResponseEvent::Restarted.is_synthesized());
+        assert!(ResponseEvent::from_response(EventKind::Ping, "{}".into()).is_err());
+    }
+}

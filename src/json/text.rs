@@ -1,0 +1,279 @@
+//! Strings of the wire.
+
+use std::{borrow::Cow, fmt, ops::Deref};
+
+use bytestring::ByteString;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::wtf8::{Wtf8, lossy};
+
+/// A string of the wire. Cloning it is cheap; as long as it lives, so does the frame it is part
+/// of. `Debug` shows the length alone.
+///
+/// JSON can spell half of a surrogate pair (`"\ud83d"`), which no `str` can hold. The text has
+/// U+FFFD in its place; `==` between two of this type still tells different halves apart.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Text {
+    text: ByteString,
+    /// The same text, where it has halves of surrogate pairs.
+    wtf8: Option<Box<Wtf8>>,
+}
+
+/// A string that grows by pieces and joins halves of surrogate pairs where they meet.
+///
+/// [`as_str`](Self::as_str) is the text to show, with U+FFFD for each half without its other one.
+/// It serialises as the JSON string to send back, in which such halves are escapes as they were
+/// received.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct TextBuf {
+    text: String,
+    /// The same text, once a piece had halves of surrogate pairs.
+    wtf8: Option<Box<Wtf8>>,
+}
+
+/// A string as it is decoded, before its owner is known: see [`Text::part_of`].
+pub(crate) struct Decoded<'a> {
+    text: Cow<'a, str>,
+    wtf8: Option<Box<Wtf8>>,
+}
+
+impl Text {
+    /// Returns the string that `decoded` borrows from `source`, or one of its own if it had
+    /// escapes.
+    pub(crate) fn part_of(source: &ByteString, decoded: Decoded<'_>) -> Self {
+        let text = match decoded.text {
+            Cow::Borrowed(text) => source.slice_ref(text),
+            Cow::Owned(text) => text.into(),
+        };
+        Self { text, wtf8: decoded.wtf8 }
+    }
+
+    /// Returns the part `text` of `source`.
+    pub(crate) fn slice_of(source: &ByteString, text: &str) -> Self {
+        Self { text: source.slice_ref(text), wtf8: None }
+    }
+
+    /// Returns the text of WTF-8, which encodes halves of surrogate pairs too.
+    pub(crate) fn from_wtf8(wtf8: &[u8]) -> Self {
+        let Decoded { text, wtf8 } = Decoded::from_wtf8(Cow::Borrowed(wtf8));
+        Self { text: text.into_owned().into(), wtf8 }
+    }
+
+    /// The string.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns `true` if the last character is the first half of a pair.
+    pub(crate) fn ends_with_half(&self) -> bool {
+        self.wtf8.as_ref().is_some_and(|wtf8| wtf8.last_high().is_some())
+    }
+
+    /// Moves the half of a pair at the end of `self` to `next`, if `next` begins with the other
+    /// half. Returns `true` if it did.
+    pub(crate) fn join(&mut self, next: &mut Self) -> bool {
+        let (Some(head), Some(tail)) = (&mut self.wtf8, &mut next.wtf8) else { return false };
+        if !tail.begins_with_low() {
+            return false;
+        }
+        let Some(high) = head.take_last_high() else { return false };
+        tail.prepend(high);
+        self.decode();
+        next.decode();
+        true
+    }
+
+    /// Reads the text again after its halves have changed.
+    fn decode(&mut self) {
+        let Some(wtf8) = self.wtf8.take() else { return };
+        self.text = lossy(wtf8.as_bytes()).into_owned().into();
+        self.wtf8 = (!wtf8.is_utf8()).then_some(wtf8);
+    }
+}
+
+impl TextBuf {
+    /// Returns the decoded text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns `true` if there is no text.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Adds a piece.
+    pub(crate) fn push(&mut self, piece: &Text) {
+        if self.wtf8.is_none() && piece.wtf8.is_none() {
+            return self.text.push_str(&piece.text);
+        }
+        let wtf8 = self.wtf8.get_or_insert_with(|| Box::new(Wtf8::new(self.text.as_bytes())));
+        let start =
+            wtf8.push(piece.wtf8.as_ref().map_or(piece.text.as_bytes(), |it| it.as_bytes()));
+        self.text.truncate(start);
+        self.text.push_str(&lossy(wtf8.as_bytes().get(start..).unwrap_or_default()));
+    }
+
+    /// Replaces the text.
+    pub(crate) fn set(&mut self, whole: &Text) {
+        whole.as_str().clone_into(&mut self.text);
+        self.wtf8.clone_from(&whole.wtf8);
+    }
+}
+
+impl<'a> Decoded<'a> {
+    /// Returns the text of a string that may have halves of surrogate pairs.
+    pub(crate) fn from_wtf8(wtf8: Cow<'a, [u8]>) -> Self {
+        match wtf8 {
+            Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Self::from(Cow::Borrowed(text)),
+                Err(_) => Self::with_halves(bytes.to_vec()),
+            },
+            Cow::Owned(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => Self::from(Cow::Owned(text)),
+                Err(error) => Self::with_halves(error.into_bytes()),
+            },
+        }
+    }
+
+    fn with_halves(wtf8: Vec<u8>) -> Self {
+        let text = Cow::Owned(lossy(&wtf8).into_owned());
+        Self { text, wtf8: Some(Box::new(Wtf8::new(wtf8))) }
+    }
+
+    /// Returns the text without its halves.
+    pub(crate) fn into_text(self) -> Cow<'a, str> {
+        self.text
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Decoded<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        Self { text, wtf8: None }
+    }
+}
+
+/// Writes the JSON string of a text.
+fn serialize<S: Serializer>(
+    text: &str,
+    wtf8: Option<&Wtf8>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    use serde::ser::Error;
+    let Some(wtf8) = wtf8 else { return serializer.serialize_str(text) };
+    let json = wtf8.to_json().and_then(RawValue::from_string).map_err(S::Error::custom)?;
+    json.serialize(serializer)
+}
+
+/// Halves of surrogate pairs are written as escapes.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.text, self.wtf8.as_deref(), serializer)
+    }
+}
+
+impl Serialize for TextBuf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.text, self.wtf8.as_deref(), serializer)
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.text.len())
+    }
+}
+
+impl fmt::Debug for TextBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TextBuf({} bytes)", self.text.len())
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self { text: text.into(), wtf8: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Json;
+
+    /// The text of a JSON string.
+    fn text(json: &str) -> Text {
+        let json = Json::parse(json).unwrap();
+        crate::event::item::Read::read(&json).unwrap()
+    }
+
+    fn shown(buf: &TextBuf) -> (&str, String) {
+        (buf.as_str(), serde_json::to_string(buf).unwrap())
+    }
+
+    #[test]
+    fn c121_texts_with_halves_differ_by_the_halves_and_show_replacements() {
+        let (a, b) = (text(r#""\uD83d""#), text(r#""\ud83e""#));
+        assert_eq!((a.as_str(), b.as_str()), ("\u{fffd}", "\u{fffd}"));
+        assert_ne!(a, b);
+        assert_ne!(a, text(r#""\ufffd""#));
+        assert_eq!(a, text(r#""\ud83D""#));
+        assert_eq!(text(r#""\ud83d\ude00""#), Text::from("😀"));
+    }
+
+    #[test]
+    fn c121_halves_of_pieces_join_in_what_grows_and_stay_where_they_do_not() {
+        let mut buf = TextBuf::default();
+        buf.push(&text(r#""ok ""#));
+        assert_eq!(shown(&buf), ("ok ", r#""ok ""#.to_owned()));
+        buf.push(&text(r#""\ud83d""#));
+        assert_eq!(shown(&buf), ("ok \u{fffd}", r#""ok \ud83d""#.to_owned()));
+        buf.push(&text(r#""\ude00é\ud83d""#));
+        buf.push(&text(r#""x""#));
+        assert_eq!(shown(&buf), ("ok 😀é\u{fffd}x", r#""ok 😀é\ud83dx""#.to_owned()));
+        buf.set(&text(r#""new""#));
+        assert_eq!(shown(&buf), ("new", r#""new""#.to_owned()));
+    }
+
+    #[test]
+    fn c121_a_text_gives_its_last_half_to_the_next_only_if_that_fits() {
+        let (mut a, mut b) = (text(r#""ok \ud83d""#), text(r#""\ude00\ud83d""#));
+        assert!(a.ends_with_half() && a.join(&mut b));
+        assert_eq!((a, b.as_str()), (Text::from("ok "), "😀\u{fffd}"));
+        assert!(b.ends_with_half() && !b.join(&mut text(r#""x""#)));
+        assert_eq!(b.as_str(), "😀\u{fffd}");
+    }
+}

@@ -1,0 +1,224 @@
+//! The frames in the body of an answer to a POST.
+//!
+//! ```text
+//!            Events, or Other with the label of a stream
+//!   Unknown ───────────────────────────────────────────▶ Events ──▶ a frame for each event
+//!      │ └── Json ─────────────────────────────────────▶ Json   ──▶ a frame for each object
+//!      ├── Page, or the label of a page ───────────────▶ Page   ──▶ an error with its title
+//!      └── Other ──────────────────────────────────────▶ Other  ──▶ an error
+//! ```
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use http::HeaderMap;
+
+use super::{
+    body::{self, Form, JsonEnd, Sniffer},
+    classify::{Frame, Role},
+    sse::{Decoder, SseEvent, TooLong},
+    turn::End,
+};
+use crate::{Limits, error::ProtocolError};
+
+/// Takes the pieces of a body and gives its frames.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Arc<HeaderMap>,
+    limits: Limits,
+    content: Content,
+    state: State,
+}
+
+#[derive(Debug)]
+enum Content {
+    Unknown(Sniffer),
+    Events(Decoder),
+    Json(Objects),
+    /// The beginning of a page.
+    Page(Vec<u8>),
+    Other,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// The body has ended; a last event may be left.
+    Ended,
+    /// The rest of the body is not part of the response.
+    Done,
+}
+
+/// The objects of a body.
+#[derive(Debug, Default)]
+struct Objects {
+    pieces: VecDeque<Bytes>,
+    end: JsonEnd,
+    /// The object so far.
+    object: BytesMut,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, headers: Arc<HeaderMap>, limits: Limits) -> Self {
+        let content = match body::is_labelled_page(&headers) {
+            true => Content::Page(Vec::new()),
+            false => Content::Unknown(Sniffer::new()),
+        };
+        Self { status, headers, limits, content, state: State::Reading }
+    }
+
+    /// Takes the next piece of the body; ask [`next_frame`](Self::next_frame) until it has none.
+    pub(crate) fn push(&mut self, piece: Bytes) {
+        match &mut self.content {
+            Content::Unknown(sniffer) => {
+                if let Some((form, parts)) = sniffer.push(&piece) {
+                    self.content = self.content_of(form);
+                    parts.into_iter().filter(|part| !part.is_empty()).for_each(|it| self.push(it));
+                }
+            }
+            Content::Events(decoder) => decoder.push(piece),
+            Content::Json(objects) => objects.pieces.push_back(piece),
+            Content::Page(page) => {
+                let before = page.len();
+                let room = self.limits.error_body.saturating_sub(before);
+                page.extend(piece.iter().take(room));
+                if piece.len() >= room || has_title(page, before) {
+                    self.state = State::Ended;
+                }
+            }
+            Content::Other => {}
+        }
+    }
+
+    /// Ends the body, whether it was complete or cut.
+    pub(crate) fn end(&mut self) {
+        if self.state == State::Reading {
+            self.state = State::Ended;
+        }
+    }
+
+    /// Returns `true` while the title of a page is awaited. The caller limits the time.
+    pub(crate) fn is_page(&self) -> bool {
+        matches!(self.content, Content::Page(_))
+    }
+
+    /// Returns the next frame, or the end of the frames. `None` if more of the body is needed.
+    pub(crate) fn next_frame(&mut self) -> Option<Result<Frame, End>> {
+        let next = match &mut self.content {
+            _ if self.state == State::Done => None,
+            Content::Unknown(_) => None,
+            Content::Events(decoder) => next_event(decoder, &mut self.state),
+            Content::Json(objects) => objects.next(self.limits.event).map(|object| {
+                let frame = object?;
+                match frame.tag.role {
+                    Role::Garbage => Err(not_a_stream(&self.headers)),
+                    _ => Ok(frame),
+                }
+            }),
+            Content::Page(page) if self.state == State::Ended => {
+                let page = body::page(self.status, &self.headers, page);
+                Some(Err(End::Protocol(ProtocolError::WebPage(page))))
+            }
+            Content::Page(_) => None,
+            Content::Other => Some(Err(not_a_stream(&self.headers))),
+        };
+        if matches!(&next, Some(Ok(frame)) if frame.tag.bare) {
+            self.state = State::Done;
+            return next;
+        }
+        match self.state {
+            State::Reading => next,
+            // Even if the body was cut, a complete last event counts.
+            State::Ended | State::Done => Some(next.unwrap_or(Err(End::Lost(None)))),
+        }
+    }
+
+    fn content_of(&self, form: Form) -> Content {
+        let label = body::media_type(&self.headers);
+        match form {
+            Form::Json => Content::Json(Objects::default()),
+            Form::Page => Content::Page(Vec::new()),
+            // In a stream, unknown fields are skipped.
+            Form::Other if !label.is_empty() && !is_stream(label) => Content::Other,
+            Form::Events | Form::Other => Content::Events(Decoder::new(self.limits.event)),
+        }
+    }
+}
+
+impl Objects {
+    fn next(&mut self, limit: usize) -> Option<Result<Frame, End>> {
+        while let Some(mut piece) = self.pieces.pop_front() {
+            let end = self.end.push(&piece);
+            let part = piece.split_to(end.unwrap_or(piece.len()));
+            let part = match self.object.is_empty() {
+                // Blanks between objects belong to none.
+                true => part.trim_ascii_start(),
+                false => &part,
+            };
+            if self.object.len() + part.len() > limit {
+                return Some(Err(End::TooLarge));
+            }
+            self.object.extend_from_slice(part);
+            if end.is_some() {
+                self.pieces.push_front(piece);
+                let object = ByteString::try_from(self.object.split().freeze());
+                let not_utf8 = |_| End::Protocol(ProtocolError::NotAnEvent);
+                return Some(object.map(Frame::new).map_err(not_utf8));
+            }
+        }
+        None
+    }
+}
+
+fn next_event(decoder: &mut Decoder, state: &mut State) -> Option<Result<Frame, End>> {
+    let event = match state {
+        State::Reading => decoder.next_event(),
+        State::Ended | State::Done => decoder.finish(),
+    };
+    match event {
+        Ok(Some(SseEvent { data: Some(data), .. })) if data.starts_with("[DONE]") => {
+            *state = State::Done;
+            None
+        }
+        Ok(Some(SseEvent { name, data: Some(data) })) => {
+            let frame = Frame::named(name, data);
+            // An event without its blank line may be incomplete, unless it is a whole object.
+            let whole = *state == State::Reading
+                || frame.tag.role.leaves_connection() && is_json(&frame.payload);
+            whole.then_some(Ok(frame))
+        }
+        Ok(Some(SseEvent { data: None, .. })) => {
+            Some(Err(End::Protocol(ProtocolError::NotAnEvent)))
+        }
+        Ok(None) => None,
+        Err(TooLong) => Some(Err(End::TooLarge)),
+    }
+}
+
+fn not_a_stream(headers: &HeaderMap) -> End {
+    let label = body::media_type(headers);
+    End::Protocol(match label.is_empty() || is_stream(label) {
+        true => ProtocolError::NotAnEvent,
+        false => ProtocolError::ContentType(label.chars().take(64).collect()),
+    })
+}
+
+fn is_stream(label: &str) -> bool {
+    label.eq_ignore_ascii_case("text/event-stream")
+}
+
+/// Returns `true` if the end of a title is in the bytes after the first `before`.
+fn has_title(page: &[u8], before: usize) -> bool {
+    const END: &[u8] = b"</title";
+    let new = page.get(before.saturating_sub(END.len())..).unwrap_or_default();
+    new.windows(END.len()).any(|window| window.eq_ignore_ascii_case(END))
+}
+
+fn is_json(payload: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(payload).is_ok()
+}
+
+#[cfg(test)]
+mod tests;
