@@ -267,7 +267,7 @@ async fn c073_a_defect_in_what_the_turn_needs_ends_it() {
             json!({ "type": "response.output_text.delta", "output_index": 0 }),
             json!({ "type": "response.output_text.delta", "output_index": 0, "delta": 7 }),
             json!({ "type": "response.output_text.delta", "output_index": 0, "delta": null }),
-            json!({ "type": "response.function_call_arguments.delta", "delta": {} }),
+            json!({ "type": "response.function_call_arguments.delta", "delta": 7 }),
             json!({ "type": "response.custom_tool_call_input.delta" }),
             json!({ "type": "response.reasoning_summary_text.delta", "delta": [] }),
             json!({ "type": "response.reasoning_text.delta" }),
@@ -306,7 +306,7 @@ async fn c073_a_defect_elsewhere_shows_when_that_part_is_read() {
             json!({
                 "type": "response.output_item.done",
                 "output_index": 1,
-                "item": { "type": "message", "content": "no list" },
+                "item": { "type": "message", "content": 7 },
             }),
             last,
         ];
