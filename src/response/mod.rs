@@ -66,7 +66,7 @@ impl Response {
         let not_text = |_| DecodeError::expected("a response", "UTF-8");
         let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
         response.member::<String>("id")?.ok_or(DecodeError::expected("`id`", "a string"))?;
-        Ok(Accumulator::of_object(&response).snapshot())
+        Ok(Accumulator::of_object(&response)?.snapshot())
     }
 
     /// `id`; `None` when nothing of the response came.
