@@ -408,7 +408,7 @@ impl Episode {
                 Ok(Some(event)) => {
                     ended =
                         matches!(event, ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_));
-                    held.events.push(parse_json(event.raw()).unwrap_or_default());
+                    held.events.push(received(&event));
                 }
                 Ok(None) if ended => return Read::Ended,
                 Ok(None) => {
@@ -569,6 +569,15 @@ impl Episode {
         figures.violation = oracle.violation.take();
         figures
     }
+}
+
+/// An event as it was received, with the type that only its `event:` field may have had.
+fn received(event: &ResponseEvent) -> Value {
+    let mut received = parse_json(event.raw()).unwrap_or_default();
+    if let Some(members) = received.as_object_mut().filter(|it| !it.contains_key("object")) {
+        members.entry("type").or_insert_with(|| event.kind().as_str().into());
+    }
+    received
 }
 
 /// Tokens of an account; another one after each that is refused.

@@ -12,6 +12,8 @@ use responses_client::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::server::CREATED_TWICE;
+
 /// Watches over one server and the sessions that speak to it.
 pub(crate) struct Oracle {
     pub(crate) rules: Rules,
@@ -20,6 +22,8 @@ pub(crate) struct Oracle {
     pub(crate) violation: Option<String>,
     turns: HashMap<u64, Asked>,
     sockets: HashMap<usize, Socket>,
+    /// Connections that a request came on.
+    used: HashSet<usize>,
     /// Requests whose response ended under another id than it began with.
     renamed: HashSet<usize>,
     /// Calls that were handed to a caller.
@@ -59,6 +63,8 @@ struct Attempt {
     /// Its place in the log.
     request: usize,
     connection: usize,
+    /// Another request came on the connection before.
+    kept: bool,
     since: Option<Instant>,
     fate: Fate,
     events: Vec<Value>,
@@ -73,6 +79,8 @@ pub(crate) struct Fate {
     pub(crate) word: Word,
     /// Nothing may be sent after it.
     pub(crate) last_word: bool,
+    /// The connection ends without a byte of an answer.
+    pub(crate) unanswered: bool,
     /// The connection is cut, and not all of what is sent arrives.
     pub(crate) cut: bool,
     /// It comes as one JSON value in place of its events.
@@ -102,8 +110,6 @@ pub(crate) enum Word {
     Refuses,
     /// It may have run, and runs no more.
     Ended,
-    /// Not enough to know.
-    Unclear,
 }
 
 #[derive(Default)]
@@ -155,6 +161,7 @@ impl Oracle {
             violation: None,
             turns: HashMap::new(),
             sockets: HashMap::new(),
+            used: HashSet::new(),
             renamed: HashSet::new(),
             ran: HashSet::new(),
             outage: None,
@@ -219,6 +226,7 @@ impl Oracle {
         let attempt = Attempt {
             request: place(&exchange.response_id).unwrap_or_default(),
             connection: exchange.connection,
+            kept: !self.used.insert(exchange.connection),
             since: Some(now),
             ..Attempt::default()
         };
@@ -271,23 +279,27 @@ impl Oracle {
         if last.fate.last_word {
             return Some(format!("it was sent again after {}", last.fate.name));
         }
-        let last = last.least_reach();
+        let (ended, last) = (last.has_ended(), last.least_reach());
         let furthest = match self.rules.replay {
             ReplayPolicy::BeforeCreated => Reach::Silent,
             ReplayPolicy::BeforeOutput => Reach::Created,
             ReplayPolicy::Restart => Reach::Output,
             _ => Reach::Refused,
         };
-        if last > furthest {
+        let may_repeat = furthest > Reach::Refused;
+        if last > furthest && !(ended && may_repeat) {
             return Some(format!("it was sent again after it had got as far as {last:?}"));
         }
-        let replays = before.iter().filter(|it| it.is_replayed()).count();
+        // A kept connection that died is replaced once.
+        let stale = usize::from(before.iter().any(|it| it.kept && it.fate.unanswered));
+        let may_run = |it: &&Attempt| it.least_reach() > Reach::Refused && !it.has_ended();
+        let replays = before.iter().filter(may_run).count() - stale;
         if replays > self.rules.replays as usize {
             return Some(format!("{replays} replays"));
         }
         let free: BTreeSet<_> =
             before.iter().filter(|it| it.fate.free).map(|it| it.fate.name).collect();
-        let paid = before.len() + 1 - free.len();
+        let paid = before.len() + 1 - free.len() - stale;
         (paid > self.rules.attempts as usize).then(|| format!("{paid} attempts"))
     }
 
@@ -406,8 +418,7 @@ impl Asked {
                 if ended && !excused && !ended_by_session.contains(&kind) {
                     return Some(format!("it ended well at the server, and here with {kind:?}"));
                 }
-                let clear = self.attempts.iter().filter(|it| it.fate.word != Word::Unclear);
-                let reach = clear.map(Attempt::reach).max();
+                let reach = self.attempts.iter().map(Attempt::reach).max();
                 let ran = reach.is_some_and(|reach| reach > Reach::Refused);
                 if ran && delivery <= Delivery::Refused {
                     return Some(format!("it may have run, and the error says {delivery:?}"));
@@ -453,7 +464,8 @@ impl Asked {
             }
             begun += usize::from(event["type"] == "response.created");
         }
-        (begun > 1).then(|| "`response.created` came twice".to_owned())
+        let twice = self.attempts.iter().any(|it| it.fate.name == CREATED_TWICE);
+        (begun > 1 + usize::from(twice)).then(|| "`response.created` came twice".to_owned())
     }
 }
 
@@ -468,15 +480,13 @@ impl Attempt {
     fn least_reach(&self) -> Reach {
         match self.fate {
             Fate { cut: true, .. } => self.reach().min(Reach::Silent),
-            Fate { word: Word::Unclear, .. } => Reach::Refused,
             _ => self.reach(),
         }
     }
 
-    /// Whether another attempt after it might run what still runs.
-    fn is_replayed(&self) -> bool {
-        let ended = self.fate.word == Word::Ended && self.least_reach() == Reach::Silent;
-        self.least_reach() > Reach::Refused && !ended
+    /// Whether the client knows that nothing runs beside another attempt.
+    fn has_ended(&self) -> bool {
+        self.fate.word == Word::Ended && self.reach() < Reach::Output
     }
 
     fn reach(&self) -> Reach {

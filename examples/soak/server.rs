@@ -127,7 +127,7 @@ impl State {
         });
         let before = self.ended.remove(&exchange.connection);
         if fate.ends_well {
-            let again = if fate.name == "created twice" { "_again" } else { "" };
+            let again = if fate.name == CREATED_TWICE { "_again" } else { "" };
             let id = format!("{}{again}", exchange.response_id);
             self.ended.insert(exchange.connection, id);
         }
@@ -256,12 +256,13 @@ impl State {
             4 => ("no terminal output", turn.empty_terminal_output(NoOutput::Empty)),
             5 => ("no terminal output", turn.empty_terminal_output(NoOutput::Missing)),
             6 => ("large event", turn.large_event(self.rng.usize(1..40_000))),
-            7 if begins => ("created twice", turn.created_twice()),
+            7 if begins => (CREATED_TWICE, turn.created_twice()),
             8 => ("not stored", turn.unstored()),
             9 => ("split surrogates", turn.split_surrogates()),
             _ => ("none", turn),
         };
-        let renames = name == "changing response id";
+        // Without an announcement its terminal event alone has an id.
+        let renames = name == "changing response id" && begins;
         (turn, Fate { name, renames, begins, takes, ends_well: !renames, ..Fate::default() })
     }
 
@@ -388,7 +389,11 @@ impl State {
         }
         // Without a wait nothing tells the client that the answer had begun over SSE.
         match after {
-            0 if self.rng.bool() => (turn.cut_after(0, step), fate),
+            0 if self.rng.bool() => {
+                let cut = matches!(step, Step::Reset | Step::End);
+                fate.unanswered = cut && exchange.transport == Transport::Sse;
+                (turn.cut_after(0, step), fate)
+            }
             _ => (turn.cut_after(after, SOON).then(step), fate),
         }
     }
@@ -405,11 +410,16 @@ impl State {
         let fate = |name| Fate { name, word, ..Fate::default() };
         match self.rng.u8(..9) {
             0 | 1 => {
-                // Some shapes do not say enough.
                 let word = match shape {
-                    ErrorShape::Nested | ErrorShape::StatusCode | ErrorShape::ThenFailed => word,
-                    ErrorShape::HeadersInside | ErrorShape::HeadersOutside => word,
-                    _ => Word::Unclear,
+                    ErrorShape::ErrorText
+                    | ErrorShape::DetailText
+                    | ErrorShape::MessageText
+                    | ErrorShape::FailedNull
+                    | ErrorShape::FailedNullCode => Word::Nothing,
+                    // A status, and no code.
+                    ErrorShape::Detail if status < 500 => Word::Refuses,
+                    ErrorShape::Detail => Word::Ended,
+                    _ => word,
                 };
                 (Turn::error_shape(shape, status, code, "chance"), Fate { word, ..fate("error") })
             }
@@ -494,6 +504,9 @@ fn completed(id: &str) -> Value {
     json!({ "type": "response.completed",
         "response": { "id": id, "status": "completed", "output": [] } })
 }
+
+/// A response that begins anew under another id.
+pub(crate) const CREATED_TWICE: &str = "created twice";
 
 /// Comes at any time, and belongs to no turn.
 pub(crate) const IDLE: &str = r#"{"type":"keepalive","idle":true}"#;
