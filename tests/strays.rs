@@ -520,7 +520,7 @@ async fn c135_a_terminal_under_another_id_leaves_nothing_to_go_on_from() {
                 (false, _) => full(FullReason::ProviderUnsupported),
             };
             assert_eq!(outcomes[1].report.plan, plan, "{transport} {end}");
-            assert_eq!(outcomes[1].report.reused, true, "{transport}");
+            assert!(outcomes[1].report.reused, "{transport}");
             assert_eq!(outcomes[1].response().output_text(), "two");
         }
     }
