@@ -68,8 +68,10 @@ enum State {
 /// As deep as serde_json goes.
 const MAX_DEPTH: u8 = 127;
 
-/// Names under which a value is asked for in another form than its JSON type.
+/// The name under which [`RawValue`] asks serde_json for the text of a value.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// The name of a newtype whose strings are given as WTF-8 if serde_json refuses them.
 pub(crate) const WITH_HALVES: &str = "$responses_client::Text";
 
 impl<'a> Cursor<'a> {
