@@ -319,10 +319,12 @@ async fn c128_a_server_that_does_not_take_parents_is_asked_twice_and_then_left_i
 
             // One probe after the time, which is refused by whichever session.
             advance(Duration::from_secs(600)).await;
-            assert_eq!(plans(&mut other, &mut others, 1).await, [lost.clone()], "{what}");
+            let probed = plans(&mut other, &mut others, 1).await;
+            assert_eq!(probed.first(), Some(&lost), "{what}");
             assert_eq!(plans(&mut session, &mut asks, 2).await, [off.clone(), off.clone()]);
             advance(Duration::from_secs(599)).await;
-            assert_eq!(plans(&mut session, &mut asks, 1).await, [off.clone()], "{what}");
+            let still_off = plans(&mut session, &mut asks, 1).await;
+            assert_eq!(still_off.first(), Some(&off), "{what}");
             // Success forgets it.
             refuses.store(false, Ordering::Relaxed);
             advance(Duration::from_secs(1)).await;
@@ -339,8 +341,9 @@ async fn c128_refusals_that_are_not_in_a_row_or_of_which_the_full_request_fails_
     for transport in BOTH {
         // Each second parent is refused.
         let count = AtomicUsize::new(0);
-        let server =
-            refusing(refusal.clone(), move || count.fetch_add(1, Ordering::Relaxed) % 2 == 0);
+        let server = refusing(refusal.clone(), move || {
+            count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+        });
         let mut session = continuing(&server, transport).session();
         let mut asks = request(&["one"]).store(true);
         let lost = full(FullReason::ParentNotFound);

@@ -1,9 +1,10 @@
-//! Any payload: an event that keeps it to the letter, nothing, or an error; never a panic.
+//! Any payload: an event that keeps it as received, nothing, or an error; never a panic. What the
+//! response gives back is JSON.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use responses_client::bench::Turn;
+use responses_client::{Json, bench::Turn};
 
 fuzz_target!(|input: &[u8]| {
     let mut turn = Turn::new();
@@ -17,4 +18,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let response = turn.response();
     _ = (response.output(), response.output_text(), response.usage(), response.function_calls());
+    for item in response.output_items() {
+        Json::parse(item.json().get()).unwrap();
+    }
 });

@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     let mut conversation = Conversation::default();
     let mut request = ResponsesRequest::new("m");
     let mut server: Vec<Value> = Vec::new();
-    for (turn, edit) in input.chunks(4).take(32).enumerate() {
+    for (turn, edit) in input.chunks(4).take(64).enumerate() {
         let [kind, at, byte, ..] = *edit else { break };
         let at = usize::from(at).min(request.input.len());
         match kind % 6 {

@@ -1,4 +1,4 @@
-//! Any bytes in any pieces: the same events as in one piece, and never more than the limit holds.
+//! Any bytes in any pieces: the same events as in one piece, and never more than the limit allows.
 #![no_main]
 
 use bytes::Bytes;
@@ -15,14 +15,18 @@ fn events(
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&size, body)) = input.split_first() else { return };
+    let [size, limit, body @ ..] = input else { return };
     let body = Bytes::copy_from_slice(body);
+    let pieces = || body.chunks(usize::from(*size).max(1)).map(Bytes::copy_from_slice);
     let whole = events([body.clone()], usize::MAX).unwrap();
-    let pieces = body.chunks(usize::from(size).max(1)).map(Bytes::copy_from_slice);
-    assert_eq!(events(pieces, usize::MAX).unwrap(), whole);
-    // Small limits, so that inputs of a few bytes reach their edges.
-    let limit = usize::from(size) % 33;
-    if let Ok(short) = events([body], limit) {
-        assert!(short.iter().flatten().all(|data| data.len() <= limit));
+    assert_eq!(events(pieces(), usize::MAX).unwrap(), whole);
+    // No line and no event of the body is longer than the body.
+    assert_eq!(events(pieces(), body.len()).unwrap(), whole);
+    // A small limit is met by events of several short lines, too.
+    let limit = usize::from(*limit);
+    for bounded in [events([body.clone()], limit), events(pieces(), limit)] {
+        let Ok(bounded) = bounded else { continue };
+        assert_eq!(bounded, whole);
+        assert!(bounded.iter().flatten().all(|data| data.len() <= limit));
     }
 });

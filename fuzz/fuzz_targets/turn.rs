@@ -1,30 +1,45 @@
-//! Any payloads, one a line: at most one end, and nothing after it.
+//! Any payloads, one a line: at most one end, and nothing after it. A response is the same whether
+//! it is looked at after each payload or only at its end.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use responses_client::bench::Turn;
+use responses_client::{Json, bench::Turn};
 
 fuzz_target!(|input: &[u8]| {
-    let mut turn = Turn::new();
+    let (mut turn, mut observed) = (Turn::new(), Turn::new());
     let mut ended = false;
-    for payload in input.split(|byte| *byte == b'\n') {
-        match turn.push(Bytes::copy_from_slice(payload)) {
+    for (place, payload) in input.split(|byte| *byte == b'\n').enumerate() {
+        let payload = Bytes::copy_from_slice(payload);
+        _ = observed.push(payload.clone());
+        if place < 64 {
+            _ = items(&observed);
+        }
+        match turn.push(payload.clone()) {
             Ok(Some(event)) => {
                 assert!(!ended);
+                assert_eq!(event.raw().as_bytes(), payload);
                 ended = event.is_terminal();
             }
             Ok(None) => {}
-            // What is no text does not reach the turn at all.
-            Err(_) if std::str::from_utf8(payload).is_err() => {}
+            // A payload that is not text does not reach the turn.
+            Err(_) if std::str::from_utf8(&payload).is_err() => {}
             Err(_) => {
                 assert!(!ended);
                 ended = true;
             }
         }
     }
-    let response = turn.response();
-    for item in response.output_items() {
-        serde_json::from_str::<serde_json::Value>(item.json().get()).unwrap();
+    let settled = items(&turn);
+    assert_eq!(settled, items(&observed));
+    for item in settled {
+        Json::parse(&item).unwrap();
     }
 });
+
+/// Returns the items that go back to the server, as they are sent.
+fn items(turn: &Turn) -> Vec<String> {
+    let response = turn.response();
+    _ = (response.output_text(), response.function_calls());
+    response.output_items().map(|item| item.json().get().to_owned()).collect()
+}

@@ -1,11 +1,11 @@
 //! What is asked of single kinds of events: their JSON, read.
 
 use super::{
-    Annotation, ContentPart, ContentPartAdded, ContentPartDone, CustomToolCall, FunctionCall,
-    OutputItem, OutputItemAdded, OutputItemDone, OutputTextAnnotationAdded, OutputTextDelta,
-    OutputTextDone, ReasoningPartAdded, ReasoningPartDone, ReasoningSummaryPartAdded,
-    ReasoningSummaryPartDone, ShellCallOutputContentDone,
-    item::{Logprob, Read, ShellCommandOutput, type_of},
+    Annotation, ContentPart, ContentPartAdded, ContentPartDone, OutputItem, OutputItemAdded,
+    OutputItemDone, OutputTextAnnotationAdded, OutputTextDelta, OutputTextDone, ReasoningPartAdded,
+    ReasoningPartDone, ReasoningSummaryPartAdded, ReasoningSummaryPartDone,
+    ShellCallOutputContentDone,
+    item::{Logprob, Read, ShellCommandOutput},
 };
 use crate::{Item, error::DecodeError, json::Json};
 
@@ -33,15 +33,6 @@ impl OutputItemDone {
     /// As [`OutputItem::read`].
     pub fn output_item(&self) -> Result<OutputItem, DecodeError> {
         read_item(&self.item)
-    }
-
-    /// Fails if it is a call of a tool that nobody could run or answer.
-    pub(crate) fn check_call(&self) -> Result<(), DecodeError> {
-        match type_of(&self.item).as_deref() {
-            Some("function_call") => FunctionCall::decode(&self.item).map(drop),
-            Some("custom_tool_call") => CustomToolCall::decode(&self.item).map(drop),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -13,7 +13,8 @@
 
 use crate::{
     error::{
-        ApiError, Cause, CloseFrame, Delivery, Error, ErrorKind, NoPong, Phase, ProtocolError,
+        ApiError, Cause, CloseFrame, DecodeError, Delivery, Error, ErrorKind, NoPong, Phase,
+        ProtocolError,
     },
     event::{EventKind, ResponseEvent, Unknown},
     proto::{
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// One response, from the request to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
@@ -43,7 +44,7 @@ pub(crate) struct Turn {
     /// Events that are not handed out yet.
     held: HalfJoiner,
     /// The step after them that ends the turn.
-    last_step: Option<Step>,
+    last_step: Option<Box<Step>>,
     ended_by_server: bool,
     /// Whether the server keeps the response, as far as it said.
     stored: Option<bool>,
@@ -68,6 +69,18 @@ pub(crate) enum Step {
     Nothing,
     /// The turn failed.
     Failed(Error),
+}
+
+/// A copied error lacks its source, which cannot be copied.
+impl Clone for Step {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Event(event) => Self::Event(event.clone()),
+            Self::Done(event) => Self::Done(event.clone()),
+            Self::Nothing => Self::Nothing,
+            Self::Failed(error) => Self::Failed(error.copy()),
+        }
+    }
 }
 
 /// How a stream of frames can end by itself.
@@ -131,7 +144,7 @@ impl Turn {
     pub(crate) fn next_step(&mut self) -> Option<Step> {
         match self.held.pop() {
             Some(event) => Some(Step::Event(event)),
-            None if self.held.is_empty() => self.last_step.take(),
+            None if self.held.is_empty() => self.last_step.take().map(|step| *step),
             None => None,
         }
     }
@@ -151,7 +164,7 @@ impl Turn {
 
     fn finish(&mut self, last: Step) {
         self.held.give_up();
-        self.last_step = Some(last);
+        self.last_step = Some(Box::new(last));
     }
 
     fn read(&mut self, frame: &Frame) -> Step {
@@ -274,9 +287,11 @@ impl Turn {
         if self.is_late(frame) {
             return Step::Nothing;
         }
+        let unreadable =
+            |source| ProtocolError::Event { event: frame.tag.kind.as_str().to_owned(), source };
         let event = match read(frame) {
             Ok(event) => event,
-            Err(error) => return self.fail(End::Protocol(error)),
+            Err(source) => return self.fail(End::Protocol(unreadable(source))),
         };
         let number = event.sequence_number();
         if number.is_some() && number <= self.resumed_after {
@@ -292,7 +307,9 @@ impl Turn {
             (State::Waiting | State::Accepted, Role::Output) => State::Output,
             (state, _) => state,
         };
-        self.response.push(&event);
+        if let Err(source) = self.response.push(&event) {
+            return self.fail(End::Protocol(unreadable(source)));
+        }
         if matches!(frame.tag.role, Role::Lifecycle | Role::Terminal) {
             self.stored = stored(&event).or(self.stored);
         }
@@ -364,33 +381,30 @@ fn stored(event: &ResponseEvent) -> Option<bool> {
     response.member("store").ok().flatten()
 }
 
-/// Reads what the turn, and whoever follows it, needs of an event.
-fn read(frame: &Frame) -> Result<ResponseEvent, ProtocolError> {
-    let unreadable =
-        |source| ProtocolError::Event { event: frame.tag.kind.as_str().to_owned(), source };
+/// Reads what the turn, and whoever follows it, needs of an event. The status of a terminal event
+/// overrides its name only where it says that the response did not complete.
+fn read(frame: &Frame) -> Result<ResponseEvent, DecodeError> {
     let event = match frame.tag.kind {
-        kind if frame.tag.bare => ResponseEvent::from_response(kind, frame.payload.clone()),
+        // Its kind is that of its status.
+        kind if frame.tag.bare => return ResponseEvent::from_response(kind, frame.payload.clone()),
         EventKind::Unknown => {
             Unknown::decode_named(&frame.name, &frame.payload).map(ResponseEvent::Unknown)
         }
         kind => ResponseEvent::decode(kind, &frame.payload),
+    }?;
+    let (named, response) = match &event {
+        ResponseEvent::Completed(e) => (EventKind::Completed, &e.response),
+        ResponseEvent::Done(e) => (EventKind::Completed, &e.response),
+        ResponseEvent::Incomplete(e) => (EventKind::Incomplete, &e.response),
+        _ => return Ok(event),
     };
-    let event = event.map_err(unreadable)?;
-    match &event {
-        // A call that cannot be read would be lost in silence.
-        ResponseEvent::OutputItemDone(done) => done.check_call().map_err(unreadable)?,
-        ResponseEvent::Done(done) => {
-            let status: Option<String> = done.response.member("status").map_err(unreadable)?;
-            let kind = match status.as_deref() {
-                Some("failed" | "cancelled") => EventKind::Failed,
-                Some("incomplete") => EventKind::Incomplete,
-                _ => EventKind::Completed,
-            };
-            return ResponseEvent::decode(kind, &frame.payload).map_err(unreadable);
-        }
-        _ => {}
-    }
-    Ok(event)
+    let status: Option<String> = response.member("status").ok().flatten();
+    let kind = match status.as_deref() {
+        Some("failed" | "cancelled") => EventKind::Failed,
+        Some("incomplete") => EventKind::Incomplete,
+        _ => named,
+    };
+    if kind == event.kind() { Ok(event) } else { ResponseEvent::decode(kind, &frame.payload) }
 }
 
 /// Close codes by which a server says that it takes nothing now, or not this.

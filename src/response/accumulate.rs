@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Item,
+    error::DecodeError,
     event::{ResponseEvent, item::type_of},
     json::{Json, Text},
     report::Anomaly,
@@ -50,17 +51,21 @@ const MAX_ANOMALIES: usize = 32;
 
 impl Accumulator {
     /// Adds what `event` says.
-    pub(crate) fn push(&mut self, event: &ResponseEvent) {
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the event finishes a call that nobody could run or answer.
+    pub(crate) fn push(&mut self, event: &ResponseEvent) -> Result<(), DecodeError> {
         match event {
             ResponseEvent::Created(e) => self.create(e.response.as_ref()),
             ResponseEvent::Queued(e) => self.lifecycle(e.response.as_ref()),
             ResponseEvent::InProgress(e) => self.lifecycle(e.response.as_ref()),
-            ResponseEvent::Completed(e) => self.end(&e.response, Outcome::Completed),
-            ResponseEvent::Incomplete(e) => self.end(&e.response, Outcome::Incomplete),
-            ResponseEvent::Failed(e) => self.end(&e.response, Outcome::Failed),
+            ResponseEvent::Completed(e) => return self.end(&e.response, Outcome::Completed),
+            ResponseEvent::Incomplete(e) => return self.end(&e.response, Outcome::Incomplete),
+            ResponseEvent::Failed(e) => return self.end(&e.response, Outcome::Failed),
             ResponseEvent::Cancelled(e) => {
                 if let Some(response) = &e.response {
-                    self.end(response, Outcome::Failed);
+                    return self.end(response, Outcome::Failed);
                 }
             }
             ResponseEvent::OutputItemAdded(e) => {
@@ -68,17 +73,18 @@ impl Accumulator {
                     self.begin(e.output_index, item);
                 }
             }
-            ResponseEvent::OutputItemDone(e) => self.finish(e.output_index, &e.to_item()),
+            ResponseEvent::OutputItemDone(e) => return self.finish(e.output_index, &e.to_item()),
             _ => {
                 if let Some((output_index, item_id)) = place(event) {
                     self.grow(output_index, item_id, event);
                 }
             }
         }
+        Ok(())
     }
 
     /// A response by the object that the server keeps.
-    pub(crate) fn of_object(response: &Json) -> Self {
+    pub(crate) fn of_object(response: &Json) -> Result<Self, DecodeError> {
         let mut accumulator = Self::default();
         let status: Option<String> = response.member("status").ok().flatten();
         let outcome = match status.as_deref() {
@@ -86,9 +92,9 @@ impl Accumulator {
             Some("failed" | "cancelled" | "queued" | "in_progress") => Outcome::Failed,
             _ => Outcome::Completed,
         };
-        accumulator.end(response, outcome);
+        accumulator.end(response, outcome)?;
         accumulator.ended = !matches!(status.as_deref(), Some("queued" | "in_progress"));
-        accumulator
+        Ok(accumulator)
     }
 
     /// The id of the response, once it is known.
@@ -156,13 +162,14 @@ impl Accumulator {
     }
 
     /// Settles the output.
-    fn end(&mut self, response: &Json, outcome: Outcome) {
+    fn end(&mut self, response: &Json, outcome: Outcome) -> Result<(), DecodeError> {
         self.lifecycle(Some(response));
         self.ended = true;
         self.settled = settle(mem::take(&mut self.slots), response, outcome);
         for anomaly in mem::take(&mut self.settled.anomalies) {
             self.note(anomaly);
         }
+        mem::take(&mut self.settled.nameless).map_or(Ok(()), Err)
     }
 
     /// `output_item.added` begins an item, unless the item is known already.
@@ -196,7 +203,7 @@ impl Accumulator {
         }
     }
 
-    fn finish(&mut self, output_index: u32, item: &Item) {
+    fn finish(&mut self, output_index: u32, item: &Item) -> Result<(), DecodeError> {
         let head = Head::of_finished(item.json());
         let place = self.finished_place(output_index, &head);
         let other = head.id.clone().and_then(|id| self.by_id.get(&(head.kind.clone(), id)));
@@ -206,9 +213,7 @@ impl Accumulator {
             self.note(Anomaly::DuplicateItemId { output_index });
         }
         self.register(place, &head);
-        if let Some(slot) = self.slots.get_mut(place) {
-            slot.finish(item, head);
-        }
+        self.slots.get_mut(place).map_or(Ok(()), |slot| slot.finish(item, head))
     }
 
     /// The item that a finished item with this head is the end of.

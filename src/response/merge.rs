@@ -222,7 +222,8 @@ impl<'a> Draft<'a> {
             }
         }
         let Some(Ok(announced)) = parts.skeleton().map(Members::of) else { return };
-        for name in CONTENTS {
+        // An announced `encrypted_content` is the beginning of one, and of no use.
+        for name in CONTENTS.into_iter().filter(|name| *name != "encrypted_content") {
             if let Ok(Some(value)) = announced.read::<Option<Json>>(name)
                 && !is_blank(name, &value)
                 && self.lacks(name)

@@ -1,6 +1,9 @@
 //! A response: complete, or what came of it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use serde::de::DeserializeOwned;
 
@@ -66,7 +69,7 @@ impl Response {
         let not_text = |_| DecodeError::expected("a response", "UTF-8");
         let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
         response.member::<String>("id")?.ok_or(DecodeError::expected("`id`", "a string"))?;
-        Ok(Accumulator::of_object(&response).snapshot())
+        Ok(Accumulator::of_object(&response)?.snapshot())
     }
 
     /// `id`; `None` when nothing of the response came.
@@ -235,7 +238,7 @@ impl Response {
     /// The output without calls that have their output in it.
     fn open_calls(&self) -> impl Iterator<Item = OutputItem> {
         let output = self.output();
-        let answered: Vec<String> = output
+        let answered: HashSet<String> = output
             .iter()
             .filter_map(|item| match item {
                 OutputItem::FunctionCallOutput(output) => output.call_id.clone(),

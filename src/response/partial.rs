@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    event::ResponseEvent,
+    event::{ContentPart, ResponseEvent},
     json::{Json, Text, TextBuf},
 };
 
@@ -106,6 +106,15 @@ impl PartialItem {
             }
             ResponseEvent::OutputTextDone(e) => {
                 set(self.text.entry(e.content_index).or_default(), e.text.as_ref());
+            }
+            ResponseEvent::ContentPartDone(e) => {
+                // Its text is told before, if the server tells it at all.
+                let text = self.text.entry(e.content_index).or_default();
+                if let (true, Some(ContentPart::OutputText(part))) =
+                    (text.is_empty(), e.content_part())
+                {
+                    text.set(&part.text);
+                }
             }
             ResponseEvent::RefusalDelta(e) => {
                 add(&mut self.refusal, e.content_index, Some(&e.delta))

@@ -7,10 +7,11 @@ use std::{
 
 use super::{
     PartialItem, merge,
-    slot::{Head, Slot},
+    slot::{Head, Slot, check_call},
 };
 use crate::{
     Item,
+    error::DecodeError,
     event::item::{Members, elements},
     json::{Digest, Json, Text, digest_of, digest_of_text},
     report::Anomaly,
@@ -31,6 +32,8 @@ pub(super) struct Settled {
     pub(super) items: Vec<Item>,
     pub(super) unfinished: Vec<PartialItem>,
     pub(super) anomalies: Vec<Anomaly>,
+    /// A call that was finished in the stream has no name in any event.
+    pub(super) nameless: Option<DecodeError>,
 }
 
 /// Settles the output from the items of the stream, in the order in which they began, and from
@@ -420,12 +423,12 @@ impl Output {
             if self.is_told {
                 self.note(Anomaly::ItemMissing { output_index });
             }
-            return self.add(item, slot.head);
+            return self.add(item, slot.head, true);
         }
         let from_parts = (self.outcome == Outcome::Completed).then(|| slot.from_parts()).flatten();
         if let Some(item) = from_parts {
             self.note(Anomaly::ItemUnfinished { output_index });
-            return self.add(item, slot.head);
+            return self.add(item, slot.head, false);
         }
         if !slot.head.is_reasoning() {
             self.drop_reasoning();
@@ -437,7 +440,7 @@ impl Output {
     fn add_told(&mut self, told: &Json) {
         let head = Head::of_finished(told);
         let item = Item::trusted(told.detached());
-        self.add(merge::finished(&item, &head, None), head);
+        self.add(merge::finished(&item, &head, None), head, false);
     }
 
     /// Adds an item that both have.
@@ -447,18 +450,22 @@ impl Output {
             let mut head = Head::of_finished(told);
             head.complete_from(slot.head);
             let item = Item::trusted(told.detached());
-            return self.add(merge::finished(&item, &head, slot.parts.as_deref()), head);
+            return self.add(merge::finished(&item, &head, slot.parts.as_deref()), head, false);
         };
         let merged = merge::overruled(&item, told, &slot.head);
         if merged.json().get() != item.json().get() {
             self.note(Anomaly::ItemChanged { output_index });
         }
-        self.add(merged, slot.head);
+        self.add(merged, slot.head, true);
     }
 
     /// Adds an item, unless the call was handed out already or must not be.
-    fn add(&mut self, item: Item, head: Head) {
+    fn add(&mut self, item: Item, head: Head, is_finished: bool) {
         if head.is_call() {
+            if is_finished && head.is_nameless() && self.outcome != Outcome::Failed {
+                let unreadable = check_call(&head, &item).err();
+                self.settled.nameless = self.settled.nameless.take().or(unreadable);
+            }
             let status = || item.json().member::<String>("status").ok().flatten();
             if self.outcome == Outcome::Incomplete && status().is_some_and(|it| it != "completed") {
                 return self.drop_reasoning();

@@ -3,7 +3,8 @@
 use super::{PartialItem, merge};
 use crate::{
     Item,
-    event::{OutputItem, ResponseEvent, item::Members},
+    error::DecodeError,
+    event::{CustomToolCall, FunctionCall, OutputItem, ResponseEvent, item::Members},
     json::{Json, Text},
 };
 
@@ -79,6 +80,11 @@ impl Head {
 
     pub(super) fn is_call(&self) -> bool {
         CALLS.contains(&self.kind.as_str())
+    }
+
+    /// Returns `true` for a call whose tool is not known.
+    pub(super) fn is_nameless(&self) -> bool {
+        matches!(self.kind.as_str(), "function_call" | "custom_tool_call") && self.name.is_none()
     }
 
     pub(super) fn is_reasoning(&self) -> bool {
@@ -180,11 +186,22 @@ impl Slot {
     }
 
     /// Ends the item. What the finished item lacks is taken from its stream.
-    pub(super) fn finish(&mut self, item: &Item, mut head: Head) {
-        let parts = self.parts.take();
-        head.complete_from(std::mem::take(&mut self.head));
-        self.item = Some(merge::finished(item, &head, parts.as_deref()));
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if it is a call that nobody could run or answer. Its name may still come.
+    pub(super) fn finish(&mut self, item: &Item, mut head: Head) -> Result<(), DecodeError> {
+        head.complete_from(self.head.clone());
+        let item = merge::finished(item, &head, self.parts.as_deref());
+        if head.is_nameless() {
+            head.call_id.as_ref().ok_or(DecodeError::expected("`call_id`", "a string"))?;
+        } else {
+            check_call(&head, &item)?;
+        }
+        self.item = Some(item);
+        self.parts = None;
         self.head = head;
+        Ok(())
     }
 
     /// The finished item, with what was streamed after its end.
@@ -209,6 +226,15 @@ impl Slot {
             _ => false,
         };
         is_whole.then(|| merge::streamed(head, parts))
+    }
+}
+
+/// Fails if the item is a call that nobody could run or answer: it would be lost in silence.
+pub(super) fn check_call(head: &Head, item: &Item) -> Result<(), DecodeError> {
+    match head.kind.as_str() {
+        "function_call" => FunctionCall::decode(item.json()).map(drop),
+        "custom_tool_call" => CustomToolCall::decode(item.json()).map(drop),
+        _ => Ok(()),
     }
 }
 
