@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,10 +17,14 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::task::AbortHandle;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, split},
+    task::AbortHandle,
+};
 
 use super::{
     connection::Connection,
+    script::Uplink,
     shared::Shared,
     wire::{ClientEnd, Socket},
 };
@@ -104,7 +109,10 @@ async fn connect(shared: &Arc<Shared>) -> Result<Lane, NetError> {
     let refused =
         || NetError::new(NetErrorKind::Connect, io::Error::from(io::ErrorKind::ConnectionRefused));
     let connection = Connection::open(shared).ok_or_else(refused)?;
-    let (stream, server) = tokio::io::duplex(BUFFER);
+    let (stream, server) = match shared.uplink() {
+        None => tokio::io::duplex(BUFFER),
+        Some(uplink) => slow_pipe(uplink),
+    };
     let end = ClientEnd { stream, control: Arc::clone(&connection.control) };
     tokio::spawn(connection.serve(Socket::Other(Box::new(server))));
     let (requests, driver) = http1::handshake(TokioIo::new(end)).await.map_err(lost)?;
@@ -167,6 +175,31 @@ fn take(idle: &Mutex<Option<Lane>>) -> Option<Lane> {
 
 fn lost(error: hyper::Error) -> NetError {
     NetError::new(NetErrorKind::Lost, error)
+}
+
+/// Returns the ends of a connection over which the client's bytes go at the rate of `uplink`.
+fn slow_pipe(uplink: Uplink) -> (DuplexStream, DuplexStream) {
+    let (client, near) = tokio::io::duplex(uplink.buffer);
+    let (far, server) = tokio::io::duplex(BUFFER);
+    let ((mut near_up, mut near_down), (mut far_down, mut far_up)) = (split(near), split(far));
+    tokio::spawn(async move {
+        let rate = uplink.bytes_per_second.max(1);
+        // What goes in a tenth of a second.
+        let mut piece = vec![0; usize::try_from(rate.div_ceil(10)).unwrap_or(BUFFER)];
+        while let Ok(read @ 1..) = near_up.read(&mut piece).await {
+            tokio::time::sleep(Duration::from_millis(read as u64 * 1000 / rate)).await;
+            let Some(bytes) = piece.get(..read) else { break };
+            if far_up.write_all(bytes).await.is_err() {
+                break;
+            }
+        }
+        _ = far_up.shutdown().await;
+    });
+    tokio::spawn(async move {
+        _ = tokio::io::copy(&mut far_down, &mut near_down).await;
+        _ = near_down.shutdown().await;
+    });
+    (client, server)
 }
 
 /// Bytes on the way in one direction, about what a loopback socket holds.

@@ -32,6 +32,14 @@ pub struct Script {
     profile: Option<Profile>,
     max_age: Option<Duration>,
     frame_limit: Option<u64>,
+    pub(super) uplink: Option<Uplink>,
+}
+
+/// A slow way from clients to the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uplink {
+    pub(super) bytes_per_second: u64,
+    pub(super) buffer: usize,
 }
 
 pub(super) type Respond = Arc<dyn Fn(&Exchange) -> Turn + Send + Sync>;
@@ -117,6 +125,7 @@ impl Script {
             profile: None,
             max_age: None,
             frame_limit: None,
+            uplink: None,
         }
     }
 
@@ -129,6 +138,13 @@ impl Script {
     /// [`history_digest`](super::history_digest) of that history.
     pub fn agent() -> Self {
         Self::new().respond(agent::agent_reply)
+    }
+
+    /// Lets what clients send over in-memory connections arrive at this rate, behind a send buffer
+    /// that takes `buffer` bytes immediately.
+    pub fn uplink(mut self, bytes_per_second: u64, buffer: usize) -> Self {
+        self.uplink = Some(Uplink { bytes_per_second, buffer });
+        self
     }
 
     /// Appends a turn.
@@ -255,6 +271,7 @@ impl fmt::Debug for Script {
             profile,
             max_age,
             frame_limit,
+            uplink,
         } = self;
         f.debug_struct("Script")
             .field("turns", turns)
@@ -268,6 +285,7 @@ impl fmt::Debug for Script {
             .field("profile", profile)
             .field("max_age", max_age)
             .field("frame_limit", frame_limit)
+            .field("uplink", uplink)
             .finish()
     }
 }

@@ -21,7 +21,7 @@ use super::{
     profile::Traits,
     request,
     run::{Origin, Run},
-    script::{Exchange, Respond, Script, Upgrade},
+    script::{Exchange, Respond, Script, Upgrade, Uplink},
     state::{Completed, Conversations, Parent},
     turn::{Answer, ApiError, Turn},
     wire::{Control, Cut},
@@ -184,6 +184,11 @@ impl Shared {
     /// What the server is like.
     pub(super) fn traits(&self) -> Traits {
         self.lock().script.traits()
+    }
+
+    /// The slow way from clients over in-memory connections, if the script has one.
+    pub(super) fn uplink(&self) -> Option<Uplink> {
+        self.lock().script.uplink
     }
 
     /// Headers of every 101 and 200.
