@@ -283,6 +283,7 @@ impl ResponsesClientBuilder {
             account: self.account,
             sessions: Mutex::default(),
             marks: Mutex::new(Marks::default()),
+            unannounced: Arc::default(),
         };
         Ok(ResponsesClient { shared: Arc::new(shared) })
     }

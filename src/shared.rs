@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) account: Option<String>,
     pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
     pub(crate) marks: Mutex<Marks>,
+    /// The origin begins responses over a WebSocket without a lifecycle event.
+    pub(crate) unannounced: Arc<AtomicBool>,
 }
 
 /// What ends with its client.

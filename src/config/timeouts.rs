@@ -20,8 +20,9 @@ pub struct Timeouts {
     /// From the first packet to the answer of the upgrade, or to the end of the TLS handshake for
     /// SSE. 10 s: two to four round trips, and one lost packet, over a bad link.
     pub connect: Option<Duration>,
-    /// To write the request to a WebSocket. 30 s: 16 MiB at 5 Mbit/s. Over SSE writing is part of
-    /// the time to the first event.
+    /// While a request is written to a WebSocket, the longest time in which the system accepts no
+    /// byte of it. 30 s: a slow uplink goes on, however large the request is. Over SSE writing is
+    /// part of the time to the first event.
     pub send: Option<Duration>,
     /// From the written request to the first event, over a WebSocket. 60 s: a server says
     /// `response.created` before it thinks.
@@ -38,7 +39,9 @@ pub struct Timeouts {
     /// connection. Whatever comes, half a frame too, is a sign of life.
     pub ping: Option<Duration>,
     /// From that ping until the peer is taken for dead if nothing came. 10 s: some servers answer
-    /// late while they write. In a turn it ends with [`ErrorKind::Timeout`](crate::ErrorKind);
+    /// late while they write. The time starts when the ping has left and what was written before
+    /// it has had time to arrive, at 16 KiB/s: 3 min for a request of 3 MB, 4 s for one of 64 KiB.
+    /// In a turn it ends with [`ErrorKind::Timeout`](crate::ErrorKind);
     /// between turns the next one opens another WebSocket. It rests while a request is being
     /// written and while the consumer takes no events.
     pub pong: Option<Duration>,

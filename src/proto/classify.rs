@@ -44,7 +44,29 @@ impl Frame {
     pub(crate) fn new(payload: ByteString) -> Self {
         Self { tag: classify(&payload), payload }
     }
+
+    /// Returns the bytes that the frame is charged with while it waits: its payload, and what it
+    /// costs to keep it.
+    pub(crate) fn charge(&self) -> usize {
+        self.payload.len().saturating_add(FRAME_COST)
+    }
+
+    /// Returns the frame in memory that is in proportion to it. A payload is a slice of the buffer
+    /// that it was read into: a small one is copied, since it would keep all of that buffer.
+    pub(crate) fn compacted(self) -> Self {
+        if self.payload.len() >= READ_BUFFER {
+            return self;
+        }
+        Self { tag: self.tag, payload: self.payload.to_string().into() }
+    }
 }
+
+/// The size of the buffers that frames are read into. A larger frame has a buffer of its own.
+/// tungstenite clears its buffer before every read; a large one costs more than it saves.
+pub(crate) const READ_BUFFER: usize = 16 << 10;
+
+/// What a frame costs that waits, beside its payload: its place in a queue, and an allocation.
+const FRAME_COST: usize = 128;
 
 impl Role {
     /// Whether the turn is over with it.

@@ -1,10 +1,27 @@
-//! Whether the peer of a WebSocket lives.
+//! WebSocket keep-alive: finds a dead peer with pings.
 //!
-//! Whatever it sends proves it, half a frame too. When nothing came for the interval, a ping asks;
-//! when nothing comes for the deadline after that, the peer is taken for dead. There is one ping
-//! at a time, so that none puts off the deadline of the one before.
+//! Whatever the peer sends proves that it lives, half a frame too. When nothing came for the
+//! interval, a ping is sent; when nothing came for the deadline after that, the peer is dead. There
+//! is one ping at a time, so that a later one does not put off the deadline.
+//!
+//! # What was written before the ping
+//!
+//! A ping waits behind the bytes that were written before it. The deadline starts when the ping has
+//! been handed to the system, and not before these bytes can have arrived. How many of them still
+//! wait in the buffers of the system and of the way there, no portable interface tells: a slow
+//! uplink takes a minute for what a send buffer accepts at once. So every byte is assumed to take
+//! its time at [`MIN_RATE`] at the most, from when the system accepted it. What the peer sends
+//! meanwhile shortens nothing, as it need not have read anything for that; the pong does, since it
+//! answers a ping that was written last.
+//!
+//! A peer that dies after an upload of `n` bytes is found `n / MIN_RATE` after the upload, at the
+//! latest, and the deadline more: 3 min for 3 MB, 4 s for 64 KiB.
 
 use std::time::{Duration, Instant};
+
+/// The slowest uplink that is not taken for a dead peer, in bytes a second: what is left of a bad
+/// mobile connection.
+const MIN_RATE: u64 = 16 << 10;
 
 /// How long silence may last.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +35,34 @@ pub(crate) struct Patience {
 /// The shortest interval.
 const LEAST: Duration = Duration::from_millis(1);
 
+/// The bytes that went over a connection, as far as they say something about its peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    heard: Instant,
+    /// When bytes were accepted for sending last.
+    wrote: Instant,
+    /// When all bytes that were accepted have arrived, at the slowest.
+    arrived: Instant,
+}
+
 /// What is known of the life of a peer.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     patience: Patience,
-    /// When a ping was sent that nothing has followed.
-    asked: Option<Instant>,
+    /// The ping that nothing has followed.
+    ping: Option<Ping>,
+    /// The number of the last ping.
+    pings: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ping {
+    number: u32,
+    since: Instant,
+    /// When it was handed to the system.
+    left: Option<Instant>,
+    /// When all bytes before it have arrived, at the slowest.
+    behind: Instant,
 }
 
 /// What to do about a peer's silence.
@@ -33,45 +72,106 @@ pub(crate) enum Verdict {
     WaitUntil(Instant),
     /// Nothing, however long it lasts.
     Wait,
-    /// Send a ping.
-    Ping,
+    /// Send a ping with this number, and call [`Liveness::ping_left`] once it has left.
+    Ping(u32),
     /// The peer is dead.
     Dead,
+}
+
+impl Traffic {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { heard: now, wrote: now, arrived: now }
+    }
+
+    /// Returns when the peer was heard last.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Returns when bytes were accepted for sending last.
+    pub(crate) fn wrote(&self) -> Instant {
+        self.wrote
+    }
+
+    /// Notes that something came.
+    pub(crate) fn note_heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Notes that the system accepted `bytes` for sending.
+    pub(crate) fn note_written(&mut self, bytes: usize, now: Instant) {
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / MIN_RATE;
+        let time = Duration::from_nanos(nanos);
+        self.wrote = now;
+        self.arrived = self.arrived.max(now).checked_add(time).unwrap_or(self.arrived);
+    }
+
+    /// Notes that everything arrived that was written until `then`.
+    fn note_arrived(&mut self, then: Instant, now: Instant) {
+        if self.wrote <= then {
+            self.arrived = self.arrived.min(now);
+        }
+    }
 }
 
 impl Liveness {
     pub(crate) fn new(mut patience: Patience) -> Self {
         // Without any, each answer would be asked about at once.
         patience.interval = patience.interval.map(|interval| interval.max(LEAST));
-        Self { patience, asked: None }
+        Self { patience, ping: None, pings: 0 }
     }
 
-    /// Judges a peer that was heard last at `heard`. What is judged a ping is taken for sent.
-    pub(crate) fn judge(&mut self, heard: Instant, now: Instant) -> Verdict {
+    /// Decides about the silence of a peer. A ping that it decides for counts as sent from `now`.
+    pub(crate) fn judge(&mut self, traffic: &Traffic, now: Instant) -> Verdict {
         let Some(interval) = self.patience.interval else { return Verdict::Wait };
-        if self.asked.is_some_and(|asked| heard >= asked) {
-            self.asked = None;
+        if self.ping.is_some_and(|ping| traffic.heard >= ping.since) {
+            self.ping = None;
         }
-        let Some(asked) = self.asked else {
-            return match heard.checked_add(interval) {
+        let Some(ping) = self.ping else {
+            return match traffic.heard.checked_add(interval) {
                 Some(due) if due > now => Verdict::WaitUntil(due),
                 Some(_) => {
-                    self.asked = Some(now);
-                    Verdict::Ping
+                    self.pings = self.pings.wrapping_add(1);
+                    let (number, behind) = (self.pings, traffic.arrived);
+                    self.ping = Some(Ping { number, since: now, left: None, behind });
+                    Verdict::Ping(number)
                 }
                 None => Verdict::Wait,
             };
         };
-        match self.patience.deadline.and_then(|deadline| asked.checked_add(deadline)) {
+        // A ping that cannot leave waits as long as bytes before it do leave.
+        let start = ping.left.unwrap_or(ping.since.max(traffic.wrote)).max(ping.behind);
+        match self.patience.deadline.and_then(|deadline| start.checked_add(deadline)) {
             Some(due) if due > now => Verdict::WaitUntil(due),
             Some(_) => Verdict::Dead,
             None => Verdict::Wait,
         }
     }
 
+    /// Returns `true` if the ping in progress has not left.
+    pub(crate) fn is_ping_leaving(&self) -> bool {
+        self.ping.is_some_and(|ping| ping.left.is_none())
+    }
+
+    /// Notes that the ping was handed to the system.
+    pub(crate) fn ping_left(&mut self, now: Instant) {
+        if let Some(ping) = &mut self.ping {
+            ping.left.get_or_insert(now);
+        }
+    }
+
+    /// Notes the answer to the ping with this number: what was written before the ping has arrived.
+    /// Pongs of any other kind, which some servers send by themselves, show no such thing.
+    pub(crate) fn ping_answered(&self, number: u32, traffic: &mut Traffic, now: Instant) {
+        let ping = self.ping.filter(|ping| ping.number == number);
+        if let Some(left) = ping.and_then(|ping| ping.left) {
+            traffic.note_arrived(left, now);
+        }
+    }
+
     /// Forgets the ping: nobody listened meanwhile.
     pub(crate) fn pause(&mut self) {
-        self.asked = None;
+        self.ping = None;
     }
 }
 
@@ -86,53 +186,146 @@ mod tests {
         (Liveness::new(patience), Instant::now())
     }
 
+    /// Of a peer that was heard last at `heard`, and nothing was written to.
+    fn heard(heard: Instant) -> Traffic {
+        Traffic::new(heard)
+    }
+
     #[test]
     fn c110_silence_is_asked_about_once_and_then_it_is_death() {
         let (mut peer, start) = liveness();
         let at = |seconds: u32| start + seconds * SECOND;
-        assert_eq!(peer.judge(start, start), Verdict::WaitUntil(at(20)));
-        assert_eq!(peer.judge(start, at(19)), Verdict::WaitUntil(at(20)));
-        assert_eq!(peer.judge(start, at(20)), Verdict::Ping);
-        assert_eq!(peer.judge(start, at(29)), Verdict::WaitUntil(at(30)));
-        assert_eq!(peer.judge(start, at(30)), Verdict::Dead);
+        let traffic = heard(start);
+        assert_eq!(peer.judge(&traffic, start), Verdict::WaitUntil(at(20)));
+        assert_eq!(peer.judge(&traffic, at(19)), Verdict::WaitUntil(at(20)));
+        assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+        peer.ping_left(at(20));
+        assert_eq!(peer.judge(&traffic, at(29)), Verdict::WaitUntil(at(30)));
+        assert_eq!(peer.judge(&traffic, at(30)), Verdict::Dead);
     }
 
     #[test]
     fn c095_any_byte_is_life_and_no_second_ping_puts_off_the_deadline() {
         let (mut peer, start) = liveness();
         let at = |seconds: u32| start + seconds * SECOND;
-        assert_eq!(peer.judge(start, at(20)), Verdict::Ping);
+        assert_eq!(peer.judge(&heard(start), at(20)), Verdict::Ping(1));
+        peer.ping_left(at(20));
         // What came before the ping is no answer to it, and looking again sends no other.
-        assert_eq!(peer.judge(at(19), at(25)), Verdict::WaitUntil(at(30)));
-        assert_eq!(peer.judge(at(29), at(29)), Verdict::WaitUntil(at(49)), "any byte");
-        assert_eq!(peer.judge(at(29), at(49)), Verdict::Ping);
-        assert_eq!(peer.judge(at(29), at(59)), Verdict::Dead);
+        assert_eq!(peer.judge(&heard(at(19)), at(25)), Verdict::WaitUntil(at(30)));
+        assert_eq!(peer.judge(&heard(at(29)), at(29)), Verdict::WaitUntil(at(49)), "any byte");
+        assert_eq!(peer.judge(&heard(at(29)), at(49)), Verdict::Ping(2));
+        assert_eq!(peer.judge(&heard(at(29)), at(59)), Verdict::Dead);
     }
 
     #[test]
     fn each_part_can_be_off() {
         let start = Instant::now();
-        let far = start + 100_000 * SECOND;
+        let (traffic, far) = (heard(start), start + 100_000 * SECOND);
         let mut off = Liveness::new(Patience { interval: None, deadline: Some(SECOND) });
-        assert_eq!(off.judge(start, far), Verdict::Wait);
+        assert_eq!(off.judge(&traffic, far), Verdict::Wait);
         let mut patient = Liveness::new(Patience { interval: Some(SECOND), deadline: None });
-        assert_eq!(patient.judge(start, far), Verdict::Ping);
-        assert_eq!(patient.judge(start, far), Verdict::Wait);
+        assert_eq!(patient.judge(&traffic, far), Verdict::Ping(1));
+        assert_eq!(patient.judge(&traffic, far), Verdict::Wait);
     }
 
     #[test]
     fn no_interval_is_so_short_that_pings_never_end() {
         let start = Instant::now();
         let patience = Patience { interval: Some(Duration::ZERO), deadline: Some(SECOND) };
-        assert_eq!(Liveness::new(patience).judge(start, start), Verdict::WaitUntil(start + LEAST));
+        let verdict = Liveness::new(patience).judge(&heard(start), start);
+        assert_eq!(verdict, Verdict::WaitUntil(start + LEAST));
     }
 
     #[test]
     fn a_pause_is_no_silence() {
         let (mut peer, start) = liveness();
-        assert_eq!(peer.judge(start, start + 20 * SECOND), Verdict::Ping);
+        assert_eq!(peer.judge(&heard(start), start + 20 * SECOND), Verdict::Ping(1));
         peer.pause();
-        let heard = start + 60 * SECOND;
-        assert_eq!(peer.judge(heard, heard), Verdict::WaitUntil(heard + 20 * SECOND));
+        let later = start + 60 * SECOND;
+        assert_eq!(peer.judge(&heard(later), later), Verdict::WaitUntil(later + 20 * SECOND));
+    }
+
+    #[test]
+    fn c142_the_deadline_starts_when_the_ping_has_left() {
+        let (mut peer, start) = liveness();
+        let at = |seconds: u32| start + seconds * SECOND;
+        let mut traffic = heard(start);
+        assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+        // Bytes before it leave one by one; each is at its place in no time.
+        for second in (20..60).step_by(5) {
+            traffic.note_written(1, at(second));
+            assert!(peer.is_ping_leaving());
+            assert_eq!(peer.judge(&traffic, at(second + 1)), Verdict::WaitUntil(at(second + 10)));
+        }
+        peer.ping_left(at(60));
+        assert!(!peer.is_ping_leaving());
+        assert_eq!(peer.judge(&traffic, at(69)), Verdict::WaitUntil(at(70)));
+        assert_eq!(peer.judge(&traffic, at(70)), Verdict::Dead);
+    }
+
+    #[test]
+    fn c142_a_ping_that_cannot_leave_has_its_deadline_too() {
+        let (mut peer, start) = liveness();
+        let traffic = heard(start);
+        assert_eq!(peer.judge(&traffic, start + 20 * SECOND), Verdict::Ping(1));
+        assert_eq!(peer.judge(&traffic, start + 30 * SECOND), Verdict::Dead);
+    }
+
+    #[test]
+    fn c142_what_was_written_before_the_ping_has_its_time_to_arrive() {
+        let second = usize::try_from(MIN_RATE).unwrap();
+        // What is written at which second, and when the peer counts as dead.
+        for (writes, death) in [
+            (vec![], 30),
+            (vec![(0, 10)], 30),
+            (vec![(0, 20)], 30),
+            (vec![(0, 50)], 60),
+            (vec![(0, 183)], 193),
+            // One after the other, not side by side.
+            (vec![(0, 30), (1, 30)], 70),
+            (vec![(0, 5), (15, 30)], 55),
+            // Behind the ping, it holds up no answer.
+            (vec![(21, 100)], 30),
+        ] {
+            let (mut peer, start) = liveness();
+            let at = |seconds: u32| start + seconds * SECOND;
+            let mut traffic = heard(start);
+            let write = |traffic: &mut Traffic, before: bool| {
+                for &(when, seconds) in writes.iter().filter(|(when, _)| (*when < 20) == before) {
+                    traffic.note_written(seconds * second, at(when));
+                }
+            };
+            write(&mut traffic, true);
+            assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+            peer.ping_left(at(20));
+            write(&mut traffic, false);
+            assert_eq!(peer.judge(&traffic, at(21)), Verdict::WaitUntil(at(death)), "{writes:?}");
+            assert_eq!(peer.judge(&traffic, at(death)), Verdict::Dead);
+        }
+    }
+
+    #[test]
+    fn c142_the_answer_to_the_ping_and_nothing_else_shows_that_all_arrived() {
+        let upload = usize::try_from(MIN_RATE).unwrap() * 300;
+        // The number in the pong, whether more was written behind the ping, and the second death.
+        for (number, more, death) in
+            [(1, false, 52_u64), (2, false, 310), (0, false, 310), (1, true, 310)]
+        {
+            let (mut peer, start) = liveness();
+            let at = |seconds: u32| start + seconds * SECOND;
+            let mut traffic = heard(start);
+            traffic.note_written(upload, start);
+            assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+            peer.ping_left(at(20));
+            if more {
+                traffic.note_written(1, at(21));
+            }
+            traffic.note_heard(at(22));
+            peer.ping_answered(number, &mut traffic, at(22));
+            assert_eq!(peer.judge(&traffic, at(42)), Verdict::Ping(2), "{number}");
+            peer.ping_left(at(42));
+            let Verdict::WaitUntil(due) = peer.judge(&traffic, at(43)) else { panic!("alive") };
+            assert_eq!((due - start).as_secs(), death, "{number} {more}");
+        }
     }
 }

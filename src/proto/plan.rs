@@ -39,6 +39,18 @@ pub(crate) enum Prior {
     Completed(Box<Baseline>),
     /// It may not, as it did not complete.
     NotCompleted,
+    /// It may not, as the server ended it under another id than it began it.
+    Ambiguous,
+}
+
+impl Prior {
+    /// Returns the id of the response before, if it completed.
+    pub(crate) fn response_id(&self) -> Option<&str> {
+        match self {
+            Self::Completed(base) => Some(&base.response_id),
+            Self::None | Self::NotCompleted | Self::Ambiguous => None,
+        }
+    }
 }
 
 /// Where the request is about to go.
@@ -87,6 +99,7 @@ fn compare(
     let base = match prior {
         Prior::None => return Err(FullReason::FirstTurn),
         Prior::NotCompleted => return Err(FullReason::PriorNotCompleted),
+        Prior::Ambiguous => return Err(FullReason::ParentAmbiguous),
         Prior::Completed(base) => base,
     };
     if let Some(difference) = request.context_difference(&base.request)

@@ -18,7 +18,7 @@ use crate::{
     event::{EventKind, ResponseEvent},
     proto::{
         classify::{Frame, Role},
-        normalize,
+        idle, normalize,
     },
     report::Anomaly,
     response::{Accumulator, Response},
@@ -31,6 +31,10 @@ pub(crate) struct Turn {
     response: Accumulator,
     /// The highest number of an event so far.
     last: Option<u64>,
+    /// The id that the last `created` gave the response.
+    created: Option<String>,
+    /// The id of the response before, whose terminal may come late.
+    before: Option<String>,
     /// Events up to this one came before a cut: they may come again.
     resumed_after: Option<u64>,
 }
@@ -75,10 +79,17 @@ pub(crate) enum End {
 
 impl Turn {
     pub(crate) fn new() -> Self {
+        Self::after(None)
+    }
+
+    /// Returns a turn that follows the response with the id `before`.
+    pub(crate) fn after(before: Option<&str>) -> Self {
         Self {
             state: State::Waiting,
             response: Accumulator::default(),
             last: None,
+            created: None,
+            before: before.map(str::to_owned),
             resumed_after: None,
         }
     }
@@ -159,11 +170,34 @@ impl Turn {
         self.response.id()
     }
 
+    /// The id that the last `created` gave the response.
+    pub(crate) fn created_id(&self) -> Option<&str> {
+        self.created.as_deref()
+    }
+
+    /// Notes an oddity that was seen outside of the events.
+    pub(crate) fn note(&mut self, anomaly: Anomaly) {
+        self.response.note(anomaly);
+    }
+
     pub(crate) fn anomalies(&self) -> &[Anomaly] {
         self.response.anomalies()
     }
 
+    /// Returns `true` if `frame` ends the response before. Without a `created` of this response,
+    /// its id may be that of the one before: some servers give all responses one id.
+    fn is_late(&self, frame: &Frame) -> bool {
+        frame.tag.role == Role::Terminal
+            && self.before.is_some()
+            && self.created.is_some()
+            && self.before != self.created
+            && idle::response_id(frame) == self.before
+    }
+
     fn event(&mut self, frame: &Frame) -> Step {
+        if self.is_late(frame) {
+            return Step::Nothing;
+        }
         let event = match read(frame) {
             Ok(event) => event,
             Err(error) => return self.fail(End::Protocol(error)),
@@ -179,6 +213,12 @@ impl Turn {
             (state, _) => state,
         };
         self.response.push(&event);
+        if let ResponseEvent::Created(created) = &event
+            && let Some(response) = &created.response
+            && let Ok(Some(id)) = response.member("id")
+        {
+            self.created = Some(id);
+        }
         match event {
             ResponseEvent::Unknown(ref unknown) if frame.tag.role == Role::Output => {
                 let event_type = unknown.event_type.chars().take(64).collect();

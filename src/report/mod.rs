@@ -134,6 +134,9 @@ pub enum FullReason {
     ConnectionChanged,
     /// The server did not have the response any more.
     ParentNotFound,
+    /// The server ended the response under another id than it began it, so that it is not known
+    /// which one names it.
+    ParentAmbiguous,
     /// The request says itself what it continues.
     CallerManaged,
     /// The provider has no continuation over this transport.
@@ -198,6 +201,9 @@ pub enum Anomaly {
     },
     /// The terminal event had no output, although items were finished; the items count.
     OutputMissing,
+    /// Events without an id came before the response began, on a connection that had carried
+    /// another. They were taken for late ones of that response and dropped.
+    LateEvents,
     /// An event that no turn can place came and was handed out as it is.
     UnknownEvent {
         /// Its type, at most 64 characters of it.
@@ -220,6 +226,7 @@ impl FullReason {
             Self::PriorNotCompleted => "prior_not_completed",
             Self::ConnectionChanged => "connection_changed",
             Self::ParentNotFound => "parent_not_found",
+            Self::ParentAmbiguous => "parent_ambiguous",
             Self::CallerManaged => "caller_managed",
             Self::ProviderUnsupported => "provider_unsupported",
             Self::Disabled => "disabled",

@@ -76,7 +76,7 @@ impl Serialize for Checkpoint {
                 request: (*base.request).clone(),
                 output: base.output.iter().cloned().collect(),
             }),
-            Prior::None | Prior::NotCompleted => None,
+            Prior::None | Prior::NotCompleted | Prior::Ambiguous => None,
         };
         let (server, account) = (self.server.clone(), self.account.clone());
         Record { version: VERSION, server, account, last }.serialize(serializer)

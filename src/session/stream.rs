@@ -27,7 +27,7 @@ use crate::{
         classify::Frame,
         turn::{End, Step, Turn},
     },
-    report::TurnReport,
+    report::{Anomaly, TurnReport},
     response::Response,
     transport::Incoming,
 };
@@ -202,12 +202,16 @@ impl ResponseStream {
                     Err(error) => self.failed(run, response, error),
                 })
             }
-            Stage::Live { ready, .. } => {
+            Stage::Live { ready, turn, .. } => {
                 if let Some(step) = ready.pop_front() {
                     return Poll::Ready(self.step(step, true));
                 }
                 match self.slot.poll_next(cx) {
                     Poll::Ready(Some(Incoming::Frame(frame))) => Poll::Ready(self.frame(&frame)),
+                    Poll::Ready(Some(Incoming::LateEvents)) => {
+                        turn.note(Anomaly::LateEvents);
+                        Poll::Ready(Polled::Again)
+                    }
                     Poll::Ready(Some(Incoming::End(end))) => Poll::Ready(self.end(end)),
                     // Taken a moment ago: the next look finds it.
                     Poll::Ready(None) => Poll::Ready(Polled::Again),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(crate) use sse::SseExchange;
-pub(crate) use websocket::{WebSocket, WebSocketExchange};
+pub(crate) use websocket::{SocketOptions, WebSocket, WebSocketExchange};
 
 pub(crate) mod call;
 mod queue;
@@ -21,6 +21,8 @@ pub(crate) mod websocket;
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Frame(Frame),
+    /// Events of an older response came before this one's, and were dropped.
+    LateEvents,
     /// Nothing more will come.
     End(End),
 }

@@ -1,5 +1,9 @@
 //! A queue from a connection's task to the consumer of a turn, bounded in bytes.
 //!
+//! Each frame is charged its payload and what it costs to keep it. One that has to wait behind
+//! others is copied out of the read buffer, unless it fills one: as a slice it would keep all of
+//! the buffer, of which the rest may be frames that were dropped.
+//!
 //! The task asks for room before it reads, so that what the consumer does not take stays in the
 //! socket, and the peer learns of it. One frame may overshoot the bound, since its size is not
 //! known before.
@@ -30,6 +34,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Incoming>,
+    /// What is charged for the waiting frames.
     bytes: usize,
     receiver_gone: bool,
     sender_gone: bool,
@@ -37,7 +42,7 @@ struct State {
     receiver: Option<Waker>,
 }
 
-/// A queue that has room while less than `limit` bytes wait in it.
+/// A queue that has room while less than `limit` bytes are charged for what waits in it.
 pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
     let shared = Arc::new(Shared { limit: limit.max(1), state: Mutex::default() });
     (Sender(Arc::clone(&shared)), Receiver(shared))
@@ -45,8 +50,14 @@ pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
 
 impl Sender {
     /// Adds to the queue, whether it has room or not.
-    pub(super) fn push(&self, incoming: Incoming) {
+    pub(super) fn push(&self, mut incoming: Incoming) {
         let mut state = self.0.lock();
+        if let Incoming::Frame(frame) = incoming {
+            incoming = Incoming::Frame(match state.waiting.is_empty() {
+                true => frame,
+                false => frame.compacted(),
+            });
+        }
         state.bytes += size(&incoming);
         state.waiting.push_back(incoming);
         if let Some(waker) = state.receiver.take() {
@@ -120,8 +131,8 @@ impl Shared {
 
 fn size(incoming: &Incoming) -> usize {
     match incoming {
-        Incoming::Frame(frame) => frame.payload.len(),
-        Incoming::End(_) => 0,
+        Incoming::Frame(frame) => frame.charge(),
+        Incoming::LateEvents | Incoming::End(_) => 0,
     }
 }
 
@@ -155,7 +166,7 @@ mod tests {
 
     #[test]
     fn room_ends_at_the_limit_and_comes_back() {
-        let (sender, mut receiver) = queue(10);
+        let (sender, mut receiver) = queue(10 + 128);
         let ((sender_woken, waker), (receiver_woken, other)) = (flag(), flag());
         let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
         assert!(receiver.poll_next(&mut other).is_pending());
@@ -166,6 +177,35 @@ mod tests {
         assert!(sender.poll_room(&mut cx).is_pending());
         assert!(receiver.poll_next(&mut other).is_ready());
         assert!(woken(&sender_woken) && sender.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn c139_frames_without_a_payload_take_room_too() {
+        let (sender, _receiver) = queue(1 << 20);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut frames = 0;
+        while sender.poll_room(&mut cx).is_ready() {
+            sender.push(frame(0));
+            frames += 1;
+        }
+        assert_eq!(frames, (1 << 20) / 128);
+    }
+
+    #[test]
+    fn c139_what_waits_behind_others_does_not_keep_its_buffer() {
+        let (sender, mut receiver) = queue(1 << 20);
+        let mut cx = Context::from_waker(Waker::noop());
+        let buffer = bytestring::ByteString::from("x".repeat(40 << 10));
+        let slices = [0..10, 10..20, 20..(20 << 10)].map(|range| buffer.slice_ref(&buffer[range]));
+        for slice in &slices {
+            sender.push(Incoming::Frame(Frame::new(slice.clone())));
+        }
+        let is_slice = slices.map(|slice| {
+            let Poll::Ready(Incoming::Frame(frame)) = receiver.poll_next(&mut cx) else { panic!() };
+            assert_eq!(frame.payload, slice);
+            frame.payload.as_ptr() == slice.as_ptr()
+        });
+        assert_eq!(is_slice, [true, false, true], "the first is taken soon, the last is large");
     }
 
     #[test]

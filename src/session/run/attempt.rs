@@ -13,10 +13,10 @@ use crate::{
         plan::{ConnectionId, Decision, Destination, Prior},
         turn::{End, Step, Turn},
     },
-    report::{Attempt, Prewarm, ServerHeaders, Timings, Waste},
+    report::{Anomaly, Attempt, Prewarm, ServerHeaders, Timings, Waste},
     request::Encoded,
     shared::next_connection,
-    transport::{Exchange, Incoming, SseExchange, WebSocket, call},
+    transport::{Exchange, Incoming, SocketOptions, SseExchange, WebSocket, call},
 };
 
 impl Run {
@@ -61,14 +61,14 @@ impl Run {
         let size = frame.len() as u64;
         let sending = self.state.with_socket(connection, |socket| {
             self.report.server = ServerHeaders::new(Arc::clone(socket.headers()));
-            socket.send(frame)
+            socket.send(frame, self.shared.timeouts.send)
         });
         let Some(sending) = sending else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None)
                 .with_delivery(Delivery::NotSent));
         };
         self.note_sending(&decision, size);
-        let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
+        let exchange = timeout_at(self.by(None), sending)
             .await
             .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
         self.report.timings.sent = Some(self.elapsed());
@@ -150,10 +150,13 @@ impl Run {
         let headers = self.headers().await?;
         let deadline = self.by(shared.timeouts.connect);
         let uri = shared.uri.clone();
-        let (limits, timeouts) = (shared.limits, shared.timeouts);
+        let options = SocketOptions {
+            limits: shared.limits,
+            timeouts: shared.timeouts,
+            unannounced: Arc::clone(&shared.unannounced),
+        };
         let network = &*shared.network;
-        let socket =
-            WebSocket::connect(network, uri, headers, id, deadline, limits, timeouts).await?;
+        let socket = WebSocket::connect(network, uri, headers, id, deadline, options).await?;
         tracing::debug!(origin = shared.provider.origin(), "WebSocket open");
         Ok(socket)
     }
@@ -238,7 +241,9 @@ impl Run {
         deadline: Instant,
         base: Base,
     ) -> Result<Live, Error> {
-        let mut turn = Turn::new();
+        // A socket tells late terminals itself, as it must know what ends an exchange.
+        let over_sse = transport == Transport::Sse;
+        let mut turn = Turn::after(self.prior.response_id().filter(|_| over_sse));
         let mut ready = VecDeque::new();
         let mut ready_bytes = 0;
         while !turn.has_begun() {
@@ -248,7 +253,12 @@ impl Run {
                 Ok(Some(Incoming::Frame(_))) if Instant::now() >= deadline => {
                     return Err(turn.end(End::TimedOut));
                 }
-                Ok(Some(Incoming::Frame(frame))) => frame,
+                // It may wait for long: until the response begins.
+                Ok(Some(Incoming::Frame(frame))) => frame.compacted(),
+                Ok(Some(Incoming::LateEvents)) => {
+                    turn.note(Anomaly::LateEvents);
+                    continue;
+                }
                 Ok(Some(Incoming::End(end))) => return Err(turn.end(end)),
                 // Nobody gets to see it: whoever waits for this turn was told before.
                 Ok(None) => return Err(turn.end(End::Lost(None))),
@@ -269,7 +279,7 @@ impl Run {
                 }
                 Step::Nothing => {}
                 step @ Step::Event(_) => {
-                    ready_bytes += frame.payload.len();
+                    ready_bytes += frame.charge();
                     if !turn.has_begun() && ready_bytes > self.shared.limits.read_ahead {
                         return Err(turn.end(End::TooLarge));
                     }

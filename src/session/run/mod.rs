@@ -88,8 +88,13 @@ impl Base {
     /// What the turn that ended with `event` leaves to the next one.
     pub(super) fn prior(&self, event: &ResponseEvent, turn: &Turn) -> Prior {
         let ResponseEvent::Completed(completed) = event else { return Prior::NotCompleted };
-        // A server that changes the id has the response by the last one.
         let last: Option<String> = completed.response.member("id").ok().flatten();
+        if let (Some(last), Some(created)) = (&last, turn.created_id())
+            && last != created
+        {
+            // Which of the two names it, the server alone knows.
+            return Prior::Ambiguous;
+        }
         match last.or_else(|| turn.response_id().map(str::to_owned)) {
             Some(id) if !id.is_empty() => Prior::Completed(Box::new(Baseline {
                 response_id: id,

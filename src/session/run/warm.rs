@@ -78,10 +78,12 @@ impl Run {
         if nothing_to_warm || self.is_above_limit(&frame) {
             return Ok(Prewarm::Connected);
         }
-        let Some(sending) = self.state.with_socket(connection, |socket| socket.send(frame)) else {
+        let stall = self.shared.timeouts.send;
+        let sending = self.state.with_socket(connection, |socket| socket.send(frame, stall));
+        let Some(sending) = sending else {
             return Err(Error::new(ErrorKind::Closed, Phase::Send, Cause::None));
         };
-        let exchange = timeout_at(self.by(self.shared.timeouts.send), sending)
+        let exchange = timeout_at(self.by(None), sending)
             .await
             .unwrap_or_else(|_| Err(timed_out(Phase::Send, Delivery::Unknown)))?;
         match self.read(Exchange::WebSocket(exchange), connection).await? {
@@ -106,6 +108,7 @@ impl Run {
             let incoming = timeout_at(self.by(None), poll_fn(|cx| exchange.poll_next(cx))).await;
             let frame = match incoming {
                 Ok(Incoming::Frame(frame)) => frame,
+                Ok(Incoming::LateEvents) => continue,
                 Ok(Incoming::End(end)) => return Err(turn.end(end)),
                 Err(_) => return Ok(Prewarm::Wasted(Waste::TimedOut)),
             };

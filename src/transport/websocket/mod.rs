@@ -9,9 +9,10 @@
 //! after the exchange in progress, dropping the exchange before its end closes it at once.
 
 use std::{
+    pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -55,10 +56,33 @@ pub(crate) struct WebSocket {
     close: Duration,
 }
 
-#[derive(Debug, Default)]
+/// How a WebSocket is served.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketOptions {
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    /// The origin begins responses without a lifecycle event, as one of its sockets showed.
+    pub(crate) unannounced: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
 struct Status {
     /// The socket takes no more requests.
     over: AtomicBool,
+    opened: Instant,
+    /// When the last byte of a request was accepted for sending: milliseconds from the opening.
+    written: AtomicU64,
+}
+
+impl Status {
+    fn note_written(&self, at: std::time::Instant) {
+        let since = at.saturating_duration_since(self.opened.into_std()).as_millis();
+        self.written.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    fn written(&self) -> Instant {
+        self.opened + Duration::from_millis(self.written.load(Ordering::Acquire))
+    }
 }
 
 /// A request to send.
@@ -93,9 +117,9 @@ impl WebSocket {
         mut headers: HeaderMap,
         id: ConnectionId,
         deadline: Instant,
-        limits: Limits,
-        timeouts: Timeouts,
+        options: SocketOptions,
     ) -> Result<Self, Error> {
+        let SocketOptions { limits, timeouts, .. } = options;
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::ask(&mut headers).map_err(broken)?;
         let mut request = http::Request::new(bytes::Bytes::new());
@@ -120,19 +144,20 @@ impl WebSocket {
         let socket = Socket::new(io, limits.event, patience).await;
         // One request at a time; the session waits for its turn.
         let (commands, requests) = mpsc::channel(1);
-        let status = Arc::new(Status::default());
-        let close = timeouts.close;
-        let task = tokio::spawn(serve::serve(socket, requests, Arc::clone(&status), close));
+        let opened = Instant::now();
+        let status =
+            Arc::new(Status { over: AtomicBool::new(false), opened, written: AtomicU64::new(0) });
+        let task = tokio::spawn(serve::serve(socket, requests, Arc::clone(&status), options));
         Ok(Self {
             id,
             commands,
             status,
             read_ahead: limits.read_ahead,
             headers: Arc::new(answer.head.headers),
-            opened: Instant::now(),
+            opened,
             runtime: Handle::current().id(),
             task,
-            close,
+            close: timeouts.close,
         })
     }
 
@@ -163,38 +188,69 @@ impl WebSocket {
         _ = timeout(self.close, self.task).await;
     }
 
-    /// Sends a request; resolves when it is written. Dropping the future cancels the request by
-    /// closing the socket.
+    /// Sends a request; resolves when it is written, or when no byte of it was accepted for
+    /// `stall`. Dropping the future cancels the request by closing the socket.
     pub(crate) fn send(
         &self,
         text: String,
+        stall: Option<Duration>,
     ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
         let (sender, answer) = queue(self.read_ahead);
-        let exchange = WebSocketExchange { answer, status: Arc::clone(&self.status), ended: false };
+        let status = Arc::clone(&self.status);
+        let exchange = WebSocketExchange { answer, status: Arc::clone(&status), ended: false };
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
         async move {
+            let start = Instant::now();
             let create = Create { text, answer: sender, sent };
-            let gone = |end| {
-                let cause = match end {
-                    Some(End::Closed(frame)) => Cause::Closed(frame),
-                    Some(End::Lost(Some(source))) => Cause::Other(source),
-                    Some(End::Silent) => Cause::Other(Box::new(NoPong)),
-                    _ => Cause::None,
-                };
-                Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
-            };
-            if commands.send(create).await.is_err() {
-                return Err(gone(None));
-            }
-            match outcome.await {
-                Ok(Sent::Yes) => Ok(exchange),
-                Ok(Sent::No(end)) => Err(gone(Some(end))),
-                // The task ended before it took the request up.
-                Err(_) => Err(gone(None)),
+            let sending = pin!(async {
+                if commands.send(create).await.is_err() {
+                    return Err(gone(None));
+                }
+                match outcome.await {
+                    Ok(Sent::Yes) => Ok(exchange),
+                    Ok(Sent::No(end)) => Err(gone(Some(end))),
+                    // The task ended before it took the request up.
+                    Err(_) => Err(gone(None)),
+                }
+            });
+            let Some(stall) = stall else { return sending.await };
+            unless_stalled(sending, start, stall, &status).await
+        }
+    }
+}
+
+/// Waits for `sending` as long as bytes are accepted. A large request over a slow uplink takes its
+/// time, and would be sent a second time if that ended it.
+async fn unless_stalled<T>(
+    mut sending: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    start: Instant,
+    stall: Duration,
+    status: &Status,
+) -> Result<T, Error> {
+    loop {
+        let written = status.written().max(start);
+        let Some(deadline) = written.checked_add(stall) else { return sending.await };
+        match timeout_at(deadline, sending.as_mut()).await {
+            Ok(sent) => return sent,
+            Err(_) if status.written() > written => {}
+            Err(_) => {
+                return Err(Error::new(ErrorKind::Timeout, Phase::Send, Cause::None)
+                    .with_delivery(Delivery::Unknown));
             }
         }
     }
+}
+
+/// The error of a request that did not leave, as the socket had ended.
+fn gone(end: Option<End>) -> Error {
+    let cause = match end {
+        Some(End::Closed(frame)) => Cause::Closed(frame),
+        Some(End::Lost(Some(source))) => Cause::Other(source),
+        Some(End::Silent) => Cause::Other(Box::new(NoPong)),
+        _ => Cause::None,
+    };
+    Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
 }
 
 impl WebSocketExchange {
@@ -202,6 +258,7 @@ impl WebSocketExchange {
         let incoming = ready!(self.answer.poll_next(cx));
         self.ended = match &incoming {
             Incoming::Frame(frame) => frame.tag.role.ends_turn(),
+            Incoming::LateEvents => false,
             Incoming::End(_) => true,
         };
         Poll::Ready(incoming)

@@ -4,20 +4,19 @@ use std::{
     future::poll_fn,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    Create, Sent, Status,
+    Create, Sent, SocketOptions, Status,
     socket::{Read, Socket},
 };
 use crate::{
     error::ProtocolError,
     proto::{
         classify::{Frame, Role},
-        idle::{self, Finished, Verdict, Watch},
+        idle::{IdleAction, Route, StrayFilter},
         turn::End,
     },
     transport::Incoming,
@@ -28,35 +27,51 @@ pub(super) async fn serve(
     mut socket: Socket,
     mut requests: mpsc::Receiver<Create>,
     status: Arc<Status>,
-    close: Duration,
+    options: SocketOptions,
 ) {
-    let mut finished = None;
-    let polite = loop {
-        let create = match poll_fn(|cx| poll_idle(&mut socket, &mut requests, &finished, cx)).await
-        {
-            Idle::Create(create) => create,
-            Idle::Released => break true,
-            Idle::Ended(end) => {
-                status.over.store(true, Ordering::Release);
-                // A request that crossed the end did not leave.
-                requests.close();
-                if let Some(create) = requests.recv().await {
-                    _ = create.sent.send(Sent::No(end));
+    let mut strays = StrayFilter::new(options.limits.read_ahead);
+    let close = loop {
+        let create =
+            match poll_fn(|cx| poll_idle(&mut socket, &mut requests, &mut strays, cx)).await {
+                Idle::Create(create) => create,
+                Idle::Released => break Closing::Ours,
+                Idle::Ended(end) => {
+                    status.over.store(true, Ordering::Release);
+                    // A request that crossed the end did not leave.
+                    requests.close();
+                    if let Some(create) = requests.recv().await {
+                        _ = create.sent.send(Sent::No(end));
+                    }
+                    break Closing::Theirs;
                 }
-                break false;
-            }
-        };
-        match converse(&mut socket, create, finished.take()).await {
-            Conversed::Ended(response) => finished = Some(response),
-            Conversed::Abandoned => break true,
-            Conversed::Broken => break false,
+            };
+        strays.begin(options.unannounced.load(Ordering::Relaxed));
+        let conversed = converse(&mut socket, create, &mut strays, &status).await;
+        if strays.is_unannounced() {
+            options.unannounced.store(true, Ordering::Relaxed);
+        }
+        match conversed {
+            Conversed::Ended => {}
+            Conversed::Abandoned => break Closing::Ours,
+            Conversed::Broken => break Closing::Theirs,
         }
     };
     status.over.store(true, Ordering::Release);
-    if polite {
-        // The close frame tells the server to stop; its own is not waited for.
-        _ = timeout(close, socket.close()).await;
-    }
+    // The consumer has what came by now, and does not wait for this.
+    _ = timeout(options.timeouts.close, async {
+        match close {
+            // The Close frame tells the server to stop; its own is not waited for.
+            Closing::Ours => socket.close().await,
+            Closing::Theirs => socket.answer_close().await,
+        }
+    })
+    .await;
+}
+
+/// Who ended the socket.
+enum Closing {
+    Ours,
+    Theirs,
 }
 
 enum Idle {
@@ -70,16 +85,16 @@ enum Idle {
 fn poll_idle(
     socket: &mut Socket,
     requests: &mut mpsc::Receiver<Create>,
-    finished: &Option<Finished>,
+    strays: &mut StrayFilter,
     cx: &mut Context<'_>,
 ) -> Poll<Idle> {
     // The socket first: a request must not go into one whose end has come already.
     while let Poll::Ready(read) = socket.poll_read(cx) {
         let end = match read {
             Read::Nothing => continue,
-            Read::Text(payload) => match idle::judge(&Frame::new(payload), finished.as_ref()) {
-                Verdict::Swallow => continue,
-                Verdict::Retire => End::Protocol(ProtocolError::NotAnEvent),
+            Read::Text(payload) => match strays.judge_idle(&Frame::new(payload), socket.heard()) {
+                IdleAction::Drop => continue,
+                IdleAction::Retire => End::Protocol(ProtocolError::NotAnEvent),
             },
             Read::End(end) => end,
         };
@@ -93,16 +108,20 @@ fn poll_idle(
 
 enum Conversed {
     /// The turn is over.
-    Ended(Finished),
+    Ended,
     /// The consumer went away.
     Abandoned,
     /// The socket cannot be used any more.
     Broken,
 }
 
-/// Sends a request and passes on what comes for it, `before` being the response before: a late
-/// event of that one must not be taken for one of this.
-async fn converse(socket: &mut Socket, create: Create, before: Option<Finished>) -> Conversed {
+/// Sends a request and passes on what comes for it.
+async fn converse(
+    socket: &mut Socket,
+    create: Create,
+    strays: &mut StrayFilter,
+    status: &Status,
+) -> Conversed {
     let Create { text, answer, sent } = create;
     // Cancelled before it was taken up: it shall not be sent.
     if answer.is_abandoned() {
@@ -122,10 +141,11 @@ async fn converse(socket: &mut Socket, create: Create, before: Option<Finished>)
             return Conversed::Broken;
         }
     };
-    let mut watch = Watch::new(before);
     poll_fn(move |cx| {
         if writing {
-            match socket.poll_flush(cx) {
+            let flushed = socket.poll_flush(cx);
+            status.note_written(socket.wrote());
+            match flushed {
                 Poll::Ready(true) => {
                     writing = false;
                     tell();
@@ -146,32 +166,40 @@ async fn converse(socket: &mut Socket, create: Create, before: Option<Finished>)
                 socket.pause();
                 return Poll::Pending;
             }
-            let incoming = match ready!(socket.poll_read(cx)) {
+            let route = match ready!(socket.poll_read(cx)) {
                 Read::Nothing => continue,
-                Read::Text(payload) => Incoming::Frame(Frame::new(payload)),
-                Read::End(end) => Incoming::End(end),
+                Read::Text(payload) => strays.route(Frame::new(payload), socket.heard()),
+                Read::End(end) => {
+                    tell();
+                    answer.push(Incoming::End(end));
+                    return Poll::Ready(Conversed::Broken);
+                }
             };
-            if matches!(&incoming, Incoming::Frame(frame) if watch.is_late(frame)) {
-                continue;
-            }
+            let (late, held, frame) = match route {
+                Route::Withhold => continue,
+                Route::Deliver { late, held, frame } => (late, held, frame),
+                Route::Overflow => {
+                    tell();
+                    answer.push(Incoming::End(End::TooLarge));
+                    return Poll::Ready(Conversed::Broken);
+                }
+            };
             tell();
-            let conversed = match &incoming {
-                Incoming::End(_) => Some(Conversed::Broken),
-                Incoming::Frame(frame)
-                    if frame.tag.role == Role::Garbage && !defect!(SocketKeptAfterGarbage) =>
-                {
-                    Some(Conversed::Broken)
-                }
+            if late {
+                answer.push(Incoming::LateEvents);
+            }
+            held.into_iter().for_each(|frame| answer.push(Incoming::Frame(frame)));
+            let conversed = match frame.tag.role {
+                Role::Garbage if !defect!(SocketKeptAfterGarbage) => Some(Conversed::Broken),
                 // The server does not want the rest of the request, which the next would follow.
-                Incoming::Frame(frame) if frame.tag.role.ends_turn() && writing => {
-                    Some(Conversed::Broken)
+                role if role.ends_turn() && writing => Some(Conversed::Broken),
+                role if role.ends_turn() => {
+                    strays.finish(&frame, socket.heard());
+                    Some(Conversed::Ended)
                 }
-                Incoming::Frame(frame) if frame.tag.role.ends_turn() => {
-                    Some(Conversed::Ended(watch.finished(frame)))
-                }
-                Incoming::Frame(_) => None,
+                _ => None,
             };
-            answer.push(incoming);
+            answer.push(Incoming::Frame(frame));
             if let Some(conversed) = conversed {
                 return Poll::Ready(conversed);
             }

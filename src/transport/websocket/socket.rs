@@ -1,6 +1,7 @@
 //! The frames of a WebSocket, and a watch over its peer.
 
 use std::{
+    future::poll_fn,
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -11,6 +12,7 @@ use bytestring::ByteString;
 use futures_util::{Sink, Stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop,
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_tungstenite::{
@@ -25,13 +27,11 @@ use crate::{
     error::{CloseFrame, ProtocolError},
     net::Io,
     proto::{
-        liveness::{Liveness, Patience, Verdict},
+        classify::READ_BUFFER,
+        liveness::{Liveness, Patience, Traffic, Verdict},
         turn::End,
     },
 };
-
-/// tungstenite clears its read buffer before every read; a large one costs more than it saves.
-const READ_BUFFER: usize = 16 << 10;
 
 /// The frames of a WebSocket, and a watch over its peer.
 pub(super) struct Socket {
@@ -39,6 +39,8 @@ pub(super) struct Socket {
     liveness: Liveness,
     timer: Pin<Box<Sleep>>,
     paused: bool,
+    /// The peer sent a Close frame.
+    closing: bool,
 }
 
 /// What came.
@@ -57,13 +59,24 @@ impl Socket {
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(event))
             .max_frame_size(Some(event));
-        let io = Tap { io, heard: now };
+        let io = Tap { io, traffic: Traffic::new(now.into_std()) };
         Self {
             stream: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
             liveness: Liveness::new(patience),
             timer: Box::pin(sleep_until(now)),
             paused: false,
+            closing: false,
         }
+    }
+
+    /// Returns when the peer was heard last.
+    pub(super) fn heard(&self) -> std::time::Instant {
+        self.stream.get_ref().traffic.heard()
+    }
+
+    /// Returns when the system accepted bytes for sending last.
+    pub(super) fn wrote(&self) -> std::time::Instant {
+        self.stream.get_ref().traffic.wrote()
     }
 
     /// Takes a message to be sent by [`poll_flush`](Self::poll_flush).
@@ -77,24 +90,41 @@ impl Socket {
     }
 
     /// What comes next. A peer that is silent for too long has ended.
+    ///
+    /// A peer that always has something to say does not keep the task from yielding.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if std::mem::take(&mut self.paused) {
-            self.stream.get_mut().heard = Instant::now();
+            self.stream.get_mut().traffic.note_heard(Instant::now().into_std());
             self.liveness.pause();
         }
+        // One read of the socket may bring thousands of frames.
+        let turn = ready!(coop::poll_proceed(cx));
         let Poll::Ready(read) = pin!(&mut self.stream).poll_next(cx) else {
+            drop(turn);
             return self.poll_silence(cx).map(Read::End);
         };
+        turn.made_progress();
         Poll::Ready(match read {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => Read::Text(text),
                 Err(_) => Read::End(End::Protocol(ProtocolError::NotAnEvent)),
             },
             Some(Ok(Message::Binary(_))) => Read::End(End::Protocol(ProtocolError::BinaryFrame)),
-            Some(Ok(Message::Close(frame))) => Read::End(End::Closed(frame.map(|frame| {
-                CloseFrame::new(frame.code.into(), frame.reason.as_str().to_owned())
-            }))),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Read::Nothing,
+            Some(Ok(Message::Close(frame))) => {
+                self.closing = true;
+                Read::End(End::Closed(frame.map(|frame| {
+                    CloseFrame::new(frame.code.into(), frame.reason.as_str().to_owned())
+                })))
+            }
+            Some(Ok(Message::Pong(payload))) => {
+                if let Ok(number) = <[u8; 4]>::try_from(payload.as_ref()) {
+                    let traffic = &mut self.stream.get_mut().traffic;
+                    let now = Instant::now().into_std();
+                    self.liveness.ping_answered(u32::from_be_bytes(number), traffic, now);
+                }
+                Read::Nothing
+            }
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => Read::Nothing,
             Some(Err(error)) => Read::End(end_of(error)),
             None => Read::End(End::Lost(None)),
         })
@@ -105,23 +135,34 @@ impl Socket {
         self.paused = true;
     }
 
-    /// Says goodbye.
+    /// Sends a Close frame.
     pub(super) async fn close(&mut self) {
         let frame = Close { code: CloseCode::Normal, reason: "".into() };
         _ = self.stream.close(Some(frame)).await;
     }
 
+    /// Sends the answer to the peer's Close frame, if there was one. tungstenite has made it by
+    /// then, and would send it with the next read.
+    pub(super) async fn answer_close(&mut self) {
+        if self.closing {
+            _ = poll_fn(|cx| self.poll_flush(cx)).await;
+        }
+    }
+
     /// Ready when the peer has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            let heard = self.stream.get_ref().heard.into_std();
-            match self.liveness.judge(heard, Instant::now().into_std()) {
+            if self.liveness.is_ping_leaving() && self.poll_flush(cx).is_ready() {
+                self.liveness.ping_left(Instant::now().into_std());
+            }
+            let traffic = &self.stream.get_ref().traffic;
+            match self.liveness.judge(traffic, Instant::now().into_std()) {
                 Verdict::Wait => return Poll::Pending,
                 Verdict::Dead => return Poll::Ready(End::Silent),
-                Verdict::Ping => {
+                Verdict::Ping(number) => {
                     // If it cannot be written, no answer comes.
-                    _ = Pin::new(&mut self.stream).start_send(Message::Ping(Bytes::new()));
-                    _ = self.poll_flush(cx);
+                    let payload = Bytes::copy_from_slice(&number.to_be_bytes());
+                    _ = Pin::new(&mut self.stream).start_send(Message::Ping(payload));
                 }
                 Verdict::WaitUntil(due) => {
                     let due = Instant::from_std(due);
@@ -137,10 +178,19 @@ impl Socket {
     }
 }
 
-/// A connection that knows when its peer was heard last.
+/// A connection that notes what goes over it.
 struct Tap {
     io: Box<dyn Io>,
-    heard: Instant,
+    traffic: Traffic,
+}
+
+impl Tap {
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.traffic.note_written(bytes, Instant::now().into_std());
+        }
+        written
+    }
 }
 
 impl AsyncRead for Tap {
@@ -153,7 +203,7 @@ impl AsyncRead for Tap {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
         if buf.filled().len() > before {
-            this.heard = Instant::now();
+            this.traffic.note_heard(Instant::now().into_std());
         }
         Poll::Ready(read)
     }
@@ -165,7 +215,9 @@ impl AsyncWrite for Tap {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.written(written)
     }
 
     fn poll_write_vectored(
@@ -173,7 +225,9 @@ impl AsyncWrite for Tap {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -237,5 +291,56 @@ mod tests {
         assert!(matches!(read, Read::End(End::Silent)), "half a frame is no event");
         assert_eq!(start.elapsed(), seconds(75 + 30));
         drop(dripping.await);
+    }
+
+    /// A peer that sends `{}` without end.
+    struct Endless;
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            while buf.remaining() >= 4 {
+                buf.put_slice(b"\x81\x02{}");
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
+        let patience = Patience { interval: None, deadline: None };
+        let mut socket = Socket::new(Box::new(Endless), 1024, patience).await;
+        for _ in 0..3 {
+            let mut reads = 0;
+            let yielded = poll_fn(|cx| {
+                while socket.poll_read(cx).is_ready() && reads < 10_000 {
+                    reads += 1;
+                }
+                Poll::Ready(reads < 10_000)
+            });
+            assert!(yielded.await, "{reads}");
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -12,9 +12,10 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let deadline = Instant::now() + Duration::from_secs(10);
     let (id, limits) = (ConnectionId(0), Limits::default());
     let (headers, timeouts) = (HeaderMap::new(), Timeouts::default());
-    let socket = WebSocket::connect(&*network, uri, headers, id, deadline, limits, timeouts);
+    let options = SocketOptions { limits, timeouts, unannounced: Arc::default() };
+    let socket = WebSocket::connect(&*network, uri, headers, id, deadline, options);
     let socket = socket.await.unwrap();
-    let create = || socket.send(r#"{"type":"response.create","input":[]}"#.to_owned());
+    let create = || socket.send(r#"{"type":"response.create","input":[]}"#.to_owned(), None);
     let _first = create().await.unwrap();
     server.wait_for(|log| log.requests.len() == 1).await;
     // One waits in the queue, the others in their callers.
