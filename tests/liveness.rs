@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use responses_client::{
-    Delivery, ErrorKind, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts, Transport,
-    TransportPolicy,
+    Delivery, ErrorKind, Phase, ReplayPolicy, ResponsesClient, ResponsesRequest, RetryPolicy,
+    Timeouts, Transport, TransportPolicy,
     report::FullReason,
     testing::{Script, ScriptedServer, Step, Turn},
 };
@@ -104,4 +104,45 @@ async fn pings_can_be_off() {
     let outcome = turn(&mut client(&server, timeouts).session(), &request(&["hi"])).await;
     assert_eq!(outcome.error().kind(), ErrorKind::Timeout);
     assert_eq!(start.elapsed(), 60 * MINUTE);
+}
+
+/// A request of 3 MB.
+fn upload() -> ResponsesRequest {
+    request(&[&"x".repeat(3_000_000)])
+}
+
+#[tokio::test(start_paused = true)]
+async fn c142_a_slow_upload_is_sent_once() {
+    // The send buffer takes all of it immediately, or little.
+    for buffer in [4 << 20, 256 << 10] {
+        // Nothing comes meanwhile but what proves no progress.
+        let server = ScriptedServer::in_memory(
+            Script::new().uplink(60_000, buffer).turn(Turn::text("one")).turn(Turn::text("two")),
+        );
+        let mut session = client(&server, Timeouts::default()).session();
+        let start = Instant::now();
+        let first = turn(&mut session, &upload()).await;
+        assert_eq!(first.response().output_text(), "one");
+        assert!((50..53).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+        assert_eq!(first.report.attempts.len(), 1);
+        let second = turn(&mut session, &appended(&upload(), &first, "more")).await;
+        assert_eq!(second.report.plan, incremental(1));
+        let log = server.log();
+        assert_eq!((log.requests.len(), log.connections.len()), (2, 1), "{buffer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c142_a_peer_that_dies_after_an_upload_is_found_in_bounded_time() {
+    let dead = Turn::steps([Step::Freeze]);
+    let server = ScriptedServer::in_memory(Script::new().uplink(100_000_000, 4 << 20).turn(dead));
+    let mut timeouts = Timeouts::default();
+    timeouts.first_event_websocket = None;
+    let start = Instant::now();
+    let outcome = turn(&mut client(&server, timeouts).session(), &upload()).await;
+    let error = outcome.error();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::FirstEvent));
+    assert_eq!(error.delivery(), Delivery::Unknown);
+    // The upload takes 183 s at 16 KiB/s; then there are 10 s for the answer to the ping.
+    assert_eq!(start.elapsed().as_secs(), 193);
 }

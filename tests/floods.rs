@@ -1,0 +1,165 @@
+//! Conformance C139: what a server sends without end costs bounded memory, measured and not
+//! computed.
+
+mod support;
+
+use std::{alloc::System, time::Duration};
+
+use futures_util::StreamExt;
+use responses_client::{ErrorKind, Limits, Provider, ResponsesClient, Timeouts, TransportPolicy};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use support::{guarded, request};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
+
+/// Counts every byte of this process, so that what is measured here runs alone.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const READ_AHEAD: usize = 128 << 10;
+const MIB: usize = 1 << 20;
+
+/// What is allocated, in bytes.
+fn live() -> usize {
+    let stats = ALLOCATOR.stats();
+    let more = stats.bytes_allocated - stats.bytes_deallocated;
+    more.checked_add_signed(stats.bytes_reallocated).expect("it is counted from the beginning")
+}
+
+/// A text frame of a server.
+fn text(payload: &str) -> Vec<u8> {
+    let size = payload.len();
+    let mut frame = vec![0x81];
+    match u8::try_from(size) {
+        Ok(size @ ..126) => frame.push(size),
+        _ => {
+            frame.push(126);
+            frame.extend(u16::try_from(size).expect("a short payload").to_be_bytes());
+        }
+    }
+    frame.extend(payload.as_bytes());
+    frame
+}
+
+/// One piece of a flood, and how many bytes of such pieces are sent.
+struct Flood {
+    name: &'static str,
+    piece: Vec<u8>,
+    bytes: usize,
+    /// The client takes all of it, whether anybody reads the events or not.
+    is_taken: bool,
+}
+
+fn floods() -> Vec<Flood> {
+    let many = |payload: &str| text(payload).repeat(64 * 1024 / (payload.len() + 2));
+    let keepalive = r#"{"type":"keepalive"}"#;
+    // Most of the read buffer is dropped, but for one small frame that waits.
+    let sparse = [text(&format!("{{{}}}", " ".repeat(16_000))), text(keepalive)].concat();
+    let flood = |name, piece, bytes, is_taken| Flood { name, piece, bytes, is_taken };
+    vec![
+        flood("no bytes", many(""), MIB / 2, true),
+        flood("{}", many("{}"), MIB, true),
+        flood("[DONE]", many("[DONE]"), 2 * MIB, true),
+        flood("metadata", many(keepalive), 16 * MIB, false),
+        flood("one in many", sparse, 32 * MIB, false),
+    ]
+}
+
+/// Serves one WebSocket: sends `first` when a request came, and then the flood, as far as the
+/// client takes it.
+async fn serve(listener: TcpListener, first: Option<&'static str>, flood: Flood) -> TcpStream {
+    let (stream, _) = listener.accept().await.expect("a connection");
+    let mut socket: WebSocketStream<TcpStream> = accept_async(stream).await.expect("a handshake");
+    while !matches!(socket.next().await, Some(Ok(Message::Text(_)))) {}
+    let (mut stream, is_taken) = (socket.into_inner(), flood.is_taken);
+    if let Some(first) = first {
+        stream.write_all(&text(first)).await.expect("it is there");
+    }
+    for _ in 0..flood.bytes / flood.piece.len() {
+        let patience = Duration::from_millis(if is_taken { 20_000 } else { 500 });
+        let written = timeout(patience, stream.write_all(&flood.piece)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            assert!(!is_taken, "the client stopped reading");
+            break;
+        }
+    }
+    // The answer to a ping comes when all before it has been read.
+    if is_taken {
+        stream.write_all(&[0x89, 0]).await.expect("it is there");
+        stream.read_exact(&mut [0; 6]).await.expect("a pong");
+    }
+    stream
+}
+
+/// The most that is allocated above `before` while `work` is not done, and what it gives.
+async fn most<T>(before: usize, work: JoinHandle<T>) -> (usize, T) {
+    let mut most = 0;
+    while !work.is_finished() {
+        most = most.max(live().saturating_sub(before));
+        sleep(Duration::from_millis(1)).await;
+    }
+    (most, work.await.expect("no panic"))
+}
+
+#[tokio::test]
+async fn c139_a_flood_of_small_frames_costs_bounded_memory() {
+    const CREATED: &str = r#"{"type":"response.created","response":{"id":"resp_1"}}"#;
+    for first in [None, Some(CREATED)] {
+        for flood in floods() {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+            let mut limits = Limits::default();
+            limits.read_ahead = READ_AHEAD;
+            let mut timeouts = Timeouts::default();
+            timeouts.turn = Some(Duration::from_secs(30));
+            let provider = Provider::compatible(&url).expect("a URL");
+            let client = ResponsesClient::builder(provider).limits(limits).timeouts(timeouts);
+            let client =
+                client.transport(TransportPolicy::WebSocketOnly).build().expect("a client");
+            let what = format!("{}, first: {first:?}", flood.name);
+            let is_taken = flood.is_taken;
+            let before = live();
+            let server = tokio::spawn(serve(listener, first, flood));
+            let mut session = client.session();
+            let start = Instant::now();
+            let used = match first {
+                // Nobody reads.
+                Some(_) => {
+                    let stream =
+                        guarded(session.stream(&request(&["hi"]))).await.expect("a stream");
+                    let (used, server) = most(before, server).await;
+                    drop((stream, server));
+                    used
+                }
+                None => {
+                    let asks = request(&["hi"]);
+                    let turn = tokio::spawn(async move {
+                        let error = session.stream(&asks).await.map(drop).expect_err("a flood");
+                        error.kind()
+                    });
+                    if is_taken {
+                        let (used, server) = most(before, server).await;
+                        assert!(!turn.is_finished(), "{what}: it is no progress, and no end");
+                        turn.abort();
+                        drop(server);
+                        used
+                    } else {
+                        let (used, kind) = most(before, turn).await;
+                        assert_eq!(kind, ErrorKind::TooLarge, "{what}");
+                        server.abort();
+                        used
+                    }
+                }
+            };
+            // Four times what is charged, and the buffers of a connection.
+            assert!(used <= 4 * READ_AHEAD + MIB, "{what}: {} KiB", used >> 10);
+            assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+            println!("{what}: {} KiB in {:?}", used >> 10, start.elapsed());
+        }
+    }
+}
