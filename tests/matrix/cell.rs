@@ -105,23 +105,41 @@ impl Cell {
             healthy(events, &before, &asked, &seen.take())?;
             extend(&mut asked, &before, "two");
         }
+        let cell = self.as_received(events);
         let start = Instant::now();
         let outcome = turn(&mut session, &asked).await;
         let took = start.elapsed();
-        let ending = self.fault.ending(self.story, self.reached(events), self.transport);
+        let ending = cell.fault.ending(cell.story, cell.reached(events), cell.transport);
         let requests = seen.take();
         histories(&asked, &requests, false)?;
-        let again = self.judge(events, ending, &outcome, &requests, took)?;
+        let again = cell.judge(events, ending, &outcome, &requests, took)?;
         settled(&server).await;
-        if self.fault == Fault::Freeze && self.reached(events) == Reached::Ended {
+        if cell.fault == Fault::Freeze && cell.reached(events) == Reached::Ended {
             // Long enough for the pings to find it out.
             tokio::time::sleep(Duration::from_secs(40)).await;
         }
-        let kept = again || self.keeps_socket(events);
+        let kept = again || cell.keeps_socket(events);
         let completed = again || ending == Ending::Completed;
-        self.next(events, &mut session, &mut asked, outcome, &seen, completed, kept).await?;
+        cell.next(events, &mut session, &mut asked, outcome, &seen, completed, kept).await?;
         check!(server.log().panics, Vec::<String>::new(), "panics");
         Ok(())
+    }
+
+    /// The cell as a client has to take it. On a socket that served a turn before, events of the output
+    /// and a terminal without an id may be late ones of that turn: before this response begins they
+    /// are held back (C136), and its beginning shows that they are not its own.
+    fn as_received(self, events: &[Events]) -> Self {
+        let may_be_late = self.reused
+            && self.transport == Transport::WebSocket
+            && self.at != At::Whole
+            && self.reached(events) == Reached::Nothing;
+        let fault = match self.fault {
+            Fault::WrongDelta | Fault::WrongItem if may_be_late => Fault::EmptyObject,
+            // Nothing comes after it.
+            Fault::BareTerminal if may_be_late => Fault::Stall,
+            fault => fault,
+        };
+        Self { fault, ..self }
     }
 
     /// How the attempt with the fault went, and what came of the turn. Whether there was another.
@@ -230,6 +248,10 @@ impl Cell {
         let over_sse = self.transport == Transport::Sse;
         let plan = match (completed, kept) {
             (false, _) => full(FullReason::PriorNotCompleted),
+            // C135: its end names another response than its beginning.
+            (true, _) if self.fault == Fault::OtherResponseIds && !over_sse => {
+                full(FullReason::ParentAmbiguous)
+            }
             (true, _) if over_sse => next.report.plan.clone().filter(Plan::is_full),
             (true, true) => incremental(1),
             (true, false) => full(FullReason::ConnectionChanged),
@@ -414,7 +436,7 @@ impl Fault {
 
 impl Policy {
     pub(crate) const ALL: [Self; 4] = [Self::Once, Self::Never, Self::Default, Self::Restart];
-    /// Without the first, which differs in the number of attempts alone.
+    /// Without the first, which each group adds by `with_one_attempt`.
     pub(crate) const MOST: [Self; 3] = [Self::Never, Self::Default, Self::Restart];
 
     pub(crate) fn retry(self) -> RetryPolicy {
