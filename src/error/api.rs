@@ -106,9 +106,9 @@ impl ApiError {
     /// Whether it proves that the server did not run the request, if no event of a response came.
     /// Any other error leaves that open.
     pub(crate) fn is_refusal(&self) -> bool {
-        // Some gateways repeat the status as the code.
-        let code =
-            self.code.as_ref().map(ErrorCode::as_str).filter(|it| it.parse::<u16>().is_err());
+        // Some gateways leave the code empty, or repeat the status as the code.
+        let says_more = |code: &&str| !code.is_empty() && code.parse::<u16>().is_err();
+        let code = self.code.as_ref().map(ErrorCode::as_str).filter(says_more);
         match (code, self.status) {
             (Some(code), _) => code != ErrorCode::ServerError.as_str(),
             (None, Some(408)) => false,
@@ -373,6 +373,7 @@ mod tests {
             assert!(!error(Some(open), Some("server_error"), None, None).is_refusal(), "{open}");
             let repeated = open.to_string();
             assert!(!error(Some(open), Some(&repeated), None, None).is_refusal(), "{open}");
+            assert!(!error(Some(open), Some(""), None, None).is_refusal(), "{open}");
             let ended = matches!(open, 500 | 502 | 503);
             assert_eq!(error(Some(open), None, None, None).has_ended(), ended, "{open}");
         }

@@ -82,10 +82,9 @@ impl Conversation {
         if !members.contains_key("$append") {
             return ResponsesRequest::from_json(line).map_err(|error| in_words(&error));
         }
-        let append = Json::parse(line).and_then(|line| line.decode::<Append>());
-        let append = append.map_err(|error| {
-            let error = in_words(&error);
-            format!("`$append` must be the only member, and a list of objects: {error}")
+        // `Json` would take the last of two `$append`s and lose the first.
+        let append: Append = serde_json::from_str(line).map_err(|_| {
+            "`$append` must be the only member, given once, and a list of objects".to_owned()
         })?;
         let Some(last) = &self.last else {
             return Err("`$append` needs a request before it".to_owned());
