@@ -285,6 +285,54 @@ struct Telling {
     output: Output,
     numbered: bool,
     noise: Vec<(Index, usize)>,
+    habit: Habit,
+}
+
+/// What a server says of the identity of items.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Habit {
+    Stable,
+    /// Another id with each event.
+    Rotating,
+    /// Other ids at the end than in the stream.
+    Split,
+    Empty,
+    Missing,
+    /// The first item has the index 1.
+    FromOne,
+}
+
+impl Habit {
+    const ALL: [Self; 6] =
+        [Self::Stable, Self::Rotating, Self::Split, Self::Empty, Self::Missing, Self::FromOne];
+
+    fn apply(self, events: &mut [Value]) {
+        for (place, event) in events.iter_mut().enumerate() {
+            if let Some(index) = event["output_index"].as_u64().filter(|_| self == Self::FromOne) {
+                event["output_index"] = (index + 1).into();
+            }
+            self.rename(event, "item_id", place, false);
+            if let Some(item) = event.get_mut("item") {
+                self.rename(item, "id", place, false);
+            }
+            let output = event.pointer_mut("/response/output").and_then(Value::as_array_mut);
+            output.into_iter().flatten().for_each(|item| self.rename(item, "id", place, true));
+        }
+    }
+
+    fn rename(self, of: &mut Value, name: &str, place: usize, at_end: bool) {
+        let Some(id) = of[name].as_str().map(str::to_owned) else { return };
+        of[name] = match self {
+            Self::Rotating => format!("{id}_{place}").into(),
+            Self::Split if at_end => format!("other_{id}").into(),
+            Self::Empty => "".into(),
+            Self::Missing => Value::Null,
+            _ => return,
+        };
+        if self == Self::Missing {
+            of.as_object_mut().expect("an object").remove(name);
+        }
+    }
 }
 
 fn response() -> impl Strategy<Value = Telling> {
@@ -311,9 +359,10 @@ fn response() -> impl Strategy<Value = Telling> {
                 Output::Missing,
             ]);
             let noise = prop::collection::vec((any::<Index>(), 0..5_usize), 0..6);
-            (Just(items), Just(order), flags(), flags(), output, any::<bool>(), noise)
+            let habit = prop::sample::select(&Habit::ALL[..]);
+            (Just(items), Just(order), flags(), flags(), output, any::<bool>(), noise, habit)
         })
-        .prop_map(|(items, order, omitted, undone, output, numbered, noise)| Telling {
+        .prop_map(|(items, order, omitted, undone, output, numbered, noise, habit)| Telling {
             items,
             order,
             omitted,
@@ -321,6 +370,7 @@ fn response() -> impl Strategy<Value = Telling> {
             output,
             numbered,
             noise,
+            habit,
         })
 }
 
@@ -353,6 +403,7 @@ impl Telling {
             }
         }
         let mut events = self.framed(events, self.output, self.numbered);
+        self.habit.apply(&mut events);
         for (at, kind) in &self.noise {
             let noise = [
                 json!({ "type": "keepalive", "sequence_number": 77 }),
@@ -406,7 +457,7 @@ impl Settled {
         Self {
             output: response
                 .output_items()
-                .map(|item| item.json().decode().expect("JSON"))
+                .map(|item| without_id(item.json().decode().expect("JSON")))
                 .collect(),
             text: response.output_text(),
             calls: calls.chain(inputs).collect(),
@@ -422,13 +473,19 @@ impl Settled {
             of_kind.filter_map(|item| Some(item.pointer(path)?.as_str()?.to_owned())).collect()
         };
         Self {
-            output: items.iter().map(|item| (*item).clone()).collect(),
+            output: items.iter().map(|item| without_id((*item).clone())).collect(),
             text: texts("message", "/content/0/text").concat(),
             calls: [texts("function_call", "/arguments"), texts("custom_tool_call", "/input")]
                 .concat(),
             unfinished: 0,
         }
     }
+}
+
+/// An item without what servers change between two mentions of it.
+fn without_id(mut item: Value) -> Value {
+    item.as_object_mut().expect("an object").remove("id");
+    item
 }
 
 /// Runs events through the bare core; they must not fail.
@@ -468,7 +525,8 @@ proptest! {
         let kept = run(came);
         prop_assert!(!kept.is_ended());
         let items: Vec<Value> = Settled::of(&kept).output;
-        prop_assert_eq!(items, done.into_iter().map(|(_, item)| item).collect::<Vec<_>>());
+        let done = done.into_iter().map(|(_, item)| without_id(item));
+        prop_assert_eq!(items, done.collect::<Vec<_>>());
     }
 }
 
