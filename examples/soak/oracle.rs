@@ -378,8 +378,12 @@ impl Oracle {
         if place(parent).is_some_and(|place| self.renamed.contains(&place)) {
             return Some(format!("the parent {parent} ended under another id"));
         }
-        if request.turn.is_none() {
-            return Some(format!("the server does not have the parent {parent}"));
+        let closes = log.connections.get(request.connection).and_then(|it| it.closes_on_create);
+        if request.turn.is_none() && closes.is_none() {
+            let mut attempts = self.turns.values().flat_map(|asked| &asked.attempts);
+            let fate = attempts.find(|it| Some(it.request) == place(parent));
+            let name = fate.map(|it| it.fate.name);
+            return Some(format!("the server does not have the parent {parent}: {name:?}"));
         }
         if request.transport == Transport::Sse && request.body["store"] == false {
             return Some("a parent that is not stored was named over SSE".to_owned());

@@ -161,7 +161,11 @@ impl StrayFilter {
             return Route::Withhold;
         }
         if role == Role::Metadata {
-            return Route::of(frame);
+            // It is never late, but must not overtake the events that came before it.
+            return match self.current.held.is_empty() {
+                true => Route::of(frame),
+                false => self.hold(frame),
+            };
         }
         let names_new = id.is_some();
         if let Some(id) = id {
@@ -270,8 +274,9 @@ impl StrayFilter {
 
     /// Delivers `frame`, and drops what was held back.
     fn deliver_without_held(&mut self, frame: Frame) -> Route {
-        let late = !std::mem::take(&mut self.current.held).is_empty();
-        Route::Deliver { late, held: Vec::new(), frame }
+        let mut held = std::mem::take(&mut self.current.held);
+        let late = drop_late(&mut held, |_| true);
+        Route::Deliver { late, held, frame }
     }
 
     /// Delivers what was held back, and `frame` after it.
@@ -279,16 +284,24 @@ impl StrayFilter {
         let mut held = std::mem::take(&mut self.current.held);
         // A response has one terminal: up to that one, the events were an older response's.
         let end = held.iter().rposition(|held| held.tag.role == Role::Terminal);
-        if let Some(end) = end {
-            held.drain(..=end);
-        }
-        Route::Deliver { late: end.is_some(), held, frame }
+        let late = drop_late(&mut held, |place| Some(place) <= end);
+        Route::Deliver { late, held, frame }
     }
 
     fn note_beginning(&mut self, beginning: Beginning) {
         self.current.begun = true;
         self.habit.get_or_insert(beginning);
     }
+}
+
+/// Drops the events at these places, but for metadata, and returns whether there were any.
+fn drop_late(held: &mut Vec<Frame>, is_late: impl Fn(usize) -> bool) -> bool {
+    let (before, mut place) = (held.len(), 0);
+    held.retain(|frame| {
+        place += 1;
+        frame.tag.role == Role::Metadata || !is_late(place - 1)
+    });
+    held.len() < before
 }
 
 impl Route {

@@ -42,6 +42,9 @@ pub struct ConnectionLog {
     pub upgrade_requests: usize,
     /// Whether it has ended, whoever ended it.
     pub closed: bool,
+    /// The code of the Close frame that answers each of its requests, as
+    /// [`Upgrade::CloseOnCreate`](super::Upgrade::CloseOnCreate) says.
+    pub closes_on_create: Option<u16>,
     /// The code of the client's Close frame; `None` also stands for a frame without one.
     pub close_code: Option<u16>,
     /// Pings of the client.
@@ -154,6 +157,7 @@ impl fmt::Debug for ConnectionLog {
             bytes_sent,
             upgrade_requests,
             closed,
+            closes_on_create,
             close_code,
             pings,
             pongs,
@@ -166,6 +170,7 @@ impl fmt::Debug for ConnectionLog {
             .field("bytes_sent", bytes_sent)
             .field("upgrade_requests", upgrade_requests)
             .field("closed", closed)
+            .field("closes_on_create", closes_on_create)
             .field("close_code", close_code)
             .field("pings", pings)
             .field("pongs", pongs)

@@ -75,8 +75,6 @@ struct Peer {
     busy: bool,
     /// The model of its first request, where that matters.
     model: Option<Value>,
-    /// The code of the Close frame that answers each of its requests.
-    closes_on_create: Option<u16>,
 }
 
 /// A request that is valid, and what is needed to answer it.
@@ -127,7 +125,6 @@ impl Shared {
                 idle: None,
                 busy: false,
                 model: None,
-                closes_on_create: None,
             });
             Some((index, control))
         })
@@ -198,11 +195,11 @@ impl Shared {
         self.change(|state| {
             if let Some(peer) = state.peers.get_mut(connection) {
                 peer.idle = Some(sender);
-                peer.closes_on_create = closes_on_create;
                 peer.accounted = peer.control.received();
             }
             if let Some(seen) = state.log.connections.get_mut(connection) {
                 seen.transport = Some(Transport::WebSocket);
+                seen.closes_on_create = closes_on_create;
             }
         });
         receiver
@@ -403,7 +400,7 @@ impl State {
         let checked = request::check(&exchange.body, transport, &exchange.headers)
             .and_then(|()| self.script.traits().check(&exchange.body, transport))
             .and_then(|()| self.check_model(&exchange));
-        let closes = self.peers.get(connection).and_then(|peer| peer.closes_on_create);
+        let closes = self.log.connections.get(connection).and_then(|seen| seen.closes_on_create);
         let plan = if closes.is_some() {
             Err(Plan::fixed(Turn::steps([Step::Close { code: closes, reason: String::new() }])))
         } else if let Err(error) = checked {

@@ -160,6 +160,23 @@ fn c136_events_without_an_id_wait_until_it_is_known_whose_they_are() {
 }
 
 #[test]
+fn c136_metadata_does_not_overtake_what_is_held_back() {
+    let (keepalive, old) = (frame(r#"{"type":"keepalive"}"#), delta("x"));
+    let (begin, end, ended) =
+        (of("created", "resp_2"), of("completed", "resp_2"), bare("completed"));
+    for (frames, expected) in [
+        ([&old, &keepalive, &old, &end], vec![&old, &keepalive, &old, &end]),
+        // What is late goes, and metadata stays.
+        ([&old, &keepalive, &begin, &end], vec![&keepalive, &begin, &end]),
+        ([&keepalive, &ended, &keepalive, &end], vec![&keepalive, &keepalive, &end]),
+    ] {
+        let frames: Vec<Frame> = frames.into_iter().cloned().collect();
+        let (out, _) = delivered(&mut announced(), &frames);
+        assert_eq!(out, payloads(&expected), "{frames:?}");
+    }
+}
+
+#[test]
 fn c136_a_late_failure_without_an_id_ends_nothing() {
     let mut filter = announced();
     let own = [bare("failed"), of("created", "resp_2"), of("completed", "resp_2")];
