@@ -618,7 +618,12 @@ fn c135_c136_c137_late_events_in_a_transcript_reach_nobody() {
         let own: Vec<&str> = lines.iter().copied().filter(|line| !is_late(line)).collect();
         assert!(own.len() < lines.len(), "{name}");
         paused(async {
-            let turns = [before(&fixture), Turn::jsonl(&fixture.text), Turn::text("more")];
+            let step = |line: &&str| match is_late(line) {
+                true => Step::Stray(parse_json(line).expect("JSON")),
+                false => Step::Text((*line).to_owned()),
+            };
+            let crossed = Turn::steps(lines.iter().map(step));
+            let turns = [before(&fixture), crossed, Turn::text("more")];
             let server = ScriptedServer::in_memory(Script::new().turns(turns));
             let client = builder(&server).transport(only(Transport::WebSocket)).retry(once());
             let mut session = client.build().expect("a client").session();
