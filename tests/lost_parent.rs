@@ -374,7 +374,9 @@ async fn c128_refusals_that_are_not_in_a_row_or_of_which_the_full_request_fails_
 async fn c128_a_parent_that_is_gone_each_time_turns_nothing_off() {
     for transport in BOTH {
         for (name, gone) in frames() {
-            if name == "param alone" {
+            // Two failures with one id: over a WebSocket the second is a late one of the first.
+            let has_id = gone.pointer("/response/id").is_some();
+            if name == "param alone" || has_id {
                 continue;
             }
             let server = refusing(gone, || true);

@@ -20,19 +20,23 @@ fuzz_target!(|input: &[u8]| {
         if place < 64 {
             _ = items(&observed);
         }
-        match turn.push(payload.clone()) {
-            Ok(Some(event)) => {
-                assert!(!ended);
-                assert!(received.contains(event.raw().as_bytes()));
-                ended = event.is_terminal();
+        let mut step = turn.push(payload.clone());
+        loop {
+            match step {
+                Ok(Some(event)) => {
+                    assert!(!ended);
+                    assert!(received.contains(event.raw().as_bytes()));
+                    ended = event.is_terminal();
+                }
+                Ok(None) => break,
+                // A payload that is not text does not reach the turn.
+                Err(_) if std::str::from_utf8(&payload).is_err() => break,
+                Err(_) => {
+                    assert!(!ended);
+                    ended = true;
+                }
             }
-            Ok(None) => {}
-            // A payload that is not text does not reach the turn.
-            Err(_) if std::str::from_utf8(&payload).is_err() => {}
-            Err(_) => {
-                assert!(!ended);
-                ended = true;
-            }
+            step = turn.next_event();
         }
     }
     let settled = items(&turn);

@@ -69,12 +69,11 @@ macro_rules! create_body {
             /// Reads a member of a create body. What is not of the field's type (`null`, say) goes
             /// to `extra` as it is: the server shall judge it.
             fn set_member(&mut self, name: String, value: &RawValue) {
-                // Of a member given twice the last counts.
-                self.extra.retain(|(known, _)| *known != name);
                 match name.as_str() {
-                    $(stringify!($name) => {
-                        self.$name = serde_json::from_str(value.get()).ok().flatten();
-                        if self.$name.is_some() {
+                    // One that is given twice goes to `extra`, where `check` finds it.
+                    $(stringify!($name) if self.$name.is_none() => {
+                        if let Ok(Some(value)) = serde_json::from_str(value.get()) {
+                            self.$name = Some(value);
                             return;
                         }
                     })*
@@ -380,8 +379,12 @@ impl<'de> Deserialize<'de> for ResponsesRequest {
             }
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut request = ResponsesRequest::default();
+                let mut has_input = false;
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "input" {
+                        if std::mem::replace(&mut has_input, true) {
+                            return Err(de::Error::duplicate_field("input"));
+                        }
                         request.input = match map.next_value()? {
                             Input::Text(text) => [Item::user_text(&text)].into(),
                             Input::Items(items) => items.into(),
@@ -506,15 +509,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_member_given_twice_counts() {
-        let body =
-            r#"{"model":null,"model":"a","new":1,"model":"b","new":2,"store":true,"store":"?"}"#;
-        let request = ResponsesRequest::from_json(body).unwrap();
-        assert_eq!((request.model.as_deref(), request.store), (Some("b"), None));
-        let extra: Vec<_> =
-            request.extra.iter().map(|(name, json)| (&**name, json.get())).collect();
-        assert_eq!(extra, [("new", "2"), ("store", "\"?\"")]);
-        assert!(request.check().is_ok());
+    fn members_given_twice_are_refused_and_none_is_lost() {
+        for (body, name) in [
+            (r#"{"model":"a","model":"b"}"#, "model"),
+            (r#"{"model":null,"model":"b"}"#, "model"),
+            (r#"{"model":"a","new":1,"new":2}"#, "new"),
+            (r#"{"model":"a","store":true,"store":"?"}"#, "store"),
+        ] {
+            let request = ResponsesRequest::from_json(body).unwrap();
+            let repeated = RequestError::RepeatedField(name.to_owned());
+            assert_eq!(request.check(), Err(repeated), "{body}");
+        }
+        assert!(ResponsesRequest::from_json(r#"{"input":"a","input":"b"}"#).is_err());
     }
 
     #[test]
