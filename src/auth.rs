@@ -83,6 +83,17 @@ impl Secret {
     pub fn new(secret: impl Into<Arc<str>>) -> Self {
         Self(secret.into())
     }
+
+    /// Returns the value of a header: the scheme and the credential.
+    fn to_header(&self, scheme: &str) -> Result<HeaderValue, AuthError> {
+        if self.0.trim().is_empty() {
+            return Err(AuthError::NoHeader);
+        }
+        let value = HeaderValue::try_from(format!("{scheme}{}", self.0));
+        let mut value = value.map_err(|_| AuthError::NoHeader)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
 }
 
 impl Auth {
@@ -128,19 +139,26 @@ impl Auth {
         matches!(self, Self::None)
     }
 
+    /// Returns an error if the credential is known and no header can carry it.
+    pub(crate) fn check(&self) -> Result<(), AuthError> {
+        match self {
+            Self::Bearer(secret) | Self::Header(_, secret) => secret.to_header("").map(drop),
+            Self::None | Self::Provider(_) => Ok(()),
+        }
+    }
+
     /// Adds the credential to the headers of a request.
     pub(crate) async fn apply(&self, headers: &mut HeaderMap) -> Result<(), AuthError> {
+        const BEARER: &str = "Bearer ";
         let (name, value) = match self {
             Self::None => return Ok(()),
-            Self::Bearer(token) => (header::AUTHORIZATION, format!("Bearer {}", token.0)),
-            Self::Header(name, value) => (name.clone(), value.0.to_string()),
+            Self::Bearer(token) => (header::AUTHORIZATION, token.to_header(BEARER)?),
+            Self::Header(name, value) => (name.clone(), value.to_header("")?),
             Self::Provider(provider) => {
                 let token = provider.token().await.map_err(AuthError::Provider)?;
-                (header::AUTHORIZATION, format!("Bearer {}", token.0))
+                (header::AUTHORIZATION, token.to_header(BEARER)?)
             }
         };
-        let mut value = HeaderValue::try_from(value).map_err(|_| AuthError::NoHeader)?;
-        value.set_sensitive(true);
         headers.insert(name, value);
         Ok(())
     }
@@ -208,6 +226,15 @@ mod tests {
             assert_eq!(headers.get(name).unwrap(), value);
             assert!(!format!("{auth:?} {headers:?}").contains("canary"));
         }
-        assert!(Auth::bearer("two\nlines").apply(&mut HeaderMap::new()).await.is_err());
+        for fetched in ["", " ", "two\nlines", "key\n"] {
+            struct Malformed(&'static str);
+            impl AuthProvider for Malformed {
+                fn token(&self) -> TokenFuture<'_> {
+                    Box::pin(async { Ok(self.0.into()) })
+                }
+            }
+            let refused = Auth::provider(Malformed(fetched)).apply(&mut HeaderMap::new()).await;
+            assert!(matches!(refused, Err(AuthError::NoHeader)), "{fetched:?}");
+        }
     }
 }

@@ -238,15 +238,17 @@ impl ResponsesClientBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for headers that are none or
-    /// belong to the transport, credentials over plain `http` to another machine, certificates that
-    /// cannot be read, and a [`ProxySetting`](crate::ProxySetting) or a variable such as
-    /// `HTTPS_PROXY` that would not be used exactly as written.
+    /// belong to the transport, a credential that is empty or has a line break, credentials over
+    /// plain `http` to another machine, certificates that cannot be read, and a
+    /// [`ProxySetting`](crate::ProxySetting) or a variable such as `HTTPS_PROXY` that would not be
+    /// used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
         let invalid = Error::invalid_config;
         let headers = headers(self.provider.headers, self.headers).map_err(invalid)?;
         if let Auth::Header(name, _) = &self.auth {
             check_name(name).map_err(invalid)?;
         }
+        self.auth.check().map_err(|_| invalid(RequestError::InvalidHeader))?;
         let credentials =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
         if credentials && self.provider.exposes_credentials() {
@@ -348,6 +350,20 @@ mod tests {
         assert!(builder().header("OpenAI-Organization", "org").build().is_ok());
         let auth = Auth::header(header::HOST, "x");
         assert_eq!(builder().auth(auth).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
+    }
+
+    #[test]
+    fn a_credential_that_no_header_can_carry_is_an_error() {
+        let by_header = |secret| Auth::header(HeaderName::from_static("api-key"), secret);
+        for auth in [Auth::bearer as fn(&'static str) -> Auth, by_header] {
+            for secret in ["", "  ", "canary\n", "canary\r\nx-other: 1", "canary\0"] {
+                let error = builder().auth(auth(secret)).build().unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{secret:?}");
+                let source = std::error::Error::source(&error).unwrap().to_string();
+                assert!(!format!("{error} {error:?} {source}").contains("canary"));
+            }
+            assert!(builder().auth(auth("canary")).build().is_ok());
+        }
     }
 
     #[test]

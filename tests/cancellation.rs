@@ -399,14 +399,15 @@ async fn c060_a_turn_that_is_cancelled_before_it_is_written_is_not_sent() {
 }
 
 #[tokio::test]
-async fn closing_or_superseding_a_turn_that_is_being_tried_again_ends_it() {
+async fn c157_a_turn_that_is_being_tried_again_ends_when_it_is_superseded() {
     for transport in BOTH {
         // Accepted, refused, and then silence: its stream makes another attempt meanwhile.
         let refused = Turn::failed([], "server_is_overloaded", "busy");
         let silent = Turn::steps([Step::Stall]);
         let script = Script::new().turns([refused, silent, Turn::text("next")]);
         let server = server(script).await;
-        let mut session = socket_client(&server, only(transport)).session();
+        let client = socket_client(&server, only(transport));
+        let mut session = client.session();
         let mut stream = session.stream(&request(&["one"])).await.expect("it begins");
         tokio::select! {
             _ = async { while stream.try_next().await.expect("no error").is_some() {} } => {
@@ -419,6 +420,8 @@ async fn closing_or_superseding_a_turn_that_is_being_tried_again_ends_it() {
         assert_eq!(outcome.report.attempts.len(), 1, "{transport}");
         let error = stream.try_next().await.expect_err("it was superseded");
         assert_eq!(error.kind(), ErrorKind::Superseded);
+        assert_eq!(server.log().requests.len(), 3, "{transport}: it sends nothing more");
+        assert_eq!(client.fallback(), None, "{transport}");
         guarded(session.close()).await;
         server.wait_for(|log| log.open_connections() == 0 || transport == Transport::Sse).await;
     }

@@ -6,9 +6,9 @@ mod support;
 use std::{alloc::System, time::Duration};
 
 use futures_util::StreamExt;
-use responses_client::{ErrorKind, Limits, Provider, ResponsesClient, Timeouts, TransportPolicy};
+use responses_client::{ErrorKind, Limits, Provider, ResponsesClient, Timeouts, Transport};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use support::{guarded, request};
+use support::{BOTH, guarded, only, request};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -46,6 +46,14 @@ fn text(payload: &str) -> Vec<u8> {
     frame
 }
 
+/// An event as it travels.
+fn event(transport: Transport, payload: &str) -> Vec<u8> {
+    match transport {
+        Transport::WebSocket => text(payload),
+        Transport::Sse => format!("data: {payload}\n\n").into_bytes(),
+    }
+}
+
 /// One piece of a flood, and how many bytes of such pieces are sent.
 struct Flood {
     name: &'static str,
@@ -55,7 +63,30 @@ struct Flood {
     is_taken: bool,
 }
 
-fn floods() -> Vec<Flood> {
+fn floods(transport: Transport, is_read: bool) -> Vec<Flood> {
+    match transport {
+        Transport::WebSocket => floods_of_frames(),
+        Transport::Sse => floods_of_events(is_read),
+    }
+}
+
+/// A body is read only when somebody asks for events.
+fn floods_of_events(is_read: bool) -> Vec<Flood> {
+    let flood = |name, piece: &str, is_taken| {
+        let piece = piece.repeat(64 * 1024 / piece.len()).into_bytes();
+        Flood { name, piece, bytes: 12 * MIB, is_taken: is_taken && is_read }
+    };
+    vec![
+        flood("comments", ":\n", true),
+        flood("blank lines", "\n", true),
+        flood("events without data", "event: ping\n\n", true),
+        flood("events without bytes", "data:\n\n", true),
+        flood("events of {}", "data: {}\n\n", true),
+        flood("metadata", "data: {\"type\":\"keepalive\"}\n\n", false),
+    ]
+}
+
+fn floods_of_frames() -> Vec<Flood> {
     let many = |payload: &str| text(payload).repeat(64 * 1024 / (payload.len() + 2));
     let keepalive = r#"{"type":"keepalive"}"#;
     // Most of the read buffer is dropped, but for one small frame that waits.
@@ -70,15 +101,42 @@ fn floods() -> Vec<Flood> {
     ]
 }
 
-/// Serves one WebSocket: sends `first` when a request came, and then the flood, as far as the
-/// client takes it.
-async fn serve(listener: TcpListener, first: Option<&'static str>, flood: Flood) -> TcpStream {
+/// Takes one request over `transport`, up to where its answer begins.
+async fn requested(transport: Transport, mut stream: TcpStream) -> TcpStream {
+    match transport {
+        Transport::WebSocket => {
+            let mut socket: WebSocketStream<TcpStream> =
+                accept_async(stream).await.expect("a handshake");
+            while !matches!(socket.next().await, Some(Ok(Message::Text(_)))) {}
+            socket.into_inner()
+        }
+        Transport::Sse => {
+            let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
+            // All of the body is in one piece with its end.
+            while !read.ends_with(b"}") {
+                let count = stream.read(&mut buffer).await.expect("a request");
+                read.extend(buffer.iter().take(count));
+            }
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+            stream.write_all(head).await.expect("it is there");
+            stream
+        }
+    }
+}
+
+/// Serves one request: sends `first` when it came, and then the flood, as far as the client takes
+/// it.
+async fn serve(
+    transport: Transport,
+    listener: TcpListener,
+    first: Option<&'static str>,
+    flood: Flood,
+) -> TcpStream {
     let (stream, _) = listener.accept().await.expect("a connection");
-    let mut socket: WebSocketStream<TcpStream> = accept_async(stream).await.expect("a handshake");
-    while !matches!(socket.next().await, Some(Ok(Message::Text(_)))) {}
-    let (mut stream, is_taken) = (socket.into_inner(), flood.is_taken);
+    let mut stream = requested(transport, stream).await;
+    let is_taken = flood.is_taken;
     if let Some(first) = first {
-        stream.write_all(&text(first)).await.expect("it is there");
+        stream.write_all(&event(transport, first)).await.expect("it is there");
     }
     for _ in 0..flood.bytes / flood.piece.len() {
         let patience = Duration::from_millis(if is_taken { 20_000 } else { 500 });
@@ -88,8 +146,9 @@ async fn serve(listener: TcpListener, first: Option<&'static str>, flood: Flood)
             break;
         }
     }
-    // The answer to a ping comes when all before it has been read.
-    if is_taken {
+    // The answer to a ping comes when all before it has been read. Of a body, so much was sent that
+    // no system holds it.
+    if is_taken && transport == Transport::WebSocket {
         stream.write_all(&[0x89, 0]).await.expect("it is there");
         stream.read_exact(&mut [0; 6]).await.expect("a pong");
     }
@@ -109,8 +168,9 @@ async fn most<T>(before: usize, work: JoinHandle<T>) -> (usize, T) {
 #[tokio::test]
 async fn c139_a_flood_of_small_frames_costs_bounded_memory() {
     const CREATED: &str = r#"{"type":"response.created","response":{"id":"resp_1"}}"#;
-    for first in [None, Some(CREATED)] {
-        for flood in floods() {
+    let cases = BOTH.into_iter().flat_map(|it| [(it, None), (it, Some(CREATED))]);
+    for (transport, first) in cases {
+        for flood in floods(transport, first.is_none()) {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
             let mut limits = Limits::default();
@@ -119,12 +179,11 @@ async fn c139_a_flood_of_small_frames_costs_bounded_memory() {
             timeouts.turn = Some(Duration::from_secs(30));
             let provider = Provider::compatible(&url).expect("a URL");
             let client = ResponsesClient::builder(provider).limits(limits).timeouts(timeouts);
-            let client =
-                client.transport(TransportPolicy::WebSocketOnly).build().expect("a client");
-            let what = format!("{}, first: {first:?}", flood.name);
+            let client = client.transport(only(transport)).build().expect("a client");
+            let what = format!("{} over {transport}, first: {first:?}", flood.name);
             let is_taken = flood.is_taken;
             let before = live();
-            let server = tokio::spawn(serve(listener, first, flood));
+            let server = tokio::spawn(serve(transport, listener, first, flood));
             let mut session = client.session();
             let start = Instant::now();
             let used = match first {

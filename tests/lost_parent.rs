@@ -263,10 +263,19 @@ fn unsupported() -> Vec<Value> {
 fn refusing(refusal: Value, refuses: impl Fn() -> bool + Send + Sync + 'static) -> ScriptedServer {
     ScriptedServer::in_memory(Script::new().respond(move |exchange| {
         match exchange.body["previous_response_id"].is_string() && refuses() {
-            true => Turn::events([refusal.clone()]),
+            true => Turn::events([refused_as(&refusal, &exchange.response_id)]),
             false => Turn::text("an answer"),
         }
     }))
+}
+
+/// The refusal with another id for each response that it names.
+fn refused_as(refusal: &Value, id: &str) -> Value {
+    let mut refusal = refusal.clone();
+    if let Some(own) = refusal.pointer_mut("/response/id") {
+        *own = id.into();
+    }
+    refusal
 }
 
 fn continuing(server: &ScriptedServer, transport: Transport) -> ResponsesClient {
@@ -450,11 +459,11 @@ async fn c129_a_call_or_an_output_that_the_server_lacks_is_answered_by_one_full_
 const SESSIONS: usize = 50;
 
 /// Fifty sessions of one client, each of which has had two turns.
-async fn fifty(client: &ResponsesClient) -> Vec<(ResponsesSession, ResponsesRequest)> {
+async fn fifty(client: &ResponsesClient, store: bool) -> Vec<(ResponsesSession, ResponsesRequest)> {
     let mut sessions = Vec::new();
     for index in 0..SESSIONS {
         let mut session = client.session();
-        let mut asks = request(&[format!("task {index}").as_str()]).store(true);
+        let mut asks = request(&[format!("task {index}").as_str()]).store(store);
         let plans = plans(&mut session, &mut asks, 2).await;
         assert_eq!(plans, [full(FullReason::FirstTurn), incremental(1)]);
         sessions.push((session, asks));
@@ -477,10 +486,8 @@ async fn c128_fifty_sessions_that_lose_their_parents_together_lose_nothing_else(
             if !matches!(name, "nested" | "param alone") {
                 continue;
             }
-            // The server forgets all that it had when the first of the later turns comes.
             let known = Arc::new(Mutex::new(HashSet::new()));
-            let forgets = Arc::new(AtomicBool::new(false));
-            let (knows, forgot) = (Arc::clone(&known), Arc::clone(&forgets));
+            let knows = Arc::clone(&known);
             let server = ScriptedServer::in_memory(Script::new().respond(move |exchange| {
                 let mut known = knows.lock().expect("no panic");
                 let parent = exchange.body["previous_response_id"].as_str();
@@ -488,13 +495,11 @@ async fn c128_fifty_sessions_that_lose_their_parents_together_lose_nothing_else(
                     return Turn::events([gone.clone()]);
                 }
                 known.insert(exchange.response_id.clone());
-                if forgot.swap(false, Ordering::Relaxed) {
-                    known.clear();
-                }
                 Turn::text("an answer")
             }));
             let client = continuing(&server, transport);
-            let sessions = fifty(&client).await;
+            let sessions = fifty(&client, true).await;
+            // The server forgets all that it had.
             known.lock().expect("no panic").clear();
             for plans in all_go_on(sessions).await {
                 let lost = full(FullReason::ParentNotFound);
@@ -512,13 +517,7 @@ async fn c128_fifty_sessions_get_through_a_restart_of_their_server() {
     for (close, store) in [(1012, false), (1001, false), (1006, false), (1012, true)] {
         let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("an answer")));
         let client = continuing(&server, Transport::WebSocket);
-        let mut sessions = Vec::new();
-        for index in 0..SESSIONS {
-            let mut session = client.session();
-            let mut asks = request(&[format!("task {index}").as_str()]).store(store);
-            plans(&mut session, &mut asks, 2).await;
-            sessions.push((session, asks));
-        }
+        let sessions = fifty(&client, store).await;
         match close {
             1006 => server.drop_connections(),
             code => server.close_idle(code, "restart"),

@@ -2,7 +2,7 @@
 
 use responses_client::{
     ErrorKind, Item, Provider, ResponsesClient, ResponsesRequest, RetryPolicy, Transport,
-    report::FullReason,
+    report::{FullReason, Prewarm},
     testing::{Refusal, RequestLog, Script, ScriptedServer, Turn, Upgrade},
 };
 
@@ -154,6 +154,54 @@ async fn c038_a_full_resend_above_the_frame_limit_goes_over_sse() {
     let expected =
         [(WEBSOCKET, 1, false), (WEBSOCKET, 1, true), (WEBSOCKET, 1, true), (SSE, 5, false)];
     assert_eq!(sent(&server), expected);
+}
+
+/// A gateway in front of the provider may take less than the provider does.
+#[tokio::test(start_paused = true)]
+async fn c038_a_frame_limit_that_the_upgrade_names_holds_for_its_socket() {
+    const NAME: &str = "x-codex-websocket-max-message-bytes";
+    let large = request(&[&"x".repeat(2500)]);
+    // The provider's limit stays where it is lower, and a value that is no number says nothing.
+    for (named, by_provider, goes_over) in [
+        ("2000", 4000, SSE),
+        (" 2000", 4000, SSE),
+        ("4000", 2000, SSE),
+        ("4000", 4000, WEBSOCKET),
+        ("many", 4000, WEBSOCKET),
+    ] {
+        for reused in [false, true] {
+            let server = ScriptedServer::in_memory(answers().header(NAME, named));
+            let client = with_frame_limit(&server, by_provider);
+            let mut session = client.session();
+            if reused {
+                let small = turn(&mut session, &request(&["small"])).await;
+                assert_eq!(tried(&small.report), [(WEBSOCKET, None)]);
+            }
+            let what = format!("{named:?} of {by_provider}, reused: {reused}");
+            let outcome = turn(&mut session, &large).await;
+            assert_eq!(tried(&outcome.report), [(goes_over, None)], "{what}");
+            assert_eq!(
+                outcome.report.timings.connected.is_some(),
+                goes_over == WEBSOCKET && !reused
+            );
+            assert_eq!(client.fallback(), None, "{what}: it says nothing about WebSockets");
+            let after = turn(&mut session, &request(&["small again"])).await;
+            assert_eq!(tried(&after.report), [(WEBSOCKET, None)], "{what}: for that turn only");
+            assert_eq!(server.log().websockets().count(), 1, "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c038_a_prewarm_above_the_limit_that_the_upgrade_names_only_connects() {
+    let script = answers().header("x-codex-websocket-max-message-bytes", "2000");
+    let server = ScriptedServer::in_memory(script);
+    let mut session = with_frame_limit(&server, 4000).session();
+    let large = request(&[&"x".repeat(2500)]);
+    session.prewarm(&large).expect("a runtime");
+    let outcome = turn(&mut session, &large).await;
+    assert_eq!(outcome.report.prewarm, Some(Prewarm::Connected));
+    assert_eq!(sent(&server), [(SSE, 1, false)]);
 }
 
 /// Requests whose frames are of just the provider's limit, and of one byte more.

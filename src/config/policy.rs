@@ -34,7 +34,7 @@ pub enum TransportPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayPolicy {
-    /// Nothing: one request is on the wire, whatever happens to it.
+    /// Nothing: a request that may have run is not sent again.
     Never,
     /// A request that may still run, once a turn: it was sent and had no answer, its connection
     /// was lost, or a gateway gave up waiting (408, 504, 520 to 529). A request that may have run,

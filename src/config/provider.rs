@@ -80,7 +80,9 @@ impl Provider {
     }
 
     /// The largest frame that the server takes, in bytes; `None` for any. 16 MiB at OpenAI. A turn
-    /// above it goes over SSE, or fails before anything is sent where SSE is not allowed.
+    /// above it goes over SSE, or fails before anything is sent where SSE is not allowed. If the
+    /// answer to the upgrade names a lower limit (`x-codex-websocket-max-message-bytes`), that one
+    /// counts for its WebSocket.
     #[must_use]
     pub fn frame_limit(mut self, bytes: Option<u64>) -> Self {
         self.frame_limit = bytes;

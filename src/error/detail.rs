@@ -37,8 +37,8 @@ pub enum RequestError {
     /// A header that belongs to the transport.
     #[error("the header `{0}` belongs to the transport")]
     ReservedHeader(String),
-    /// No header at all.
-    #[error("a header or credential has characters that no header may have")]
+    /// A header or a credential that cannot be sent.
+    #[error("a header or a credential has characters that no header may have, or is empty")]
     InvalidHeader,
     /// The proxy or the certificates.
     #[error("the network settings cannot be used: {0}")]

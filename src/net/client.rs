@@ -144,8 +144,10 @@ fn client(
     let mut builder = reqwest::Client::builder()
         // A server that offers h2 as well would take it, and the upgrade would be lost.
         .http1_only()
-        // Another crate can turn on reqwest's other backend; the roots must not change with it.
+        // Another crate can turn on reqwest's other backends; the roots and the ways to find a
+        // host must not change with it.
         .tls_backend_rustls()
+        .no_hickory_dns()
         // Retries, redirects and decompression are decided above, or not wanted: a redirect
         // would carry the key to another host, and a decoder holds events back.
         .retry(reqwest::retry::never())

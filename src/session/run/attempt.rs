@@ -54,12 +54,18 @@ impl Run {
         let decision = self.plan(self.websocket(connection));
         let (parent, skip) = decision.parent();
         let frame = self.encode(Encoded::Frame { parent, skip })?;
-        if self.is_above_limit(&frame) {
+        if self.is_above_limit(&frame, connection) {
             return self.above_frame_limit().await;
         }
         let connection = match connection {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => {
+                let opened = self.connect().await?;
+                if self.is_above_limit(&frame, Some(opened)) {
+                    return self.above_frame_limit().await;
+                }
+                opened
+            }
         };
         self.check_ended()?;
         let size = frame.len() as u64;
@@ -124,14 +130,19 @@ impl Run {
         self.over_sse = true;
         tracing::info!(origin = self.shared.provider.origin(), "too large for a frame: over SSE");
         self.report.transport = Some(Transport::Sse);
+        self.report.timings.connected = None;
         if let Some(attempt) = self.report.attempts.last_mut() {
             attempt.transport = Transport::Sse;
         }
         self.over_sse().await
     }
 
-    pub(super) fn is_above_limit(&self, frame: &str) -> bool {
-        self.shared.provider.frame_limit.is_some_and(|limit| frame.len() as u64 > limit)
+    /// Returns `true` if `frame` is larger than the provider or the server of `connection` takes.
+    pub(super) fn is_above_limit(&self, frame: &str, connection: Option<ConnectionId>) -> bool {
+        let announced =
+            connection.and_then(|id| self.state.with_socket(id, WebSocket::frame_limit));
+        let limits = [self.shared.provider.frame_limit, announced.flatten()];
+        limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
     }
 
     pub(super) fn websocket(&self, connection: Option<ConnectionId>) -> Destination {

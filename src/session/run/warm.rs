@@ -83,7 +83,7 @@ impl Run {
             return Ok(Prewarm::Connected);
         }
         let frame = self.encode(Encoded::WarmUp)?;
-        if self.is_above_limit(&frame) {
+        if self.is_above_limit(&frame, Some(connection)) {
             return Ok(Prewarm::Connected);
         }
         let stall = self.shared.timeouts.send;

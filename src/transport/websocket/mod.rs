@@ -171,6 +171,13 @@ impl WebSocket {
         &self.headers
     }
 
+    /// Returns the size of the largest message that the server takes, in bytes, if the answer to
+    /// the upgrade names one.
+    pub(crate) fn frame_limit(&self) -> Option<u64> {
+        let limit = self.headers.get("x-codex-websocket-max-message-bytes")?;
+        limit.to_str().ok()?.trim().parse().ok()
+    }
+
     /// When it was opened.
     pub(crate) fn opened(&self) -> Instant {
         self.opened
