@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) runtimes: Runtimes,
 }
 
-/// What is remembered of the server.
+/// Facts learned about the server.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
     marks: Mutex<Marks>,
@@ -193,7 +193,7 @@ impl Shared {
         self.marks().fallback(now)
     }
 
-    /// Whether a turn may name a parent, as far as is known of the server.
+    /// Returns `true` if a turn may name a parent, as far as is known of the server.
     pub(crate) fn may_name_parent(&self, now: Instant) -> bool {
         self.parents().may_be_named(now)
     }
@@ -208,7 +208,7 @@ impl Shared {
         self.parents().note(fate, refusals, now);
     }
 
-    /// Whether a response has come over a WebSocket of the server.
+    /// Returns `true` if a response has come over a WebSocket of the server.
     pub(crate) fn answers_websockets(&self) -> bool {
         self.origin.answers_websockets.load(Ordering::Relaxed)
     }

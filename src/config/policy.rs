@@ -80,8 +80,9 @@ pub struct RetryPolicy {
     pub retry_after_max: Duration,
     /// What may be sent again when its fate is unknown.
     pub replay: ReplayPolicy,
-    /// How often a turn may send again what may still run. 1. What has ended does not count, nor
-    /// does a request over a kept connection that died before it answered.
+    /// Number of times that a turn may send a request again that may still run. Default: 1. A request
+    /// that has ended does not count, nor does one over a kept connection that died before it
+    /// answered.
     pub replays: u32,
     /// The first wait while the network is down. 1 s; it doubles with each further one, and is
     /// shortened like `backoff`.

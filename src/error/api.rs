@@ -85,15 +85,15 @@ impl ApiError {
         })
     }
 
-    /// Whether a request that continues a response goes well when it is sent in full: the response
-    /// is gone, the server does not take `previous_response_id`, or it lacks a call or an output
+    /// Returns `true` if a request that continues a response can succeed when it is sent in full: the
+    /// response is gone, the server does not take `previous_response_id`, or it lacks a call or an output
     /// that the response was to bring.
     pub(crate) fn is_lost_parent(&self) -> bool {
         self.is_parent_gone() || self.names_parent() || self.lacks_call()
     }
 
-    /// Whether it calls `previous_response_id` itself unsupported, rather than its value gone: the
-    /// next request that has it would be refused too.
+    /// Returns `true` if the error calls `previous_response_id` itself unsupported, rather than its
+    /// value gone: the next request that has one would be refused too.
     pub(crate) fn is_parent_unsupported(&self) -> bool {
         let by_status = matches!(self.status, None | Some(400 | 404 | 422));
         let by_param = self.param.as_deref() == Some(PARENT);
@@ -103,8 +103,8 @@ impl ApiError {
         by_status && self.names_parent() && !self.is_parent_gone() && unsupported
     }
 
-    /// Whether it proves that the server did not run the request, if no event of a response came.
-    /// Any other error leaves that open.
+    /// Returns `true` if the error proves that the server did not run the request, provided that no
+    /// event of a response came. Any other error leaves that open.
     pub(crate) fn is_refusal(&self) -> bool {
         // Some gateways leave the code empty, or repeat the status as the code.
         let says_more = |code: &&str| !code.is_empty() && code.parse::<u16>().is_err();
@@ -119,7 +119,8 @@ impl ApiError {
         }
     }
 
-    /// Whether it says that whatever ran has ended: another request does not run beside it.
+    /// Returns `true` if the error says that whatever ran has ended: another request does not run
+    /// beside it.
     pub(crate) fn has_ended(&self) -> bool {
         match self.status {
             Some(status) => matches!(status, 500 | 502 | 503),
@@ -160,7 +161,7 @@ impl ApiError {
         self.is_about_request() && lacks.iter().any(|text| message.contains(text))
     }
 
-    /// Whether status and code allow that the request itself is at fault.
+    /// Returns `true` if status and code allow that the request itself is at fault.
     fn is_about_request(&self) -> bool {
         let by_status = matches!(self.status, None | Some(400 | 403..=407 | 409..=428 | 430..=499));
         let group = self.code.as_ref().and_then(ErrorCode::group);
@@ -177,7 +178,7 @@ const PARENT: &str = "previous_response_id";
 /// Types that say no more than status 500 does.
 const SERVER_ERRORS: [&str; 3] = ["server_error", "api_error", "internal_server_error"];
 
-/// Whether a code or a message, in lower case, calls a parameter unsupported.
+/// Returns `true` if a code or a message, in lower case, calls a parameter unsupported.
 fn calls_unsupported(text: &str) -> bool {
     let words =
         ["support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed"];

@@ -125,7 +125,7 @@ impl MaybeJson<'_> {
     }
 }
 
-/// What stands in the place of a string.
+/// The value in the place of a string.
 #[derive(Default)]
 pub(crate) enum Found<'a> {
     Text(Decoded<'a>),

@@ -29,7 +29,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The digest of a text to the letter, for JSON that nests too deep to have another.
+/// Returns the digest of a text byte for byte, for JSON that nests too deep to have another.
 pub(crate) fn digest_of_text(text: &str) -> Digest {
     Hash::new(b'x').with(text.as_bytes()).finish()
 }

@@ -45,7 +45,7 @@ struct Clients {
     keeping: reqwest::Client,
     /// Opens one for each request.
     fresh: reqwest::Client,
-    /// How many connections `keeping` has begun to open.
+    /// Number of connections that `keeping` has begun to open.
     opened: Opened,
 }
 
@@ -253,7 +253,8 @@ fn classify(error: reqwest::Error, secure: bool) -> NetError {
     NetError::new(kind, error)
 }
 
-/// Whether hyper gave the request up before it wrote any of it, which it tells by its text.
+/// Returns `true` if hyper gave the request up before it wrote any of it. Only the text of the
+/// error says so.
 fn is_unsent(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {

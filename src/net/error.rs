@@ -9,7 +9,7 @@ pub(crate) struct NetError {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// Where on the way it failed. Only [`Stale`](Self::Stale) and [`Lost`](Self::Lost) can have left
+/// The step that failed. Only [`Stale`](Self::Stale) and [`Lost`](Self::Lost) can have left
 /// bytes of the request behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetErrorKind {

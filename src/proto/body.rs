@@ -1,4 +1,4 @@
-//! What the body of an HTTP answer is, whatever its label says.
+//! Recognises the body of an HTTP answer by its first bytes, whatever its label says.
 //!
 //! Gateways label streams as `text/plain`, `application/octet-stream` or `application/json`, or not
 //! at all, and answer with JSON or with a web page where a stream was asked for. So any label but
@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 
 use crate::error::WebPage;
 
-/// What a body is.
+/// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Server-sent events.
@@ -32,7 +32,7 @@ pub(crate) struct Sniffer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Where a byte-order mark may stand.
+    /// At the first byte, where a byte-order mark may stand.
     Start,
     /// At the beginning of a line, or among the blanks there.
     Line,

@@ -1,4 +1,4 @@
-//! What a payload is, by its type, or by its members where it has none that is known.
+//! Classifies a payload by its type, or by its members where it has no known type.
 
 use std::{borrow::Cow, fmt};
 
@@ -80,7 +80,7 @@ impl Frame {
 /// tungstenite clears its buffer before every read; a large one costs more than it saves.
 pub(crate) const READ_BUFFER: usize = 16 << 10;
 
-/// What a frame costs that waits, beside its payload: its place in a queue, and an allocation.
+/// Bytes charged for a waiting frame besides its payload: its place in a queue, and an allocation.
 const FRAME_COST: usize = 128;
 
 impl Role {
@@ -89,7 +89,7 @@ impl Role {
         matches!(self, Self::Terminal | Self::Error | Self::Garbage)
     }
 
-    /// Whether the server answers the request with it, well or not.
+    /// Returns `true` if the server answers the request with such a frame, with success or not.
     pub(crate) fn is_answer(self) -> bool {
         self.is_progress() || self == Self::Error
     }

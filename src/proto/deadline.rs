@@ -1,4 +1,4 @@
-//! What still counts after a deadline.
+//! Decides which frames still count after a deadline.
 //!
 //! A frame in hand wins over a deadline that passed meanwhile: the caller may have been busy, or
 //! the machine asleep, while it waited. So a deadline ends a turn only where nothing is there to be
@@ -9,14 +9,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How long what has come is looked for.
+/// Time in which frames that have arrived are looked for after a deadline that nobody noticed.
 const LAST_LOOK: Duration = Duration::from_millis(50);
-/// How much later than their moment timers fire that somebody waits for.
+/// Delay with which a timer fires while somebody waits for it.
 const TIMER: Duration = Duration::from_millis(5);
-/// What a frame costs besides its bytes, so that empty ones end too.
+/// Bytes charged for a frame besides its payload, so that empty frames come to an end too.
 const FRAME: usize = 128;
 
-/// What may have come before a deadline that has passed, and was not taken yet.
+/// Frames that may have arrived before a deadline that has passed, and were not taken yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InHand {
     left: usize,

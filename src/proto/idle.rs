@@ -20,7 +20,7 @@
 //! a response went. One that refuses a request or ends the connection (a lost parent, the age of the
 //! socket, a credential) is the answer.
 //!
-//! What the server may be decides about any other terminal without an id:
+//! The habit of the server decides about any other terminal without an id:
 //!
 //! - Its first response on the socket began with a lifecycle event: so will this one. The terminal
 //!   is held. If nothing follows, the time to the first event runs out with delivery `Unknown`;
@@ -45,7 +45,7 @@ use crate::{
 /// Finished responses of a socket whose ids are remembered.
 const FINISHED: usize = 8;
 
-/// How long after an error its echo may come.
+/// Longest time between an error and its echo.
 const ECHO_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes that may be held back where the read-ahead is limited to less.
@@ -59,7 +59,7 @@ pub(crate) struct StrayFilter {
     finished: VecDeque<String>,
     /// The error that ended the last response, until its echo came.
     echo: Option<Echo>,
-    /// How the first response on this socket began.
+    /// Beginning of the first response on this socket.
     habit: Option<Beginning>,
     /// Another request was answered on this socket before.
     reused: bool,
@@ -81,7 +81,7 @@ struct Echo {
     since: Instant,
 }
 
-/// What is known of the response in progress.
+/// State of the response in progress.
 #[derive(Debug, Default)]
 struct Current {
     /// Its ids; a second `created` may bring another.
@@ -95,7 +95,7 @@ struct Current {
     held_bytes: usize,
 }
 
-/// Where a frame of an exchange goes.
+/// Destination of a frame of an exchange.
 #[derive(Debug)]
 pub(crate) enum Route {
     /// To the consumer, the frames first that were held back. `late` if some of these belonged to
@@ -107,7 +107,7 @@ pub(crate) enum Route {
     Overflow,
 }
 
-/// What to do about a frame that nobody waits for.
+/// Action for a frame that no request waits for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum IdleAction {
     /// Drop it: it is harmless.

@@ -1,4 +1,4 @@
-//! What is remembered of an origin that does not take `previous_response_id`.
+//! Remembers that an origin does not take `previous_response_id`.
 //!
 //! A parent can be gone for many reasons, each of which a full request mends. Only a server that
 //! calls the parameter itself unsupported would have every turn pay for two requests: so after two
@@ -7,14 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How many refusals in a row a session must see.
+/// Number of refusals in a row that a session must see.
 const REFUSALS: u32 = 2;
-/// How long turns are sent in full. 10 min: deployments change rarely.
+/// Time for which turns are sent in full. 10 min: deployments change rarely.
 const OFF: Duration = Duration::from_secs(600);
-/// How long a turn that finds out is waited for.
+/// Time in which the probing turn must report. Without a report another turn probes.
 const PROBE: Duration = Duration::from_secs(30);
 
-/// What became of the parent that a turn named which went well in the end.
+/// Fate of the parent that a successful turn named at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParentFate {
     /// The server continued it.
@@ -30,12 +30,12 @@ pub(crate) enum ParentFate {
 pub(crate) struct Parents(Option<Instant>);
 
 impl Parents {
-    /// Whether turns are sent in full now.
+    /// Returns `true` while turns are sent in full.
     pub(crate) fn are_off(&self, now: Instant) -> bool {
         self.0.is_some_and(|until| now < until)
     }
 
-    /// Whether this turn may name a parent. After the time it is the one that finds out.
+    /// Returns `true` if this turn may name a parent. The first turn after the time probes.
     pub(crate) fn may_be_named(&mut self, now: Instant) -> bool {
         match &mut self.0 {
             Some(until) if now < *until => false,

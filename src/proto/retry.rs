@@ -26,7 +26,7 @@ pub(crate) struct Ladder {
     transports: TransportPolicy,
     attempts: u32,
     replays: u32,
-    /// How many creates in a row were lost with their WebSocket before any event.
+    /// Number of creates in a row that were lost with their WebSocket before any event.
     creates_lost: u32,
     parent_recovered: bool,
     connection_renewed: bool,
@@ -284,8 +284,7 @@ impl Ladder {
         }
     }
 
-    /// What may have run, and may still run, counts as a replay, whatever the reason to send it
-    /// again.
+    /// Counts a replay if the request may still run, whatever the reason to send it again.
     fn count_replay(&mut self, error: &Error) {
         if error.delivery() >= Delivery::Unknown && !has_ended(error) {
             self.replays += 1;
@@ -307,7 +306,7 @@ impl Ladder {
         replay && (left || has_ended(error))
     }
 
-    /// Whether a request may be sent again since its connection was stale. A server that closes a
+    /// Returns `true` if a request may be sent again because its connection was stale. A server that closes a
     /// connection between two requests has not read the second one, but for a race that it cannot
     /// rule out: so it is free, but not where nothing may be sent twice.
     fn may_renew(&self, failed: Failed<'_>) -> bool {
@@ -315,8 +314,8 @@ impl Ladder {
         self.permitted(failed.error) || failed.stale && replays
     }
 
-    /// Whether the WebSockets of the origin lose what is sent on them, whatever came over them
-    /// before.
+    /// Returns `true` if the WebSockets of the origin lose what is sent on them, whatever came over
+    /// them before.
     pub(crate) fn loses_creates(&self) -> bool {
         self.creates_lost > 1
     }
@@ -367,7 +366,7 @@ pub(crate) fn is_unfinished(error: &Error) -> bool {
     matches!(error.cause(), error::Cause::Protocol(ProtocolError::Unfinished))
 }
 
-/// Whether the server says of a request that had no output that nothing runs any more.
+/// Returns `true` if the server says of a request without output that nothing runs any more.
 fn has_ended(error: &Error) -> bool {
     error.delivery() <= Delivery::Accepted
         && error.kind() == ErrorKind::Api

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::event::{PartKey, ResponseEvent};
 
-/// How much is held before the oldest half is given up.
+/// Limits of what is held before the oldest half is given up.
 const MAX_EVENTS: usize = 64;
 const MAX_BYTES: usize = 64 * 1024;
 

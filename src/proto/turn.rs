@@ -46,7 +46,7 @@ pub(crate) struct Turn {
     /// The step after them that ends the turn.
     last_step: Option<Box<Step>>,
     ended_by_server: bool,
-    /// Whether the server keeps the response, as far as it said.
+    /// The server's word on whether it keeps the response; `None` until it says so.
     stored: Option<bool>,
 }
 
@@ -220,13 +220,13 @@ impl Turn {
         self.last
     }
 
-    /// Whether events came since the request was sent, or since the last cut.
+    /// Returns `true` if events came since the request was sent, or since the last cut.
     pub(crate) fn has_progressed(&self) -> bool {
         self.last > self.resumed_after
     }
 
-    /// Whether the server keeps the response beyond its connection, if it said so: then what the
-    /// request asked for does not count.
+    /// Returns whether the server keeps the response beyond its connection, if the server said so.
+    /// Then the `store` of the request does not count.
     pub(crate) fn is_stored(&self) -> Option<bool> {
         self.stored
     }
@@ -369,7 +369,7 @@ impl Turn {
     }
 }
 
-/// What a response object says about being kept.
+/// Returns `store` of the response object in a lifecycle or terminal event.
 fn stored(event: &ResponseEvent) -> Option<bool> {
     let response = match event {
         ResponseEvent::Created(event) => event.response.as_ref()?,

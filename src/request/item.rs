@@ -23,7 +23,7 @@ pub struct Item(Arc<Inner>);
 
 struct Inner {
     json: Json,
-    /// What the server sent, where `json` is another form of it.
+    /// The item as the server sent it, where `json` is another form of it.
     received: Option<Json>,
     digest: OnceLock<Digest>,
 }

@@ -17,7 +17,7 @@ use crate::{
     report::Anomaly,
 };
 
-/// How a response ended.
+/// Outcome of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Completed,
@@ -123,7 +123,7 @@ fn owners(slots: &[Slot], fates: &[Fate]) -> Vec<Option<usize>> {
     owners
 }
 
-/// What the terminal event makes of an item of the stream.
+/// Relation of an item of the stream to the terminal event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The item at this place of the terminal `output` is the same one.
@@ -164,7 +164,7 @@ fn fates(slots: &[Slot], told: &[Json]) -> Vec<Fate> {
     pairs.fates(slots)
 }
 
-/// What two accounts of an item are compared by.
+/// The features by which two accounts of an item are compared.
 #[derive(Debug)]
 struct Face {
     head: Head,
@@ -173,7 +173,7 @@ struct Face {
     place: Option<usize>,
 }
 
-/// What an item is about.
+/// Content of an item, for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Body {
     /// The text of a message, the arguments or the input of a call.

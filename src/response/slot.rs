@@ -8,7 +8,7 @@ use crate::{
     json::{Json, Text},
 };
 
-/// What tells an item from the others. Empty strings count as missing.
+/// Identity of an item. Empty strings count as missing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     /// `type`; empty where no event has named it yet.
@@ -25,13 +25,13 @@ pub(super) struct Slot {
     pub(super) head: Head,
     /// The finished item in the form that is given back, completed from its own stream.
     pub(super) item: Option<Item>,
-    /// What was streamed of a begun item, or of a finished one after its end.
+    /// Streamed parts of a begun item, or of a finished one after its end.
     pub(super) parts: Option<Box<PartialItem>>,
     /// The server declared the call's arguments finished.
     pub(super) arguments_done: bool,
 }
 
-/// How a finished item relates to the item that is open at its index.
+/// Relation of a finished item to the item that is open at its index.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     /// It ends the open item.
@@ -156,7 +156,7 @@ impl Slot {
         self.parts().add(event);
     }
 
-    /// How a finished item with this head relates to the item, which is open at its index.
+    /// Returns the relation of a finished item with this head to the item, which is open at its index.
     pub(super) fn ends_with(&self, head: &Head) -> Ending {
         let has_id = self.head.has_id_of(head);
         match (self.is_finished(), self.head.fits(head)) {
@@ -184,7 +184,7 @@ impl Slot {
             && self.parts.as_ref().is_none_or(|parts| is_empty(parts))
     }
 
-    /// What was streamed of the item.
+    /// Returns the streamed parts of the item.
     pub(super) fn parts(&mut self) -> &mut PartialItem {
         let output_index = self.output_index;
         self.parts.get_or_insert_with(|| Box::new(PartialItem::new(output_index)))

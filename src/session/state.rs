@@ -53,7 +53,7 @@ pub(super) struct State {
     /// The last turn over the WebSocket named its parent itself: it and those to come may live in
     /// this connection alone.
     caller_managed: bool,
-    /// How many turns in a row had the server refuse `previous_response_id`.
+    /// Number of turns in a row in which the server refused `previous_response_id`.
     parents_refused: u32,
     /// It was ended, with its stream.
     closed: bool,
@@ -314,7 +314,7 @@ impl SharedState {
         std::mem::replace(&mut self.lock().posted_before, true)
     }
 
-    /// Whether the WebSocket may not be given up for another that is as good.
+    /// Returns `true` if the WebSocket must not be replaced by another one.
     pub(super) fn is_caller_managed(&self) -> bool {
         self.lock().caller_managed
     }

@@ -79,7 +79,7 @@ fn unicode(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
-/// Where the private plane begins that the stand-ins are taken from.
+/// First character of the private plane that the stand-ins are taken from.
 const STAND_INS: u32 = 0x10_0000;
 const FIRST_BYTE: u8 = 0xf4;
 

@@ -82,7 +82,7 @@ pub enum Upgrade {
     },
 }
 
-/// How a request is answered that comes on a kept connection, which served another before.
+/// Answer to a request on a kept connection, which served another request before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reuse {
@@ -106,7 +106,7 @@ pub struct Refusal {
     pub(super) silent: bool,
 }
 
-/// What follows the bytes of a body.
+/// End of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyEnd {
     End,

@@ -54,7 +54,7 @@ pub enum Step {
     Flood {
         /// The text of each event, which may be empty.
         text: String,
-        /// How many times.
+        /// Number of repetitions.
         times: usize,
     },
     /// Sends these bytes: in a text frame, valid or not, or as they are in the body.

@@ -36,7 +36,7 @@ pub(crate) fn ask_for_fresh(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);
 }
 
-/// Whether the request went over a connection that was kept, and that ended without a byte of an
+/// Returns `true` if the request went over a kept connection that ended without a byte of an
 /// answer.
 pub(crate) fn is_stale(error: &Error) -> bool {
     let Cause::Other(source) = error.cause() else { return false };

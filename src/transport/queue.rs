@@ -34,7 +34,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Incoming>,
-    /// What is charged for the waiting frames.
+    /// Bytes charged for the waiting frames.
     bytes: usize,
     receiver_gone: bool,
     sender_gone: bool,

@@ -223,7 +223,7 @@ impl Run {
         self.first_event(Exchange::Sse(exchange), first, base).await
     }
 
-    /// Keeps `request` off the connections that are kept, if it shall go over another.
+    /// Keeps `request` off kept connections if the attempt needs a fresh one.
     fn ask_for_fresh(&self, request: &mut http::Request<bytes::Bytes>) {
         if self.fresh {
             call::ask_for_fresh(request);

@@ -55,11 +55,11 @@ pub(super) struct Run {
     resume: Option<Resume>,
     /// To be remembered of the origin if SSE works.
     suspicion: Option<Mark>,
-    /// What became of the parent that an attempt before named.
+    /// Fate of the parent that an earlier attempt named.
     parent: Option<ParentFate>,
     /// Events came since the request was sent, or the response last asked for again.
     progressed: bool,
-    /// What may be taken after the deadline of the turn.
+    /// Frames that may be taken after the deadline of the turn.
     in_hand: InHand,
     /// When connecting will have taken its time, whatever the turn has left.
     connect_end: Option<Instant>,
@@ -401,7 +401,7 @@ impl Run {
         Instant::from_std(until)
     }
 
-    /// Whether a frame of this size comes too late for the turn.
+    /// Records a frame of this size and returns `true` if it comes too late for the turn.
     pub(super) fn is_too_late(&mut self, size: usize) -> bool {
         self.is_over(Instant::now()) && !self.in_hand.takes(size)
     }

@@ -105,7 +105,7 @@ impl Run {
         }
     }
 
-    /// Whether the server would have to read in the turn what it can read now.
+    /// Returns `true` if a warm-up saves the turn work.
     fn is_worth_warming(&self, connection: ConnectionId) -> bool {
         // It would take the place of the response that the caller continues.
         if self.request.caller_managed() {

@@ -1,4 +1,4 @@
-//! How an answer over SSE is labelled.
+//! Labels of an answer over SSE.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Turn, edit::is_terminal};
 use crate::testing::{generate, script::Refusal, step::Step};
 
-/// What is said of a stream over SSE beside its events.
+/// Headers and event names of a stream over SSE.
 #[derive(Clone, Debug, Default)]
 pub(in crate::testing) struct Label {
     /// `None` stands for the right type; `Some(None)` for no type at all.

@@ -56,7 +56,7 @@ pub(crate) struct WebSocket {
     close: Duration,
 }
 
-/// How a WebSocket is served.
+/// Options of a WebSocket.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketOptions {
     pub(crate) limits: Limits,

@@ -68,7 +68,7 @@ pub(super) async fn serve(
     .await;
 }
 
-/// Who ended the socket.
+/// The side that ended the socket.
 enum Closing {
     Ours,
     Theirs,
