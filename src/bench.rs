@@ -48,7 +48,7 @@ pub fn sse_events(
 }
 
 /// The course of one response.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Turn(turn::Turn);
 
 impl Turn {
@@ -59,7 +59,7 @@ impl Turn {
     }
 
     /// Classifies and decodes a payload, and adds it to the response. `None` when there is nothing
-    /// to hand out.
+    /// to hand out. [`next_event`](Self::next_event) returns further events.
     ///
     /// # Errors
     ///
@@ -67,11 +67,16 @@ impl Turn {
     pub fn push(&mut self, payload: Bytes) -> Result<Option<ResponseEvent>, Error> {
         let payload = ByteString::try_from(payload)
             .map_err(|_| Error::protocol(Phase::Events, ProtocolError::NotAnEvent))?;
-        match self.0.handle(&Frame::new(payload)) {
-            Step::Event(event) | Step::Done(event) => Ok(Some(event)),
-            Step::Nothing => Ok(None),
-            Step::Failed(error) => Err(error),
-        }
+        event_of(self.0.handle(&Frame::new(payload)))
+    }
+
+    /// Returns an event that waited for the payloads after it.
+    ///
+    /// # Errors
+    ///
+    /// The error that ends the turn.
+    pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, Error> {
+        self.0.next_step().map_or(Ok(None), event_of)
     }
 
     /// The payloads end here. The error that ends the turn, unless it has ended.
@@ -82,6 +87,14 @@ impl Turn {
     /// The response as far as it came.
     pub fn response(&self) -> Response {
         self.0.response()
+    }
+}
+
+fn event_of(step: Step) -> Result<Option<ResponseEvent>, Error> {
+    match step {
+        Step::Event(event) | Step::Done(event) => Ok(Some(event)),
+        Step::Nothing => Ok(None),
+        Step::Failed(error) => Err(error),
     }
 }
 

@@ -26,6 +26,7 @@ pub use item::{
 pub use kinds::*;
 pub(crate) use limits::{MAX_HEADERS, header};
 pub use limits::{PlanLimits, PlanWindow, RateLimit, RateLimits};
+pub(crate) use piece::PartKey;
 pub use unknown::Unknown;
 pub use usage::{CacheWriteTokensDetails, InputTokensDetails, OutputTokensDetails, Usage};
 
@@ -35,5 +36,6 @@ mod fields;
 pub mod item;
 mod kinds;
 mod limits;
+mod piece;
 mod unknown;
 mod usage;

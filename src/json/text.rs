@@ -54,6 +54,12 @@ impl Text {
         Self { text: source.slice_ref(text), wtf8: None }
     }
 
+    /// Returns the text of WTF-8, which encodes halves of surrogate pairs too.
+    pub(crate) fn from_wtf8(wtf8: &[u8]) -> Self {
+        let Decoded { text, wtf8 } = Decoded::from_wtf8(Cow::Borrowed(wtf8));
+        Self { text: text.into_owned().into(), wtf8 }
+    }
+
     /// The string.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -158,6 +164,13 @@ fn serialize<S: Serializer>(
     let Some(wtf8) = wtf8 else { return serializer.serialize_str(text) };
     let json = wtf8.to_json().and_then(RawValue::from_string).map_err(S::Error::custom)?;
     json.serialize(serializer)
+}
+
+/// Halves of surrogate pairs are written as escapes.
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.text, self.wtf8.as_deref(), serializer)
+    }
 }
 
 impl Serialize for TextBuf {

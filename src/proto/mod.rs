@@ -10,4 +10,5 @@ pub(crate) mod normalize;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod sse;
+pub(crate) mod surrogates;
 pub(crate) mod turn;

@@ -20,13 +20,14 @@ use crate::{
     proto::{
         classify::{Frame, Role},
         normalize,
+        surrogates::HalfJoiner,
     },
     report::Anomaly,
     response::{Accumulator, Response},
 };
 
 /// One response, from the request to its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
@@ -34,6 +35,11 @@ pub(crate) struct Turn {
     last: Option<u64>,
     /// Events up to this one came before a cut: they may come again.
     resumed_after: Option<u64>,
+    /// Events that are not handed out yet.
+    held: HalfJoiner,
+    /// The step after them that ends the turn.
+    last_step: Option<Step>,
+    ended_by_server: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +87,58 @@ impl Turn {
             response: Accumulator::default(),
             last: None,
             resumed_after: None,
+            held: HalfJoiner::default(),
+            last_step: None,
+            ended_by_server: false,
         }
     }
 
-    /// Takes the next frame.
+    /// Takes the next frame. [`next_step`](Self::next_step) returns what comes after the step.
     pub(crate) fn handle(&mut self, frame: &Frame) -> Step {
         if self.state == State::Ended {
             return Step::Nothing;
         }
+        match self.read(frame) {
+            Step::Nothing => Step::Nothing,
+            Step::Event(event) => {
+                self.held.push(event, frame.payload.len()).map_or(Step::Nothing, Step::Event)
+            }
+            last => {
+                self.ended_by_server = frame.tag.role.leaves_connection();
+                self.finish(last);
+                self.next_step().unwrap_or(Step::Nothing)
+            }
+        }
+    }
+
+    /// Returns the next step of the frames before, `None` if another frame is needed.
+    pub(crate) fn next_step(&mut self) -> Option<Step> {
+        match self.held.pop() {
+            Some(event) => Some(Step::Event(event)),
+            None if self.held.is_empty() => self.last_step.take(),
+            None => None,
+        }
+    }
+
+    /// Ends the turn like [`end`](Self::end), after the events that were held back: the error is
+    /// the last [`next_step`](Self::next_step).
+    pub(crate) fn close(&mut self, end: End) {
+        let error = self.end(end);
+        self.finish(Step::Failed(error));
+    }
+
+    /// Returns `true` if the server ended the turn by its own word, so that the connection is
+    /// where it should be.
+    pub(crate) fn ended_by_server(&self) -> bool {
+        self.ended_by_server
+    }
+
+    fn finish(&mut self, last: Step) {
+        self.held.give_up();
+        self.last_step = Some(last);
+    }
+
+    fn read(&mut self, frame: &Frame) -> Step {
         match frame.tag.role {
             Role::Nothing => Step::Nothing,
             Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent)),

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{Encoded, History, Item, Tool};
 use crate::{
     error::{DecodeError, Error, RequestError},
-    json::Json,
+    json::{self, Json, Text, WITH_HALVES},
 };
 
 /// What a field means to a continuation.
@@ -69,10 +69,12 @@ macro_rules! create_body {
             /// Reads a member of a create body. What is not of the field's type (`null`, say) goes
             /// to `extra` as it is: the server shall judge it.
             fn set_member(&mut self, name: String, value: &RawValue) {
+                // Of a member given twice the last counts.
+                self.extra.retain(|(known, _)| *known != name);
                 match name.as_str() {
                     $(stringify!($name) => {
-                        if let Ok(Some(value)) = serde_json::from_str(value.get()) {
-                            self.$name = Some(value);
+                        self.$name = serde_json::from_str(value.get()).ok().flatten();
+                        if self.$name.is_some() {
                             return;
                         }
                     })*
@@ -254,7 +256,7 @@ impl ResponsesRequest {
     /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when `json` is not one JSON
     /// object, or `input` neither a string nor a list of objects.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        serde_json::from_str(json).map_err(|error| {
+        json::from_str(json).map_err(|error| {
             Error::invalid_request(RequestError::Body(DecodeError::new("a create body", &error)))
         })
     }
@@ -381,7 +383,7 @@ impl<'de> Deserialize<'de> for ResponsesRequest {
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "input" {
                         request.input = match map.next_value()? {
-                            Input::Text(text) => [Item::user(&text)].into(),
+                            Input::Text(text) => [Item::user_text(&text)].into(),
                             Input::Items(items) => items.into(),
                         };
                     } else {
@@ -396,7 +398,7 @@ impl<'de> Deserialize<'de> for ResponsesRequest {
 }
 
 enum Input {
-    Text(String),
+    Text(Text),
     Items(Vec<Item>),
 }
 
@@ -408,8 +410,17 @@ impl<'de> Deserialize<'de> for Input {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or a list of items as `input`")
             }
+            fn visit_newtype_struct<D: serde::Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Input, D::Error> {
+                deserializer.deserialize_any(self)
+            }
             fn visit_str<E>(self, text: &str) -> Result<Input, E> {
-                Ok(Input::Text(text.to_owned()))
+                Ok(Input::Text(text.into()))
+            }
+            fn visit_bytes<E>(self, wtf8: &[u8]) -> Result<Input, E> {
+                Ok(Input::Text(Text::from_wtf8(wtf8)))
             }
             fn visit_unit<E>(self) -> Result<Input, E> {
                 Ok(Input::Items(Vec::new()))
@@ -422,7 +433,7 @@ impl<'de> Deserialize<'de> for Input {
                 Ok(Input::Items(items))
             }
         }
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_newtype_struct(WITH_HALVES, Either)
     }
 }
 
@@ -469,6 +480,41 @@ mod tests {
     fn a_string_is_one_message_of_the_user() {
         let request = ResponsesRequest::from_json(r#"{"model":"m","input":"hi"}"#).unwrap();
         assert_eq!(request.input, [Item::user("hi")].into());
+    }
+
+    #[test]
+    fn c121_a_body_with_halves_is_sent_as_it_was_given() {
+        let body = r#"{"model":"m","instructions":"\ud83d","tools":[{"name":"\uD83d"}],"store":false,"new":{"\ude00":1},"input":[{"a":"\ud83d"}]}"#;
+        let request = ResponsesRequest::from_json(body).unwrap();
+        let sent = serde_json::to_string(&request).unwrap();
+        for member in [
+            r#""instructions":"\ud83d""#,
+            r#""tools":[{"name":"\uD83d"}]"#,
+            r#""new":{"\ude00":1}"#,
+            r#""input":[{"a":"\ud83d"}]"#,
+        ] {
+            assert!(sent.contains(member), "{member} in {sent}");
+        }
+        assert_eq!(request.context_difference(&request.clone()), None);
+        let other = ResponsesRequest::from_json(&body.replace(r#"s":"\ud83d"#, r#"s":"\ud83e"#));
+        assert!(request.context_difference(&other.unwrap()).is_some());
+
+        let request = ResponsesRequest::from_json(r#"{"model":"m","input":"\ud83d"}"#).unwrap();
+        let item =
+            r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"\ud83d"}]}"#;
+        assert_eq!(request.input.get(0).unwrap().json().get(), item);
+    }
+
+    #[test]
+    fn the_last_of_a_member_given_twice_counts() {
+        let body =
+            r#"{"model":null,"model":"a","new":1,"model":"b","new":2,"store":true,"store":"?"}"#;
+        let request = ResponsesRequest::from_json(body).unwrap();
+        assert_eq!((request.model.as_deref(), request.store), (Some("b"), None));
+        let extra: Vec<_> =
+            request.extra.iter().map(|(name, json)| (&**name, json.get())).collect();
+        assert_eq!(extra, [("new", "2"), ("store", "\"?\"")]);
+        assert!(request.check().is_ok());
     }
 
     #[test]

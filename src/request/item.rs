@@ -11,7 +11,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     error::DecodeError,
-    json::{Digest, Json, digest_of, digest_of_text},
+    json::{Digest, Json, Text, digest_of, digest_of_text},
 };
 
 /// One item of a history, as the JSON text that is sent. Cloning it is cheap.
@@ -79,7 +79,6 @@ fn data_url(media_type: &str, content: &[u8]) -> String {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Sent<'a> {
-    Message { role: &'a str, content: [Part<'a>; 1] },
     FunctionCallOutput { call_id: &'a str, output: &'a str },
     CustomToolCallOutput { call_id: &'a str, output: &'a str },
     ItemReference { id: &'a str },
@@ -87,14 +86,26 @@ enum Sent<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Part<'a> {
-    InputText { text: &'a str },
-    OutputText { text: &'a str },
+enum Part<T> {
+    InputText { text: T },
+    OutputText { text: T },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "message")]
+struct Message<'a, T> {
+    role: &'a str,
+    content: [Part<T>; 1],
 }
 
 impl Item {
     /// A message of the user.
     pub fn user(text: &str) -> Self {
+        Self::message("user", Part::InputText { text })
+    }
+
+    /// Returns a message of the user, whose text may have halves of surrogate pairs.
+    pub(crate) fn user_text(text: &Text) -> Self {
         Self::message("user", Part::InputText { text })
     }
 
@@ -194,11 +205,11 @@ impl Item {
         })
     }
 
-    fn message(role: &str, part: Part<'_>) -> Self {
-        Self::new(&Sent::Message { role, content: [part] })
+    fn message(role: &str, part: Part<impl Serialize>) -> Self {
+        Self::new(&Message { role, content: [part] })
     }
 
-    fn new(item: &Sent<'_>) -> Self {
+    fn new(item: &impl Serialize) -> Self {
         #[expect(clippy::expect_used, reason = "structs of strings always have a JSON form")]
         let json = serde_json::to_string(item).expect("an item of strings");
         Self::trusted(Json::trusted(json))
@@ -303,10 +314,23 @@ mod tests {
 
     #[test]
     fn items_that_have_no_canonical_form_are_still_told_apart() {
-        let item = |text: &str| Item::trusted(Json::trusted(text));
-        let (a, b) = (r#"{"t":"\ud83d a"}"#, r#"{"t":"\ud83d b"}"#);
-        assert_eq!(item(a), item(a));
-        assert_ne!(item(a), item(b));
+        let item = |end: &str| {
+            let deep = format!("{{\"t\":{}{end}{}}}", "[".repeat(200), "]".repeat(200));
+            Item::trusted(Json::trusted(deep))
+        };
+        assert_eq!(item("1"), item("1"));
+        assert_ne!(item("1"), item("2"));
+    }
+
+    #[test]
+    fn c121_items_with_halves_are_equal_by_their_escapes() {
+        let item = |text: &str| Item::from_json(text).unwrap();
+        let sent = item(r#"{"t":"\ud83d","a":"A"}"#);
+        assert_eq!(sent.json().get(), r#"{"t":"\ud83d","a":"A"}"#);
+        assert_eq!(sent, item(r#"{ "\u0061" : "\u0041", "t" : "\uD83D" }"#));
+        for other in [r"\ud83e", r"\ude00", r"\ufffd", r"\ud83dx", r"\ud83d\ude00"] {
+            assert_ne!(sent, item(&format!(r#"{{"t":"{other}","a":"A"}}"#)), "{other}");
+        }
     }
 
     #[test]

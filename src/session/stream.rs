@@ -202,9 +202,13 @@ impl ResponseStream {
                     Err(error) => self.failed(run, response, error),
                 })
             }
-            Stage::Live { ready, .. } => {
+            Stage::Live { ready, turn, .. } => {
                 if let Some(step) = ready.pop_front() {
                     return Poll::Ready(self.step(step, true));
+                }
+                if let Some(step) = turn.next_step() {
+                    let by_server = turn.ended_by_server();
+                    return Poll::Ready(self.step(step, by_server));
                 }
                 match self.slot.poll_next(cx) {
                     Poll::Ready(Some(Incoming::Frame(frame))) => Poll::Ready(self.frame(&frame)),
@@ -308,9 +312,10 @@ impl ResponseStream {
         if defect!(EndIsSuccess) {
             self.stage = Stage::default();
         }
-        let Stage::Live { turn, .. } = &mut self.stage else { return Polled::Again };
-        let error = turn.end(end);
-        self.fail(error)
+        if let Stage::Live { turn, .. } = &mut self.stage {
+            turn.close(end);
+        }
+        Polled::Again
     }
 
     /// The response failed: another attempt, if the policy allows one, or the end.

@@ -10,22 +10,24 @@ fn frame(payload: &str) -> Frame {
 /// The events handed out, and the error if there was one.
 fn run(
     payloads: &[&str],
-    end: impl FnOnce() -> End,
+    mut end: impl FnMut() -> End,
 ) -> (Vec<ResponseEvent>, Result<Response, Error>) {
     let mut turn = Turn::new();
     let mut events = Vec::new();
-    for payload in payloads {
-        match turn.handle(&frame(payload)) {
-            Step::Event(event) => events.push(event),
-            Step::Nothing => {}
-            Step::Done(event) => {
+    let mut payloads = payloads.iter();
+    loop {
+        let step = turn.next_step().or_else(|| Some(turn.handle(&frame(payloads.next()?))));
+        match step {
+            Some(Step::Event(event)) => events.push(event),
+            Some(Step::Nothing) => {}
+            Some(Step::Done(event)) => {
                 events.push(event);
                 return (events, Ok(turn.response()));
             }
-            Step::Failed(error) => return (events, Err(error)),
+            Some(Step::Failed(error)) => return (events, Err(error)),
+            None => turn.close(end()),
         }
     }
-    (events, Err(turn.end(end())))
 }
 
 fn lost() -> End {
@@ -68,6 +70,28 @@ fn delivery_follows_the_state() {
         let end = || End::Closed(Some(CloseFrame::new(code, String::new())));
         assert_eq!(run(&[], end).1.unwrap_err().delivery(), delivery);
         assert_eq!(run(&[CREATED], end).1.unwrap_err().delivery(), Delivery::Accepted);
+    }
+}
+
+#[test]
+fn c121_whatever_ends_the_turn_comes_after_the_held_events() {
+    let half = DELTA.replace(r"h\u0069", r"h\ud83d");
+    let failed = r#"{"type":"response.failed","response":{"id":"resp_1","status":"failed"}}"#;
+    for (last, failure) in [
+        (Some(COMPLETED), None),
+        (Some(failed), Some(ErrorKind::Api)),
+        (Some(r#"{"type":"error","message":"no"}"#), Some(ErrorKind::Api)),
+        (Some("<html>"), Some(ErrorKind::Protocol)),
+        (None, Some(ErrorKind::Truncated)),
+    ] {
+        let meta = r#"{"type":"keepalive"}"#;
+        let payloads: Vec<&str> = [CREATED, ADDED, &half, meta].into_iter().chain(last).collect();
+        let (events, result) = run(&payloads, lost);
+        let raw: Vec<&str> = events.iter().map(ResponseEvent::raw).collect();
+        let ends_well = usize::from(failure.is_none());
+        assert_eq!(raw, payloads[..4 + ends_well], "{last:?}");
+        assert_eq!(events[2].text_delta(), Some("h\u{fffd}"));
+        assert_eq!(result.err().map(|error| error.kind()), failure);
     }
 }
 
