@@ -276,11 +276,12 @@ fn is_told_too_little(kinds: &[Kind], habits: Habits) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(4000)
+        ..ProptestConfig::with_cases(2000)
     })]
 
     #[test]
-    fn whatever_the_habits_the_items_are_the_same(kinds in kinds(), habits in habits()) {
+    fn c125_whatever_the_habits_the_items_are_the_same(kinds in kinds(), habits in habits()) {
+        prop_assume!(!is_told_too_little(&kinds, habits));
         let items: Vec<Value> =
             kinds.iter().enumerate().map(|(place, kind)| item(*kind, place)).collect();
         let events = events(&items, habits);
@@ -288,27 +289,4 @@ proptest! {
         let wanted: Vec<Value> = items.iter().map(content).collect();
         prop_assert_eq!(got, wanted, "{:#?}", events);
     }
-}
-
-#[test]
-fn explore() {
-    use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
-    let mut runner = TestRunner::deterministic();
-    let mut bad = std::collections::BTreeMap::<String, (usize, String)>::new();
-    let mut n = 0;
-    for _ in 0..20_000 {
-        let (kinds, habits) = (kinds(), habits()).new_tree(&mut runner).unwrap().current();
-        let items: Vec<Value> =
-            kinds.iter().enumerate().map(|(place, kind)| item(*kind, place)).collect();
-        let events = events(&items, habits);
-        let got: Vec<Value> = settled(&events).iter().map(content).collect();
-        let wanted: Vec<Value> = items.iter().map(content).collect();
-        if got != wanted && !is_told_too_little(&kinds, habits) {
-            n += 1;
-            let e = bad.entry(format!("{habits:?}")).or_insert((0, format!("{kinds:?} got {}", json!(got))));
-            e.0 += 1;
-        }
-    }
-    println!("{n} bad");
-    for (k, (n, e)) in bad.iter().take(60) { println!("{n} {k}\n      {e}"); }
 }

@@ -40,7 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "client",
         &["auth", "config", "error", "net", "proto", "response", "session", "shared", "testing"],
     ),
-    ("testing", &["config", "error", "net"]),
+    ("testing", &["config", "error", "json", "net"]),
 ];
 
 /// What the core must not contain.

@@ -4,11 +4,9 @@ mod support;
 
 use std::{fs, path::Path};
 
-use proptest::prelude::*;
 use responses_client::{
-    Item, Response, ResponseStatus, ResponsesRequest, Transport,
-    bench::Turn as Core,
-    event::{CustomToolCall, FunctionCall, OutputItem, ResponseEvent},
+    Item, Response, ResponsesRequest, Transport,
+    event::{CustomToolCall, FunctionCall, ResponseEvent},
     report::{Anomaly, FullReason},
     testing::{Script, ScriptedServer, Step, Turn},
 };

@@ -23,6 +23,7 @@ use measure::Comparison;
 mod decode;
 mod measure;
 mod memory;
+mod settle;
 mod sse_large_event;
 mod turn_cost;
 
@@ -41,6 +42,7 @@ const COMPARISONS: &[(&str, Measure)] = &[
     ("decode_mixed_turn", decode::mixed_turn),
     ("turn_cost_by_history", turn_cost::core),
     ("turn_cost_by_history_end_to_end", turn_cost::end_to_end),
+    ("settle_by_items", settle::items),
     ("sse_large_event", sse_large_event::large_event),
     ("memory_of_a_long_session", memory::long_session),
 ];

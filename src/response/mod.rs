@@ -1,6 +1,9 @@
 //! A response: complete, or what came of it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use serde::de::DeserializeOwned;
 
@@ -235,7 +238,7 @@ impl Response {
     /// The output without calls that have their output in it.
     fn open_calls(&self) -> impl Iterator<Item = OutputItem> {
         let output = self.output();
-        let answered: Vec<String> = output
+        let answered: HashSet<String> = output
             .iter()
             .filter_map(|item| match item {
                 OutputItem::FunctionCallOutput(output) => output.call_id.clone(),

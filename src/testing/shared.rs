@@ -26,7 +26,7 @@ use super::{
     turn::{Answer, ApiError, Turn},
     wire::{Control, Cut},
 };
-use crate::Transport;
+use crate::{Transport, json};
 
 /// What the connections of a server share.
 pub(super) struct Shared {
@@ -343,7 +343,7 @@ impl Shared {
 impl State {
     fn admit(&mut self, received: Received, shared: Arc<Shared>) -> Admitted {
         let Received { connection, transport, headers, raw } = received;
-        let body: Value = serde_json::from_str(&raw).unwrap_or_default();
+        let body: Value = json::from_str(&raw).unwrap_or_default();
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let parent = previous.as_deref().map(|id| self.conversations.parent(connection, id));
         let found = parent.flatten();

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::generate;
+use crate::json;
 
 /// One thing the server does in a turn.
 #[derive(Clone, Debug)]
@@ -140,7 +141,7 @@ impl Step {
             Self::Text(text)
             | Self::Fragmented { text, .. }
             | Self::Split { text, .. }
-            | Self::Drip { text, .. } => serde_json::from_str(text).ok(),
+            | Self::Drip { text, .. } => json::from_str(text).ok(),
             _ => None,
         }
     }
