@@ -267,7 +267,7 @@ async fn c073_a_defect_in_what_the_turn_needs_ends_it() {
             json!({ "type": "response.output_text.delta", "output_index": 0 }),
             json!({ "type": "response.output_text.delta", "output_index": 0, "delta": 7 }),
             json!({ "type": "response.output_text.delta", "output_index": 0, "delta": null }),
-            json!({ "type": "response.function_call_arguments.delta", "delta": {} }),
+            json!({ "type": "response.function_call_arguments.delta", "delta": 7 }),
             json!({ "type": "response.custom_tool_call_input.delta" }),
             json!({ "type": "response.reasoning_summary_text.delta", "delta": [] }),
             json!({ "type": "response.reasoning_text.delta" }),
@@ -275,7 +275,7 @@ async fn c073_a_defect_in_what_the_turn_needs_ends_it() {
             json!({ "type": "response.output_item.done", "output_index": 0 }),
             done(json!("item")),
             done(json!({ "type": "function_call", "name": "f", "arguments": "{}" })),
-            done(json!({ "type": "custom_tool_call", "call_id": "c", "input": "" })),
+            done(json!({ "type": "custom_tool_call", "name": "f", "input": "" })),
         ] {
             let event = defect["type"].as_str().expect("a type").to_owned();
             let odd = after_output(Step::Event(defect.clone())).then(Step::Event(completed("")));
@@ -286,6 +286,22 @@ async fn c073_a_defect_in_what_the_turn_needs_ends_it() {
             };
             assert_eq!(named, event);
             assert!(ran.same_socket != Some(true), "{transport} {defect}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c073_a_call_that_no_event_names_ends_the_turn_with_its_response() {
+    for transport in BOTH {
+        for kind in ["function_call", "custom_tool_call"] {
+            let call = json!({ "type": kind, "call_id": "c", "arguments": "{}", "input": "" });
+            let done =
+                json!({ "type": "response.output_item.done", "output_index": 0, "item": call });
+            let odd = Turn::events([created(), done, completed("")]);
+            let odd = Bench::new(transport).await.run(odd).await.odd;
+            assert_eq!(odd.error().kind(), ErrorKind::Protocol, "{transport} {kind}");
+            let ProtocolError::Event { event, .. } = protocol_error(&odd) else { panic!("{kind}") };
+            assert_eq!(event, "response.completed", "until then the name could still come");
         }
     }
 }
@@ -306,7 +322,7 @@ async fn c073_a_defect_elsewhere_shows_when_that_part_is_read() {
             json!({
                 "type": "response.output_item.done",
                 "output_index": 1,
-                "item": { "type": "message", "content": "no list" },
+                "item": { "type": "message", "content": 7 },
             }),
             last,
         ];
