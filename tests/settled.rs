@@ -369,6 +369,22 @@ async fn c123_what_was_never_finished_is_settled_from_its_parts() {
         assert!(ran.has(&Anomaly::ItemUnfinished { output_index: 1 }));
         assert!(ran.response().unfinished_items().is_empty());
 
+        // Arguments that were declared finished take no more: the rest is another call's.
+        let ran = played(
+            transport,
+            &[
+                created(),
+                added(0, announced.clone()),
+                arguments_done(0, "", "{\"a\":1}"),
+                of_item("function_call_arguments.delta", 0, "", json!({ "delta": "{\"b\":2}" })),
+                arguments_done(0, "", "{\"b\":2}"),
+                completed(&[]),
+            ],
+        )
+        .await;
+        assert_eq!(ran.calls(), [pair("c", "{\"a\":1}")], "{transport}");
+        assert_eq!(ran.response().unfinished_items().len(), 1, "a call without a name");
+
         // The terminal event has another item at the index of the unfinished one.
         let events = [created(), delta(0, "m", "Hello"), completed(&[call("f", "c", "{}")])];
         let ran = played(transport, &events).await;
@@ -508,6 +524,11 @@ async fn c125_each_item_counts_once_under_whatever_names() {
                 done(0, call("f", "c", "{}")),
                 completed(&[call("f", "c", "{}"), output("o", "c")]),
             ],
+            vec![call("f", "c", "{}"), output("o", "c")],
+        ),
+        (
+            "a call is not its output",
+            vec![done(1, output("o", "c")), completed(&[call("f", "c", "{}"), output("o2", "c")])],
             vec![call("f", "c", "{}"), output("o", "c")],
         ),
         (

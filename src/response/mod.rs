@@ -31,9 +31,10 @@ mod slot;
 
 /// A response, or as much of one as came.
 ///
-/// Its items are what the server finished, in the order of the output: each is the item of its
-/// `response.output_item.done`, and where there was none, that of the terminal event. The same
-/// list is what a session compares the next request with. Cloning copies the list, not the items.
+/// Its items are the settled output: what the stream and the terminal event say together. Where
+/// both have an item, the values of the terminal event count, under the identity that the stream
+/// gave the item. What only one of them has is kept, at its place. A session compares the next
+/// request with the same list. Cloning copies the list, not the items.
 #[derive(Clone, Default)]
 pub struct Response {
     id: Option<String>,
@@ -153,7 +154,12 @@ impl Response {
         self.member("prompt_cache_diagnostics")
     }
 
-    /// The finished items, as they go into the input of the next request.
+    /// Returns the items of the output, as they go into the input of the next request.
+    ///
+    /// An item that the server sent in a form that the API does not take back (`content: null`,
+    /// arguments that are an object or empty) is rewritten. Every other item stays as received.
+    /// After an incomplete response, calls that the model did not finish are left out, and so is
+    /// the reasoning that led to them.
     pub fn output_items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
         self.items.iter().cloned()
     }

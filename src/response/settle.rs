@@ -425,8 +425,9 @@ impl Output {
             }
             return self.add(item, slot.head, true);
         }
-        let from_parts = (self.outcome == Outcome::Completed).then(|| slot.from_parts()).flatten();
-        if let Some(item) = from_parts {
+        let completed =
+            (self.outcome == Outcome::Completed).then(|| slot.completed_from_parts()).flatten();
+        if let Some(item) = completed {
             self.note(Anomaly::ItemUnfinished { output_index });
             return self.add(item, slot.head, false);
         }

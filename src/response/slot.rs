@@ -215,7 +215,7 @@ impl Slot {
 
     /// The begun item from its parts, if they are all of it: a message that has text, or a call
     /// whose arguments were declared finished.
-    pub(super) fn from_parts(&self) -> Option<Item> {
+    pub(super) fn completed_from_parts(&self) -> Option<Item> {
         let head = &self.head;
         let parts = self.parts.as_deref()?;
         let is_whole = match head.kind.as_str() {
