@@ -48,7 +48,7 @@ pub fn sse_events(
 }
 
 /// The course of one response.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Turn(turn::Turn);
 
 impl Turn {

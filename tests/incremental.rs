@@ -323,6 +323,77 @@ async fn c018_items_are_compared_by_value() {
 }
 
 #[tokio::test]
+async fn c147_integers_are_compared_exactly() {
+    let sent = |n: &str| format!(r#"{{"id":"x","type":"new_thing","n":[{n}]}}"#);
+    for (n, same, other) in [
+        ("9007199254740993", "9007199254740993.0", "9007199254740992"),
+        ("18446744073709551617", "1844674407370955161.7e1", "18446744073709551616"),
+        ("-18446744073709551617", "-18446744073709551617", "18446744073709551617"),
+        ("100000000000000000000", "1E+20", "100000000000000000001"),
+        (
+            "123456789012345678901234567890",
+            "12345678901234567890123456789e1",
+            "1.2345678901234567e29",
+        ),
+        ("1e999999999999", "10e999999999998", "1e999999999998"),
+        ("-0", "0", "1"),
+    ] {
+        for transport in BOTH {
+            let item = format!(r#"{{"type":"response.output_item.done","item":{}}}"#, sent(n));
+            for (given, plan) in
+                [(same, incremental(1)), (other, full(FullReason::PrefixDiverged { at: 1 }))]
+            {
+                let end =
+                    r#"{"type":"response.completed","response":{"id":"r","status":"completed"}}"#;
+                let lines = [&*item, end].map(|line| Step::Text(line.to_owned()));
+                let script = Script::new().turn(Turn::steps(lines)).turn(Turn::text("b"));
+                let server = ScriptedServer::in_memory(script);
+                let mut session = session(&server, transport);
+                let mut request = stored(&["one"]);
+                turn(&mut session, &request).await.response();
+                // `null` is absent, so that the items are compared member by member.
+                let given = sent(given).replace("{", r#"{"more":null,"#);
+                request.input.push(Item::from_json(given).unwrap());
+                request.input.push(Item::user("two"));
+                assert_eq!(turn(&mut session, &request).await.report.plan, plan, "{n} {transport}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn c147_a_history_of_large_integers_is_compared_exactly() {
+    for (n, same, other) in [
+        ("9007199254740993", "9007199254740993.0", "9007199254740992"),
+        ("18446744073709551617", "18446744073709551617e0", "18446744073709551616"),
+        ("100000000000000000000", "1e20", "100000000000000000001"),
+    ] {
+        let request = |n: &str| {
+            let item = format!(r#"{{"role":"user","content":"hi","n":{n}}}"#);
+            let schema = format!(r#"{{"type":"object","maximum":{n}}}"#);
+            let mut request = stored(&[]).json_schema("a", &Json::parse(schema).unwrap());
+            request.input.push(Item::from_json(item).unwrap());
+            request
+        };
+        for (given, is_same) in [(same, true), (other, false)] {
+            let server = answers();
+            let mut session = session(&server, Transport::WebSocket);
+            let first = turn(&mut session, &request(n)).await;
+            let mut next = appended(&request(given), &first, "two");
+            next.text = request(n).text;
+            let plan = turn(&mut session, &next).await.report.plan;
+            assert_eq!(plan == incremental(1), is_same, "{given}");
+
+            let second = turn(&mut session, &request(n)).await;
+            let mut next = appended(&request(n), &second, "two");
+            next.text = request(given).text;
+            let plan = turn(&mut session, &next).await.report.plan;
+            assert_eq!(plan == incremental(1), is_same, "{given}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn c018_the_callers_own_items_may_be_spelled_anew() {
     let server = answers();
     let mut session = session(&server, Transport::WebSocket);

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use responses_client::{
     Item, ResponseStatus,
     event::{
-        Annotation, ContentPart, OutputItem,
+        Annotation, ContentPart, OutputItem, ResponseEvent,
         item::{
             Caller, ComputerAction, McpError, PatchOperation, ShellEnvironment, ToolOutput,
             WebSearchAction,
         },
     },
-    testing::{Script, Turn},
+    testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
 use support::{BOTH, builder, only, request, server, socket_client, turn};
@@ -298,7 +298,12 @@ fn an_odd_member_spoils_no_other() {
                 );
                 let mut item = sample.clone();
                 item[name] = odd;
-                if strict.contains(&name.as_str()) && !same_type {
+                // The forms that C154 and C124 name.
+                let stands_for_itself = match (name.as_str(), &item[name]) {
+                    ("arguments" | "input", odd) => odd.is_object() || odd.is_array(),
+                    (_, odd) => value.is_array() && odd.is_string(),
+                };
+                if strict.contains(&name.as_str()) && !same_type && !stands_for_itself {
                     assert!(try_read(&item).is_err(), "{item}");
                     continue;
                 }
@@ -319,6 +324,73 @@ fn an_odd_member_spoils_no_other() {
             assert_eq!(try_read(&missing), try_read(&null));
         }
     }
+}
+
+#[test]
+fn c154_json_in_the_place_of_arguments_is_its_text() {
+    let arguments = [r#"{"q": "x"}"#, r#"["x", 1.50]"#, r#"{"q":"\ud83d"}"#, "{}"];
+    for text in arguments {
+        let item = |item: &str| OutputItem::read(&Item::from_json(item).unwrap()).unwrap();
+        let call = item(&format!(
+            r#"{{"type":"function_call","call_id":"c","name":"n","arguments":{text}}}"#
+        ));
+        let OutputItem::FunctionCall(call) = call else { panic!() };
+        assert_eq!(call.arguments, text);
+        assert!(call.arguments::<Value>().is_ok());
+        let call = item(&format!(
+            r#"{{"type":"custom_tool_call","call_id":"c","name":"n","input":{text}}}"#
+        ));
+        let OutputItem::CustomToolCall(call) = call else { panic!() };
+        assert_eq!(call.input, text);
+    }
+}
+
+#[tokio::test]
+async fn c154_json_in_the_place_of_arguments_is_its_text_in_events_too() {
+    let lines = [
+        r#"{"type":"response.function_call_arguments.delta","delta":{"q": "x"}}"#,
+        r#"{"type":"response.function_call_arguments.done","arguments":["x"]}"#,
+        r#"{"type":"response.custom_tool_call_input.delta","output_index":1,"delta":["x"]}"#,
+        r#"{"type":"response.custom_tool_call_input.done","output_index":1,"input":{"q": "x"}}"#,
+        r#"{"type":"response.completed","response":{"id":"r","status":"completed"}}"#,
+    ];
+    for transport in BOTH {
+        let steps = lines.iter().map(|line| Step::Text((*line).to_owned()));
+        let server = ScriptedServer::in_memory(Script::new().turn(Turn::steps(steps)));
+        let client = builder(&server).transport(only(transport)).build().unwrap();
+        let outcome = turn(&mut client.session(), &request(&["hi"])).await;
+        outcome.response();
+        let texts: Vec<&str> = outcome.events.iter().filter_map(arguments).collect();
+        assert_eq!(texts, [r#"{"q": "x"}"#, r#"["x"]"#, r#"["x"]"#, r#"{"q": "x"}"#]);
+    }
+}
+
+/// The arguments in an event about them.
+fn arguments(event: &ResponseEvent) -> Option<&str> {
+    match event {
+        ResponseEvent::FunctionCallArgumentsDelta(e) => Some(&e.delta),
+        ResponseEvent::FunctionCallArgumentsDone(e) => e.arguments.as_deref(),
+        ResponseEvent::CustomToolCallInputDelta(e) => Some(&e.delta),
+        ResponseEvent::CustomToolCallInputDone(e) => e.input.as_deref(),
+        _ => None,
+    }
+}
+
+#[test]
+fn c124_a_string_is_one_part_and_parts_called_text_are_text() {
+    let message = |content: Value| match read(&json!({"type": "message", "content": content})) {
+        OutputItem::Message(message) => message.text(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(message(json!("hi")), "hi");
+    assert_eq!(
+        message(json!([{"type": "text", "text": "h"}, {"type": "output_text", "text": "i"}])),
+        "hi"
+    );
+    assert_eq!(message(Value::Null), "");
+    let reasoning = json!({"type": "reasoning", "summary": "why", "content": [{"type": "text", "text": "how"}]});
+    let OutputItem::Reasoning(reasoning) = read(&reasoning) else { panic!() };
+    assert_eq!((reasoning.summary(), reasoning.text()), ("why".to_owned(), "how".to_owned()));
 }
 
 #[tokio::test]

@@ -191,6 +191,12 @@ impl<'de> Visitor<'de> for Canonical {
     }
 }
 
+/// Returns `true` if both ways lead to the same digest.
+#[cfg(test)]
+pub(super) fn is_same_both_ways(text: &str) -> bool {
+    matches!((fast(text), Tree::read(text)), (Ok(fast), Ok(tree)) if fast == exact(&tree))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -268,6 +274,7 @@ mod tests {
         fn equal_digests_mean_equal_values(a in value(), b in value()) {
             prop_assert_eq!(digest(&a.to_string()) == digest(&b.to_string()), a == b);
             prop_assert_eq!(digest(&a.to_string()), digest(&serde_json::to_string_pretty(&a).unwrap()));
+            prop_assert!(is_same_both_ways(&a.to_string()));
         }
     }
 

@@ -36,7 +36,7 @@ mod wtf8;
 /// ```
 ///
 /// `==` compares values: neither the order of keys, white space nor the spelling of numbers
-/// counts. `Debug` shows the length alone, since the text may be anybody's secret.
+/// counts. Integers of any size are compared exactly. `Debug` shows the length alone, since the text may be anybody's secret.
 #[derive(Clone)]
 pub struct Json(ByteString);
 
@@ -89,7 +89,8 @@ impl Json {
         &self.0
     }
 
-    /// Reads the value as a `T`.
+    /// Reads the value as a `T`. Half of a surrogate pair, which no `str` can hold, reads as U+FFFD;
+    /// of a member given twice the last counts.
     ///
     /// # Errors
     ///

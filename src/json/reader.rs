@@ -55,6 +55,9 @@ pub(super) struct Elements<'c, 'a> {
     state: State,
 }
 
+/// A key, as WTF-8, and the cursor before its value.
+type Member<'c, 'a> = (Cow<'a, [u8]>, &'c mut Cursor<'a>);
+
 #[derive(PartialEq)]
 enum State {
     First,
@@ -65,8 +68,10 @@ enum State {
 /// As deep as serde_json goes.
 const MAX_DEPTH: u8 = 127;
 
-/// Names under which a value is asked for in another form than its JSON type.
+/// The name under which [`RawValue`] asks serde_json for the text of a value.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+/// The name of a newtype whose strings are given as WTF-8 if serde_json refuses them.
 pub(crate) const WITH_HALVES: &str = "$responses_client::Text";
 
 impl<'a> Cursor<'a> {
@@ -156,8 +161,8 @@ impl<'a> Elements<'_, 'a> {
         Ok(Some(self.cursor))
     }
 
-    /// Returns the key of the next member, as WTF-8, with the cursor before its value.
-    pub(super) fn next_member(&mut self) -> Result<Option<(Cow<'a, [u8]>, &mut Cursor<'a>)>> {
+    /// Returns the next member, `None` after the last.
+    pub(super) fn next_member(&mut self) -> Result<Option<Member<'_, 'a>>> {
         let Some(cursor) = self.next_element()? else { return Ok(None) };
         let key = cursor.string()?;
         if !cursor.take(b':') {
@@ -379,3 +384,6 @@ impl<'de> Deserializer<'de> for Key<'de> {
         identifier ignored_any
     }
 }
+
+#[cfg(test)]
+mod tests;

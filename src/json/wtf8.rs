@@ -125,7 +125,6 @@ fn joined(high: u16, low: u16) -> Option<char> {
     char::decode_utf16([high, low]).next()?.ok()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "each is cut to six bits")]
 fn encoded(unit: u16) -> [u8; 3] {
     [0xed, 0x80 | (unit >> 6 & 0x3f) as u8, 0x80 | (unit & 0x3f) as u8]
 }

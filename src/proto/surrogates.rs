@@ -13,12 +13,12 @@ const MAX_EVENTS: usize = 64;
 const MAX_BYTES: usize = 64 * 1024;
 
 /// Events that wait for the second half of a character.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct HalfJoiner {
     held: VecDeque<Held>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     event: ResponseEvent,
     /// Size of its frame.
@@ -44,7 +44,8 @@ impl HalfJoiner {
 
     /// Returns the next event that waits for nothing.
     pub(crate) fn pop(&mut self) -> Option<ResponseEvent> {
-        self.held.pop_front_if(|held| held.waits_for.is_none()).map(|held| held.event)
+        let is_ready = self.held.front()?.waits_for.is_none();
+        is_ready.then(|| self.held.pop_front())?.map(|held| held.event)
     }
 
     /// Gives up all halves: no delta follows.

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// One response, from the request to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Turn {
     state: State,
     response: Accumulator,
@@ -38,7 +38,7 @@ pub(crate) struct Turn {
     /// Events that are not handed out yet.
     held: HalfJoiner,
     /// The step after them that ends the turn.
-    last_step: Option<Step>,
+    last_step: Option<Box<Step>>,
     ended_by_server: bool,
 }
 
@@ -61,6 +61,18 @@ pub(crate) enum Step {
     Nothing,
     /// The turn failed.
     Failed(Error),
+}
+
+/// A copied error lacks its source, which cannot be copied.
+impl Clone for Step {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Event(event) => Self::Event(event.clone()),
+            Self::Done(event) => Self::Done(event.clone()),
+            Self::Nothing => Self::Nothing,
+            Self::Failed(error) => Self::Failed(error.copy()),
+        }
+    }
 }
 
 /// How a stream of frames can end by itself.
@@ -115,7 +127,7 @@ impl Turn {
     pub(crate) fn next_step(&mut self) -> Option<Step> {
         match self.held.pop() {
             Some(event) => Some(Step::Event(event)),
-            None if self.held.is_empty() => self.last_step.take(),
+            None if self.held.is_empty() => self.last_step.take().map(|step| *step),
             None => None,
         }
     }
@@ -135,7 +147,7 @@ impl Turn {
 
     fn finish(&mut self, last: Step) {
         self.held.give_up();
-        self.last_step = Some(last);
+        self.last_step = Some(Box::new(last));
     }
 
     fn read(&mut self, frame: &Frame) -> Step {
