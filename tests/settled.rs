@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, slice::from_ref};
 
 use responses_client::{
     Item, Response, ResponsesRequest, Transport,
@@ -290,9 +290,9 @@ async fn c122_the_terminal_overrules_and_completes_a_finished_item() {
                 with(call("f", "c", "{}"), json!({ "new": 1 })),
             ),
         ] {
-            let events = [created(), done(0, finished.clone()), completed(&[told.clone()])];
+            let events = [created(), done(0, finished.clone()), completed(from_ref(&told))];
             let ran = played(transport, &events).await;
-            assert_eq!(ran.items, [wanted.clone()], "{transport}: {finished} and {told}");
+            assert_eq!(ran.items, from_ref(&wanted), "{transport}: {finished} and {told}");
             let changed = ran.has(&Anomaly::ItemChanged { output_index: 0 });
             assert_eq!(changed, finished != wanted, "{finished}");
         }
@@ -732,12 +732,12 @@ async fn c154_forms_that_the_api_does_not_take_back_are_rewritten_once() {
         ];
         for (received, wanted) in cases {
             for events in [
-                [created(), done(0, received.clone()), completed(&[received.clone()])],
+                [created(), done(0, received.clone()), completed(from_ref(&received))],
                 [created(), done(0, received.clone()), completed(&[])],
-                [created(), created(), completed(&[received.clone()])],
+                [created(), created(), completed(from_ref(&received))],
             ] {
                 let ran = played(transport, &events).await;
-                assert_eq!(ran.items, [wanted.clone()], "{transport}: {received}");
+                assert_eq!(ran.items, from_ref(&wanted), "{transport}: {received}");
                 assert!(ran.body.contains(&wanted.to_string()), "{transport}: {received}");
             }
         }
