@@ -6,7 +6,7 @@ use std::time::Duration;
 use responses_client::{
     Delivery, ErrorKind, Provider, ResponsesClient, ResponsesSession, Timeouts, Transport,
     TransportPolicy,
-    report::{Anomaly, FullReason},
+    report::FullReason,
     testing::{Gate, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::{Value, json};
