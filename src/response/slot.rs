@@ -127,11 +127,16 @@ impl Slot {
 
     /// Returns `true` if events of items of this type belong to the item; an empty type is any.
     pub(super) fn takes(&self, kind: &str) -> bool {
+        if self.is_finished() || self.arguments_done {
+            return false;
+        }
         let own = self.head.kind.as_str();
-        // Types that this version does not know may be streamed as those that it knows.
-        let may_be = own.is_empty() || own == "agent_message" || !OutputItem::TYPES.contains(&own);
-        let is_open = !self.is_finished() && !self.arguments_done;
-        is_open && (kind.is_empty() || own == kind || may_be)
+        own == kind
+            || kind.is_empty()
+            || own.is_empty()
+            || own == "agent_message"
+            // Types that this version does not know may be streamed as those that it knows.
+            || !OutputItem::TYPES.contains(&own)
     }
 
     /// Adds what an event of items of this type says.
