@@ -591,6 +591,21 @@ async fn c125_each_item_counts_once_under_whatever_names() {
             vec![call("g", "c2", "{\"a\":2}"), call("f", "c1", "{\"a\":1}")],
         ),
         (
+            "items that are told in turns at one index",
+            vec![
+                added(0, reasoning("r", "")),
+                added(0, message("a", "")),
+                added(0, message("b", "")),
+                delta(0, "a", "A"),
+                delta(0, "b", "B"),
+                done(0, reasoning("r", "E")),
+                done(0, message("a", "A")),
+                done(0, message("b", "B")),
+                completed(&[reasoning("r", "E"), message("a", "A"), message("b", "B")]),
+            ],
+            vec![reasoning("r", "E"), message("a", "A"), message("b", "B")],
+        ),
+        (
             "a call that is finished at two places",
             vec![done(0, call("f", "c", "{}")), done(3, call("g", "c", "{}")), completed(&[])],
             vec![call("g", "c", "{}")],

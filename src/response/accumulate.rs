@@ -218,7 +218,8 @@ impl Accumulator {
 
     /// The item that a finished item with this head is the end of.
     fn finished_place(&mut self, output_index: u32, head: &Head) -> usize {
-        let open = self.open_at(output_index).map(|(place, slot)| (place, slot.ends_with(head)));
+        let open = self.open_for(output_index, &head.kind, head.id.as_ref());
+        let open = open.map(|(place, slot)| (place, slot.ends_with(head)));
         let ending = match open {
             Some((place, Ending::Own)) => Some((place, None)),
             Some((place, Ending::OtherId)) => Some((place, Some(Anomaly::ItemId { output_index }))),
@@ -249,7 +250,7 @@ impl Accumulator {
 
     fn grow(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
         let kind = kind_of(event);
-        let place = match self.open_at(output_index) {
+        let place = match self.open_for(output_index, kind, item_id) {
             Some((place, slot)) if slot.takes(kind) => place,
             _ => {
                 let id = item_id.filter(|id| !id.is_empty()).cloned();
@@ -289,6 +290,18 @@ impl Accumulator {
         if let (Some(call_id), true) = (&head.call_id, head.is_call()) {
             self.by_call_id.entry((head.kind.clone(), call_id.clone())).or_insert(place);
         }
+    }
+
+    /// The item that is open at the index. Of several, which interleaved items at one index are,
+    /// the id tells.
+    fn open_for(&self, index: u32, kind: &str, id: Option<&Text>) -> Option<(usize, &Slot)> {
+        let last = self.open_at(index)?;
+        if id.is_none() || id == last.1.head.id.as_ref() {
+            return Some(last);
+        }
+        let head = Head { kind: Text::from(kind), id: id.cloned(), ..Head::default() };
+        let named = self.with_id(&head);
+        Some(named.filter(|(_, it)| it.output_index == index && !it.is_finished()).unwrap_or(last))
     }
 
     fn open_at(&self, output_index: u32) -> Option<(usize, &Slot)> {

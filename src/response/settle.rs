@@ -227,7 +227,8 @@ impl Body {
             "custom_tool_call" => value("input").map(|value| merge::string_or_json(&value)),
             _ => return Self::of_members(&members),
         };
-        Self::Text(text.unwrap_or_default())
+        // Half of a character in a delta is often missing in the whole.
+        Self::Text(text.unwrap_or_default().replace(char::REPLACEMENT_CHARACTER, ""))
     }
 
     /// Arguments that were filled in for missing ones say nothing.
