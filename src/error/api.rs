@@ -7,7 +7,11 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{Class, ErrorCode, code::Group};
+use super::{
+    Class, ErrorCode,
+    code::Group,
+    types::{self, Fault},
+};
 use crate::json::Json;
 
 /// An error as the server told it: as an HTTP answer, an error frame or a failed response.
@@ -107,10 +111,9 @@ impl ApiError {
     /// Any other error leaves that open.
     pub(crate) fn is_refusal(&self) -> bool {
         // Some gateways leave the code empty, or repeat the status as the code.
-        let says_more = |code: &&str| !code.is_empty() && code.parse::<u16>().is_err();
-        let code = self.code.as_ref().map(ErrorCode::as_str).filter(says_more);
-        match (code, self.status) {
-            (Some(code), _) => code != ErrorCode::ServerError.as_str(),
+        let says_more = |code: &&ErrorCode| types::fault(code.as_str()).is_none();
+        match (self.code.as_ref().filter(says_more), self.status) {
+            (Some(_), _) => true,
             (None, Some(408)) => false,
             (None, Some(400..500)) => true,
             (None, Some(503)) => self.retry_after.is_some(),
@@ -123,17 +126,17 @@ impl ApiError {
     pub(crate) fn has_ended(&self) -> bool {
         match self.status {
             Some(status) => matches!(status, 500 | 502 | 503),
-            None => match (&self.code, &self.error_type) {
-                (Some(code), _) => *code == ErrorCode::ServerError,
-                (None, Some(name)) => SERVER_ERRORS.contains(&name.as_str()),
-                (None, None) => false,
-            },
+            None => {
+                let code = self.code.as_ref().map(ErrorCode::as_str);
+                let name = code.or(self.error_type.as_deref());
+                name.and_then(types::fault) == Some(Fault::Ended)
+            }
         }
     }
 
     /// The same where there is neither code nor status.
     fn is_refusal_by_words(&self) -> bool {
-        let by_type = self.error_type.as_deref().is_some_and(|it| !SERVER_ERRORS.contains(&it));
+        let by_type = self.error_type.as_deref().is_some_and(|it| types::fault(it).is_none());
         self.is_lost_parent() || by_type && self.class() != Class::Unknown
     }
 
@@ -173,9 +176,6 @@ impl ApiError {
 }
 
 const PARENT: &str = "previous_response_id";
-
-/// Types that say no more than status 500 does.
-const SERVER_ERRORS: [&str; 3] = ["server_error", "api_error", "internal_server_error"];
 
 /// Whether a code or a message, in lower case, calls a parameter unsupported.
 fn calls_unsupported(text: &str) -> bool {
