@@ -24,6 +24,8 @@ mod support;
 const CODE: &str = "previous_response_not_found";
 const NOT_FOUND: &str = "Previous response with id 'resp_abc' not found.";
 const INVALID: &str = "Invalid previous_response_id.";
+const EXPIRED: &str = "The previous response has expired.";
+const ABSENT: &str = "Previous response 'resp_abc' does not exist.";
 
 /// The error frames, by who sends them.
 fn frames() -> Vec<(&'static str, Value)> {
@@ -64,6 +66,8 @@ fn frames() -> Vec<(&'static str, Value)> {
         ("message alone", json!({ "type": "error", "status": 400, "error": worded(NOT_FOUND) })),
         ("message alone, no status", json!({ "type": "error", "error": worded(NOT_FOUND) })),
         ("the other message", json!({ "type": "error", "status": 400, "error": worded(INVALID) })),
+        ("expired", json!({ "type": "error", "status": 410, "error": worded(EXPIRED) })),
+        ("gone by another word", json!({ "type": "error", "error": worded(ABSENT) })),
         (
             "param alone",
             json!({ "type": "error", "status": 400, "error": { "type": "invalid_request_error",
@@ -261,11 +265,17 @@ fn unsupported() -> Vec<Value> {
 
 /// Answers what names a parent by `refusal` as long as `refuses` says so.
 fn refusing(refusal: Value, refuses: impl Fn() -> bool + Send + Sync + 'static) -> ScriptedServer {
+    let refused = AtomicUsize::new(0);
     ScriptedServer::in_memory(Script::new().respond(move |exchange| {
-        match exchange.body["previous_response_id"].is_string() && refuses() {
-            true => Turn::events([refusal.clone()]),
-            false => Turn::text("an answer"),
+        if !exchange.body["previous_response_id"].is_string() || !refuses() {
+            return Turn::text("an answer");
         }
+        let mut refusal = refusal.clone();
+        // No two responses have one id: the second would count as late.
+        if let Some(id) = refusal.pointer_mut("/response/id") {
+            *id = format!("resp_{}", refused.fetch_add(1, Ordering::Relaxed)).into();
+        }
+        Turn::events([refusal])
     }))
 }
 

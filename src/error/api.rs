@@ -145,16 +145,22 @@ impl ApiError {
             return true;
         }
         let message = self.lower_message();
+        // A parameter that is no longer supported is not a response that is gone.
+        let may_be = !calls_unsupported(&message);
         let gone = message.contains("not found")
-            || message.contains("invalid") && !calls_unsupported(&message);
-        matches!(self.status, None | Some(400 | 404 | 422))
-            && (message.contains(PARENT) && gone
-                || message.contains("previous response") && message.contains("not found"))
+            || may_be && GONE.iter().any(|words| message.contains(words));
+        let invalid = may_be && message.contains("invalid");
+        matches!(self.status, None | Some(400 | 404 | 410 | 422))
+            && (self.mentions_parent() && (gone || message.contains(PARENT) && invalid)
+                || message.contains("previous response") && gone)
     }
 
     fn names_parent(&self) -> bool {
-        let named = self.param.as_deref() == Some(PARENT) || self.lower_message().contains(PARENT);
-        self.is_about_request() && named
+        self.is_about_request() && self.mentions_parent()
+    }
+
+    fn mentions_parent(&self) -> bool {
+        self.param.as_deref() == Some(PARENT) || self.lower_message().contains(PARENT)
     }
 
     fn lacks_call(&self) -> bool {
@@ -176,6 +182,9 @@ impl ApiError {
 }
 
 const PARENT: &str = "previous_response_id";
+
+/// Words, in lower case, by which servers say that a response is gone.
+const GONE: [&str; 5] = ["not be found", "not exist", "n't exist", "expired", "no longer"];
 
 /// Whether a code or a message, in lower case, calls a parameter unsupported.
 fn calls_unsupported(text: &str) -> bool {
@@ -293,6 +302,9 @@ mod tests {
             error(Some(400), None, None, Some(not_found)),
             error(Some(404), None, None, Some(not_found)),
             error(Some(400), None, None, Some("Invalid previous_response_id.")),
+            error(Some(404), None, None, Some("The previous response could not be found.")),
+            error(Some(400), None, None, Some("Previous response 'resp_1' does not exist.")),
+            error(Some(410), None, None, Some("Previous response has expired.")),
             error(Some(400), None, Some("previous_response_id"), None),
             error(Some(422), None, None, Some("previous_response_id is only supported on sockets")),
             error(Some(403), None, None, Some("previous_response_id is not for you")),
@@ -330,6 +342,7 @@ mod tests {
             error(None, None, None, "Unknown parameter: 'previous_response_id'."),
             error(Some(400), Some("unknown_parameter"), None, "previous_response_id?"),
             error(Some(404), None, parent, "No."),
+            error(None, None, None, "previous_response_id is no longer supported."),
         ] {
             assert!(unsupported.is_parent_unsupported(), "{unsupported}");
         }
@@ -337,6 +350,8 @@ mod tests {
         for gone in [
             error(Some(400), Some("previous_response_not_found"), parent, not_found),
             error(Some(400), None, parent, not_found),
+            error(Some(400), None, parent, "The response does not exist on this server."),
+            error(Some(400), None, None, "previous_response_id has expired."),
             error(Some(400), None, None, "Invalid previous_response_id."),
             error(Some(403), None, parent, "It is not supported for you."),
             error(Some(400), None, Some("input"), "No tool call found for call_1."),
