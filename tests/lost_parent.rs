@@ -24,6 +24,8 @@ mod support;
 const CODE: &str = "previous_response_not_found";
 const NOT_FOUND: &str = "Previous response with id 'resp_abc' not found.";
 const INVALID: &str = "Invalid previous_response_id.";
+const EXPIRED: &str = "The previous response has expired.";
+const ABSENT: &str = "Previous response 'resp_abc' does not exist.";
 
 /// The error frames, by who sends them.
 fn frames() -> Vec<(&'static str, Value)> {
@@ -64,6 +66,8 @@ fn frames() -> Vec<(&'static str, Value)> {
         ("message alone", json!({ "type": "error", "status": 400, "error": worded(NOT_FOUND) })),
         ("message alone, no status", json!({ "type": "error", "error": worded(NOT_FOUND) })),
         ("the other message", json!({ "type": "error", "status": 400, "error": worded(INVALID) })),
+        ("expired", json!({ "type": "error", "status": 410, "error": worded(EXPIRED) })),
+        ("gone by another word", json!({ "type": "error", "error": worded(ABSENT) })),
         (
             "param alone",
             json!({ "type": "error", "status": 400, "error": { "type": "invalid_request_error",

@@ -479,12 +479,33 @@ async fn c130_what_may_have_run_is_on_the_wire_once_under_never() {
             let attempt = outcome.report.attempts[0].failure.as_ref().unwrap();
             assert_eq!(attempt.delivery, Delivery::Unknown, "{transport} {status}");
         }
+        // A code that repeats the status in words is no evidence.
+        for (status, code) in [
+            (408, "request_timeout"),
+            (500, "internal_server_error"),
+            (500, "InternalServerError"),
+            (502, "upstream_error"),
+            (504, "gateway_timeout"),
+            (524, "timeout"),
+        ] {
+            let never = replay(ReplayPolicy::Never);
+            let (outcome, server) = after(transport, [Turn::error(status, code, "m")], never).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {code}");
+            assert_eq!(server.log().requests.len(), 1, "{transport} {code}");
+        }
         // Without a status, too.
-        let frame = json!({"type": "error", "error": {"code": "server_error", "message": "m"}});
-        let never = replay(ReplayPolicy::Never);
-        let (outcome, server) = after(transport, [Turn::events([frame])], never).await;
-        assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport}");
-        assert_eq!(server.log().requests.len(), 1, "{transport}");
+        for error in [
+            json!({"code": "server_error"}),
+            json!({"code": "internal_error"}),
+            json!({"type": "timeout_error"}),
+            json!({"type": "InternalServerError"}),
+        ] {
+            let frame = json!({"type": "error", "error": error});
+            let never = replay(ReplayPolicy::Never);
+            let (outcome, server) = after(transport, [Turn::events([frame])], never).await;
+            assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport} {error}");
+            assert_eq!(server.log().requests.len(), 1, "{transport} {error}");
+        }
     }
 }
 

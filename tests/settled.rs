@@ -339,6 +339,31 @@ async fn c122_an_item_that_needs_no_merge_stays_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c122_an_end_that_is_repeated_with_less_takes_nothing_away() {
+    let bare_call = json!({ "id": "f", "type": "function_call", "call_id": "c" });
+    for (item, repeated) in [
+        (message("m", "Hello"), json!({ "id": "m", "type": "message", "content": [] })),
+        (call("f", "c", "{\"a\":1}"), call("f", "c", "")),
+        (call("f", "c", "{\"a\":1}"), bare_call),
+        (custom("f", "c", "x"), with(custom("f", "c", ""), json!({ "name": null }))),
+        (reasoning("r", "E"), with(reasoning("r", ""), json!({ "encrypted_content": null }))),
+    ] {
+        for transport in BOTH {
+            let ends = [done(0, item.clone()), done(0, repeated.clone())];
+            let events = [created(), ends[0].clone(), ends[1].clone(), completed(&[])];
+            let ran = played(transport, &events).await;
+            assert_eq!(ran.items, from_ref(&item), "{transport} {repeated}");
+            assert!(ran.has(&Anomaly::ItemFinishedTwice { output_index: 0 }), "{transport}");
+        }
+    }
+    for transport in BOTH {
+        let ends = [done(0, message("m", "Hello")), done(0, message("m", "Hello you"))];
+        let events = [created(), ends[0].clone(), ends[1].clone(), completed(&[])];
+        assert_eq!(played(transport, &events).await.text(), "Hello you", "{transport}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn c123_what_was_never_finished_is_settled_from_its_parts() {
     for transport in BOTH {
         let announced = with(call("f", "c", ""), json!({ "status": "in_progress" }));
@@ -439,6 +464,26 @@ async fn c123_after_an_incomplete_response_only_completed_calls_count() {
             assert_eq!(ran.calls(), [pair("c1", "{}")]);
             assert!(ran.custom_calls().is_empty());
         }
+        // Without a status, the end of its item is what shows that a call is whole.
+        let bare = |mut item: Value| {
+            item.as_object_mut().expect("an object").remove("status");
+            item
+        };
+        let cut = bare(custom("h", "c3", "x"));
+        let events = [
+            created(),
+            done(0, bare(call("f", "c1", "{}"))),
+            added(1, with(cut.clone(), json!({ "input": "" }))),
+            of_item("custom_tool_call_input.delta", 1, "h", json!({ "delta": "x" })),
+            ended(
+                "incomplete",
+                json!({ "output": [bare(call("f", "c1", "{}")), cut, bare(call("g", "c2", "{"))] }),
+            ),
+        ];
+        let ran = played(transport, &events).await;
+        assert_eq!(ran.items, [bare(call("f", "c1", "{}"))], "{transport}");
+        assert_eq!(ran.calls(), [pair("c1", "{}")]);
+        assert!(ran.custom_calls().is_empty());
     }
 }
 
@@ -608,12 +653,27 @@ async fn c125_each_item_counts_once_under_whatever_names() {
         (
             "a call that is finished at two places",
             vec![done(0, call("f", "c", "{}")), done(3, call("g", "c", "{}")), completed(&[])],
-            vec![call("g", "c", "{}")],
+            vec![call("f", "c", "{}")],
         ),
         (
             "a call that the terminal has twice",
             vec![completed(&[call("f", "c", "{}"), call("g", "c", "{}")])],
             vec![call("f", "c", "{}")],
+        ),
+        (
+            "renamed calls whose arguments are written anew",
+            vec![
+                done(0, call("f", "c", "{\"a\":\" 1\",\"b\":2}")),
+                done(1, call("g", "d", "{\"a\":\"1\",\"b\":2}")),
+                completed(&[
+                    call("x", "y", "{\"a\": \"1\", \"b\": 2}"),
+                    call("v", "w", "{ \"a\": \" 1\",\n\"b\": 2 }"),
+                ]),
+            ],
+            vec![
+                call("g", "d", "{\"a\": \"1\", \"b\": 2}"),
+                call("f", "c", "{ \"a\": \" 1\",\n\"b\": 2 }"),
+            ],
         ),
         (
             "custom calls at one index under empty ids",

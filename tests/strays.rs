@@ -523,6 +523,22 @@ async fn c135_a_terminal_under_another_id_leaves_nothing_to_go_on_from() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c135_an_empty_id_is_no_other_id() {
+    for transport in BOTH {
+        for (begun, end) in [("", "resp_b"), ("resp_b", "")] {
+            let first = Turn::events([created_as(begun), ended("response.completed", end)]);
+            let (outcomes, server) = three_turns(transport, [first, Turn::text("two")]).await;
+            assert_eq!(outcomes[0].response().id(), Some("resp_b"), "{transport} {end:?}");
+            assert!(outcomes[0].report.anomalies.is_empty(), "{transport} {end:?}");
+            assert_eq!(outcomes[1].response().output_text(), "two", "{transport} {end:?}");
+            let parent = server.log().requests[1].previous_response_id.clone();
+            let named = (transport == Transport::WebSocket).then_some("resp_b");
+            assert_eq!(parent.as_deref(), named, "{transport} {end:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn c136_late_events_without_an_id_cross_the_next_request_and_change_nothing() {
     let old = json!({ "type": "response.output_item.done", "output_index": 0, "sequence_number": 1,
         "item": { "id": "msg_old", "type": "message", "role": "assistant", "status": "completed",

@@ -7,7 +7,11 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{Class, ErrorCode, code::Group};
+use super::{
+    Class, ErrorCode,
+    code::Group,
+    types::{self, Fault},
+};
 use crate::json::Json;
 
 /// An error as the server told it: as an HTTP answer, an error frame or a failed response.
@@ -107,10 +111,9 @@ impl ApiError {
     /// event of a response came. Any other error leaves that open.
     pub(crate) fn is_refusal(&self) -> bool {
         // Some gateways leave the code empty, or repeat the status as the code.
-        let says_more = |code: &&str| !code.is_empty() && code.parse::<u16>().is_err();
-        let code = self.code.as_ref().map(ErrorCode::as_str).filter(says_more);
-        match (code, self.status) {
-            (Some(code), _) => code != ErrorCode::ServerError.as_str(),
+        let says_more = |code: &&ErrorCode| types::fault(code.as_str()).is_none();
+        match (self.code.as_ref().filter(says_more), self.status) {
+            (Some(_), _) => true,
             (None, Some(408)) => false,
             (None, Some(400..500)) => true,
             (None, Some(503)) => self.retry_after.is_some(),
@@ -124,17 +127,17 @@ impl ApiError {
     pub(crate) fn has_ended(&self) -> bool {
         match self.status {
             Some(status) => matches!(status, 500 | 502 | 503),
-            None => match (&self.code, &self.error_type) {
-                (Some(code), _) => *code == ErrorCode::ServerError,
-                (None, Some(name)) => SERVER_ERRORS.contains(&name.as_str()),
-                (None, None) => false,
-            },
+            None => {
+                let code = self.code.as_ref().map(ErrorCode::as_str);
+                let name = code.or(self.error_type.as_deref());
+                name.and_then(types::fault) == Some(Fault::Ended)
+            }
         }
     }
 
     /// The same where there is neither code nor status.
     fn is_refusal_by_words(&self) -> bool {
-        let by_type = self.error_type.as_deref().is_some_and(|it| !SERVER_ERRORS.contains(&it));
+        let by_type = self.error_type.as_deref().is_some_and(|it| types::fault(it).is_none());
         self.is_lost_parent() || by_type && self.class() != Class::Unknown
     }
 
@@ -143,16 +146,22 @@ impl ApiError {
             return true;
         }
         let message = self.lower_message();
+        // A parameter that is no longer supported is not a response that is gone.
+        let may_be = !calls_unsupported(&message);
         let gone = message.contains("not found")
-            || message.contains("invalid") && !calls_unsupported(&message);
-        matches!(self.status, None | Some(400 | 404 | 422))
-            && (message.contains(PARENT) && gone
-                || message.contains("previous response") && message.contains("not found"))
+            || may_be && GONE.iter().any(|words| message.contains(words));
+        let invalid = may_be && message.contains("invalid");
+        matches!(self.status, None | Some(400 | 404 | 410 | 422))
+            && (self.mentions_parent() && (gone || message.contains(PARENT) && invalid)
+                || message.contains("previous response") && gone)
     }
 
     fn names_parent(&self) -> bool {
-        let named = self.param.as_deref() == Some(PARENT) || self.lower_message().contains(PARENT);
-        self.is_about_request() && named
+        self.is_about_request() && self.mentions_parent()
+    }
+
+    fn mentions_parent(&self) -> bool {
+        self.param.as_deref() == Some(PARENT) || self.lower_message().contains(PARENT)
     }
 
     fn lacks_call(&self) -> bool {
@@ -175,8 +184,8 @@ impl ApiError {
 
 const PARENT: &str = "previous_response_id";
 
-/// Types that say no more than status 500 does.
-const SERVER_ERRORS: [&str; 3] = ["server_error", "api_error", "internal_server_error"];
+/// Words, in lower case, by which servers say that a response is gone.
+const GONE: [&str; 5] = ["not be found", "not exist", "n't exist", "expired", "no longer"];
 
 /// Returns `true` if a code or a message, in lower case, calls a parameter unsupported.
 fn calls_unsupported(text: &str) -> bool {
@@ -294,6 +303,9 @@ mod tests {
             error(Some(400), None, None, Some(not_found)),
             error(Some(404), None, None, Some(not_found)),
             error(Some(400), None, None, Some("Invalid previous_response_id.")),
+            error(Some(404), None, None, Some("The previous response could not be found.")),
+            error(Some(400), None, None, Some("Previous response 'resp_1' does not exist.")),
+            error(Some(410), None, None, Some("Previous response has expired.")),
             error(Some(400), None, Some("previous_response_id"), None),
             error(Some(422), None, None, Some("previous_response_id is only supported on sockets")),
             error(Some(403), None, None, Some("previous_response_id is not for you")),
@@ -331,6 +343,7 @@ mod tests {
             error(None, None, None, "Unknown parameter: 'previous_response_id'."),
             error(Some(400), Some("unknown_parameter"), None, "previous_response_id?"),
             error(Some(404), None, parent, "No."),
+            error(None, None, None, "previous_response_id is no longer supported."),
         ] {
             assert!(unsupported.is_parent_unsupported(), "{unsupported}");
         }
@@ -338,6 +351,8 @@ mod tests {
         for gone in [
             error(Some(400), Some("previous_response_not_found"), parent, not_found),
             error(Some(400), None, parent, not_found),
+            error(Some(400), None, parent, "The response does not exist on this server."),
+            error(Some(400), None, None, "previous_response_id has expired."),
             error(Some(400), None, None, "Invalid previous_response_id."),
             error(Some(403), None, parent, "It is not supported for you."),
             error(Some(400), None, Some("input"), "No tool call found for call_1."),

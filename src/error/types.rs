@@ -8,11 +8,36 @@ pub(super) fn group(error_type: &str) -> Option<Group> {
     ErrorCode::from(error_type).group().or_else(|| by_name(error_type))
 }
 
-/// Servers spell one type in several ways, so case, `_` and a final `error` are ignored.
-fn by_name(error_type: &str) -> Option<Group> {
-    let letters = error_type.chars().filter(|c| c.is_ascii_alphanumeric()).take(64);
+/// What an error type or a code says about a request if it names only a failure of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// As much as status 500 or 502: the request failed, and nothing of it runs any more.
+    Ended,
+    /// As much as status 504, or nothing: the request may still run.
+    Open,
+}
+
+/// Returns what a type or a code says if it is no evidence that the server did not run the
+/// request: it repeats in words, or as a number, what a status says.
+pub(super) fn fault(name: &str) -> Option<Fault> {
+    Some(match &*plain(name) {
+        "server" | "internal" | "internalserver" | "api" | "badgateway" => Fault::Ended,
+        "" | "unknown" | "unexpected" | "upstream" | "provider" | "apiconnection" | "timeout"
+        | "apitimeout" | "requesttimeout" | "gatewaytimeout" | "upstreamtimeout" => Fault::Open,
+        name if name.parse::<u16>().is_ok() => Fault::Open,
+        _ => return None,
+    })
+}
+
+/// Servers spell one name in several ways, so case, `_` and a final `error` are ignored.
+fn plain(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_ascii_alphanumeric()).take(64);
     let name = letters.collect::<String>().to_ascii_lowercase();
-    Some(match name.strip_suffix("error").unwrap_or(&name) {
+    name.strip_suffix("error").map(str::to_owned).unwrap_or(name)
+}
+
+fn by_name(error_type: &str) -> Option<Group> {
+    Some(match &*plain(error_type) {
         "ratelimit" | "ratelimitexceeded" | "ratelimitreached" | "toomanyrequests" | "tokens"
         | "requests" | "api" | "apiconnection" | "apitimeout" | "timeout" | "server"
         | "internal" | "internalserver" | "badgateway" | "gatewaytimeout" | "upstream"
@@ -73,6 +98,19 @@ mod tests {
         }
         for name in ["", "error", "t", "brand_new_error", "response.error"] {
             assert_eq!(group(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn c130_a_name_that_says_no_more_than_a_status_is_no_evidence() {
+        for name in ["server_error", "InternalServerError", "internal_error", "bad_gateway"] {
+            assert_eq!(fault(name), Some(Fault::Ended), "{name}");
+        }
+        for name in ["", "error", "504", "timeout", "gateway_timeout", "APITimeoutError"] {
+            assert_eq!(fault(name), Some(Fault::Open), "{name}");
+        }
+        for name in ["vector_store_timeout", "rate_limit_error", "server_is_overloaded", "new"] {
+            assert_eq!(fault(name), None, "{name}");
         }
     }
 }

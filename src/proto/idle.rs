@@ -40,6 +40,7 @@ use crate::{
     error::{ApiError, Class, ErrorCode},
     event::EventKind,
     json::Json,
+    response::id_of,
 };
 
 /// Finished responses of a socket whose ids are remembered.
@@ -369,7 +370,7 @@ pub(crate) fn response_id(frame: &Frame) -> Option<String> {
         return Some(id);
     }
     let response: Json = payload.member("response").ok()??;
-    response.member("id").ok()?.filter(|id: &String| !id.is_empty())
+    id_of(&response)
 }
 
 #[cfg(test)]

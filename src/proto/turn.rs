@@ -23,7 +23,7 @@ use crate::{
         surrogates::HalfJoiner,
     },
     report::Anomaly,
-    response::{Accumulator, Response},
+    response::{Accumulator, Response, id_of},
 };
 
 /// One response, from the request to its end.
@@ -315,7 +315,7 @@ impl Turn {
         }
         if let ResponseEvent::Created(created) = &event
             && let Some(response) = &created.response
-            && let Ok(Some(id)) = response.member("id")
+            && let Some(id) = id_of(response)
         {
             self.created = Some(id);
         }

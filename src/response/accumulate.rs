@@ -326,8 +326,9 @@ impl Accumulator {
     }
 }
 
-fn id_of(response: &Json) -> Option<String> {
-    response.member("id").ok().flatten()
+/// Returns the id of a response object. An empty one is none.
+pub(crate) fn id_of(response: &Json) -> Option<String> {
+    response.member("id").ok().flatten().filter(|id: &String| !id.is_empty())
 }
 
 /// The type of the items that this event is about; empty where several types have it.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 pub use detail::{InputTransformation, ResponseError, ToolUsage, WebSearchUsage};
 pub use partial::PartialItem;
 
-pub(crate) use accumulate::Accumulator;
+pub(crate) use accumulate::{Accumulator, id_of};
 
 use crate::{
     Item,

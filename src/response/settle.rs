@@ -223,7 +223,10 @@ impl Body {
         let value = |name| members.read::<Option<Json>>(name).ok().flatten();
         let text = match head.kind.as_str() {
             "message" => value("content").map(|content| merge::text_of(&content)),
-            "function_call" => value("arguments").map(|value| merge::string_or_json(&value)),
+            // Gateways that rename calls also write the arguments anew.
+            "function_call" => {
+                value("arguments").map(|it| without_blanks(&merge::string_or_json(&it)))
+            }
             "custom_tool_call" => value("input").map(|value| merge::string_or_json(&value)),
             _ => return Self::of_members(&members),
         };
@@ -269,6 +272,21 @@ impl Body {
             _ => false,
         }
     }
+}
+
+/// Returns JSON text without the blanks between its tokens; it may be cut off.
+fn without_blanks(json: &str) -> String {
+    let (mut in_string, mut escaped) = (false, false);
+    let is_kept = |c: &char| {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = in_string,
+            '"' => in_string = !in_string,
+            _ => return in_string || !c.is_ascii_whitespace(),
+        }
+        true
+    };
+    json.chars().filter(is_kept).collect()
 }
 
 /// The matching of the items of the stream with those of the terminal event, one to one.
@@ -468,8 +486,12 @@ impl Output {
                 let unreadable = check_call(&head, &item).err();
                 self.settled.nameless = self.settled.nameless.take().or(unreadable);
             }
-            let status = || item.json().member::<String>("status").ok().flatten();
-            if self.outcome == Outcome::Incomplete && status().is_some_and(|it| it != "completed") {
+            // The end of its item in the stream says as much as a status.
+            let is_completed = || {
+                let status: Option<String> = item.json().member("status").ok().flatten();
+                status.map_or(is_finished, |status| status == "completed")
+            };
+            if self.outcome == Outcome::Incomplete && !is_completed() {
                 return self.drop_reasoning();
             }
             let call_id = head.call_id.clone();

@@ -190,14 +190,25 @@ impl Slot {
         self.parts.get_or_insert_with(|| Box::new(PartialItem::new(output_index)))
     }
 
-    /// Ends the item. What the finished item lacks is taken from its stream.
+    /// Ends the item. What the finished item lacks is taken from its stream, or from its end before
+    /// if this one repeats it.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if it is a call that nobody could run or answer. Its name may still come.
     pub(super) fn finish(&mut self, item: &Item, mut head: Head) -> Result<(), DecodeError> {
-        head.complete_from(self.head.clone());
-        let item = merge::finished(item, &head, self.parts.as_deref());
+        let item = match self.finished() {
+            Some(before) => {
+                // A tool may have run under what it was called then.
+                let repeated = std::mem::replace(&mut head, self.head.clone());
+                head.complete_from(repeated);
+                merge::overruled(&before, item.received(), &head)
+            }
+            None => {
+                head.complete_from(self.head.clone());
+                merge::finished(item, &head, self.parts.as_deref())
+            }
+        };
         if head.is_nameless() {
             head.call_id.as_ref().ok_or(DecodeError::expected("`call_id`", "a string"))?;
         } else {

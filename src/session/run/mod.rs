@@ -25,7 +25,7 @@ use crate::{
     },
     report::{Failure, FullReason, Plan, TurnReport},
     request::{Encoded, encode},
-    response::Response,
+    response::{Response, id_of},
     shared::{RuntimeEnd, Shared},
     transport::call,
 };
@@ -103,7 +103,7 @@ impl Base {
     /// What the turn that ended with `event` leaves to the next one.
     pub(super) fn prior(&self, event: &ResponseEvent, turn: &Turn) -> Prior {
         let ResponseEvent::Completed(completed) = event else { return Prior::NotCompleted };
-        let last: Option<String> = completed.response.member("id").ok().flatten();
+        let last = id_of(&completed.response);
         if let (Some(last), Some(created)) = (&last, turn.created_id())
             && last != created
         {
@@ -111,7 +111,7 @@ impl Base {
             return Prior::Ambiguous;
         }
         match last.or_else(|| turn.response_id().map(str::to_owned)) {
-            Some(id) if !id.is_empty() => Prior::Completed(Box::new(Baseline {
+            Some(id) => Prior::Completed(Box::new(Baseline {
                 response_id: id,
                 request: Arc::clone(&self.request),
                 output: turn
@@ -123,7 +123,7 @@ impl Base {
                 stored: turn.is_stored().unwrap_or(self.stored),
                 warm_up: false,
             })),
-            _ => Prior::NotCompleted,
+            None => Prior::NotCompleted,
         }
     }
 }
