@@ -30,7 +30,9 @@ fn completed(output: &str) -> String {
 }
 
 fn delta(text: &str) -> String {
-    format!(r#"{{"type":"response.output_text.delta","output_index":0,"delta":"{text}"}}"#)
+    format!(
+        r#"{{"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"delta":"{text}"}}"#
+    )
 }
 
 fn lines<S: Into<String>>(lines: impl IntoIterator<Item = S>) -> Turn {
