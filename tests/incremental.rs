@@ -723,43 +723,53 @@ async fn c029_nothing_of_a_cancelled_turn_is_continued() {
 
 #[tokio::test(start_paused = true)]
 async fn c153_what_the_server_says_about_storing_counts() {
-    for (asked, by_default, said, kept) in [
-        (Some(true), true, false, false),
-        (None, true, false, false),
-        (None, false, true, true),
-        (None, true, true, true),
-    ] {
-        for in_created in [true, false] {
-            let echoed = Turn::text("a").map_events(move |_, mut event| {
-                let place = event["type"] == "response.created";
-                let end = event["type"] == "response.completed";
-                if let Some(response) = event.get_mut("response").and_then(|it| it.as_object_mut())
-                {
-                    response.remove("store");
-                    if place == in_created && (place || end) {
-                        response.insert("store".to_owned(), said.into());
-                    }
+    let cases =
+        [(Some(true), true, false), (None, true, false), (None, false, true), (None, true, true)];
+    for transport in BOTH {
+        for (asked, by_default, said) in cases {
+            for in_created in [true, false] {
+                let first =
+                    Turn::text("a").map_events(move |_, event| echo(event, said, in_created));
+                let script = Script::new().turns([first, Turn::text("b")]);
+                let server = ScriptedServer::in_memory(script);
+                let provider = Provider::compatible(&server.url()).unwrap();
+                let client = ResponsesClient::builder(provider.stores_by_default(by_default))
+                    .connector(&server.connector())
+                    .transport(only(transport))
+                    .continue_over_sse(true);
+                let mut session = client.build().unwrap().session();
+                let mut first = request(&["one"]);
+                first.store = asked;
+                let one = turn(&mut session, &first).await;
+                // What is not stored does not outlive its connection.
+                if transport == Transport::WebSocket {
+                    server.close_idle(1001, "");
+                    server.wait_for(|log| log.connections[0].closed).await;
+                    support::settled(&server).await;
                 }
-                event
-            });
-            let server = ScriptedServer::in_memory(Script::new().turns([echoed, Turn::text("b")]));
-            let provider = Provider::compatible(&server.url()).unwrap();
-            let client = ResponsesClient::builder(provider.stores_by_default(by_default))
-                .connector(&server.connector())
-                .transport(TransportPolicy::WebSocketOnly)
-                .build()
-                .unwrap();
-            let mut session = client.session();
-            let mut first = request(&["one"]);
-            first.store = asked;
-            let one = turn(&mut session, &first).await;
-            server.close_idle(1001, "");
-            server.wait_for(|log| log.connections[0].closed).await;
-            support::settled(&server).await;
-            let two = turn(&mut session, &appended(&first, &one, "two")).await;
-            let plan = if kept { incremental(1) } else { full(FullReason::ConnectionChanged) };
-            assert_eq!(two.report.plan, plan, "{asked:?} {by_default} {said} {in_created}");
-            assert_eq!(two.response().output_text(), "b");
+                let two = turn(&mut session, &appended(&first, &one, "two")).await;
+                let plan = match (said, transport) {
+                    (true, _) => incremental(1),
+                    (false, Transport::WebSocket) => full(FullReason::ConnectionChanged),
+                    (false, Transport::Sse) => full(FullReason::ProviderUnsupported),
+                };
+                let what = format!("{transport} {asked:?} {by_default} {said} {in_created}");
+                assert_eq!(two.report.plan, plan, "{what}");
+                assert_eq!(two.response().output_text(), "b", "{what}");
+            }
         }
     }
+}
+
+/// Has the response say that it is stored, in the first or in the last of its events.
+fn echo(mut event: Value, stored: bool, in_created: bool) -> Value {
+    let is_created = event["type"] == "response.created";
+    let is_end = event["type"] == "response.completed";
+    if let Some(response) = event.get_mut("response").and_then(|it| it.as_object_mut()) {
+        response.remove("store");
+        if is_created == in_created && (is_created || is_end) {
+            response.insert("store".to_owned(), stored.into());
+        }
+    }
+    event
 }
