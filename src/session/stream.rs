@@ -60,7 +60,7 @@ enum Stage {
     /// A response is coming in.
     Live {
         run: Box<Run>,
-        turn: Turn,
+        turn: Box<Turn>,
         ready: VecDeque<Step>,
         base: Base,
         transport: Transport,
@@ -175,6 +175,7 @@ impl ResponseStream {
         // It may be set to a later moment than the transport of this attempt allows.
         self.timer.as_mut().reset(self.last_event);
         let told_before = if resumed { Vec::new() } else { self.told.clone() };
+        let turn = Box::new(turn);
         self.stage = Stage::Live { run, turn, ready, base, transport, told_before };
     }
 
@@ -341,7 +342,7 @@ impl ResponseStream {
         run.report_mut().anomalies = turn.anomalies().to_vec();
         drop(self.slot.remove());
         let response = turn.response();
-        run.keep(turn, base, &error);
+        run.keep(*turn, base, &error);
         let delay = run.recover(&mut error).filter(|_| !run.runtime_end().has_come());
         match delay {
             Some(delay) => {
