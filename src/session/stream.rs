@@ -175,7 +175,8 @@ impl ResponseStream {
         // It may be set to a later moment than the transport of this attempt allows.
         self.timer.as_mut().reset(self.last_event);
         let told_before = if resumed { Vec::new() } else { self.told.clone() };
-        self.stage = Stage::Live { run, turn: Box::new(turn), ready, base, transport, told_before };
+        let turn = Box::new(turn);
+        self.stage = Stage::Live { run, turn, ready, base, transport, told_before };
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
