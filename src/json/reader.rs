@@ -28,13 +28,17 @@ pub(super) fn with_seed<'a, S: DeserializeSeed<'a> + Copy>(
 ) -> Result<S::Value> {
     // What serde_json can read costs nothing more.
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = seed.deserialize(&mut deserializer);
-    value.and_then(|value| deserializer.end().map(|()| value)).or_else(|error| {
-        let mut cursor = Cursor::new(text);
-        let value = seed.deserialize(&mut cursor);
-        // Only serde_json knows the place of its error.
-        value.and_then(|value| cursor.end().map(|()| value)).map_err(|_| error)
-    })
+    let error = match seed.deserialize(&mut deserializer) {
+        Ok(value) => match deserializer.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    let mut cursor = Cursor::new(text);
+    let value = seed.deserialize(&mut cursor);
+    // Only serde_json knows the place of its error.
+    value.and_then(|value| cursor.end().map(|()| value)).map_err(|_| error)
 }
 
 /// Like [`from_str`], of UTF-8.

@@ -28,6 +28,11 @@ struct Held {
 }
 
 impl HalfJoiner {
+    /// Returns `true` if `event` can be handed out at once: nothing is held, nor is it.
+    pub(crate) fn passes(&self, event: &mut ResponseEvent) -> bool {
+        self.held.is_empty() && event.delta_mut().is_none_or(|(_, delta)| !delta.ends_with_half())
+    }
+
     /// Takes the next event, whose frame has `bytes` bytes. Returns the first event to hand out;
     /// [`pop`](Self::pop) returns those after it.
     pub(crate) fn push(&mut self, mut event: ResponseEvent, bytes: usize) -> Option<ResponseEvent> {

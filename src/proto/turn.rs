@@ -127,7 +127,14 @@ impl Turn {
         if self.state == State::Ended {
             return Step::Nothing;
         }
-        match self.read(frame) {
+        let mut step = self.read(frame);
+        // Nearly always. An event is large, so that each move of it counts.
+        if let Step::Event(event) = &mut step
+            && self.held.passes(event)
+        {
+            return step;
+        }
+        match step {
             Step::Nothing => Step::Nothing,
             Step::Event(event) => {
                 self.held.push(event, frame.payload.len()).map_or(Step::Nothing, Step::Event)
