@@ -21,7 +21,7 @@ pub struct Timeouts {
     /// SSE. 10 s: two to four round trips, and one lost packet, over a bad link.
     pub connect: Option<Duration>,
     /// While a request is written to a WebSocket, the longest time in which the system accepts no
-    /// byte of it. 30 s: a slow uplink goes on, however large the request is. Over SSE writing is
+    /// byte of it. 30 s: a slow uplink continues, however large the request is. Over SSE writing is
     /// part of the time to the first event.
     pub send: Option<Duration>,
     /// From the written request to the first event, over a WebSocket. 60 s: a server says

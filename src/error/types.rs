@@ -8,7 +8,7 @@ pub(super) fn group(error_type: &str) -> Option<Group> {
     ErrorCode::from(error_type).group().or_else(|| by_name(error_type))
 }
 
-/// What an error type or a code says about a request if it names only a failure of the server.
+/// Meaning for a request of an error type or a code that names only a failure of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// As much as status 500 or 502: the request failed, and nothing of it runs any more.

@@ -7,7 +7,7 @@ fn limits() -> Limits {
     Limits { event: 1000, error_body: 1000, ..Limits::default() }
 }
 
-/// What comes of a body in these pieces: a line for each frame, and one for the end.
+/// Reads a body in these pieces. Returns a line for each frame, and one for the end.
 fn read<'a>(label: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let mut headers = HeaderMap::new();
     if !label.is_empty() {

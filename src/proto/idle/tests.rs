@@ -43,7 +43,7 @@ fn announced() -> StrayFilter {
     filter
 }
 
-/// What the consumer gets of `frames`, and whether it is told that some were late.
+/// Returns the frames that the consumer gets, and whether it is told that some were late.
 fn delivered(filter: &mut StrayFilter, frames: &[Frame]) -> (Vec<String>, bool) {
     let (mut out, mut noted) = (Vec::new(), false);
     for frame in frames {

@@ -25,7 +25,7 @@ fn shown(mut event: ResponseEvent) -> String {
     event.delta_mut().map_or_else(|| kind.to_owned(), |(_, text)| text.to_string())
 }
 
-/// What is handed out after each event.
+/// Returns the events that are handed out after each event.
 fn run(joiner: &mut HalfJoiner, event: ResponseEvent) -> Vec<String> {
     let first = joiner.push(event, 100);
     first.into_iter().chain(std::iter::from_fn(|| joiner.pop())).map(shown).collect()

@@ -145,7 +145,7 @@ fn a_response_can_begin_twice_under_two_ids() {
     assert_eq!(ids, ["resp_0", "resp_0_again", "resp_0_again", "resp_0_again"]);
 }
 
-/// What the server has of a response is what it meant, however it told it.
+/// The server keeps a response as it was meant, whatever form it was sent in.
 #[tokio::test]
 async fn the_server_keeps_what_it_meant() {
     let habits: [fn(Turn) -> Turn; _] = [
