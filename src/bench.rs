@@ -64,7 +64,7 @@ impl Turn {
     pub fn push(&mut self, payload: Bytes) -> Result<Option<ResponseEvent>, Error> {
         let payload = ByteString::try_from(payload)
             .map_err(|_| Error::protocol(Phase::Events, ProtocolError::NotAnEvent))?;
-        event_of(self.0.handle(&Frame::new(payload)))
+        event_of(self.0.handle(Frame::new(payload)))
     }
 
     /// Returns an event that waited for the payloads after it.

@@ -51,7 +51,7 @@ response.code_interpreter_call_code.done: id o code
 response.image_generation_call.in_progress: id o
 response.image_generation_call.generating: id o
 response.image_generation_call.completed: id o
-response.image_generation_call.partial_image: id o partial_image_index partial_image_b64 size quality background output_format
+response.image_generation_call.partial_image: id o partial_image_index partial_image_b64
 response.mcp_list_tools.in_progress: id o
 response.mcp_list_tools.completed: id o
 response.mcp_list_tools.failed: id o

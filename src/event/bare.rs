@@ -60,11 +60,11 @@ mod tests {
             assert_eq!((event.kind(), event.raw()), (kind, response));
             assert!(event.is_synthesized());
             let sent = format!(r#"{{"response":{response}}}"#);
-            let event = ResponseEvent::decode(kind, &sent.into()).unwrap();
+            let event = ResponseEvent::decode(kind, sent.into()).unwrap();
             assert!(!event.is_synthesized());
         }
         let created = r#"{"type":"response.created","response":{}}"#;
-        let created = ResponseEvent::decode(EventKind::Created, &created.into()).unwrap();
+        let created = ResponseEvent::decode(EventKind::Created, created.into()).unwrap();
         assert!(!created.is_synthesized());
         assert!(ResponseEvent::Restarted.is_synthesized());
         assert!(ResponseEvent::from_response(EventKind::Ping, "{}".into()).is_err());

@@ -2,12 +2,15 @@
 
 use bytestring::ByteString;
 
+use super::ResponseEvent;
 use crate::error::DecodeError;
 
 /// Decodes one kind of event.
-pub(crate) trait Decode: Sized {
+pub(super) trait Decode {
     /// Reads the event from its payload.
-    fn decode(payload: &ByteString) -> Result<Self, DecodeError>;
+    ///
+    /// It returns the enum, since an event is large: wrapping it later would move all of it.
+    fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError>;
 }
 
 macro_rules! events {
@@ -92,11 +95,11 @@ macro_rules! events {
             /// Decodes an event of a known kind.
             pub(crate) fn decode(
                 kind: EventKind,
-                payload: &ByteString,
+                payload: ByteString,
             ) -> Result<Self, DecodeError> {
                 match kind {
-                    $(EventKind::$name => $name::decode(payload).map(Self::$name),)*
-                    EventKind::Unknown => Unknown::decode(payload).map(Self::Unknown),
+                    $(EventKind::$name => $name::decode(payload),)*
+                    EventKind::Unknown => Unknown::decode(payload),
                     EventKind::Restarted => Ok(Self::Restarted),
                 }
             }
@@ -134,34 +137,33 @@ macro_rules! events {
             }
 
             impl Decode for $name {
-                fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
-                    #[derive(Default, Deserialize)]
-                    #[serde(default)]
+                fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError> {
+                    #[derive(Deserialize)]
                     struct Wire<'a> {
                         $(
                             #[doc = stringify!($item)]
-                            #[serde(borrow)]
+                            #[serde(borrow, default)]
                             item_id: fields::MaybeText<'a>,
-                            #[serde(borrow)]
+                            #[serde(borrow, default)]
                             output_index: fields::Index<'a>,
                         )?
-                        $(#[serde(borrow)] $field: fields::$type<'a>,)*
-                        #[serde(borrow)]
+                        $(#[serde(borrow, default)] $field: fields::$type<'a>,)*
+                        #[serde(borrow, default)]
                         sequence_number: fields::Number<'a>,
                     }
-                    let wire: Wire<'_> = crate::json::from_str(payload)
+                    let wire: Wire<'_> = crate::json::from_str(&payload)
                         .map_err(|error| DecodeError::new("the event", &error))?;
-                    Ok(Self {
+                    Ok(ResponseEvent::$name(Self {
                         $(
-                            item_id: of!($item, wire.item_id.own(payload, "item_id")).unwrap_or_default(),
+                            item_id: of!($item, wire.item_id.own(&payload, "item_id")).unwrap_or_default(),
                             output_index: wire.output_index.0,
                         )?
-                        $($field: wire.$field.own(payload, stringify!($field)).map_err(|expected| {
+                        $($field: wire.$field.own(&payload, stringify!($field)).map_err(|expected| {
                             DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
                         })?,)*
                         sequence_number: wire.sequence_number.0,
-                        raw: payload.clone(),
-                    })
+                        raw: payload,
+                    }))
                 }
             }
 

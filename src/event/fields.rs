@@ -121,7 +121,11 @@ impl MaybeJson<'_> {
         source: &ByteString,
         _: &str,
     ) -> Result<Option<json::Json>, &'static str> {
-        Ok(self.0.map(|raw| json::Json::part_of(source, raw)))
+        Ok(self.0.map(|raw| match raw.get() {
+            // In most deltas, the `logprobs`: they need no part of the frame.
+            "[]" => json::Json::trusted(ByteString::from_static("[]")),
+            _ => json::Json::part_of(source, raw),
+        }))
     }
 }
 
@@ -159,11 +163,11 @@ impl<'de> Visitor<'de> for Strings {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Found<'de>, E> {
-        Ok(Found::Text(Decoded::from(Cow::Borrowed(text))))
+        Ok(Found::Text(Decoded::Borrowed(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Found<'de>, E> {
-        Ok(Found::Text(Decoded::from(Cow::Owned(text.to_owned()))))
+        Ok(Found::Text(Decoded::Owned(text.into())))
     }
 
     fn visit_borrowed_bytes<E>(self, wtf8: &'de [u8]) -> Result<Found<'de>, E> {

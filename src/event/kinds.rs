@@ -246,14 +246,6 @@ events! {
         partial_image_index: Index,
         /// The image in base64, often more than a megabyte: see [`write_to`](Self::write_to).
         partial_image_b64: MaybeText,
-        /// Its size, `1024x1024` say.
-        size: MaybeText,
-        /// Its quality.
-        quality: MaybeText,
-        /// Its background.
-        background: MaybeText,
-        /// Its format, `png` say.
-        output_format: MaybeText,
     }
     /// The listing of an MCP server's tools begins.
     McpListToolsInProgress = "response.mcp_list_tools.in_progress" of item {}

@@ -197,7 +197,7 @@ mod tests {
             (0..40_000).map(|i| (format!("x-{i}"), Value::from(i))).collect();
         let event = serde_json::json!({"type": "codex.response.metadata", "headers": headers});
         let kind = crate::event::EventKind::CodexResponseMetadata;
-        let event = ResponseEvent::decode(kind, &event.to_string().into()).unwrap();
+        let event = ResponseEvent::decode(kind, event.to_string().into()).unwrap();
         assert_eq!(event.headers().map(|headers| headers.len()), Some(MAX_HEADERS));
     }
 }

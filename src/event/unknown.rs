@@ -38,7 +38,10 @@ impl Unknown {
 
 impl Unknown {
     /// Reads an event. `name` stands for the type that its payload lacks.
-    pub(crate) fn decode_named(name: &str, payload: &ByteString) -> Result<Self, DecodeError> {
+    pub(crate) fn decode_named(
+        name: &str,
+        payload: ByteString,
+    ) -> Result<ResponseEvent, DecodeError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Wire<'a> {
@@ -48,17 +51,18 @@ impl Unknown {
             sequence_number: fields::Number<'a>,
         }
         let wire: Wire<'_> =
-            json::from_str(payload).map_err(|error| DecodeError::new("the event", &error))?;
-        let event_type = match wire.event_type.own(payload, "type") {
+            json::from_str(&payload).map_err(|error| DecodeError::new("the event", &error))?;
+        let event_type = match wire.event_type.own(&payload, "type") {
             Err(_) if !name.is_empty() => name.into(),
             own => own.map_err(|expected| DecodeError::expected("`type`", expected))?,
         };
-        Ok(Self { event_type, sequence_number: wire.sequence_number.0, raw: payload.clone() })
+        let sequence_number = wire.sequence_number.0;
+        Ok(ResponseEvent::Unknown(Self { event_type, sequence_number, raw: payload }))
     }
 }
 
 impl Decode for Unknown {
-    fn decode(payload: &ByteString) -> Result<Self, DecodeError> {
+    fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError> {
         Self::decode_named("", payload)
     }
 }

@@ -33,20 +33,27 @@ pub(crate) struct TextBuf {
 }
 
 /// A string as it is decoded, before its owner is known: see [`Text::part_of`].
-pub(crate) struct Decoded<'a> {
-    text: Cow<'a, str>,
-    wtf8: Option<Box<Wtf8>>,
+///
+/// Every event has several, so that its size counts.
+pub(crate) enum Decoded<'a> {
+    Borrowed(&'a str),
+    /// It had escapes.
+    Owned(Box<str>),
+    /// It has halves of surrogate pairs.
+    Halves(Box<Wtf8>),
 }
 
 impl Text {
     /// Returns the string that `decoded` borrows from `source`, or one of its own if it had
     /// escapes.
     pub(crate) fn part_of(source: &ByteString, decoded: Decoded<'_>) -> Self {
-        let text = match decoded.text {
-            Cow::Borrowed(text) => source.slice_ref(text),
-            Cow::Owned(text) => text.into(),
-        };
-        Self { text, wtf8: decoded.wtf8 }
+        match decoded {
+            Decoded::Borrowed(text) => Self::slice_of(source, text),
+            Decoded::Owned(text) => Self { text: text.into(), wtf8: None },
+            Decoded::Halves(wtf8) => {
+                Self { text: lossy(wtf8.as_bytes()).into_owned().into(), wtf8: Some(wtf8) }
+            }
+        }
     }
 
     /// Returns the part `text` of `source`.
@@ -56,8 +63,7 @@ impl Text {
 
     /// Returns the text of WTF-8, which encodes halves of surrogate pairs too.
     pub(crate) fn from_wtf8(wtf8: &[u8]) -> Self {
-        let Decoded { text, wtf8 } = Decoded::from_wtf8(Cow::Borrowed(wtf8));
-        Self { text: text.into_owned().into(), wtf8 }
+        Self::part_of(&ByteString::new(), Decoded::from_wtf8(Cow::Owned(wtf8.to_vec())))
     }
 
     /// The string.
@@ -127,30 +133,23 @@ impl<'a> Decoded<'a> {
     pub(crate) fn from_wtf8(wtf8: Cow<'a, [u8]>) -> Self {
         match wtf8 {
             Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => Self::from(Cow::Borrowed(text)),
-                Err(_) => Self::with_halves(bytes.to_vec()),
+                Ok(text) => Self::Borrowed(text),
+                Err(_) => Self::Halves(Box::new(Wtf8::new(bytes))),
             },
             Cow::Owned(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Self::from(Cow::Owned(text)),
-                Err(error) => Self::with_halves(error.into_bytes()),
+                Ok(text) => Self::Owned(text.into()),
+                Err(error) => Self::Halves(Box::new(Wtf8::new(error.into_bytes()))),
             },
         }
     }
 
-    fn with_halves(wtf8: Vec<u8>) -> Self {
-        let text = Cow::Owned(lossy(&wtf8).into_owned());
-        Self { text, wtf8: Some(Box::new(Wtf8::new(wtf8))) }
-    }
-
     /// Returns the text without its halves.
     pub(crate) fn into_text(self) -> Cow<'a, str> {
-        self.text
-    }
-}
-
-impl<'a> From<Cow<'a, str>> for Decoded<'a> {
-    fn from(text: Cow<'a, str>) -> Self {
-        Self { text, wtf8: None }
+        match self {
+            Self::Borrowed(text) => Cow::Borrowed(text),
+            Self::Owned(text) => Cow::Owned(text.into()),
+            Self::Halves(wtf8) => Cow::Owned(lossy(wtf8.as_bytes()).into_owned()),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use memchr::memchr_iter;
 /// JSON can spell such a surrogate (`"\ud83d"`) and `str` cannot hold it. U+FFFD has three bytes
 /// too, so that offsets into [`lossy`] text are offsets into this.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Wtf8(Vec<u8>);
+pub(crate) struct Wtf8(Vec<u8>);
 
 const REPLACEMENT: [u8; 3] = [0xef, 0xbf, 0xbd];
 

@@ -123,27 +123,22 @@ impl Turn {
     }
 
     /// Takes the next frame. [`next_step`](Self::next_step) returns what comes after the step.
-    pub(crate) fn handle(&mut self, frame: &Frame) -> Step {
+    ///
+    /// An event is large, and most are passed on as they come: so each of the functions on its way
+    /// returns the step of the next one, and moves it no further.
+    pub(crate) fn handle(&mut self, frame: Frame) -> Step {
         if self.state == State::Ended {
             return Step::Nothing;
         }
-        let mut step = self.read(frame);
-        // Nearly always. An event is large, so that each move of it counts.
-        if let Step::Event(event) = &mut step
-            && self.held.passes(event)
-        {
-            return step;
-        }
-        match step {
-            Step::Nothing => Step::Nothing,
-            Step::Event(event) => {
-                self.held.push(event, frame.payload.len()).map_or(Step::Nothing, Step::Event)
+        let by_server = frame.tag.role.leaves_connection();
+        match frame.tag.role {
+            Role::Nothing => Step::Nothing,
+            Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent), by_server),
+            Role::Error => {
+                let error = self.api_failure(normalize::error_frame(&frame));
+                self.finish(Step::Failed(error), by_server)
             }
-            last => {
-                self.ended_by_server = frame.tag.role.leaves_connection();
-                self.finish(last);
-                self.next_step().unwrap_or(Step::Nothing)
-            }
+            Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
         }
     }
 
@@ -160,7 +155,8 @@ impl Turn {
     /// the last [`next_step`](Self::next_step).
     pub(crate) fn close(&mut self, end: End) {
         let error = self.end(end);
-        self.finish(Step::Failed(error));
+        self.held.give_up();
+        self.last_step = Some(Box::new(Step::Failed(error)));
     }
 
     /// Returns `true` if the server ended the turn by its own word, so that the connection is
@@ -169,21 +165,28 @@ impl Turn {
         self.ended_by_server
     }
 
-    fn finish(&mut self, last: Step) {
-        self.held.give_up();
-        self.last_step = Some(Box::new(last));
+    /// Hands `event` out, unless it has to wait. `size` is that of its frame.
+    fn pass(&mut self, mut event: ResponseEvent, size: usize) -> Step {
+        if self.held.passes(&mut event) {
+            return Step::Event(event);
+        }
+        self.held.push(event, size).map_or(Step::Nothing, Step::Event)
     }
 
-    fn read(&mut self, frame: &Frame) -> Step {
-        match frame.tag.role {
-            Role::Nothing => Step::Nothing,
-            Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent)),
-            Role::Error => {
-                let error = normalize::error_frame(frame);
-                Step::Failed(self.api_failure(error))
-            }
-            Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
+    /// Ends the turn with `last`, after the events that wait.
+    fn finish(&mut self, last: Step, by_server: bool) -> Step {
+        self.ended_by_server = by_server;
+        self.held.give_up();
+        if self.held.is_empty() {
+            return last;
         }
+        self.last_step = Some(Box::new(last));
+        self.next_step().unwrap_or(Step::Nothing)
+    }
+
+    fn fail(&mut self, end: End, by_server: bool) -> Step {
+        let error = self.end(end);
+        self.finish(Step::Failed(error), by_server)
     }
 
     /// The turn ends without a terminal event; the error keeps what had come.
@@ -290,22 +293,24 @@ impl Turn {
             && idle::response_id(frame) == self.before
     }
 
-    fn event(&mut self, frame: &Frame) -> Step {
-        if self.is_late(frame) {
+    fn event(&mut self, frame: Frame) -> Step {
+        if self.is_late(&frame) {
             return Step::Nothing;
         }
-        let unreadable =
-            |source| ProtocolError::Event { event: frame.tag.kind.as_str().to_owned(), source };
+        let (Tag { kind, role, bare }, size) = (frame.tag, frame.payload.len());
+        let by_server = role.leaves_connection();
+        let unreadable = |source| {
+            End::Protocol(ProtocolError::Event { event: kind.as_str().to_owned(), source })
+        };
         let event = match read(frame) {
             Ok(event) => event,
-            Err(source) => return self.fail(End::Protocol(unreadable(source))),
+            Err(source) => return self.fail(unreadable(source), by_server),
         };
         let number = event.sequence_number();
         if number.is_some() && number <= self.resumed_after {
             return Step::Nothing;
         }
         self.last = self.last.max(number);
-        let Tag { role, bare, .. } = frame.tag;
         self.unfinished = bare && role == Role::Lifecycle && self.state == State::Waiting;
         self.state = match (self.state, role) {
             // A whole response carries its output, even if it failed: it must not run again.
@@ -315,25 +320,46 @@ impl Turn {
             (state, _) => state,
         };
         if let Err(source) = self.response.push(&event) {
-            return self.fail(End::Protocol(unreadable(source)));
+            return self.fail(unreadable(source), by_server);
         }
-        if matches!(frame.tag.role, Role::Lifecycle | Role::Terminal) {
-            self.stored = stored(&event).or(self.stored);
+        match role {
+            // If the response is resumed, the caller gets its events from the first one on.
+            Role::Lifecycle if bare => {
+                self.note_response(&event);
+                Step::Nothing
+            }
+            Role::Lifecycle => {
+                self.note_response(&event);
+                self.pass(event, size)
+            }
+            Role::Terminal => {
+                self.note_response(&event);
+                self.end_with(event, size)
+            }
+            _ => {
+                if let (Role::Output, ResponseEvent::Unknown(unknown)) = (role, &event) {
+                    let event = unknown.event_type.chars().take(64).collect();
+                    self.response.note(Anomaly::UnknownEvent { event });
+                }
+                self.pass(event, size)
+            }
         }
-        if let ResponseEvent::Created(created) = &event
+    }
+
+    /// Notes what a lifecycle or terminal event says of its response.
+    fn note_response(&mut self, event: &ResponseEvent) {
+        self.stored = stored(event).or(self.stored);
+        if let ResponseEvent::Created(created) = event
             && let Some(response) = &created.response
             && let Some(id) = id_of(response)
         {
             self.created = Some(id);
         }
-        match event {
-            // If the response is resumed, the caller gets its events from the first one on.
-            _ if bare && role == Role::Lifecycle => Step::Nothing,
-            ResponseEvent::Unknown(ref unknown) if role == Role::Output => {
-                let event_type = unknown.event_type.chars().take(64).collect();
-                self.response.note(Anomaly::UnknownEvent { event: event_type });
-                Step::Event(event)
-            }
+    }
+
+    /// Ends the turn with a terminal event.
+    fn end_with(&mut self, event: ResponseEvent, size: usize) -> Step {
+        let last = match event {
             ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_) => {
                 self.state = State::Ended;
                 Step::Done(event)
@@ -345,12 +371,9 @@ impl Turn {
                 let error = cancelled.response.as_ref().map(normalize::failed_response);
                 Step::Failed(self.api_failure(error.unwrap_or_default()))
             }
-            event => Step::Event(event),
-        }
-    }
-
-    fn fail(&mut self, end: End) -> Step {
-        Step::Failed(self.end(end))
+            event => return self.pass(event, size),
+        };
+        self.finish(last, true)
     }
 
     /// The server says that the turn failed.
@@ -390,28 +413,35 @@ fn stored(event: &ResponseEvent) -> Option<bool> {
 
 /// Reads what the turn, and whoever follows it, needs of an event. The status of a terminal event
 /// overrides its name only where it says that the response did not complete.
-fn read(frame: &Frame) -> Result<ResponseEvent, DecodeError> {
-    let event = match frame.tag.kind {
+fn read(frame: Frame) -> Result<ResponseEvent, DecodeError> {
+    let Frame { tag, payload, name } = frame;
+    match tag.kind {
         // Its kind is that of its status.
-        kind if frame.tag.bare => return ResponseEvent::from_response(kind, frame.payload.clone()),
-        EventKind::Unknown => {
-            Unknown::decode_named(&frame.name, &frame.payload).map(ResponseEvent::Unknown)
+        kind if tag.bare => ResponseEvent::from_response(kind, payload),
+        EventKind::Unknown => Unknown::decode_named(&name, payload),
+        kind @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete) => {
+            let event = ResponseEvent::decode(kind, payload.clone())?;
+            let kind = kind_by_status(&event);
+            if kind == event.kind() { Ok(event) } else { ResponseEvent::decode(kind, payload) }
         }
-        kind => ResponseEvent::decode(kind, &frame.payload),
-    }?;
-    let (named, response) = match &event {
+        kind => ResponseEvent::decode(kind, payload),
+    }
+}
+
+/// Returns the kind that the status of the response makes of a terminal event.
+fn kind_by_status(event: &ResponseEvent) -> EventKind {
+    let (named, response) = match event {
         ResponseEvent::Completed(e) => (EventKind::Completed, &e.response),
         ResponseEvent::Done(e) => (EventKind::Completed, &e.response),
         ResponseEvent::Incomplete(e) => (EventKind::Incomplete, &e.response),
-        _ => return Ok(event),
+        _ => return event.kind(),
     };
     let status: Option<String> = response.member("status").ok().flatten();
-    let kind = match status.as_deref() {
+    match status.as_deref() {
         Some("failed" | "cancelled") => EventKind::Failed,
         Some("incomplete") => EventKind::Incomplete,
         _ => named,
-    };
-    if kind == event.kind() { Ok(event) } else { ResponseEvent::decode(kind, &frame.payload) }
+    }
 }
 
 /// Close codes by which a server says that it takes nothing now, or not this.

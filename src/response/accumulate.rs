@@ -250,6 +250,14 @@ impl Accumulator {
 
     fn grow(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
         let kind = kind_of(event);
+        // Nearly always the event names the open item, or none.
+        if let Some(place) = self.open.get(&output_index)
+            && let Some(slot) = self.slots.get_mut(*place)
+            && (item_id.is_none() || item_id == slot.head.id.as_ref())
+            && slot.takes(kind)
+        {
+            return slot.add(kind, event);
+        }
         let place = match self.open_for(output_index, kind, item_id) {
             Some((place, slot)) if slot.takes(kind) => place,
             _ => {

@@ -216,7 +216,7 @@ impl ResponseStream {
                     return Poll::Ready(self.step(step, by_server));
                 }
                 match self.slot.poll_next(cx) {
-                    Poll::Ready(Some(Incoming::Frame(frame))) => Poll::Ready(self.frame(&frame)),
+                    Poll::Ready(Some(Incoming::Frame(frame))) => Poll::Ready(self.frame(frame)),
                     Poll::Ready(Some(Incoming::LateEvents)) => {
                         turn.note(Anomaly::LateEvents);
                         Poll::Ready(Polled::Again)
@@ -251,7 +251,7 @@ impl ResponseStream {
         }
     }
 
-    fn frame(&mut self, frame: &Frame) -> Polled {
+    fn frame(&mut self, frame: Frame) -> Polled {
         let Stage::Live { run, turn, .. } = &mut self.stage else { return Polled::Again };
         run.report_mut().bytes_received += frame.payload.len() as u64;
         if run.is_too_late(frame.payload.len()) {
@@ -261,8 +261,9 @@ impl ResponseStream {
         if frame.tag.role.is_progress() {
             self.last_event = Instant::now();
         }
+        let by_server = frame.tag.role.leaves_connection();
         let step = turn.handle(frame);
-        self.step(step, frame.tag.role.leaves_connection())
+        self.step(step, by_server)
     }
 
     /// Does what a step says; `by_server` when the server ended the turn, if it is over.

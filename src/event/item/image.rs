@@ -33,6 +33,32 @@ impl ImageGenerationCallPartialImage {
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<u64> {
         write_base64(self.partial_image_b64.as_deref(), out)
     }
+
+    /// Returns the size in pixels, for example `1024x1024`.
+    pub fn size(&self) -> Option<String> {
+        self.text("size")
+    }
+
+    /// Returns the quality, for example `high`.
+    pub fn quality(&self) -> Option<String> {
+        self.text("quality")
+    }
+
+    /// Returns the kind of background, for example `transparent`.
+    pub fn background(&self) -> Option<String> {
+        self.text("background")
+    }
+
+    /// Returns the file format, for example `png`.
+    pub fn output_format(&self) -> Option<String> {
+        self.text("output_format")
+    }
+
+    /// Reads a member that few callers need. As fields, these would make every event larger, and
+    /// events are moved often.
+    fn text(&self, name: &str) -> Option<String> {
+        self.member(name).ok().flatten()
+    }
 }
 
 fn write_base64(text: Option<&str>, out: &mut impl Write) -> io::Result<u64> {
@@ -56,4 +82,32 @@ fn write_base64(text: Option<&str>, out: &mut impl Write) -> io::Result<u64> {
         written += size as u64;
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{EventKind, ResponseEvent};
+
+    #[test]
+    fn a_partial_image_has_its_properties_where_the_server_sent_them() {
+        let kind = EventKind::ImageGenerationCallPartialImage;
+        let read = |payload: &str| match ResponseEvent::decode(kind, payload.into()).unwrap() {
+            ResponseEvent::ImageGenerationCallPartialImage(image) => {
+                [image.size(), image.quality(), image.background(), image.output_format()]
+            }
+            _ => unreachable!(),
+        };
+        let image =
+            r#"{"size":"1x1","quality":"high","background":"opaque","output_format":"png"}"#;
+        let properties = ["1x1", "high", "opaque", "png"].map(|it| Some(it.to_owned()));
+        assert_eq!(read(image), properties);
+        assert_eq!(read(r#"{"size":7}"#), [None, None, None, None]);
+    }
+
+    #[test]
+    fn no_event_is_much_larger_than_a_text_delta() {
+        // Each move of an event copies as many bytes as the largest kind has.
+        let delta = size_of::<crate::event::OutputTextDelta>();
+        assert!(size_of::<ResponseEvent>() <= delta + 8, "{}", size_of::<ResponseEvent>());
+    }
 }

@@ -8,7 +8,7 @@ const LOW: &str = r"\ude00";
 
 fn event(payload: &str) -> ResponseEvent {
     let frame = Frame::new(payload.into());
-    ResponseEvent::decode(frame.tag.kind, &frame.payload).unwrap()
+    ResponseEvent::decode(frame.tag.kind, frame.payload).unwrap()
 }
 
 /// A delta whose type and place are `part`; its text is JSON without quotes.

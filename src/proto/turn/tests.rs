@@ -16,7 +16,7 @@ fn run(
     let mut events = Vec::new();
     let mut payloads = payloads.iter();
     loop {
-        let step = turn.next_step().or_else(|| Some(turn.handle(&frame(payloads.next()?))));
+        let step = turn.next_step().or_else(|| Some(turn.handle(frame(payloads.next()?))));
         match step {
             Some(Step::Event(event)) => events.push(event),
             Some(Step::Nothing) => {}
@@ -214,7 +214,7 @@ fn c153_the_last_word_about_being_stored_counts() {
     ] {
         let mut turn = Turn::new();
         for payload in [event("created", created), event("completed", completed)] {
-            turn.handle(&Frame::new(payload.into()));
+            turn.handle(Frame::new(payload.into()));
         }
         assert_eq!(turn.is_stored(), stored, "{created} {completed}");
     }
@@ -350,7 +350,7 @@ fn c100_changed_and_repeated_ids_are_reported_and_harm_nothing() {
         r#"{"type":"response.completed","response":{"id":"resp_2","status":"completed"}}"#,
     ];
     for payload in steps {
-        let step = turn.handle(&frame(payload));
+        let step = turn.handle(frame(payload));
         let (Step::Event(event) | Step::Done(event)) = step else { panic!("{payload}") };
         assert_eq!(event.raw(), payload);
     }
@@ -427,10 +427,10 @@ fn c119_every_cut_gives_one_error_and_keeps_what_came() {
 fn nothing_follows_the_end() {
     let mut turn = Turn::new();
     for payload in TEXT {
-        turn.handle(&frame(payload));
+        turn.handle(frame(payload));
     }
     for payload in TEXT {
-        assert!(matches!(turn.handle(&frame(payload)), Step::Nothing));
+        assert!(matches!(turn.handle(frame(payload)), Step::Nothing));
     }
 }
 
@@ -449,7 +449,7 @@ proptest! {
         for (pick, cut) in picks {
             let payload = pool[pick];
             let payload = if cut < payload.len() { &payload[..cut] } else { payload };
-            match turn.handle(&frame(payload)) {
+            match turn.handle(frame(payload)) {
                 Step::Done(_) | Step::Failed(_) => ends += 1,
                 Step::Event(_) => prop_assert_eq!(ends, 0),
                 Step::Nothing => {}
@@ -467,14 +467,14 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
     let created = r#"{"type":"response.created","sequence_number":0,"response":{"id":"r"}}"#;
     let mut turn = Turn::new();
     for payload in [created.to_owned(), numbered(1), numbered(2)] {
-        assert!(matches!(turn.handle(&Frame::new(payload.into())), Step::Event(_)));
+        assert!(matches!(turn.handle(Frame::new(payload.into())), Step::Event(_)));
     }
     let error = turn.end(End::Lost(None));
     assert_eq!((turn.is_resumable(), turn.last_event()), (true, Some(2)));
     turn.resume(error.delivery());
     for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]
     {
-        let step = turn.handle(&Frame::new(payload.into()));
+        let step = turn.handle(Frame::new(payload.into()));
         assert_eq!(matches!(step, Step::Event(_)), comes);
     }
     assert_eq!((turn.last_event(), turn.delivery()), (Some(3), Delivery::OutputStarted));

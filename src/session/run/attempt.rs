@@ -317,16 +317,17 @@ impl Run {
             if transport == Transport::WebSocket && frame.tag.role.is_answer() {
                 self.shared.set_answers_websockets(true);
             }
-            match turn.handle(&frame) {
+            let (role, charge) = (frame.tag.role, frame.charge());
+            match turn.handle(frame) {
                 Step::Failed(error) => {
-                    if frame.tag.role.leaves_connection() {
+                    if role.leaves_connection() {
                         self.settle(Some(&error));
                     }
                     return Err(error);
                 }
                 Step::Nothing => {}
                 step @ Step::Event(_) => {
-                    ready_bytes += frame.charge();
+                    ready_bytes += charge;
                     if !turn.has_begun() && ready_bytes > self.shared.limits.read_ahead {
                         return Err(turn.end(End::TooLarge));
                     }

@@ -138,7 +138,8 @@ impl Run {
                 Ok(Incoming::End(end)) => return Err(turn.end(end)),
                 Err(_) => return Ok(Prewarm::Wasted(Waste::TimedOut)),
             };
-            match turn.handle(&frame) {
+            let role = frame.tag.role;
+            match turn.handle(frame) {
                 Step::Done(event @ ResponseEvent::Completed(_))
                     if turn.response().output_items().len() == 0 =>
                 {
@@ -152,7 +153,7 @@ impl Run {
                 // It came with output all at once, and is over.
                 Step::Done(_) => return Ok(Prewarm::Wasted(Waste::Generated)),
                 Step::Failed(error) => {
-                    if frame.tag.role.leaves_connection() {
+                    if role.leaves_connection() {
                         let keeps = self.shared.provider.keeps_socket_after_error;
                         let limits = self.shared.limits;
                         self.state.settle(exchange, Some(&error), keeps, limits, &self.runtime);
