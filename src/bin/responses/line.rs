@@ -10,7 +10,7 @@ use responses_client::{
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::in_words;
+use crate::stop::in_words;
 
 /// An event, as `run` shows it.
 #[derive(Serialize)]

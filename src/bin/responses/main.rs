@@ -16,9 +16,12 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+use stop::Stop;
+
 mod line;
 mod run;
 mod serve;
+mod stop;
 
 /// Runs turns of the OpenAI Responses API over one incremental WebSocket or over SSE, or a
 /// scripted server of both.
@@ -33,16 +36,6 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Serve(serve::Args),
-}
-
-/// Why a command ended before its input did.
-pub(crate) enum Stop {
-    /// Bad usage or a bad line: this is wrong with it.
-    Bad(String),
-    /// Nobody reads the output any more.
-    Unread,
-    /// Ctrl-c.
-    Interrupted,
 }
 
 const AFTER_HELP: &str = "\
@@ -83,26 +76,4 @@ fn bad(why: &str) -> ExitCode {
     // The exit status says it too, if nobody hears this.
     let _ = writeln!(io::stderr(), "responses: {why}");
     ExitCode::from(2)
-}
-
-impl Stop {
-    /// What an error of writing to standard output means.
-    pub(crate) fn output(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::Unread,
-            _ => Self::Bad(format!("standard output cannot be written: {error}")),
-        }
-    }
-}
-
-/// An error with all that lies below it.
-pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    words
 }

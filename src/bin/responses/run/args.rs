@@ -7,7 +7,7 @@ use responses_client::{
     Auth, Error, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts, TransportPolicy,
 };
 
-use crate::{Stop, in_words};
+use crate::stop::{Stop, in_words};
 
 /// Runs turns from standard input in one session, and writes JSON lines to standard output.
 ///

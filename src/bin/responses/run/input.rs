@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use crate::in_words;
+use crate::stop::in_words;
 
 /// The longest line that is read: more than any server takes.
 const LONGEST: u64 = 1 << 30;

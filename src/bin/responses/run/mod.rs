@@ -17,8 +17,8 @@ use self::{
     record::Recorder,
 };
 use crate::{
-    Stop, in_words,
     line::{Ending, ErrorLine, EventLine, RecordLine, Recorded, TurnLine},
+    stop::{Stop, in_words, interrupted},
 };
 
 mod args;
@@ -45,14 +45,6 @@ pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
     match (ended, flushed) {
         (Ok(all_well), flushed) => flushed.map(|()| all_well),
         (Err(stop), _) => Err(stop),
-    }
-}
-
-/// Ends at ctrl-c.
-pub(crate) async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // It does not get here then, but ends the process as it always does.
-        std::future::pending().await
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Stop, line::RecordLine};
+use crate::{line::RecordLine, stop::Stop};
 
 /// Where a run is recorded, if it is. It never has headers or credentials.
 pub(crate) struct Recorder(Option<Recording>);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use self::log::LogLines;
-use crate::{Stop, in_words, run::interrupted};
+use crate::stop::{Stop, in_words, interrupted};
 
 mod log;
 
