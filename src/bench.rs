@@ -8,8 +8,11 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
-    Error, ErrorKind, Item, Phase, Response, ResponseEvent, ResponsesRequest, Transport,
-    error::{Cause, DecodeError, ProtocolError, RequestError},
+    config::Transport,
+    error::{Cause, Error, ProtocolError},
+    event::ResponseEvent,
+    json::DecodeError,
+    kind::{ErrorKind, Phase},
     proto::{
         classify::Frame,
         plan::{Baseline, ConnectionId, Destination, Prior, plan},
@@ -17,7 +20,8 @@ use crate::{
         turn::{self, End, Step},
     },
     report::Plan,
-    request::{Encoded, encode},
+    request::{Encoded, Item, RequestError, ResponsesRequest, encode},
+    response::Response,
 };
 
 /// Takes a body apart as the SSE transport does, and gives the data of each event to `each`: `None`

@@ -10,11 +10,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 
 use crate::{
-    Auth, Checkpoint, Error, Fallback, Limits, NetworkSettings, Provider, Response,
-    ResponsesSession, RetryPolicy, Timeouts, TransportPolicy,
-    error::RequestError,
+    auth::Auth,
+    config::{
+        ConfigError, Limits, NetworkSettings, Provider, RetryPolicy, Timeouts, TransportPolicy,
+    },
+    error::Error,
     net::{HttpNetwork, Network},
-    session::{Ask, ask},
+    proto::fallback::Fallback,
+    response::Response,
+    session::{Ask, Checkpoint, ResponsesSession, ask},
     shared::{Origin, Runtimes, Shared},
 };
 
@@ -248,14 +252,14 @@ impl ResponsesClientBuilder {
         if let Auth::Header(name, _) = &self.auth {
             check_name(name).map_err(invalid)?;
         }
-        self.auth.check().map_err(|_| invalid(RequestError::InvalidHeader))?;
+        self.auth.check().map_err(|_| invalid(ConfigError::InvalidHeader))?;
         let credentials =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
         if credentials && self.provider.exposes_credentials() {
-            return Err(invalid(RequestError::ExposedCredentials));
+            return Err(invalid(ConfigError::ExposedCredentials));
         }
         let uri = self.provider.responses_url().as_str().parse();
-        let uri = uri.map_err(|_| invalid(RequestError::BaseUrl("it is too long")))?;
+        let uri = uri.map_err(|_| invalid(ConfigError::BaseUrl("it is too long")))?;
         let settings = self.connector.is_none().then(|| self.network.clone());
         let network = match self.connector {
             Some(network) => network,
@@ -264,7 +268,7 @@ impl ResponsesClientBuilder {
                 let network = network.map_err(|error| {
                     use std::error::Error as _;
                     let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                    invalid(RequestError::Network(why))
+                    invalid(ConfigError::Network(why))
                 })?;
                 Arc::new(network)
             }
@@ -291,9 +295,9 @@ impl ResponsesClientBuilder {
     }
 }
 
-fn check_name(name: &HeaderName) -> Result<(), RequestError> {
+fn check_name(name: &HeaderName) -> Result<(), ConfigError> {
     if RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-") {
-        return Err(RequestError::ReservedHeader(name.to_string()));
+        return Err(ConfigError::ReservedHeader(name.to_string()));
     }
     Ok(())
 }
@@ -312,7 +316,7 @@ impl fmt::Debug for ResponsesClientBuilder {
 fn headers(
     of_provider: &'static [(&'static str, &'static str)],
     given: Vec<(String, String)>,
-) -> Result<HeaderMap, RequestError> {
+) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     let agent = concat!("responses-client/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
@@ -321,11 +325,11 @@ fn headers(
     }
     for (name, value) in given {
         let Ok(parsed) = HeaderName::try_from(name.as_str()) else {
-            return Err(RequestError::InvalidHeader);
+            return Err(ConfigError::InvalidHeader);
         };
         check_name(&parsed)?;
         // Any header may be a credential.
-        let mut value = HeaderValue::try_from(value).map_err(|_| RequestError::InvalidHeader)?;
+        let mut value = HeaderValue::try_from(value).map_err(|_| ConfigError::InvalidHeader)?;
         value.set_sensitive(true);
         headers.insert(parsed, value);
     }
@@ -335,7 +339,7 @@ fn headers(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::kind::ErrorKind;
 
     fn builder() -> ResponsesClientBuilder {
         ResponsesClient::builder(Provider::openai())
@@ -387,7 +391,8 @@ mod tests {
     #[test]
     fn a_proxy_that_cannot_be_read_is_not_no_proxy() {
         for url in ["not a url", "ftp://proxy.example", "http://", "http://user:canary@"] {
-            let network = NetworkSettings::new().proxy(crate::ProxySetting::Url(url.to_owned()));
+            let network =
+                NetworkSettings::new().proxy(crate::config::ProxySetting::Url(url.to_owned()));
             let error = builder().network(network).build().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
             let source = std::error::Error::source(&error).unwrap().to_string();
@@ -398,7 +403,7 @@ mod tests {
     #[test]
     fn c102_nothing_of_it_prints_a_credential() {
         let network = NetworkSettings::new()
-            .proxy(crate::ProxySetting::Url("http://u:canary@127.0.0.1:1".to_owned()));
+            .proxy(crate::config::ProxySetting::Url("http://u:canary@127.0.0.1:1".to_owned()));
         let provider = Provider::compatible("https://a.example/v1?key=canary").unwrap();
         let builder = ResponsesClient::builder(provider)
             .auth(Auth::bearer("canary"))

@@ -591,12 +591,13 @@ pub use config::{
     Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
     Transport, TransportPolicy,
 };
-pub use error::{Delivery, Error, ErrorKind, Phase, RetryAction};
+pub use error::{Error, RetryAction};
 // Its header types stand in this crate's own signatures.
 pub use event::ResponseEvent;
 #[doc(no_inline)]
 pub use http;
 pub use json::{Json, Text};
+pub use kind::{Delivery, ErrorKind, Phase};
 pub use proto::fallback::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
@@ -606,6 +607,7 @@ pub use session::{Checkpoint, ResponseStream, ResponsesSession};
 #[macro_use]
 mod defects;
 
+mod api;
 mod auth;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -615,6 +617,7 @@ mod config;
 pub mod error;
 pub mod event;
 mod json;
+mod kind;
 mod net;
 mod proto;
 pub mod report;

@@ -18,16 +18,17 @@ use tokio::{
 };
 
 use crate::{
-    Auth, Error, ErrorKind, Limits, NetworkSettings, Phase, Provider, RetryPolicy, Timeouts,
-    TransportPolicy,
-    auth::AuthError,
-    error::{Cause, RequestError},
+    auth::{Auth, AuthError},
+    config::{Limits, NetworkSettings, Provider, RetryPolicy, Timeouts, TransportPolicy},
+    error::{Cause, Error},
+    kind::{ErrorKind, Phase},
     net::Network,
     proto::{
         fallback::{Fallback, Mark, Marks, Needs},
         parents::{ParentFate, Parents},
         plan::ConnectionId,
     },
+    request::RequestError,
 };
 
 /// The number of the next WebSocket. All clients count together, as a session may take its own from
@@ -171,7 +172,7 @@ impl Shared {
         background: bool,
         open_socket: bool,
         now: Instant,
-    ) -> Result<crate::Transport, RequestError> {
+    ) -> Result<crate::config::Transport, RequestError> {
         let needs = Needs {
             policy: self.transport,
             websocket: self.provider.websocket,

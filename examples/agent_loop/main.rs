@@ -18,7 +18,7 @@ mod tools;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use responses_client::{
-    Auth, Error, Provider, ResponsesClient, TransportPolicy,
+    Auth, Provider, ResponsesClient, TransportPolicy,
     testing::{Refusal, Script, ScriptedServer, Upgrade},
 };
 
@@ -155,11 +155,11 @@ fn client(
         Some(server) => (Provider::compatible(&server.url())?, Auth::None),
         None => {
             let key = std::env::var("OPENAI_API_KEY").map_err(|_| "--live needs OPENAI_API_KEY")?;
-            let provider: Result<Provider, Error> = match std::env::var("OPENAI_BASE_URL") {
-                Ok(url) => Provider::compatible(&url),
-                Err(_) => Ok(Provider::openai()),
+            let provider = match std::env::var("OPENAI_BASE_URL") {
+                Ok(url) => Provider::compatible(&url)?,
+                Err(_) => Provider::openai(),
             };
-            (provider?, Auth::bearer(key))
+            (provider, Auth::bearer(key))
         }
     };
     Ok(ResponsesClient::builder(provider).auth(auth).transport(policy).build()?)

@@ -1,12 +1,14 @@
 //! What a caller can set: the provider, the network, timeouts, limits, and the policies of
 //! transport and retry. Every default stands here once, with its reason.
 
+pub use error::ConfigError;
 pub use limits::Limits;
 pub use network::{NetworkSettings, ProxySetting};
 pub use policy::{ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
 pub use provider::Provider;
 pub use timeouts::Timeouts;
 
+mod error;
 mod limits;
 mod network;
 mod policy;

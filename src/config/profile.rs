@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Provider;
-use crate::error::Error;
+use super::{ConfigError, Provider};
 
 impl Provider {
     /// `https://api.openai.com/v1`: both transports, frames to 16 MiB, and a WebSocket that goes
@@ -19,7 +18,7 @@ impl Provider {
     /// # Errors
     ///
     /// Those of [`compatible`](Self::compatible).
-    pub fn azure(base_url: &str) -> Result<Self, Error> {
+    pub fn azure(base_url: &str) -> Result<Self, ConfigError> {
         Self::compatible(base_url)
     }
 
@@ -74,7 +73,7 @@ impl Provider {
     /// # Errors
     ///
     /// Those of [`compatible`](Self::compatible).
-    pub fn vllm(base_url: &str) -> Result<Self, Error> {
+    pub fn vllm(base_url: &str) -> Result<Self, ConfigError> {
         Ok(Self::compatible(base_url)?.websocket(false).stores_by_default(false))
     }
 
@@ -83,7 +82,7 @@ impl Provider {
     /// # Errors
     ///
     /// Those of [`compatible`](Self::compatible).
-    pub fn at(self, base_url: &str) -> Result<Self, Error> {
+    pub fn at(self, base_url: &str) -> Result<Self, ConfigError> {
         Ok(Self { base: Self::compatible(base_url)?.base, ..self })
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use url::Url;
 
-use crate::error::{Error, RequestError};
+use super::ConfigError;
 
 /// A server of the Responses API: its address, and how it differs from others.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,10 +29,10 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for anything but an absolute
-    /// `http` or `https` URL without credentials in it.
-    pub fn compatible(base_url: &str) -> Result<Self, Error> {
-        let invalid = |why| Error::invalid_config(RequestError::BaseUrl(why));
+    /// [`ConfigError::BaseUrl`] for anything but an absolute `http` or `https` URL without credentials
+    /// in it.
+    pub fn compatible(base_url: &str) -> Result<Self, ConfigError> {
+        let invalid = ConfigError::BaseUrl;
         let mut base = Url::parse(base_url).map_err(|_| invalid("it is not an absolute URL"))?;
         match base.scheme() {
             "http" | "https" => {}
@@ -187,7 +187,7 @@ mod tests {
     fn other_urls_are_refused() {
         for base in ["", "api.openai.com/v1", "ftp://a.example", "https://u:p@a.example/v1"] {
             let error = Provider::compatible(base).unwrap_err();
-            assert_eq!(error.kind(), crate::ErrorKind::InvalidConfig, "{base}");
+            assert!(matches!(error, ConfigError::BaseUrl(_)), "{base}");
             assert!(!format!("{error:?} {error}").contains("u:p"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Transport;
+use crate::config::Transport;
 
 /// How long each phase of a turn may take; each can be turned off with `None`.
 ///

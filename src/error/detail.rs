@@ -1,49 +1,10 @@
 //! The causes that errors name.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use thiserror::Error;
 
-use super::api::masked;
-
-/// Why a request or a setting was refused before anything was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The body is not what the API takes.
-    #[error("the body could not be read")]
-    Body(#[source] DecodeError),
-    /// `extra` has a member that belongs to the transport.
-    #[error("`{0}` belongs to the transport: leave it out of the request")]
-    ReservedField(String),
-    /// A member is given twice.
-    #[error("`{0}` is given twice, or both as a field and in `extra`")]
-    RepeatedField(String),
-    /// The transport policy leaves no way for this turn.
-    #[error("{0}, and the transport policy allows nothing else")]
-    NoTransport(&'static str),
-    /// The base URL of the provider cannot be used.
-    #[error("the base URL cannot be used: {0}")]
-    BaseUrl(&'static str),
-    /// What is no id of a response.
-    #[error("the id of the response cannot be one: give what the server called it")]
-    ResponseId,
-    /// Credentials would travel in the clear.
-    #[error(
-        "credentials over plain http would be read on the way: use https, or allow it with \
-         `Provider::allow_credentials_over_http`"
-    )]
-    ExposedCredentials,
-    /// A header that belongs to the transport.
-    #[error("the header `{0}` belongs to the transport")]
-    ReservedHeader(String),
-    /// A header or a credential that cannot be sent.
-    #[error("a header or a credential has characters that no header may have, or is empty")]
-    InvalidHeader,
-    /// The proxy or the certificates.
-    #[error("the network settings cannot be used: {0}")]
-    Network(String),
-}
+use crate::{api::masked, json::DecodeError};
 
 /// How the server broke the protocol. The connection is not used again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -136,56 +97,6 @@ impl fmt::Display for WebPage {
 #[derive(Debug, Error)]
 #[error("nothing came over the WebSocket for too long, not even the answer to a ping")]
 pub(crate) struct NoPong;
-
-/// Why JSON could not be read. It names the place, and never shows the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    what: Cow<'static, str>,
-    problem: Problem,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
-    Syntax { line: usize, column: usize },
-    Type { line: usize, column: usize },
-    End,
-    Expected(&'static str),
-}
-
-impl DecodeError {
-    /// Keeps of `error` the category and the place: its text may quote the payload.
-    pub(crate) fn new(what: impl Into<Cow<'static, str>>, error: &serde_json::Error) -> Self {
-        let (line, column) = (error.line(), error.column());
-        let problem = match error.classify() {
-            serde_json::error::Category::Syntax => Problem::Syntax { line, column },
-            serde_json::error::Category::Data => Problem::Type { line, column },
-            serde_json::error::Category::Eof | serde_json::error::Category::Io => Problem::End,
-        };
-        Self { what: what.into(), problem }
-    }
-
-    pub(crate) fn expected(what: impl Into<Cow<'static, str>>, expected: &'static str) -> Self {
-        Self { what: what.into(), problem: Problem::Expected(expected) }
-    }
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, problem } = self;
-        match problem {
-            Problem::Syntax { line, column } => {
-                write!(f, "{what}: no valid JSON at line {line}, column {column}")
-            }
-            Problem::Type { line, column } => {
-                write!(f, "{what}: not of the expected type at line {line}, column {column}")
-            }
-            Problem::End => write!(f, "{what}: the JSON ends too early"),
-            Problem::Expected(expected) => write!(f, "{what}: expected {expected}"),
-        }
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 /// What a close frame said. What looks like a key is masked where its reason is shown.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,4 +1,10 @@
+use std::{error::Error as _, time::Duration};
+
 use super::*;
+use crate::{
+    api::{ErrorClass, RetryAfter},
+    report::TurnReport,
+};
 
 #[test]
 fn it_is_one_word_wide_and_travels() {
@@ -6,6 +12,24 @@ fn it_is_one_word_wide_and_travels() {
     travels::<Error>();
     assert_eq!(size_of::<Error>(), size_of::<usize>());
     assert_eq!(size_of::<Result<(), Error>>(), size_of::<usize>());
+}
+
+#[test]
+fn faults_of_settings_and_requests_become_errors_of_their_kind() {
+    let config = Error::from(ConfigError::InvalidHeader);
+    let request = Error::from(RequestError::ResponseId);
+    for (error, kind, what) in [
+        (&config, ErrorKind::InvalidConfig, "no client can be made of these settings"),
+        (&request, ErrorKind::InvalidRequest, "the request cannot be sent as it is"),
+    ] {
+        let place = (error.kind(), error.phase(), error.delivery());
+        assert_eq!(place, (kind, Phase::Prepare, Delivery::NotSent));
+        assert_eq!(error.to_string(), format!("{what}: change what its source names"));
+    }
+    let source = |error: &Error| error.source().unwrap().to_string();
+    assert_eq!(source(&config), ConfigError::InvalidHeader.to_string());
+    assert_eq!(source(&request), RequestError::ResponseId.to_string());
+    assert_eq!(config.clone_without_source().source().unwrap().to_string(), source(&config));
 }
 
 #[test]
@@ -50,7 +74,7 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
             "change what its source names",
         ),
         (
-            Error::invalid_config(RequestError::ExposedCredentials),
+            Error::invalid_config(ConfigError::ExposedCredentials),
             Reconfigure,
             "change what its source names",
         ),
@@ -164,12 +188,12 @@ fn a_quota_is_known_by_its_type_too() {
     for name in ["insufficient_quota", "usage_limit_reached"] {
         let error_type = Some(name.to_owned());
         let error = ApiError { status: Some(429), error_type, ..ApiError::default() };
-        assert_eq!(error.class(), Class::Quota, "{name}");
+        assert_eq!(error.class(), ErrorClass::Quota, "{name}");
     }
     let error_type = Some("server_error".to_owned());
     let busy = ApiError { status: Some(503), error_type, ..ApiError::default() };
-    assert_eq!(busy.class(), Class::Overload, "the status says more");
-    assert_eq!(ApiError { status: None, ..busy }.class(), Class::Moment);
+    assert_eq!(busy.class(), ErrorClass::Overload, "the status says more");
+    assert_eq!(ApiError { status: None, ..busy }.class(), ErrorClass::Transient);
 }
 
 #[test]

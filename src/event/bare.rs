@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use super::{
     Cancelled, Completed, EventKind, Failed, InProgress, Incomplete, Queued, ResponseEvent,
 };
-use crate::{error::DecodeError, json::Json};
+use crate::json::{DecodeError, Json};
 
 impl ResponseEvent {
     /// Returns an event of this kind for a response that came without an event. `raw` is the

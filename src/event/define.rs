@@ -1,18 +1,5 @@
 //! What the table of events becomes: their types, their names on the wire and their decoder.
 
-use bytestring::ByteString;
-
-use super::ResponseEvent;
-use crate::error::DecodeError;
-
-/// Decodes one kind of event.
-pub(super) trait Decode {
-    /// Reads the event from its payload.
-    ///
-    /// It returns the enum, since an event is large: wrapping it later would move all of it.
-    fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError>;
-}
-
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $wire:literal $(of $item:ident)? {
         $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
@@ -99,7 +86,7 @@ macro_rules! events {
             ) -> Result<Self, DecodeError> {
                 match kind {
                     $(EventKind::$name => $name::decode(payload),)*
-                    EventKind::Unknown => Unknown::decode(payload),
+                    EventKind::Unknown => Unknown::decode("", payload).map(Self::Unknown),
                     EventKind::Restarted => Ok(Self::Restarted),
                 }
             }
@@ -136,7 +123,11 @@ macro_rules! events {
                 }
             }
 
-            impl Decode for $name {
+            impl $name {
+                /// Reads the event from its payload.
+                ///
+                /// It returns the enum, since an event is large: wrapping it later would move all
+                /// of it.
                 fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError> {
                     #[derive(Deserialize)]
                     struct Wire<'a> {

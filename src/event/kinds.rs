@@ -7,11 +7,11 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    define::{Decode, events, of},
+    define::{events, of},
     fields::{self, owned},
     unknown::Unknown,
 };
-use crate::{error::DecodeError, json::Json};
+use crate::json::{DecodeError, Json};
 
 events! {
     /// A piece of text for the user.

@@ -1,15 +1,12 @@
-//! Events of unknown types, and what is asked of any event.
+//! Events of unknown types.
 
 use std::fmt;
 
 use bytestring::ByteString;
 use serde::Deserialize;
 
-use super::{CustomToolCall, FunctionCall, OutputItem, ResponseEvent, define::Decode, fields};
-use crate::{
-    error::DecodeError,
-    json::{self, Json, Text},
-};
+use super::fields;
+use crate::json::{self, DecodeError, Json, Text};
 
 /// An event of a type that this version does not know, kept as it was received.
 #[derive(Clone)]
@@ -38,10 +35,7 @@ impl Unknown {
 
 impl Unknown {
     /// Reads an event. `name` stands for the type that its payload lacks.
-    pub(crate) fn decode_named(
-        name: &str,
-        payload: ByteString,
-    ) -> Result<ResponseEvent, DecodeError> {
+    pub(crate) fn decode(name: &str, payload: ByteString) -> Result<Self, DecodeError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Wire<'a> {
@@ -57,13 +51,7 @@ impl Unknown {
             own => own.map_err(|expected| DecodeError::expected("`type`", expected))?,
         };
         let sequence_number = wire.sequence_number.0;
-        Ok(ResponseEvent::Unknown(Self { event_type, sequence_number, raw: payload }))
-    }
-}
-
-impl Decode for Unknown {
-    fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError> {
-        Self::decode_named("", payload)
+        Ok(Self { event_type, sequence_number, raw: payload })
     }
 }
 
@@ -73,54 +61,5 @@ impl fmt::Debug for Unknown {
             .field("event_type", &self.event_type.as_str())
             .field("sequence_number", &self.sequence_number)
             .finish()
-    }
-}
-
-impl ResponseEvent {
-    /// The piece of text for the user, of an [`OutputTextDelta`](super::OutputTextDelta).
-    pub fn text_delta(&self) -> Option<&str> {
-        match self {
-            Self::OutputTextDelta(event) => Some(&event.delta),
-            _ => None,
-        }
-    }
-
-    /// The piece of reasoning, of its summary or its text.
-    pub fn reasoning_delta(&self) -> Option<&str> {
-        match self {
-            Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
-            Self::ReasoningTextDelta(event) => Some(&event.delta),
-            Self::ReasoningSummaryDelta(event) => event.delta.as_deref(),
-            Self::ReasoningDelta(event) => event.delta.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// The call of a function that the model has finished, as soon as it has: at its
-    /// [`OutputItemDone`](super::OutputItemDone), before the end of the response. Calls that were cut off are withheld.
-    pub fn function_call(&self) -> Option<FunctionCall> {
-        match self {
-            Self::OutputItemDone(done) => match done.output_item() {
-                Ok(OutputItem::FunctionCall(call)) if call.is_complete() => Some(call),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// The same for the call of a custom tool.
-    pub fn custom_tool_call(&self) -> Option<CustomToolCall> {
-        match self {
-            Self::OutputItemDone(done) => match done.output_item() {
-                Ok(OutputItem::CustomToolCall(call)) if call.is_complete() => Some(call),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Whether it is the last event of a turn that went well.
-    pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Completed(_) | Self::Incomplete(_))
     }
 }

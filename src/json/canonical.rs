@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Key,
+    key::Key,
     number::{Large, Number},
     tree::Tree,
 };

@@ -20,7 +20,7 @@ use super::{
     sse::{Decoder, SseEvent, TooLong},
     turn::End,
 };
-use crate::{Limits, error::ProtocolError};
+use crate::{config::Limits, error::ProtocolError};
 
 /// Takes the pieces of a body and gives its frames.
 #[derive(Debug)]

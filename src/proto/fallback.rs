@@ -12,7 +12,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Transport, TransportPolicy, error::RequestError};
+use crate::{
+    config::{Transport, TransportPolicy},
+    request::RequestError,
+};
 
 /// How long an origin without WebSocket is left alone. 10 min: deployments change rarely.
 const UNSUPPORTED: Duration = Duration::from_secs(600);

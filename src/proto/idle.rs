@@ -37,7 +37,7 @@ use super::{
     normalize,
 };
 use crate::{
-    error::{ApiError, Class, ErrorCode},
+    api::{ApiError, ErrorClass, ErrorCode},
     event::EventKind,
     json::Json,
     response::id_of,
@@ -322,14 +322,17 @@ impl Echo {
 fn is_refusal(frame: &Frame) -> bool {
     frame.tag.kind == EventKind::Failed
         && match failure(frame).class() {
-            Class::LostParent
-            | Class::SocketAge
-            | Class::Quota
-            | Class::Credential
-            | Class::Permission
-            | Class::Address
-            | Class::Request => true,
-            Class::Moment | Class::Overload | Class::Declined | Class::Unknown => false,
+            ErrorClass::LostParent
+            | ErrorClass::SocketAge
+            | ErrorClass::Quota
+            | ErrorClass::Credential
+            | ErrorClass::Permission
+            | ErrorClass::WrongEndpoint
+            | ErrorClass::Request => true,
+            ErrorClass::Transient
+            | ErrorClass::Overload
+            | ErrorClass::RetryForbidden
+            | ErrorClass::Unknown => false,
         }
 }
 

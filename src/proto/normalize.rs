@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use super::{body, classify::Frame};
 use crate::{
-    error::{ApiError, ErrorCode, RetryAfter},
+    api::{ApiError, ErrorCode, RetryAfter},
     event::{MAX_HEADERS, header},
     json::{self, Json},
 };
@@ -196,7 +196,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::error::Class;
+    use crate::api::ErrorClass;
 
     fn error_frame(payload: &str) -> ApiError {
         super::error_frame(&Frame::new(payload.into()))
@@ -361,16 +361,16 @@ mod tests {
     #[test]
     fn c146_errors_with_only_a_type_are_classified_by_it() {
         for (error_type, class) in [
-            ("rate_limit_error", Class::Moment),
-            ("api_error", Class::Moment),
-            ("timeout_error", Class::Moment),
-            ("overloaded_error", Class::Overload),
-            ("authentication_error", Class::Credential),
-            ("permission_error", Class::Permission),
-            ("invalid_request_error", Class::Request),
-            ("not_found_error", Class::Request),
-            ("billing_error", Class::Quota),
-            ("insufficient_quota", Class::Quota),
+            ("rate_limit_error", ErrorClass::Transient),
+            ("api_error", ErrorClass::Transient),
+            ("timeout_error", ErrorClass::Transient),
+            ("overloaded_error", ErrorClass::Overload),
+            ("authentication_error", ErrorClass::Credential),
+            ("permission_error", ErrorClass::Permission),
+            ("invalid_request_error", ErrorClass::Request),
+            ("not_found_error", ErrorClass::Request),
+            ("billing_error", ErrorClass::Quota),
+            ("insufficient_quota", ErrorClass::Quota),
         ] {
             for frame in [
                 format!(r#"{{"type":"error","error":{{"type":"{error_type}","message":"m"}}}}"#),
@@ -383,7 +383,7 @@ mod tests {
             }
         }
         let told = r#"{"type":"error","status":503,"error":{"type":"invalid_request_error"}}"#;
-        assert_eq!(error_frame(told).class(), Class::Overload, "a status says more");
+        assert_eq!(error_frame(told).class(), ErrorClass::Overload, "a status says more");
     }
 
     #[test]

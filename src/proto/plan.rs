@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    Item, ResponsesRequest, Transport,
+    config::Transport,
     json::same_item,
     report::{FullReason, Plan},
-    request::FieldDifference,
+    request::{FieldDifference, Item, ResponsesRequest},
 };
 
 /// A completed turn: what the next one may continue.

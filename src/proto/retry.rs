@@ -7,8 +7,10 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    Delivery, Error, ErrorKind, Phase, ReplayPolicy, RetryPolicy, Transport, TransportPolicy,
-    error::{self, ApiError, Class, ProtocolError},
+    api::{ApiError, ErrorClass},
+    config::{ReplayPolicy, RetryPolicy, Transport, TransportPolicy},
+    error::{self, Error, ProtocolError},
+    kind::{Delivery, ErrorKind, Phase},
     proto::fallback::{self, Mark},
     report::FullReason,
 };
@@ -358,7 +360,7 @@ pub(crate) fn retires_socket(error: &Error, kept: bool) -> bool {
     error.kind() == ErrorKind::Api
         && (!kept
             || error.status() == Some(401)
-            || matches!(class(error), Class::Credential | Class::SocketAge))
+            || matches!(class(error), ErrorClass::Credential | ErrorClass::SocketAge))
 }
 
 /// Returns `true` if the answer was an unfinished response instead of a stream of its events.
@@ -373,8 +375,8 @@ fn has_ended(error: &Error) -> bool {
         && error.api_error().is_some_and(ApiError::has_ended)
 }
 
-fn class(error: &Error) -> Class {
-    error.api_error().map_or(Class::Unknown, ApiError::class)
+fn class(error: &Error) -> ErrorClass {
+    error.api_error().map_or(ErrorClass::Unknown, ApiError::class)
 }
 
 fn cause(failed: Failed<'_>) -> Cause {
@@ -383,18 +385,18 @@ fn cause(failed: Failed<'_>) -> Cause {
     let connecting = error.phase() == Phase::Connect;
     match error.kind() {
         ErrorKind::Api => match class(error) {
-            Class::LostParent if failed.incremental => Cause::LostParent,
-            Class::SocketAge => Cause::StaleConnection,
-            Class::Credential => Cause::Credential,
-            Class::Moment => Cause::Later { overloaded: false },
-            Class::Overload => Cause::Later { overloaded: true },
-            Class::LostParent
-            | Class::Declined
-            | Class::Quota
-            | Class::Permission
-            | Class::Address
-            | Class::Request
-            | Class::Unknown => Cause::Final,
+            ErrorClass::LostParent if failed.incremental => Cause::LostParent,
+            ErrorClass::SocketAge => Cause::StaleConnection,
+            ErrorClass::Credential => Cause::Credential,
+            ErrorClass::Transient => Cause::Later { overloaded: false },
+            ErrorClass::Overload => Cause::Later { overloaded: true },
+            ErrorClass::LostParent
+            | ErrorClass::RetryForbidden
+            | ErrorClass::Quota
+            | ErrorClass::Permission
+            | ErrorClass::WrongEndpoint
+            | ErrorClass::Request
+            | ErrorClass::Unknown => Cause::Final,
         },
         ErrorKind::UpgradeRefused => {
             let certain = error.status().is_some_and(fallback::decides);

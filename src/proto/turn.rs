@@ -12,18 +12,17 @@
 //! caller's, and is answered like the end of the stream.
 
 use crate::{
-    error::{
-        ApiError, Cause, CloseFrame, DecodeError, Delivery, Error, ErrorKind, NoPong, Phase,
-        ProtocolError,
-    },
+    api::ApiError,
+    error::{Cause, CloseFrame, Error, NoPong, ProtocolError},
     event::{EventKind, ResponseEvent, Unknown},
+    json::DecodeError,
+    kind::{Delivery, ErrorKind, Phase},
     proto::{
         classify::{Frame, Role, Tag},
         idle, normalize,
         surrogates::HalfJoiner,
     },
-    report::Anomaly,
-    response::{Accumulator, Response, id_of},
+    response::{Accumulator, Anomaly, Response, id_of},
 };
 
 /// One response, from the request to its end.
@@ -78,7 +77,7 @@ impl Clone for Step {
             Self::Event(event) => Self::Event(event.clone()),
             Self::Done(event) => Self::Done(event.clone()),
             Self::Nothing => Self::Nothing,
-            Self::Failed(error) => Self::Failed(error.copy()),
+            Self::Failed(error) => Self::Failed(error.clone_without_source()),
         }
     }
 }
@@ -379,7 +378,7 @@ impl Turn {
     /// The server says that the turn failed.
     fn api_failure(&mut self, error: ApiError) -> Error {
         // A response that began was refused only if the same request may go well later, or in full.
-        let may_pass = || error.class().passes() || error.is_lost_parent();
+        let may_pass = || error.class().is_transient() || error.is_lost_parent();
         let delivery = match self.delivery() {
             Delivery::Unknown if error.is_refusal() => Delivery::Refused,
             Delivery::Accepted if error.is_refusal() && may_pass() => Delivery::Refused,
@@ -418,7 +417,7 @@ fn read(frame: Frame) -> Result<ResponseEvent, DecodeError> {
     match tag.kind {
         // Its kind is that of its status.
         kind if tag.bare => ResponseEvent::from_response(kind, payload),
-        EventKind::Unknown => Unknown::decode_named(&name, payload),
+        EventKind::Unknown => Unknown::decode(&name, payload).map(ResponseEvent::Unknown),
         kind @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete) => {
             let event = ResponseEvent::decode(kind, payload.clone())?;
             let kind = kind_by_status(&event);

@@ -1,6 +1,9 @@
 //! One encoder for the HTTP body and the `response.create` frame.
 
-use super::ResponsesRequest;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{ResponsesRequest, member::join};
 
 /// Which of the two a request becomes.
 #[derive(Clone, Copy, Debug)]
@@ -61,22 +64,19 @@ pub(crate) fn encode(
 
 const PARENT: &str = "previous_response_id";
 
-/// Writes a list of JSON texts.
-pub(super) fn join<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
-    out.push(b'[');
-    for (index, text) in texts.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(text.as_bytes());
+/// The body as it would be sent in full, without the members of the transport.
+impl Serialize for ResponsesRequest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let body = encode(self, Encoded::Body).map_err(serde::ser::Error::custom)?;
+        let raw: &RawValue = serde_json::from_str(&body).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
     }
-    out.push(b']');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Item, Tool};
+    use crate::request::{Item, Tool};
 
     fn text(request: &ResponsesRequest, encoded: Encoded<'_>) -> String {
         encode(request, encoded).unwrap()

@@ -6,11 +6,8 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize, de};
 use serde_json::value::RawValue;
 
-use super::{Encoded, History, Item, Tool};
-use crate::{
-    error::{DecodeError, Error, RequestError},
-    json::{self, Json, Text, WITH_HALVES},
-};
+use super::{History, Item, RequestError, Tool, member::Member};
+use crate::json::{self, DecodeError, Json, Text, WITH_HALVES};
 
 /// What a field means to a continuation.
 enum Role {
@@ -206,37 +203,6 @@ create_body! {
     client_metadata: Json, Delivery, into;
 }
 
-/// A value that goes into the body.
-pub(crate) trait Member {
-    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
-}
-
-impl Member for Json {
-    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        out.extend_from_slice(self.get().as_bytes());
-        Ok(())
-    }
-}
-
-impl Member for Vec<Tool> {
-    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        super::encode::join(out, self.iter().map(|tool| tool.json().get()));
-        Ok(())
-    }
-}
-
-macro_rules! serde_members {
-    ($($type:ty),*) => {$(
-        impl Member for $type {
-            fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-                serde_json::to_writer(out, self)
-            }
-        }
-    )*};
-}
-
-serde_members!(String, bool, u64, f64, Vec<String>);
-
 /// The members that belong to the transport.
 const RESERVED: [&str; 4] = ["type", "stream", "generate", "stream_id"];
 
@@ -252,12 +218,11 @@ impl ResponsesRequest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when `json` is not one JSON
-    /// object, or `input` neither a string nor a list of objects.
-    pub fn from_json(json: &str) -> Result<Self, Error> {
-        json::from_str(json).map_err(|error| {
-            Error::invalid_request(RequestError::Body(DecodeError::new("a create body", &error)))
-        })
+    /// [`RequestError::Body`] when `json` is not one JSON object, or `input` neither a string nor a
+    /// list of objects.
+    pub fn from_json(json: &str) -> Result<Self, RequestError> {
+        json::from_str(json)
+            .map_err(|error| RequestError::Body(DecodeError::new("a create body", &error)))
     }
 
     /// Adds a member to [`extra`](Self::extra).
@@ -355,9 +320,9 @@ impl fmt::Debug for ResponsesRequest {
 }
 
 impl FromStr for ResponsesRequest {
-    type Err = Error;
+    type Err = RequestError;
 
-    fn from_str(json: &str) -> Result<Self, Error> {
+    fn from_str(json: &str) -> Result<Self, RequestError> {
         Self::from_json(json)
     }
 }
@@ -437,15 +402,6 @@ impl<'de> Deserialize<'de> for Input {
             }
         }
         deserializer.deserialize_newtype_struct(WITH_HALVES, Either)
-    }
-}
-
-/// The body as it would be sent in full, without the members of the transport.
-impl Serialize for ResponsesRequest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let body = super::encode(self, Encoded::Body).map_err(serde::ser::Error::custom)?;
-        let raw: &RawValue = serde_json::from_str(&body).map_err(serde::ser::Error::custom)?;
-        raw.serialize(serializer)
     }
 }
 
@@ -538,7 +494,7 @@ mod tests {
     fn what_is_no_body_is_refused_without_showing_it() {
         for body in ["", "[]", r#"{"input":7}"#, r#"{"input":[7]}"#, r#"{"input":["secret"]}"#] {
             let error = ResponsesRequest::from_json(body).unwrap_err();
-            assert_eq!(error.kind(), crate::ErrorKind::InvalidRequest);
+            assert!(matches!(error, RequestError::Body(_)));
             assert!(!format!("{error} {error:?}").contains("secret"));
         }
     }

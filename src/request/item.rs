@@ -9,10 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize, Serializer, de};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{
-    error::DecodeError,
-    json::{Digest, Json, Text, digest_of, digest_of_text},
-};
+use crate::json::{DecodeError, Digest, Json, Text, digest_of, digest_of_text};
 
 /// One item of a history, as the JSON text that is sent. Cloning it is cheap.
 ///

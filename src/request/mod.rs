@@ -1,5 +1,6 @@
 //! What a caller asks for: the create body, its history, and their one encoding.
 
+pub use error::RequestError;
 pub use fields::ResponsesRequest;
 pub use history::History;
 pub use item::{InputPart, Item};
@@ -9,7 +10,9 @@ pub(crate) use encode::{Encoded, encode};
 pub(crate) use fields::FieldDifference;
 
 mod encode;
+mod error;
 mod fields;
 mod history;
 mod item;
+mod member;
 mod tool;

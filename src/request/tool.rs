@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::{error::DecodeError, json::Json};
+use crate::json::{DecodeError, Json};
 
 /// One entry of `tools`, as the JSON that is sent.
 #[derive(Clone, Debug, PartialEq)]

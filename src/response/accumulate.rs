@@ -7,15 +7,15 @@ use std::{
 
 use super::{
     Response,
+    head::Head,
     settle::{Outcome, Settled, settle},
-    slot::{Ending, Head, Slot},
+    slot::{Ending, Slot},
 };
 use crate::{
-    Item,
-    error::DecodeError,
     event::{ResponseEvent, item::type_of},
-    json::{Json, Text},
-    report::Anomaly,
+    json::{DecodeError, Json, Text},
+    request::Item,
+    response::Anomaly,
 };
 
 /// A response that grows by its events.
@@ -44,6 +44,16 @@ pub(crate) struct Accumulator {
     /// The output, once the terminal event has come.
     settled: Settled,
     anomalies: Vec<Anomaly>,
+}
+
+impl Response {
+    /// Reads a response from the object that the server keeps.
+    pub(crate) fn read(object: Vec<u8>) -> Result<Self, DecodeError> {
+        let not_text = |_| DecodeError::expected("a response", "UTF-8");
+        let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
+        response.member::<String>("id")?.ok_or(DecodeError::expected("`id`", "a string"))?;
+        Ok(Accumulator::of_object(&response)?.snapshot())
+    }
 }
 
 /// More oddities than this say nothing new.

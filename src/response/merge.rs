@@ -9,11 +9,11 @@ use std::{
 
 use serde::Serialize;
 
-use super::{PartialItem, partial::Parts, slot::Head};
+use super::{PartialItem, head::Head, partial::Parts};
 use crate::{
-    Item,
     event::item::{Arguments, Members, Read as _, elements},
     json::{Json, Text, TextBuf},
+    request::Item,
 };
 
 /// Members that hold what an item is about: empty, they say nothing against another value.

@@ -6,15 +6,16 @@ use std::{
 };
 
 use super::{
-    PartialItem, merge,
-    slot::{Head, Slot, check_call},
+    PartialItem,
+    head::Head,
+    merge,
+    slot::{Slot, check_call},
 };
 use crate::{
-    Item,
-    error::DecodeError,
     event::item::{Members, elements},
-    json::{Digest, Json, Text, digest_of, digest_of_text},
-    report::Anomaly,
+    json::{DecodeError, Digest, Json, Text, digest_of, digest_of_text},
+    request::Item,
+    response::Anomaly,
 };
 
 /// Outcome of a response.

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    History, ResponsesRequest,
     proto::plan::{Baseline, Prior},
+    request::{History, ResponsesRequest},
     shared::Shared,
 };
 

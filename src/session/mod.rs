@@ -15,16 +15,19 @@ pub use stream::ResponseStream;
 pub(crate) use stored::{Ask, ask};
 
 use self::{
-    run::{Ahead, Run},
+    ahead::Ahead,
+    run::Run,
     state::{SharedState, Slot},
 };
 use crate::{
-    Error, ErrorKind, Phase, ResponsesRequest,
-    error::Cause,
+    error::{Cause, Error},
+    kind::{ErrorKind, Phase},
     proto::plan::{Planner, plan},
+    request::ResponsesRequest,
     shared::{Close, Shared},
 };
 
+mod ahead;
 mod checkpoint;
 mod run;
 mod state;

@@ -18,9 +18,11 @@ use tokio::{
     time::Instant,
 };
 
-use super::run::Ahead;
+use super::ahead::Ahead;
 use crate::{
-    Error, ErrorKind, Limits,
+    config::Limits,
+    error::Error,
+    kind::ErrorKind,
     proto::{
         plan::{ConnectionId, Prior},
         retry::retires_socket,

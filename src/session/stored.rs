@@ -7,9 +7,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::run::after;
 use crate::{
-    Delivery, Error, ErrorKind, Phase, Response, Transport, TransportPolicy,
-    error::{Cause, ProtocolError},
+    config::{Transport, TransportPolicy},
+    error::{Cause, Error, ProtocolError},
+    kind::{Delivery, ErrorKind, Phase},
     proto::retry::{Action, Failed, Ladder},
+    response::Response,
     shared::Shared,
     transport::call,
 };

@@ -20,15 +20,16 @@ use super::{
     state::Slot,
 };
 use crate::{
-    Delivery, Error, ErrorKind, Phase, Transport,
-    error::Cause,
+    config::Transport,
+    error::{Cause, Error},
     event::{EventKind, ResponseEvent},
+    kind::{Delivery, ErrorKind, Phase},
     proto::{
         classify::Frame,
         turn::{End, Step, Turn},
     },
-    report::{Anomaly, TurnReport},
-    response::Response,
+    report::TurnReport,
+    response::{Anomaly, Response},
     transport::Incoming,
 };
 
@@ -390,7 +391,11 @@ impl ResponseStream {
     /// Hands out the error that the turn ends with.
     fn last(&mut self, report: TurnReport, response: Response, error: Error) -> Polled {
         self.slot.set_climbing(false);
-        self.stage = Stage::Ended { report: report.clone(), response, failure: Some(error.copy()) };
+        self.stage = Stage::Ended {
+            report: report.clone(),
+            response,
+            failure: Some(error.clone_without_source()),
+        };
         Polled::Last(Err(error.with_report(report)))
     }
 }

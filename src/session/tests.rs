@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::{
-    Provider, ResponsesClient, Transport, TransportPolicy,
+    client::ResponsesClient,
+    config::{Provider, Transport, TransportPolicy},
     proto::plan::{Decision, Destination, Prior},
     report::FullReason,
     testing::{Script, ScriptedServer, Turn},

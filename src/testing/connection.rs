@@ -32,7 +32,7 @@ use super::{
     websocket,
     wire::{Control, Cut, Socket, Wire},
 };
-use crate::{Transport, net::Io};
+use crate::{config::Transport, net::Io};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::Transport;
+use crate::config::Transport;
 
 /// What the server saw so far, in the order in which it saw it.
 #[derive(Clone, Debug, Default)]

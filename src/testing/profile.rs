@@ -11,7 +11,7 @@ use super::{
     step::Step,
     turn::{Answer, ApiError},
 };
-use crate::Transport;
+use crate::config::Transport;
 
 /// A server of the API, for [`Script::profile`](super::Script::profile).
 ///

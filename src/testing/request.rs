@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::turn::ApiError;
-use crate::Transport;
+use crate::config::Transport;
 
 /// What is wrong with a request, whatever its history.
 pub(super) fn check(

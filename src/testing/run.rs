@@ -12,7 +12,7 @@ use super::{
     state::{Completed, Parent},
     turn::Told,
 };
-use crate::Transport;
+use crate::config::Transport;
 
 /// A request while it is answered: follows what is sent and keeps the server's state by it.
 #[derive(Debug)]

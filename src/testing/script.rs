@@ -11,7 +11,7 @@ use super::{
     profile::{self, Profile, Traits},
     turn::{ApiError, Turn},
 };
-use crate::Transport;
+use crate::config::Transport;
 
 /// The turns of a server, and how it answers requests to become a WebSocket.
 ///

@@ -27,7 +27,7 @@ use super::{
     turn::{Answer, ApiError, Turn},
     wire::{Control, Cut},
 };
-use crate::Transport;
+use crate::config::Transport;
 
 /// What the connections of a server share.
 pub(super) struct Shared {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::generate::size;
-use crate::Transport;
+use crate::config::Transport;
 
 /// All responses that were completed.
 #[derive(Debug, Default)]

@@ -34,7 +34,7 @@ use super::{
     step::{self, Step},
     wire::{Control, Cut},
 };
-use crate::Transport;
+use crate::config::Transport;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 type Sink = SplitSink<Socket, Message>;

@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts}
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
-    Error, ErrorKind, Limits, Phase,
-    error::{Cause, Delivery, ProtocolError},
+    config::Limits,
+    error::{Cause, Error, ProtocolError},
+    kind::{Delivery, ErrorKind, Phase},
     net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network},
     proto::{body, normalize},
 };

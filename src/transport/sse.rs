@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{Incoming, call};
 use crate::{
-    Error, Limits,
+    config::Limits,
+    error::Error,
     net::{Body, NetError, Network},
     proto::{answer::Answer, turn::End},
 };

@@ -1,17 +1,18 @@
 //! The table of the items.
 
 use super::{
-    define::{items, objects},
+    define::objects,
     detail::{
         Caller, CodeOutput, ComputerAction, FileSearchResult, ImageError, LocalShellAction,
         McpError, McpTool, PatchOperation, SafetyCheck, ShellAction, ShellCommandOutput,
         ShellEnvironment, ToolOutput, WebSearchAction,
     },
     part::ContentPart,
+    table::items,
 };
 use crate::{
-    Item,
     json::{Json, Text},
+    request::Item,
 };
 
 items! {

@@ -8,10 +8,7 @@ use super::{
     Annotation, ApplyPatchCall, ComputerAction, ComputerCall, ContentPart, CustomToolCall,
     FunctionCall, LocalShellCall, McpApprovalRequest, McpCall, Message, Reasoning, ShellCall,
 };
-use crate::{
-    error::DecodeError,
-    json::{self, Json},
-};
+use crate::json::{self, DecodeError, Json};
 
 impl Message {
     /// The text of all its parts.

@@ -14,3 +14,4 @@ mod kinds;
 mod message;
 mod part;
 mod read;
+mod table;

@@ -6,9 +6,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    error::DecodeError,
     event::fields::{MaybeText, Number},
-    json::{Json, Key, Text},
+    json::{DecodeError, Json, Key, Text},
 };
 
 /// A value that is part of an item.

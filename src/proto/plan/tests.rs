@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{Json, Tool};
+use crate::{json::Json, request::Tool};
 
 const SOCKET: ConnectionId = ConnectionId(7);
 const HERE: Destination = Destination {

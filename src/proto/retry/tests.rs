@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    error::{ApiError, Cause as ErrorCause, CloseFrame, RetryAfter},
+    api::{ApiError, RetryAfter},
+    error::{Cause as ErrorCause, CloseFrame},
     proto::fallback::Mark,
 };
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ResponseStatus, error::ErrorCode};
+use crate::{api::ErrorCode, response::ResponseStatus};
 
 fn frame(payload: &str) -> Frame {
     Frame::new(payload.into())
@@ -115,7 +115,10 @@ fn c072_unknown_events_pass_with_all_their_members() {
     assert_eq!(events[1].raw(), payload);
     let ResponseEvent::Unknown(event) = &events[1] else { panic!() };
     assert_eq!(event.event_type, "response.brand_new");
-    assert_eq!(event.member::<crate::Json>("deep").unwrap().unwrap().get(), r#"{"n":[1.50]}"#);
+    assert_eq!(
+        event.member::<crate::json::Json>("deep").unwrap().unwrap().get(),
+        r#"{"n":[1.50]}"#
+    );
     assert_eq!(result.unwrap_err().delivery(), Delivery::OutputStarted, "it may have been output");
 }
 

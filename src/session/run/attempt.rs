@@ -7,15 +7,17 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{super::state::Slot, Base, Live, Resume, Run, after, timed_out};
 use crate::{
-    Delivery, Error, ErrorKind, Phase, Transport, TransportPolicy,
-    error::{Cause, RequestError},
+    config::{Transport, TransportPolicy},
+    error::{Cause, Error},
+    kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
         plan::{ConnectionId, Decision, Destination, Prior},
         turn::{End, Step, Turn},
     },
-    report::{Anomaly, Attempt, Prewarm, ServerHeaders, Timings, Waste},
-    request::Encoded,
+    report::{Attempt, Prewarm, ServerHeaders, Timings, Waste},
+    request::{Encoded, RequestError},
+    response::Anomaly,
     shared::next_connection,
     transport::{Exchange, Incoming, SocketOptions, SseExchange, WebSocket, call},
 };

@@ -8,13 +8,13 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-pub(super) use warm::Ahead;
-
 use super::state::{SharedState, Slot};
 use crate::{
-    Delivery, Error, ErrorKind, Phase, ResponsesRequest, Transport,
-    error::{ApiError, Cause, RequestError},
+    api::ApiError,
+    config::Transport,
+    error::{Cause, Error},
     event::ResponseEvent,
+    kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
         fallback::Mark,
@@ -24,7 +24,7 @@ use crate::{
         turn::{Step, Turn},
     },
     report::{Failure, FullReason, Plan, TurnReport},
-    request::{Encoded, encode},
+    request::{Encoded, RequestError, ResponsesRequest, encode},
     response::{Response, id_of},
     shared::{RuntimeEnd, Shared},
     transport::call,
@@ -434,7 +434,7 @@ impl Run {
 
     fn encode(&self, encoded: Encoded<'_>) -> Result<String, Error> {
         encode(&self.request, encoded).map_err(|error| {
-            let error = crate::error::DecodeError::new("the request", &error);
+            let error = crate::json::DecodeError::new("the request", &error);
             Error::invalid_request(RequestError::Body(error))
         })
     }

@@ -9,13 +9,17 @@ use tokio::{
 };
 
 use super::{
-    super::state::{Abort, SharedState},
+    super::{
+        ahead::Ahead,
+        state::{Abort, SharedState},
+    },
     Run, timed_out,
 };
 use crate::{
-    Delivery, Error, ErrorKind, Phase, Transport,
-    error::Cause,
+    config::Transport,
+    error::{Cause, Error},
     event::ResponseEvent,
+    kind::{Delivery, ErrorKind, Phase},
     proto::{
         fallback::Mark,
         plan::{ConnectionId, Decision, Planner, Prior},
@@ -27,17 +31,6 @@ use crate::{
     shared::Shared,
     transport::{Exchange, Incoming},
 };
-
-/// What is to be done ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) enum Ahead {
-    /// Open the WebSocket.
-    Connect,
-    /// That, and let the server read the request.
-    Generate,
-    /// Open a WebSocket to follow the one that is there.
-    Rotate,
-}
 
 impl Run {
     /// Does it. Nothing of this is fatal: the turn does without what failed.

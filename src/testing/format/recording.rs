@@ -7,7 +7,7 @@ use serde_json::{json, value::RawValue};
 
 use super::ScriptError;
 use crate::{
-    ErrorKind,
+    kind::ErrorKind,
     testing::{Script, Step, Turn},
 };
 

@@ -26,19 +26,25 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use self::socket::Socket;
+pub(crate) use command::SocketOptions;
+
+use self::{
+    command::{Create, Sent, Status},
+    socket::Socket,
+};
 use super::{
     Incoming, call,
-    queue::{Receiver, Sender, queue},
+    queue::{Receiver, queue},
     upgrade,
 };
 use crate::{
-    Error, ErrorKind, Limits, Phase, Timeouts,
-    error::{Cause, Delivery, NoPong},
+    error::{Cause, Error, NoPong},
+    kind::{Delivery, ErrorKind, Phase},
     net::{Content, Network},
     proto::{fallback, liveness::Patience, normalize, plan::ConnectionId, turn::End},
 };
 
+mod command;
 mod serve;
 mod socket;
 
@@ -54,53 +60,6 @@ pub(crate) struct WebSocket {
     runtime: runtime::Id,
     task: JoinHandle<()>,
     close: Duration,
-}
-
-/// Options of a WebSocket.
-#[derive(Clone, Debug)]
-pub(crate) struct SocketOptions {
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
-    /// A refusal leads to SSE: one whose status is enough is returned without its body.
-    pub(crate) has_fallback: bool,
-    /// The origin begins responses without a lifecycle event, as one of its sockets showed.
-    pub(crate) unannounced: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct Status {
-    /// The socket takes no more requests.
-    over: AtomicBool,
-    opened: Instant,
-    /// When the last byte of a request was accepted for sending: milliseconds from the opening.
-    written: AtomicU64,
-}
-
-impl Status {
-    fn note_written(&self, at: std::time::Instant) {
-        let since = at.saturating_duration_since(self.opened.into_std()).as_millis();
-        self.written.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
-    }
-
-    fn written(&self) -> Instant {
-        self.opened + Duration::from_millis(self.written.load(Ordering::Acquire))
-    }
-}
-
-/// A request to send.
-struct Create {
-    text: String,
-    answer: Sender,
-    /// Told once the request is written, or something came back.
-    sent: oneshot::Sender<Sent>,
-}
-
-/// Whether a request left.
-#[derive(Debug)]
-enum Sent {
-    Yes,
-    /// The socket had ended before.
-    No(End),
 }
 
 /// A request and its answer.
@@ -283,7 +242,7 @@ impl Drop for WebSocketExchange {
 }
 
 /// What the answer to an upgrade means that did not switch protocols.
-fn refused(status: StatusCode, error: crate::error::ApiError) -> Error {
+fn refused(status: StatusCode, error: crate::api::ApiError) -> Error {
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error));
     }

@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    Create, Sent, SocketOptions, Status,
+    command::{Create, Sent, SocketOptions, Status},
     socket::{Read, Socket},
 };
 use crate::{

@@ -1,6 +1,7 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::config::{Limits, Timeouts};
 use crate::testing::{Script, ScriptedServer, Step, Turn};
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::{env, path::PathBuf, time::Duration};
 use clap::ValueEnum;
 use responses_client::{
     Auth, Error, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts, TransportPolicy,
+    error::ConfigError,
 };
 
 use crate::stop::{Stop, in_words};
@@ -237,7 +238,7 @@ impl ProviderName {
     }
 
     /// One that has no address of its own.
-    fn by_url(self, base_url: &str) -> Result<Provider, Error> {
+    fn by_url(self, base_url: &str) -> Result<Provider, ConfigError> {
         match self {
             Self::Azure => Provider::azure(base_url),
             Self::Vllm => Provider::vllm(base_url),
@@ -261,6 +262,6 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn bad_setting(error: Error) -> Stop {
-    Stop::Bad(in_words(&error))
+fn bad_setting(error: impl Into<Error>) -> Stop {
+    Stop::Bad(in_words(&error.into()))
 }

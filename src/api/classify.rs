@@ -1,92 +1,67 @@
-//! The server's own account of an error.
-
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
-
-use http::HeaderMap;
+//! Classification of a server's error, and its evidence about the request.
 
 use super::{
-    Class, ErrorCode,
+    ApiError, ErrorClass, ErrorCode,
     code::Group,
     types::{self, Fault},
 };
-use crate::json::Json;
-
-/// An error as the server told it: as an HTTP answer, an error frame or a failed response.
-#[derive(Clone, Default)]
-pub struct ApiError {
-    pub(crate) status: Option<u16>,
-    pub(crate) error_type: Option<String>,
-    pub(crate) code: Option<ErrorCode>,
-    pub(crate) param: Option<String>,
-    pub(crate) message: Option<String>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) retry_after: Option<RetryAfter>,
-    pub(crate) misalignment: Option<Json>,
-}
-
-/// When a server wants to be asked again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum RetryAfter {
-    /// After this time.
-    In(Duration),
-    /// At this moment.
-    At(SystemTime),
-}
 
 impl ApiError {
-    /// The HTTP status, of the answer or named in the frame.
-    pub fn status(&self) -> Option<u16> {
-        self.status
+    /// Returns the class of the error. A known code takes precedence over everything else, and
+    /// `x-should-retry` over the status.
+    pub(crate) fn class(&self) -> ErrorClass {
+        if self.is_lost_parent() {
+            return ErrorClass::LostParent;
+        }
+        let by_code = self.code.as_ref().and_then(ErrorCode::group);
+        let by_type = self.error_type.as_deref().and_then(types::group);
+        let group = match (by_code, by_type) {
+            (None, Some(Group::Quota)) => by_type,
+            // A status says more than the other types do.
+            (None, _) if self.status.is_none() => by_type,
+            _ => by_code,
+        };
+        let class = match group {
+            Some(Group::Parent) => ErrorClass::LostParent,
+            Some(Group::SocketAge) => ErrorClass::SocketAge,
+            Some(Group::Moment) => ErrorClass::Transient,
+            Some(Group::Overload) => ErrorClass::Overload,
+            Some(Group::Quota) => ErrorClass::Quota,
+            Some(Group::Credential) => ErrorClass::Credential,
+            Some(Group::Permission) => ErrorClass::Permission,
+            Some(Group::Policy | Group::Image | Group::Request) => ErrorClass::Request,
+            None => match (self.by_status(), self.should_retry()) {
+                (ErrorClass::Transient | ErrorClass::Overload, _) | (_, None | Some(false)) => {
+                    self.by_status()
+                }
+                (_, Some(true)) => ErrorClass::Transient,
+            },
+        };
+        match class {
+            ErrorClass::Transient | ErrorClass::Overload if self.should_retry() == Some(false) => {
+                ErrorClass::RetryForbidden
+            }
+            class => class,
+        }
     }
 
-    /// `type`: `invalid_request_error`, say.
-    pub fn error_type(&self) -> Option<&str> {
-        self.error_type.as_deref()
+    fn by_status(&self) -> ErrorClass {
+        let told = self.code.is_some() || self.error_type.is_some();
+        match self.status {
+            None => ErrorClass::Unknown,
+            Some(401) => ErrorClass::Credential,
+            Some(402) => ErrorClass::Quota,
+            Some(403) => ErrorClass::Permission,
+            Some(404 | 405) if !told => ErrorClass::WrongEndpoint,
+            Some(503 | 529) => ErrorClass::Overload,
+            Some(408 | 409 | 425 | 429 | 500..) => ErrorClass::Transient,
+            Some(_) => ErrorClass::Request,
+        }
     }
 
-    /// `code`.
-    pub fn code(&self) -> Option<&ErrorCode> {
-        self.code.as_ref()
-    }
-
-    /// `param`: the field of the request that it is about.
-    pub fn param(&self) -> Option<&str> {
-        self.param.as_deref()
-    }
-
-    /// The message in full. It may quote the request.
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
-    }
-
-    /// The headers of the answer, or those that the frame carried.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// `x-request-id`, or `x-oai-request-id`: what the server's support asks for.
-    pub fn request_id(&self) -> Option<&str> {
-        let header = |name| self.headers.get(name).and_then(|id| id.to_str().ok());
-        header("x-request-id").or_else(|| header("x-oai-request-id"))
-    }
-
-    /// What the model did that nobody asked for, as it came with
-    /// [`MisalignmentPolicyViolation`](ErrorCode::MisalignmentPolicyViolation): an object with
-    /// `error_type`, `detailed_explanation`, `review_target` and `steer`, each of which may be
-    /// missing.
-    pub fn misalignment(&self) -> Option<&Json> {
-        self.misalignment.as_ref()
-    }
-
-    /// How long the server wants to be left alone, from now on.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after.map(|retry_after| match retry_after {
-            RetryAfter::In(delay) => delay,
-            RetryAfter::At(time) => time.duration_since(SystemTime::now()).unwrap_or_default(),
-        })
+    /// Returns the value of the header `x-should-retry`.
+    fn should_retry(&self) -> Option<bool> {
+        self.headers.get("x-should-retry")?.to_str().ok()?.trim().parse().ok()
     }
 
     /// Returns `true` if a request that continues a response can succeed when it is sent in full: the
@@ -135,10 +110,10 @@ impl ApiError {
         }
     }
 
-    /// The same where there is neither code nor status.
+    /// Like [`is_refusal`](Self::is_refusal), for an error with neither code nor status.
     fn is_refusal_by_words(&self) -> bool {
         let by_type = self.error_type.as_deref().is_some_and(|it| types::fault(it).is_none());
-        self.is_lost_parent() || by_type && self.class() != Class::Unknown
+        self.is_lost_parent() || by_type && self.class() != ErrorClass::Unknown
     }
 
     fn is_parent_gone(&self) -> bool {
@@ -194,98 +169,11 @@ fn calls_unsupported(text: &str) -> bool {
     words.iter().any(|word| text.contains(word))
 }
 
-impl fmt::Display for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server answered with an error")?;
-        if let Some(status) = self.status {
-            write!(f, ", status {status}")?;
-        }
-        if let Some(code) = &self.code {
-            write!(f, ", code {}", masked(code.as_str(), 64))?;
-        }
-        if let Some(message) = &self.message {
-            write!(f, ": {}", masked(message, 512))?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for ApiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiError")
-            .field("status", &self.status)
-            .field("code", &self.code.as_ref().map(|code| masked(code.as_str(), 64)))
-            .field("message", &self.message.as_deref().map(|message| masked(message, 512)))
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::error::Error for ApiError {}
-
-/// `text`, at most `most` bytes of it, without control characters, and with what looks like a key
-/// or token masked: servers quote the key they refuse.
-pub(super) fn masked(text: &str, most: usize) -> String {
-    let mut shown = String::new();
-    for (index, word) in text.split_whitespace().enumerate() {
-        if index > 0 {
-            shown.push(' ');
-        }
-        let mut rest = word;
-        // A key may stand in quotes, in a URL, in JSON.
-        while let Some(first) = rest.chars().next() {
-            let end = rest.find(|c| of_key(c) != of_key(first)).unwrap_or(rest.len());
-            let (run, tail) = rest.split_at(end);
-            if is_key(run) {
-                shown.push_str("[masked]");
-            } else {
-                shown.extend(run.chars().filter(|c| !c.is_control()));
-            }
-            rest = tail;
-        }
-        if shown.len() > most {
-            let end = (0..=most).rev().find(|&end| shown.is_char_boundary(end));
-            shown.truncate(end.unwrap_or_default());
-            shown.push('…');
-            break;
-        }
-    }
-    shown
-}
-
-fn of_key(c: char) -> bool {
-    c.is_alphanumeric() || "-_.*".contains(c)
-}
-
-/// Whether a run of the characters that keys are made of looks like one.
-fn is_key(run: &str) -> bool {
-    let bare = run.trim_matches(|c: char| !c.is_alphanumeric());
-    let lower = bare.to_ascii_lowercase();
-    let keyed = ["sk-", "sess-", "eyj", "bearer"].iter().any(|prefix| lower.starts_with(prefix));
-    let random = bare.len() >= 32 && bare.is_ascii() && bare.chars().any(|c| c.is_ascii_digit());
-    keyed && bare.len() > 6 || random
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn keys_are_masked_and_messages_capped() {
-        let error = ApiError {
-            status: Some(401),
-            message: Some(
-                "Incorrect API key provided: sk-proj-abc*****wxyz.\u{7} Find it at https://x.example"
-                    .into(),
-            ),
-            ..ApiError::default()
-        };
-        let text = format!("{error} {error:?}");
-        assert!(text.contains("[masked]") && text.contains("Find it"), "{text}");
-        assert!(!text.contains("sk-") && !text.contains('\u{7}'));
-        let long = ApiError { message: Some("word ".repeat(400)), ..ApiError::default() };
-        assert!(long.to_string().len() < 600);
-        assert!(!masked(&"a1".repeat(20), 512).contains("a1"));
-    }
+    use super::{super::RetryAfter, *};
 
     #[test]
     fn a_lost_parent_is_known_in_all_its_wordings() {

@@ -1,4 +1,4 @@
-//! What happened, where, and how far the request got.
+//! Kind, phase and delivery of an error.
 
 use std::fmt;
 
@@ -109,7 +109,7 @@ impl ErrorKind {
         }
     }
 
-    pub(super) fn what(self) -> &'static str {
+    pub(crate) fn what(self) -> &'static str {
         match self {
             Self::InvalidRequest => "the request cannot be sent as it is",
             Self::InvalidConfig => "no client can be made of these settings",
@@ -147,7 +147,7 @@ impl Phase {
         }
     }
 
-    pub(super) fn what(self) -> &'static str {
+    pub(crate) fn what(self) -> &'static str {
         match self {
             Self::Prepare => "having the credentials",
             Self::Connect => "connecting",
@@ -170,7 +170,7 @@ impl Delivery {
         }
     }
 
-    pub(super) fn what(self) -> &'static str {
+    pub(crate) fn what(self) -> &'static str {
         match self {
             Self::NotSent => "the request was not sent",
             Self::Refused => "the server did not run the request",

@@ -1,0 +1,15 @@
+//! What a server says of an error, and what that means for the request.
+
+pub use code::ErrorCode;
+pub use error::ApiError;
+
+pub(crate) use class::ErrorClass;
+pub(crate) use error::RetryAfter;
+pub(crate) use mask::masked;
+
+mod class;
+mod classify;
+mod code;
+mod error;
+mod mask;
+mod types;

@@ -1,0 +1,203 @@
+//! A JSON value kept as the text it came in.
+
+use std::fmt;
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+
+use super::{
+    DecodeError,
+    canonical::digest_of,
+    key::Key,
+    reader::{self, from_str},
+};
+
+/// One JSON value, kept as the text it came in. Cloning it is cheap.
+///
+/// ```
+/// use responses_client::Json;
+/// use serde_json::json;
+///
+/// let built = Json::from(json!({"effort": "high"}));
+/// let parsed = Json::parse(r#"{ "effort": "high" }"#)?;
+/// assert_eq!(built, parsed);
+/// assert_eq!(parsed.member::<String>("effort")?.as_deref(), Some("high"));
+/// # Ok::<_, responses_client::error::DecodeError>(())
+/// ```
+///
+/// `==` compares values: neither the order of keys, white space nor the spelling of numbers
+/// counts. Integers of any size are compared exactly. `Debug` shows the length alone, since the text may be anybody's secret.
+#[derive(Clone)]
+pub struct Json(ByteString);
+
+impl Json {
+    /// Takes JSON text as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when `text` is not one JSON value, or nests deeper than 127 levels.
+    pub fn parse(text: impl Into<String>) -> Result<Self, DecodeError> {
+        let text = text.into();
+        // The digest walks all of the value, so that no later comparison can fail.
+        digest_of(&text).map_err(|error| DecodeError::new("JSON text", &error))?;
+        Ok(Self(text.trim().into()))
+    }
+
+    /// Serialises `value`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when `value` has no JSON form: a map with keys that are not strings, say.
+    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, DecodeError> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| DecodeError::new("a value to serialise", &error))?;
+        Self::parse(text)
+    }
+
+    /// The part of `source` that `raw` borrows from it.
+    pub(crate) fn part_of(source: &ByteString, raw: &RawValue) -> Self {
+        Self(source.slice_ref(raw.get()))
+    }
+
+    /// Text that is known to be JSON.
+    pub(crate) fn trusted(text: impl Into<ByteString>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for parts of it.
+    pub(crate) fn source(&self) -> &ByteString {
+        &self.0
+    }
+
+    /// The text as it came.
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads the value as a `T`. Half of a surrogate pair, which no `str` can hold, reads as U+FFFD;
+    /// of a member given twice the last counts.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when it is none.
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
+        from_str(&self.0).map_err(|error| DecodeError::new("a JSON value", &error))
+    }
+
+    /// One member of an object, `None` where there is none or it is null.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when this is no object, or the member is no `T`.
+    pub fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, DecodeError> {
+        let Some(raw) = self.raw_member(name)? else { return Ok(None) };
+        from_str(raw.get())
+            .map_err(|error| DecodeError::new(format!("the member `{name}`"), &error))
+    }
+
+    /// One member of an object as it stands there, `null` included.
+    pub(crate) fn raw_member<'a>(
+        &'a self,
+        name: &str,
+    ) -> Result<Option<&'a RawValue>, DecodeError> {
+        #[derive(Clone, Copy)]
+        struct Find<'n>(&'n str);
+        impl<'de> de::DeserializeSeed<'de> for Find<'_> {
+            type Value = Option<&'de RawValue>;
+            fn deserialize<D: de::Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_map(self)
+            }
+        }
+        impl<'de> de::Visitor<'de> for Find<'_> {
+            type Value = Option<&'de RawValue>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = None;
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    if *key == *self.0 {
+                        found = Some(map.next_value()?);
+                    } else {
+                        map.next_value::<de::IgnoredAny>()?;
+                    }
+                }
+                Ok(found)
+            }
+        }
+        reader::with_seed(&self.0, Find(name))
+            .map_err(|error| DecodeError::new("a JSON object", &error))
+    }
+
+    /// The same text in memory of its own, so that it does not hold on to the frame.
+    pub(crate) fn detached(&self) -> Self {
+        Self(ByteString::from(self.0.to_string()))
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+            || matches!((digest_of(&self.0), digest_of(&other.0)), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Json({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(String::from(Box::<str>::from(raw))).map_err(de::Error::custom)
+    }
+}
+
+impl From<serde_json::Value> for Json {
+    fn from(value: serde_json::Value) -> Self {
+        Self::trusted(value.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_kept_and_values_are_compared() {
+        let json = Json::parse(" {\"b\": 1.0, \"a\": [null]} ").unwrap();
+        assert_eq!(json.get(), "{\"b\": 1.0, \"a\": [null]}");
+        assert_eq!(json, Json::parse(r#"{"a":[null],"b":1}"#).unwrap());
+        assert_ne!(json, Json::parse(r#"{"a":[null],"b":2}"#).unwrap());
+        assert_eq!(format!("{json:?}"), "Json(23 bytes)");
+    }
+
+    #[test]
+    fn what_is_not_one_value_is_refused() {
+        for text in ["", "{", "1 2", "{\"a\":}", &"[".repeat(200)] {
+            assert!(Json::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn members_are_found_by_name() {
+        let json = Json::parse(r#"{"a\u0062":7,"n":null,"s":"x"}"#).unwrap();
+        assert_eq!(json.member::<u8>("ab").unwrap(), Some(7));
+        assert_eq!(json.member::<u8>("n").unwrap(), None);
+        assert_eq!(json.member::<u8>("zz").unwrap(), None);
+        assert!(json.member::<u8>("s").is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! Interface of the network: one request and its answer.
+
+use std::{fmt, pin::Pin};
+
+use bytes::Bytes;
+use futures_util::{Stream, future::BoxFuture};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::NetError;
+
+/// Sends one HTTP request and resolves at the head of its answer.
+///
+/// Dropping the future, or the body or socket of the answer, closes the connection it used.
+pub(crate) trait Network: fmt::Debug + Send + Sync {
+    /// Sends `request`; its URI is absolute, and its headers hold all but `Host` and the length.
+    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>>;
+}
+
+/// Marks a request, among its extensions, that takes no connection which was kept from another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh;
+
+/// The head of an answer and what follows it.
+pub(crate) struct Answer {
+    pub(crate) head: http::response::Parts,
+    pub(crate) content: Content,
+}
+
+/// What follows the head of an answer.
+pub(crate) enum Content {
+    /// The body, in the pieces in which it arrives.
+    Body(Body),
+    /// After status 101: the connection itself, from the first byte behind the head.
+    Upgraded(Box<dyn Io>),
+}
+
+/// A body in the pieces in which it arrives; an error is its last item.
+pub(crate) type Body = Pin<Box<dyn Stream<Item = Result<Bytes, NetError>> + Send>>;
+
+/// A byte stream in both directions.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.head.status).finish_non_exhaustive()
+    }
+}

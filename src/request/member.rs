@@ -1,0 +1,47 @@
+//! Values of the create body, as they are written.
+
+use super::Tool;
+use crate::json::Json;
+
+/// A value that goes into the body.
+pub(crate) trait Member {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
+}
+
+impl Member for Json {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        out.extend_from_slice(self.get().as_bytes());
+        Ok(())
+    }
+}
+
+impl Member for Vec<Tool> {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        join(out, self.iter().map(|tool| tool.json().get()));
+        Ok(())
+    }
+}
+
+macro_rules! serde_members {
+    ($($type:ty),*) => {$(
+        impl Member for $type {
+            fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+                serde_json::to_writer(out, self)
+            }
+        }
+    )*};
+}
+
+serde_members!(String, bool, u64, f64, Vec<String>);
+
+/// Writes a list of JSON texts.
+pub(super) fn join<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
+    out.push(b'[');
+    for (index, text) in texts.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.push(b']');
+}
