@@ -17,7 +17,7 @@ use crate::{
         classify::Frame,
         plan::{Baseline, ConnectionId, Destination, Prior, plan},
         sse::{Decoder, SseEvent, TooLong},
-        turn::{self, End, Step},
+        turn::response::{End, ResponseReader, Step},
     },
     report::Plan,
     request::{Encoded, Item, RequestError, ResponsesRequest, encode},
@@ -50,13 +50,13 @@ pub fn sse_events(
 
 /// The course of one response.
 #[derive(Clone, Debug)]
-pub struct Turn(turn::Turn);
+pub struct Turn(ResponseReader);
 
 impl Turn {
     /// A turn that waits for its first event.
     #[expect(clippy::new_without_default, reason = "nobody asks for one")]
     pub fn new() -> Self {
-        Self(turn::Turn::new())
+        Self(ResponseReader::new())
     }
 
     /// Classifies and decodes a payload, and adds it to the response. `None` when there is nothing

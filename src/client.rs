@@ -19,7 +19,7 @@ use crate::{
     proto::fallback::Fallback,
     response::Response,
     session::{Ask, Checkpoint, ResponsesSession, ask},
-    shared::{Origin, Runtimes, Shared},
+    shared::{Runtimes, Shared},
 };
 
 /// Where requests go, how, and with which credentials. Cloning it is cheap.
@@ -152,13 +152,13 @@ impl ResponsesClient {
     /// Whether turns of [`TransportPolicy::Auto`] go over SSE now instead of opening a WebSocket,
     /// why, and for how long still. One that a session has open goes on being used.
     pub fn fallback(&self) -> Option<Fallback> {
-        self.shared.fallback(Instant::now().into_std())
+        self.shared.origin.fallback(Instant::now().into_std())
     }
 
     /// Forgets that WebSockets did not get through: the next turn opens one. For when the network
     /// has changed.
     pub fn reset_fallback(&self) {
-        self.shared.clear_mark();
+        self.shared.origin.clear_mark();
     }
 }
 
@@ -288,7 +288,7 @@ impl ResponsesClientBuilder {
             settings,
             account: self.account,
             sessions: Mutex::default(),
-            origin: Origin::default(),
+            origin: Arc::default(),
             runtimes: Runtimes::default(),
         };
         Ok(ResponsesClient { shared: Arc::new(shared) })

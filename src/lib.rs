@@ -619,6 +619,7 @@ pub mod event;
 mod json;
 mod kind;
 mod net;
+mod pool;
 mod proto;
 pub mod report;
 mod request;

@@ -4,9 +4,8 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use futures_util::future::BoxFuture;
@@ -23,11 +22,7 @@ use crate::{
     error::{Cause, Error},
     kind::{ErrorKind, Phase},
     net::Network,
-    proto::{
-        fallback::{Fallback, Mark, Marks, Needs},
-        parents::{ParentFate, Parents},
-        plan::ConnectionId,
-    },
+    proto::{origin::Origin, plan::ConnectionId},
     request::RequestError,
 };
 
@@ -53,19 +48,8 @@ pub(crate) struct Shared {
     /// Who the credential is for.
     pub(crate) account: Option<String>,
     pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) runtimes: Runtimes,
-}
-
-/// Facts learned about the server.
-#[derive(Debug, Default)]
-pub(crate) struct Origin {
-    marks: Mutex<Marks>,
-    parents: Mutex<Parents>,
-    /// A response has come over a WebSocket, and creates were not lost since.
-    answers_websockets: AtomicBool,
-    /// It begins responses over a WebSocket without a lifecycle event.
-    pub(crate) unannounced: Arc<AtomicBool>,
 }
 
 /// The runtimes that turns were begun in, as long as they run.
@@ -164,69 +148,6 @@ impl Shared {
             }
             Err(AuthError::NoHeader) => Err(Error::invalid_request(RequestError::InvalidHeader)),
         }
-    }
-
-    /// The transport of the next turn, as far as the marks and the policy say.
-    pub(crate) fn route(
-        &self,
-        background: bool,
-        open_socket: bool,
-        now: Instant,
-    ) -> Result<crate::config::Transport, RequestError> {
-        let needs = Needs {
-            policy: self.transport,
-            websocket: self.provider.websocket,
-            background,
-            open_socket,
-        };
-        self.marks().route(needs, now)
-    }
-
-    pub(crate) fn mark(&self, mark: Mark, now: Instant) {
-        self.marks().mark(mark, now);
-    }
-
-    pub(crate) fn clear_mark(&self) {
-        self.marks().clear();
-    }
-
-    pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
-        self.marks().fallback(now)
-    }
-
-    /// Returns `true` if a turn may name a parent, as far as is known of the server.
-    pub(crate) fn may_name_parent(&self, now: Instant) -> bool {
-        self.parents().may_be_named(now)
-    }
-
-    /// The same, without being the turn that finds out.
-    pub(crate) fn are_parents_off(&self, now: Instant) -> bool {
-        self.parents().are_off(now)
-    }
-
-    /// Takes note of what became of a parent; `refusals` counts those in a row of the session.
-    pub(crate) fn note_parent(&self, fate: ParentFate, refusals: u32, now: Instant) {
-        self.parents().note(fate, refusals, now);
-    }
-
-    /// Returns `true` if a response has come over a WebSocket of the server.
-    pub(crate) fn answers_websockets(&self) -> bool {
-        self.origin.answers_websockets.load(Ordering::Relaxed)
-    }
-
-    /// Remembers that one has, or that the WebSockets lose what is sent on them.
-    pub(crate) fn set_answers_websockets(&self, answers: bool) {
-        self.origin.answers_websockets.store(answers, Ordering::Relaxed);
-    }
-
-    fn marks(&self) -> MutexGuard<'_, Marks> {
-        // The marks are whole between any two statements that could panic.
-        self.origin.marks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn parents(&self) -> MutexGuard<'_, Parents> {
-        // No code that can panic runs under the lock.
-        self.origin.parents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     body::{self, Form, JsonEnd, Sniffer},
     classify::{Frame, Role},
     sse::{Decoder, SseEvent, TooLong},
-    turn::End,
+    turn::response::End,
 };
 use crate::{config::Limits, error::ProtocolError};
 

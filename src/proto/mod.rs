@@ -10,6 +10,7 @@ pub(crate) mod fallback;
 pub(crate) mod idle;
 pub(crate) mod liveness;
 pub(crate) mod normalize;
+pub(crate) mod origin;
 pub(crate) mod parents;
 pub(crate) mod plan;
 pub(crate) mod retry;

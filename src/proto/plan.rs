@@ -74,9 +74,6 @@ pub(crate) enum Decision {
     Full(FullReason),
 }
 
-/// A planner; [`plan`] but in tests that must see a wrong one found out.
-pub(crate) type Planner = fn(&ResponsesRequest, &Prior, Destination) -> Decision;
-
 /// Compares `request` with the full request before and its answer.
 ///
 /// Reasons that lie in the request come before those that lie in the connection, so that a caller

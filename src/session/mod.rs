@@ -1,12 +1,7 @@
-//! One conversation: it picks the transport, plans what to send, and walks the recovery ladder.
+//! One conversation: [`ResponsesSession`], and the stream of each of its turns.
 
-use std::{
-    fmt,
-    pin::pin,
-    sync::{Arc, Weak},
-};
+use std::{fmt, future::poll_fn, sync::Arc};
 
-use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 
 pub use checkpoint::Checkpoint;
@@ -14,23 +9,19 @@ pub use stream::ResponseStream;
 
 pub(crate) use stored::{Ask, ask};
 
-use self::{
-    ahead::Ahead,
-    run::Run,
-    state::{SharedState, Slot},
-};
+use self::{control::TurnControl, core::SessionCore, driver::Driver};
 use crate::{
     error::{Cause, Error},
     kind::{ErrorKind, Phase},
-    proto::plan::{Planner, plan},
+    proto::turn::Goal,
     request::ResponsesRequest,
-    shared::{Close, Shared},
+    shared::Shared,
 };
 
-mod ahead;
 mod checkpoint;
-mod run;
-mod state;
+mod control;
+mod core;
+mod driver;
 mod stored;
 mod stream;
 
@@ -43,15 +34,17 @@ mod stream;
 /// Dropping the session closes its WebSocket once a stream in progress has ended.
 pub struct ResponsesSession {
     shared: Arc<Shared>,
-    state: SharedState,
-    planner: Planner,
+    core: SessionCore,
 }
 
 impl ResponsesSession {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let state = SharedState::default();
-        shared.enroll(state.downgrade());
-        Self { shared, state, planner: plan }
+        Self::with_core(shared, SessionCore::default())
+    }
+
+    fn with_core(shared: Arc<Shared>, core: SessionCore) -> Self {
+        shared.enroll(core.as_close());
+        Self { shared, core }
     }
 
     /// Sends a turn, and resolves at the first event of its response.
@@ -71,31 +64,13 @@ impl ResponsesSession {
     pub async fn stream(&mut self, request: &ResponsesRequest) -> Result<ResponseStream, Error> {
         let runtime = runtime()?;
         request.check().map_err(Error::invalid_request)?;
-        let slot = Arc::new(Slot::default());
-        self.state.begin(&slot);
-        let mut run = Box::new(Run::new(
-            Arc::clone(&self.shared),
-            self.state.clone(),
-            Arc::clone(&slot),
-            Arc::new(request.clone()),
-            self.planner,
-            runtime,
-        ));
-        let climbed = {
-            let climb = pin!(run.start());
-            match select(pin!(slot.ended()), climb).await {
-                Either::Left((why, _)) => Err(why),
-                Either::Right((climbed, _)) => slot.why_ended().map_or(Ok(climbed), Err),
-            }
-        };
-        let live = climbed.unwrap_or_else(|why| Err(run.ended(why)));
-        match live {
-            Ok(live) => Ok(ResponseStream::new(run, slot, live)),
-            Err(error) => {
-                let (error, report) = run.conclude(error);
-                Err(error.with_report(report))
-            }
-        }
+        let turn: Arc<TurnControl> = Arc::default();
+        self.core.begin(&turn);
+        let (shared, core) = (Arc::clone(&self.shared), self.core.clone());
+        let request = Arc::new(request.clone());
+        let mut driver = Box::pin(Driver::new(Goal::Turn, shared, core, turn, request, runtime));
+        poll_fn(|cx| driver.as_mut().poll_begun(cx)).await?;
+        Ok(ResponseStream::new(driver))
     }
 
     /// Begins to open the WebSocket of the turns to come, and returns at once: the next turn
@@ -108,7 +83,7 @@ impl ResponsesSession {
     /// [`ErrorKind::NoRuntime`]. In a session that was closed nothing is done, and the next turn says
     /// so.
     pub fn connect(&mut self) -> Result<(), Error> {
-        self.begin_ahead(Ahead::Connect, &Arc::default())
+        self.begin_ahead(Goal::Connect, Arc::default())
     }
 
     /// The same, and lets the server read `request` (`generate: false`): the next turn, with the
@@ -125,27 +100,23 @@ impl ResponsesSession {
     /// [`ErrorKind::NoRuntime`], and [`ErrorKind::InvalidRequest`] as [`stream`](Self::stream).
     pub fn prewarm(&mut self, request: &ResponsesRequest) -> Result<(), Error> {
         request.check().map_err(Error::invalid_request)?;
-        self.begin_ahead(Ahead::Generate, &Arc::new(request.clone()))
+        self.begin_ahead(Goal::WarmUp, Arc::new(request.clone()))
     }
 
-    fn begin_ahead(&self, what: Ahead, request: &Arc<ResponsesRequest>) -> Result<(), Error> {
+    fn begin_ahead(&self, goal: Goal, request: Arc<ResponsesRequest>) -> Result<(), Error> {
         let runtime = runtime()?;
-        let (shared, state) = (Arc::clone(&self.shared), self.state.clone());
-        let (request, slot) = (Arc::clone(request), Arc::default());
-        let run = Run::new(shared, state, slot, request, self.planner, runtime.clone());
-        self.state.begin_ahead(what, &runtime, run.ahead(what));
+        driver::begin_ahead(goal, &self.core, &self.shared, request, &runtime);
         Ok(())
     }
 
     pub(crate) fn go_through(&mut self, shared: Arc<Shared>) {
         if defect!(AccountIgnored) || shared.leads_to_the_same(&self.shared) {
-            let session: Weak<dyn Close> = self.state.downgrade();
-            self.shared.dismiss(&session);
+            self.shared.dismiss(&self.core.as_close());
         } else {
             // The one before still ends with its client, as long as a stream holds it.
-            self.state = self.state.leave();
+            self.core = self.core.detach();
         }
-        shared.enroll(self.state.downgrade());
+        shared.enroll(self.core.as_close());
         self.shared = shared;
     }
 
@@ -154,13 +125,13 @@ impl ResponsesSession {
     ///
     /// [`ResponsesClient::resume`]: crate::ResponsesClient::resume
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(&self.shared, self.state.prior())
+        Checkpoint::new(&self.shared, self.core.previous())
     }
 
     pub(crate) fn resumed(shared: Arc<Shared>, checkpoint: Checkpoint) -> Self {
         let prior = checkpoint.prior(&shared);
         let session = Self::new(shared);
-        session.state.set_prior(prior);
+        session.core.set_previous(prior);
         session
     }
 
@@ -170,9 +141,7 @@ impl ResponsesSession {
     /// is sent in full if it does not, or if a turn is in progress here.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let state = self.state.fork();
-        self.shared.enroll(state.downgrade());
-        Self { shared: Arc::clone(&self.shared), state, planner: self.planner }
+        Self::with_core(Arc::clone(&self.shared), self.core.fork())
     }
 
     /// Ends the conversation: cancels a turn in progress, whose stream yields
@@ -183,7 +152,7 @@ impl ResponsesSession {
     ///
     /// Dropping the future leaves the closing to go on by itself.
     pub async fn close(self) {
-        if let Some(socket) = self.state.end() {
+        if let Some(socket) = self.core.close() {
             socket.close().await;
         }
     }
@@ -191,7 +160,7 @@ impl ResponsesSession {
 
 impl Drop for ResponsesSession {
     fn drop(&mut self) {
-        self.state.release();
+        self.core.on_session_dropped();
     }
 }
 

@@ -5,12 +5,14 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::run::after;
 use crate::{
     config::{Transport, TransportPolicy},
     error::{Cause, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
-    proto::retry::{Action, Failed, Ladder},
+    proto::{
+        retry::{Action, Failed, Ladder},
+        turn,
+    },
     response::Response,
     shared::Shared,
     transport::call,
@@ -88,4 +90,8 @@ async fn ask_once(
         let event = "response".to_owned();
         Error::protocol(Phase::Events, ProtocolError::Event { event, source })
     })
+}
+
+fn after(start: Instant, time: Duration) -> Instant {
+    Instant::from_std(turn::after(start.into_std(), time))
 }

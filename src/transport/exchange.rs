@@ -2,8 +2,11 @@
 
 use std::task::{Context, Poll};
 
-use super::{Incoming, SseExchange, WebSocketExchange};
-use crate::config::Transport;
+use super::{
+    incoming::Incoming,
+    sse::{self, SseExchange},
+    websocket::{self, WebSocketExchange},
+};
 
 /// A request that was sent, and its answer. Dropping it before a frame that ends the turn cancels
 /// the request by closing its connection.
@@ -21,10 +24,26 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn transport(&self) -> Transport {
+    /// Returns what closes the connection of the exchange from elsewhere.
+    pub(crate) fn abort_handle(&self) -> ExchangeAbort {
         match self {
-            Self::WebSocket(_) => Transport::WebSocket,
-            Self::Sse(_) => Transport::Sse,
+            Self::WebSocket(exchange) => ExchangeAbort::WebSocket(exchange.abort_handle()),
+            Self::Sse(exchange) => ExchangeAbort::Sse(exchange.abort_handle()),
+        }
+    }
+}
+
+/// Closes the connection of an exchange, whether anybody polls the exchange or not.
+pub(crate) enum ExchangeAbort {
+    WebSocket(websocket::AbortHandle),
+    Sse(sse::AbortHandle),
+}
+
+impl ExchangeAbort {
+    pub(crate) fn abort(self) {
+        match self {
+            Self::WebSocket(handle) => handle.abort(),
+            Self::Sse(handle) => handle.abort(),
         }
     }
 }

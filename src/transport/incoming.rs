@@ -1,6 +1,6 @@
 //! Input of an exchange.
 
-use crate::proto::{classify::Frame, turn::End};
+use crate::proto::{classify::Frame, turn::response::End};
 
 /// Input of an exchange.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Moves bytes: a WebSocket for many turns, an HTTP request for one. What the bytes mean is for
 //! `proto` to say.
 
-pub(crate) use exchange::Exchange;
+pub(crate) use exchange::{Exchange, ExchangeAbort};
 pub(crate) use incoming::Incoming;
 pub(crate) use sse::SseExchange;
 pub(crate) use websocket::{SocketOptions, WebSocket, WebSocketExchange};

@@ -15,15 +15,31 @@ use std::{
 };
 
 use super::Incoming;
-use crate::proto::turn::End;
+use crate::proto::turn::response::End;
 
 /// The end that the connection's task holds.
 #[derive(Debug)]
 pub(super) struct Sender(Arc<Shared>);
 
 /// The end that the consumer holds.
+///
+/// It takes all that waits at a time. What it has taken counts against the limit until it is
+/// consumed.
 #[derive(Debug)]
-pub(super) struct Receiver(Arc<Shared>);
+pub(super) struct Receiver {
+    shared: Arc<Shared>,
+    batch: VecDeque<Incoming>,
+    /// Bytes charged for what was consumed of the batch, until they are given back.
+    consumed: usize,
+}
+
+/// Closes the queue from elsewhere.
+#[derive(Debug)]
+pub(super) struct Closer(Arc<Shared>);
+
+/// Consumed bytes that are given back before the end of a batch: this many, or a 32nd of a smaller
+/// limit.
+const GIVE_BACK: usize = 64 << 10;
 
 #[derive(Debug)]
 struct Shared {
@@ -34,7 +50,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Incoming>,
-    /// Bytes charged for the waiting frames.
+    /// Bytes charged for the frames that wait, or were taken and not consumed.
     bytes: usize,
     receiver_gone: bool,
     sender_gone: bool,
@@ -45,7 +61,8 @@ struct State {
 /// A queue that has room while less than `limit` bytes are charged for what waits in it.
 pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
     let shared = Arc::new(Shared { limit: limit.max(1), state: Mutex::default() });
-    (Sender(Arc::clone(&shared)), Receiver(shared))
+    let receiver = Receiver { shared: Arc::clone(&shared), batch: VecDeque::new(), consumed: 0 };
+    (Sender(shared), receiver)
 }
 
 impl Sender {
@@ -80,24 +97,52 @@ impl Sender {
 }
 
 impl Receiver {
+    /// Returns what comes next. The lock is taken once a batch.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
-        let mut state = self.0.lock();
-        let Some(incoming) = state.waiting.pop_front() else {
-            if state.sender_gone {
-                // Its runtime was shut down: nothing else ends a task without a word.
-                return Poll::Ready(Incoming::End(End::Lost(None)));
-            }
-            state.receiver = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        let was_full = state.bytes >= self.0.limit;
-        state.bytes -= size(&incoming);
-        if was_full && state.bytes < self.0.limit {
-            let waker = state.sender.take();
-            drop(state);
-            waker.into_iter().for_each(Waker::wake);
+        if self.batch.is_empty() || self.consumed >= GIVE_BACK.min(self.shared.limit / 32) {
+            self.refill(cx);
         }
-        Poll::Ready(incoming)
+        match self.batch.pop_front() {
+            Some(incoming) => {
+                self.consumed += size(&incoming);
+                Poll::Ready(incoming)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    /// Gives back what was consumed, and takes what waits if the batch is used up.
+    fn refill(&mut self, cx: &mut Context<'_>) {
+        let mut state = self.shared.lock();
+        let was_full = state.bytes >= self.shared.limit;
+        state.bytes -= std::mem::take(&mut self.consumed);
+        if self.batch.is_empty() {
+            std::mem::swap(&mut self.batch, &mut state.waiting);
+        }
+        if self.batch.is_empty() {
+            if state.sender_gone || state.receiver_gone {
+                // Its runtime was shut down (nothing else ends a task without a word), or the
+                // session has ended the turn.
+                self.batch.push_back(Incoming::End(End::Lost(None)));
+            } else {
+                state.receiver = Some(cx.waker().clone());
+            }
+        }
+        let has_room = was_full && state.bytes < self.shared.limit;
+        let waker = if has_room { state.sender.take() } else { None };
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn closer(&self) -> Closer {
+        Closer(Arc::clone(&self.shared))
+    }
+}
+
+impl Closer {
+    /// Drops what waits, and tells the sender that nobody takes more.
+    pub(super) fn close(self) {
+        self.0.close();
     }
 }
 
@@ -113,16 +158,21 @@ impl Drop for Sender {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.receiver_gone = true;
-        state.waiting.clear();
-        let waker = state.sender.take();
-        drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        self.shared.close();
     }
 }
 
 impl Shared {
+    fn close(&self) {
+        let mut state = self.lock();
+        state.receiver_gone = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        let wakers = [state.sender.take(), state.receiver.take()];
+        drop(state);
+        drop(waiting);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -176,7 +226,37 @@ mod tests {
         sender.push(frame(8));
         assert!(sender.poll_room(&mut cx).is_pending());
         assert!(receiver.poll_next(&mut other).is_ready());
+        assert!(!woken(&sender_woken), "what was taken counts until it is consumed");
+        assert!(receiver.poll_next(&mut other).is_ready());
+        assert!(receiver.poll_next(&mut other).is_pending());
         assert!(woken(&sender_woken) && sender.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_long_batch_gives_its_room_back_piece_by_piece() {
+        let (sender, mut receiver) = queue(100 << 10);
+        let ((sender_woken, waker), (_, other)) = (flag(), flag());
+        let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
+        (0..10).for_each(|_| sender.push(frame(20 << 10)));
+        assert!(sender.poll_room(&mut cx).is_pending());
+        let taken = (0..10).take_while(|_| {
+            assert!(receiver.poll_next(&mut other).is_ready());
+            !woken(&sender_woken)
+        });
+        // 200 KiB of 100 KiB allowed: there is room once more than 100 KiB were consumed.
+        assert_eq!(taken.count(), 6);
+    }
+
+    #[test]
+    fn c062_what_is_closed_from_elsewhere_yields_its_end_and_stops_the_sender() {
+        let (sender, mut receiver) = queue(1);
+        let ((sender_woken, waker), (receiver_woken, other)) = (flag(), flag());
+        let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
+        assert!(receiver.poll_next(&mut other).is_pending());
+        assert!(sender.poll_room(&mut cx).is_ready());
+        receiver.closer().close();
+        assert!(woken(&sender_woken) && woken(&receiver_woken) && sender.is_abandoned());
+        assert!(matches!(receiver.poll_next(&mut other), Poll::Ready(Incoming::End(_))));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use crate::{
     config::Limits,
     error::Error,
     net::{Body, NetError, Network},
-    proto::{answer::Answer, turn::End},
+    proto::{answer::Answer, turn::response::End},
 };
 
 /// hyper's tasks give a connection back to its pool a moment after the end of its body, and tell
@@ -30,7 +30,7 @@ const POOL_RETURN: usize = 16;
 
 /// A request that was sent, and its answer. Dropping it closes the connection.
 pub(crate) struct SseExchange {
-    body: Body,
+    body: SharedBody,
     answer: Box<Answer>,
     /// What cut the body off.
     cause: Option<NetError>,
@@ -38,6 +38,32 @@ pub(crate) struct SseExchange {
     /// Limits the wait for the title of a web page; set when the wait begins.
     page_timer: Option<Pin<Box<Sleep>>>,
     page_time: Duration,
+}
+
+/// A body that can be dropped from elsewhere, which closes its connection. Its lock is taken once
+/// for each piece.
+type SharedBody = Arc<Mutex<Option<Body>>>;
+
+/// Closes the connection of an exchange.
+pub(crate) struct AbortHandle(SharedBody);
+
+impl AbortHandle {
+    pub(super) fn abort(self) {
+        drop(lock(&self.0).take());
+    }
+}
+
+fn lock(body: &Mutex<Option<Body>>) -> MutexGuard<'_, Option<Body>> {
+    // A body that panicked is polled no more.
+    body.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the next piece; `None` at the end, and after the body was dropped.
+fn poll_piece(body: &SharedBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, NetError>>> {
+    match &mut *lock(body) {
+        Some(body) => body.poll_next_unpin(cx),
+        None => Poll::Ready(None),
+    }
 }
 
 impl SseExchange {
@@ -54,13 +80,17 @@ impl SseExchange {
         let (head, body) = call::send(network, request, deadline, limits).await?;
         let headers = Arc::new(head.headers);
         Ok(Self {
-            body,
+            body: Arc::new(Mutex::new(Some(body))),
             answer: Box::new(Answer::new(head.status.as_u16(), Arc::clone(&headers), limits)),
             cause: None,
             headers,
             page_timer: None,
             page_time: limits.error_body_time,
         })
+    }
+
+    pub(super) fn abort_handle(&self) -> AbortHandle {
+        AbortHandle(Arc::clone(&self.body))
     }
 
     /// The headers of the answer.
@@ -79,7 +109,7 @@ impl SseExchange {
                 Some(Err(end)) => return Poll::Ready(Incoming::End(end)),
                 None => {}
             }
-            match self.body.poll_next_unpin(cx) {
+            match poll_piece(&self.body, cx) {
                 Poll::Ready(Some(Ok(piece))) => self.answer.push(piece),
                 Poll::Ready(Some(Err(error))) => {
                     self.cause = Some(error);
@@ -99,10 +129,10 @@ impl SseExchange {
 
     /// Reads what follows the end of the turn, so that the connection can serve the next one.
     /// Whatever takes longer than the limits closes it.
-    pub(crate) async fn drain(mut self, limits: Limits) {
+    pub(crate) async fn drain(self, limits: Limits) {
         let rest = async {
             let mut left = limits.drain;
-            while let Some(piece) = poll_fn(|cx| self.body.poll_next_unpin(cx)).await {
+            while let Some(piece) = poll_fn(|cx| poll_piece(&self.body, cx)).await {
                 let size = piece.map_or(usize::MAX, |piece| piece.len());
                 match left.checked_sub(size) {
                     Some(less) => left = less,

@@ -33,6 +33,7 @@ const LAYERS: &[&str] = &[
     "net",
     "transport",
     "shared",
+    "pool",
     "testing",
     "session",
     "client",
@@ -107,7 +108,7 @@ fn every_path_into_the_crate_is_followed() {
         ("error/failure.rs", "response/object.rs", "Response"),
         ("event/item/table.rs", "json/error.rs", "DecodeError"),
         ("event/define.rs", "json/reader.rs", "from_str"),
-        ("proto/turn.rs", "event/kinds.rs", "ResponseEvent"),
+        ("proto/turn/reading.rs", "event/kinds.rs", "ResponseEvent"),
     ] {
         let items = links.edges.get(&(from.to_owned(), to.to_owned()));
         assert!(items.is_some_and(|items| items.contains(item)), "{from} -> {to}: {item}");

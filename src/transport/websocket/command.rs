@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     config::{Limits, Timeouts},
-    proto::turn::End,
+    proto::turn::response::End,
     transport::queue::Sender,
 };
 

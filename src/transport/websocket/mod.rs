@@ -34,14 +34,14 @@ use self::{
 };
 use super::{
     Incoming, call,
-    queue::{Receiver, queue},
+    queue::{Closer, Receiver, queue},
     upgrade,
 };
 use crate::{
     error::{Cause, Error, NoPong},
     kind::{Delivery, ErrorKind, Phase},
     net::{Content, Network},
-    proto::{fallback, liveness::Patience, normalize, plan::ConnectionId, turn::End},
+    proto::{fallback, liveness::Patience, normalize, plan::ConnectionId, turn::response::End},
 };
 
 mod command;
@@ -220,7 +220,25 @@ fn gone(end: Option<End>) -> Error {
     Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
 }
 
+/// Closes the connection of an exchange.
+pub(crate) struct AbortHandle {
+    answer: Closer,
+    status: Arc<Status>,
+}
+
+impl AbortHandle {
+    pub(super) fn abort(self) {
+        // The task learns of it from the queue; whoever asks for a socket must know now.
+        self.status.over.store(true, Ordering::Release);
+        self.answer.close();
+    }
+}
+
 impl WebSocketExchange {
+    pub(super) fn abort_handle(&self) -> AbortHandle {
+        AbortHandle { answer: self.answer.closer(), status: Arc::clone(&self.status) }
+    }
+
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let incoming = ready!(self.answer.poll_next(cx));
         self.ended = match &incoming {

@@ -17,7 +17,7 @@ use crate::{
     proto::{
         classify::{Frame, Role},
         idle::{IdleAction, Route, StrayFilter},
-        turn::End,
+        turn::response::End,
     },
     transport::Incoming,
 };

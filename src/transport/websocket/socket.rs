@@ -29,7 +29,7 @@ use crate::{
     proto::{
         classify::READ_BUFFER,
         liveness::{Liveness, Patience, Traffic, Verdict},
-        turn::End,
+        turn::response::End,
     },
 };
 

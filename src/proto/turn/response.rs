@@ -25,9 +25,9 @@ use crate::{
     response::{Accumulator, Anomaly, Response, id_of},
 };
 
-/// One response, from the request to its end.
+/// Reads the frames of one response, from its first event to its end.
 #[derive(Clone, Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ResponseReader {
     state: State,
     response: Accumulator,
     /// The highest number of an event so far.
@@ -99,7 +99,7 @@ pub(crate) enum End {
     Silent,
 }
 
-impl Turn {
+impl ResponseReader {
     pub(crate) fn new() -> Self {
         Self::after(None)
     }

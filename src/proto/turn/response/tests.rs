@@ -12,7 +12,7 @@ fn run(
     payloads: &[&str],
     mut end: impl FnMut() -> End,
 ) -> (Vec<ResponseEvent>, Result<Response, Error>) {
-    let mut turn = Turn::new();
+    let mut turn = ResponseReader::new();
     let mut events = Vec::new();
     let mut payloads = payloads.iter();
     loop {
@@ -215,7 +215,7 @@ fn c153_the_last_word_about_being_stored_counts() {
         (r#","store":false"#, r#","store":null"#, Some(false)),
         ("", r#","store":"yes""#, None),
     ] {
-        let mut turn = Turn::new();
+        let mut turn = ResponseReader::new();
         for payload in [event("created", created), event("completed", completed)] {
             turn.handle(Frame::new(payload.into()));
         }
@@ -341,7 +341,7 @@ fn c099_the_terminal_object_stays_as_received() {
 
 #[test]
 fn c100_changed_and_repeated_ids_are_reported_and_harm_nothing() {
-    let mut turn = Turn::new();
+    let mut turn = ResponseReader::new();
     let steps = [
         CREATED,
         ADDED,
@@ -428,7 +428,7 @@ fn c119_every_cut_gives_one_error_and_keeps_what_came() {
 
 #[test]
 fn nothing_follows_the_end() {
-    let mut turn = Turn::new();
+    let mut turn = ResponseReader::new();
     for payload in TEXT {
         turn.handle(frame(payload));
     }
@@ -447,7 +447,7 @@ proptest! {
             CREATED, ADDED, DELTA, DONE, COMPLETED, "{}", "[DONE]", r#"{"type":"error"}"#,
             r#"{"type":"response.failed","response":{}}"#, r#"{"error":"x"}"#, "null", r#"{"type":"x.y"}"#,
         ];
-        let mut turn = Turn::new();
+        let mut turn = ResponseReader::new();
         let mut ends = 0;
         for (pick, cut) in picks {
             let payload = pool[pick];
@@ -468,7 +468,7 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
         format!(r#"{{"type":"response.output_text.delta","sequence_number":{number},"delta":"x"}}"#)
     };
     let created = r#"{"type":"response.created","sequence_number":0,"response":{"id":"r"}}"#;
-    let mut turn = Turn::new();
+    let mut turn = ResponseReader::new();
     for payload in [created.to_owned(), numbered(1), numbered(2)] {
         assert!(matches!(turn.handle(Frame::new(payload.into())), Step::Event(_)));
     }

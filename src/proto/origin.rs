@@ -1,0 +1,82 @@
+//! Facts about a server that the sessions of a client share.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{
+    fallback::{Fallback, Mark, Marks, Needs},
+    parents::{ParentFate, Parents},
+};
+use crate::{config::Transport, request::RequestError};
+
+/// Facts learned about a server. Each lock is held for one of these calls.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    marks: Mutex<Marks>,
+    parents: Mutex<Parents>,
+    /// A response has come over a WebSocket, and creates were not lost since.
+    answers_websockets: AtomicBool,
+    /// The server begins responses over a WebSocket without a lifecycle event.
+    pub(crate) unannounced: Arc<AtomicBool>,
+}
+
+impl Origin {
+    /// Returns the transport of the next turn, as far as marks and policy decide. If WebSockets
+    /// were given up for a time that has passed, this turn probes them.
+    pub(crate) fn route(&self, needs: Needs, now: Instant) -> Result<Transport, RequestError> {
+        self.marks().route(needs, now)
+    }
+
+    pub(crate) fn mark(&self, mark: Mark, now: Instant) {
+        self.marks().mark(mark, now);
+    }
+
+    pub(crate) fn clear_mark(&self) {
+        self.marks().clear();
+    }
+
+    pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
+        self.marks().fallback(now)
+    }
+
+    /// Returns `true` if a turn may name a parent. If parents were given up for a time that has
+    /// passed, this turn probes them.
+    pub(crate) fn may_name_parent(&self, now: Instant) -> bool {
+        self.parents().may_be_named(now)
+    }
+
+    /// Returns `true` while turns are sent in full.
+    pub(crate) fn are_parents_off(&self, now: Instant) -> bool {
+        self.parents().are_off(now)
+    }
+
+    /// Records the fate of a parent. `refusals` counts those in a row of the session.
+    pub(crate) fn note_parent(&self, fate: ParentFate, refusals: u32, now: Instant) {
+        self.parents().note(fate, refusals, now);
+    }
+
+    /// Returns `true` if a response has come over a WebSocket of the server.
+    pub(crate) fn answers_websockets(&self) -> bool {
+        self.answers_websockets.load(Ordering::Relaxed)
+    }
+
+    /// Records that a response came over a WebSocket, or that WebSockets lose what is sent on them.
+    pub(crate) fn set_answers_websockets(&self, answers: bool) {
+        self.answers_websockets.store(answers, Ordering::Relaxed);
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        // The marks are whole between any two statements that could panic.
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parents(&self) -> MutexGuard<'_, Parents> {
+        // No code that can panic runs under the lock.
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

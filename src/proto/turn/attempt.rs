@@ -1,0 +1,340 @@
+//! One attempt up to its request: route, plan, connection, sending.
+
+use std::{sync::Arc, time::Instant};
+
+use http::HeaderMap;
+
+use super::{
+    BaselineDraft, Command, Goal, Next, Notice, Prepared, Seat, State, TurnMachine,
+    response::ResponseReader, timed_out,
+};
+use crate::{
+    config::{Transport, TransportPolicy},
+    error::{Cause, Error},
+    json::DecodeError,
+    kind::{Delivery, ErrorKind, Phase},
+    proto::{
+        deadline::InHand,
+        fallback::Needs,
+        plan::{ConnectionId, Decision, Destination, Prior, plan},
+    },
+    report::{Attempt, FullReason, Prewarm, ServerHeaders, Timings, Waste},
+    request::{Encoded, RequestError, encode},
+};
+
+impl TurnMachine {
+    /// What was begun ahead of the turn is over: `previous` is what the turn may continue now.
+    pub(crate) fn handle_prewarmed(
+        &mut self,
+        prewarm: Option<Prewarm>,
+        previous: Prior,
+        open_socket: bool,
+        now: Instant,
+    ) {
+        self.report.prewarm = prewarm;
+        self.previous = previous;
+        self.attempt(open_socket, now);
+    }
+
+    /// Begins an attempt. `open_socket`: the session has an open WebSocket.
+    pub(super) fn attempt(&mut self, open_socket: bool, now: Instant) {
+        if self.resuming {
+            self.begin_attempt(Transport::Sse, true);
+            return self.authorize(Next::Resume, now);
+        }
+        let transport = match self.route(open_socket, now) {
+            Ok(transport) => transport,
+            Err(error) => return self.fail(Error::invalid_request(error), now),
+        };
+        self.report.timings = Timings::default();
+        self.report.plan = None;
+        self.begin_attempt(transport, false);
+        match transport {
+            Transport::WebSocket => self.lease(),
+            Transport::Sse => self.drain(),
+        }
+    }
+
+    fn route(&self, open_socket: bool, now: Instant) -> Result<Transport, RequestError> {
+        if self.over_sse {
+            return Ok(Transport::Sse);
+        }
+        let needs = self.needs(open_socket && !self.fresh);
+        self.origin.route(needs, now)
+    }
+
+    pub(super) fn needs(&self, open_socket: bool) -> Needs {
+        Needs {
+            policy: self.settings.transport,
+            websocket: self.settings.websocket,
+            background: self.goal == Goal::Turn && self.request.background == Some(true),
+            open_socket,
+        }
+    }
+
+    fn begin_attempt(&mut self, transport: Transport, resumed: bool) {
+        self.report.transport = Some(transport);
+        self.report.attempts.push(Attempt { transport, resumed, failure: None });
+    }
+
+    pub(super) fn lease(&mut self) {
+        self.state = State::Leasing;
+        let caller_managed = Some(self.request.caller_managed());
+        self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed });
+    }
+
+    fn drain(&mut self) {
+        self.state = State::Draining;
+        self.commands.push_back(Command::Drain);
+    }
+
+    /// `seat` is the open WebSocket of the session; without one, a new one is opened.
+    pub(crate) fn handle_leased(&mut self, seat: Option<&Seat>, now: Instant) {
+        if self.goal != Goal::Turn {
+            return self.leased_ahead(seat, now);
+        }
+        self.report.reused = seat.is_some();
+        self.report.timings.queued = self.elapsed(now);
+        // A new WebSocket continues nothing that is bound to one, so that the plan is known before
+        // there is one.
+        let plan = self.plan(self.websocket(seat.map(|seat| seat.connection)), now);
+        let (parent, skip) = plan.parent();
+        let body = match self.encode(Encoded::Frame { parent, skip }) {
+            Ok(body) => body,
+            Err(error) => return self.fail(error, now),
+        };
+        if self.is_above_limit(&body, seat) {
+            return self.above_frame_limit(now);
+        }
+        let prepared = Prepared { plan, body };
+        match seat {
+            Some(seat) => self.send(prepared, seat),
+            None => self.authorize(Next::Open(Some(prepared)), now),
+        }
+    }
+
+    /// The connection of the last answer over SSE is free. `reused`: this client has sent a request
+    /// over HTTP before.
+    pub(crate) fn handle_drained(&mut self, reused: bool, now: Instant) {
+        self.report.reused = reused;
+        self.report.timings.queued = self.elapsed(now);
+        let to = Destination { transport: Transport::Sse, ..self.websocket(None) };
+        let plan = self.plan(to, now);
+        let (parent, skip) = plan.parent();
+        match self.encode(Encoded::Http { parent, skip }) {
+            Ok(body) => self.authorize(Next::Post(Prepared { plan, body }), now),
+            Err(error) => self.fail(error, now),
+        }
+    }
+
+    /// Obtaining a credential may take as long as connecting.
+    pub(super) fn authorize(&mut self, next: Next, now: Instant) {
+        let deadline = self.deadline_for(self.settings.timeouts.connect, now);
+        self.state = State::Authorizing { next, deadline };
+        self.commands.push_back(Command::Authorize);
+    }
+
+    /// The headers of the request were obtained, or could not be.
+    pub(crate) fn handle_authorized(&mut self, result: Result<(), Error>, now: Instant) {
+        let State::Authorizing { next, .. } = std::mem::replace(&mut self.state, State::Done)
+        else {
+            return;
+        };
+        if let Err(error) = result {
+            return self.fail(error, now);
+        }
+        match next {
+            Next::Open(prepared) => {
+                let connect = self.settings.timeouts.connect;
+                self.connect_deadline = connect.map(|time| super::after(now, time));
+                self.state = State::Opening(prepared);
+                let deadline = self.deadline_for(connect, now);
+                self.commands.push_back(Command::Open { deadline });
+            }
+            Next::Post(Prepared { plan, body }) => {
+                self.note_sending(&plan, body.len() as u64);
+                let deadline = self.await_answer(Transport::Sse, None, now);
+                self.state = State::Posting;
+                self.commands.push_back(Command::Post { body, deadline, fresh: self.fresh });
+            }
+            Next::Resume => {
+                let first_event = self.settings.timeouts.first_event(Transport::Sse);
+                let deadline = self.deadline_for(first_event, now);
+                let id = self.reader.response_id().unwrap_or_default().to_owned();
+                let after = self.reader.last_event();
+                self.state = State::Posting;
+                let fresh = self.fresh;
+                self.commands.push_back(Command::Resume { id, after, deadline, fresh });
+            }
+        }
+    }
+
+    /// A WebSocket was opened, or could not be.
+    pub(crate) fn handle_opened(&mut self, result: Result<Seat, Error>, now: Instant) {
+        let State::Opening(prepared) = std::mem::replace(&mut self.state, State::Done) else {
+            return;
+        };
+        let seat = match result {
+            Ok(seat) => seat,
+            Err(error) => return self.fail(error, now),
+        };
+        if self.goal != Goal::Turn {
+            return self.opened_ahead(&seat, now);
+        }
+        self.report.timings.connected = self.elapsed(now);
+        match prepared {
+            Some(prepared) if self.is_above_limit(&prepared.body, Some(&seat)) => {
+                self.above_frame_limit(now);
+            }
+            Some(prepared) => self.send(prepared, &seat),
+            None => {}
+        }
+    }
+
+    fn send(&mut self, prepared: Prepared, seat: &Seat) {
+        let Prepared { plan, body } = prepared;
+        self.report.server = ServerHeaders::new(Arc::clone(&seat.headers));
+        self.note_sending(&plan, body.len() as u64);
+        self.send_frame(seat.connection, body);
+    }
+
+    pub(super) fn send_frame(&mut self, connection: ConnectionId, frame: String) {
+        self.baseline.connection = Some(connection);
+        self.state = State::Sending;
+        self.commands.push_back(Command::Send { connection, frame });
+    }
+
+    /// The frame was sent, or was not. Errors tell by their delivery if any of it may have left.
+    pub(crate) fn handle_sent(&mut self, result: Result<(), Error>, now: Instant) {
+        if let Err(error) = result {
+            return self.fail(error, now);
+        }
+        self.report.timings.sent = self.elapsed(now);
+        self.await_answer(Transport::WebSocket, self.baseline.connection, now);
+        self.state = State::Awaiting;
+    }
+
+    /// The head of the answer to a POST or GET came, or an error in its place.
+    /// `stale`: the connection was kept from an earlier request and ended without a byte.
+    pub(crate) fn handle_posted(
+        &mut self,
+        result: Result<Arc<HeaderMap>, Error>,
+        stale: bool,
+        now: Instant,
+    ) {
+        self.stale = stale;
+        let headers = match result {
+            Ok(headers) => headers,
+            Err(error) => return self.fail(error, now),
+        };
+        self.report.server = ServerHeaders::new(headers);
+        if std::mem::take(&mut self.resuming) {
+            self.already_yielded.clear();
+            return self.stream(now);
+        }
+        self.report.timings.sent = self.elapsed(now);
+        self.report.timings.first_byte = self.elapsed(now);
+        self.state = State::Awaiting;
+    }
+
+    /// Prepares for the response. Returns the time by which its first event must come.
+    fn await_answer(
+        &mut self,
+        transport: Transport,
+        connection: Option<ConnectionId>,
+        now: Instant,
+    ) -> Instant {
+        // A WebSocket recognises late terminals itself, as it must know what ends an exchange.
+        let before = self.previous_id().filter(|_| transport == Transport::Sse);
+        self.reader = ResponseReader::after(before.as_deref());
+        let stored = self.request.store.unwrap_or(self.settings.stores_by_default);
+        self.baseline = BaselineDraft { connection, stored };
+        self.ready_bytes = 0;
+        self.in_hand = InHand::new(self.settings.limits.read_ahead);
+        self.extension = None;
+        let time = match self.goal {
+            Goal::Turn => self.settings.timeouts.first_event(transport),
+            Goal::Connect | Goal::WarmUp | Goal::Rotate => None,
+        };
+        self.first_event_deadline = self.deadline_for(time, now);
+        self.first_event_deadline
+    }
+
+    fn previous_id(&self) -> Option<String> {
+        self.previous.response_id().map(str::to_owned)
+    }
+
+    /// From here on the server may have the request.
+    fn note_sending(&mut self, plan: &Decision, size: u64) {
+        let void = if defect!(StaleBaseline) { self.previous.clone() } else { Prior::NotCompleted };
+        self.commands.push_back(Command::SetBaseline(void));
+        if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
+            (&mut self.report.prewarm, plan)
+        {
+            *prewarm = Prewarm::Wasted(Waste::Unused);
+        }
+        self.report.plan = Some(plan.report(self.request.input.len()));
+        self.report.bytes_sent += size;
+        self.bytes_in_attempt = size;
+        self.commands.push_back(Command::Notify(Notice::Sends { bytes: size }));
+    }
+
+    /// A frame of this size would be refused: such a turn goes over SSE.
+    fn above_frame_limit(&mut self, now: Instant) {
+        if self.settings.transport != TransportPolicy::Auto {
+            let why = "the frame is larger than the provider takes";
+            return self.fail(Error::invalid_request(RequestError::NoTransport(why)), now);
+        }
+        self.over_sse = true;
+        self.commands.push_back(Command::Notify(Notice::TooLargeForFrame));
+        self.report.transport = Some(Transport::Sse);
+        self.report.timings.connected = None;
+        if let Some(attempt) = self.report.attempts.last_mut() {
+            attempt.transport = Transport::Sse;
+        }
+        self.drain();
+    }
+
+    /// Returns `true` if `frame` is larger than the provider or the server of `seat` takes.
+    pub(super) fn is_above_limit(&self, frame: &str, seat: Option<&Seat>) -> bool {
+        let limits = [self.settings.frame_limit, seat.and_then(|seat| seat.frame_limit)];
+        limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
+    }
+
+    pub(super) fn websocket(&self, connection: Option<ConnectionId>) -> Destination {
+        Destination {
+            transport: Transport::WebSocket,
+            connection,
+            continue_over_sse: self.settings.continue_over_sse,
+            incremental: self.settings.incremental,
+        }
+    }
+
+    fn plan(&self, to: Destination, now: Instant) -> Decision {
+        match (plan(&self.request, &self.previous, to), &self.full_reason) {
+            (Decision::Full(_), Some(reason)) => Decision::Full(reason.clone()),
+            (Decision::Incremental { .. }, _) if !self.origin.may_name_parent(now) => {
+                Decision::Full(FullReason::ProviderUnsupported)
+            }
+            (plan, _) => plan,
+        }
+    }
+
+    pub(super) fn encode(&self, encoded: Encoded<'_>) -> Result<String, Error> {
+        encode(&self.request, encoded).map_err(|error| {
+            let error = DecodeError::new("the request", &error);
+            Error::invalid_request(RequestError::Body(error))
+        })
+    }
+
+    /// The time for obtaining the headers has passed.
+    pub(super) fn authorization_timed_out(&mut self, now: Instant) {
+        self.fail(timed_out(Phase::Prepare, Delivery::NotSent), now);
+    }
+
+    /// The WebSocket to send over was lost after it was leased.
+    pub(crate) fn handle_unseated(&mut self, now: Instant) {
+        let lost = Error::new(ErrorKind::Closed, Phase::Send, Cause::None);
+        self.fail(lost.with_delivery(Delivery::NotSent), now);
+    }
+}

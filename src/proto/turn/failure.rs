@@ -1,0 +1,235 @@
+//! What follows a failed attempt, and how a turn ends without success.
+
+use std::time::{Duration, Instant};
+
+use super::{Command, Goal, Notice, Outcome, State, TurnMachine, after, response::End};
+use crate::{
+    api::ApiError,
+    config::Transport,
+    error::{Cause, Error},
+    kind::{Delivery, ErrorKind, Phase},
+    proto::{
+        parents::ParentFate,
+        plan::Prior,
+        retry::{Action, Again, Failed, is_unfinished},
+    },
+    report::{Failure, FullReason, Plan},
+    request::Encoded,
+};
+
+impl TurnMachine {
+    /// Ends the attempt with `error`: another attempt follows, or the turn ends. This is the only
+    /// way to either.
+    pub(super) fn fail(&mut self, mut error: Error, now: Instant) {
+        self.commands.push_back(Command::Abort);
+        if self.goal != Goal::Turn {
+            return self.fail_ahead(&error, now);
+        }
+        if matches!(self.state, State::Streaming) {
+            self.report.anomalies = self.reader.anomalies().to_vec();
+            self.earlier = self.reader.response();
+            self.earlier_delivery = Some(error.delivery());
+            self.save_for_resume(&error);
+        }
+        self.ready.clear();
+        match self.on_attempt_failed(&mut error, now) {
+            Some(delay) => self.state = State::Backoff { until: after(now, delay) },
+            None => self.finish(error),
+        }
+    }
+
+    /// The session ended the turn for this reason.
+    pub(crate) fn handle_cancelled(&mut self, reason: ErrorKind) {
+        if self.is_done() {
+            return;
+        }
+        self.commands.push_back(Command::Abort);
+        let delivery = match self.state {
+            State::Streaming => {
+                self.earlier = self.reader.response();
+                Some(self.reader.delivery())
+            }
+            _ => self.earlier_delivery,
+        };
+        let error = match delivery {
+            Some(delivery) => Error::new(reason, Phase::Events, Cause::None)
+                .with_delivery(delivery)
+                .with_partial(self.earlier.clone()),
+            None => self.cancelled_error(reason),
+        };
+        self.finish(error);
+    }
+
+    /// The runtime of the turn has shut down: no other attempt can be made.
+    pub(crate) fn handle_runtime_shutdown(&mut self, now: Instant) {
+        self.is_runtime_gone = true;
+        match self.state {
+            State::Done => {}
+            State::Streaming => self.handle_end(End::Lost(None), now),
+            _ => self.finish(self.cancelled_error(ErrorKind::NoRuntime)),
+        }
+    }
+
+    /// Ends the turn with `error`, which keeps how far any attempt got.
+    fn finish(&mut self, error: Error) {
+        let error = match self.furthest.take() {
+            Some((delivery, partial)) if delivery > error.delivery() => {
+                let error = error.with_delivery(delivery);
+                match partial {
+                    Some(partial) if error.partial().is_none() => error.with_partial(partial),
+                    _ => error,
+                }
+            }
+            _ => error,
+        };
+        self.ready.clear();
+        self.state = State::Done;
+        self.outcome = Some(Outcome::Turn(Some(error.clone_without_source())));
+        self.failure = Some(error.with_report(self.report.clone()));
+    }
+
+    /// Returns the error of a turn that was cancelled before its response began.
+    fn cancelled_error(&self, reason: ErrorKind) -> Error {
+        // Between two attempts, the outcome of the one before is known.
+        let (phase, delivery) = match self.report.plan {
+            Some(_) if self.bytes_in_attempt > 0 => (Phase::FirstEvent, Delivery::Unknown),
+            Some(_) => (Phase::FirstEvent, Delivery::Refused),
+            None => (Phase::Prepare, Delivery::NotSent),
+        };
+        Error::new(reason, phase, Cause::None).with_delivery(delivery)
+    }
+
+    /// Keeps a response that runs on without its connection, so that it can be resumed.
+    fn save_for_resume(&mut self, error: &Error) {
+        let background = self.request.background == Some(true);
+        let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout)
+            || is_unfinished(error);
+        if background && cut && self.reader.is_resumable() {
+            self.progressed = self.reader.has_progressed();
+            self.reader.resume(error.delivery());
+            self.resuming = true;
+        }
+    }
+
+    /// Records a failed attempt. Returns the delay before the next one, or `None` to give up.
+    fn on_attempt_failed(&mut self, error: &mut Error, now: Instant) -> Option<Duration> {
+        let transport = self.report.transport?;
+        let incremental = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
+        self.record_failure(error);
+        if error.kind() == ErrorKind::Api && error.is_authentication() {
+            self.commands.push_back(Command::RefuseCredential);
+        }
+        let failed = Failed {
+            error,
+            transport,
+            reused: self.report.reused,
+            incremental,
+            stale: std::mem::take(&mut self.stale),
+            silent: self.report.timings.first_byte.is_none(),
+            answered: self.origin.answers_websockets(),
+            resumable: self.resuming,
+            progressed: std::mem::take(&mut self.progressed),
+            renewable: self.settings.renewable_credential,
+            at: now,
+        };
+        if self.is_past_deadline(now) {
+            return None;
+        }
+        let chance = self.chance();
+        let action = self.retry.next(failed, chance);
+        if self.retry.loses_creates() {
+            self.origin.set_answers_websockets(false);
+        }
+        let Action::Again(again) = action else { return None };
+        // No attempt would follow: the error says more than that the time was over.
+        if self.is_past_deadline(after(now, again.delay)) || self.is_runtime_gone {
+            return None;
+        }
+        if !self.resuming && !self.may_resend() {
+            error.set_resend_limited();
+            return None;
+        }
+        self.prepare_next(error, transport, again, now)
+    }
+
+    /// Adds the failure to the report, and undoes what was recorded of a request that did not leave.
+    fn record_failure(&mut self, error: &Error) {
+        if let Some(attempt) = self.report.attempts.last_mut() {
+            attempt.failure = Some(Failure {
+                kind: error.kind(),
+                delivery: error.delivery(),
+                message: error.to_string(),
+            });
+        }
+        let furthest = self.furthest.as_ref().map_or(Delivery::Refused, |(delivery, _)| *delivery);
+        if error.delivery() > furthest {
+            self.furthest = Some((error.delivery(), error.partial().cloned()));
+        }
+        if error.delivery() == Delivery::NotSent {
+            self.commands.push_back(Command::SetBaseline(self.previous.clone()));
+        } else {
+            self.previous = Prior::NotCompleted;
+        }
+        if error.delivery() == Delivery::NotSent && !self.resuming {
+            self.report.plan = None;
+            self.report.bytes_sent -= self.bytes_in_attempt;
+        } else if self.bytes_in_attempt > 0 {
+            self.retry.sent(self.bytes_in_attempt);
+        }
+        self.bytes_in_attempt = 0;
+    }
+
+    fn prepare_next(
+        &mut self,
+        error: &Error,
+        transport: Transport,
+        again: Again,
+        now: Instant,
+    ) -> Option<Duration> {
+        let delay = again.delay;
+        let kind = error.kind();
+        self.commands.push_back(Command::Notify(Notice::AttemptFailed { transport, kind, delay }));
+        if again.reason == FullReason::ParentNotFound {
+            let unsupported = error.api_error().is_some_and(ApiError::is_parent_unsupported);
+            self.parent =
+                Some(if unsupported { ParentFate::Unsupported } else { ParentFate::Gone });
+        }
+        match &self.report.plan {
+            // Another attempt does not change why everything is sent.
+            Some(Plan::Full(reason)) => self.full_reason = Some(reason.clone()),
+            Some(Plan::Incremental { .. }) if error.delivery() != Delivery::NotSent => {
+                self.full_reason = Some(again.reason);
+            }
+            _ => {}
+        }
+        self.fresh = again.fresh;
+        if again.over_sse && !self.over_sse {
+            self.over_sse = true;
+            self.commands.push_back(Command::Notify(Notice::FallsBack));
+        }
+        match again.mark {
+            Some(mark) if mark.is_suspicion() => self.pending_fallback = again.mark,
+            Some(mark) => self.origin.mark(mark, now),
+            None => {}
+        }
+        Some(delay)
+    }
+
+    /// Returns `true` if the limit on bytes allows to send the request once more. What was sent
+    /// before is sent in full.
+    fn may_resend(&self) -> bool {
+        if self.report.bytes_sent == 0 {
+            return true;
+        }
+        let full = self.encode(Encoded::Http { parent: None, skip: 0 });
+        full.is_ok_and(|body| self.retry.may_resend(body.len() as u64))
+    }
+
+    /// Returns the next number of a sequence that looks random, in 0..1. The seed came from outside.
+    fn chance(&mut self) -> f64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from(u32::try_from(mixed >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    }
+}

@@ -1,0 +1,178 @@
+//! Work ahead of a turn: opening its WebSocket, warming the model up, and opening the successor of
+//! a WebSocket that has served its time.
+//!
+//! None of it is fatal. The turn does without what failed.
+
+use std::time::Instant;
+
+use super::{
+    Command, Goal, Next, Outcome, Seat, State, TurnMachine,
+    response::{ResponseReader, Step},
+};
+use crate::{
+    config::Transport,
+    error::Error,
+    event::ResponseEvent,
+    kind::Delivery,
+    proto::{
+        classify::Frame,
+        deadline::InHand,
+        fallback::Mark,
+        plan::{Decision, Prior, plan},
+        retry::{Action, Failed},
+    },
+    report::{FullReason, Prewarm, Waste},
+    request::Encoded,
+};
+
+impl TurnMachine {
+    /// Looks for an open WebSocket.
+    pub(super) fn lease_ahead(&mut self) {
+        self.state = State::Leasing;
+        // It must not take the place of a WebSocket in which the caller's responses live.
+        self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed: None });
+    }
+
+    pub(super) fn leased_ahead(&mut self, seat: Option<&Seat>, now: Instant) {
+        if self.fresh {
+            return self.authorize(Next::Open(None), now);
+        }
+        match (self.origin.route(self.needs(seat.is_some()), now), seat) {
+            (Err(error), _) => self.fail(Error::invalid_request(error), now),
+            (Ok(Transport::Sse), _) => self.finish_ahead(Prewarm::Connected),
+            (Ok(Transport::WebSocket), Some(seat)) => self.connected(seat, now),
+            (Ok(Transport::WebSocket), None) => self.authorize(Next::Open(None), now),
+        }
+    }
+
+    pub(super) fn opened_ahead(&mut self, seat: &Seat, now: Instant) {
+        // The turn finds it open, which would say nothing about opening one.
+        self.origin.clear_mark();
+        self.connected(seat, now);
+    }
+
+    fn connected(&mut self, seat: &Seat, now: Instant) {
+        if let Some(outcome) = self.warmed_for_nothing.take() {
+            return self.finish_ahead(outcome);
+        }
+        if self.goal != Goal::WarmUp || !self.is_worth_warming(seat, now) {
+            return self.finish_ahead(Prewarm::Connected);
+        }
+        match self.encode(Encoded::WarmUp) {
+            Ok(frame) if self.is_above_limit(&frame, Some(seat)) => {
+                self.finish_ahead(Prewarm::Connected);
+            }
+            Ok(frame) => self.send_frame(seat.connection, frame),
+            Err(error) => self.fail(error, now),
+        }
+    }
+
+    /// Returns `true` if a warm-up saves the turn work.
+    fn is_worth_warming(&self, seat: &Seat, now: Instant) -> bool {
+        // It would take the place of the response that the caller continues.
+        if self.request.caller_managed() || self.origin.are_parents_off(now) {
+            return false;
+        }
+        let to = self.websocket(Some(seat.connection));
+        match plan(&self.request, &self.previous, to) {
+            Decision::Incremental { .. } | Decision::Full(FullReason::NothingNew) => false,
+            Decision::Full(_) => true,
+        }
+    }
+
+    /// A frame of the answer to a warm-up.
+    pub(super) fn warm_up_frame(&mut self, frame: Frame, now: Instant) {
+        if self.is_past_deadline(now) && !self.in_hand.takes(frame.payload.len()) {
+            return self.warm_up_timed_out();
+        }
+        let role = frame.tag.role;
+        let mut step = self.reader.handle(frame);
+        loop {
+            match step {
+                Step::Done(event @ ResponseEvent::Completed(_))
+                    if self.reader.response().output_items().len() == 0 =>
+                {
+                    let mut previous = self.baseline_after(&event, &self.reader);
+                    if let Prior::Completed(baseline) = &mut previous {
+                        baseline.warm_up = true;
+                    }
+                    self.commands.push_back(Command::SetBaseline(previous));
+                    self.release(None);
+                    return self.finish_ahead(Prewarm::Warmed);
+                }
+                // It came with output all at once, and is over.
+                Step::Done(_) => return self.generated(),
+                Step::Failed(error) => {
+                    if role.leaves_connection() {
+                        self.release(Some(&error));
+                    }
+                    self.commands.push_back(Command::Abort);
+                    return self.finish_ahead(Prewarm::Wasted(Waste::Refused));
+                }
+                Step::Event(_) if self.reader.delivery() == Delivery::OutputStarted => {
+                    return self.generated();
+                }
+                Step::Event(_) => {}
+                Step::Nothing => return,
+            }
+            match self.reader.next_step() {
+                Some(next) => step = next,
+                None => return,
+            }
+        }
+    }
+
+    /// The server generates output: it is cut off with its WebSocket, and the turn needs another.
+    fn generated(&mut self) {
+        self.commands.push_back(Command::Abort);
+        self.warmed_for_nothing = Some(Prewarm::Wasted(Waste::Generated));
+        self.fresh = true;
+        self.reader = ResponseReader::new();
+        self.in_hand = InHand::new(self.settings.limits.read_ahead);
+        self.lease_ahead();
+    }
+
+    pub(super) fn warm_up_timed_out(&mut self) {
+        self.commands.push_back(Command::Abort);
+        self.finish_ahead(Prewarm::Wasted(Waste::TimedOut));
+    }
+
+    pub(super) fn fail_ahead(&mut self, error: &Error, now: Instant) {
+        self.commands.push_back(Command::Notify(super::Notice::PrewarmFailed(error.kind())));
+        self.record_fallback(error, now);
+        self.finish_ahead(Prewarm::Wasted(Waste::Failed(error.kind())));
+    }
+
+    fn finish_ahead(&mut self, prewarm: Prewarm) {
+        self.state = State::Done;
+        self.outcome = Some(Outcome::Prewarm(prewarm));
+    }
+
+    /// Records what the failure says of the origin.
+    fn record_fallback(&mut self, error: &Error, now: Instant) {
+        // What ran out was the time for work ahead of a turn, before the time for connecting.
+        let cut_short = self.is_past_deadline(now)
+            && self.connect_deadline.is_none_or(|end| Some(end) > self.deadline);
+        if cut_short && error.is_timeout() {
+            return;
+        }
+        let failed = Failed {
+            error,
+            transport: Transport::WebSocket,
+            reused: false,
+            incremental: false,
+            stale: false,
+            silent: false,
+            answered: true,
+            resumable: false,
+            progressed: false,
+            renewable: false,
+            at: now,
+        };
+        let Action::Again(again) = self.retry.next(failed, 0.0) else { return };
+        // What is only suspected, a request over SSE must confirm.
+        if let Some(mark @ (Mark::Unsupported | Mark::Transient)) = again.mark {
+            self.origin.mark(mark, now);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The answer to a request: frames in, events out.
+
+use std::time::Instant;
+
+use super::{
+    Command, Goal, Outcome, Output, State, TurnMachine,
+    response::{End, ResponseReader, Step},
+};
+use crate::{
+    config::Transport,
+    error::Error,
+    event::{EventKind, ResponseEvent},
+    kind::Delivery,
+    proto::{
+        classify::{Frame, Role},
+        deadline::InHand,
+        parents::ParentFate,
+        plan::{Baseline, Prior},
+        retry::retires_socket,
+    },
+    response::{Anomaly, id_of},
+};
+
+impl TurnMachine {
+    /// Takes a frame of the answer.
+    pub(crate) fn handle_frame(&mut self, frame: Frame, now: Instant) {
+        match self.state {
+            State::Awaiting if self.goal == Goal::WarmUp => self.warm_up_frame(frame, now),
+            State::Awaiting => self.first_frame(frame, now),
+            State::Streaming => self.frame(frame, now),
+            _ => {}
+        }
+    }
+
+    /// Events of an older response came before those of this one, and were dropped.
+    pub(crate) fn handle_late_events(&mut self) {
+        self.reader.note(Anomaly::LateEvents);
+    }
+
+    /// The frames of the answer have ended.
+    pub(crate) fn handle_end(&mut self, end: End, now: Instant) {
+        match self.state {
+            State::Awaiting => {
+                let error = self.reader.end(end);
+                self.fail(error, now);
+            }
+            State::Streaming if defect!(EndIsSuccess) => self.state = State::Done,
+            // Events that wait for others come before the error.
+            State::Streaming => self.reader.close(end),
+            _ => {}
+        }
+    }
+
+    /// Returns the next event, or the end of the turn.
+    pub(crate) fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        if std::mem::take(&mut self.restarted) {
+            self.yielded.clear();
+            self.already_yielded.clear();
+            self.yielded_at = Some(now);
+            return Some(Output::Event(ResponseEvent::Restarted));
+        }
+        while matches!(self.state, State::Streaming) {
+            let step = match self.ready.pop_front() {
+                Some(step) => step,
+                None => self.reader.next_step()?,
+            };
+            if let Some(output) = self.hand_out(step, now) {
+                return Some(output);
+            }
+        }
+        self.failure.take().map(|error| Output::Last(Err(error)))
+    }
+
+    /// The consumer asks for the next event. The time since the last one is not the server's.
+    pub(crate) fn handle_consumer(&mut self, now: Instant) {
+        if let Some(since) = self.yielded_at.take() {
+            self.last_event += now.saturating_duration_since(since);
+        }
+    }
+
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is to be called.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Authorizing { deadline, .. } => Some(*deadline),
+            State::Sending => self.deadline,
+            State::Backoff { until } => Some(self.deadline.map_or(*until, |it| it.min(*until))),
+            State::Awaiting | State::Streaming => {
+                let deadline = self.reading_deadline()?;
+                Some(self.extension.unwrap_or(deadline))
+            }
+            _ => None,
+        }
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has passed, and no frame is there.
+    /// `open_socket`: the session has an open WebSocket.
+    pub(crate) fn handle_timeout(&mut self, open_socket: bool, now: Instant) {
+        match &self.state {
+            State::Authorizing { .. } => self.authorization_timed_out(now),
+            State::Sending => {
+                let error = super::timed_out(crate::kind::Phase::Send, Delivery::Unknown);
+                self.fail(error, now);
+            }
+            State::Backoff { .. } => self.attempt(open_socket, now),
+            State::Awaiting | State::Streaming => {
+                let Some(deadline) = self.reading_deadline() else { return };
+                let until = self.in_hand.wait_until(deadline, now);
+                if now < until {
+                    self.extension = Some(until);
+                } else if self.goal == Goal::WarmUp {
+                    self.warm_up_timed_out();
+                } else {
+                    self.handle_end(End::TimedOut, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the time by which a frame must have come.
+    fn reading_deadline(&self) -> Option<Instant> {
+        if !matches!(self.state, State::Streaming) {
+            return Some(self.first_event_deadline);
+        }
+        let between = self.settings.timeouts.between_events(self.over_transport());
+        let next = between.map(|time| super::after(self.last_event, time));
+        [next, self.deadline].into_iter().flatten().min()
+    }
+
+    /// A frame before the response has begun.
+    fn first_frame(&mut self, frame: Frame, now: Instant) {
+        self.extension = None;
+        let size = frame.payload.len();
+        if now >= self.first_event_deadline && !self.in_hand.takes(size) {
+            return self.handle_end(End::TimedOut, now);
+        }
+        self.report.bytes_received += size as u64;
+        let elapsed = now.saturating_duration_since(self.started);
+        self.report.timings.first_byte.get_or_insert(elapsed);
+        let role = frame.tag.role;
+        if self.over_transport() == Transport::WebSocket && role.is_answer() {
+            self.origin.set_answers_websockets(true);
+        }
+        // It may wait for long: until the response begins.
+        let frame = frame.compacted();
+        let charge = frame.charge();
+        match self.reader.handle(frame) {
+            Step::Failed(error) => self.failed_by_frame(role, error, now),
+            Step::Nothing => {}
+            step @ (Step::Event(_) | Step::Done(_)) => {
+                self.ready_bytes += charge;
+                let is_last = matches!(step, Step::Done(_));
+                self.ready.push_back(step);
+                if self.reader.has_begun() || is_last {
+                    self.begin_response(now);
+                } else if self.ready_bytes > self.settings.limits.read_ahead {
+                    self.handle_end(End::TooLarge, now);
+                }
+            }
+        }
+        if matches!(self.state, State::Awaiting) && self.reader.has_begun() {
+            self.begin_response(now);
+        }
+    }
+
+    fn begin_response(&mut self, now: Instant) {
+        self.report.timings.first_event = self.elapsed(now);
+        match (self.over_transport(), self.pending_fallback.take()) {
+            // A socket that was open before says nothing about opening one.
+            (Transport::WebSocket, _) if !self.report.reused => self.origin.clear_mark(),
+            (Transport::WebSocket, _) => {}
+            (Transport::Sse, Some(mark)) => self.origin.mark(mark, now),
+            (Transport::Sse, None) => {}
+        }
+        self.restarted = self.earlier_delivery == Some(Delivery::OutputStarted);
+        self.already_yielded.clone_from(&self.yielded);
+        self.stream(now);
+    }
+
+    /// The response goes on from here.
+    pub(super) fn stream(&mut self, now: Instant) {
+        self.state = State::Streaming;
+        self.last_event = now;
+        self.in_hand = InHand::new(self.settings.limits.read_ahead);
+        self.extension = None;
+    }
+
+    /// A frame of a response that has begun.
+    fn frame(&mut self, frame: Frame, now: Instant) {
+        self.extension = None;
+        let size = frame.payload.len();
+        self.report.bytes_received += size as u64;
+        if self.is_past_deadline(now) && !self.in_hand.takes(size) {
+            return self.handle_end(End::TimedOut, now);
+        }
+        // Metadata proves that the peer lives, but not that the response goes on.
+        if frame.tag.role.is_progress() {
+            self.last_event = now;
+        }
+        match self.reader.handle(frame) {
+            Step::Nothing => {}
+            step => self.ready.push_back(step),
+        }
+    }
+
+    /// Hands a step out, unless the caller has had it or there is nothing to hand out.
+    fn hand_out(&mut self, step: Step, now: Instant) -> Option<Output> {
+        match step {
+            Step::Nothing => None,
+            Step::Event(event)
+                if defect!(EventLost) && event.kind() == EventKind::OutputTextDone =>
+            {
+                None
+            }
+            Step::Event(event)
+                if self.already_yielded.contains(&event.kind()) && !defect!(CreatedAgain) =>
+            {
+                None
+            }
+            Step::Event(event) => {
+                self.note_event(&event, now);
+                Some(Output::Event(event))
+            }
+            Step::Done(event) => Some(self.complete(event, now)),
+            Step::Failed(error) => {
+                if self.reader.ended_by_server() {
+                    self.release(Some(&error));
+                }
+                self.fail(error, now);
+                None
+            }
+        }
+    }
+
+    fn note_event(&mut self, event: &ResponseEvent, now: Instant) {
+        if let Some(headers) = event.headers() {
+            self.report.server.add(headers);
+        }
+        let kind = event.kind();
+        let begins = matches!(kind, EventKind::Created | EventKind::Queued | EventKind::InProgress);
+        if begins && !self.yielded.contains(&kind) {
+            self.yielded.push(kind);
+        }
+        self.report.events += 1;
+        if event.text_delta().is_some() && self.report.timings.first_text.is_none() {
+            self.report.timings.first_text = self.elapsed(now);
+        }
+        self.yielded_at = Some(now);
+    }
+
+    /// Ends the turn well.
+    fn complete(&mut self, event: ResponseEvent, now: Instant) -> Output {
+        self.report.events += 1;
+        self.report.timings.done = self.elapsed(now);
+        self.report.anomalies = self.reader.anomalies().to_vec();
+        let continued = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
+        let fate = if continued { Some(ParentFate::Continued) } else { self.parent };
+        let previous = self.baseline_after(&event, &self.reader);
+        self.commands.push_back(Command::Commit { previous, fate });
+        self.release(None);
+        self.earlier = self.reader.response();
+        self.outcome = Some(Outcome::Turn(None));
+        self.state = State::Done;
+        Output::Last(Ok(event))
+    }
+
+    /// Returns what the turn that ended with `event` leaves to the next one.
+    pub(super) fn baseline_after(&self, event: &ResponseEvent, reader: &ResponseReader) -> Prior {
+        let ResponseEvent::Completed(completed) = event else { return Prior::NotCompleted };
+        let last = id_of(&completed.response);
+        if let (Some(last), Some(created)) = (&last, reader.created_id())
+            && last != created
+        {
+            // Only the server knows which of the two names the response.
+            return Prior::Ambiguous;
+        }
+        let Some(response_id) = last.or_else(|| reader.response_id().map(str::to_owned)) else {
+            return Prior::NotCompleted;
+        };
+        let output = reader.response();
+        Prior::Completed(Box::new(Baseline {
+            response_id,
+            request: std::sync::Arc::clone(&self.request),
+            output: output.output_items().skip(usize::from(defect!(OutputShort))).collect(),
+            connection: self.baseline.connection,
+            stored: reader.is_stored().unwrap_or(self.baseline.stored),
+            warm_up: false,
+        }))
+    }
+
+    /// The answer ended with an error before the response began.
+    pub(super) fn failed_by_frame(&mut self, role: Role, error: Error, now: Instant) {
+        if role.leaves_connection() {
+            self.release(Some(&error));
+        }
+        self.fail(error, now);
+    }
+
+    /// The server ended the exchange, well or with `error`.
+    pub(super) fn release(&mut self, error: Option<&Error>) {
+        let reuses = self.settings.reuses_socket_after_error;
+        let retire = error.is_some_and(|error| retires_socket(error, reuses));
+        self.commands.push_back(Command::Release { retire });
+    }
+}

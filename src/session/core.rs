@@ -1,0 +1,307 @@
+//! What a session keeps between its turns, and shares with the driver of the one in progress.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    runtime::{self, Handle},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use super::control::TurnControl;
+use crate::{
+    config::Provider,
+    kind::ErrorKind,
+    pool::{AbortOnDrop, Connections, Lease},
+    proto::{
+        plan::{ConnectionId, Prior},
+        turn::Goal,
+    },
+    report::Prewarm,
+    shared::Close,
+    transport::WebSocket,
+};
+
+/// The core of a session. Its lock is held for moments, never across an await.
+#[derive(Clone, Default)]
+pub(super) struct SessionCore(Arc<Mutex<Inner>>);
+
+/// The same without keeping it alive.
+#[derive(Clone)]
+pub(super) struct WeakCore(Weak<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    previous: Prior,
+    connections: Connections,
+    /// The turn in progress, or the last one.
+    current: Option<Arc<TurnControl>>,
+    /// Work ahead of the next turn.
+    ahead: Option<BackgroundTask>,
+    /// Number of turns in a row in which the server refused `previous_response_id`.
+    refused_parents: u32,
+    lifecycle: Lifecycle,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lifecycle {
+    #[default]
+    Open,
+    /// The session was dropped. A running stream may finish; no new turn starts.
+    Dropped,
+    /// The session was closed, and its stream with it.
+    Closed,
+}
+
+/// Work ahead of the next turn; dropping it aborts the work.
+struct BackgroundTask {
+    goal: Goal,
+    done: watch::Receiver<Option<Prewarm>>,
+    runtime: runtime::Id,
+    task: AbortOnDrop,
+}
+
+impl SessionCore {
+    /// Begins a turn, and ends the one in progress.
+    pub(super) fn begin(&self, turn: &Arc<TurnControl>) {
+        let before = {
+            let mut inner = self.lock();
+            if inner.lifecycle == Lifecycle::Closed {
+                turn.cancel(ErrorKind::SessionClosed);
+                return;
+            }
+            inner.current.replace(Arc::clone(turn))
+        };
+        if let Some(before) = before.filter(|_| !defect!(SupersededGoesOn)) {
+            before.cancel(ErrorKind::Superseded);
+        }
+    }
+
+    /// Ends the turn in progress, and the session. Returns its WebSocket, to be closed.
+    pub(super) fn close(&self) -> Option<WebSocket> {
+        close(&self.0)
+    }
+
+    /// Returns the core of the session when it moves to another server: without connections, and
+    /// with a history that no connection of the other server holds.
+    pub(super) fn detach(&self) -> Self {
+        let (next, socket) = {
+            let mut inner = self.lock();
+            let mut previous = inner.previous.clone();
+            if let Prior::Completed(baseline) = &mut previous {
+                baseline.connection = None;
+                baseline.stored = false;
+            }
+            let next = Inner {
+                previous,
+                current: inner.current.clone(),
+                lifecycle: inner.lifecycle,
+                ..Inner::default()
+            };
+            (next, inner.connections.set_socket(None))
+        };
+        drop(socket);
+        self.on_session_dropped();
+        Self(Arc::new(Mutex::new(next)))
+    }
+
+    /// Returns the core of another session with the same history.
+    pub(super) fn fork(&self) -> Self {
+        if defect!(ForkShares) {
+            return self.clone();
+        }
+        let previous = self.previous();
+        Self(Arc::new(Mutex::new(Inner { previous, ..Inner::default() })))
+    }
+
+    /// Ends work for turns to come: there are none.
+    pub(super) fn on_session_dropped(&self) {
+        let ended = {
+            let mut inner = self.lock();
+            if inner.lifecycle == Lifecycle::Open {
+                inner.lifecycle = Lifecycle::Dropped;
+            }
+            (inner.connections.release(), inner.ahead.take())
+        };
+        drop(ended);
+    }
+
+    /// Begins work ahead of the next turn, unless a turn or other such work is running. The outcome
+    /// of earlier work that no turn has used is dropped.
+    pub(super) fn begin_ahead(
+        &self,
+        goal: Goal,
+        runtime: &Handle,
+        work: impl Future<Output = Prewarm> + Send + 'static,
+    ) {
+        let mut inner = self.lock();
+        let is_busy = inner.current.as_ref().is_some_and(|turn| turn.is_running())
+            || inner.ahead.as_ref().is_some_and(|ahead| ahead.task.is_running());
+        if inner.lifecycle != Lifecycle::Open || is_busy {
+            return;
+        }
+        let (sender, done) = watch::channel(None);
+        let task = runtime.spawn(async move {
+            let outcome = work.await;
+            sender.send_replace(Some(outcome));
+        });
+        let (runtime, task) = (runtime.id(), AbortOnDrop::new(&task));
+        inner.ahead = Some(BackgroundTask { goal, done, runtime, task });
+    }
+
+    /// Waits for work ahead of this turn, and returns its outcome.
+    pub(super) async fn await_ahead(&self, runtime: runtime::Id) -> Option<Prewarm> {
+        let mut done = {
+            let mut inner = self.lock();
+            // A runtime that rests would never finish it.
+            inner.ahead = inner.ahead.take().filter(|ahead| ahead.runtime == runtime);
+            let ahead = inner.ahead.as_ref().filter(|ahead| ahead.goal != Goal::Rotate)?;
+            ahead.done.clone()
+        };
+        let outcome = done.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
+        self.lock().ahead = None;
+        outcome
+    }
+
+    pub(super) fn previous(&self) -> Prior {
+        self.lock().previous.clone()
+    }
+
+    /// Sets what the next turn may continue.
+    pub(super) fn set_previous(&self, previous: Prior) {
+        self.lock().previous = previous;
+    }
+
+    /// The same at the end of a turn. Returns `false` if another has begun: then nothing changes.
+    pub(super) fn commit(&self, turn: &Arc<TurnControl>, previous: Prior) -> bool {
+        let mut inner = self.lock();
+        let is_current = inner.current.as_ref().is_some_and(|it| Arc::ptr_eq(it, turn));
+        if is_current {
+            inner.previous = previous;
+            inner.current = None;
+        }
+        is_current
+    }
+
+    /// Counts the refusals of a parent in a row; a turn without one ends the row.
+    pub(super) fn count_refusal(&self, refused: bool) -> u32 {
+        let mut inner = self.lock();
+        inner.refused_parents = if refused { inner.refused_parents.saturating_add(1) } else { 0 };
+        inner.refused_parents
+    }
+
+    /// Leases a WebSocket: see [`Connections::lease`].
+    pub(super) fn lease(
+        &self,
+        fresh: bool,
+        caller_managed: Option<bool>,
+        provider: &Provider,
+    ) -> Lease {
+        let mut inner = self.lock();
+        let followed = inner.is_rotating();
+        inner.connections.lease(fresh, caller_managed, provider, followed)
+    }
+
+    /// Returns `true` if the WebSocket is to be replaced now.
+    pub(super) fn needs_rotation(&self, provider: &Provider) -> bool {
+        let inner = self.lock();
+        inner.connections.needs_rotation(provider, inner.is_rotating())
+    }
+
+    /// Takes a WebSocket for the turns to come. One that comes late is closed.
+    pub(super) fn set_socket(&self, socket: Option<WebSocket>) {
+        let old = {
+            let mut inner = self.lock();
+            match inner.lifecycle {
+                Lifecycle::Closed => socket,
+                _ => inner.connections.set_socket(socket),
+            }
+        };
+        drop(old);
+    }
+
+    /// Takes the WebSocket that replaces the present one.
+    pub(super) fn set_successor(&self, socket: WebSocket) {
+        let old = {
+            let mut inner = self.lock();
+            match inner.lifecycle {
+                Lifecycle::Open => inner.connections.set_successor(socket),
+                _ => Some(socket),
+            }
+        };
+        drop(old);
+    }
+
+    /// Calls `f` with the WebSocket of this id, if it is still the session's.
+    pub(super) fn with_socket<T>(
+        &self,
+        id: ConnectionId,
+        f: impl FnOnce(&WebSocket) -> T,
+    ) -> Option<T> {
+        self.lock().connections.socket(id).map(f)
+    }
+
+    /// Calls `f` with the connections.
+    pub(super) fn with_connections<T>(&self, f: impl FnOnce(&mut Connections) -> T) -> T {
+        f(&mut self.lock().connections)
+    }
+
+    pub(super) fn set_draining(&self, draining: JoinHandle<()>) {
+        self.lock().connections.set_draining(draining);
+    }
+
+    pub(super) fn downgrade(&self) -> WeakCore {
+        WeakCore(Arc::downgrade(&self.0))
+    }
+
+    /// Returns what a client closes with itself.
+    pub(super) fn as_close(&self) -> Weak<dyn Close> {
+        let weak: Weak<Mutex<Inner>> = Arc::downgrade(&self.0);
+        weak
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.0)
+    }
+}
+
+impl WeakCore {
+    /// Returns the core, as long as a session or a stream holds it.
+    pub(super) fn upgrade(&self) -> Option<SessionCore> {
+        self.0.upgrade().map(SessionCore)
+    }
+}
+
+impl Inner {
+    /// Returns `true` while a successor of the WebSocket is being opened.
+    fn is_rotating(&self) -> bool {
+        let ahead = self.ahead.as_ref();
+        ahead.is_some_and(|ahead| ahead.goal == Goal::Rotate && ahead.task.is_running())
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    // No code that can panic runs under the lock.
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn close(inner: &Mutex<Inner>) -> Option<WebSocket> {
+    let (current, socket, others) = {
+        let mut inner = lock(inner);
+        inner.lifecycle = Lifecycle::Closed;
+        let others = (inner.connections.release(), inner.ahead.take());
+        (inner.current.take(), inner.connections.set_socket(None), others)
+    };
+    drop(others);
+    if let Some(current) = current {
+        current.cancel(ErrorKind::SessionClosed);
+    }
+    socket
+}
+
+impl Close for Mutex<Inner> {
+    fn close(&self) -> Option<BoxFuture<'static, ()>> {
+        close(self).map(|socket| socket.close().boxed())
+    }
+}

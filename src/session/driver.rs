@@ -1,0 +1,578 @@
+//! Carries out the commands of a [`TurnMachine`]: the only loop that reads an answer, and the only
+//! timer of a turn.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
+use pin_project::{pin_project, pinned_drop};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until, timeout, timeout_at},
+};
+
+use super::{control::TurnControl, core::SessionCore};
+use crate::{
+    config::TransportPolicy,
+    error::Error,
+    kind::ErrorKind,
+    pool::{AbortOnDrop, Lease, seat_of},
+    proto::{
+        parents::ParentFate,
+        plan::{ConnectionId, Prior},
+        turn::{Command, Goal, Notice, Output, Settings, Setup, TurnMachine, after, response::End},
+    },
+    report::{Prewarm, TurnReport, Waste},
+    request::ResponsesRequest,
+    response::Response,
+    shared::{RuntimeEnd, Shared, next_connection},
+    transport::{
+        Exchange, Incoming, SocketOptions, SseExchange, WebSocket, WebSocketExchange, call,
+    },
+};
+
+/// A turn in progress: its machine, and the IO that the machine has asked for.
+#[pin_project(PinnedDrop)]
+pub(super) struct Driver {
+    work: Work,
+    #[pin]
+    timer: Sleep,
+}
+
+struct Work {
+    goal: Goal,
+    machine: TurnMachine,
+    core: SessionCore,
+    shared: Arc<Shared>,
+    control: Arc<TurnControl>,
+    runtime: Handle,
+    runtime_end: RuntimeEnd,
+    /// The operation in progress. Only one thread at a time can reach a driver: the mutex makes it
+    /// `Sync`, and is never locked.
+    step: Mutex<Option<BoxFuture<'static, Done>>>,
+    /// Resolves when the runtime shuts down. Polled while no response is read.
+    shutdown: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Headers of the next request, with the credential of this moment.
+    headers: Option<HeaderMap>,
+    exchange: Option<Exchange>,
+}
+
+/// Outcome of an operation.
+enum Done {
+    Prewarmed(Option<Prewarm>),
+    Drained,
+    Authorized(Result<HeaderMap, Error>),
+    Opened(Result<WebSocket, Error>),
+    Sent(Result<WebSocketExchange, Error>),
+    Posted(Result<SseExchange, Error>),
+}
+
+/// What polling a driver came to.
+enum Polled {
+    /// The response has begun; its first event is still in the machine.
+    Begun,
+    Output(Output),
+    /// The machine is done, and everything is handed out.
+    Ended,
+}
+
+/// Frames that are handled before the clock is read again.
+const FRAMES_PER_CLOCK: u32 = 64;
+
+impl Driver {
+    /// Returns the driver of a turn, which begins when polled. Call it in the turn's runtime.
+    pub(super) fn new(
+        goal: Goal,
+        shared: Arc<Shared>,
+        core: SessionCore,
+        control: Arc<TurnControl>,
+        request: Arc<ResponsesRequest>,
+        runtime: Handle,
+    ) -> Self {
+        let now = Instant::now();
+        let setup = Setup {
+            settings: settings(&shared),
+            origin: Arc::clone(&shared.origin),
+            request,
+            previous: core.previous(),
+            seed: fastrand::u64(..),
+        };
+        let mut machine = TurnMachine::new(goal, setup, now.into_std());
+        machine.begin(now.into_std());
+        let runtime_end = shared.runtimes.end_of(&runtime);
+        let work = Work {
+            goal,
+            machine,
+            core,
+            control,
+            shared,
+            runtime_end,
+            runtime,
+            step: Mutex::default(),
+            shutdown: Mutex::default(),
+            headers: None,
+            exchange: None,
+        };
+        Self { work, timer: sleep_until(now) }
+    }
+
+    /// Resolves when the response has begun, or with the error that ended the turn.
+    pub(super) fn poll_begun(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        match std::task::ready!(self.poll(cx, true)) {
+            Polled::Output(Output::Last(Err(error))) => Poll::Ready(Err(error)),
+            Polled::Begun | Polled::Output(_) | Polled::Ended => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Returns what comes next of the turn; `None` after its end.
+    pub(super) fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Output>> {
+        match std::task::ready!(self.poll(cx, false)) {
+            Polled::Output(output) => Poll::Ready(Some(output)),
+            Polled::Begun | Polled::Ended => Poll::Ready(None),
+        }
+    }
+
+    /// Resolves when work ahead of a turn is over.
+    pub(super) fn poll_prewarm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Prewarm> {
+        let failed = Prewarm::Wasted(Waste::Failed(ErrorKind::NoRuntime));
+        let mut this = self;
+        std::task::ready!(this.as_mut().poll(cx, false));
+        Poll::Ready(this.work.machine.prewarm().unwrap_or(failed))
+    }
+
+    pub(super) fn report(&self) -> &TurnReport {
+        self.work.machine.report()
+    }
+
+    pub(super) fn response(&self) -> Response {
+        self.work.machine.response()
+    }
+
+    /// Returns the result of a turn that has ended.
+    pub(super) fn final_response(self: Pin<&mut Self>) -> Result<Response, Error> {
+        self.project().work.machine.final_response()
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, until_begun: bool) -> Poll<Polled> {
+        let this = self.project();
+        let (work, mut timer) = (this.work, this.timer);
+        let mut now = Instant::now();
+        let mut frames = 0_u32;
+        work.machine.handle_consumer(now.into_std());
+        loop {
+            if let Some(reason) = work.control.cancelled() {
+                work.machine.handle_cancelled(reason);
+            }
+            work.run_commands(now);
+            if until_begun && work.machine.has_begun() {
+                return Poll::Ready(Polled::Begun);
+            }
+            if let Some(output) = work.machine.poll_output(now.into_std()) {
+                // A baseline is committed before the caller sees the end of its turn.
+                work.run_commands(now);
+                return Poll::Ready(Polled::Output(output));
+            }
+            if work.machine.has_commands() {
+                continue;
+            }
+            if work.machine.is_done() {
+                return Poll::Ready(Polled::Ended);
+            }
+            // What was read of a response counts. Before it, nothing more can come.
+            if !work.machine.is_streaming() && work.runtime_end.has_come() {
+                work.machine.handle_runtime_shutdown(now.into_std());
+                continue;
+            }
+            if let Poll::Ready(done) = work.poll_step(cx) {
+                now = Instant::now();
+                work.handle_done(done, now);
+                continue;
+            }
+            if work.machine.reads() {
+                frames += 1;
+                if frames.is_multiple_of(FRAMES_PER_CLOCK) {
+                    now = Instant::now();
+                }
+                if work.poll_exchange(cx, now).is_ready() {
+                    continue;
+                }
+            }
+            work.control.register(cx.waker());
+            if work.control.cancelled().is_some() {
+                continue;
+            }
+            if !work.machine.is_streaming() && work.poll_shutdown(cx) {
+                continue;
+            }
+            let Some(at) = work.machine.poll_timeout() else { return Poll::Pending };
+            // The timers of a runtime that has shut down panic.
+            if work.runtime_end.has_come() {
+                work.machine.handle_runtime_shutdown(now.into_std());
+                continue;
+            }
+            now = Instant::now();
+            if now.into_std() >= at {
+                let open_socket = work.has_open_socket();
+                work.machine.handle_timeout(open_socket, now.into_std());
+                continue;
+            }
+            // A timer that fires too early is set again then: for each event, it would cost more
+            // than the event.
+            let at = Instant::from_std(at);
+            if timer.is_elapsed() || timer.deadline() > at {
+                timer.as_mut().reset(at);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Driver {
+    fn drop(self: Pin<&mut Self>) {
+        let work = self.project().work;
+        work.abort();
+        work.control.finish();
+    }
+}
+
+impl Work {
+    fn run_commands(&mut self, now: Instant) {
+        while let Some(command) = self.machine.poll_command() {
+            self.run(command, now);
+        }
+        if self.machine.is_done() {
+            self.control.finish();
+        }
+    }
+
+    fn run(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::AwaitPrewarm { deadline } => self.await_prewarm(deadline),
+            Command::Lease { fresh, caller_managed } => self.lease(fresh, caller_managed, now),
+            Command::Drain => self.drain(now),
+            Command::Authorize => {
+                let shared = Arc::clone(&self.shared);
+                self.begin(async move { Done::Authorized(shared.headers().await) });
+            }
+            Command::Open { deadline } => self.open(Instant::from_std(deadline)),
+            Command::Send { connection, frame } => self.send(connection, frame, now),
+            Command::Post { body, deadline, fresh } => {
+                let uri = self.shared.uri.clone();
+                self.request(Method::POST, uri, Some(body), deadline, fresh);
+            }
+            Command::Resume { id, after, deadline, fresh } => {
+                match self.shared.events_uri(&id, after) {
+                    Ok(uri) => self.request(Method::GET, uri, None, deadline, fresh),
+                    Err(error) => self.machine.handle_posted(Err(error), false, now.into_std()),
+                }
+            }
+            Command::Release { retire } => self.release(retire),
+            Command::Abort => self.abort(),
+            Command::SetBaseline(previous) => self.set_baseline(previous),
+            Command::Commit { previous, fate } => self.commit(previous, fate, now),
+            Command::RefuseCredential => self.shared.auth.refused(),
+            Command::Notify(notice) => self.notify(notice),
+        }
+    }
+
+    /// Begins an operation, whose outcome [`handle_done`](Self::handle_done) gets.
+    fn begin(&mut self, step: impl Future<Output = Done> + Send + 'static) {
+        *step_of(&mut self.step) = Some(Box::pin(step));
+    }
+
+    /// Polls the operation in progress.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        let Some(step) = step_of(&mut self.step) else { return Poll::Pending };
+        let _in_runtime = self.runtime.enter();
+        let done = std::task::ready!(step.as_mut().poll(cx));
+        *step_of(&mut self.step) = None;
+        Poll::Ready(done)
+    }
+
+    /// Has the task of `cx` woken when the runtime shuts down. Returns `true` if it has.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
+        let runtime_end = &self.runtime_end;
+        let shutdown =
+            step_of(&mut self.shutdown).get_or_insert_with(|| Box::pin(runtime_end.clone().wait()));
+        shutdown.as_mut().poll(cx).is_ready()
+    }
+
+    fn handle_done(&mut self, done: Done, now: Instant) {
+        let time = now.into_std();
+        match done {
+            Done::Prewarmed(prewarm) => {
+                let (previous, open_socket) = (self.core.previous(), self.has_open_socket());
+                self.machine.handle_prewarmed(prewarm, previous, open_socket, time);
+            }
+            Done::Drained => {
+                let reused = self.core.with_connections(|it| it.mark_http_used());
+                self.machine.handle_drained(reused, time);
+            }
+            Done::Authorized(result) => {
+                let result = result.map(|headers| self.headers = Some(headers));
+                self.machine.handle_authorized(result, time);
+            }
+            Done::Opened(result) => {
+                let result = result.map(|socket| {
+                    tracing::debug!(origin = self.shared.provider.origin(), "WebSocket open");
+                    let seat = seat_of(&socket);
+                    if self.goal == Goal::Rotate {
+                        self.core.set_successor(socket);
+                    } else {
+                        self.core.set_socket(Some(socket));
+                        set_rotation_timer(&self.core, &self.shared, &self.runtime);
+                    }
+                    seat
+                });
+                self.machine.handle_opened(result, time);
+            }
+            Done::Sent(result) => {
+                let result = result.map(|exchange| self.hold(Exchange::WebSocket(exchange)));
+                self.machine.handle_sent(result, time);
+            }
+            Done::Posted(result) => {
+                let stale = result.as_ref().err().is_some_and(call::is_stale);
+                let result = result.map(|exchange| {
+                    let headers = Arc::clone(exchange.headers());
+                    self.hold(Exchange::Sse(exchange));
+                    headers
+                });
+                self.machine.handle_posted(result, stale, time);
+            }
+        }
+    }
+
+    /// Hands the next part of the answer to the machine.
+    fn poll_exchange(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let time = now.into_std();
+        let incoming = match &mut self.exchange {
+            Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
+            None => Incoming::End(End::Lost(None)),
+        };
+        // The session may have ended the turn while its connection was read: that is the cause then.
+        if self.control.cancelled().is_some() {
+            return Poll::Ready(());
+        }
+        match incoming {
+            Incoming::Frame(frame) => self.machine.handle_frame(frame, time),
+            Incoming::LateEvents => self.machine.handle_late_events(),
+            Incoming::End(end) => self.machine.handle_end(end, time),
+        }
+        Poll::Ready(())
+    }
+
+    fn await_prewarm(&mut self, deadline: Option<std::time::Instant>) {
+        let (core, runtime) = (self.core.clone(), self.runtime.id());
+        self.begin(async move {
+            let ahead = core.await_ahead(runtime);
+            Done::Prewarmed(match deadline {
+                Some(deadline) => {
+                    timeout_at(Instant::from_std(deadline), ahead).await.ok().flatten()
+                }
+                None => ahead.await,
+            })
+        });
+    }
+
+    fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
+        let lease = self.core.lease(fresh, caller_managed, &self.shared.provider);
+        let Lease { seat, rotated, retired } = lease;
+        drop(retired);
+        if rotated {
+            set_rotation_timer(&self.core, &self.shared, &self.runtime);
+        }
+        self.machine.handle_leased(seat.as_ref(), now.into_std());
+    }
+
+    fn drain(&mut self, now: Instant) {
+        match self.core.with_connections(|it| it.take_draining()) {
+            Some(draining) => {
+                // It ends by itself in this time, but not if its runtime is gone.
+                let time = self.shared.limits.drain_time;
+                self.begin(async move {
+                    _ = timeout(time, draining).await;
+                    Done::Drained
+                });
+            }
+            None => self.handle_done(Done::Drained, now),
+        }
+    }
+
+    fn open(&mut self, deadline: Instant) {
+        let shared = Arc::clone(&self.shared);
+        let headers = self.headers.take().unwrap_or_default();
+        let options = SocketOptions {
+            limits: shared.limits,
+            timeouts: shared.timeouts,
+            has_fallback: shared.transport == TransportPolicy::Auto,
+            unannounced: Arc::clone(&shared.origin.unannounced),
+        };
+        self.begin(async move {
+            let request = call::request(Method::GET, shared.uri.clone(), headers, None);
+            let (network, id) = (&*shared.network, next_connection());
+            Done::Opened(WebSocket::connect(network, request, id, deadline, options).await)
+        });
+    }
+
+    fn send(&mut self, connection: ConnectionId, frame: String, now: Instant) {
+        let stall = self.shared.timeouts.send;
+        match self.core.with_socket(connection, |socket| socket.send(frame, stall)) {
+            Some(sending) => self.begin(async move { Done::Sent(sending.await) }),
+            None => self.machine.handle_unseated(now.into_std()),
+        }
+    }
+
+    /// Sends a request whose answer is a stream of events.
+    fn request(
+        &mut self,
+        method: Method,
+        uri: http::Uri,
+        body: Option<String>,
+        deadline: std::time::Instant,
+        fresh: bool,
+    ) {
+        let headers = self.headers.take().unwrap_or_default();
+        let mut request = call::request(method, uri, headers, body);
+        if fresh {
+            call::ask_for_fresh(&mut request);
+        }
+        let (shared, deadline) = (Arc::clone(&self.shared), Instant::from_std(deadline));
+        self.begin(async move {
+            let (network, limits) = (&*shared.network, shared.limits);
+            Done::Posted(SseExchange::open(network, request, deadline, limits).await)
+        });
+    }
+
+    fn hold(&mut self, exchange: Exchange) {
+        self.control.arm(exchange.abort_handle());
+        self.exchange = Some(exchange);
+    }
+
+    /// The server ended the exchange: its connection can serve the next turn, unless `retire`.
+    fn release(&mut self, retire: bool) {
+        self.control.disarm();
+        match self.exchange.take() {
+            Some(Exchange::Sse(exchange)) => {
+                let draining = self.runtime.spawn(exchange.drain(self.shared.limits));
+                self.core.set_draining(draining);
+            }
+            Some(Exchange::WebSocket(_)) if retire => self.core.set_socket(None),
+            Some(Exchange::WebSocket(_)) | None => {}
+        }
+        if self.goal == Goal::Turn && self.machine.is_done() {
+            self.control.finish();
+            start_rotation(&self.core, &self.shared, &self.runtime);
+        }
+    }
+
+    fn abort(&mut self) {
+        *step_of(&mut self.step) = None;
+        self.control.disarm();
+        self.exchange = None;
+    }
+
+    fn set_baseline(&self, previous: Prior) {
+        self.core.set_previous(previous);
+    }
+
+    fn commit(&self, previous: Prior, fate: Option<ParentFate>, now: Instant) {
+        let is_current = self.core.commit(&self.control, previous);
+        if let Some(fate) = fate.filter(|_| is_current) {
+            let refusals = self.core.count_refusal(fate == ParentFate::Unsupported);
+            self.shared.origin.note_parent(fate, refusals, now.into_std());
+        }
+    }
+
+    fn has_open_socket(&self) -> bool {
+        self.core.with_connections(|it| it.has_open_socket())
+    }
+
+    fn notify(&self, notice: Notice) {
+        let origin = self.shared.provider.origin();
+        match notice {
+            Notice::Sends { bytes } => {
+                let TurnReport { transport, plan, .. } = self.machine.report();
+                tracing::debug!(?transport, ?plan, bytes, "sending");
+            }
+            Notice::AttemptFailed { transport, kind, delay } => {
+                tracing::debug!(%transport, ?kind, ?delay, "attempt failed");
+            }
+            Notice::FallsBack => tracing::info!(origin, "falling back to SSE"),
+            Notice::TooLargeForFrame => {
+                tracing::info!(origin, "too large for a frame: over SSE");
+            }
+            Notice::PrewarmFailed(kind) => {
+                tracing::debug!(?kind, "nothing could be done ahead");
+            }
+        }
+    }
+}
+
+fn step_of<T>(slot: &mut Mutex<T>) -> &mut T {
+    slot.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn settings(shared: &Shared) -> Settings {
+    Settings {
+        timeouts: shared.timeouts,
+        limits: shared.limits,
+        retry: shared.retry,
+        transport: shared.transport,
+        continue_over_sse: shared.continue_over_sse,
+        incremental: shared.incremental,
+        websocket: shared.provider.websocket,
+        stores_by_default: shared.provider.stores_by_default,
+        frame_limit: shared.provider.frame_limit,
+        reuses_socket_after_error: shared.provider.keeps_socket_after_error,
+        renewable_credential: shared.auth.is_renewable(),
+    }
+}
+
+/// Begins work ahead of the next turn, unless a turn or other such work is running.
+pub(super) fn begin_ahead(
+    goal: Goal,
+    core: &SessionCore,
+    shared: &Arc<Shared>,
+    request: Arc<ResponsesRequest>,
+    runtime: &Handle,
+) {
+    let (work_core, shared, handle) = (core.clone(), Arc::clone(shared), runtime.clone());
+    core.begin_ahead(goal, runtime, async move {
+        let driver = Driver::new(goal, shared, work_core, Arc::default(), request, handle);
+        let mut driver = std::pin::pin!(driver);
+        poll_fn(|cx| driver.as_mut().poll_prewarm(cx)).await
+    });
+}
+
+/// Opens the WebSocket that is to follow this one, if that has served its time.
+fn start_rotation(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
+    if core.needs_rotation(&shared.provider) {
+        begin_ahead(Goal::Rotate, core, shared, Arc::default(), runtime);
+    }
+}
+
+/// Has the WebSocket replaced in time, also if no turn follows.
+fn set_rotation_timer(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
+    let Some(rotation) = shared.provider.rotation() else { return };
+    let Some(opened) = core.with_connections(|it| it.opened()) else { return };
+    let due = after(opened.into_std(), rotation);
+    let (weak, shared, handle) = (core.downgrade(), Arc::clone(shared), runtime.clone());
+    let timer = runtime.spawn(async move {
+        sleep_until(due.into()).await;
+        if let Some(core) = weak.upgrade() {
+            start_rotation(&core, &shared, &handle);
+        }
+    });
+    core.with_connections(|it| it.set_rotation_timer(AbortOnDrop::new(&timer)));
+}
