@@ -1,6 +1,9 @@
-//! What the integration tests have in common.
+//! Helpers that all test binaries share.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+
+pub(crate) mod fixtures;
+pub(crate) mod tool;
 
 use std::time::Duration;
 

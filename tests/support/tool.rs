@@ -1,7 +1,5 @@
 //! The command-line tool as a process.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of it")]
-
 use std::{ffi::OsStr, path::PathBuf, process::Stdio};
 
 use serde_json::Value;
@@ -63,7 +61,7 @@ impl Tool {
 
     /// The next line of its output.
     pub(crate) async fn line(&mut self) -> Option<String> {
-        super::support::guarded(self.output.next_line()).await.expect("UTF-8")
+        super::guarded(self.output.next_line()).await.expect("UTF-8")
     }
 
     /// The next line that `wanted` wants.
@@ -98,11 +96,11 @@ impl Tool {
                 lines.push(line);
             }
         };
-        super::support::guarded(async { tokio::join!(output, stderr.read_to_string(&mut said)) })
+        super::guarded(async { tokio::join!(output, stderr.read_to_string(&mut said)) })
             .await
             .1
             .expect("UTF-8");
-        let status = super::support::guarded(self.child.wait()).await.expect("a status");
+        let status = super::guarded(self.child.wait()).await.expect("a status");
         Ran { code: status.code(), lines, stderr: said }
     }
 }

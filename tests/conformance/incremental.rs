@@ -1,0 +1,772 @@
+//! Conformance, group B: what of a request is sent, and what a later turn may continue.
+
+use responses_client::{
+    ErrorKind, Item, Json, Provider, ResponsesClient, ResponsesRequest, ResponsesSession, Tool,
+    Transport, TransportPolicy,
+    event::EventKind,
+    report::FullReason,
+    testing::{Gate, Script, ScriptedServer, Step, Turn, history_digest},
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    BOTH, appended, builder, close, full, incremental, only, request, server, settled,
+    socket_client, turn,
+};
+
+/// Answers each request with a text of its own.
+fn answers() -> ScriptedServer {
+    ScriptedServer::in_memory(
+        Script::new().respond(|exchange| Turn::text(format!("answer {}", exchange.index))),
+    )
+}
+
+/// A session that continues stored responses over this transport.
+fn session(server: &ScriptedServer, transport: Transport) -> ResponsesSession {
+    let client = builder(server).transport(only(transport)).continue_over_sse(true);
+    client.build().unwrap().session()
+}
+
+/// A request whose response is stored, so that both transports can continue it.
+fn stored(texts: &[&str]) -> ResponsesRequest {
+    request(texts).store(true)
+}
+
+/// `item`, taken apart.
+fn value(item: &Item) -> Value {
+    item.json().decode().unwrap()
+}
+
+/// Gives back `item`, rewritten by `edit`, in place of the only output item of a first turn;
+/// returns the plan of the second turn.
+async fn plan_after(
+    transport: Transport,
+    item: &Value,
+    edit: impl Fn(&Item) -> String,
+) -> Option<responses_client::report::Plan> {
+    let script = Script::new().turn(Turn::output([item.clone()])).turn(Turn::text("b"));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = session(&server, transport);
+    let mut request = stored(&["one"]);
+    let first = turn(&mut session, &request).await;
+    let given = edit(&first.response().output_items().next().unwrap());
+    request.input.push(Item::from_json(given).unwrap());
+    request.input.push(Item::user("two"));
+    let second = turn(&mut session, &request).await;
+    assert_eq!(second.response().output_text(), "b");
+    second.report.plan
+}
+
+fn message() -> Value {
+    json!({
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "created_by": "someone",
+        "phase": null,
+        "content": [{
+            "type": "output_text",
+            "text": "hello",
+            "annotations": [{ "type": "url_citation", "start_index": 0 }],
+            "logprobs": [],
+        }],
+    })
+}
+
+fn call(arguments: &str) -> Value {
+    json!({
+        "id": "fc_1",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": "call_1",
+        "name": "f",
+        "arguments": arguments,
+    })
+}
+
+#[tokio::test]
+async fn c014_what_was_appended_is_sent_with_the_id_of_the_response_before() {
+    for transport in BOTH {
+        let server = answers();
+        let mut session = session(&server, transport);
+        let request = stored(&["one", "two"]);
+        let first = turn(&mut session, &request).await;
+        let second = turn(&mut session, &appended(&request, &first, "three")).await;
+        assert_eq!(first.report.plan, full(FullReason::FirstTurn), "{transport}");
+        assert_eq!(second.report.plan, incremental(1), "{transport}");
+        let sent = &server.log().requests[1];
+        assert_eq!(sent.previous_response_id.as_deref(), first.response().id());
+        assert_eq!(sent.body["input"], json!([value(&Item::user("three"))]));
+    }
+}
+
+#[tokio::test]
+async fn c014_the_outputs_of_calls_are_all_that_is_new() {
+    let calls = [
+        call("{}"),
+        json!({ "type": "custom_tool_call", "call_id": "call_2", "name": "g", "input": "" }),
+    ];
+    let script = Script::new().turn(Turn::output(calls)).turn(Turn::text("done"));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = session(&server, Transport::WebSocket);
+    let mut request = request(&["one"]);
+    let first = turn(&mut session, &request).await;
+    request.input.extend(first.response().output_items());
+    request.input.push(Item::function_call_output("call_1", "1"));
+    request.input.push(Item::custom_tool_call_output("call_2", "2"));
+    assert_eq!(turn(&mut session, &request).await.report.plan, incremental(2));
+    assert_eq!(server.log().requests[1].input_items, 2);
+}
+
+/// The digests of the histories that the server sees in a loop of five turns.
+async fn histories(transport: Transport, incremental: bool) -> Vec<String> {
+    let server = ScriptedServer::in_memory(
+        Script::new().respond(|exchange| Turn::text(history_digest(&exchange.history))),
+    );
+    let mut session = session(&server, transport);
+    let mut request = stored(&["begin"]).instructions("all of it");
+    let mut digests = Vec::new();
+    for index in 0..5 {
+        let outcome = turn(&mut session, &request).await;
+        let parent = server.log().requests[index].previous_response_id.is_some();
+        assert_eq!(parent, incremental && index > 0, "{transport} {index}");
+        digests.push(outcome.response().output_text());
+        request = appended(&request, &outcome, "go on");
+        if !incremental {
+            // What a server does not know cannot be compared, and is sent whole.
+            request = request.prompt_cache_key(index.to_string());
+        }
+    }
+    digests
+}
+
+#[tokio::test]
+async fn c014_the_server_sees_the_same_history_however_it_came() {
+    let whole = histories(Transport::Sse, false).await;
+    for transport in BOTH {
+        assert_eq!(histories(transport, true).await, whole, "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn c015_an_edited_history_is_sent_in_full() {
+    for transport in BOTH {
+        for edited in 0..3 {
+            let server = answers();
+            let mut session = session(&server, transport);
+            let request = stored(&["one", "two"]);
+            let first = turn(&mut session, &request).await;
+            let mut next = appended(&request, &first, "three");
+            next.input.splice(edited..edited + 1, [Item::user("something else")]);
+            let second = turn(&mut session, &next).await;
+            let reason = FullReason::PrefixDiverged { at: edited };
+            assert_eq!(second.report.plan, full(reason), "{transport}");
+            let sent = &server.log().requests[1];
+            assert_eq!((sent.input_items, &sent.previous_response_id), (4, &None));
+        }
+    }
+}
+
+/// Changes one field between two turns; returns the plan of the second.
+async fn plan_with(
+    transport: Transport,
+    change: impl FnOnce(ResponsesRequest) -> ResponsesRequest,
+) -> Option<responses_client::report::Plan> {
+    let server = answers();
+    let mut session = session(&server, transport);
+    let request = stored(&["one"]);
+    let first = turn(&mut session, &request).await;
+    let second = turn(&mut session, &change(appended(&request, &first, "two"))).await;
+    second.response();
+    let log = server.log();
+    let whole = log.requests[1].previous_response_id.is_none();
+    assert_eq!(log.requests[1].input_items, if whole { 3 } else { 1 });
+    second.report.plan
+}
+
+#[tokio::test]
+async fn c016_a_change_of_what_the_model_sees_is_sent_in_full() {
+    for transport in BOTH {
+        for (body, reason) in [
+            (json!({ "model": "other" }), FullReason::ModelChanged),
+            (json!({ "instructions": "new" }), FullReason::InstructionsChanged),
+            (json!({ "tools": [{ "type": "web_search" }] }), FullReason::ToolsChanged),
+            (json!({ "tools": [] }), FullReason::ToolsChanged),
+        ] {
+            let plan = plan_with(transport, |request| with(&request, &body)).await;
+            assert_eq!(plan, full(reason), "{transport} {body}");
+        }
+        for (name, new) in [
+            ("store", json!(false)),
+            ("include", json!(["reasoning.encrypted_content"])),
+            ("tool_choice", json!("none")),
+            ("parallel_tool_calls", json!(false)),
+            ("max_tool_calls", json!(3)),
+            ("max_output_tokens", json!(100)),
+            ("reasoning", json!({ "effort": "low" })),
+            ("text", json!({ "verbosity": "low" })),
+            ("temperature", json!(0.5)),
+            ("top_p", json!(0.5)),
+            ("top_logprobs", json!(2)),
+            ("truncation", json!("auto")),
+            ("context_management", json!([{ "type": "compaction" }])),
+            ("prompt", json!({ "id": "pmpt_1" })),
+            ("prompt_cache_key", json!("key")),
+            ("prompt_cache_options", json!({ "ttl": "1h" })),
+            ("prompt_cache_retention", json!("24h")),
+            ("service_tier", json!("flex")),
+            ("image", json!({ "context_compression": "auto" })),
+            ("moderation", json!({ "policy": "strict" })),
+            ("access_programs", json!({ "cyber": true })),
+            ("multi_agent", json!({ "enabled": true })),
+            ("of_a_later_version", json!(1)),
+        ] {
+            let plan = plan_with(transport, |request| with(&request, &json!({ name: new }))).await;
+            assert_eq!(plan, full(FullReason::FieldChanged(name.to_owned())), "{transport}");
+        }
+    }
+}
+
+/// `request` with the members of `changed` in place of its own.
+fn with(request: &ResponsesRequest, changed: &Value) -> ResponsesRequest {
+    let mut body = json!({ "model": request.model, "store": request.store });
+    body.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+    ResponsesRequest::from_json(&body.to_string()).unwrap().input(request.input.clone())
+}
+
+#[tokio::test]
+async fn c016_what_only_goes_along_may_change() {
+    for transport in BOTH {
+        for body in [
+            json!({}),
+            json!({ "metadata": { "turn": "2" } }),
+            json!({ "client_metadata": { "turn": "2" } }),
+            json!({ "stream_options": { "include_obfuscation": false } }),
+            json!({ "user": "u" }),
+            json!({ "safety_identifier": "s" }),
+        ] {
+            let plan = plan_with(transport, |request| with(&request, &body)).await;
+            assert_eq!(plan, incremental(1), "{transport} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c016_a_field_spelled_otherwise_is_the_same_field() {
+    let tool = |json: &str| Tool::from_json(json).unwrap();
+    let server = answers();
+    let mut session = session(&server, Transport::WebSocket);
+    let text = Json::parse(r#"{"verbosity":"low","format":{"type":"text"}}"#).unwrap();
+    let request =
+        stored(&["one"]).tools([tool(r#"{"type":"custom","name":"g","n":1.0}"#)]).text(text);
+    let first = turn(&mut session, &request).await;
+    let other = Json::parse(r#"{ "format": { "type": "text" }, "verbosity": "low" }"#).unwrap();
+    let next = appended(&request, &first, "two")
+        .tools([tool(r#"{ "n": 1, "name": "g", "type": "custom" }"#)])
+        .text(other);
+    assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
+}
+
+#[tokio::test]
+async fn c017_a_shorter_history_is_sent_in_full() {
+    for transport in BOTH {
+        // The second request lacks this many items of what the server has: two and an answer.
+        for missing in 1..=3 {
+            let server = answers();
+            let mut session = session(&server, transport);
+            let request = stored(&["one", "two"]);
+            let first = turn(&mut session, &request).await;
+            let mut next = appended(&request, &first, "three");
+            next.input.truncate(3 - missing);
+            let second = turn(&mut session, &next).await;
+            assert_eq!(second.report.plan, full(FullReason::InputShorter), "{transport}");
+            let sent = &server.log().requests[1];
+            assert_eq!((sent.input_items, &sent.previous_response_id), (3 - missing, &None));
+        }
+    }
+}
+
+#[tokio::test]
+async fn c017_a_history_with_nothing_new_is_sent_in_full() {
+    for transport in BOTH {
+        let server = answers();
+        let mut session = session(&server, transport);
+        let mut request = stored(&["one"]);
+        let first = turn(&mut session, &request).await;
+        request.input.extend(first.response().output_items());
+        let second = turn(&mut session, &request).await;
+        assert_eq!(second.report.plan, full(FullReason::NothingNew), "{transport}");
+        assert_eq!(server.log().requests[1].input_items, 2);
+    }
+}
+
+#[tokio::test]
+async fn c018_items_are_compared_by_value() {
+    for transport in BOTH {
+        let item =
+            json!({ "id": "x_1", "type": "new_thing", "n": 1.5, "deep": { "a": [10, true] } });
+        for given in [
+            r#"{"id":"x_1","type":"new_thing","n":1.5,"deep":{"a":[10,true]}}"#,
+            r#"{ "deep" : { "a" : [ 10.0, true ] }, "n": 1.50, "type": "new_thing", "id": "x_1" }"#,
+            r#"{"n":15e-1,"id":"x_1","deep":{"a":[1e1,true]},"type":"new_\u0074hing"}"#,
+        ] {
+            let plan = plan_after(transport, &item, |_| given.to_owned()).await;
+            assert_eq!(plan, incremental(1), "{transport} {given}");
+        }
+        let other = r#"{"id":"x_1","type":"new_thing","n":1.5,"deep":{"a":[true,10]}}"#;
+        let plan = plan_after(transport, &item, |_| other.to_owned()).await;
+        assert_eq!(plan, full(FullReason::PrefixDiverged { at: 1 }), "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn c147_integers_are_compared_exactly() {
+    let sent = |n: &str| format!(r#"{{"id":"x","type":"new_thing","n":[{n}]}}"#);
+    for (n, same, other) in [
+        ("9007199254740993", "9007199254740993.0", "9007199254740992"),
+        ("18446744073709551617", "1844674407370955161.7e1", "18446744073709551616"),
+        ("-18446744073709551617", "-18446744073709551617", "18446744073709551617"),
+        ("100000000000000000000", "1E+20", "100000000000000000001"),
+        (
+            "123456789012345678901234567890",
+            "12345678901234567890123456789e1",
+            "1.2345678901234567e29",
+        ),
+        ("1e999999999999", "10e999999999998", "1e999999999998"),
+        ("-0", "0", "1"),
+    ] {
+        for transport in BOTH {
+            let item = format!(r#"{{"type":"response.output_item.done","item":{}}}"#, sent(n));
+            for (given, plan) in
+                [(same, incremental(1)), (other, full(FullReason::PrefixDiverged { at: 1 }))]
+            {
+                let end =
+                    r#"{"type":"response.completed","response":{"id":"r","status":"completed"}}"#;
+                let lines = [&*item, end].map(|line| Step::Text(line.to_owned()));
+                let script = Script::new().turn(Turn::steps(lines)).turn(Turn::text("b"));
+                let server = ScriptedServer::in_memory(script);
+                let mut session = session(&server, transport);
+                let mut request = stored(&["one"]);
+                turn(&mut session, &request).await.response();
+                // `null` is absent, so that the items are compared member by member.
+                let given = sent(given).replace("{", r#"{"more":null,"#);
+                request.input.push(Item::from_json(given).unwrap());
+                request.input.push(Item::user("two"));
+                assert_eq!(turn(&mut session, &request).await.report.plan, plan, "{n} {transport}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn c147_a_history_of_large_integers_is_compared_exactly() {
+    for (n, same, other) in [
+        ("9007199254740993", "9007199254740993.0", "9007199254740992"),
+        ("18446744073709551617", "18446744073709551617e0", "18446744073709551616"),
+        ("100000000000000000000", "1e20", "100000000000000000001"),
+    ] {
+        let request = |n: &str| {
+            let item = format!(r#"{{"role":"user","content":"hi","n":{n}}}"#);
+            let schema = format!(r#"{{"type":"object","maximum":{n}}}"#);
+            let mut request = stored(&[]).json_schema("a", &Json::parse(schema).unwrap());
+            request.input.push(Item::from_json(item).unwrap());
+            request
+        };
+        for (given, is_same) in [(same, true), (other, false)] {
+            let server = answers();
+            let mut session = session(&server, Transport::WebSocket);
+            let first = turn(&mut session, &request(n)).await;
+            let mut next = appended(&request(given), &first, "two");
+            next.text = request(n).text;
+            let plan = turn(&mut session, &next).await.report.plan;
+            assert_eq!(plan == incremental(1), is_same, "{given}");
+
+            let second = turn(&mut session, &request(n)).await;
+            let mut next = appended(&request(n), &second, "two");
+            next.text = request(given).text;
+            let plan = turn(&mut session, &next).await.report.plan;
+            assert_eq!(plan == incremental(1), is_same, "{given}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c018_the_callers_own_items_may_be_spelled_anew() {
+    let server = answers();
+    let mut session = session(&server, Transport::WebSocket);
+    let mut request = request(&[]);
+    request.input.push(Item::from_json(r#"{"role":"user","content":"hi","n":1.0}"#).unwrap());
+    let first = turn(&mut session, &request).await;
+    let mut next = appended(&request, &first, "two");
+    let anew = Item::from_json("{ \"n\": 1, \"content\": \"h\\u0069\", \"role\": \"user\" }");
+    next.input.splice(0..1, [anew.unwrap()]);
+    assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
+}
+
+#[tokio::test]
+async fn c018_strings_within_items_are_compared_to_the_letter() {
+    for transport in BOTH {
+        let sent = call(r#"{"a": 1, "b": 2}"#);
+        let same = plan_after(transport, &sent, |item| item.json().get().to_owned()).await;
+        assert_eq!(same, incremental(1), "{transport}");
+        for arguments in [r#"{"a":1,"b":2}"#, r#"{"b": 2, "a": 1}"#, r#"{"a": 1.0, "b": 2}"#] {
+            let plan = plan_after(transport, &sent, |_| call(arguments).to_string()).await;
+            assert_eq!(plan, full(FullReason::PrefixDiverged { at: 1 }), "{transport}");
+        }
+    }
+}
+
+/// Takes these members out of a message, or of its only part.
+fn without(item: &Item, members: &[&str]) -> String {
+    let mut item = value(item);
+    for member in members {
+        item.as_object_mut().unwrap().remove(*member);
+        item["content"][0].as_object_mut().unwrap().remove(*member);
+    }
+    item.to_string()
+}
+
+#[tokio::test]
+async fn c019_what_only_the_server_adds_may_be_dropped() {
+    for transport in BOTH {
+        for members in [
+            &["status"][..],
+            &["annotations"],
+            &["logprobs"],
+            &["created_by"],
+            &["phase"],
+            &["status", "annotations", "logprobs", "created_by", "phase"],
+        ] {
+            let plan = plan_after(transport, &message(), |item| without(item, members)).await;
+            assert_eq!(plan, incremental(1), "{transport} {members:?}");
+        }
+        for member in ["id", "role", "text"] {
+            let plan = plan_after(transport, &message(), |item| without(item, &[member])).await;
+            let diverged = full(FullReason::PrefixDiverged { at: 1 });
+            assert_eq!(plan, diverged, "{transport} {member}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c020_the_terminal_event_commits_in_the_poll_that_hands_it_out() {
+    for transport in BOTH {
+        let server = answers();
+        let mut session = session(&server, transport);
+        let request = stored(&["one"]);
+        let mut stream = session.stream(&request).await.unwrap();
+        while stream.try_next().await.unwrap().unwrap().kind() != EventKind::Completed {}
+        let mut next = request.clone();
+        next.input.extend(stream.response().output_items());
+        next.input.push(Item::user("two"));
+        drop(stream);
+        let second = turn(&mut session, &next).await;
+        assert_eq!((second.report.plan, second.report.reused), (incremental(1), true));
+        assert_eq!(server.log().connections.len(), 1, "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn c020_a_terminal_event_that_was_not_handed_out_commits_nothing() {
+    for transport in BOTH {
+        let server = answers();
+        let mut session = session(&server, transport);
+        let request = stored(&["one"]);
+        let mut stream = session.stream(&request).await.unwrap();
+        while stream.try_next().await.unwrap().unwrap().kind() != EventKind::OutputItemDone {}
+        // The terminal event is the next one, and on its way or here already.
+        server.wait_for(|log| log.finished() == 1).await;
+        let mut next = request.clone();
+        next.input.extend(stream.response().output_items());
+        next.input.push(Item::user("two"));
+        drop(stream);
+        let second = turn(&mut session, &next).await;
+        assert_eq!(second.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+        let log = server.log();
+        assert_eq!((log.connections.len(), log.requests[1].input_items), (2, 3), "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn c021_a_rejected_parent_is_forgotten_before_everything_is_sent_again() {
+    for transport in BOTH {
+        let lost = Turn::error(400, "previous_response_not_found", "gone");
+        let script = Script::new()
+            .turn(Turn::text("a"))
+            .turn(lost)
+            .turn(Turn::error(400, "invalid_value", "no"))
+            .turn(Turn::text("b"));
+        let server = ScriptedServer::in_memory(script);
+        let mut session = session(&server, transport);
+        let request = stored(&["one"]);
+        let first = turn(&mut session, &request).await;
+        let next = appended(&request, &first, "two");
+        assert_eq!(turn(&mut session, &next).await.error().kind(), ErrorKind::Api);
+        let third = turn(&mut session, &next).await;
+        assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+        let log = server.log();
+        let continued: Vec<bool> =
+            log.requests.iter().map(|request| request.previous_response_id.is_some()).collect();
+        assert_eq!(continued, [false, true, false, false], "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn c021_a_turn_dropped_while_everything_is_sent_again_leaves_no_parent() {
+    let gate = Gate::new();
+    let script = Script::new()
+        .turn(Turn::text("a"))
+        .turn(Turn::error(400, "previous_response_not_found", "gone"))
+        .turn(Turn::text("late").first(Step::Gate(gate.clone())))
+        .turn(Turn::text("b"));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = session(&server, Transport::WebSocket);
+    let request = stored(&["one"]);
+    let first = turn(&mut session, &request).await;
+    let next = appended(&request, &first, "two");
+    tokio::select! {
+        biased;
+        _ = session.stream(&next) => panic!("the gate is closed"),
+        () = server.wait_for(|log| log.requests.len() == 3) => {}
+    }
+    gate.open();
+    let third = turn(&mut session, &next).await;
+    assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted));
+    assert_eq!(third.response().output_text(), "b");
+}
+
+/// Turns that end without a baseline.
+fn unfinished() -> Vec<(&'static str, Turn)> {
+    let message = || json!({ "type": "message", "role": "assistant", "content": [] });
+    vec![
+        ("rejected", Turn::error(400, "invalid_value", "no")),
+        ("failed", Turn::failed([message()], "invalid_prompt", "no")),
+        ("incomplete", Turn::incomplete([message()], "max_output_tokens")),
+        ("cut", Turn::text("cut here").cut_after(5, Step::End)),
+        ("reset", Turn::text("cut here").cut_after(5, Step::Reset)),
+        ("closed", Turn::text("cut here").cut_after(5, close(1000))),
+    ]
+}
+
+#[tokio::test]
+async fn c023_the_turn_after_a_full_one_begins_a_chain_again() {
+    for transport in BOTH {
+        let turns = unfinished()
+            .into_iter()
+            .chain([("lost parent", Turn::error(400, "previous_response_not_found", "gone"))]);
+        for (name, broken) in turns {
+            let script = Script::new().turn(Turn::text("a")).turn(broken);
+            let server = ScriptedServer::in_memory(script.respond(|_| Turn::text("an answer")));
+            let mut session = session(&server, transport);
+            let mut request = stored(&["one"]);
+            let first = turn(&mut session, &request).await;
+            request = appended(&request, &first, "two");
+            let mut second = turn(&mut session, &request).await;
+            if name != "lost parent" {
+                second = turn(&mut session, &request).await;
+            }
+            assert!(second.report.plan.as_ref().unwrap().is_full(), "{transport} {name}");
+            request = appended(&request, &second, "three");
+            let third = turn(&mut session, &request).await;
+            assert_eq!(third.report.plan, incremental(1), "{transport} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c025_items_are_sent_as_they_were_given() {
+    for transport in BOTH {
+        let server = answers();
+        let mut session = session(&server, transport);
+        let given = [
+            r#"{"type" : "new_thing",  "n": 1.50, "z": null}"#,
+            r#"{"role":"user","content":"caf\u00e9 \/"}"#,
+            r#"{"role":"user","content":"caf\u00e9 \/"}"#,
+            r#"{"type":"function_call_output","call_id":"nobody","output":"{ }"}"#,
+        ];
+        let mut request = stored(&[]);
+        request.input.extend(given.iter().map(|item| Item::from_json(*item).unwrap()));
+        let first = turn(&mut session, &request).await;
+        let mut next = request.clone();
+        next.input.extend(first.response().output_items());
+        next.input.extend(given.iter().map(|item| Item::from_json(*item).unwrap()));
+        assert_eq!(turn(&mut session, &next).await.report.plan, incremental(4));
+        let to_the_letter = format!("\"input\":[{}]", given.join(","));
+        for sent in server.log().requests {
+            assert!(sent.raw.contains(&to_the_letter), "{transport}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c025_the_servers_items_go_back_as_they_came() {
+    let item = r#"{"id":"x_1","type":"new_thing","n":1.50,"u":"\u00e9","z":null}"#;
+    let done = format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{item}}}"#);
+    let first = Turn::output([]).insert(2, Step::Text(done));
+    let script = Script::new().turn(first).respond(|_| Turn::text("b"));
+    let server = ScriptedServer::in_memory(script);
+    let mut session = session(&server, Transport::Sse);
+    let request = request(&["one"]);
+    let first = turn(&mut session, &request).await;
+    turn(&mut session, &appended(&request, &first, "two")).await.response();
+    assert!(server.log().requests[1].raw.contains(item));
+}
+
+#[tokio::test]
+async fn c026_what_is_not_stored_is_continued_on_its_own_socket() {
+    let server = server(Script::new().respond(|_| Turn::text("an answer"))).await;
+    let mut session = socket_client(&server, TransportPolicy::Auto).session();
+    let mut request = request(&["one"]);
+    let mut ids = Vec::new();
+    for index in 0..4 {
+        let outcome = turn(&mut session, &request).await;
+        let plan = if index == 0 { full(FullReason::FirstTurn) } else { incremental(1) };
+        assert_eq!((outcome.report.plan.clone(), outcome.report.attempts.len()), (plan, 1));
+        ids.push(outcome.response().id().map(str::to_owned));
+        request = appended(&request, &outcome, "go on");
+    }
+    let log = server.log();
+    assert_eq!(log.connections.len(), 1);
+    let parents = log.requests.iter().map(|request| request.previous_response_id.clone());
+    assert!(parents.skip(1).eq(ids.into_iter().take(3)));
+    assert!(log.requests.iter().all(|request| request.body["store"] == false));
+}
+
+#[tokio::test]
+async fn c027_what_is_not_stored_is_not_continued_on_another_socket() {
+    for store in [false, true] {
+        let server = answers();
+        let mut session = session(&server, Transport::WebSocket);
+        let request = stored(&["one"]).store(store);
+        let first = turn(&mut session, &request).await;
+        server.close_idle(1001, "");
+        server.wait_for(|log| log.connections[0].closed).await;
+        let second = turn(&mut session, &appended(&request, &first, "two")).await;
+        let log = server.log();
+        let parent = log.requests[1].previous_response_id.as_deref();
+        if store {
+            assert_eq!(second.report.plan, incremental(1));
+            assert_eq!(parent, first.response().id());
+        } else {
+            assert_eq!(second.report.plan, full(FullReason::ConnectionChanged));
+            assert_eq!((parent, log.requests[1].input_items), (None, 3));
+        }
+        assert_eq!((log.connections.len(), log.requests.len()), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn c027_a_fork_does_not_continue_what_is_not_stored() {
+    let server = answers();
+    let mut session = session(&server, Transport::WebSocket);
+    let request = request(&["one"]);
+    let first = turn(&mut session, &request).await;
+    let next = appended(&request, &first, "two");
+    let mut fork = session.fork();
+    let forked = turn(&mut fork, &next).await;
+    assert_eq!(forked.report.plan, full(FullReason::ConnectionChanged));
+    // The session itself still has its socket, and the chain on it.
+    assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
+    let log = server.log();
+    assert_eq!((log.connections.len(), log.requests.len()), (2, 3));
+}
+
+#[tokio::test]
+async fn c029_nothing_of_a_turn_that_did_not_complete_is_continued() {
+    for transport in BOTH {
+        for (name, broken) in unfinished() {
+            let script = Script::new().turn(Turn::text("a")).turn(broken).turn(Turn::text("b"));
+            let server = ScriptedServer::in_memory(script);
+            let mut session = session(&server, transport);
+            let mut request = stored(&["one"]);
+            let first = turn(&mut session, &request).await;
+            request = appended(&request, &first, "two");
+            let second = turn(&mut session, &request).await;
+            // The caller keeps what came of it, as an agent loop does with an incomplete turn.
+            let kept = second.result.as_ref().map(|response| response.output_items().collect());
+            request.input.extend(kept.unwrap_or_else(|_| Vec::<Item>::new()));
+            request.input.push(Item::user("three"));
+            let third = turn(&mut session, &request).await;
+            assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{name}");
+            let log = server.log();
+            let sent = log.requests.last().unwrap();
+            assert_eq!((sent.input_items, log.requests.len()), (request.input.len(), 3), "{name}");
+            assert_eq!(sent.previous_response_id, None, "{transport} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c029_nothing_of_a_cancelled_turn_is_continued() {
+    for transport in BOTH {
+        let gate = Gate::new();
+        let held = Turn::text("held back").insert(6, Step::Gate(gate.clone()));
+        let script = Script::new().turn(Turn::text("a")).turn(held).turn(Turn::text("b"));
+        let server = ScriptedServer::in_memory(script);
+        let mut session = session(&server, transport);
+        let request = stored(&["one"]);
+        let first = turn(&mut session, &request).await;
+        let next = appended(&request, &first, "two");
+        let mut stream = session.stream(&next).await.unwrap();
+        while stream.try_next().await.unwrap().unwrap().kind() != EventKind::OutputTextDelta {}
+        drop(stream);
+        let third = turn(&mut session, &next).await;
+        assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+        assert_eq!(third.response().output_text(), "b");
+        assert_eq!(server.log().requests[2].input_items, 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c153_what_the_server_says_about_storing_counts() {
+    let cases =
+        [(Some(true), true, false), (None, true, false), (None, false, true), (None, true, true)];
+    for transport in BOTH {
+        for (asked, by_default, said) in cases {
+            for in_created in [true, false] {
+                let first =
+                    Turn::text("a").map_events(move |_, event| echo(event, said, in_created));
+                let script = Script::new().turns([first, Turn::text("b")]);
+                let server = ScriptedServer::in_memory(script);
+                let provider = Provider::compatible(&server.url()).unwrap();
+                let client = ResponsesClient::builder(provider.stores_by_default(by_default))
+                    .connector(&server.connector())
+                    .transport(only(transport))
+                    .continue_over_sse(true);
+                let mut session = client.build().unwrap().session();
+                let mut first = request(&["one"]);
+                first.store = asked;
+                let one = turn(&mut session, &first).await;
+                // What is not stored does not outlive its connection.
+                if transport == Transport::WebSocket {
+                    server.close_idle(1001, "");
+                    server.wait_for(|log| log.connections[0].closed).await;
+                    settled(&server).await;
+                }
+                let two = turn(&mut session, &appended(&first, &one, "two")).await;
+                let plan = match (said, transport) {
+                    (true, _) => incremental(1),
+                    (false, Transport::WebSocket) => full(FullReason::ConnectionChanged),
+                    (false, Transport::Sse) => full(FullReason::ProviderUnsupported),
+                };
+                let what = format!("{transport} {asked:?} {by_default} {said} {in_created}");
+                assert_eq!(two.report.plan, plan, "{what}");
+                assert_eq!(two.response().output_text(), "b", "{what}");
+            }
+        }
+    }
+}
+
+/// Has the response say that it is stored, in the first or in the last of its events.
+fn echo(mut event: Value, stored: bool, in_created: bool) -> Value {
+    let is_created = event["type"] == "response.created";
+    let is_end = event["type"] == "response.completed";
+    if let Some(response) = event.get_mut("response").and_then(|it| it.as_object_mut()) {
+        response.remove("store");
+        if is_created == in_created && (is_created || is_end) {
+            response.insert("store".to_owned(), stored.into());
+        }
+    }
+    event
+}

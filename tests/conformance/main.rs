@@ -1,0 +1,46 @@
+//! What the crate must do, one module a topic, on both transports where a behaviour means
+//! something on both.
+//!
+//! `BEHAVIOURS.md` lists the behaviours with their ids; a test that is named `c059_…` shows C059.
+
+mod accumulation;
+mod agent_loop;
+mod background;
+mod buffers;
+mod cancellation;
+mod clients;
+mod content_type;
+mod continue_over_sse;
+mod copies;
+mod drops;
+mod error_shapes;
+mod errors;
+mod events;
+mod fallback;
+mod frames;
+mod habits;
+mod incremental;
+mod items;
+mod late_events;
+mod liveness;
+mod lost_parent;
+mod network;
+mod odd_turn;
+mod parity;
+mod phases;
+mod prewarm;
+mod properties;
+mod public_api;
+mod recovery;
+mod replay;
+mod reuse;
+mod scripted_server;
+mod server_headers;
+mod settled_output;
+mod sse_framing;
+mod strays;
+#[path = "../support/mod.rs"]
+mod support;
+mod surrogates;
+mod timeouts;
+mod tool_calls;

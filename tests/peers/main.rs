@@ -1,0 +1,15 @@
+//! Servers, clients, proxies and types written by others judge this crate.
+//!
+//! The types are a dependency of the tests. The programs are not there on every machine:
+//! `RESPONSES_CLIENT_PEERS=1` asks for their tests, and `.ci/run` installs them.
+
+mod aimock;
+mod codex;
+mod items;
+mod middleboxes;
+mod peer;
+mod sdk;
+mod serve;
+#[path = "../support/mod.rs"]
+mod support;
+mod types;

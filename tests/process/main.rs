@@ -1,0 +1,8 @@
+//! The command-line tool and the agent of `examples/agent_loop`, as processes.
+
+mod agent;
+mod proxy;
+mod run;
+mod serve;
+#[path = "../support/mod.rs"]
+mod support;
