@@ -11,16 +11,15 @@ mod server;
 use driver::{Options, soak};
 use responses_client::TransportPolicy;
 
-/// Soaks for some hundred turns, which are the same in each run.
+/// Runs 300 turns, the same ones each time.
 fn hold(transport: TransportPolicy) {
-    let figures = soak(Options { turns: 400, seed: 1, transport: Some(transport) });
+    let figures = soak(Options { turns: 300, seed: 1, transport: Some(transport) });
     assert_eq!(figures.violation, None, "{transport:?}");
-    assert_eq!(figures.turns, 400);
+    assert_eq!(figures.turns, 300);
     assert!(figures.outcomes.len() > 3, "{:?}", figures.outcomes);
     assert!(figures.faults.len() > 3, "{:?}", figures.faults);
     assert!(figures.attempts > figures.turns, "nothing was tried again");
-    assert!(figures.full > 0 && figures.connections > 1);
-    assert_eq!(figures.incremental > 0, transport != TransportPolicy::SseOnly);
+    assert!(figures.full > 0 && figures.incremental > 0 && figures.connections > 1);
 }
 
 #[test]
