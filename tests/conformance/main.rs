@@ -6,6 +6,7 @@
 mod accumulation;
 mod agent_loop;
 mod background;
+mod behaviours;
 mod buffers;
 mod cancellation;
 mod clients;
