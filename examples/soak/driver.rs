@@ -153,7 +153,8 @@ impl Episode {
         let keeps = rng.bool();
         // TLS is not below them. A session gets plain bytes from the network whether or not they came
         // encrypted, and knows a fault of TLS only as a connection that failed to open or was lost;
-        // both are injected here. `tests/network.rs` has TLS itself, which needs sockets.
+        // both are injected here. `tests/conformance/network.rs` has TLS itself, which needs
+        // sockets.
         // The first two are of one account.
         let clients = ["one-a", "one-b", "two-a"].map(|token| {
             let provider = Provider::compatible(&server.url()).expect("a URL");

@@ -236,7 +236,8 @@ impl Stream for BodyStream {
 }
 
 /// Says where on the way `error` arose. reqwest and hyper-util tell the phases apart only by the
-/// errors that they wrap, and a tunnel's only by its text; `tests/network.rs` holds them to it.
+/// errors that they wrap, and a tunnel's only by its text; `tests/conformance/network.rs` holds them
+/// to it.
 fn classify(error: reqwest::Error, secure: bool) -> NetError {
     let error = error.without_url();
     let kind = if error.is_builder() {

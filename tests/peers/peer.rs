@@ -134,7 +134,7 @@ impl Folder {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("responses-client-oracles-{}-{count}", process::id());
+        let name = format!("responses-client-peers-{}-{count}", process::id());
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).unwrap();
         Self(path)
