@@ -9,7 +9,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 
@@ -150,7 +150,7 @@ async fn most<T>(before: usize, work: JoinHandle<T>) -> (usize, T) {
     let mut most = 0;
     while !work.is_finished() {
         most = most.max(live_bytes().saturating_sub(before));
-        sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     (most, work.await.expect("no panic"))
 }

@@ -563,19 +563,6 @@ async fn a_response_says_what_it_took_and_why() {
 }
 
 #[tokio::test]
-async fn an_answered_call_is_not_to_be_run() {
-    let transcript = include_str!("../fixtures/program.jsonl");
-    for transport in BOTH {
-        let server = server(Script::new().turn(Turn::jsonl(transcript))).await;
-        let mut session = socket_client(&server, only(transport)).session();
-        let outcome = turn(&mut session, &request(&["weather?"])).await;
-        let calls = |item: &OutputItem| matches!(item, OutputItem::FunctionCall(_));
-        assert_eq!(outcome.response().output().iter().filter(|item| calls(item)).count(), 1);
-        assert!(outcome.response().function_calls().is_empty(), "{transport}");
-    }
-}
-
-#[tokio::test]
 async fn an_item_that_nests_too_deep_to_be_read_spoils_no_other() {
     let deep = format!(
         r#"{{"type":"function_call_output","id":"d","output":{}{}}}"#,

@@ -14,20 +14,20 @@ use crate::support::{
     BOTH, Outcome, appended, builder, full, guarded, incremental, only, request, turn,
 };
 
-fn created() -> Value {
+pub(crate) fn created() -> Value {
     json!({ "type": "response.created", "response": { "id": "resp_1", "status": "in_progress" } })
 }
 
-fn added(index: u32, item: Value) -> Value {
+pub(crate) fn added(index: u32, item: Value) -> Value {
     json!({ "type": "response.output_item.added", "output_index": index, "item": item })
 }
 
-fn done(index: u32, item: Value) -> Value {
+pub(crate) fn done(index: u32, item: Value) -> Value {
     json!({ "type": "response.output_item.done", "output_index": index, "item": item })
 }
 
 /// An event of an item, with these members too.
-fn of_item(kind: &str, index: u32, id: &str, members: Value) -> Value {
+pub(crate) fn of_item(kind: &str, index: u32, id: &str, members: Value) -> Value {
     let mut event = json!({ "type": format!("response.{kind}"), "output_index": index });
     if !id.is_empty() {
         event["item_id"] = id.into();
@@ -36,22 +36,22 @@ fn of_item(kind: &str, index: u32, id: &str, members: Value) -> Value {
     event
 }
 
-fn delta(index: u32, id: &str, text: &str) -> Value {
+pub(crate) fn delta(index: u32, id: &str, text: &str) -> Value {
     of_item("output_text.delta", index, id, json!({ "content_index": 0, "delta": text }))
 }
 
-fn arguments_done(index: u32, id: &str, arguments: &str) -> Value {
+pub(crate) fn arguments_done(index: u32, id: &str, arguments: &str) -> Value {
     of_item("function_call_arguments.done", index, id, json!({ "arguments": arguments }))
 }
 
 /// A terminal event whose response has these members too.
-fn ended(status: &str, members: Value) -> Value {
+pub(crate) fn ended(status: &str, members: Value) -> Value {
     let mut response = json!({ "id": "resp_1", "object": "response", "status": status });
     merge(&mut response, members);
     json!({ "type": format!("response.{status}"), "response": response })
 }
 
-fn completed(output: &[Value]) -> Value {
+pub(crate) fn completed(output: &[Value]) -> Value {
     ended("completed", json!({ "output": output }))
 }
 
@@ -60,59 +60,59 @@ fn merge(object: &mut Value, members: Value) {
     object.as_object_mut().expect("an object").extend(members);
 }
 
-fn with(mut item: Value, members: Value) -> Value {
+pub(crate) fn with(mut item: Value, members: Value) -> Value {
     merge(&mut item, members);
     item
 }
 
-fn message(id: &str, text: &str) -> Value {
+pub(crate) fn message(id: &str, text: &str) -> Value {
     json!({ "id": id, "type": "message", "status": "completed", "role": "assistant",
         "content": [{ "type": "output_text", "text": text, "annotations": [] }] })
 }
 
-fn call(id: &str, call_id: &str, arguments: &str) -> Value {
+pub(crate) fn call(id: &str, call_id: &str, arguments: &str) -> Value {
     json!({ "id": id, "type": "function_call", "status": "completed", "call_id": call_id,
         "name": "lookup", "arguments": arguments })
 }
 
-fn custom(id: &str, call_id: &str, input: &str) -> Value {
+pub(crate) fn custom(id: &str, call_id: &str, input: &str) -> Value {
     json!({ "id": id, "type": "custom_tool_call", "status": "completed", "call_id": call_id,
         "name": "patch", "input": input })
 }
 
-fn reasoning(id: &str, secret: &str) -> Value {
+pub(crate) fn reasoning(id: &str, secret: &str) -> Value {
     json!({ "id": id, "type": "reasoning", "summary": [], "encrypted_content": secret })
 }
 
 /// What came of a turn, and what the session sent after it.
-struct Ran {
-    outcome: Outcome,
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
     /// The items of the response.
-    items: Vec<Value>,
+    pub(crate) items: Vec<Value>,
     /// The full body of the second turn.
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Ran {
-    fn response(&self) -> &Response {
+    pub(crate) fn response(&self) -> &Response {
         self.outcome.response()
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.response().output_text()
     }
 
-    fn calls(&self) -> Vec<(String, String)> {
+    pub(crate) fn calls(&self) -> Vec<(String, String)> {
         let call = |call: FunctionCall| (call.call_id, call.arguments.as_str().to_owned());
         self.response().function_calls().into_iter().map(call).collect()
     }
 
-    fn custom_calls(&self) -> Vec<(String, String)> {
+    pub(crate) fn custom_calls(&self) -> Vec<(String, String)> {
         let call = |call: CustomToolCall| (call.call_id, call.input.as_str().to_owned());
         self.response().custom_tool_calls().into_iter().map(call).collect()
     }
 
-    fn has(&self, anomaly: &Anomaly) -> bool {
+    pub(crate) fn has(&self, anomaly: &Anomaly) -> bool {
         self.outcome.report.anomalies.contains(anomaly)
     }
 }
@@ -133,7 +133,7 @@ fn answered(request: &ResponsesRequest, outcome: &Outcome) -> ResponsesRequest {
 
 /// Plays these events in one turn. A second turn must send all items of the response in full, a
 /// third must leave out what the server has.
-async fn played<S: ToString>(transport: Transport, events: &[S]) -> Ran {
+pub(crate) async fn played<S: ToString>(transport: Transport, events: &[S]) -> Ran {
     let first = || Turn::steps(events.iter().map(|event| Step::Text(event.to_string())));
     let script = Script::new().turns([first(), Turn::text("two"), Turn::text("three")]);
     let server = ScriptedServer::in_memory(script);
@@ -171,10 +171,6 @@ async fn played<S: ToString>(transport: Transport, events: &[S]) -> Ran {
     }
     let items = items.iter().map(|item| item.json().decode().expect("JSON")).collect();
     Ran { outcome, items, body }
-}
-
-fn names(items: &[Value]) -> Vec<&str> {
-    items.iter().map(|item| item["id"].as_str().unwrap_or_default()).collect()
 }
 
 fn pair(a: &str, b: &str) -> (String, String) {
@@ -556,356 +552,5 @@ fn text_of(item: &Value) -> String {
             let parts = content.as_array().into_iter().flatten();
             parts.filter_map(|part| part["text"].as_str()).collect()
         }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c125_each_item_counts_once_under_whatever_names() {
-    let output = |id: &str, call_id: &str| json!({ "id": id, "type": "function_call_output", "call_id": call_id, "output": "42" });
-    let cases: Vec<(&str, Vec<Value>, Vec<Value>)> = vec![
-        (
-            "an output is not its call",
-            vec![
-                done(0, call("f", "c", "{}")),
-                completed(&[call("f", "c", "{}"), output("o", "c")]),
-            ],
-            vec![call("f", "c", "{}"), output("o", "c")],
-        ),
-        (
-            "a call is not its output",
-            vec![done(1, output("o", "c")), completed(&[call("f", "c", "{}"), output("o2", "c")])],
-            vec![call("f", "c", "{}"), output("o", "c")],
-        ),
-        (
-            "two calls with one id, the second in the terminal alone",
-            vec![
-                done(0, call("f", "c1", "{}")),
-                completed(&[call("f", "c1", "{}"), call("f", "c2", "{\"a\":1}")]),
-            ],
-            vec![call("f", "c1", "{}"), call("f", "c2", "{\"a\":1}")],
-        ),
-        (
-            "messages at one index without ids",
-            vec![
-                done(0, message("", "A")),
-                done(0, message("", "B")),
-                completed(&[message("", "A"), message("", "B")]),
-            ],
-            vec![message("", "A"), message("", "B")],
-        ),
-        (
-            "messages under one id, the last in the terminal",
-            vec![
-                done(0, message("m", "A")),
-                done(1, message("m", "B")),
-                completed(&[message("m", "B")]),
-            ],
-            vec![message("m", "A"), message("m", "B")],
-        ),
-        (
-            "cumulative messages",
-            vec![
-                done(0, message("m1", "A")),
-                done(1, message("m2", "A and B")),
-                completed(&[message("n1", "A"), message("n2", "A and B")]),
-            ],
-            vec![message("m1", "A"), message("m2", "A and B")],
-        ),
-        (
-            "ids that rotate on every event",
-            vec![
-                added(0, with(message("r1", ""), json!({ "content": [] }))),
-                delta(0, "r2", "Hel"),
-                delta(0, "r3", "lo"),
-                done(0, message("r4", "Hello")),
-                added(1, call("r5", "c", "")),
-                of_item("function_call_arguments.delta", 1, "r6", json!({ "delta": "{}" })),
-                arguments_done(1, "r7", "{}"),
-                done(1, call("r8", "c", "{}")),
-                completed(&[message("r9", "Hello"), call("r10", "c", "{}")]),
-            ],
-            vec![message("r4", "Hello"), call("r8", "c", "{}")],
-        ),
-        (
-            "ids and call ids that change in the terminal, at shifted places",
-            vec![
-                done(1, call("f", "c1", "{\"a\":1}")),
-                done(2, call("g", "c2", "{\"a\":2}")),
-                completed(&[call("x", "d2", "{\"a\":2}"), call("y", "d1", "{\"a\":1}")]),
-            ],
-            vec![call("g", "c2", "{\"a\":2}"), call("f", "c1", "{\"a\":1}")],
-        ),
-        (
-            "items that are told in turns at one index",
-            vec![
-                added(0, reasoning("r", "")),
-                added(0, message("a", "")),
-                added(0, message("b", "")),
-                delta(0, "a", "A"),
-                delta(0, "b", "B"),
-                done(0, reasoning("r", "E")),
-                done(0, message("a", "A")),
-                done(0, message("b", "B")),
-                completed(&[reasoning("r", "E"), message("a", "A"), message("b", "B")]),
-            ],
-            vec![reasoning("r", "E"), message("a", "A"), message("b", "B")],
-        ),
-        (
-            "a call that is finished at two places",
-            vec![done(0, call("f", "c", "{}")), done(3, call("g", "c", "{}")), completed(&[])],
-            vec![call("f", "c", "{}")],
-        ),
-        (
-            "a call that the terminal has twice",
-            vec![completed(&[call("f", "c", "{}"), call("g", "c", "{}")])],
-            vec![call("f", "c", "{}")],
-        ),
-        (
-            "renamed calls whose arguments are written anew",
-            vec![
-                done(0, call("f", "c", "{\"a\":\" 1\",\"b\":2}")),
-                done(1, call("g", "d", "{\"a\":\"1\",\"b\":2}")),
-                completed(&[
-                    call("x", "y", "{\"a\": \"1\", \"b\": 2}"),
-                    call("v", "w", "{ \"a\": \" 1\",\n\"b\": 2 }"),
-                ]),
-            ],
-            vec![
-                call("g", "d", "{\"a\": \"1\", \"b\": 2}"),
-                call("f", "c", "{ \"a\": \" 1\",\n\"b\": 2 }"),
-            ],
-        ),
-        (
-            "custom calls at one index under empty ids",
-            vec![
-                added(0, custom("", "c1", "")),
-                of_item("custom_tool_call_input.done", 0, "", json!({ "input": "a" })),
-                added(0, custom("", "c2", "")),
-                of_item("custom_tool_call_input.done", 0, "", json!({ "input": "b" })),
-                completed(&[]),
-            ],
-            vec![custom("", "c1", "a"), custom("", "c2", "b")],
-        ),
-    ];
-    for transport in BOTH {
-        for (what, case, wanted) in &cases {
-            let events: Vec<Value> = [created()].iter().chain(case).cloned().collect();
-            let ran = played(transport, &events).await;
-            assert_eq!(ran.items, *wanted, "{transport}: {what}");
-            let calls = wanted.iter().filter(|item| item["type"] == "function_call").count();
-            let answered = wanted.iter().any(|item| item["type"] == "function_call_output");
-            assert_eq!(ran.calls().len(), calls - usize::from(answered), "{transport}: {what}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c126_the_order_is_the_terminals_and_the_rest_stays_at_its_place() {
-    let m = |id: &str| message(id, id);
-    let r = |id: &str| with(reasoning(id, id), json!({ "encrypted_content": id }));
-    let c = |id: &str| call(id, id, "{}");
-    // What the stream finishes in this order, what the terminal event has, and the order wanted.
-    let cases: Vec<(Vec<Value>, Vec<Value>, &[&str])> = vec![
-        (vec![m("m")], vec![r("r"), m("m")], &["r", "m"]),
-        (vec![r("r"), c("c")], vec![c("c")], &["r", "c"]),
-        (
-            vec![r("r1"), c("c1"), r("r2"), c("c2")],
-            vec![c("c1"), c("c2")],
-            &["r1", "c1", "r2", "c2"],
-        ),
-        (vec![c("c"), r("r"), m("m")], vec![m("m"), c("c")], &["r", "m", "c"]),
-        (vec![m("a"), m("b"), m("c")], vec![m("c"), m("a")], &["c", "a", "b"]),
-        (vec![m("a"), m("b"), m("c")], vec![m("b")], &["a", "b", "c"]),
-        (vec![m("a"), m("b")], vec![m("x")], &["a", "b", "x"]),
-        (vec![r("r"), m("m")], vec![], &["r", "m"]),
-        (vec![r("r1"), r("r2"), m("m"), c("c")], vec![c("c"), m("m")], &["c", "r1", "r2", "m"]),
-    ];
-    for transport in BOTH {
-        for (streamed, told, wanted) in &cases {
-            let mut events = vec![created()];
-            events.extend((0..).zip(streamed).map(|(index, item)| done(index, item.clone())));
-            events.push(completed(told));
-            let ran = played(transport, &events).await;
-            let missing = told.len() < streamed.len() && !told.is_empty();
-            let noted = (0..3).any(|output_index| ran.has(&Anomaly::ItemMissing { output_index }));
-            assert!(noted || !missing, "{transport}: {wanted:?}");
-            assert_eq!(names(&ran.items), *wanted, "{transport}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c145_only_failed_cancelled_and_incomplete_override_the_name() {
-    for transport in BOTH {
-        for kind in ["response.completed", "response.done", "response.incomplete"] {
-            for status in
-                ["failed", "cancelled", "incomplete", "requires_action", "completed", "new", ""]
-            {
-                let mut last = ended(
-                    "completed",
-                    json!({ "output": [message("m", "Hm.")],
-                    "error": { "code": "server_error", "message": "No." } }),
-                );
-                last["type"] = kind.into();
-                last["response"]["status"] =
-                    if status.is_empty() { Value::Null } else { status.into() };
-                let script = Script::new().turn(Turn::events([created(), last]));
-                let server = ScriptedServer::in_memory(script);
-                let mut retry = responses_client::RetryPolicy::default();
-                retry.attempts = 1;
-                let client = builder(&server).transport(only(transport)).retry(retry);
-                let mut session = client.build().expect("a client").session();
-                let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
-                let what = format!("{transport}: {kind} with {status}");
-                match status {
-                    "failed" | "cancelled" => {
-                        let partial = outcome.error().partial().expect("the response");
-                        assert_eq!(partial.output_text(), "Hm.", "{what}");
-                        assert!(partial.is_ended(), "{what}");
-                    }
-                    _ => {
-                        let incomplete = status == "incomplete" || kind == "response.incomplete";
-                        let event = outcome.events.last().expect("the terminal");
-                        let is_incomplete = matches!(event, ResponseEvent::Incomplete(_));
-                        assert_eq!(is_incomplete, incomplete, "{what}");
-                        assert_eq!(outcome.response().output_text(), "Hm.", "{what}");
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c154_forms_that_the_api_does_not_take_back_are_rewritten_once() {
-    for transport in BOTH {
-        let cases = [
-            (call("f", "c", ""), call("f", "c", "{}")),
-            (with(call("f", "c", ""), json!({ "arguments": null })), call("f", "c", "{}")),
-            (
-                with(call("f", "c", ""), json!({ "arguments": { "q": "x" } })),
-                call("f", "c", "{\"q\":\"x\"}"),
-            ),
-            (
-                with(custom("f", "c", ""), json!({ "input": { "q": "x" } })),
-                custom("f", "c", "{\"q\":\"x\"}"),
-            ),
-            (
-                with(message("m", ""), json!({ "content": null })),
-                with(message("m", ""), json!({ "content": [] })),
-            ),
-            (
-                with(reasoning("r", "E"), json!({ "summary": null, "content": null })),
-                with(reasoning("r", "E"), json!({ "content": [] })),
-            ),
-            // What the API takes stays as it is.
-            (
-                with(message("m", ""), json!({ "content": "Hello" })),
-                with(message("m", ""), json!({ "content": "Hello" })),
-            ),
-            (custom("f", "c", ""), custom("f", "c", "")),
-        ];
-        for (received, wanted) in cases {
-            for events in [
-                [created(), done(0, received.clone()), completed(from_ref(&received))],
-                [created(), done(0, received.clone()), completed(&[])],
-                [created(), created(), completed(from_ref(&received))],
-            ] {
-                let ran = played(transport, &events).await;
-                assert_eq!(ran.items, from_ref(&wanted), "{transport}: {received}");
-                assert!(ran.body.contains(&wanted.to_string()), "{transport}: {received}");
-            }
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c154_a_piece_of_arguments_may_be_an_object() {
-    for transport in BOTH {
-        let announced = with(call("f", "c", ""), json!({ "status": "in_progress" }));
-        let arguments = json!({ "q": "x" });
-        let ran = played(
-            transport,
-            &[
-                created(),
-                added(0, announced),
-                of_item("function_call_arguments.delta", 0, "f", json!({ "delta": arguments })),
-                of_item("function_call_arguments.done", 0, "f", json!({ "arguments": arguments })),
-                completed(&[]),
-            ],
-        )
-        .await;
-        assert_eq!(ran.items, [call("f", "c", "{\"q\":\"x\"}")], "{transport}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c154_the_planner_takes_an_item_back_as_it_was_received() {
-    let received = with(call("f", "c", ""), json!({ "arguments": { "q": "x" } }));
-    let secret = reasoning("r", "E");
-    let first = || {
-        Turn::events([
-            created(),
-            done(0, with(secret.clone(), json!({ "encrypted_content": null }))),
-            done(1, received.clone()),
-            completed(&[secret.clone(), received.clone()]),
-        ])
-    };
-    for as_received in [true, false] {
-        let server = ScriptedServer::in_memory(Script::new().turns([first(), Turn::text("two")]));
-        let client = builder(&server).transport(only(Transport::WebSocket)).build();
-        let mut session = client.expect("a client").session();
-        let one = request(&["one"]);
-        let outcome = guarded(turn(&mut session, &one)).await;
-        let mut two = one.clone();
-        if as_received {
-            two.input.extend(outcome.events.iter().filter_map(|event| match event {
-                ResponseEvent::OutputItemDone(done) => Some(done.to_item()),
-                _ => None,
-            }));
-        } else {
-            two.input.extend(outcome.response().output_items());
-        }
-        two.input.push(Item::function_call_output("c", "fine"));
-        let next = guarded(turn(&mut session, &two)).await;
-        assert_eq!(next.report.plan, incremental(1), "as received: {as_received}");
-    }
-    // What the caller builds is sent as it is.
-    let own = with(call("own", "c", ""), json!({ "arguments": { "q": "x" }, "content": null }));
-    let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("fine")));
-    let mut session = builder(&server).build().expect("a client").session();
-    let mut asks = request(&["one"]);
-    asks.input.push(Item::from_json(own.to_string()).expect("an item"));
-    guarded(turn(&mut session, &asks)).await;
-    assert!(server.log().requests[0].raw.contains(&own.to_string()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn c155_a_second_created_with_another_id_begins_the_response_anew() {
-    for transport in BOTH {
-        let mut before = created();
-        before["response"]["id"] = "resp_0".into();
-        let events = [
-            before,
-            done(0, message("old", "Old ")),
-            delta(1, "", "and older "),
-            created(),
-            delta(0, "m", "New"),
-            completed(&[]),
-        ];
-        let ran = played(transport, &events).await;
-        assert_eq!(ran.text(), "New", "{transport}");
-        assert_eq!(names(&ran.items), ["m"]);
-        assert_eq!(ran.response().id(), Some("resp_1"));
-        assert!(ran.has(&Anomaly::ResponseRestarted));
-        assert!(!ran.has(&Anomaly::ResponseId));
-        assert_eq!(ran.outcome.events.len(), events.len(), "all events are handed out");
-
-        // The same id says nothing new.
-        let events =
-            [created(), delta(0, "m", "Ol"), created(), delta(0, "m", "d"), completed(&[])];
-        let ran = played(transport, &events).await;
-        assert_eq!(ran.text(), "Old", "{transport}");
-        assert!(!ran.has(&Anomaly::ResponseRestarted));
     }
 }

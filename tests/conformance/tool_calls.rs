@@ -2,7 +2,7 @@
 
 use responses_client::{
     Item, Json,
-    event::EventKind,
+    event::{EventKind, OutputItem},
     testing::{Script, Step, Turn},
 };
 use serde::Deserialize;
@@ -94,5 +94,18 @@ async fn after_a_cut_the_finished_items_lead_on_and_no_tool_runs_twice() {
         }
         let next = turn(&mut session, &request).await;
         assert_eq!(next.response().output_text(), "1 1");
+    }
+}
+
+#[tokio::test]
+async fn an_answered_call_is_not_to_be_run() {
+    let transcript = include_str!("../fixtures/program.jsonl");
+    for transport in BOTH {
+        let server = server(Script::new().turn(Turn::jsonl(transcript))).await;
+        let mut session = socket_client(&server, only(transport)).session();
+        let outcome = turn(&mut session, &request(&["weather?"])).await;
+        let calls = |item: &OutputItem| matches!(item, OutputItem::FunctionCall(_));
+        assert_eq!(outcome.response().output().iter().filter(|item| calls(item)).count(), 1);
+        assert!(outcome.response().function_calls().is_empty(), "{transport}");
     }
 }
