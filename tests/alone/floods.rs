@@ -1,5 +1,4 @@
-//! Conformance C139: what a server sends without end costs bounded memory, measured and not
-//! computed.
+//! Endless data of a server costs bounded memory, measured as allocated bytes.
 
 use std::time::Duration;
 

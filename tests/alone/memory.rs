@@ -1,4 +1,4 @@
-//! Conformance C120: a session of many turns costs no more than one of few.
+//! A session of many turns costs no more than one of few.
 
 use std::time::Duration;
 

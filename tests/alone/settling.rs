@@ -1,4 +1,4 @@
-//! Conformance C152: a response of many items costs as much an item as one of few.
+//! A response of many items costs as much an item as one of few.
 
 use responses_client::bench::Turn;
 use serde_json::{Value, json};

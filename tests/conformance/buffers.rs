@@ -1,5 +1,4 @@
-//! Conformance, groups E and G: what lies between the server and a consumer that is slow, waits in
-//! vain, or does not come at all.
+//! Backpressure: bounded read-ahead, and consumers that are slow, cancel their waits or never read.
 
 use std::{
     pin::pin,

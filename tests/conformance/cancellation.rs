@@ -1,4 +1,4 @@
-//! Conformance, groups E and G: cancelled, superseded and parallel turns.
+//! Cancelled, superseded and parallel turns.
 
 use std::time::Duration;
 

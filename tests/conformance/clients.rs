@@ -1,4 +1,4 @@
-//! Conformance: one session and several clients, several runtimes, and the end of all sessions.
+//! One session and several clients, several runtimes, and the end of all sessions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Conformance, group C: what a turn sends that goes over SSE instead, and how large frames may be.
+//! Requests that go over SSE instead of the WebSocket, and the limit of a frame.
 
 use responses_client::{
     ErrorKind, Item, Provider, ResponsesClient, ResponsesRequest, RetryPolicy, Transport,

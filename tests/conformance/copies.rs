@@ -1,4 +1,4 @@
-//! What is copied and what is not: images out of their frames, and items that are kept.
+//! Zero-copy reading: images stay in their frames, and kept items do not.
 
 use responses_client::{
     Item, Response,

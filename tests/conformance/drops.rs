@@ -1,5 +1,5 @@
-//! Conformance, group E: whatever a caller drops, wherever it stands, its connection goes, no task
-//! stays behind, and the session goes on as if nothing had been asked.
+//! Dropping a turn, a stream or a session at any point closes its connection, leaves no task, and
+//! leaves the session as if nothing had been asked.
 //!
 //! A future is dropped after 0, 1, 2, … rounds of the scheduler, until it has completed. In a round
 //! every other task runs once, the server's too, so that there is a drop behind each of its steps;

@@ -1,4 +1,4 @@
-//! What errors say, and what is done about credentials that the server refuses.
+//! Error texts and advice, and refused credentials.
 
 use std::{
     error::Error as _,

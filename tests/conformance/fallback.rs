@@ -1,4 +1,4 @@
-//! Conformance, group C: when a turn goes over SSE instead, and what is tried again.
+//! Fallback to SSE: upgrades that are refused or hang, and the memory of the origin.
 
 use std::time::Duration;
 

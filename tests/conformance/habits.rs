@@ -1,5 +1,4 @@
-//! Conformance C122 to C126: good transcripts told with every habit of servers that was seen settle
-//! to the same items.
+//! A transcript settles to the same items (C122 to C126), whichever known habits the server has.
 
 use proptest::prelude::*;
 use responses_client::{Item, bench::Turn};

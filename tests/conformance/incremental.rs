@@ -1,4 +1,4 @@
-//! Conformance, group B: what of a request is sent, and what a later turn may continue.
+//! Incremental sends: which requests are sent in part, and which in full.
 
 use responses_client::{
     Item, Json, ResponsesRequest, ResponsesSession, Tool, Transport,

@@ -1,4 +1,4 @@
-//! Conformance: a peer that lives in silence, and one that is dead.
+//! Keep-alive: silent peers that are alive, and dead ones.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Conformance, group D: every way in which servers say that the response to be continued is gone.
+//! Every way in which servers say that the response to be continued is gone.
 
 use std::{
     collections::HashSet,

@@ -1,5 +1,5 @@
-//! What the crate must do, one module a topic, on both transports where a behaviour means
-//! something on both.
+//! The behaviours of the crate, one module for each topic, on both transports where a behaviour
+//! applies to both.
 //!
 //! `BEHAVIOURS.md` lists the behaviours with their ids; a test that is named `c059_…` shows C059.
 

@@ -1,4 +1,4 @@
-//! What servers do besides the usual: late data, redirects, silence, a failure that must go unnoticed.
+//! Unusual servers: late data, redirects, silence, and failures that a retry hides.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! Conformance, group J: the same transcripts over both transports and through the bare core, whole
-//! and cut everywhere.
+//! The same transcripts over both transports and through the bare core, whole and cut everywhere.
 
 use std::{
     collections::BTreeMap,

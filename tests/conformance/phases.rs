@@ -1,4 +1,4 @@
-//! Conformance C093: each phase of a turn has a time of its own, and each can be turned off.
+//! Each phase of a turn has a time of its own, and each can be turned off.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 

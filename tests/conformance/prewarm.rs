@@ -1,4 +1,4 @@
-//! Conformance: what is done ahead of a turn, and the replacement of old sockets.
+//! Prewarming a session, and the rotation of old sockets.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},

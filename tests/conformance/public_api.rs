@@ -1,5 +1,4 @@
-//! What a caller can rely on apart from single behaviours: types, requests, and the life of a
-//! session.
+//! Types, requests, and the life of a session.
 
 use std::sync::Arc;
 

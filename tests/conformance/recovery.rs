@@ -1,4 +1,4 @@
-//! Conformance, group D: recovering within a turn from what lies in the nature of the protocol.
+//! Recovering within a turn from what lies in the nature of the protocol.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Conformance, group C: what is sent again, how often and when; the same on both transports.
+//! Replays: which failed requests are sent again, how often and when.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! Conformance, group A: when a socket is used again, and when another takes its place.
+//! Reuse of a socket, and its replacement by another one.
 
 use responses_client::{
     ErrorKind, Provider, ResponsesClient, ResponsesRequest, Transport, TransportPolicy,

@@ -1,4 +1,4 @@
-//! What a server says besides the response: in the head of its answer, and in metadata events.
+//! Response headers and metadata events in the report.
 
 use std::time::Duration;
 

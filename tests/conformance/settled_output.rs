@@ -1,4 +1,4 @@
-//! Conformance, group K: what the stream and the terminal event together make of the output.
+//! Settled output, made of the stream and the terminal event.
 
 use std::{fs, path::Path, slice::from_ref};
 

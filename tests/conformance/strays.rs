@@ -1,4 +1,4 @@
-//! Events that belong to no response, or not to the one that is read: by id, and by course.
+//! Events that belong to no response, or to another response than the one in flight.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Conformance, group H: times that run out, and what the caller is told then.
+//! Times that run out, and what the caller is told then.
 
 use std::time::Duration;
 

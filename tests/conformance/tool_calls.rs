@@ -1,4 +1,4 @@
-//! What agents need at hand: calls early, answers by a schema, and a way on from a cut.
+//! Tool calls, answers that follow a schema, and cancelled calls.
 
 use responses_client::{
     Item, Json,
