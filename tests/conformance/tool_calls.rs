@@ -1,4 +1,4 @@
-//! Tool calls, answers that follow a schema, and cancelled calls.
+//! Tool calls, answers that follow a schema, and continuing after a cut.
 
 use responses_client::{
     Item, Json,
