@@ -624,6 +624,8 @@ mod proto;
 pub mod report;
 mod request;
 pub mod response;
+#[cfg(feature = "testing")]
+mod server;
 mod session;
 mod shared;
 #[cfg(feature = "testing")]

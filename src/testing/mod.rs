@@ -135,42 +135,32 @@
 //! # }
 //! ```
 
-pub use agent::agent_reply;
-pub use digest::history_digest;
-pub use format::ScriptError;
-pub use halves::{parse_json, surrogate_half};
-pub use log::{ConnectionLog, OtherLog, RequestLog, ServerLog};
-pub use memory::Connector;
-pub use profile::Profile;
-pub use script::{Exchange, Refusal, Reuse, Script, Upgrade};
-pub use server::ScriptedServer;
-pub use step::{Gate, Step};
-pub use turn::{ErrorShape, NoOutput, Turn, Withheld};
+#[doc(inline)]
+pub use script::{
+    agent::agent_reply,
+    builder::Script,
+    digest::history_digest,
+    error_reply::ErrorShape,
+    exchange::Exchange,
+    format,
+    format::ScriptError,
+    gate::Gate,
+    halves::{parse_json, surrogate_half},
+    items,
+    profile::Profile,
+    refusal::Refusal,
+    step::Step,
+    turn::{Turn, habits::Withheld, shapes::NoOutput},
+    upgrade::{Reuse, Upgrade},
+};
+#[doc(inline)]
+pub use server::{
+    connector::Connector,
+    handle::ScriptedServer,
+    log::{ConnectionLog, OtherLog, RequestLog, ServerLog},
+};
 
-mod agent;
-mod background;
-mod clock;
-mod connection;
-mod digest;
-mod endpoints;
-pub mod format;
-mod generate;
-mod halves;
-pub mod items;
-mod log;
-mod memory;
-mod profile;
-mod request;
-mod run;
 mod script;
 mod server;
-mod shared;
-mod sse;
-mod state;
-mod step;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod turn;
-mod websocket;
-mod wire;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::checker::{Missing, check};
 use crate::{
     Transport,
-    testing::{NoOutput, Step, Turn, items, script::Exchange},
+    testing::{Exchange, NoOutput, Step, Turn, items},
 };
 
 /// An item of each kind, what its id begins with, and the kinds of its events between

@@ -16,8 +16,8 @@ use crate::{
     Transport,
     net::Content,
     testing::{
-        NoOutput, Refusal, Reuse, Script, ScriptedServer, Step, Turn, Upgrade, Withheld, generate,
-        items, parse_json, surrogate_half,
+        NoOutput, Refusal, Reuse, Script, ScriptedServer, Step, Turn, Upgrade, Withheld, items,
+        parse_json, script::value::encode, surrogate_half,
     },
 };
 
@@ -236,13 +236,13 @@ async fn late_events_and_floods_come_between_the_others() {
     let is_created = |text: &String| text.contains("response.created");
     let created = frames.iter().position(is_created).unwrap();
     assert_eq!((created, frames.iter().filter(|it| *it == "{}").count()), (3000, 3000));
-    assert_eq!(frames[3001], generate::encode(&old));
+    assert_eq!(frames[3001], encode(&old));
     assert_eq!(frames.iter().filter(|it| it.is_empty()).count(), 2);
 
     let (_, body, _) = post(&server.connector(), json!({})).await;
     assert_eq!(body.matches("data: {}\n\n").count(), 3000);
     assert_eq!(body.matches("data: \n\n").count(), 2);
-    let late = format!("event: response.completed\ndata: {}\n\n", generate::encode(&old));
+    let late = format!("event: response.completed\ndata: {}\n\n", encode(&old));
     assert_eq!(body.matches(&late).count(), 1);
     // Its state knows nothing of them.
     let body = json!({ "previous_response_id": "resp_old" });

@@ -9,7 +9,7 @@ use super::{
     generators::events,
     kinds,
 };
-use crate::testing::{ErrorShape, NoOutput, Step, Turn, generate, items};
+use crate::testing::{ErrorShape, NoOutput, Step, Turn, items, script::value::encode};
 
 fn turn() -> Turn {
     Turn::output([items::message("Hello there"), items::function_call("call_1", "f", "{\"a\":1}")])
@@ -124,12 +124,12 @@ fn unknown_things_stand_among_the_known() {
 fn an_event_is_made_as_large_as_wished() {
     for bytes in [5000, 100_000] {
         let events = seen(&turn().large_event(bytes));
-        let sizes: Vec<_> = events.iter().map(|event| generate::encode(event).len()).collect();
+        let sizes: Vec<_> = events.iter().map(|event| encode(event).len()).collect();
         assert_eq!(sizes.iter().filter(|size| **size == bytes).count(), 1, "{sizes:?}");
         check(&events, Missing::default()).unwrap();
     }
     let small = seen(&Turn::events([json!({ "type": "x" })]).large_event(100));
-    assert_eq!(generate::encode(&small[0]).len(), 100);
+    assert_eq!(encode(&small[0]).len(), 100);
 }
 
 #[test]

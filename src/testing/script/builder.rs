@@ -1,0 +1,264 @@
+//! `Script`: the turns of a server, its upgrades and its limits.
+
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+
+use super::{
+    exchange::Exchange,
+    header_names::HeaderNames,
+    profile::Profile,
+    quirks::{PLAIN, Quirks},
+    refusal::Refusal,
+    turn::Turn,
+    upgrade::{Reuse, Upgrade},
+};
+
+/// Turns of a server, its answers to upgrade requests, and its limits.
+///
+/// Each request takes the next turn, over either transport. A request that is invalid, that
+/// continues a response that the server does not have, or that asks for no generation takes no turn.
+/// After the last turn the function given to [`respond`](Self::respond) answers; without such a
+/// function every further request fails with `script_exhausted`.
+#[derive(Clone)]
+pub struct Script {
+    pub(crate) turns: VecDeque<Turn>,
+    pub(crate) respond: Option<Respond>,
+    pub(crate) upgrades: VecDeque<Upgrade>,
+    every_upgrade: Option<Upgrade>,
+    reuses: VecDeque<Reuse>,
+    every_reuse: Reuse,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) without_bodies: bool,
+    pub(crate) ignores_generate: bool,
+    pub(crate) alpn: Vec<String>,
+    profile: Option<Profile>,
+    max_age: Option<Duration>,
+    frame_limit: Option<u64>,
+    pub(crate) uplink: Option<Uplink>,
+}
+
+/// Slow connection from clients to the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uplink {
+    pub(crate) bytes_per_second: u64,
+    pub(crate) buffer: usize,
+}
+
+/// Function that answers requests after the last turn.
+pub(crate) type Respond = Arc<dyn Fn(&Exchange) -> Turn + Send + Sync>;
+
+/// The turn of a request.
+#[derive(Clone)]
+pub(crate) enum NextTurn {
+    Fixed(Box<Turn>),
+    Respond(Respond),
+}
+
+impl Script {
+    /// Returns a script without turns that accepts every upgrade.
+    pub fn new() -> Self {
+        Self {
+            turns: VecDeque::new(),
+            respond: None,
+            upgrades: VecDeque::new(),
+            every_upgrade: None,
+            reuses: VecDeque::new(),
+            every_reuse: Reuse::Serve,
+            headers: Vec::new(),
+            without_bodies: false,
+            ignores_generate: false,
+            alpn: vec!["http/1.1".to_owned()],
+            profile: None,
+            max_age: None,
+            frame_limit: None,
+            uplink: None,
+        }
+    }
+
+    /// Limits in-memory connections to this rate from client to server, behind a send buffer that
+    /// takes `buffer` bytes immediately.
+    pub fn uplink(mut self, bytes_per_second: u64, buffer: usize) -> Self {
+        self.uplink = Some(Uplink { bytes_per_second, buffer });
+        self
+    }
+
+    /// Appends a turn.
+    pub fn turn(mut self, turn: Turn) -> Self {
+        self.turns.push_back(turn);
+        self
+    }
+
+    /// Appends turns.
+    pub fn turns(mut self, turns: impl IntoIterator<Item = Turn>) -> Self {
+        self.turns.extend(turns);
+        self
+    }
+
+    /// Sets the function that answers every request after the last turn.
+    pub fn respond(mut self, respond: impl Fn(&Exchange) -> Turn + Send + Sync + 'static) -> Self {
+        self.respond = Some(Arc::new(respond));
+        self
+    }
+
+    /// Adds an answer to the next request to become a WebSocket.
+    pub fn upgrade(mut self, upgrade: Upgrade) -> Self {
+        self.upgrades.push_back(upgrade);
+        self
+    }
+
+    /// Sets the answer to every request to become a WebSocket after those of
+    /// [`upgrade`](Self::upgrade). Default: [`Upgrade::Accept`].
+    pub fn every_upgrade(mut self, upgrade: Upgrade) -> Self {
+        self.every_upgrade = Some(upgrade);
+        self
+    }
+
+    /// Adds an answer to the next request on a connection that served another request before, like
+    /// a server whose keep-alive timeout has just expired.
+    pub fn reuse(mut self, reuse: Reuse) -> Self {
+        self.reuses.push_back(reuse);
+        self
+    }
+
+    /// Sets the answer to every request on such a connection after those of
+    /// [`reuse`](Self::reuse). Default: [`Reuse::Serve`].
+    pub fn every_reuse(mut self, reuse: Reuse) -> Self {
+        self.every_reuse = reuse;
+        self
+    }
+
+    /// Adds a header to every 101 and every 200.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Takes a turn for requests with `generate: false` too, like a server that ignores the member.
+    pub fn ignore_generate(mut self) -> Self {
+        self.ignores_generate = true;
+        self
+    }
+
+    /// Behaves like this server, as far as a client can notice. Settings of the script itself take
+    /// precedence.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// Ends every WebSocket at this age, measured by tokio's clock, once no turn runs: with the error
+    /// frame `websocket_connection_limit_reached` and a Close frame. Later requests on it are not
+    /// answered. Default: the limit of the [profile](Self::profile), else none.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Closes a WebSocket with 1009 when a client sends a larger message: as soon as a frame header
+    /// announces the size, without waiting for the payload, and without an error frame. Default: the
+    /// limit of the [profile](Self::profile), else none.
+    pub fn frame_limit(mut self, bytes: u64) -> Self {
+        self.frame_limit = Some(bytes);
+        self
+    }
+
+    /// Omits `body` and `raw` of requests from the log, for long runs with large requests.
+    pub fn without_bodies(mut self) -> Self {
+        self.without_bodies = true;
+        self
+    }
+
+    /// Sets the protocols that the server offers in TLS, in order of preference. Default: only
+    /// `http/1.1`.
+    ///
+    /// The server speaks HTTP/1.1 in any case. With `["h2", "http/1.1"]` a test sees if a client
+    /// negotiates HTTP/2, which has no upgrade to a WebSocket.
+    pub fn alpn<P: Into<String>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.alpn = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+impl Script {
+    /// Returns the quirks of the server: those of the profile, with the limits of the script.
+    pub(crate) fn quirks(&self) -> Quirks {
+        let mut quirks = self.profile.map_or(PLAIN, Profile::quirks);
+        if let Some(age) = self.max_age {
+            (quirks.max_age, quirks.silent_age) = (Some(age), None);
+        }
+        quirks.frame_limit = self.frame_limit.or(quirks.frame_limit);
+        quirks
+    }
+
+    /// Takes the next turn, or the function that answers after the last one.
+    pub(crate) fn next_turn(&mut self) -> Option<NextTurn> {
+        match self.turns.pop_front() {
+            Some(turn) => Some(NextTurn::fixed(turn)),
+            None => self.respond.clone().map(NextTurn::Respond),
+        }
+    }
+
+    /// Takes the answer to the next request on a connection that served one before.
+    pub(crate) fn next_reuse(&mut self) -> Reuse {
+        self.reuses.pop_front().unwrap_or(self.every_reuse)
+    }
+
+    /// Takes the answer to the next request to become a WebSocket.
+    pub(crate) fn next_upgrade(&mut self) -> Upgrade {
+        let next = self.upgrades.pop_front().or_else(|| self.every_upgrade.clone());
+        next.unwrap_or_else(|| match self.quirks().no_websocket {
+            Some(status) => {
+                Upgrade::Refuse(Refusal::error(status, "not_found", "There is no WebSocket here."))
+            }
+            None => Upgrade::Accept,
+        })
+    }
+}
+
+impl NextTurn {
+    pub(crate) fn fixed(turn: Turn) -> Self {
+        Self::Fixed(Box::new(turn))
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            turns,
+            respond,
+            upgrades,
+            every_upgrade,
+            reuses,
+            every_reuse,
+            headers,
+            without_bodies,
+            ignores_generate,
+            alpn,
+            profile,
+            max_age,
+            frame_limit,
+            uplink,
+        } = self;
+        f.debug_struct("Script")
+            .field("turns", turns)
+            .field("respond", &respond.is_some())
+            .field("upgrades", upgrades)
+            .field("every_upgrade", every_upgrade)
+            .field("reuses", reuses)
+            .field("every_reuse", every_reuse)
+            .field("headers", &HeaderNames(headers))
+            .field("without_bodies", without_bodies)
+            .field("ignores_generate", ignores_generate)
+            .field("alpn", alpn)
+            .field("profile", profile)
+            .field("max_age", max_age)
+            .field("frame_limit", frame_limit)
+            .field("uplink", uplink)
+            .finish()
+    }
+}

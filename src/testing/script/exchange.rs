@@ -1,0 +1,58 @@
+//! A request, and what the server knows about it.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::header_names::HeaderNames;
+use crate::config::Transport;
+
+/// A request that takes a turn, and what the server knows about it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// Number of requests that took a turn before this one.
+    pub index: usize,
+    /// Transport of the request.
+    pub transport: Transport,
+    /// Connection of the request, as numbered in the [`ServerLog`](crate::testing::ServerLog).
+    pub connection: usize,
+    /// Body of the request.
+    pub body: Value,
+    /// Whole conversation: the input and output of the responses that the request continues, and
+    /// then its own input. An input that is a string is a user message here.
+    pub history: Vec<Value>,
+    /// Id of the response to this request.
+    pub response_id: String,
+    /// Headers of the POST, or of the upgrade of the WebSocket; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Size of the history that the server had before, in bytes of JSON.
+    pub(crate) known_bytes: usize,
+    /// Size of the request's input, in bytes of JSON.
+    pub(crate) brought_bytes: usize,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            index,
+            transport,
+            connection,
+            body,
+            history,
+            response_id,
+            headers,
+            known_bytes: _,
+            brought_bytes: _,
+        } = self;
+        f.debug_struct("Exchange")
+            .field("index", index)
+            .field("transport", transport)
+            .field("connection", connection)
+            .field("body", body)
+            .field("history", history)
+            .field("response_id", response_id)
+            .field("headers", &HeaderNames(headers))
+            .finish()
+    }
+}

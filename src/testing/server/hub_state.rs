@@ -1,0 +1,265 @@
+//! State of a server: its script, its responses, its log and its connections.
+
+#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::{
+    background::Background,
+    control::Control,
+    log::{ConnectionLog, RequestLog, ServerLog},
+    peer::Peer,
+};
+use crate::{
+    config::Transport,
+    server::store::{HistoryStore, Parent, ResponseStore, json_size},
+    testing::script::{
+        admission::{Admission, ChosenTurn},
+        builder::{NextTurn, Script},
+        error_reply::ErrorReply,
+        exchange::Exchange,
+        halves, request,
+    },
+};
+
+/// State of a server.
+pub(super) struct HubState {
+    pub(super) script: Script,
+    pub(super) history: HistoryStore,
+    pub(super) responses: ResponseStore,
+    /// Those of `responses` that run in the background, by id.
+    pub(super) backgrounds: HashMap<String, Arc<Background>>,
+    pub(super) log: ServerLog,
+    pub(super) peers: Vec<Peer>,
+    turns_taken: usize,
+    responses_begun: u64,
+    pub(super) is_stopped: bool,
+    /// No new connection is accepted for now.
+    pub(super) is_unreachable: bool,
+}
+
+/// A request as received.
+pub(super) struct Received {
+    pub(super) connection: usize,
+    pub(super) transport: Transport,
+    /// Headers of a POST; empty over WebSocket.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) raw: String,
+}
+
+/// A request in the log, with what is needed to answer it.
+pub(super) struct Admitted {
+    pub(super) request: AdmittedRequest,
+    pub(super) exchange: Exchange,
+    pub(super) turn: NextTurn,
+}
+
+/// A request in the log, and its place in the conversations.
+#[derive(Debug)]
+pub(super) struct AdmittedRequest {
+    pub(super) origin: Origin,
+    pub(super) response_id: String,
+    pub(super) parent: Option<Parent>,
+    pub(super) input: Vec<Value>,
+    /// The response is stored.
+    pub(super) stored: bool,
+    /// The request asks for events.
+    pub(super) streams: bool,
+    /// Present if the request asks for a response in the background.
+    pub(super) background: Option<Arc<Background>>,
+    /// Output that the server keeps, if it is not that of the events.
+    pub(super) kept: Option<Vec<Value>>,
+}
+
+/// Origin of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) connection: usize,
+    pub(super) transport: Transport,
+    /// Index of the request in the log.
+    pub(super) request: usize,
+}
+
+impl HubState {
+    pub(super) fn new(script: Script) -> Self {
+        Self {
+            script,
+            history: HistoryStore::default(),
+            responses: ResponseStore::default(),
+            backgrounds: HashMap::new(),
+            log: ServerLog::default(),
+            peers: Vec::new(),
+            turns_taken: 0,
+            responses_begun: 0,
+            is_stopped: false,
+            is_unreachable: false,
+        }
+    }
+
+    /// Numbers a new connection; returns `None` if the server accepts none.
+    pub(super) fn open(&mut self) -> Option<(usize, Arc<Control>)> {
+        if self.is_stopped || self.is_unreachable {
+            return None;
+        }
+        let (index, control) = (self.peers.len(), Arc::<Control>::default());
+        self.log.connections.push(ConnectionLog { index, ..ConnectionLog::default() });
+        self.peers.push(Peer::new(Arc::clone(&control)));
+        Some((index, control))
+    }
+
+    /// Records the end of a connection.
+    pub(super) fn close(&mut self, connection: usize) {
+        self.history.evict(connection);
+        if let Some(peer) = self.peers.get_mut(connection) {
+            peer.closed();
+        }
+        if let Some(log) = self.log.connections.get_mut(connection) {
+            log.closed = true;
+        }
+    }
+
+    /// Logs a request, and takes its turn.
+    pub(super) fn admit(&mut self, received: Received) -> Admitted {
+        let Received { connection, transport, headers, raw } = received;
+        let body = halves::parse_json(&raw).unwrap_or_default();
+        let previous = body["previous_response_id"].as_str().map(str::to_owned);
+        let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
+        let input = request::input(&body);
+        let response_id = format!("resp_{:040x}", self.responses_begun);
+        self.responses_begun += 1;
+        let mut exchange = Exchange {
+            index: self.turns_taken,
+            transport,
+            connection,
+            history: Vec::new(),
+            response_id: response_id.clone(),
+            headers,
+            known_bytes: self.history.bytes(found),
+            brought_bytes: json_size(&input),
+            body,
+        };
+        let log = self.log.connections.get(connection);
+        let ChosenTurn { turn, is_scripted } = {
+            let close_on_create = log.and_then(|log| log.closes_on_create);
+            let error = self.check(&exchange).err();
+            let lost_parent = previous.as_deref().filter(|_| found.is_none());
+            let body = &exchange.body;
+            self.script.choose(Admission { body, close_on_create, error, lost_parent })
+        };
+        let turn_index = is_scripted.then_some(self.turns_taken);
+        self.turns_taken += usize::from(is_scripted);
+        let origin = Origin { connection, transport, request: self.log.requests.len() };
+        self.log_request(&mut exchange, raw, turn_index, previous, input.len());
+        let request = AdmittedRequest {
+            origin,
+            response_id,
+            parent: found,
+            input,
+            stored: exchange.body["store"] != false,
+            streams: exchange.body["stream"] == true,
+            background: (exchange.body["background"] == true).then(Arc::default),
+            kept: None,
+        };
+        Admitted { request, exchange, turn }
+    }
+
+    /// Returns the error of an invalid request.
+    fn check(&mut self, exchange: &Exchange) -> Result<(), ErrorReply> {
+        request::check(&exchange.body, exchange.transport, &exchange.headers)?;
+        self.script.quirks().check(&exchange.body, exchange.transport)?;
+        self.check_model(exchange)
+    }
+
+    /// Records the model of a WebSocket's first request, to which some servers bind it.
+    fn check_model(&mut self, exchange: &Exchange) -> Result<(), ErrorReply> {
+        let is_bound = self.script.quirks().one_model;
+        if !is_bound || exchange.transport != Transport::WebSocket {
+            return Ok(());
+        }
+        let peer = self.peers.get_mut(exchange.connection);
+        if peer.is_none_or(|peer| peer.has_model(&exchange.body["model"])) {
+            return Ok(());
+        }
+        let message = "This connection serves another model.";
+        Err(ErrorReply::new(400, "model_mismatch", message).param("model"))
+    }
+
+    /// Adds a request to the log, and the headers of its upgrade to the exchange.
+    fn log_request(
+        &mut self,
+        exchange: &mut Exchange,
+        raw: String,
+        turn: Option<usize>,
+        previous_response_id: Option<String>,
+        input_items: usize,
+    ) {
+        let Exchange { connection, transport, .. } = *exchange;
+        let peer = self.peers.get_mut(connection);
+        let bytes_received = peer.map_or(0, Peer::begin_request);
+        let mut headers = Vec::new();
+        if let Some(log) = self.log.connections.get_mut(connection) {
+            match transport {
+                Transport::Sse => log.transport = Some(Transport::Sse),
+                Transport::WebSocket => exchange.headers.clone_from(&log.headers),
+            }
+        }
+        if transport == Transport::Sse {
+            headers.clone_from(&exchange.headers);
+        }
+        let keep = !self.script.without_bodies;
+        self.log.requests.push(RequestLog {
+            connection,
+            transport,
+            turn,
+            body: if keep { exchange.body.clone() } else { Value::Null },
+            raw: if keep { raw } else { String::new() },
+            headers,
+            bytes_received,
+            previous_response_id,
+            input_items,
+            finished: false,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Turn;
+
+    fn received(raw: &str) -> Received {
+        Received {
+            connection: 0,
+            transport: Transport::Sse,
+            headers: Vec::new(),
+            raw: raw.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_request_is_logged_and_only_valid_ones_take_a_turn() {
+        let mut state = HubState::new(Script::new().turn(Turn::text("1")));
+        state.open().unwrap();
+        assert!(matches!(state.admit(received("no JSON")).turn, NextTurn::Fixed(_)));
+        let valid = state.admit(received(r#"{"stream":true,"store":false,"input":"hi"}"#));
+        assert_eq!(valid.exchange.index, 0);
+        assert_eq!(valid.request.origin.request, 1);
+        assert!(valid.request.streams && !valid.request.stored);
+        assert_eq!(valid.request.input.len(), 1);
+        let turns: Vec<_> = state.log.requests.iter().map(|request| request.turn).collect();
+        assert_eq!(turns, [None, Some(0)]);
+    }
+
+    #[test]
+    fn a_stopped_or_unreachable_server_accepts_no_connection() {
+        let mut state = HubState::new(Script::new());
+        state.is_unreachable = true;
+        assert!(state.open().is_none());
+        state.is_unreachable = false;
+        assert_eq!(state.open().unwrap().0, 0);
+        state.is_stopped = true;
+        assert!(state.open().is_none());
+    }
+}

@@ -1,0 +1,85 @@
+//! `ServerTurn`: a request while the server answers it.
+
+#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    background::Background,
+    hub::Hub,
+    hub_state::{AdmittedRequest, Received},
+};
+use crate::{
+    server::store::{Completed, OutputCollector},
+    testing::script::turn::answer::ScriptedAnswer,
+};
+
+/// A request while the server answers it: updates the server's state by the events that it sends.
+#[derive(Debug)]
+pub(super) struct ServerTurn {
+    hub: Arc<Hub>,
+    request: AdmittedRequest,
+    output: OutputCollector,
+    /// The response is part of the server's state.
+    is_committed: bool,
+}
+
+impl ServerTurn {
+    /// Logs a request, and works out its answer.
+    pub(super) fn begin(hub: &Arc<Hub>, received: Received) -> (Self, ScriptedAnswer) {
+        let (request, answer) = hub.admit(received);
+        let (hub, output) = (Arc::clone(hub), OutputCollector::default());
+        (Self { hub, request, output, is_committed: false }, answer)
+    }
+
+    /// Returns the steps of the response, if it runs in the background.
+    pub(super) fn background(&self) -> Option<Arc<Background>> {
+        self.request.background.clone()
+    }
+
+    /// Returns `true` if the request asks for events.
+    pub(super) fn streams(&self) -> bool {
+        self.request.streams
+    }
+
+    /// Updates the server's state for an event that is about to be sent.
+    ///
+    /// Must be called before the event is sent, because a client may continue the response as soon as
+    /// it has the event.
+    pub(super) fn before_send(&mut self, event: &Value) {
+        self.request.stored &= event["response"]["store"] != false;
+        let AdmittedRequest { stored, background, input, origin, .. } = &self.request;
+        if event["response"]["id"].is_string() && (*stored || background.is_some()) {
+            self.hub.update(&event["response"], input, background.as_ref());
+        }
+        self.output.observe(event);
+        match event["type"].as_str() {
+            Some("response.completed") => self.commit(&event["response"]),
+            Some("response.failed" | "error") => self.hub.evict(origin.connection),
+            _ => {}
+        }
+    }
+
+    /// Records that nothing is left to send.
+    pub(super) fn finish(&self) {
+        let origin = self.request.origin;
+        self.hub.finished(origin.connection, origin.request);
+    }
+
+    fn commit(&mut self, response: &Value) {
+        // A script may complete a response twice; the first time counts.
+        if std::mem::replace(&mut self.is_committed, true) {
+            return;
+        }
+        let AdmittedRequest { origin, response_id, parent, input, stored, kept, .. } =
+            &mut self.request;
+        let collected = std::mem::take(&mut self.output).finish(response);
+        let mut items = std::mem::take(input);
+        items.extend(kept.take().unwrap_or(collected));
+        let id = response["id"].as_str().unwrap_or(response_id).to_owned();
+        let completed = Completed { id, parent: *parent, items, stored: *stored };
+        self.hub.commit(origin.connection, origin.transport, completed);
+    }
+}

@@ -1,0 +1,62 @@
+//! Serves one connection as long as it speaks HTTP.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Method, Request, Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    connection::Connection,
+    endpoints, post,
+    websocket::upgrade,
+    wire::{ByteStream, Wire},
+};
+use crate::{
+    net::Io,
+    server::{http::AnswerBody, websocket::is_upgrade},
+    testing::script::refusal::Refusal,
+};
+
+/// Serves a connection until it ends or becomes a WebSocket; in TLS if `tls` is given. Bytes are
+/// counted and connections cut below TLS.
+pub(super) async fn serve(connection: Connection, stream: ByteStream, tls: Option<TlsAcceptor>) {
+    let wire = Wire::new(stream, Arc::clone(&connection.control));
+    match tls {
+        None => serve_http(connection, wire).await,
+        Some(tls) => match tls.accept(wire).await {
+            Ok(stream) => serve_http(connection, stream).await,
+            Err(_) => connection.hub.closed(connection.index),
+        },
+    }
+}
+
+async fn serve_http(connection: Connection, stream: impl Io + 'static) {
+    let service = service_fn(|request| {
+        let connection = connection.clone();
+        async { Ok::<_, Infallible>(answer(connection, request).await) }
+    });
+    // A connection that fails has ended like any other.
+    let _ =
+        http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    if !connection.is_websocket() {
+        connection.hub.closed(connection.index);
+    }
+}
+
+async fn answer(connection: Connection, request: Request<Incoming>) -> Response<AnswerBody> {
+    if connection.mark_served()
+        && let Some(cut) = connection.hub.next_reuse().cut()
+    {
+        return connection.cut(cut).await;
+    }
+    if !request.uri().path().ends_with("/responses") {
+        return endpoints::answer(&connection, &request);
+    }
+    match *request.method() {
+        Method::GET if is_upgrade(request.headers()) => upgrade::answer(connection, request).await,
+        Method::POST => post::answer(connection, request).await,
+        _ => connection.refuse(Refusal::status(405).header("allow", "GET, POST")).await,
+    }
+}
