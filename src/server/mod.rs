@@ -1,6 +1,7 @@
-//! What every server of the API shares: framing of answers, and the store of responses.
+//! Parts of any server of the API: framing of answers, and the store of responses.
 //!
-//! Knows no scripts: the scripted server of the feature `testing` is built on it.
+//! The scripted server of the feature `testing` is built on these parts; they know nothing of
+//! scripts.
 
 pub(crate) mod endpoint;
 pub(crate) mod http;

@@ -1,11 +1,11 @@
-//! A scripted server for tests, over WebSocket and SSE alike.
+//! A scripted server for tests, over WebSocket and SSE.
 //!
-//! A [`ScriptedServer`] listens on a free port of the loopback interface. A [`Script`] says, turn by
-//! turn, what it answers, whatever the transport of the request; a [`Turn`] is a text, a list of
-//! output items, or an exact list of [`Step`]s, with faults where the test wants them. The server
-//! keeps state as the API does: responses can be continued by `previous_response_id`, those with
-//! `store: false` only on their own WebSocket. Its [`ServerLog`] says what came in, counted in bytes
-//! at the socket.
+//! A [`ScriptedServer`] listens on a free port of the loopback interface. A [`Script`] holds the
+//! answers, one [`Turn`] for each request over either transport. A turn is a text, a list of output
+//! items, or an exact list of [`Step`]s, and may contain faults. The server keeps state as the API
+//! does: requests can continue a response by `previous_response_id`, and one with `store: false` only
+//! on its own WebSocket. Its [`ServerLog`] records everything it received, with bytes counted at the
+//! socket.
 //!
 //! ```
 //! use responses_client::testing::{Script, ScriptedServer, Step, Turn};
@@ -16,7 +16,7 @@
 //!     .turn(Turn::text("Hello"))
 //!     .turn(Turn::text("A long answer that is cut").cut_after(6, Step::Reset));
 //! let server = ScriptedServer::start(script).await?;
-//! // … point a client at `server.url()`, run two turns, and then look:
+//! // … point a client at `server.url()`, run two turns, and then check the log:
 //! assert_eq!(server.log().requests.len(), 0);
 //! # Ok(())
 //! # }
@@ -24,8 +24,9 @@
 //!
 //! # Items
 //!
-//! [`items`] makes an item of each kind; [`Turn::output`] sends them with all the events that the
-//! API has for them, in its order. Modifiers give the answer another shape that clients must take:
+//! [`items`] creates an item of each kind; [`Turn::output`] sends items with all the events that the
+//! API has for them, in the API's order. Modifiers give the answer another shape that clients must
+//! accept:
 //! [`interleaved`](Turn::interleaved), [`without_setup`](Turn::without_setup),
 //! [`without_sequence_numbers`](Turn::without_sequence_numbers),
 //! [`keepalives`](Turn::keepalives), [`empty_terminal_output`](Turn::empty_terminal_output),
@@ -48,30 +49,30 @@
 //!
 //! # Faults
 //!
-//! | what goes wrong | how |
+//! | fault | script |
 //! |---|---|
 //! | the connection, between events | [`Turn::cut_after`] with [`Step::Reset`], [`Step::End`], [`Step::Close`], [`Step::Stall`] or [`Step::Freeze`] |
 //! | the connection, within an event | [`Turn::cut_inside`], [`Step::Partial`] |
 //! | events in pieces, or slow | [`Step::Fragmented`], [`Step::Split`], [`Step::Drip`], [`Turn::dripped`], [`Step::Delay`] |
-//! | bytes that are no event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
-//! | events that say nothing, in masses | [`Step::Flood`] |
+//! | bytes that are not an event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
+//! | floods of meaningless events | [`Step::Flood`] |
 //! | late events of an older response | [`Step::Stray`] |
 //! | the order of events | [`Turn::double_terminal`], [`Turn::without_terminal`], [`Turn::stray_after_terminal`], [`Turn::duplicate_created`] |
 //! | ids of responses | [`Turn::changing_response_id`], [`Turn::created_twice`] |
 //! | ids of items and calls | [`Turn::changing_item_ids`], [`Turn::split_item_ids`], [`Turn::split_call_ids`], [`Turn::empty_item_ids`], [`Turn::without_item_ids`] |
 //! | indices of items | [`Turn::constant_output_index`], [`Turn::output_indices_from`] |
-//! | content that only some events have | [`Turn::withholding`] in every [`Withheld`], [`Turn::empty_terminal_output`] |
+//! | content that some events lack | [`Turn::withholding`] in every [`Withheld`], [`Turn::empty_terminal_output`] |
 //! | halves of characters | [`Turn::split_surrogates`], [`surrogate_half`] |
-//! | what is kept | [`Turn::unstored`] |
-//! | what nobody knows | [`Turn::unknown_things`], [`items::unknown`] |
+//! | responses that are not stored | [`Turn::unstored`] |
+//! | unknown events, items and members | [`Turn::unknown_things`], [`items::unknown`] |
 //! | errors | [`Turn::error`] and [`Turn::retry_after`], [`Turn::failed`], [`Turn::error_shape`] in every [`ErrorShape`] |
 //! | HTTP answers and upgrades | [`Turn::http`], [`Upgrade`], [`Refusal`] |
 //! | the label of an SSE body | [`Turn::labelled`], [`Turn::encoded`], [`Turn::untyped`], [`Turn::unstreamed`] |
 //! | kept connections that die | [`Script::reuse`] in every [`Reuse`] |
 //!
-//! Modifiers apply in the order in which they are called, over both transports. Those that only tell
-//! an answer in other words do not change what the server keeps of it: a request that continues the
-//! response finds the items as they were before the first of these.
+//! Modifiers apply in the order in which they are called, over both transports. Those that only
+//! change the form of an answer do not change the server's own history: a request that continues the
+//! response finds the items as they were before the first of these modifiers.
 //!
 //! An event that crosses the next request on a WebSocket is a [`Step::Stray`] of the next turn:
 //!
@@ -90,7 +91,7 @@
 //! use responses_client::testing::{ErrorShape, Script, Step, Turn};
 //!
 //! let script = Script::new()
-//!     // Three events and twenty bytes of the fourth, and then nothing.
+//!     // Three events, twenty bytes of the fourth, and then nothing.
 //!     .turn(Turn::text("Hello").cut_inside(3, 20, Step::Stall))
 //!     .turn(Turn::text("Hello").changing_item_ids().dripped(Duration::from_millis(50)))
 //!     .turn(Turn::error(429, "slow_down", "Wait").retry_after(Duration::from_secs(2)))
@@ -101,16 +102,15 @@
 //! # Files, profiles, endpoints
 //!
 //! A script can also come from a [file or a recording](mod@format), behave like a known server with
-//! a [`Profile`], and be served [in TLS](ScriptedServer::start_tls). Besides `/responses` the server
-//! has the endpoints to get, stream again, cancel and delete a response, to list its input, and to
-//! list models; a `background: true` response runs on without its client.
+//! a [`Profile`], and be served [over TLS](ScriptedServer::start_tls). In addition to `/responses`,
+//! the server has the endpoints to get, stream again, cancel and delete a response, to list its
+//! input, and to list models. A `background: true` response continues without its client.
 //!
 //! # Time and order
 //!
-//! For tests of timers there is [`ScriptedServer::in_memory`], reached by a [`Connector`]: without
-//! sockets, tokio's paused clock advances only when nothing else is left to do. [`Gate`]s hold a
-//! turn until the test has seen enough, and [`ScriptedServer::wait_for`] waits for what the server
-//! sees, so that no test sleeps.
+//! Tests of timers use [`ScriptedServer::in_memory`] with a [`Connector`]: without sockets, tokio's
+//! paused clock advances only when all tasks are idle. [`Gate`]s hold a turn until the test opens
+//! them, and [`ScriptedServer::wait_for`] waits for a state of the log, so that no test sleeps.
 //!
 //! ```
 //! use std::time::Duration;
@@ -130,7 +130,7 @@
 //!     .build()?;
 //! let request = ResponsesRequest::new("gpt-6-astra").input([Item::user("Say hello")]);
 //! let response = client.session().stream(&request).await?.final_response().await?;
-//! assert_eq!(response.output_text(), "Hello"); // after no time at all
+//! assert_eq!(response.output_text(), "Hello"); // without any real delay
 //! # Ok(())
 //! # }
 //! ```

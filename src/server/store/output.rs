@@ -1,7 +1,5 @@
 //! The output of a response, collected from its events.
 
-#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
-
 use serde_json::Value;
 
 /// Collects the items that the events of a response finish.

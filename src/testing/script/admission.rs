@@ -10,7 +10,7 @@ use super::{
     turn::Turn,
 };
 
-/// What the server knows of a request when it chooses the turn.
+/// Facts about a request that decide its turn.
 #[derive(Debug)]
 pub(crate) struct Admission<'a> {
     pub(crate) body: &'a Value,

@@ -74,7 +74,7 @@ impl Script {
         }
     }
 
-    /// Limits in-memory connections to this rate from client to server, behind a send buffer that
+    /// Limits in-memory connections to this rate from client to server, with a send buffer that
     /// takes `buffer` bytes immediately.
     pub fn uplink(mut self, bytes_per_second: u64, buffer: usize) -> Self {
         self.uplink = Some(Uplink { bytes_per_second, buffer });

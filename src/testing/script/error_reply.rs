@@ -198,7 +198,7 @@ impl ErrorReply {
         })
     }
 
-    /// Returns the headers as some servers send them: what looks like a number is one.
+    /// Returns the headers as some servers send them: numeric values are JSON numbers.
     fn loose_headers(&self) -> Map<String, Value> {
         if self.headers.is_empty() {
             return Map::from_iter([("retry-after".to_owned(), json!(1))]);

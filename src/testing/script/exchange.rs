@@ -1,4 +1,4 @@
-//! A request, and what the server knows about it.
+//! `Exchange`: a request with its history and its ids.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::header_names::HeaderNames;
 use crate::config::Transport;
 
-/// A request that takes a turn, and what the server knows about it.
+/// A request with its history and the id of its response, as a script's function gets it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -26,7 +26,7 @@ pub struct Exchange {
     pub response_id: String,
     /// Headers of the POST, or of the upgrade of the WebSocket; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Size of the history that the server had before, in bytes of JSON.
+    /// Size of the history before the request's input, in bytes of JSON.
     pub(crate) known_bytes: usize,
     /// Size of the request's input, in bytes of JSON.
     pub(crate) brought_bytes: usize,

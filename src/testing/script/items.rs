@@ -1,7 +1,7 @@
 //! Output items for [`Turn::output`](super::Turn::output), one function for each kind.
 //!
-//! They are finished items without an `id`: the server gives each one of its kind. They are plain
-//! JSON, so that a test changes what it wants to have otherwise.
+//! Each function returns a finished item without an `id`; the server adds an id of the item's kind.
+//! Items are plain JSON, so that a test can change any member.
 //!
 //! ```
 //! use responses_client::testing::{Turn, items};
@@ -17,12 +17,12 @@
 
 use serde_json::{Value, json};
 
-/// A message with one text.
+/// Returns a message with one text.
 pub fn message(text: &str) -> Value {
     message_of([output_text(text)])
 }
 
-/// A message of these parts.
+/// Returns a message of these parts.
 pub fn message_of(parts: impl IntoIterator<Item = Value>) -> Value {
     json!({
         "type": "message",
@@ -32,17 +32,17 @@ pub fn message_of(parts: impl IntoIterator<Item = Value>) -> Value {
     })
 }
 
-/// A message that refuses.
+/// Returns a message with a refusal.
 pub fn refusal(text: &str) -> Value {
     message_of([refusal_part(text)])
 }
 
-/// A part of a message: a text.
+/// Returns a part of a message: a text.
 pub fn output_text(text: &str) -> Value {
     json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] })
 }
 
-/// A part of a message: a text that cites this page from its first character to its last.
+/// Returns a part of a message: a text that cites this page from its first character to its last.
 pub fn cited_text(text: &str, url: &str) -> Value {
     let citation = json!({
         "type": "url_citation",
@@ -54,7 +54,8 @@ pub fn cited_text(text: &str, url: &str) -> Value {
     json!({ "type": "output_text", "text": text, "annotations": [citation], "logprobs": [] })
 }
 
-/// A part of a message: a text of these tokens with their probabilities, one delta for each.
+/// Returns a part of a message: a text of these tokens with their probabilities. Each token is one
+/// delta.
 pub fn probable_text<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Value {
     let tokens: Vec<&str> = tokens.into_iter().collect();
     let logprob = |token: &&str| {
@@ -73,12 +74,12 @@ pub fn probable_text<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Value {
     })
 }
 
-/// A part of a message: a refusal.
+/// Returns a part of a message: a refusal.
 pub fn refusal_part(text: &str) -> Value {
     json!({ "type": "refusal", "refusal": text })
 }
 
-/// Reasoning with a summary of one part, and its encrypted content.
+/// Returns reasoning with a summary of one part, and encrypted content.
 pub fn reasoning(summary: &str, encrypted_content: &str) -> Value {
     json!({
         "type": "reasoning",
@@ -87,7 +88,7 @@ pub fn reasoning(summary: &str, encrypted_content: &str) -> Value {
     })
 }
 
-/// Reasoning that can be read, as models with open weights give it.
+/// Returns reasoning in plain text, as models with open weights return it.
 pub fn reasoning_text(text: &str) -> Value {
     json!({
         "type": "reasoning",
@@ -96,7 +97,7 @@ pub fn reasoning_text(text: &str) -> Value {
     })
 }
 
-/// A call of a function; `arguments` is JSON as a text.
+/// Returns a call of a function; `arguments` is the text of a JSON value.
 pub fn function_call(call_id: &str, name: &str, arguments: &str) -> Value {
     json!({
         "type": "function_call",
@@ -107,7 +108,7 @@ pub fn function_call(call_id: &str, name: &str, arguments: &str) -> Value {
     })
 }
 
-/// A call of a custom tool.
+/// Returns a call of a custom tool.
 pub fn custom_tool_call(call_id: &str, name: &str, input: &str) -> Value {
     json!({
         "type": "custom_tool_call",
@@ -118,7 +119,7 @@ pub fn custom_tool_call(call_id: &str, name: &str, input: &str) -> Value {
     })
 }
 
-/// The output of a function that a program called.
+/// Returns the output of a function that a program called.
 pub fn function_call_output(call_id: &str, output: &str) -> Value {
     json!({
         "type": "function_call_output",
@@ -128,7 +129,7 @@ pub fn function_call_output(call_id: &str, output: &str) -> Value {
     })
 }
 
-/// The output of a custom tool that a program called.
+/// Returns the output of a custom tool that a program called.
 pub fn custom_tool_call_output(call_id: &str, output: &str) -> Value {
     json!({
         "type": "custom_tool_call_output",
@@ -138,7 +139,7 @@ pub fn custom_tool_call_output(call_id: &str, output: &str) -> Value {
     })
 }
 
-/// A search in the web.
+/// Returns a web search.
 pub fn web_search_call(query: &str) -> Value {
     json!({
         "type": "web_search_call",
@@ -147,7 +148,7 @@ pub fn web_search_call(query: &str) -> Value {
     })
 }
 
-/// A search in files, with one result.
+/// Returns a file search with one result.
 pub fn file_search_call(query: &str) -> Value {
     let result = json!({
         "file_id": "file-1",
@@ -164,7 +165,7 @@ pub fn file_search_call(query: &str) -> Value {
     })
 }
 
-/// Code that was run, and what it printed.
+/// Returns executed code with its output.
 pub fn code_interpreter_call(code: &str, logs: &str) -> Value {
     json!({
         "type": "code_interpreter_call",
@@ -175,9 +176,10 @@ pub fn code_interpreter_call(code: &str, logs: &str) -> Value {
     })
 }
 
-/// An image of `bytes` bytes, rounded up to a multiple of three; it has a third more as base64.
+/// Returns an image of `bytes` bytes, rounded up to a multiple of three. Its base64 is a third
+/// longer.
 pub fn image(bytes: usize) -> Value {
-    // Base64 of an image looks like chance; what it decodes to is no image.
+    // This base64 does not decode to a valid image.
     const BASE64: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let length = bytes.div_ceil(3) * 4;
     let mut result = BASE64.repeat(length.div_ceil(BASE64.len()));
@@ -194,7 +196,7 @@ pub fn image(bytes: usize) -> Value {
     })
 }
 
-/// A click on the screen.
+/// Returns a click on the screen.
 pub fn computer_call(call_id: &str) -> Value {
     json!({
         "type": "computer_call",
@@ -205,7 +207,7 @@ pub fn computer_call(call_id: &str) -> Value {
     })
 }
 
-/// A command for the shell of the client, the older tool.
+/// Returns a command for the shell of the client, in the form of the older tool.
 pub fn local_shell_call(call_id: &str, command: &[&str]) -> Value {
     json!({
         "type": "local_shell_call",
@@ -215,7 +217,7 @@ pub fn local_shell_call(call_id: &str, command: &[&str]) -> Value {
     })
 }
 
-/// Commands for a shell.
+/// Returns commands for a shell.
 pub fn shell_call(call_id: &str, commands: &[&str]) -> Value {
     json!({
         "type": "shell_call",
@@ -226,7 +228,7 @@ pub fn shell_call(call_id: &str, commands: &[&str]) -> Value {
     })
 }
 
-/// What the commands of a hosted shell wrote to their standard output, one text for each.
+/// Returns the standard output of commands in a hosted shell, one text for each command.
 pub fn shell_call_output(call_id: &str, stdout: &[&str]) -> Value {
     let output = |stdout: &&str| {
         let outcome = json!({ "type": "exit", "exit_code": 0 });
@@ -241,7 +243,7 @@ pub fn shell_call_output(call_id: &str, stdout: &[&str]) -> Value {
     })
 }
 
-/// A change of a file.
+/// Returns a change of a file.
 pub fn apply_patch_call(call_id: &str, path: &str, diff: &str) -> Value {
     json!({
         "type": "apply_patch_call",
@@ -251,7 +253,7 @@ pub fn apply_patch_call(call_id: &str, path: &str, diff: &str) -> Value {
     })
 }
 
-/// The tools of an MCP server, by their names.
+/// Returns the list of an MCP server's tools with these names.
 pub fn mcp_list_tools(server_label: &str, names: &[&str]) -> Value {
     let tool = |name: &&str| json!({ "name": name, "input_schema": { "type": "object" } });
     json!({
@@ -262,7 +264,7 @@ pub fn mcp_list_tools(server_label: &str, names: &[&str]) -> Value {
     })
 }
 
-/// A call of an MCP server's tool that went well.
+/// Returns a successful call of an MCP server's tool.
 pub fn mcp_call(server_label: &str, name: &str, arguments: &str, output: &str) -> Value {
     json!({
         "type": "mcp_call",
@@ -275,7 +277,7 @@ pub fn mcp_call(server_label: &str, name: &str, arguments: &str, output: &str) -
     })
 }
 
-/// A call of an MCP server's tool that failed.
+/// Returns a failed call of an MCP server's tool.
 pub fn failed_mcp_call(server_label: &str, name: &str, arguments: &str, message: &str) -> Value {
     json!({
         "type": "mcp_call",
@@ -288,7 +290,7 @@ pub fn failed_mcp_call(server_label: &str, name: &str, arguments: &str, message:
     })
 }
 
-/// The question whether an MCP server's tool may be called.
+/// Returns a request for approval to call an MCP server's tool.
 pub fn mcp_approval_request(server_label: &str, name: &str, arguments: &str) -> Value {
     json!({
         "type": "mcp_approval_request",
@@ -298,7 +300,7 @@ pub fn mcp_approval_request(server_label: &str, name: &str, arguments: &str) -> 
     })
 }
 
-/// A search for tools that the client carries out.
+/// Returns a search for tools, which the client carries out.
 pub fn tool_search_call(call_id: &str, query: &str) -> Value {
     json!({
         "type": "tool_search_call",
@@ -309,7 +311,7 @@ pub fn tool_search_call(call_id: &str, query: &str) -> Value {
     })
 }
 
-/// Functions that the server found, by their names.
+/// Returns the functions with these names, which the server found.
 pub fn tool_search_output(names: &[&str]) -> Value {
     let tool = |name: &&str| json!({ "type": "function", "name": name, "parameters": {} });
     json!({
@@ -321,12 +323,12 @@ pub fn tool_search_output(names: &[&str]) -> Value {
     })
 }
 
-/// A program that calls tools.
+/// Returns a program that calls tools.
 pub fn program(call_id: &str, code: &str) -> Value {
     json!({ "type": "program", "call_id": call_id, "code": code, "fingerprint": "fp_1" })
 }
 
-/// What a program came to.
+/// Returns the result of a program.
 pub fn program_output(call_id: &str, result: &str) -> Value {
     json!({
         "type": "program_output",
@@ -336,12 +338,12 @@ pub fn program_output(call_id: &str, result: &str) -> Value {
     })
 }
 
-/// A history made smaller.
+/// Returns a compacted history.
 pub fn compaction(encrypted_content: &str) -> Value {
     json!({ "type": "compaction", "encrypted_content": encrypted_content })
 }
 
-/// A message between agents.
+/// Returns a message between agents.
 pub fn agent_message(author: &str, recipient: &str, encrypted_content: &str) -> Value {
     json!({
         "type": "agent_message",
@@ -351,7 +353,7 @@ pub fn agent_message(author: &str, recipient: &str, encrypted_content: &str) -> 
     })
 }
 
-/// What one agent wants of the others; `action` is `spawn_agent`, say.
+/// Returns a request of one agent to others; `action` is for example `spawn_agent`.
 pub fn multi_agent_call(call_id: &str, action: &str, arguments: &str) -> Value {
     json!({
         "type": "multi_agent_call",
@@ -361,7 +363,7 @@ pub fn multi_agent_call(call_id: &str, action: &str, arguments: &str) -> Value {
     })
 }
 
-/// An item of a kind that no client knows.
+/// Returns an item of an unknown kind.
 pub fn unknown(item_type: &str) -> Value {
     json!({ "type": item_type, "status": "completed", "data": { "deep": [1, null, "x"] } })
 }

@@ -53,7 +53,7 @@ pub enum Reuse {
     End,
 }
 
-/// What a server does with a request to become a WebSocket.
+/// Action of the server on a request to become a WebSocket.
 #[derive(Debug)]
 pub(crate) enum UpgradeAnswer {
     Accept(Accepted),
@@ -83,7 +83,7 @@ impl Upgrade {
         matches!(self, Self::Refuse(_) | Self::Hang | Self::Reset)
     }
 
-    /// Returns what the server does.
+    /// Returns the action of the server.
     pub(crate) fn answer(self) -> UpgradeAnswer {
         let mut accepted = Accepted::default();
         match self {

@@ -26,7 +26,7 @@ pub(super) enum Reader {
     Resumed { starting_after: Option<u64> },
 }
 
-/// What a reader gets of a step.
+/// Effect of a step on the body of a reader.
 #[derive(Debug, PartialEq, Eq)]
 enum Shown {
     Bytes(Bytes),
@@ -64,7 +64,7 @@ pub(super) fn body(
 }
 
 impl Reader {
-    /// Returns what the reader gets of a step.
+    /// Returns the effect of a step on the body of this reader.
     fn show(self, step: Step) -> Shown {
         if let Some(event) = step.event() {
             let number = event["sequence_number"].as_u64();

@@ -1,7 +1,5 @@
 //! `Hub`: the state that the connections of a server share.
 
-#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
-
 use std::{
     any::Any,
     fmt,
@@ -138,7 +136,7 @@ impl Hub {
         self.lock().is_unreachable = refuse;
     }
 
-    /// Refuses new connections, resets the others, and cancels what runs in the background.
+    /// Refuses new connections, resets the others, and cancels responses in the background.
     pub(super) fn stop(&self) {
         {
             let mut state = self.lock();

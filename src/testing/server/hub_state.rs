@@ -49,7 +49,7 @@ pub(super) struct Received {
     pub(super) raw: String,
 }
 
-/// A request in the log, with what is needed to answer it.
+/// A logged request with the turn that answers it.
 pub(super) struct Admitted {
     pub(super) request: AdmittedRequest,
     pub(super) exchange: Exchange,

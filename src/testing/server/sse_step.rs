@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What a step does to an SSE body.
+/// Effect of a step on an SSE body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SseAction {
     /// Sends these bytes.
@@ -34,7 +34,7 @@ pub(super) enum SseAction {
     Cut(Cut),
 }
 
-/// Returns what a step does to an SSE body; the objects of `untyped` events lack their type.
+/// Returns the effect of a step on an SSE body; the objects of `untyped` events lack their type.
 pub(super) fn action(step: Step, untyped: bool) -> SseAction {
     let in_pieces =
         |pieces: Vec<Bytes>| SseAction::SendPieces { pieces: pieces.into(), pause: Duration::ZERO };

@@ -2,7 +2,7 @@
 //!
 //! # A script file
 //!
-//! is one JSON object; all its members are optional, and unknown ones are an error.
+//! A script file is one JSON object. All its members are optional; unknown members are an error.
 //!
 //! ```
 //! use responses_client::testing::Script;
@@ -27,53 +27,53 @@
 //! # Ok::<_, responses_client::testing::ScriptError>(())
 //! ```
 //!
-//! | member | what it is | in Rust |
+//! | member | value | in Rust |
 //! |---|---|---|
 //! | `turns` | a list of turns | [`Script::turn`] |
-//! | `then` | what answers after the last turn: `"agent"`, or one turn for every request | [`Script::agent`], [`Script::respond`] |
+//! | `then` | the answer after the last turn: `"agent"`, or one turn for every request | [`Script::agent`], [`Script::respond`] |
 //! | `upgrades` | a list of answers to the first requests to become a WebSocket | [`Script::upgrade`] |
-//! | `every_upgrade` | the answer to all others | [`Script::every_upgrade`] |
+//! | `every_upgrade` | the answer to all later requests of this kind | [`Script::every_upgrade`] |
 //! | `reuses` | a list of answers to the first requests on kept connections: `"serve"`, `"reset"` or `"end"` | [`Script::reuse`] |
-//! | `every_reuse` | the answer to all others | [`Script::every_reuse`] |
+//! | `every_reuse` | the answer to all later requests of this kind | [`Script::every_reuse`] |
 //! | `headers` | headers of every 101 and 200 | [`Script::header`] |
-//! | `profile` | the [name](crate::testing::Profile::name) of a server to behave like | [`Script::profile`] |
-//! | `max_age_ms` | how old a WebSocket may become | [`Script::max_age`] |
+//! | `profile` | the [name](crate::testing::Profile::name) of a server to imitate | [`Script::profile`] |
+//! | `max_age_ms` | the maximum age of a WebSocket | [`Script::max_age`] |
 //! | `frame_limit` | the largest message of a client, in bytes | [`Script::frame_limit`] |
-//! | `alpn` | a list of protocols offered in TLS | [`Script::alpn`] |
-//! | `without_bodies` | `true` keeps requests out of the log | [`Script::without_bodies`] |
+//! | `alpn` | a list of protocols that the server offers in TLS | [`Script::alpn`] |
+//! | `without_bodies` | `true` omits the bodies of requests from the log | [`Script::without_bodies`] |
 //! | `ignore_generate` | `true` answers requests with `generate: false` like others | [`Script::ignore_generate`] |
 //!
-//! **Headers** are an object; a value is a string, or a list of them for a header that comes more
-//! than once. **Times** are whole milliseconds by tokio's clock.
+//! **Headers** are an object; a value is a string, or a list of strings for a repeated header.
+//! **Times** are whole milliseconds, measured by tokio's clock.
 //!
 //! ## A turn
 //!
-//! has exactly one of the members of this table:
+//! A turn has exactly one of the members of this table:
 //!
-//! | member | what it is | in Rust |
+//! | member | value | in Rust |
 //! |---|---|---|
 //! | `text` | one assistant message | [`Turn::text`] |
 //! | `output` | a list of output items, with all their events | [`Turn::output`] |
-//! | `error` | `{status, code}` and, if it likes, `message`, `headers`, `shape`, and when to come back: `retry_after` in seconds or `retry_after_ms` | [`Turn::error`], [`Turn::header`], [`Turn::retry_after`] |
-//! | `events` | a list of events, sent just so | [`Turn::events`] |
-//! | `lines` | a list of strings, each the very text of an event | [`Turn::jsonl`] |
+//! | `error` | `{status, code}` and optionally `message`, `headers`, `shape`, and a retry delay: `retry_after` in seconds or `retry_after_ms` | [`Turn::error`], [`Turn::header`], [`Turn::retry_after`] |
+//! | `events` | a list of events, sent unchanged | [`Turn::events`] |
+//! | `lines` | a list of strings, each the exact text of an event | [`Turn::jsonl`] |
 //! | `steps` | a list of steps | [`Turn::steps`] |
 //!
-//! and, if it likes:
+//! A turn may also have these members:
 //!
-//! | member | what it is | in Rust |
+//! | member | value | in Rust |
 //! |---|---|---|
-//! | `incomplete` | the reason, after `text` or `output`, why the response is incomplete | [`Turn::incomplete`] |
-//! | `failed` | `{code, message}`, after `text` or `output`, with which the response fails | [`Turn::failed`] |
-//! | `http` | over SSE a refusal in place of all this | [`Turn::http`] |
-//! | `content_type` | the type that the head over SSE says, or `null` for none | [`Turn::labelled`] |
-//! | `content_encoding` | the content encoding that the head over SSE says | [`Turn::encoded`] |
-//! | `untyped` | `true` leaves the type of events to their `event:` field over SSE | [`Turn::untyped`] |
+//! | `incomplete` | with `text` or `output`: the reason for an incomplete response | [`Turn::incomplete`] |
+//! | `failed` | with `text` or `output`: `{code, message}` of the response's failure | [`Turn::failed`] |
+//! | `http` | a refusal in place of the turn over SSE | [`Turn::http`] |
+//! | `content_type` | the content type in the head over SSE, or `null` for none | [`Turn::labelled`] |
+//! | `content_encoding` | the content encoding in the head over SSE | [`Turn::encoded`] |
+//! | `untyped` | `true` leaves the type of events only in their `event:` field over SSE | [`Turn::untyped`] |
 //! | `unstreamed` | `true` answers over SSE with one JSON value | [`Turn::unstreamed`] |
-//! | `edits` | a list of changes, made one after the other | |
+//! | `edits` | a list of changes, applied in order | |
 //!
-//! A `shape` is the name of an [`ErrorShape`] in snake case, `"then_failed"` say: such an error
-//! comes in the stream on both transports ([`Turn::error_shape`]).
+//! A `shape` is the name of an [`ErrorShape`] in snake case, for example `"then_failed"`. Such an
+//! error is part of the stream on both transports ([`Turn::error_shape`]).
 //!
 //! ## An edit
 //!
@@ -124,17 +124,17 @@
 //!
 //! ## An answer to an upgrade
 //!
-//! is `"accept"`, `"hang"`, `"reset"`, `"wrong_accept"`, `{"delay_ms": 500}`,
+//! An answer to an upgrade is `"accept"`, `"hang"`, `"reset"`, `"wrong_accept"`, `{"delay_ms": 500}`,
 //! `{"refuse": refusal}`, `{"header": {"name": "…", "value": "…"}}`, `{"close_after": 1011}` or
 //! `{"close_on_create": 1011}`: see [`Upgrade`].
 //!
-//! A **refusal** is `"silence"` ([`Refusal::silence`]), or an object with `status` and, if it
-//! likes, `headers`, `body`, `stall_body`, `endless_body` and `delay_ms`: see [`Refusal`]. A `body` that is not a
-//! string is sent as JSON, with its content type.
+//! A **refusal** is `"silence"` ([`Refusal::silence`]), or an object with `status` and optionally
+//! `headers`, `body`, `stall_body`, `endless_body` and `delay_ms`: see [`Refusal`]. A `body` that is
+//! not a string is sent as JSON, with its content type.
 //!
 //! # A recording
 //!
-//! is what `responses run --record` writes: one JSON object a line, for an event
+//! A recording is the output of `responses run --record`: one JSON object a line, for an event
 //!
 //! ```json
 //! {"turn":1,"at_ms":12,"transport":"websocket","event":{"type":"response.created"}}
@@ -147,13 +147,13 @@
 //! ```
 //!
 //! `at_ms` counts from the start of the turn, `kind` is an
-//! [`ErrorKind`](crate::ErrorKind::as_str), and members that are not known are passed over.
-//! [`Script::from_recording`] replays it over whichever transport a client takes: the same bytes
-//! of each event, with the same pauses. An API error before any event is a [`Turn::error`], one
-//! after events an `error` event; a timeout is a [`Step::Stall`]; a connection that was lost, and
-//! a turn that just ends, are a [`Step::Reset`]. A turn that failed before anything was sent is
-//! left out. The recording has the end of a turn, not the attempts before it: replay failures to
-//! a client that does not retry.
+//! [`ErrorKind`](crate::ErrorKind::as_str), and unknown members are ignored.
+//! [`Script::from_recording`] replays the turns over either transport: the same bytes of each event,
+//! with the same pauses. An API error before any event becomes a [`Turn::error`], a later API error
+//! an `error` event. A timeout becomes a [`Step::Stall`]; a lost connection, and a turn without an
+//! end, become a [`Step::Reset`]. A turn that failed before anything was sent is left out. The
+//! recording has the end of a turn, not its earlier attempts: replay failures to a client that does
+//! not retry.
 //!
 //! [`ErrorShape`]: crate::testing::ErrorShape
 //! [`Refusal::silence`]: crate::testing::Refusal::silence

@@ -22,7 +22,7 @@ enum Empty {
     Text,
     List,
     Null,
-    /// The member is left out.
+    /// The member is missing.
     Gone,
     /// The first half of a text: some servers begin with it, although it is useless.
     Half,

@@ -1,7 +1,5 @@
 //! The events between the first and the last event of an item, by kind of item.
 
-#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
-
 use serde_json::json;
 
 use super::{item_events::ItemEvents, text};

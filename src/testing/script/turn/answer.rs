@@ -63,7 +63,7 @@ impl Turn {
     }
 }
 
-/// Returns the items of the terminal event; if it has none, those that were finished before it.
+/// Returns the items of the terminal event, or if it has none, the items finished earlier.
 fn output_of(steps: &[Step]) -> Vec<Value> {
     let mut collected = OutputCollector::default();
     let mut output = Vec::new();

@@ -43,7 +43,7 @@ pub struct Turn {
     edits: Vec<Edit>,
     http: Option<Refusal>,
     label: Label,
-    /// Index of the edit before which the output is what the server keeps.
+    /// Index of the first edit that does not change the output in the server's own history.
     kept_before: Option<usize>,
 }
 

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What a step does to a WebSocket.
+/// Effect of a step on a WebSocket.
 #[derive(Debug)]
 pub(super) enum FrameAction {
     /// Sends a frame together with the next ones.
@@ -34,7 +34,7 @@ pub(super) enum FrameAction {
     Nothing,
 }
 
-/// Returns what a step does to a WebSocket; a step that waits does nothing more.
+/// Returns the effect of a step on a WebSocket; the caller carries out the wait of a waiting step.
 pub(super) fn action(step: Step) -> FrameAction {
     let in_pieces = |pieces: Vec<Bytes>, pause: Duration| FrameAction::FeedAll {
         frames: fragments(pieces),
