@@ -3,9 +3,9 @@
 //! A [`ScriptedServer`] listens on a free port of the loopback interface. A [`Script`] holds the
 //! answers, one [`Turn`] for each request over either transport. A turn is a text, a list of output
 //! items, or an exact list of [`Step`]s, and may contain faults. The server keeps state as the API
-//! does: requests can continue a response by `previous_response_id`, and one with `store: false` only
-//! on its own WebSocket. Its [`ServerLog`] records everything it received, with bytes counted at the
-//! socket.
+//! does: requests can continue a response by `previous_response_id`, and one with `store: false`
+//! only on its own WebSocket. Its [`ServerLog`] records everything it received, with bytes counted
+//! at the socket.
 //!
 //! ```
 //! use responses_client::testing::{Script, ScriptedServer, Step, Turn};
@@ -24,9 +24,9 @@
 //!
 //! # Items
 //!
-//! [`items`] creates an item of each kind; [`Turn::output`] sends items with all the events that the
-//! API has for them, in the API's order. Modifiers give the answer another shape that clients must
-//! accept:
+//! [`items`] creates an item of each kind; [`Turn::output`] sends items with all the events that
+//! the API has for them, in the API's order. Modifiers give the answer another shape that clients
+//! must accept:
 //! [`interleaved`](Turn::interleaved), [`without_setup`](Turn::without_setup),
 //! [`without_sequence_numbers`](Turn::without_sequence_numbers),
 //! [`keepalives`](Turn::keepalives), [`empty_terminal_output`](Turn::empty_terminal_output),
@@ -71,8 +71,8 @@
 //! | kept connections that die | [`Script::reuse`] in every [`Reuse`] |
 //!
 //! Modifiers apply in the order in which they are called, over both transports. Those that only
-//! change the form of an answer do not change the server's own history: a request that continues the
-//! response finds the items as they were before the first of these modifiers.
+//! change the form of an answer do not change the server's own history: a request that continues
+//! the response finds the items as they were before the first of these modifiers.
 //!
 //! An event that crosses the next request on a WebSocket is a [`Step::Stray`] of the next turn:
 //!

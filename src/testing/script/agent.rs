@@ -11,10 +11,10 @@ impl Script {
     /// Returns a script with a deterministic model that works through a loop of tool calls.
     ///
     /// The model calls the tools `list_files`, `read_file`, `search_files` and, where the request
-    /// offers it, `count_lines`, 19 calls in all, and then gives a final answer. It uses nothing but
-    /// the history of the exchange, so that a full request gets the same answer as an incremental
-    /// one. Its arguments and its final answer carry the
-    /// [`history_digest`](super::history_digest) of that history.
+    /// offers it, `count_lines`, 19 calls in all, and then gives a final answer. It uses nothing
+    /// but the history of the exchange, so that a full request gets the same answer as an
+    /// incremental one. Its arguments and its final answer carry the [`history_digest`] of that
+    /// history.
     pub fn agent() -> Self {
         Self::new().respond(agent_reply)
     }

@@ -15,9 +15,9 @@ use super::{
 /// Turns of a server, its answers to upgrade requests, and its limits.
 ///
 /// Each request takes the next turn, over either transport. A request that is invalid, that
-/// continues a response that the server does not have, or that asks for no generation takes no turn.
-/// After the last turn the function given to [`respond`](Self::respond) answers; without such a
-/// function every further request fails with `script_exhausted`.
+/// continues a response that the server does not have, or that asks for no generation takes no
+/// turn. After the last turn the function given to [`respond`](Self::respond) answers; without such
+/// a function every further request fails with `script_exhausted`.
 #[derive(Clone)]
 pub struct Script {
     pub(crate) turns: VecDeque<Turn>,
@@ -145,17 +145,17 @@ impl Script {
         self
     }
 
-    /// Ends every WebSocket at this age, measured by tokio's clock, once no turn runs: with the error
-    /// frame `websocket_connection_limit_reached` and a Close frame. Later requests on it are not
-    /// answered. Default: the limit of the [profile](Self::profile), else none.
+    /// Ends every WebSocket at this age, measured by tokio's clock, once no turn runs: with the
+    /// error frame `websocket_connection_limit_reached` and a Close frame. Later requests on it are
+    /// not answered. Default: the limit of the [profile](Self::profile), else none.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
     /// Closes a WebSocket with 1009 when a client sends a larger message: as soon as a frame header
-    /// announces the size, without waiting for the payload, and without an error frame. Default: the
-    /// limit of the [profile](Self::profile), else none.
+    /// announces the size, without waiting for the payload, and without an error frame. Default:
+    /// the limit of the [profile](Self::profile), else none.
     pub fn frame_limit(mut self, bytes: u64) -> Self {
         self.frame_limit = Some(bytes);
         self

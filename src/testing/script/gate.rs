@@ -5,8 +5,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Holds a turn at a [`Step::Gate`](super::Step::Gate) until a test opens it, so that no test needs
-/// to sleep.
+/// Holds a turn at a [`Step::Gate`](crate::testing::Step::Gate) until a test opens it, so that no
+/// test needs to sleep.
 ///
 /// ```
 /// use responses_client::testing::{Gate, Step, Turn};

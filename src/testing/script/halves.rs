@@ -4,9 +4,9 @@ use serde_json::Value;
 
 /// Returns the character that stands in a script for half of a surrogate pair, such as `0xd83d`.
 ///
-/// The server writes the character as the escape of that half, `\ud83d`, and reads such an escape as
-/// the character. In its log, its histories and [`history_digest`](super::history_digest) different
-/// halves are therefore different.
+/// The server writes the character as the escape of that half, `\ud83d`, and reads such an escape
+/// as the character. In its log, its histories and
+/// [`history_digest`](crate::testing::history_digest) different halves are therefore different.
 ///
 /// ```
 /// use responses_client::testing::{Turn, surrogate_half};

@@ -1,4 +1,4 @@
-//! Output items for [`Turn::output`](super::Turn::output), one function for each kind.
+//! Output items for [`Turn::output`](crate::testing::Turn::output), one function for each kind.
 //!
 //! Each function returns a finished item without an `id`; the server adds an id of the item's kind.
 //! Items are plain JSON, so that a test can change any member.

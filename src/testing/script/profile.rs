@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::quirks::{Continues, ErrorStyle, PLAIN, Quirks};
 
-/// A known server of the API, for [`Script::profile`](super::Script::profile).
+/// A known server of the API, for [`Script::profile`](crate::testing::Script::profile).
 ///
 /// | | WebSocket | continues by `previous_response_id` | other differences |
 /// |---|---|---|---|

@@ -155,8 +155,8 @@ impl Quirks {
         }
     }
 
-    /// Changes an error of [`Turn::error`](super::Turn::error), which has a frame and an HTTP answer.
-    /// Errors that a script gives event by event stay unchanged.
+    /// Changes an error of [`Turn::error`](crate::testing::Turn::error), which has a frame and an
+    /// HTTP answer. Errors that a script gives event by event stay unchanged.
     fn apply_to_error(&self, answer: &mut ScriptedAnswer) {
         let ScriptedAnswer { steps, http: Some((_, refusal)), .. } = answer else { return };
         let Some(Step::Event(frame)) = steps.iter_mut().find(|step| step.is_event()) else {

@@ -22,7 +22,9 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{client_end::ClientEnd, connection::Connection, hub::Hub, service, wire::ByteStream};
+use super::{
+    client_end::ClientEnd, connection::Connection, controlled_stream::ByteStream, hub::Hub, service,
+};
 use crate::{
     net::{Answer, Content, Fresh, NetError, NetErrorKind, Network},
     testing::script::builder::Uplink,

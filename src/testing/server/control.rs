@@ -12,20 +12,21 @@ use futures_util::task::AtomicWaker;
 
 use crate::testing::script::cut::Cut;
 
-/// Handle on a [`Wire`](super::wire::Wire), which stays with the server while hyper owns the wire.
+/// Handle on a [`ControlledStream`](super::controlled_stream::ControlledStream), which stays with
+/// the server while hyper owns the stream.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     received: AtomicU64,
     sent: AtomicU64,
     deaf: AtomicBool,
-    fault: Mutex<Fault>,
+    cut_state: Mutex<CutState>,
     // One task polls both directions of a connection, so that one waker is enough.
     waker: AtomicWaker,
 }
 
 /// State of the cut of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum CutState {
     #[default]
     None,
     /// The connection is cut once everything before is written.
@@ -49,15 +50,19 @@ impl Control {
 
     /// Cuts the connection immediately; bytes that hyper has not written yet are lost.
     pub(super) fn cut(&self, cut: Cut) {
-        self.set(|fault| match fault {
-            Fault::None | Fault::AfterFlush(_) => Fault::Now(cut),
-            Fault::Now(_) | Fault::Done(_) => fault,
+        self.set(|cut_state| match cut_state {
+            CutState::None | CutState::AfterFlush(_) => CutState::Now(cut),
+            CutState::Now(_) | CutState::Done(_) => cut_state,
         });
     }
 
     /// Cuts the connection once everything before is written.
     pub(super) fn cut_after_flush(&self, cut: Cut) {
-        self.set(|fault| if fault == Fault::None { Fault::AfterFlush(cut) } else { fault });
+        self.set(
+            |cut_state| {
+                if cut_state == CutState::None { CutState::AfterFlush(cut) } else { cut_state }
+            },
+        );
     }
 
     /// Counts and discards everything that arrives from now on.
@@ -67,18 +72,18 @@ impl Control {
 
     /// Returns `true` if the connection was reset.
     pub(super) fn was_reset(&self) -> bool {
-        matches!(self.fault(), Fault::Now(Cut::Reset) | Fault::Done(Cut::Reset))
+        matches!(self.cut_state(), CutState::Now(Cut::Reset) | CutState::Done(Cut::Reset))
     }
 
-    pub(super) fn fault(&self) -> Fault {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn cut_state(&self) -> CutState {
+        *self.cut_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the next fault, and wakes the wire.
-    pub(super) fn set(&self, next: impl FnOnce(Fault) -> Fault) {
+    /// Changes the state of the cut, and wakes the stream.
+    pub(super) fn set(&self, next: impl FnOnce(CutState) -> CutState) {
         {
-            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            *fault = next(*fault);
+            let mut cut_state = self.cut_state.lock().unwrap_or_else(PoisonError::into_inner);
+            *cut_state = next(*cut_state);
         }
         self.waker.wake();
     }
@@ -94,7 +99,7 @@ impl Control {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Has the next fault wake this task.
+    /// Has the next change of the cut wake this task.
     pub(super) fn register(&self, cx: &Context<'_>) {
         self.waker.register(cx.waker());
     }

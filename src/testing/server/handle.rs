@@ -13,13 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{
     connection::Connection,
     connector::Connector,
+    controlled_stream::ByteStream,
     hub::Hub,
     listener::Listener,
     log::ServerLog,
     peer::IdleFrame,
     service,
     tls::{self, ServerTls},
-    wire::ByteStream,
 };
 use crate::testing::script::{builder::Script, turn::Turn};
 
@@ -60,8 +60,8 @@ impl ScriptedServer {
 
     /// Starts like [`start`](Self::start), in TLS.
     ///
-    /// A client trusts the server by its [`ca_certificate_pem`](Self::ca_certificate_pem). The server
-    /// creates its certificate and its authority at the start.
+    /// A client trusts the server by its [`ca_certificate_pem`](Self::ca_certificate_pem). The
+    /// server creates its certificate and its authority at the start.
     ///
     /// # Errors
     ///
@@ -113,8 +113,8 @@ impl ScriptedServer {
         self.listener.as_ref().map(Listener::address)
     }
 
-    /// Returns the certificate of the authority that signed the server's certificate, as PEM; `None`
-    /// without TLS.
+    /// Returns the certificate of the authority that signed the server's certificate, as PEM;
+    /// `None` without TLS.
     pub fn ca_certificate_pem(&self) -> Option<&str> {
         self.listener.as_ref()?.ca_pem()
     }
@@ -139,8 +139,8 @@ impl ScriptedServer {
         self.hub.with_log(ServerLog::clone)
     }
 
-    /// Waits until the log satisfies `condition`, which is called after every change of the log except
-    /// of the counts of bytes. The condition must not call the server.
+    /// Waits until the log satisfies `condition`, which is called after every change of the log
+    /// except of the counts of bytes. The condition must not call the server.
     ///
     /// The future may be dropped at any time.
     pub async fn wait_for(&self, mut condition: impl FnMut(&ServerLog) -> bool) {
@@ -176,8 +176,9 @@ impl ScriptedServer {
         self.hub.drop_connections();
     }
 
-    /// Refuses new connections until it is called with `false`; open connections stay open. A server
-    /// with sockets closes a new connection right after the operating system has accepted it.
+    /// Refuses new connections until it is called with `false`; open connections stay open. A
+    /// server with sockets closes a new connection right after the operating system has accepted
+    /// it.
     pub fn refuse_connections(&self, refuse: bool) {
         self.hub.refuse_connections(refuse);
     }

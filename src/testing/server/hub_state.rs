@@ -59,7 +59,7 @@ pub(super) struct Admitted {
 /// A request in the log, and its place in the conversations.
 #[derive(Debug)]
 pub(super) struct AdmittedRequest {
-    pub(super) origin: Origin,
+    pub(super) origin: RequestOrigin,
     pub(super) response_id: String,
     pub(super) parent: Option<Parent>,
     pub(super) input: Vec<Value>,
@@ -73,9 +73,9 @@ pub(super) struct AdmittedRequest {
     pub(super) kept: Option<Vec<Value>>,
 }
 
-/// Origin of a request.
+/// RequestOrigin of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct RequestOrigin {
     pub(super) connection: usize,
     pub(super) transport: Transport,
     /// Index of the request in the log.
@@ -150,7 +150,7 @@ impl HubState {
         };
         let turn_index = is_scripted.then_some(self.turns_taken);
         self.turns_taken += usize::from(is_scripted);
-        let origin = Origin { connection, transport, request: self.log.requests.len() };
+        let origin = RequestOrigin { connection, transport, request: self.log.requests.len() };
         self.log_request(&mut exchange, raw, turn_index, previous, input.len());
         let request = AdmittedRequest {
             origin,

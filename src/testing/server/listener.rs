@@ -14,7 +14,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{connection::Connection, hub::Hub, service, tls::ServerTls, wire::ByteStream};
+use super::{
+    connection::Connection, controlled_stream::ByteStream, hub::Hub, service, tls::ServerTls,
+};
 
 /// Accepts connections on a port until it is stopped.
 pub(super) struct Listener {

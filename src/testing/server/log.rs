@@ -18,7 +18,8 @@ pub struct ServerLog {
     pub others: Vec<OtherLog>,
     /// Number of upgrade requests without a 101: refused, left hanging or reset.
     pub upgrades_refused: usize,
-    /// Number of requests on kept connections that were cut before an answer, by [`Reuse`](crate::testing::Reuse).
+    /// Number of requests on kept connections that were cut before an answer, by
+    /// [`Reuse`](crate::testing::Reuse).
     pub reuses_cut: usize,
     /// Messages of panics in the script's closures, and of mistakes in the script itself.
     ///

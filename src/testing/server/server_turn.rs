@@ -46,8 +46,8 @@ impl ServerTurn {
 
     /// Updates the server's state for an event that is about to be sent.
     ///
-    /// Must be called before the event is sent, because a client may continue the response as soon as
-    /// it has the event.
+    /// Must be called before the event is sent, because a client may continue the response as soon
+    /// as it has the event.
     pub(super) fn before_send(&mut self, event: &Value) {
         self.request.stored &= event["response"]["store"] != false;
         let AdmittedRequest { stored, background, input, origin, .. } = &self.request;

@@ -9,9 +9,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::Connection,
+    controlled_stream::{ByteStream, ControlledStream},
     endpoints, post,
     websocket::upgrade,
-    wire::{ByteStream, Wire},
 };
 use crate::{
     net::Io,
@@ -22,10 +22,10 @@ use crate::{
 /// Serves a connection until it ends or becomes a WebSocket; in TLS if `tls` is given. Bytes are
 /// counted and connections cut below TLS.
 pub(super) async fn serve(connection: Connection, stream: ByteStream, tls: Option<TlsAcceptor>) {
-    let wire = Wire::new(stream, Arc::clone(&connection.control));
+    let stream = ControlledStream::new(stream, Arc::clone(&connection.control));
     match tls {
-        None => serve_http(connection, wire).await,
-        Some(tls) => match tls.accept(wire).await {
+        None => serve_http(connection, stream).await,
+        Some(tls) => match tls.accept(stream).await {
             Ok(stream) => serve_http(connection, stream).await,
             Err(_) => connection.hub.closed(connection.index),
         },

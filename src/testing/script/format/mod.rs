@@ -124,13 +124,13 @@
 //!
 //! ## An answer to an upgrade
 //!
-//! An answer to an upgrade is `"accept"`, `"hang"`, `"reset"`, `"wrong_accept"`, `{"delay_ms": 500}`,
-//! `{"refuse": refusal}`, `{"header": {"name": "…", "value": "…"}}`, `{"close_after": 1011}` or
-//! `{"close_on_create": 1011}`: see [`Upgrade`].
+//! An answer to an upgrade is `"accept"`, `"hang"`, `"reset"`, `"wrong_accept"`, `{"delay_ms":
+//! 500}`, `{"refuse": refusal}`, `{"header": {"name": "…", "value": "…"}}`, `{"close_after": 1011}`
+//! or `{"close_on_create": 1011}`: see [`Upgrade`].
 //!
 //! A **refusal** is `"silence"` ([`Refusal::silence`]), or an object with `status` and optionally
-//! `headers`, `body`, `stall_body`, `endless_body` and `delay_ms`: see [`Refusal`]. A `body` that is
-//! not a string is sent as JSON, with its content type.
+//! `headers`, `body`, `stall_body`, `endless_body` and `delay_ms`: see [`Refusal`]. A `body` that
+//! is not a string is sent as JSON, with its content type.
 //!
 //! # A recording
 //!
@@ -146,14 +146,13 @@
 //! {"turn":1,"at_ms":15,"transport":"sse","error":{"kind":"api","status":429,"code":"rate_limit_exceeded","message":"…","retry_after_ms":1000}}
 //! ```
 //!
-//! `at_ms` counts from the start of the turn, `kind` is an
-//! [`ErrorKind`](crate::ErrorKind::as_str), and unknown members are ignored.
-//! [`Script::from_recording`] replays the turns over either transport: the same bytes of each event,
-//! with the same pauses. An API error before any event becomes a [`Turn::error`], a later API error
-//! an `error` event. A timeout becomes a [`Step::Stall`]; a lost connection, and a turn without an
-//! end, become a [`Step::Reset`]. A turn that failed before anything was sent is left out. The
-//! recording has the end of a turn, not its earlier attempts: replay failures to a client that does
-//! not retry.
+//! `at_ms` counts from the start of the turn, `kind` is an [`ErrorKind`](crate::ErrorKind::as_str),
+//! and unknown members are ignored. [`Script::from_recording`] replays the turns over either
+//! transport: the same bytes of each event, with the same pauses. An API error before any event
+//! becomes a [`Turn::error`], a later API error an `error` event. A timeout becomes a
+//! [`Step::Stall`]; a lost connection, and a turn without an end, become a [`Step::Reset`]. A turn
+//! that failed before anything was sent is left out. The recording has the end of a turn, not its
+//! earlier attempts: replay failures to a client that does not retry.
 //!
 //! [`ErrorShape`]: crate::testing::ErrorShape
 //! [`Refusal::silence`]: crate::testing::Refusal::silence

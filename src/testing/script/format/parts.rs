@@ -47,7 +47,7 @@ pub(super) struct RefusalForm(Refusal);
 #[derive(Deserialize)]
 #[serde(rename = "RefusalForm", deny_unknown_fields)]
 struct RefusalMembers {
-    status: Status,
+    status: StatusForm,
     #[serde(default)]
     headers: HeadersForm,
     body: Option<Value>,
@@ -61,7 +61,7 @@ struct RefusalMembers {
 #[derive(Deserialize)]
 #[serde(rename = "ApiError", deny_unknown_fields)]
 pub(super) struct ErrorForm {
-    status: Status,
+    status: StatusForm,
     code: String,
     #[serde(default)]
     message: String,
@@ -99,7 +99,7 @@ enum ShapeForm {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "u16")]
-struct Status(u16);
+struct StatusForm(u16);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -181,7 +181,7 @@ impl From<ErrorForm> for Turn {
     }
 }
 
-impl TryFrom<u16> for Status {
+impl TryFrom<u16> for StatusForm {
     type Error = String;
 
     fn try_from(status: u16) -> Result<Self, String> {

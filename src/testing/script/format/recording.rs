@@ -19,9 +19,9 @@ impl Script {
     /// Returns an error with the place of the fault if the text is not a recording.
     pub fn from_recording(text: &str) -> Result<Self, ScriptError> {
         let mut script = Self::new();
-        let mut turn: Option<Recorded> = None;
+        let mut turn: Option<RecordedTurn> = None;
         for raw in text.lines().filter(|line| !line.trim().is_empty()) {
-            let line: Line<'_> =
+            let line: RecordingLine<'_> =
                 serde_json::from_str(raw).map_err(|error| ScriptError::json(text, raw, &error))?;
             let number = line.turn;
             let invalid =
@@ -32,37 +32,39 @@ impl Script {
                 }
                 script = script.turns(earlier.turn());
             }
-            let recorded = turn.get_or_insert_with(|| Recorded::new(number));
+            let recorded = turn.get_or_insert_with(|| RecordedTurn::new(number));
             recorded.add(line).map_err(invalid)?;
         }
-        Ok(script.turns(turn.and_then(Recorded::turn)))
+        Ok(script.turns(turn.and_then(RecordedTurn::turn)))
     }
 }
 
 /// Returns `true` if the first line is one of a recording.
 pub(super) fn begins(text: &str) -> bool {
     #[derive(Deserialize)]
-    struct Head {
+    struct RecordingHead {
         #[serde(rename = "turn")]
         _turn: u64,
         #[serde(rename = "at_ms")]
         _at_ms: u64,
     }
     let first = text.lines().find(|line| !line.trim().is_empty());
-    first.is_some_and(|line| serde_json::from_str::<Head>(line).is_ok())
+    first.is_some_and(|line| serde_json::from_str::<RecordingHead>(line).is_ok())
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
+#[serde(rename = "Line")]
+struct RecordingLine<'a> {
     turn: usize,
     at_ms: u64,
     #[serde(borrow)]
     event: Option<&'a RawValue>,
-    error: Option<Failure>,
+    error: Option<RecordedFailure>,
 }
 
 #[derive(Deserialize)]
-struct Failure {
+#[serde(rename = "Failure")]
+struct RecordedFailure {
     kind: String,
     status: Option<u16>,
     code: Option<String>,
@@ -71,7 +73,7 @@ struct Failure {
 }
 
 /// The part of a turn that was read so far.
-struct Recorded {
+struct RecordedTurn {
     number: usize,
     at_ms: u64,
     steps: Vec<Step>,
@@ -91,12 +93,12 @@ enum RecordedEnd {
     NotSent,
 }
 
-impl Recorded {
+impl RecordedTurn {
     fn new(number: usize) -> Self {
         Self { number, at_ms: 0, steps: Vec::new(), end: RecordedEnd::Open }
     }
 
-    fn add(&mut self, line: Line<'_>) -> Result<(), &'static str> {
+    fn add(&mut self, line: RecordingLine<'_>) -> Result<(), &'static str> {
         if !matches!(self.end, RecordedEnd::Open | RecordedEnd::Terminal) {
             return Err("the turn ended with the error before");
         }
@@ -120,8 +122,8 @@ impl Recorded {
         Ok(())
     }
 
-    fn fail(&mut self, failure: Failure) {
-        let Failure { kind, status, code, message, retry_after_ms } = failure;
+    fn fail(&mut self, failure: RecordedFailure) {
+        let RecordedFailure { kind, status, code, message, retry_after_ms } = failure;
         let begun = self.steps.iter().any(Step::is_event);
         self.end = RecordedEnd::Failed;
         if kind == ErrorKind::Api.as_str() {

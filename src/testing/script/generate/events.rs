@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     item_kind,
-    response::{self, Ending},
+    response::{self, ResponseEnding},
 };
 use crate::testing::script::{
     exchange::Exchange,
@@ -12,7 +12,7 @@ use crate::testing::script::{
 };
 
 /// Returns all events of a response with these items.
-pub(crate) fn events(exchange: &Exchange, items: &[Value], ending: &Ending) -> Vec<Value> {
+pub(crate) fn events(exchange: &Exchange, items: &[Value], ending: &ResponseEnding) -> Vec<Value> {
     let items: Vec<_> = items
         .iter()
         .enumerate()
@@ -59,11 +59,12 @@ mod tests {
 
     #[test]
     fn endings_carry_their_reasons() {
-        let reason = Ending::Incomplete { reason: "max_output_tokens".to_owned() };
+        let reason = ResponseEnding::Incomplete { reason: "max_output_tokens".to_owned() };
         let last = events(&exchange(), &[], &reason).pop().unwrap();
         assert_eq!(last["type"], "response.incomplete");
         assert_eq!(last["response"]["incomplete_details"]["reason"], "max_output_tokens");
-        let failed = Ending::Failed { code: "server_error".to_owned(), message: "no".to_owned() };
+        let failed =
+            ResponseEnding::Failed { code: "server_error".to_owned(), message: "no".to_owned() };
         let last = events(&exchange(), &[json!({ "type": "x" })], &failed).pop().unwrap();
         assert_eq!(last["response"]["status"], "failed");
         assert_eq!(last["response"]["error"]["code"], "server_error");

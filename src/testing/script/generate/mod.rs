@@ -8,4 +8,4 @@ mod response;
 mod text;
 
 pub(crate) use events::events;
-pub(crate) use response::Ending;
+pub(crate) use response::ResponseEnding;

@@ -11,7 +11,7 @@ use crate::{
 
 /// End of a generated response.
 #[derive(Clone, Debug)]
-pub(crate) enum Ending {
+pub(crate) enum ResponseEnding {
     Completed,
     Incomplete { reason: String },
     Failed { code: String, message: String },
@@ -26,20 +26,20 @@ pub(super) fn begun(exchange: &Exchange) -> Value {
 pub(super) fn ended(
     exchange: &Exchange,
     items: Vec<Value>,
-    ending: &Ending,
+    ending: &ResponseEnding,
 ) -> (&'static str, Value) {
     let (kind, mut ended) = match ending {
-        Ending::Completed => {
+        ResponseEnding::Completed => {
             let mut ended = response(exchange, "completed");
             set(&mut ended, "completed_at", created_at(exchange) + 1);
             ("response.completed", ended)
         }
-        Ending::Incomplete { reason } => {
+        ResponseEnding::Incomplete { reason } => {
             let mut ended = response(exchange, "incomplete");
             set(&mut ended, "incomplete_details", json!({ "reason": reason }));
             ("response.incomplete", ended)
         }
-        Ending::Failed { code, message } => {
+        ResponseEnding::Failed { code, message } => {
             let mut ended = response(exchange, "failed");
             set(&mut ended, "error", json!({ "code": code, "message": message }));
             ("response.failed", ended)

@@ -6,14 +6,14 @@ use crate::testing::script::step::Step;
 
 /// A change of the steps of a turn.
 #[derive(Clone)]
-pub(super) struct Edit {
+pub(super) struct StepEdit {
     name: &'static str,
     change: Arc<Change>,
 }
 
 type Change = dyn Fn(&mut Vec<Step>) + Send + Sync;
 
-impl Edit {
+impl StepEdit {
     pub(super) fn new(
         name: &'static str,
         change: impl Fn(&mut Vec<Step>) + Send + Sync + 'static,
@@ -26,7 +26,7 @@ impl Edit {
     }
 }
 
-impl fmt::Debug for Edit {
+impl fmt::Debug for StepEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }

@@ -96,8 +96,8 @@ impl Turn {
         })
     }
 
-    /// Adds unknown things: a member to every event and every item, two events after the first event,
-    /// and an item after the others. Renumbers the events.
+    /// Adds unknown things: a member to every event and every item, two events after the first
+    /// event, and an item after the others. Renumbers the events.
     pub fn unknown_things(self) -> Self {
         self.edited("unknown_things", |steps| {
             let mut places = 0;

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{
     error_reply::{ErrorReply, ErrorShape},
-    generate::Ending,
+    generate::ResponseEnding,
     items,
     refusal::Refusal,
     step::Step,
 };
-use edit::Edit;
+use edit::StepEdit;
 use label::Label;
 
 pub(in crate::testing) mod answer;
@@ -25,10 +25,10 @@ mod steps;
 
 /// Answer of the server to one request: its events, and faults among them.
 ///
-/// A turn becomes a list of [`Step`]s when its request arrives; the modifiers then apply in the order
-/// in which they were called. Where they count events, [`Step::Event`], [`Step::Text`],
-/// [`Step::Fragmented`], [`Step::Split`] and [`Step::Drip`] count. Where they change events, text that
-/// is not JSON stays unchanged.
+/// A turn becomes a list of [`Step`]s when its request arrives; the modifiers then apply in the
+/// order in which they were called. Where they count events, [`Step::Event`], [`Step::Text`],
+/// [`Step::Fragmented`], [`Step::Split`] and [`Step::Drip`] count. Where they change events, text
+/// that is not JSON stays unchanged.
 ///
 /// ```
 /// use responses_client::testing::{Step, Turn};
@@ -40,7 +40,7 @@ mod steps;
 #[derive(Clone, Debug)]
 pub struct Turn {
     source: TurnSource,
-    edits: Vec<Edit>,
+    edits: Vec<StepEdit>,
     http: Option<Refusal>,
     label: Label,
     /// Index of the first edit that does not change the output in the server's own history.
@@ -50,7 +50,7 @@ pub struct Turn {
 /// Source of the steps of a turn, before its edits.
 #[derive(Clone, Debug)]
 enum TurnSource {
-    Generated { items: Vec<Value>, ending: Ending },
+    Generated { items: Vec<Value>, ending: ResponseEnding },
     Error { error: ErrorReply, shape: Option<ErrorShape> },
     Steps(Vec<Step>),
 }
@@ -69,18 +69,18 @@ impl Turn {
     /// `obfuscation`, unless the request says `include_obfuscation: false`. An image comes with as
     /// many partial images as the request's tool asks for, else with one.
     pub fn output(items: impl IntoIterator<Item = Value>) -> Self {
-        Self::generated(items, Ending::Completed)
+        Self::generated(items, ResponseEnding::Completed)
     }
 
     /// Like [`output`](Self::output), but ends in `response.incomplete` for this reason.
     pub fn incomplete(items: impl IntoIterator<Item = Value>, reason: &str) -> Self {
-        Self::generated(items, Ending::Incomplete { reason: reason.to_owned() })
+        Self::generated(items, ResponseEnding::Incomplete { reason: reason.to_owned() })
     }
 
     /// Like [`output`](Self::output), but ends in `response.failed`, which repeats the items.
     pub fn failed(items: impl IntoIterator<Item = Value>, code: &str, message: &str) -> Self {
         let (code, message) = (code.to_owned(), message.to_owned());
-        Self::generated(items, Ending::Failed { code, message })
+        Self::generated(items, ResponseEnding::Failed { code, message })
     }
 
     /// Returns a turn without a response: an error frame with its status over WebSocket, an HTTP
@@ -112,8 +112,8 @@ impl Turn {
         Self::planned(TurnSource::Steps(steps.into_iter().collect()))
     }
 
-    /// Adds a retry delay to an error: `retry-after` for whole seconds, else `retry-after-ms`. Leaves
-    /// other turns unchanged.
+    /// Adds a retry delay to an error: `retry-after` for whole seconds, else `retry-after-ms`.
+    /// Leaves other turns unchanged.
     pub fn retry_after(self, time: Duration) -> Self {
         if time.subsec_nanos() == 0 {
             self.header("retry-after", time.as_secs().to_string())
@@ -202,7 +202,7 @@ impl Turn {
         Self::planned(TurnSource::Error { error, shape: None })
     }
 
-    fn generated(items: impl IntoIterator<Item = Value>, ending: Ending) -> Self {
+    fn generated(items: impl IntoIterator<Item = Value>, ending: ResponseEnding) -> Self {
         Self::planned(TurnSource::Generated { items: items.into_iter().collect(), ending })
     }
 
@@ -224,8 +224,8 @@ impl Turn {
         self
     }
 
-    /// Leaves `type` out of the events over SSE: only the `event:` field has it. Changes nothing over
-    /// WebSocket.
+    /// Leaves `type` out of the events over SSE: only the `event:` field has it. Changes nothing
+    /// over WebSocket.
     pub fn untyped(mut self) -> Self {
         self.label.untyped = true;
         self
@@ -244,7 +244,7 @@ impl Turn {
         name: &'static str,
         change: impl Fn(&mut Vec<Step>) + Send + Sync + 'static,
     ) -> Self {
-        self.edits.push(Edit::new(name, change));
+        self.edits.push(StepEdit::new(name, change));
         self
     }
 

@@ -117,9 +117,9 @@ impl Turn {
         })
     }
 
-    /// Pads one event to this many bytes, if it is shorter: the first with an `obfuscation`, or else
-    /// the first of all, which gets one. [`items::image`](crate::testing::items::image) makes a turn
-    /// large in all its events.
+    /// Pads one event to this many bytes, if it is shorter: the first with an `obfuscation`, or
+    /// else the first of all, which gets one. [`items::image`](crate::testing::items::image) makes
+    /// a turn large in all its events.
     pub fn large_event(self, bytes: usize) -> Self {
         self.edited("large_event", move |steps| {
             let padded = |step: &Step| step.event().is_some_and(|it| it["obfuscation"].is_string());

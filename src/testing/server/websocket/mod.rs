@@ -1,6 +1,6 @@
 //! One connection after it has become a WebSocket.
 
-mod incoming;
+mod client_message;
 mod max_age;
 mod play;
 mod serve;

@@ -13,7 +13,7 @@ use tokio::{io::AsyncReadExt, sync::mpsc};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
-    incoming::{Incoming, receive},
+    client_message::{ClientMessage, receive},
     max_age::MaxAge,
     play::{Flow, FrameSink, play},
 };
@@ -46,11 +46,11 @@ enum IdleEvent {
     /// The test sends a frame.
     Frame(IdleFrame),
     /// The client has sent a message.
-    Message(Incoming),
+    Message(ClientMessage),
 }
 
 /// A WebSocket that is served.
-struct Conversation<'a> {
+struct ServedSocket<'a> {
     connection: &'a Connection,
     sink: FrameSink,
     stream: FrameStream,
@@ -76,13 +76,13 @@ pub(super) async fn serve(
         return drain(connection, &mut stream).await;
     }
     let waiting = VecDeque::new();
-    let mut conversation = Conversation { connection, sink, stream, idle, max_age, waiting };
+    let mut served = ServedSocket { connection, sink, stream, idle, max_age, waiting };
     let end = loop {
-        if let Err(end) = conversation.serve_next().await {
+        if let Err(end) = served.serve_next().await {
             break end;
         }
     };
-    let Conversation { mut sink, mut stream, .. } = conversation;
+    let ServedSocket { mut sink, mut stream, .. } = served;
     match end {
         NoRequest::Ended => drain(connection, &mut stream).await,
         NoRequest::TooLarge => {
@@ -94,7 +94,7 @@ pub(super) async fn serve(
     }
 }
 
-impl Conversation<'_> {
+impl ServedSocket<'_> {
     /// Waits for a request, and answers it.
     async fn serve_next(&mut self) -> Result<(), NoRequest> {
         let raw = match self.waiting.pop_front().filter(|_| !self.max_age.is_reached()) {
@@ -115,10 +115,10 @@ impl Conversation<'_> {
             }
             match select(self.stream.next(), playing.as_mut()).await {
                 Either::Left((message, _)) => match receive(self.connection, message) {
-                    Incoming::Request(raw) => self.waiting.push_back(raw),
-                    Incoming::Control => {}
-                    Incoming::TooLarge => return Err(NoRequest::TooLarge),
-                    Incoming::End => return Err(NoRequest::Ended),
+                    ClientMessage::Request(raw) => self.waiting.push_back(raw),
+                    ClientMessage::Control => {}
+                    ClientMessage::TooLarge => return Err(NoRequest::TooLarge),
+                    ClientMessage::End => return Err(NoRequest::Ended),
                 },
                 Either::Right((flow, _)) => break flow,
             }
@@ -138,10 +138,10 @@ impl Conversation<'_> {
             match event {
                 IdleEvent::Reached(end) => return Err(self.end(end).await),
                 IdleEvent::Frame(frame) => self.send_idle(frame).await?,
-                IdleEvent::Message(Incoming::Request(raw)) => return Ok(raw),
-                IdleEvent::Message(Incoming::Control) => {}
-                IdleEvent::Message(Incoming::TooLarge) => return Err(NoRequest::TooLarge),
-                IdleEvent::Message(Incoming::End) => return Err(NoRequest::Ended),
+                IdleEvent::Message(ClientMessage::Request(raw)) => return Ok(raw),
+                IdleEvent::Message(ClientMessage::Control) => {}
+                IdleEvent::Message(ClientMessage::TooLarge) => return Err(NoRequest::TooLarge),
+                IdleEvent::Message(ClientMessage::End) => return Err(NoRequest::Ended),
             }
         }
     }
@@ -153,7 +153,7 @@ impl Conversation<'_> {
             Either::Left((end, _)) => IdleEvent::Reached(end),
             Either::Right((Either::Left((Some(frame), _)), _)) => IdleEvent::Frame(frame),
             // The server is gone.
-            Either::Right((Either::Left((None, _)), _)) => IdleEvent::Message(Incoming::End),
+            Either::Right((Either::Left((None, _)), _)) => IdleEvent::Message(ClientMessage::End),
             Either::Right((Either::Right((message, _)), _)) => {
                 IdleEvent::Message(receive(self.connection, message))
             }

@@ -6,7 +6,7 @@ use crate::testing::server::connection::Connection;
 
 /// Meaning of a message of the client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Incoming {
+pub(super) enum ClientMessage {
     Request(String),
     /// A frame that is no request.
     Control,
@@ -20,28 +20,28 @@ pub(super) enum Incoming {
 pub(super) fn receive(
     connection: &Connection,
     message: Option<Result<Message, Error>>,
-) -> Incoming {
+) -> ClientMessage {
     let Connection { hub, index, .. } = connection;
     match message {
-        Some(Ok(Message::Text(text))) => Incoming::Request(text.as_str().to_owned()),
+        Some(Ok(Message::Text(text))) => ClientMessage::Request(text.as_str().to_owned()),
         // An empty text is no JSON, so that the request is refused as such.
-        Some(Ok(Message::Binary(_))) => Incoming::Request(String::new()),
+        Some(Ok(Message::Binary(_))) => ClientMessage::Request(String::new()),
         Some(Ok(Message::Ping(_))) => {
             hub.note(*index, |log| log.pings += 1);
-            Incoming::Control
+            ClientMessage::Control
         }
         Some(Ok(Message::Pong(_))) => {
             hub.note(*index, |log| log.pongs += 1);
-            Incoming::Control
+            ClientMessage::Control
         }
         Some(Ok(Message::Close(frame))) => {
             let code = frame.map(|frame| frame.code.into());
             hub.note(*index, |log| log.close_code = code);
             hub.closed(*index);
-            Incoming::End
+            ClientMessage::End
         }
-        Some(Ok(Message::Frame(_))) => Incoming::Control,
-        Some(Err(Error::Capacity(_))) => Incoming::TooLarge,
-        Some(Err(_)) | None => Incoming::End,
+        Some(Ok(Message::Frame(_))) => ClientMessage::Control,
+        Some(Err(Error::Capacity(_))) => ClientMessage::TooLarge,
+        Some(Err(_)) | None => ClientMessage::End,
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::control::{Control, Fault};
+use super::control::{Control, CutState};
 use crate::{net::Io, testing::script::cut::Cut};
 
 /// Byte stream of a connection.
@@ -24,27 +24,27 @@ pub(super) enum ByteStream {
 }
 
 /// Byte stream of a connection that obeys its [`Control`].
-pub(super) struct Wire {
+pub(super) struct ControlledStream {
     socket: ByteStream,
     control: Arc<Control>,
 }
 
-impl Wire {
+impl ControlledStream {
     pub(super) fn new(socket: ByteStream, control: Arc<Control>) -> Self {
         Self { socket, control }
     }
 
     fn obey(&mut self, cx: &Context<'_>) -> io::Result<()> {
         self.control.register(cx);
-        match self.control.fault() {
-            Fault::None | Fault::AfterFlush(_) => Ok(()),
-            Fault::Now(cut) => self.cut(cut),
-            Fault::Done(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        match self.control.cut_state() {
+            CutState::None | CutState::AfterFlush(_) => Ok(()),
+            CutState::Now(cut) => self.cut(cut),
+            CutState::Done(_) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     fn cut(&mut self, cut: Cut) -> io::Result<()> {
-        self.control.set(|_| Fault::Done(cut));
+        self.control.set(|_| CutState::Done(cut));
         if let ByteStream::Tcp(stream) = mem::replace(&mut self.socket, ByteStream::Gone) {
             match cut {
                 // Unread bytes would turn the FIN into a reset.
@@ -56,7 +56,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for ControlledStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -81,7 +81,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ControlledStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -107,9 +107,9 @@ impl AsyncWrite for Wire {
             ByteStream::Gone => Poll::Ready(Ok(())),
         })?;
         // hyper flushes only after it has written all it holds.
-        match this.control.fault() {
-            Fault::AfterFlush(cut) => Poll::Ready(this.cut(cut)),
-            Fault::None | Fault::Now(_) | Fault::Done(_) => Poll::Ready(Ok(())),
+        match this.control.cut_state() {
+            CutState::AfterFlush(cut) => Poll::Ready(this.cut(cut)),
+            CutState::None | CutState::Now(_) | CutState::Done(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -124,8 +124,8 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for ControlledStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("control", &self.control).finish_non_exhaustive()
+        f.debug_struct("ControlledStream").field("control", &self.control).finish_non_exhaustive()
     }
 }
