@@ -34,6 +34,7 @@ const LAYERS: &[&str] = &[
     "transport",
     "shared",
     "pool",
+    "server",
     "testing",
     "session",
     "client",
@@ -41,9 +42,6 @@ const LAYERS: &[&str] = &[
     "lib",
     "bin",
 ];
-
-/// Folders whose files may still be on cycles with each other. Every other rule applies to them.
-const WITH_CYCLES: &[&str] = &["testing/"];
 
 /// Crates and keywords that do not occur in `proto`, which has no IO, no clock and no randomness.
 const NOT_IN_PROTO: &[&str] = &[
@@ -60,13 +58,14 @@ const NOT_IN_PROTO: &[&str] = &[
     "tungstenite",
 ];
 
+/// Crates and keywords that do not occur in the scripts of the test server, which have no IO.
+const NOT_IN_SCRIPTS: &[&str] =
+    &["async", "await", "futures_util", "hyper", "tokio", "tokio_tungstenite", "tungstenite"];
+
 #[test]
 fn no_file_is_on_a_cycle() {
     for (_, links) in crates() {
-        let is_judged = |file: &str| !WITH_CYCLES.iter().any(|folder| file.starts_with(folder));
-        let mut edges = links.edges.clone();
-        edges.retain(|(from, to), _| is_judged(from) && is_judged(to));
-        let found = describe_cycles(&edges);
+        let found = describe_cycles(&links.edges);
         assert!(found.is_empty(), "{found}");
     }
 }
@@ -143,6 +142,21 @@ fn transports_contain_no_json() {
     }
     let mut ends = links.edges.keys().map(|(from, to)| (layer_of(from), layer_of(to)));
     assert!(!ends.any(|ends| ends == ("transport", "json")));
+}
+
+#[test]
+fn scripts_are_pure_data_and_know_no_server() {
+    let (tree, links) = library();
+    let is_script = |path: &str| path.starts_with("testing/script/");
+    let files: Vec<&File> = tree.files.iter().filter(|it| is_script(&it.path)).collect();
+    assert!(files.len() > 20);
+    for file in files {
+        let found = NOT_IN_SCRIPTS.iter().find(|word| file.words.contains(**word));
+        assert_eq!(found, None, "{}", file.path);
+    }
+    let is_server = |path: &str| path.starts_with("testing/server/");
+    let backward = links.edges.keys().find(|(from, to)| is_script(from) && is_server(to));
+    assert_eq!(backward, None);
 }
 
 /// Returns the edges that point to a higher layer.
