@@ -264,9 +264,11 @@ async fn c102_nothing_printed_has_a_payload_or_a_credential() {
     }
 
     for error in [
-        ResponsesRequest::from_json("{\"model\":\"m\",\"input\":[\"canary-input\"]}").err(),
-        ResponsesRequest::from_json("canary").err(),
-        Provider::compatible("https://user:canary@x.example/v1").err(),
+        ResponsesRequest::from_json("{\"model\":\"m\",\"input\":[\"canary-input\"]}")
+            .err()
+            .map(Error::from),
+        ResponsesRequest::from_json("canary").err().map(Error::from),
+        Provider::compatible("https://user:canary@x.example/v1").err().map(Error::from),
     ] {
         printed.error(&error.expect("it cannot be read"));
     }
