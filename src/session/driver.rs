@@ -25,7 +25,10 @@ use crate::{
     proto::{
         parents::ParentFate,
         plan::{ConnectionId, Prior},
-        turn::{Command, Goal, Notice, Output, Settings, Setup, TurnMachine, after, response::End},
+        turn::{
+            Command, Ended, Goal, Notice, Output, Settings, Setup, TurnMachine, after,
+            response::End,
+        },
     },
     report::{Prewarm, TurnReport, Waste},
     request::ResponsesRequest,
@@ -156,9 +159,9 @@ impl Driver {
         self.work.machine.response()
     }
 
-    /// Returns the result of a turn that has ended.
-    pub(super) fn final_response(self: Pin<&mut Self>) -> Result<Response, Error> {
-        self.project().work.machine.final_response()
+    /// Returns what is left of a turn that has ended.
+    pub(super) fn take_ended(self: Pin<&mut Self>) -> Ended {
+        self.project().work.machine.take_ended()
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, until_begun: bool) -> Poll<Polled> {

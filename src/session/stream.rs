@@ -11,7 +11,12 @@ use futures_util::Stream;
 
 use super::driver::Driver;
 use crate::{
-    error::Error, event::ResponseEvent, proto::turn::Output, report::TurnReport, response::Response,
+    error::{Cause, Error},
+    event::ResponseEvent,
+    kind::{ErrorKind, Phase},
+    proto::turn::{Ended, Output},
+    report::TurnReport,
+    response::Response,
 };
 
 /// The events of one turn, from its `Created` to its end.
@@ -28,12 +33,18 @@ use crate::{
 /// after its end keeps the connection.
 #[must_use = "a stream that is dropped cancels its turn"]
 pub struct ResponseStream {
-    driver: Pin<Box<Driver>>,
+    state: State,
+}
+
+enum State {
+    Live(Pin<Box<Driver>>),
+    /// Nothing of the client is held any more.
+    Ended(Box<Ended>),
 }
 
 impl ResponseStream {
     pub(super) fn new(driver: Pin<Box<Driver>>) -> Self {
-        Self { driver }
+        Self { state: State::Live(driver) }
     }
 
     /// Returns the next event; `None` after the last one. The same as the [`Stream`], without a
@@ -64,17 +75,31 @@ impl ResponseStream {
     /// source that is not of this crate.
     pub async fn final_response(mut self) -> Result<Response, Error> {
         while self.try_next().await?.is_some() {}
-        self.driver.as_mut().final_response()
+        let State::Ended(ended) = self.state else {
+            // Its events have ended, so that it is in no other state.
+            return Err(Error::new(ErrorKind::Truncated, Phase::Events, Cause::None));
+        };
+        let Ended { report, response, failure } = *ended;
+        match failure {
+            None => Ok(response),
+            Some(error) => Err(error.with_partial(response).with_report(report)),
+        }
     }
 
     /// Returns the response as far as it came.
     pub fn response(&self) -> Response {
-        self.driver.response()
+        match &self.state {
+            State::Live(driver) => driver.response(),
+            State::Ended(ended) => ended.response.clone(),
+        }
     }
 
     /// Returns what the turn did so far. The report is complete once the turn has ended.
     pub fn report(&self) -> &TurnReport {
-        self.driver.report()
+        match &self.state {
+            State::Live(driver) => driver.report(),
+            State::Ended(ended) => &ended.report,
+        }
     }
 }
 
@@ -82,11 +107,15 @@ impl Stream for ResponseStream {
     type Item = Result<ResponseEvent, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(match ready!(self.driver.as_mut().poll_output(cx)) {
-            Some(Output::Event(event)) => Some(Ok(event)),
+        let State::Live(driver) = &mut self.state else { return Poll::Ready(None) };
+        let last = match ready!(driver.as_mut().poll_output(cx)) {
+            Some(Output::Event(event)) => return Poll::Ready(Some(Ok(event))),
             Some(Output::Last(last)) => Some(last),
             None => None,
-        })
+        };
+        let ended = driver.as_mut().take_ended();
+        self.state = State::Ended(Box::new(ended));
+        Poll::Ready(last)
     }
 }
 

@@ -97,28 +97,24 @@ impl Sender {
 }
 
 impl Receiver {
-    /// Returns what comes next. The lock is taken once a batch.
+    /// Returns what comes next. The lock is taken once a batch, and once for each [`GIVE_BACK`].
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
-        if self.batch.is_empty() || self.consumed >= GIVE_BACK.min(self.shared.limit / 32) {
-            self.refill(cx);
+        if self.batch.is_empty() {
+            self.take_batch(cx);
         }
-        match self.batch.pop_front() {
-            Some(incoming) => {
-                self.consumed += size(&incoming);
-                Poll::Ready(incoming)
-            }
-            None => Poll::Pending,
+        let Some(incoming) = self.batch.pop_front() else { return Poll::Pending };
+        self.consumed += size(&incoming);
+        if self.consumed >= GIVE_BACK.min(self.shared.limit / 32) {
+            let shared = Arc::clone(&self.shared);
+            self.give_back(shared.lock());
         }
+        Poll::Ready(incoming)
     }
 
-    /// Gives back what was consumed, and takes what waits if the batch is used up.
-    fn refill(&mut self, cx: &mut Context<'_>) {
-        let mut state = self.shared.lock();
-        let was_full = state.bytes >= self.shared.limit;
-        state.bytes -= std::mem::take(&mut self.consumed);
-        if self.batch.is_empty() {
-            std::mem::swap(&mut self.batch, &mut state.waiting);
-        }
+    fn take_batch(&mut self, cx: &mut Context<'_>) {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        std::mem::swap(&mut self.batch, &mut state.waiting);
         if self.batch.is_empty() {
             if state.sender_gone || state.receiver_gone {
                 // Its runtime was shut down (nothing else ends a task without a word), or the
@@ -128,7 +124,15 @@ impl Receiver {
                 state.receiver = Some(cx.waker().clone());
             }
         }
-        let has_room = was_full && state.bytes < self.shared.limit;
+        self.give_back(state);
+    }
+
+    /// Gives back the room of what was consumed.
+    fn give_back(&mut self, mut state: MutexGuard<'_, State>) {
+        let limit = self.shared.limit;
+        let was_full = state.bytes >= limit;
+        state.bytes -= std::mem::take(&mut self.consumed);
+        let has_room = was_full && state.bytes < limit;
         let waker = if has_room { state.sender.take() } else { None };
         drop(state);
         waker.into_iter().for_each(Waker::wake);

@@ -286,6 +286,15 @@ enum Outcome {
     Prewarm(Prewarm),
 }
 
+/// What is left of a turn that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) report: TurnReport,
+    pub(crate) response: Response,
+    /// The error that was handed out, without a source that is not of this crate.
+    pub(crate) failure: Option<Error>,
+}
+
 /// What the consumer gets.
 #[derive(Debug)]
 pub(crate) enum Output {
@@ -401,15 +410,14 @@ impl TurnMachine {
         }
     }
 
-    /// Returns the result of the turn once more, after it was handed out.
-    pub(crate) fn final_response(&mut self) -> Result<Response, Error> {
-        let response = std::mem::take(&mut self.earlier);
-        match self.outcome.take() {
-            Some(Outcome::Turn(Some(error))) => {
-                Err(error.with_partial(response).with_report(self.report.clone()))
-            }
-            _ => Ok(response),
-        }
+    /// Returns what is left of a turn that has ended.
+    pub(crate) fn take_ended(&mut self) -> Ended {
+        let failure = match self.outcome.take() {
+            Some(Outcome::Turn(failure)) => failure,
+            Some(Outcome::Prewarm(_)) | None => None,
+        };
+        let (report, response) = (&mut self.report, &mut self.earlier);
+        Ended { report: std::mem::take(report), response: std::mem::take(response), failure }
     }
 
     /// Returns the outcome of work done ahead of a turn.
