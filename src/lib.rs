@@ -567,6 +567,8 @@
 //! | `testing` | no | `testing`: a scripted server of both transports, for your tests |
 //! | `cli` | no | the command-line tool `responses` |
 
+// docs.rs names the feature of an item beside it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -629,6 +631,7 @@ mod server;
 mod session;
 mod shared;
 #[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
 mod transport;
 
