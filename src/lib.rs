@@ -635,7 +635,15 @@ mod shared;
 pub mod testing;
 mod transport;
 
-/// The code in the README.
+/// The code in the README and in the pages of `docs`.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/transports.md")]
+    struct Transports;
+    #[doc = include_str!("../docs/retries.md")]
+    struct Retries;
+    #[doc = include_str!("../docs/testing.md")]
+    struct Testing;
+}

@@ -211,16 +211,15 @@ async fn a_script_with_a_mistake_is_refused() {
     assert!(ran.stderr.contains("mistake.json"), "{}", ran.stderr);
 }
 
-/// The commands in the README's section on the tool, with a server in place of OpenAI's.
+/// The commands in `docs/tool.md`, with a server in place of OpenAI's.
 #[cfg(unix)]
 #[tokio::test]
-async fn the_examples_of_the_readme_work() {
-    let readme = include_str!("../../README.md");
-    let section = readme.split_once("## The tool").unwrap().1.split_once("\n## ").unwrap().0;
-    let examples = section.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0);
+async fn the_commands_in_the_docs_work() {
+    let page = include_str!("../../docs/tool.md");
+    let examples = page.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0);
     let script: String = examples.collect();
     assert!(script.matches("responses ").count() >= 3, "{script}");
-    let folder = Temporary::new("readme");
+    let folder = Temporary::new("docs");
     std::fs::create_dir_all(&folder.0).unwrap();
     let server = server(Script::new().turns(["hi", "ho"].map(Turn::text))).await;
     let tool = Path::new(env!("CARGO_BIN_EXE_responses")).parent().unwrap();
@@ -235,8 +234,8 @@ async fn the_examples_of_the_readme_work() {
     let events = std::fs::read_to_string(folder.0.join("events.jsonl")).unwrap();
     let last = value(events.lines().last().unwrap());
     assert_eq!((&last["turn"], &last["plan"]), (&json!(2), &json!("incremental")));
-    // What it shows of a turn has the members that a turn has.
-    let shown = section.lines().find(|line| line.contains("\"outcome\"")).map(value).unwrap();
+    // The page shows the members that the outcome of a turn has.
+    let shown = page.lines().find(|line| line.contains("\"outcome\"")).map(value).unwrap();
     let names = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&shown), names(&last));
     assert_eq!(names(&shown["timings_ms"]), names(&last["timings_ms"]));
