@@ -11,6 +11,7 @@ use resolve::{Edges, Links, layer_of, links};
 use tree::{File, Sources, Tree};
 
 mod graph;
+mod pages;
 mod resolve;
 mod snippets;
 mod tree;
