@@ -1,7 +1,5 @@
 //! The driver, where a test must reach between two of its polls.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::task::Waker;
 
 use super::*;

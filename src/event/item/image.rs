@@ -95,7 +95,7 @@ mod tests {
             ResponseEvent::ImageGenerationCallPartialImage(image) => {
                 [image.size(), image.quality(), image.background(), image.output_format()]
             }
-            _ => unreachable!(),
+            _ => panic!("another event"),
         };
         let image =
             r#"{"size":"1x1","quality":"high","background":"opaque","output_format":"png"}"#;

@@ -458,3 +458,6 @@ pub(crate) fn after(start: Instant, time: Duration) -> Instant {
 fn timed_out(phase: Phase, delivery: Delivery) -> Error {
     Error::new(ErrorKind::Timeout, phase, crate::error::Cause::None).with_delivery(delivery)
 }
+
+#[cfg(test)]
+mod tests;
