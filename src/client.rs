@@ -14,11 +14,13 @@ use crate::{
     config::{
         ConfigError, Limits, NetworkSettings, Provider, RetryPolicy, Timeouts, TransportPolicy,
     },
+    endpoints::responses::{self, ResponseOp},
     error::Error,
     net::{HttpNetwork, Network},
+    observe::{Notifier, TurnObserver},
     proto::fallback::Fallback,
     response::Response,
-    session::{Ask, Checkpoint, ResponsesSession, ask},
+    session::{Checkpoint, ResponsesSession},
     shared::{Runtimes, Shared},
 };
 
@@ -45,6 +47,7 @@ pub struct ResponsesClientBuilder {
     incremental: bool,
     network: NetworkSettings,
     account: Option<String>,
+    observer: Option<Arc<dyn TurnObserver>>,
     connector: Option<Arc<dyn Network>>,
 }
 
@@ -92,6 +95,7 @@ impl ResponsesClient {
             incremental: true,
             network: NetworkSettings::default(),
             account: None,
+            observer: None,
             connector: None,
         }
     }
@@ -121,7 +125,7 @@ impl ResponsesClient {
     ///
     /// May be dropped at any time.
     pub async fn retrieve(&self, response_id: &str) -> Result<Response, Error> {
-        ask(Arc::clone(&self.shared), response_id, Ask::Retrieve).await
+        responses::run(&self.shared, response_id, ResponseOp::Retrieve).await
     }
 
     /// Ends a response in the background, and says how it stands then. Asking twice harms nothing.
@@ -134,7 +138,7 @@ impl ResponsesClient {
     ///
     /// Dropping the future leaves it open whether the response was ended.
     pub async fn cancel(&self, response_id: &str) -> Result<Response, Error> {
-        ask(Arc::clone(&self.shared), response_id, Ask::Cancel).await
+        responses::run(&self.shared, response_id, ResponseOp::Cancel).await
     }
 
     /// Ends all sessions of this client, as [`ResponsesSession::close`] does, and takes as long at
@@ -163,6 +167,12 @@ impl ResponsesClient {
 }
 
 impl ResponsesClientBuilder {
+    /// Sets what is told of the client's turns, for logs and metrics. Default: nothing.
+    pub fn observer(mut self, observer: impl TurnObserver) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// How it authenticates. Not at all, by default.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
@@ -273,6 +283,7 @@ impl ResponsesClientBuilder {
                 Arc::new(network)
             }
         };
+        let notifier = Notifier::new(self.observer, self.provider.origin());
         let shared = Shared {
             provider: self.provider,
             auth: self.auth,
@@ -287,6 +298,7 @@ impl ResponsesClientBuilder {
             network,
             settings,
             account: self.account,
+            notifier,
             sessions: Mutex::default(),
             origin: Arc::default(),
             runtimes: Runtimes::default(),

@@ -552,9 +552,10 @@
 //! # Log levels
 //!
 //! Through `tracing`, under the target `responses_client`: `INFO` when a turn falls back to SSE or
-//! is too large for a frame, `DEBUG` for connections, plans and failed attempts. No payload and no
+//! is too large for a frame, `DEBUG` for connections, plans, failed attempts and the ends of turns.
+//! The lines of a turn stand in the `DEBUG` spans `session`, `turn` and `attempt`. No payload and no
 //! credential is logged at any level. (tungstenite logs whole messages at `TRACE`, under its own
-//! target.)
+//! target.) [`TurnObserver`] tells programs the same.
 //!
 //! # Features
 //!
@@ -600,6 +601,7 @@ pub use event::ResponseEvent;
 pub use http;
 pub use json::{Json, Text};
 pub use kind::{Delivery, ErrorKind, Phase};
+pub use observe::{AttemptFailed, TurnObserver};
 pub use proto::fallback::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
@@ -616,11 +618,13 @@ mod auth;
 pub mod bench;
 mod client;
 mod config;
+mod endpoints;
 pub mod error;
 pub mod event;
 mod json;
 mod kind;
 mod net;
+mod observe;
 mod pool;
 mod proto;
 pub mod report;

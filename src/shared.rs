@@ -22,6 +22,7 @@ use crate::{
     error::{Cause, Error},
     kind::{ErrorKind, Phase},
     net::Network,
+    observe::Notifier,
     proto::{origin::Origin, plan::ConnectionId},
     request::RequestError,
 };
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Option<NetworkSettings>,
     /// Who the credential is for.
     pub(crate) account: Option<String>,
+    pub(crate) notifier: Notifier,
     pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
     pub(crate) origin: Arc<Origin>,
     pub(crate) runtimes: Runtimes,

@@ -8,11 +8,13 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
+use tracing::Span;
 
 use super::control::TurnControl;
 use crate::{
     config::Provider,
     kind::ErrorKind,
+    observe::Notifier,
     pool::{AbortOnDrop, Connections, Lease},
     proto::{
         plan::{ConnectionId, Prior},
@@ -24,12 +26,18 @@ use crate::{
 };
 
 /// The core of a session. Its lock is held for moments, never across an await.
-#[derive(Clone, Default)]
-pub(super) struct SessionCore(Arc<Mutex<Inner>>);
+#[derive(Clone)]
+pub(super) struct SessionCore {
+    inner: Arc<Mutex<Inner>>,
+    span: Span,
+}
 
 /// The same without keeping it alive.
 #[derive(Clone)]
-pub(super) struct WeakCore(Weak<Mutex<Inner>>);
+pub(super) struct WeakCore {
+    inner: Weak<Mutex<Inner>>,
+    span: Span,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -63,6 +71,20 @@ struct BackgroundTask {
 }
 
 impl SessionCore {
+    /// Returns the core of a new session.
+    pub(super) fn new() -> Self {
+        Self::of(Inner::default())
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(Mutex::new(inner)), span: Notifier::session() }
+    }
+
+    /// Returns the span of the session.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
     /// Begins a turn, and ends the one in progress.
     pub(super) fn begin(&self, turn: &Arc<TurnControl>) {
         let before = {
@@ -80,7 +102,7 @@ impl SessionCore {
 
     /// Ends the turn in progress, and the session. Returns its WebSocket, to be closed.
     pub(super) fn close(&self) -> Option<WebSocket> {
-        close(&self.0)
+        close(&self.inner)
     }
 
     /// Returns the core of the session when it moves to another server: without connections, and
@@ -103,7 +125,7 @@ impl SessionCore {
         };
         drop(socket);
         self.on_session_dropped();
-        Self(Arc::new(Mutex::new(next)))
+        Self { inner: Arc::new(Mutex::new(next)), span: self.span.clone() }
     }
 
     /// Returns the core of another session with the same history.
@@ -112,7 +134,7 @@ impl SessionCore {
             return self.clone();
         }
         let previous = self.previous();
-        Self(Arc::new(Mutex::new(Inner { previous, ..Inner::default() })))
+        Self::of(Inner { previous, ..Inner::default() })
     }
 
     /// Ends work for turns to come: there are none.
@@ -252,24 +274,25 @@ impl SessionCore {
     }
 
     pub(super) fn downgrade(&self) -> WeakCore {
-        WeakCore(Arc::downgrade(&self.0))
+        WeakCore { inner: Arc::downgrade(&self.inner), span: self.span.clone() }
     }
 
     /// Returns what a client closes with itself.
     pub(super) fn as_close(&self) -> Weak<dyn Close> {
-        let weak: Weak<Mutex<Inner>> = Arc::downgrade(&self.0);
+        let weak: Weak<Mutex<Inner>> = Arc::downgrade(&self.inner);
         weak
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.0)
+        lock(&self.inner)
     }
 }
 
 impl WeakCore {
     /// Returns the core, as long as a session or a stream holds it.
     pub(super) fn upgrade(&self) -> Option<SessionCore> {
-        self.0.upgrade().map(SessionCore)
+        let inner = self.inner.upgrade()?;
+        Some(SessionCore { inner, span: self.span.clone() })
     }
 }
 

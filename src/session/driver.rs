@@ -15,12 +15,14 @@ use tokio::{
     runtime::Handle,
     time::{Instant, Sleep, sleep_until, timeout, timeout_at},
 };
+use tracing::Span;
 
 use super::{control::TurnControl, core::SessionCore};
 use crate::{
     config::TransportPolicy,
     error::Error,
     kind::ErrorKind,
+    observe::Notifier,
     pool::{AbortOnDrop, Lease, seat_of},
     proto::{
         parents::ParentFate,
@@ -63,6 +65,9 @@ struct Work {
     /// Headers of the next request, with the credential of this moment.
     headers: Option<HeaderMap>,
     exchange: Option<Exchange>,
+    turn_span: Span,
+    /// Span of the attempt in progress. Operations are polled in it.
+    attempt_span: Span,
 }
 
 /// Outcome of an operation.
@@ -108,6 +113,7 @@ impl Driver {
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
         let runtime_end = shared.runtimes.end_of(&runtime);
+        let turn_span = shared.notifier.turn(core.span());
         let work = Work {
             goal,
             machine,
@@ -120,6 +126,8 @@ impl Driver {
             shutdown: Mutex::default(),
             headers: None,
             exchange: None,
+            attempt_span: turn_span.clone(),
+            turn_span,
         };
         Self { work, timer: sleep_until(now) }
     }
@@ -181,6 +189,9 @@ impl Driver {
             if let Some(output) = work.machine.poll_output(now.into_std()) {
                 // A baseline is committed before the caller sees the end of its turn.
                 work.run_commands(now);
+                if let Output::Last(result) = &output {
+                    work.notify_done(result.as_ref().err());
+                }
                 return Poll::Ready(Polled::Output(output));
             }
             if work.machine.has_commands() {
@@ -297,7 +308,7 @@ impl Work {
     /// Polls the operation in progress.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
         let Some(step) = step_of(&mut self.step) else { return Poll::Pending };
-        let _in_runtime = self.runtime.enter();
+        let (_in_runtime, _in_attempt) = (self.runtime.enter(), self.attempt_span.enter());
         let done = std::task::ready!(step.as_mut().poll(cx));
         *step_of(&mut self.step) = None;
         Poll::Ready(done)
@@ -328,7 +339,7 @@ impl Work {
             }
             Done::Opened(result) => {
                 let result = result.map(|socket| {
-                    tracing::debug!(origin = self.shared.provider.origin(), "WebSocket open");
+                    self.attempt_span.in_scope(|| self.shared.notifier.websocket_opened());
                     let seat = seat_of(&socket);
                     if self.goal == Goal::Rotate {
                         self.core.set_successor(socket);
@@ -501,24 +512,33 @@ impl Work {
         self.core.with_connections(|it| it.has_open_socket())
     }
 
-    fn notify(&self, notice: Notice) {
-        let origin = self.shared.provider.origin();
+    fn notify(&mut self, notice: Notice) {
+        if let Notice::Attempt { number, transport } = notice {
+            self.attempt_span = Notifier::attempt(&self.turn_span, number, transport);
+            return;
+        }
+        let _in_attempt = self.attempt_span.enter();
+        let notifier = &self.shared.notifier;
         match notice {
+            Notice::Attempt { .. } => {}
             Notice::Sends { bytes } => {
                 let TurnReport { transport, plan, .. } = self.machine.report();
-                tracing::debug!(?transport, ?plan, bytes, "sending");
+                if let (Some(transport), Some(plan)) = (transport, plan) {
+                    notifier.planned(plan, *transport, bytes);
+                }
             }
             Notice::AttemptFailed { transport, kind, delay } => {
-                tracing::debug!(%transport, ?kind, ?delay, "attempt failed");
+                notifier.attempt_failed(transport, kind, delay);
             }
-            Notice::FallsBack => tracing::info!(origin, "falling back to SSE"),
-            Notice::TooLargeForFrame => {
-                tracing::info!(origin, "too large for a frame: over SSE");
-            }
-            Notice::PrewarmFailed(kind) => {
-                tracing::debug!(?kind, "nothing could be done ahead");
-            }
+            Notice::FallsBack => notifier.fell_back(),
+            Notice::TooLargeForFrame => notifier.too_large_for_frame(),
+            Notice::PrewarmFailed(kind) => notifier.prewarm_failed(kind),
         }
+    }
+
+    fn notify_done(&self, error: Option<&Error>) {
+        let _in_turn = self.turn_span.enter();
+        self.shared.notifier.done(self.machine.report(), error);
     }
 }
 

@@ -7,8 +7,6 @@ use tokio::runtime::Handle;
 pub use checkpoint::Checkpoint;
 pub use stream::ResponseStream;
 
-pub(crate) use stored::{Ask, ask};
-
 use self::{control::TurnControl, core::SessionCore, driver::Driver};
 use crate::{
     error::{Cause, Error},
@@ -22,7 +20,6 @@ mod checkpoint;
 mod control;
 mod core;
 mod driver;
-mod stored;
 mod stream;
 
 /// One conversation.
@@ -39,7 +36,7 @@ pub struct ResponsesSession {
 
 impl ResponsesSession {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self::with_core(shared, SessionCore::default())
+        Self::with_core(shared, SessionCore::new())
     }
 
     fn with_core(shared: Arc<Shared>, core: SessionCore) -> Self {

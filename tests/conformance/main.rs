@@ -30,6 +30,7 @@ mod liveness;
 mod lost_creates;
 mod lost_parent;
 mod network;
+mod observer;
 mod odd_servers;
 mod odd_turn;
 mod parity;

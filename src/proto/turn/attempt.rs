@@ -75,6 +75,8 @@ impl TurnMachine {
     fn begin_attempt(&mut self, transport: Transport, resumed: bool) {
         self.report.transport = Some(transport);
         self.report.attempts.push(Attempt { transport, resumed, failure: None });
+        let number = self.report.attempts.len();
+        self.commands.push_back(Command::Notify(Notice::Attempt { number, transport }));
     }
 
     pub(super) fn lease(&mut self) {

@@ -216,6 +216,11 @@ pub(crate) enum Command {
 /// Something for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
+    /// An attempt begins.
+    Attempt {
+        number: usize,
+        transport: Transport,
+    },
     /// A request of this many bytes is about to be sent.
     Sends {
         bytes: u64,

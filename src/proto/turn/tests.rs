@@ -44,9 +44,10 @@ fn request() -> ResponsesRequest {
     ResponsesRequest::new("m").input([Item::user("hi")])
 }
 
-/// The name of a command, and its arguments where they decide something.
-fn name(command: &Command) -> String {
-    match command {
+/// The name of a command, and its arguments where they decide something. An attempt that begins is
+/// seen from its commands.
+fn name(command: &Command) -> Option<String> {
+    Some(match command {
         Command::AwaitPrewarm { .. } => "await prewarm".into(),
         Command::Lease { fresh, .. } => format!("lease fresh={fresh}"),
         Command::Drain => "drain".into(),
@@ -69,13 +70,14 @@ fn name(command: &Command) -> String {
         }
         Command::RefuseCredential => "refuse credential".into(),
         Command::Notify(notice) => match notice {
+            Notice::Attempt { .. } => return None,
             Notice::Sends { .. } => "sends".into(),
             Notice::AttemptFailed { .. } => "failed".into(),
             Notice::FallsBack => "falls back".into(),
             Notice::TooLargeForFrame => "too large".into(),
             Notice::PrewarmFailed(_) => "prewarm failed".into(),
         },
-    }
+    })
 }
 
 impl Scene {
@@ -100,7 +102,7 @@ impl Scene {
     /// The names of the commands since the last call.
     fn commands(&mut self) -> String {
         let commands = std::iter::from_fn(|| self.machine.poll_command());
-        commands.map(|command| name(&command)).collect::<Vec<_>>().join(", ")
+        commands.filter_map(|command| name(&command)).collect::<Vec<_>>().join(", ")
     }
 
     fn prewarmed(&mut self) -> &mut Self {

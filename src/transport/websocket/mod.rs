@@ -45,7 +45,7 @@ use crate::{
 };
 
 mod command;
-mod serve;
+mod connection;
 mod socket;
 
 /// An open WebSocket. Dropping it closes the socket once its exchange is over.
@@ -107,7 +107,7 @@ impl WebSocket {
         let opened = Instant::now();
         let status =
             Arc::new(Status { over: AtomicBool::new(false), opened, written: AtomicU64::new(0) });
-        let task = tokio::spawn(serve::serve(socket, requests, Arc::clone(&status), options));
+        let task = tokio::spawn(connection::serve(socket, requests, Arc::clone(&status), options));
         Ok(Self {
             id,
             commands,

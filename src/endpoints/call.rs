@@ -1,0 +1,96 @@
+//! One request and its whole answer: the only call-and-retry loop outside of turns.
+
+use std::time::Duration;
+
+use http::{Method, Uri};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{
+    config::{Transport, TransportPolicy},
+    error::{Cause, Error},
+    kind::{Delivery, ErrorKind, Phase},
+    proto::{
+        retry::{Action, Failed, Ladder},
+        turn,
+    },
+    shared::Shared,
+    transport,
+};
+
+/// A request without a body. Repeating it must do no harm.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+}
+
+/// Sends a request and returns the body of its answer.
+///
+/// Every failure that may pass is followed by another attempt, within the budget of a turn and
+/// [`Timeouts::request`](crate::Timeouts::request).
+///
+/// # Errors
+///
+/// The error of the last attempt.
+pub(super) async fn call(shared: &Shared, call: Call) -> Result<Vec<u8>, Error> {
+    let deadline = shared.timeouts.request.map(|time| after(Instant::now(), time));
+    let attempts = try_until_done(shared, &call, deadline);
+    match deadline {
+        Some(deadline) => timeout_at(deadline, attempts).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None))
+        }),
+        None => attempts.await,
+    }
+}
+
+async fn try_until_done(
+    shared: &Shared,
+    call: &Call,
+    deadline: Option<Instant>,
+) -> Result<Vec<u8>, Error> {
+    let mut retry = Ladder::new(shared.retry, TransportPolicy::SseOnly);
+    loop {
+        let error = match try_once(shared, call, deadline).await {
+            Ok(body) => return Ok(body),
+            // Whatever ran, it may run again.
+            Err(error) => error.with_delivery(Delivery::Refused),
+        };
+        if error.kind() == ErrorKind::Api && error.is_authentication() {
+            shared.auth.refused();
+        }
+        let failed = Failed {
+            error: &error,
+            transport: Transport::Sse,
+            reused: false,
+            incremental: false,
+            stale: transport::call::is_stale(&error),
+            silent: false,
+            answered: true,
+            resumable: false,
+            progressed: false,
+            renewable: shared.auth.is_renewable(),
+            at: Instant::now().into_std(),
+        };
+        let Action::Again(again) = retry.next(failed, fastrand::f64()) else { return Err(error) };
+        // No attempt would follow: the error says more than that the time was over.
+        if deadline.is_some_and(|deadline| after(Instant::now(), again.delay) >= deadline) {
+            return Err(error);
+        }
+        sleep(again.delay).await;
+    }
+}
+
+async fn try_once(
+    shared: &Shared,
+    call: &Call,
+    deadline: Option<Instant>,
+) -> Result<Vec<u8>, Error> {
+    let (method, uri) = (call.method.clone(), call.uri.clone());
+    let request = transport::call::request(method, uri, shared.headers().await?, None);
+    let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
+    transport::call::fetch(&*shared.network, request, deadline, shared.limits).await
+}
+
+fn after(start: Instant, time: Duration) -> Instant {
+    Instant::from_std(turn::after(start.into_std(), time))
+}

@@ -1,0 +1,5 @@
+//! Endpoints of the API that are not turns.
+
+pub(crate) mod responses;
+
+mod call;

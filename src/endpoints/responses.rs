@@ -1,0 +1,38 @@
+//! Responses that the server keeps: retrieving and cancelling them.
+
+use http::Method;
+
+use super::call::{Call, call};
+use crate::{
+    error::{Error, ProtocolError},
+    kind::Phase,
+    response::Response,
+    shared::Shared,
+};
+
+/// What is done to a stored response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ResponseOp {
+    /// Returns it.
+    Retrieve,
+    /// Ends it, if it still runs, and returns it.
+    Cancel,
+}
+
+/// Does `op` to the response with this id.
+///
+/// # Errors
+///
+/// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) if the id cannot be part of a path, and the
+/// errors of [`call`].
+pub(crate) async fn run(shared: &Shared, id: &str, op: ResponseOp) -> Result<Response, Error> {
+    let (method, action) = match op {
+        ResponseOp::Retrieve => (Method::GET, None),
+        ResponseOp::Cancel => (Method::POST, Some("cancel")),
+    };
+    let body = call(shared, Call { method, uri: shared.uri_of(id, action)? }).await?;
+    Response::read(body).map_err(|source| {
+        let event = "response".to_owned();
+        Error::protocol(Phase::Events, ProtocolError::Event { event, source })
+    })
+}

@@ -1,0 +1,137 @@
+//! What is told of turns while they run, for logs and metrics: [`TurnObserver`].
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::Span;
+
+use crate::{
+    config::Transport,
+    error::Error,
+    kind::ErrorKind,
+    report::{Plan, TurnReport},
+};
+
+/// Is told of the turns of a client: see
+/// [`ResponsesClientBuilder::observer`](crate::ResponsesClientBuilder::observer).
+///
+/// Each method does nothing by default. All of them are called while a turn is polled, in the order
+/// in which things happen, so they must not block. No payload and no credential is passed; a
+/// [`TurnReport`] and an [`Error`] show what the caller of the turn gets too.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use responses_client::{AttemptFailed, TurnObserver};
+///
+/// #[derive(Default)]
+/// struct Retries(AtomicU64);
+///
+/// impl TurnObserver for Retries {
+///     fn attempt_failed(&self, _: &AttemptFailed) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+/// ```
+pub trait TurnObserver: Send + Sync + 'static {
+    /// A request of `bytes` bytes is about to be sent as `plan` says.
+    fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
+        _ = (plan, transport, bytes);
+    }
+
+    /// An attempt failed, and another one follows.
+    fn attempt_failed(&self, failed: &AttemptFailed) {
+        _ = failed;
+    }
+
+    /// The rest of the turn goes over SSE instead of a WebSocket.
+    fn fell_back(&self) {}
+
+    /// The turn has ended; with `error`, or well. A turn whose stream is dropped before its end is
+    /// not told of.
+    fn done(&self, report: &TurnReport, error: Option<&Error>) {
+        _ = (report, error);
+    }
+}
+
+/// An attempt that failed and is followed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptFailed {
+    /// Transport of the failed attempt.
+    pub transport: Transport,
+    /// Kind of its error. The error itself is in [`TurnReport::attempts`].
+    pub kind: ErrorKind,
+    /// Time until the next attempt.
+    pub delay: Duration,
+}
+
+/// Passes what happens in turns on to the log and to the observer.
+#[derive(Clone)]
+pub(crate) struct Notifier {
+    observer: Option<Arc<dyn TurnObserver>>,
+    /// Scheme, host and port of the server.
+    origin: String,
+}
+
+impl Notifier {
+    pub(crate) fn new(observer: Option<Arc<dyn TurnObserver>>, origin: String) -> Self {
+        Self { observer, origin }
+    }
+
+    /// Returns the span of a session.
+    pub(crate) fn session() -> Span {
+        tracing::debug_span!(target: TARGET, "session")
+    }
+
+    /// Returns the span of a turn in a session.
+    pub(crate) fn turn(&self, session: &Span) -> Span {
+        tracing::debug_span!(target: TARGET, parent: session, "turn", origin = self.origin)
+    }
+
+    /// Returns the span of an attempt of a turn; the first one has the number 1.
+    pub(crate) fn attempt(turn: &Span, number: usize, transport: Transport) -> Span {
+        tracing::debug_span!(target: TARGET, parent: turn, "attempt", number, %transport)
+    }
+
+    pub(crate) fn websocket_opened(&self) {
+        tracing::debug!(target: TARGET, origin = self.origin, "WebSocket open");
+    }
+
+    pub(crate) fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
+        tracing::debug!(target: TARGET, %transport, ?plan, bytes, "sending");
+        self.tell(|observer| observer.planned(plan, transport, bytes));
+    }
+
+    pub(crate) fn attempt_failed(&self, transport: Transport, kind: ErrorKind, delay: Duration) {
+        tracing::debug!(target: TARGET, %transport, ?kind, ?delay, "attempt failed");
+        self.tell(|observer| observer.attempt_failed(&AttemptFailed { transport, kind, delay }));
+    }
+
+    pub(crate) fn fell_back(&self) {
+        tracing::info!(target: TARGET, origin = self.origin, "falling back to SSE");
+        self.tell(|observer| observer.fell_back());
+    }
+
+    pub(crate) fn too_large_for_frame(&self) {
+        tracing::info!(target: TARGET, origin = self.origin, "too large for a frame: over SSE");
+        self.tell(|observer| observer.fell_back());
+    }
+
+    pub(crate) fn prewarm_failed(&self, kind: ErrorKind) {
+        tracing::debug!(target: TARGET, ?kind, "nothing could be done ahead of a turn");
+    }
+
+    pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {
+        let kind = error.map(Error::kind);
+        tracing::debug!(target: TARGET, error = ?kind, "turn ended");
+        self.tell(|observer| observer.done(report, error));
+    }
+
+    fn tell(&self, tell: impl FnOnce(&dyn TurnObserver)) {
+        if let Some(observer) = &self.observer {
+            tell(&**observer);
+        }
+    }
+}
+
+/// Target of the log lines and spans.
+const TARGET: &str = "responses_client";
