@@ -2,90 +2,91 @@
 
 use std::fmt;
 
-/// What happened.
+/// Kind of an [`Error`](crate::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request cannot be sent as it is; the source says why. Nothing was sent.
+    /// The request is invalid; the source has the reason. Nothing was sent.
     InvalidRequest,
-    /// A client cannot be made of these settings; the source says why.
+    /// The settings are invalid; the source has the reason. No client was made.
     InvalidConfig,
-    /// The credentials could not be had: an [`Auth`](crate::Auth) of the caller's failed.
+    /// The [`AuthProvider`](crate::AuthProvider) of the client failed to return a credential.
     Auth,
-    /// No connection: the name did not resolve, or nobody answered at the address.
+    /// No connection: the host name did not resolve, or no server accepted the connection.
     Connect,
-    /// No TLS session: an unknown issuer (a proxy that opens TLS, say), or a wrong name.
+    /// The TLS handshake failed, for example because of an unknown issuer (such as a proxy that
+    /// intercepts TLS) or a wrong host name.
     Tls,
-    /// The proxy refused the way.
+    /// The proxy refused the connection to the server.
     Proxy,
-    /// The proxy wants credentials, or other ones.
+    /// The proxy requires credentials, or rejected those that it received.
     ProxyAuthentication,
-    /// A time set in [`Timeouts`](crate::Timeouts) ran out; [`phase`](crate::Error::phase) says
-    /// in which phase.
+    /// A limit in [`Timeouts`](crate::Timeouts) elapsed; [`phase`](crate::Error::phase) returns the
+    /// phase.
     Timeout,
-    /// The server does not speak WebSocket here, and SSE is not allowed.
+    /// The server does not support WebSocket at this address, and the policy forbids SSE.
     UpgradeRefused,
-    /// The server answered with an error: see [`api_error`](crate::Error::api_error).
+    /// The server answered with an error; [`api_error`](crate::Error::api_error) has its details.
     Api,
     /// The WebSocket was closed before the response ended.
     Closed,
     /// The connection or the body ended before the response did.
     Truncated,
-    /// The server broke the protocol; the source says how.
+    /// The server violated the protocol; the source has the details.
     Protocol,
-    /// An event was larger than [`Limits::event`](crate::Limits::event), or more came before the
-    /// response began than [`Limits::read_ahead`](crate::Limits::read_ahead).
+    /// An event exceeded [`Limits::event`](crate::Limits::event), or the data before the response
+    /// exceeded [`Limits::read_ahead`](crate::Limits::read_ahead).
     TooLarge,
-    /// The session began another turn meanwhile.
+    /// The session started another turn before this one had ended.
     Superseded,
-    /// The session was closed.
+    /// The session was closed before the turn had ended.
     SessionClosed,
-    /// There is no tokio runtime here, or the one in which the turn began has shut down. (One
-    /// without a timer panics, as it does everywhere.)
+    /// No tokio runtime is running, or the one in which the turn started has shut down. A runtime
+    /// without a timer panics instead, as it does for every timer.
     NoRuntime,
-    /// JSON could not be read: a [`DecodeError`](crate::error::DecodeError) of the caller's that
-    /// `?` made an [`Error`](crate::Error). No turn ends with it.
+    /// JSON could not be decoded: a [`DecodeError`](crate::error::DecodeError) that `?` in the
+    /// caller's code converted into an [`Error`](crate::Error). No turn ends with this kind.
     Decode,
 }
 
-/// Where in a turn it happened.
+/// Phase of a turn in which an error occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Before anything was opened.
+    /// Before a connection was opened.
     Prepare,
-    /// While connecting, the upgrade included.
+    /// While connecting, including the WebSocket upgrade.
     Connect,
-    /// While the request was being sent.
+    /// While the request was being written.
     Send,
-    /// Between the request and the first event.
+    /// After the request was sent and before the first event.
     FirstEvent,
-    /// Between the first event and the end of the response.
+    /// After the first event and before the end of the response.
     Events,
 }
 
-/// How far a request got. Each step includes the chance that it was billed, but the first
-/// two.
+/// Furthest point that a request reached. Every step from [`Unknown`](Self::Unknown) on includes
+/// the possibility that the request was billed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// No byte of it left.
+    /// No byte of the request was sent.
     NotSent,
-    /// The server did not run the request, and proves it: by a status 4xx other than 408, by an
-    /// error code other than `server_error`, by status 503 with a code or `Retry-After`, or by the
-    /// close code 1001, 1009, 1012 or 1013.
+    /// The server proved that it did not run the request. Proofs are a status 4xx other than 408,
+    /// an error code other than `server_error`, status 503 with a code or `Retry-After`, and the
+    /// close codes 1001, 1009, 1012 and 1013.
     Refused,
-    /// The request was sent, and nothing proves whether it ran: nothing came back, or an error
-    /// that does not say so (408, 500, 502, 504, 520 to 529, 503 without a code and `Retry-After`).
+    /// The request was sent, and nothing proves whether it ran: no answer arrived, or only an error
+    /// that leaves it open (408, 500, 502, 504, 520 to 529, 503 without a code and `Retry-After`).
     Unknown,
-    /// The server accepted it.
+    /// The server accepted the request.
     Accepted,
-    /// There was output.
+    /// The response had output.
     OutputStarted,
 }
 
 impl ErrorKind {
-    /// The kind in snake case.
+    /// Returns the kind in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -111,32 +112,30 @@ impl ErrorKind {
 
     pub(crate) fn what(self) -> &'static str {
         match self {
-            Self::InvalidRequest => "the request cannot be sent as it is",
-            Self::InvalidConfig => "no client can be made of these settings",
-            Self::Auth => "the credentials could not be had",
-            Self::Connect => "no connection to the server could be made",
-            Self::Tls => "no TLS session with the server could be made",
+            Self::InvalidRequest => "the request is invalid",
+            Self::InvalidConfig => "the settings are invalid",
+            Self::Auth => "could not obtain credentials",
+            Self::Connect => "could not connect to the server",
+            Self::Tls => "the TLS handshake with the server failed",
             Self::Proxy => "the proxy refused the connection to the server",
             Self::ProxyAuthentication => "the proxy requires authentication",
-            Self::Timeout => "the time that `Timeouts` set ran out",
-            Self::UpgradeRefused => "the server does not speak WebSocket here",
+            Self::Timeout => "timed out",
+            Self::UpgradeRefused => "the server refused the WebSocket upgrade",
             Self::Api => "the server answered with an error",
             Self::Closed => "the WebSocket was closed before the response ended",
-            Self::Truncated => "the connection ended before the response did",
-            Self::Protocol => "the server broke the protocol",
-            Self::TooLarge => {
-                "an event, or what came before the response, was larger than `Limits` allow"
-            }
-            Self::Superseded => "the session began another turn before this one had ended",
-            Self::SessionClosed => "the session was closed before the turn had ended",
-            Self::NoRuntime => "there is no tokio runtime here, or it has shut down",
-            Self::Decode => "JSON could not be read",
+            Self::Truncated => "the connection closed before the response ended",
+            Self::Protocol => "the server violated the protocol",
+            Self::TooLarge => "the server sent more than `Limits` allow",
+            Self::Superseded => "the session started another turn before this one ended",
+            Self::SessionClosed => "the session was closed before the turn ended",
+            Self::NoRuntime => "no tokio runtime is running, or it has shut down",
+            Self::Decode => "could not decode JSON",
         }
     }
 }
 
 impl Phase {
-    /// The phase in snake case.
+    /// Returns the phase in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
@@ -149,17 +148,17 @@ impl Phase {
 
     pub(crate) fn what(self) -> &'static str {
         match self {
-            Self::Prepare => "having the credentials",
+            Self::Prepare => "obtaining credentials",
             Self::Connect => "connecting",
             Self::Send => "sending the request",
-            Self::FirstEvent => "the first event",
-            Self::Events => "the next event, or the whole turn,",
+            Self::FirstEvent => "waiting for the first event",
+            Self::Events => "waiting for the next event or the end of the turn",
         }
     }
 }
 
 impl Delivery {
-    /// The step in snake case.
+    /// Returns the step in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotSent => "not_sent",
@@ -174,9 +173,9 @@ impl Delivery {
         match self {
             Self::NotSent => "the request was not sent",
             Self::Refused => "the server did not run the request",
-            Self::Unknown => "the request was sent; whether it ran is not known",
-            Self::Accepted => "the server had accepted the request, and sent no output",
-            Self::OutputStarted => "the server had begun to send output",
+            Self::Unknown => "the request was sent and may have run",
+            Self::Accepted => "the server accepted the request and sent no output",
+            Self::OutputStarted => "the server had started to send output",
         }
     }
 }

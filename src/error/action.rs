@@ -1,4 +1,4 @@
-//! What an error means for sending the request again.
+//! Recommended reaction of the caller to an error.
 
 use std::time::Duration;
 
@@ -9,33 +9,34 @@ use crate::{
     request::RequestError,
 };
 
-/// What the caller may do about an [`Error`], now that the session has done what it may: see
-/// [`Error::retry_action`].
+/// Recommended reaction to an [`Error`], returned by [`Error::retry_action`]. The session has
+/// already made every retry that its policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "whoever acts on it must not overlook a case")]
 pub enum RetryAction {
-    /// Send it again: it certainly did not run.
+    /// Retry: the request certainly did not run.
     Retry {
-        /// When the server wants to be asked again, if it said so.
+        /// Delay that the server asked for; `None` if it named none.
         after: Option<Duration>,
     },
-    /// Send it again if it may run, and be billed, twice: it may have run.
+    /// Retry only if running and billing the request twice is acceptable: it may have run.
     RetryMayRepeat {
-        /// When the server wants to be asked again, if it said so.
+        /// Delay that the server asked for; `None` if it named none.
         after: Option<Duration>,
     },
-    /// Get other credentials, or the permission that these lack.
+    /// Use other credentials, or obtain the permission that these lack.
     Reauthenticate,
-    /// Change the request: it would fail again as it is.
+    /// Change the request: unchanged, it would fail again.
     ChangeRequest,
-    /// Change how the client is set up or called: its address, network, limits or policies.
+    /// Change the configuration or the call of the client: its address, network, limits or
+    /// policies.
     Reconfigure,
-    /// Nothing: a quota is used up, or the turn was ended by the caller's own doing.
+    /// Do not retry: a quota is used up, or the caller itself ended the turn.
     Stop,
 }
 
 impl Error {
-    /// What may be done about it now. The session has tried what its
+    /// Returns the recommended reaction. The session has already made every retry that its
     /// [`RetryPolicy`](crate::RetryPolicy) allows.
     ///
     /// ```
@@ -63,7 +64,7 @@ impl Error {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Truncated => again,
             ErrorKind::Closed => match self.close_frame().map(|frame| frame.code) {
                 Some(1008 | 1009) => RetryAction::ChangeRequest,
-                // Vercel's "payment required".
+                // Vercel closes with 4402 for "payment required".
                 Some(4402) => RetryAction::Stop,
                 _ => again,
             },

@@ -1,4 +1,4 @@
-//! The causes that errors name.
+//! Causes of errors.
 
 use std::fmt;
 
@@ -6,46 +6,46 @@ use thiserror::Error;
 
 use crate::{api::masked, json::DecodeError};
 
-/// How the server broke the protocol. The connection is not used again.
+/// Violation of the protocol by the server. The connection is not used again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A binary frame where the protocol has text alone.
-    #[error("a binary frame came")]
+    /// A binary frame; the protocol has only text frames.
+    #[error("received a binary frame")]
     BinaryFrame,
-    /// Text that is not JSON, JSON that is no object, or an object that is no event.
-    #[error("a frame came that is no event")]
+    /// Text that is not JSON, JSON that is not an object, or an object that is not an event.
+    #[error("received a frame that is not an event")]
     NotAnEvent,
-    /// An event without what the turn needs of it.
-    #[error("a `{event}` event could not be read")]
+    /// An event that lacks a member that the turn needs.
+    #[error("could not decode a `{event}` event")]
     Event {
-        /// Its type.
+        /// Type of the event.
         event: String,
-        /// What is wrong with it.
+        /// Reason why the event could not be decoded.
         #[source]
         source: DecodeError,
     },
-    /// A frame that WebSocket does not allow.
-    #[error("the WebSocket protocol was broken: {0}")]
+    /// A frame that the WebSocket protocol does not allow.
+    #[error("WebSocket protocol violation: {0}")]
     WebSocket(String),
-    /// The answer of the upgrade is not that of a WebSocket server.
-    #[error("the upgrade was answered wrongly: {0}")]
+    /// The answer to the upgrade is not that of a WebSocket server.
+    #[error("invalid answer to the WebSocket upgrade: {0}")]
     Handshake(&'static str),
-    /// The answer to a POST is no event stream.
-    #[error("the answer is no event stream, but `{0}`")]
+    /// The answer to a POST is not an event stream. The field has its media type.
+    #[error("expected an event stream, received `{0}`")]
     ContentType(String),
-    /// The answer to a POST is a web page: of a proxy, a firewall or a login page on the way.
-    #[error("the answer is no event stream, but {0}")]
+    /// The answer to a POST is a web page, for example of a proxy, a firewall or a login page.
+    #[error("expected an event stream, received {0}")]
     WebPage(WebPage),
     /// The answer to a POST has a content encoding that was not requested. The answer cannot be
     /// read. The request is not sent again, because the server ran it.
-    #[error("the answer is encoded with `{0}`, although only `identity` is accepted")]
+    #[error("the answer is encoded with `{0}`, although the request accepts only `identity`")]
     ContentEncoding(String),
     /// The answer to a POST is an unfinished response instead of a stream of its events.
-    #[error("the answer is a response in progress instead of a stream of its events")]
+    #[error("expected an event stream, received a response in progress")]
     Unfinished,
-    /// An answer that asks to go elsewhere; requests with credentials are not sent on.
-    #[error("the server redirects to {0}: make that the base URL if it can be trusted")]
+    /// A redirect. Requests with credentials do not follow redirects.
+    #[error("the server redirects to {0}: use that as the base URL if you trust it")]
     Redirect(String),
 }
 
@@ -54,13 +54,13 @@ pub enum ProtocolError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebPage {
-    /// The HTTP status.
+    /// HTTP status of the answer.
     pub status: u16,
     /// The media type in `Content-Type`. Empty if there is none.
     pub media_type: String,
-    /// The title of the page.
+    /// Title of the page; `None` if the page has none.
     pub title: Option<String>,
-    /// The `Server` header.
+    /// `Server` header; `None` if there is none.
     pub server: Option<String>,
 }
 
@@ -93,18 +93,18 @@ impl fmt::Display for WebPage {
     }
 }
 
-/// Why a WebSocket was given up that nothing had ended.
+/// Cause of a WebSocket that was closed because its peer stopped responding.
 #[derive(Debug, Error)]
-#[error("nothing came over the WebSocket for too long, not even the answer to a ping")]
+#[error("the WebSocket peer sent nothing for too long and did not answer a ping")]
 pub(crate) struct NoPong;
 
-/// What a close frame said. What looks like a key is masked where its reason is shown.
+/// Close frame of a WebSocket. Where the reason is shown, strings that look like keys are masked.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseFrame {
-    /// The code: RFC 6455 §7.4.
+    /// Close code: RFC 6455 §7.4.
     pub code: u16,
-    /// The reason, for people; at most 123 bytes.
+    /// Human-readable reason; at most 123 bytes.
     pub reason: String,
 }
 

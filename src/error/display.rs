@@ -1,4 +1,4 @@
-//! Texts of an error.
+//! `Display` and `Debug` of errors.
 
 use std::{error::Error as StdError, fmt};
 
@@ -17,7 +17,7 @@ impl fmt::Display for Error {
                 )?;
             }
             _ if self.is_timeout() => {
-                write!(f, "the time that `Timeouts` set for {} ran out", self.0.phase.what())?;
+                write!(f, "timed out {}", self.0.phase.what())?;
             }
             _ => f.write_str(self.0.kind.what())?,
         }
@@ -25,45 +25,46 @@ impl fmt::Display for Error {
             write!(f, " ({})", self.0.delivery.what())?;
         }
         if self.0.resend_limited {
-            f.write_str("; `RetryPolicy::resend_bytes` forbids to send it again")?;
+            f.write_str("; `RetryPolicy::resend_bytes` stopped the retries")?;
         }
         f.write_str(": ")?;
         write_advice(self, f)
     }
 }
 
-/// What to do about it, in words.
+/// Writes the recommended reaction in words.
 fn write_advice(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(match error.kind() {
-        ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => "change what its source names",
-        ErrorKind::Auth => "see to the client's `Auth`; the source says why",
-        ErrorKind::Connect => "check the address, the network and the proxy, then try again",
+        ErrorKind::InvalidRequest => "fix the request as the source describes",
+        ErrorKind::InvalidConfig => "fix the setting named in the source",
+        ErrorKind::Auth => "check the client's `AuthProvider`; the source has the reason",
+        ErrorKind::Connect => "check the address, the network and the proxy, then retry",
         ErrorKind::Tls => {
-            "behind a proxy that opens TLS, trust its CA with \
+            "if a proxy intercepts TLS, trust its CA with \
              `NetworkSettings::root_certificates_pem`"
         }
-        ErrorKind::Proxy => "ask its administrator, or choose another `ProxySetting`",
-        ErrorKind::ProxyAuthentication => "put `user:password@` into its address",
+        ErrorKind::Proxy => "ask the proxy's administrator, or choose another `ProxySetting`",
+        ErrorKind::ProxyAuthentication => "add `user:password@` to the proxy URL",
         ErrorKind::UpgradeRefused => "allow SSE with `TransportPolicy::Auto`",
         ErrorKind::TooLarge => "raise `Limits::event` or `Limits::read_ahead`",
-        ErrorKind::Superseded => "read the stream of that turn",
-        ErrorKind::SessionClosed => "begin another session",
-        ErrorKind::NoRuntime => "call it inside of one",
-        ErrorKind::Decode => "correct the text; the source says where",
+        ErrorKind::Superseded => "read the stream of the newer turn",
+        ErrorKind::SessionClosed => "start another session",
+        ErrorKind::NoRuntime => "call it inside a tokio runtime",
+        ErrorKind::Decode => "fix the JSON; the source names the place",
         ErrorKind::Timeout
         | ErrorKind::Api
         | ErrorKind::Closed
         | ErrorKind::Truncated
         | ErrorKind::Protocol => match error.retry_action() {
             RetryAction::Retry { after: Some(after) } => {
-                return write!(f, "send it again, after {after:.1?}");
+                return write!(f, "retry after {after:.1?}");
             }
-            RetryAction::Retry { after: None } => "send it again",
-            RetryAction::RetryMayRepeat { .. } => "send it again if it may be billed twice",
-            RetryAction::Reauthenticate => "give credentials that allow it",
+            RetryAction::Retry { after: None } => "retry",
+            RetryAction::RetryMayRepeat { .. } => "retry only if double billing is acceptable",
+            RetryAction::Reauthenticate => "check the API key and its permissions",
             RetryAction::ChangeRequest => "change the request",
-            RetryAction::Reconfigure => "check the base URL, and the proxies on the way",
-            RetryAction::Stop => "sending it again does not help",
+            RetryAction::Reconfigure => "check the base URL and any proxies",
+            RetryAction::Stop => "a retry does not help",
         },
     })
 }
@@ -89,7 +90,7 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0.cause {
-            // `Display` tells these, as they have no more to say.
+            // `Display` shows these in full.
             Cause::None | Cause::Api(_) | Cause::Closed(_) => None,
             Cause::Request(cause) => Some(cause),
             Cause::Config(cause) => Some(cause),

@@ -1,4 +1,4 @@
-//! The error of a turn, or of a client that could not be made.
+//! Error of a turn, or of a client that could not be built.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -13,15 +13,16 @@ use crate::{
     response::{Response, ResponseStatus},
 };
 
-/// Why a turn, or the making of a client, failed.
+/// Error of a turn, or of building a client.
 ///
-/// It is one word wide. [`kind`](Self::kind) says what happened, [`delivery`](Self::delivery) how
-/// far the request got, [`retry_action`](Self::retry_action) what to do now,
-/// [`report`](Self::report) what was tried, and [`partial`](Self::partial) keeps what the server
-/// had sent by then. `Display` tells its own level: what happened, how far the request got, and
-/// what to do; what lies below is in [`source`](StdError::source). Neither it nor `Debug` shows a
-/// payload or a credential; of the server's own message at most 512 bytes are shown, with what
-/// looks like a key masked.
+/// The error is one pointer in size. [`kind`](Self::kind) names the failure,
+/// [`delivery`](Self::delivery) the point that the request reached, and
+/// [`retry_action`](Self::retry_action) the recommended reaction. [`report`](Self::report) lists
+/// the attempts, and [`partial`](Self::partial) keeps the part of the response that had arrived.
+///
+/// `Display` shows the failure, the delivery and the recommended reaction; the underlying cause is
+/// in [`source`](StdError::source). Neither `Display` nor `Debug` shows a payload or a credential.
+/// At most 512 bytes of the server's message are shown, with strings that look like keys masked.
 pub struct Error(pub(super) Box<Inner>);
 
 pub(crate) struct Inner {
@@ -31,11 +32,11 @@ pub(crate) struct Inner {
     pub(crate) cause: Cause,
     pub(crate) partial: Option<Response>,
     pub(crate) report: Option<TurnReport>,
-    /// The limit on bytes that are sent again kept it from being tried once more.
+    /// The limit on resent bytes prevented another attempt.
     pub(crate) resend_limited: bool,
 }
 
-/// What lies below an error.
+/// Underlying cause of an error.
 pub(crate) enum Cause {
     None,
     Request(RequestError),
@@ -95,8 +96,8 @@ impl Error {
         self
     }
 
-    /// Returns the error once more, to be reported twice: without its partial response and its
-    /// report, and without a cause that is not of this crate.
+    /// Returns a copy to report the error twice. The copy has neither the partial response nor the
+    /// report, nor a cause from another crate.
     pub(crate) fn clone_without_source(&self) -> Self {
         let Inner { kind, phase, delivery, cause, partial: _, report: _, resend_limited } =
             &*self.0;
@@ -117,22 +118,23 @@ impl Error {
         self.0.resend_limited = true;
     }
 
-    /// What happened.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Where in the turn it happened.
+    /// Returns the phase of the turn in which the error occurred.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// How far the request got. [`retry_action`](Self::retry_action) says what follows from it.
+    /// Returns the furthest point that the request reached. [`retry_action`](Self::retry_action)
+    /// derives the recommended reaction from it.
     pub fn delivery(&self) -> Delivery {
         self.0.delivery
     }
 
-    /// The server's own account, where it gave one.
+    /// Returns the error that the server sent, or `None` if the server sent none.
     pub fn api_error(&self) -> Option<&ApiError> {
         match &self.0.cause {
             Cause::Api(error) => Some(error),
@@ -140,22 +142,23 @@ impl Error {
         }
     }
 
-    /// The HTTP status, of an answer or named in an error frame.
+    /// Returns the HTTP status, of the answer or named in an error frame.
     pub fn status(&self) -> Option<u16> {
         self.api_error().and_then(ApiError::status)
     }
 
-    /// The server's error code.
+    /// Returns the server's error code.
     pub fn code(&self) -> Option<&ErrorCode> {
         self.api_error().and_then(ApiError::code)
     }
 
-    /// How long the server wants to be left alone.
+    /// Returns the delay that the server asked for before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         self.api_error().and_then(ApiError::retry_after)
     }
 
-    /// The close frame that ended the WebSocket, where one came.
+    /// Returns the close frame that ended the WebSocket. `None` if the error is another one, or the
+    /// WebSocket ended without a close frame.
     pub fn close_frame(&self) -> Option<&CloseFrame> {
         match &self.0.cause {
             Cause::Closed(frame) => frame.as_ref(),
@@ -163,82 +166,83 @@ impl Error {
         }
     }
 
-    /// What the server had sent by then: finished items, and the text of unfinished ones.
-    ///
-    /// `None` when nothing of a response had come.
+    /// Returns the part of the response that had arrived: finished items, and the text of
+    /// unfinished ones. `None` if no part had arrived.
     pub fn partial(&self) -> Option<&Response> {
         self.0.partial.as_ref()
     }
 
-    /// What was tried, over which transport and with what plan. `None` for errors outside of a
-    /// turn.
+    /// Returns the report of the turn: its attempts, their transport and what they sent. `None` for
+    /// errors outside a turn.
     pub fn report(&self) -> Option<&TurnReport> {
         self.0.report.as_ref()
     }
 
-    /// What the server's support asks for: `x-request-id` of the error, or else of the last
-    /// answer of the turn.
+    /// Returns the id to quote to the server's support: `x-request-id` of the error, or else of the
+    /// last answer of the turn.
     pub fn request_id(&self) -> Option<&str> {
         let own = self.api_error().and_then(ApiError::request_id);
         own.or_else(|| self.report()?.server.request_id())
     }
 
-    /// Whether a timeout of this crate's own ended it.
+    /// Returns `true` if a limit in [`Timeouts`](crate::Timeouts) ended the turn.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }
 
-    /// Whether the next [`stream`](crate::ResponsesSession::stream) of the session ended it.
+    /// Returns `true` if the next [`stream`](crate::ResponsesSession::stream) of the session ended
+    /// the turn.
     pub fn is_superseded(&self) -> bool {
         self.kind() == ErrorKind::Superseded
     }
 
-    /// Whether the server says that there were too many requests or tokens for now; a quota that
-    /// is used up is something else.
+    /// Returns `true` if the server reports too many requests or tokens at present. A quota that is
+    /// used up does not count.
     pub fn is_rate_limited(&self) -> bool {
         let by_code =
             matches!(self.code(), Some(ErrorCode::RateLimitExceeded | ErrorCode::SlowDown));
         by_code || self.status() == Some(429) && !self.is_quota_exhausted()
     }
 
-    /// Whether a quota, a budget or a plan is used up: only time or money helps.
+    /// Returns `true` if a quota, a budget or a plan is used up. Only waiting for its renewal or
+    /// paying helps.
     pub fn is_quota_exhausted(&self) -> bool {
         self.class() == ErrorClass::Quota
     }
 
-    /// Whether the conversation does not fit into the model.
+    /// Returns `true` if the conversation exceeds the context of the model.
     pub fn is_context_length_exceeded(&self) -> bool {
         self.code() == Some(&ErrorCode::ContextLengthExceeded)
     }
 
-    /// Whether the server says that it has no capacity: by its code, or by status 503.
+    /// Returns `true` if the server reports that it has no capacity, by its code or by status 503.
     pub fn is_overloaded(&self) -> bool {
         self.code().is_some_and(ErrorCode::is_overload) || self.class() == ErrorClass::Overload
     }
 
-    /// Whether the credentials could not be had, or the server does not take them (401).
+    /// Returns `true` if no credential could be obtained, or the server rejected it (401).
     pub fn is_authentication(&self) -> bool {
         self.kind() == ErrorKind::Auth || self.class() == ErrorClass::Credential
     }
 
-    /// Whether the content is against a policy of the provider's.
+    /// Returns `true` if the content violates a policy of the provider.
     pub fn is_policy_violation(&self) -> bool {
         self.code().is_some_and(ErrorCode::is_policy)
     }
 
-    /// Whether the response was cancelled at the server, by whomever.
+    /// Returns `true` if the response was cancelled at the server, by this client or another one.
     pub fn is_cancelled(&self) -> bool {
         self.kind() == ErrorKind::Api
             && self.partial().is_some_and(|it| it.status() == ResponseStatus::Cancelled)
     }
 
-    /// Whether it would have been tried once more, but for
-    /// [`RetryPolicy::resend_bytes`](crate::RetryPolicy::resend_bytes).
+    /// Returns `true` if only [`RetryPolicy::resend_bytes`](crate::RetryPolicy::resend_bytes)
+    /// prevented another attempt.
     pub fn is_resend_limited(&self) -> bool {
         self.0.resend_limited
     }
 
-    /// What the server's account means for the request, where there is one.
+    /// Returns the class of the server's error; [`ErrorClass::Unknown`] if the server sent none.
     pub(super) fn class(&self) -> ErrorClass {
         self.api_error().map_or(ErrorClass::Unknown, ApiError::class)
     }
@@ -249,8 +253,8 @@ impl Error {
 }
 
 impl From<DecodeError> for Error {
-    /// So that `?` works on what an event or a response is read with. Neither
-    /// [`phase`](Self::phase) nor [`delivery`](Self::delivery) says anything then.
+    /// Converts the error, so that `?` works when reading an event or a response.
+    /// [`phase`](Self::phase) and [`delivery`](Self::delivery) are meaningless then.
     fn from(error: DecodeError) -> Self {
         Self::new(ErrorKind::Decode, Phase::Prepare, Cause::Other(Box::new(error)))
     }

@@ -19,12 +19,20 @@ fn faults_of_settings_and_requests_become_errors_of_their_kind() {
     let config = Error::from(ConfigError::InvalidHeader);
     let request = Error::from(RequestError::ResponseId);
     for (error, kind, what) in [
-        (&config, ErrorKind::InvalidConfig, "no client can be made of these settings"),
-        (&request, ErrorKind::InvalidRequest, "the request cannot be sent as it is"),
+        (
+            &config,
+            ErrorKind::InvalidConfig,
+            "the settings are invalid: fix the setting named in the source",
+        ),
+        (
+            &request,
+            ErrorKind::InvalidRequest,
+            "the request is invalid: fix the request as the source describes",
+        ),
     ] {
         let place = (error.kind(), error.phase(), error.delivery());
         assert_eq!(place, (kind, Phase::Prepare, Delivery::NotSent));
-        assert_eq!(error.to_string(), format!("{what}: change what its source names"));
+        assert_eq!(error.to_string(), what);
     }
     let source = |error: &Error| error.source().unwrap().to_string();
     assert_eq!(source(&config), ConfigError::InvalidHeader.to_string());
@@ -66,45 +74,45 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         (
             Error::invalid_request(RequestError::ReservedField("stream".into())),
             ChangeRequest,
-            "change what its source names",
+            "fix the request as the source describes",
         ),
         (
             Error::invalid_request(RequestError::NoTransport("`background` needs HTTP")),
             Reconfigure,
-            "change what its source names",
+            "fix the request as the source describes",
         ),
         (
             Error::invalid_config(ConfigError::ExposedCredentials),
             Reconfigure,
-            "change what its source names",
+            "fix the setting named in the source",
         ),
-        (bare(ErrorKind::Auth, Phase::Prepare), Reauthenticate, "see to the client's `Auth`"),
+        (bare(ErrorKind::Auth, Phase::Prepare), Reauthenticate, "the client's `AuthProvider`"),
         (bare(ErrorKind::Connect, Phase::Connect), again, "check the address"),
         (bare(ErrorKind::Tls, Phase::Connect), Reconfigure, "root_certificates_pem"),
-        (bare(ErrorKind::Proxy, Phase::Connect), Reconfigure, "ask its administrator"),
+        (bare(ErrorKind::Proxy, Phase::Connect), Reconfigure, "ask the proxy's administrator"),
         (bare(ErrorKind::ProxyAuthentication, Phase::Connect), Reconfigure, "user:password@"),
-        (bare(ErrorKind::Timeout, Phase::Connect), again, "connecting ran out"),
-        (bare(ErrorKind::Timeout, Phase::FirstEvent), repeat, "may be billed twice"),
+        (bare(ErrorKind::Timeout, Phase::Connect), again, "timed out connecting"),
+        (bare(ErrorKind::Timeout, Phase::FirstEvent), repeat, "double billing"),
         (
             Error::new(ErrorKind::UpgradeRefused, Phase::Connect, Cause::Api(ApiError::default())),
             Reconfigure,
-            "WebSocket here: the server answered",
+            "WebSocket upgrade: the server answered",
         ),
         (bare(ErrorKind::UpgradeRefused, Phase::Connect), Reconfigure, "TransportPolicy::Auto"),
-        (told(429, "rate_limit_exceeded"), again, "send it again"),
-        (told(503, ""), again, "send it again"),
-        (told(None, ""), again, "send it again"),
+        (told(429, "rate_limit_exceeded"), again, ": retry"),
+        (told(503, ""), again, ": retry"),
+        (told(None, ""), again, ": retry"),
         (told(429, "insufficient_quota"), Stop, "does not help"),
-        (told(401, ""), Reauthenticate, "give credentials"),
-        (told(403, ""), Reauthenticate, "give credentials"),
+        (told(401, ""), Reauthenticate, "check the API key"),
+        (told(403, ""), Reauthenticate, "check the API key"),
         (told(400, "context_length_exceeded"), ChangeRequest, "change the request"),
         (told(400, "previous_response_not_found"), ChangeRequest, "change the request"),
         (told(404, ""), Reconfigure, "check the base URL"),
-        (closed(1011), repeat, "may be billed twice"),
+        (closed(1011), repeat, "double billing"),
         (closed(1008), ChangeRequest, "change the request"),
         (closed(4402), Stop, "does not help"),
-        (bare(ErrorKind::Truncated, Phase::Events), repeat, "may be billed twice"),
-        (protocol(ProtocolError::BinaryFrame), repeat, "may be billed twice"),
+        (bare(ErrorKind::Truncated, Phase::Events), repeat, "double billing"),
+        (protocol(ProtocolError::BinaryFrame), repeat, "double billing"),
         (protocol(ProtocolError::ContentType("text/html".into())), Reconfigure, "base URL"),
         (protocol(ProtocolError::ContentEncoding("gzip".into())), Reconfigure, "base URL"),
         (
@@ -113,10 +121,10 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
             "base URL",
         ),
         (bare(ErrorKind::TooLarge, Phase::Events), Reconfigure, "raise `Limits::event`"),
-        (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of that turn"),
-        (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "begin another session"),
-        (bare(ErrorKind::NoRuntime, Phase::Prepare), Reconfigure, "call it inside of one"),
-        (decode.into(), Stop, "correct the text"),
+        (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of the newer turn"),
+        (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "start another session"),
+        (bare(ErrorKind::NoRuntime, Phase::Prepare), Reconfigure, "inside a tokio runtime"),
+        (decode.into(), Stop, "fix the JSON"),
     ]
 }
 
@@ -146,7 +154,7 @@ fn what_the_server_asked_for_is_said() {
         error.retry_action(),
         RetryAction::Retry { after: Some(Duration::from_millis(7500)) }
     );
-    assert!(error.to_string().ends_with("send it again, after 7.5s"), "{error}");
+    assert!(error.to_string().ends_with(": retry after 7.5s"), "{error}");
     assert!(closed(1011).to_string().contains("code 1011 (the reason)"));
 }
 

@@ -97,16 +97,16 @@ fn c131_json_is_held_within_the_limit_of_one_event() {
 #[test]
 fn c132_what_is_no_stream_is_an_error_that_says_what_it_is() {
     let page = "<html><head><title>Log in</title></head><body>secret</body></html>";
-    let told = "the answer is no event stream, but a web page with status 200";
+    let told = "expected an event stream, received a web page with status 200";
     for (label, body, expected) in [
         ("text/html", page, format!("{told}, type `text/html`, title `Log in`")),
         ("text/html", CREATED, format!("{told}, type `text/html`")),
         ("text/html", "", format!("{told}, type `text/html`")),
         ("text/plain", page, format!("{told}, type `text/plain`, title `Log in`")),
         ("", page, format!("{told}, title `Log in`")),
-        ("text/plain", "no", "the answer is no event stream, but `text/plain`".to_owned()),
-        ("a/b", r#"{"id":1}"#, "the answer is no event stream, but `a/b`".to_owned()),
-        ("", r#"{"id":1}"#, "a frame came that is no event".to_owned()),
+        ("text/plain", "no", "expected an event stream, received `text/plain`".to_owned()),
+        ("a/b", r#"{"id":1}"#, "expected an event stream, received `a/b`".to_owned()),
+        ("", r#"{"id":1}"#, "received a frame that is not an event".to_owned()),
         ("", "nonsense", "Lost(None)".to_owned()),
         ("text/event-stream", "nonsense: x\n\n", "Lost(None)".to_owned()),
         ("application/json", "", "Lost(None)".to_owned()),
