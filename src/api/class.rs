@@ -28,8 +28,8 @@ pub(crate) enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// Returns `true` if the same request may succeed later: the server refused it and did not
-    /// fail it.
+    /// Returns `true` if the same request may succeed later: the server refused the request without
+    /// running it to a failure.
     pub(crate) fn is_transient(self) -> bool {
         matches!(self, Self::SocketAge | Self::Transient | Self::Overload)
     }

@@ -64,15 +64,15 @@ impl ApiError {
         self.headers.get("x-should-retry")?.to_str().ok()?.trim().parse().ok()
     }
 
-    /// Returns `true` if a request that continues a response can succeed when it is sent in full: the
-    /// response is gone, the server does not take `previous_response_id`, or it lacks a call or an output
-    /// that the response was to bring.
+    /// Returns `true` if a request that continues a response can succeed when it is sent in full.
+    /// Then the response is gone, the server does not accept `previous_response_id`, or it lacks a
+    /// call or an output that the response was to supply.
     pub(crate) fn is_lost_parent(&self) -> bool {
         self.is_parent_gone() || self.names_parent() || self.lacks_call()
     }
 
     /// Returns `true` if the error calls `previous_response_id` itself unsupported, rather than its
-    /// value gone: the next request that has one would be refused too.
+    /// value gone. The server would refuse the next request with that parameter too.
     pub(crate) fn is_parent_unsupported(&self) -> bool {
         let by_status = matches!(self.status, None | Some(400 | 404 | 422));
         let by_param = self.param.as_deref() == Some(PARENT);
@@ -83,7 +83,7 @@ impl ApiError {
     }
 
     /// Returns `true` if the error proves that the server did not run the request, provided that no
-    /// event of a response came. Any other error leaves that open.
+    /// event of a response arrived. Any other error leaves that open.
     pub(crate) fn is_refusal(&self) -> bool {
         // Some gateways leave the code empty, or repeat the status as the code.
         let says_more = |code: &&ErrorCode| types::fault(code.as_str()).is_none();
@@ -97,8 +97,8 @@ impl ApiError {
         }
     }
 
-    /// Returns `true` if the error says that whatever ran has ended: another request does not run
-    /// beside it.
+    /// Returns `true` if the error proves that any execution of the request has ended, so that a
+    /// retry does not run in parallel.
     pub(crate) fn has_ended(&self) -> bool {
         match self.status {
             Some(status) => matches!(status, 500 | 502 | 503),
@@ -159,7 +159,7 @@ impl ApiError {
 
 const PARENT: &str = "previous_response_id";
 
-/// Words, in lower case, by which servers say that a response is gone.
+/// Phrases, in lower case, that servers use for a response that is gone.
 const GONE: [&str; 5] = ["not be found", "not exist", "n't exist", "expired", "no longer"];
 
 /// Returns `true` if a code or a message, in lower case, calls a parameter unsupported.

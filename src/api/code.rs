@@ -1,46 +1,46 @@
-//! The error codes of the API, and what each means for the request.
+//! The error codes of the API, and the meaning of each for the request.
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
-/// What a code is about, as far as somebody does something else because of it.
+/// Group of codes that the crate reacts to in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
-    /// The response to be continued is gone.
+    /// The response to continue is gone.
     Parent,
-    /// The WebSocket has reached its age.
+    /// The WebSocket has reached its maximum age.
     SocketAge,
-    /// The server cannot now; it may in a moment.
+    /// The server cannot serve the request now; a retry may succeed after a short delay.
     Moment,
-    /// The server cannot now; it may in a while.
+    /// The server cannot serve the request now; a retry may succeed after a longer delay.
     Overload,
-    /// There is nothing left to spend.
+    /// A quota or a budget is used up.
     Quota,
-    /// The credentials are not taken.
+    /// The credentials are invalid.
     Credential,
-    /// The credentials do not allow it.
+    /// The credentials do not allow the request.
     Permission,
-    /// The content is against a policy.
+    /// The content violates a policy.
     Policy,
     /// An image cannot be used.
     Image,
-    /// The request cannot go well as it is.
+    /// The request cannot succeed unchanged.
     Request,
 }
 
 macro_rules! codes {
     ($($group:ident { $($(#[$doc:meta])* $name:ident = $text:literal;)* })*) => {
-        /// An error code of the API. Servers add codes at any time: those that this version does
-        /// not know are [`Other`](Self::Other).
+        /// Error code of the API. Servers add codes at any time; a code that this version does not
+        /// know is [`Other`](Self::Other).
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorCode {
             $($($(#[$doc])* $name,)*)*
-            /// Any other, as it came.
+            /// Any other code, as received.
             Other(String),
         }
 
         impl ErrorCode {
-            /// The code as it came.
+            /// Returns the code as received.
             pub fn as_str(&self) -> &str {
                 match self {
                     $($(Self::$name => $text,)*)*
@@ -69,165 +69,167 @@ macro_rules! codes {
 
 codes! {
     Parent {
-        /// The response to be continued is gone. A session resends in full by itself.
+        /// The response to continue is gone. A session then resends the request in full.
         PreviousResponseNotFound = "previous_response_not_found";
     }
     SocketAge {
-        /// The WebSocket has reached its age. A session opens another by itself.
+        /// The WebSocket has reached its maximum age. A session then opens another one.
         ConnectionLimitReached = "websocket_connection_limit_reached";
     }
     Moment {
         /// Too many requests or tokens.
         RateLimitExceeded = "rate_limit_exceeded";
-        /// An error of the server.
+        /// The server failed.
         ServerError = "server_error";
-        /// The search of a vector store took too long.
+        /// The search of a vector store timed out.
         VectorStoreTimeout = "vector_store_timeout";
-        /// Another request has the conversation now.
+        /// Another request has locked the conversation.
         ConversationLocked = "conversation_locked";
         /// Another response is in progress on the WebSocket (gateways).
         ResponseAlreadyInFlight = "response_already_in_flight";
-        /// Too many requests wait on the WebSocket (gateways).
+        /// Too many requests are queued on the WebSocket (gateways).
         WebSocketQueueFull = "websocket_queue_full";
-        /// A gateway did not reach the server behind it.
+        /// The gateway could not reach its upstream server.
         RoutingFailed = "openai_routing_failed";
     }
     Overload {
         /// The server has no capacity.
         ServerIsOverloaded = "server_is_overloaded";
-        /// Traffic grew too fast.
+        /// The request rate grew too fast.
         SlowDown = "slow_down";
-        /// The server behind a gateway has no capacity.
+        /// The upstream server of a gateway has no capacity.
         ProviderOverloaded = "provider_overloaded";
         /// The service tier `flex` has no capacity.
         FlexUnavailable = "flex_unavailable";
     }
     Quota {
-        /// Nothing is left to spend.
+        /// The account has no quota left.
         InsufficientQuota = "insufficient_quota";
-        /// Nothing is left to spend.
+        /// The account has no credit left.
         CreditBalanceExhausted = "credit_balance_exhausted";
-        /// The organisation's limit is reached.
+        /// The organisation has reached its spend limit.
         OrganizationSpendLimitExceeded = "organization_spend_limit_exceeded";
-        /// The project's limit is reached.
+        /// The project has reached its spend limit.
         ProjectSpendLimitExceeded = "project_spend_limit_exceeded";
-        /// The organisation's limit is reached.
+        /// The organisation has reached its usage limit.
         OrganizationUsageLimitExceeded = "organization_usage_limit_exceeded";
-        /// The plan's limit is reached (ChatGPT backend).
+        /// The plan has reached its usage limit (ChatGPT backend).
         UsageLimitReached = "usage_limit_reached";
-        /// The plan does not include this (ChatGPT backend).
+        /// The plan does not include the request (ChatGPT backend).
         UsageNotIncluded = "usage_not_included";
     }
     Credential {
-        /// The key is not valid.
+        /// The API key is invalid.
         InvalidApiKey = "invalid_api_key";
     }
     Policy {
-        /// Against the policy on biology.
+        /// The content violates the policy on biology.
         BioPolicy = "bio_policy";
-        /// Against the policy on attacks over networks.
+        /// The content violates the policy on cyberattacks.
         CyberPolicy = "cyber_policy";
-        /// The model did something that nobody asked for: see
+        /// The model acted outside the request: see
         /// [`ApiError::misalignment`](super::ApiError::misalignment).
         MisalignmentPolicyViolation = "misalignment_policy_violation";
         /// The prompt was refused.
         InvalidPrompt = "invalid_prompt";
-        /// An image is against the content policy.
+        /// An image violates the content policy.
         ImageContentPolicyViolation = "image_content_policy_violation";
     }
     Image {
-        /// No image.
+        /// Not an image.
         InvalidImage = "invalid_image";
-        /// An image format that is not taken.
+        /// Unsupported image format.
         InvalidImageFormat = "invalid_image_format";
-        /// No base64.
+        /// Invalid base64.
         InvalidBase64Image = "invalid_base64_image";
-        /// No URL of an image.
+        /// Not the URL of an image.
         InvalidImageUrl = "invalid_image_url";
-        /// More pixels than are taken.
+        /// The image has too many pixels.
         ImageTooLarge = "image_too_large";
-        /// Fewer pixels than are taken.
+        /// The image has too few pixels.
         ImageTooSmall = "image_too_small";
-        /// An image that could not be read.
+        /// The image could not be decoded.
         ImageParseError = "image_parse_error";
-        /// A colour mode that is not taken.
+        /// Unsupported colour mode.
         InvalidImageMode = "invalid_image_mode";
-        /// More bytes than are taken.
+        /// The image file has too many bytes.
         ImageFileTooLarge = "image_file_too_large";
-        /// A media type that is not taken.
+        /// Unsupported media type.
         UnsupportedImageMediaType = "unsupported_image_media_type";
-        /// A file without content.
+        /// The image file is empty.
         EmptyImageFile = "empty_image_file";
-        /// The server could not fetch the URL.
+        /// The server could not download the image.
         FailedToDownloadImage = "failed_to_download_image";
-        /// There is no such file.
+        /// The image file does not exist.
         ImageFileNotFound = "image_file_not_found";
     }
     Request {
-        /// The conversation does not fit into the model.
+        /// The conversation exceeds the context of the model.
         ContextLengthExceeded = "context_length_exceeded";
-        /// There is no such model.
+        /// The model does not exist.
         ModelNotFound = "model_not_found";
-        /// Encrypted content came back from elsewhere or changed.
+        /// Encrypted content was changed, or came from another account or model.
         InvalidEncryptedContent = "invalid_encrypted_content";
-        /// A field has a value that it cannot have: see [`ApiError::param`](super::ApiError::param).
+        /// Invalid value of a field: see [`ApiError::param`](super::ApiError::param).
         InvalidValue = "invalid_value";
-        /// A field that the model does not take.
+        /// The model does not support a field.
         UnsupportedParameter = "unsupported_parameter";
-        /// A field that nobody knows.
+        /// Unknown field.
         UnknownParameter = "unknown_parameter";
-        /// A field that must be there.
+        /// A required field is missing.
         MissingRequiredParameter = "missing_required_parameter";
-        /// A text that is too long.
+        /// A string exceeds its maximum length.
         StringAboveMaxLength = "string_above_max_length";
         /// The data may not be processed in this region.
         DataResidencyMismatch = "data_residency_mismatch";
-        /// Not a name of a stream on a WebSocket.
+        /// Invalid stream id on a WebSocket.
         InvalidStreamId = "invalid_stream_id";
-        /// The WebSocket has had as many names of streams as it takes.
+        /// The WebSocket has reached its maximum number of stream ids.
         StreamLimitReached = "websocket_stream_limit_reached";
         /// The WebSocket serves another model (gateways).
         ModelMismatch = "model_mismatch";
-        /// Not a request for a response (gateways).
+        /// Invalid `response.create` frame (gateways).
         InvalidResponseCreate = "invalid_response_create";
-        /// No JSON (gateways).
+        /// Invalid JSON (gateways).
         InvalidJson = "invalid_json";
-        /// A type of frame that the server does not know (gateways).
+        /// Unknown frame type (gateways).
         UnknownEventType = "unknown_event_type";
-        /// Steering: there is no such response.
+        /// Steering: the response does not exist.
         ResponseNotFound = "response_not_found";
-        /// Steering: the input is not taken.
+        /// Steering: invalid input.
         InvalidInput = "invalid_input";
-        /// Steering: not with this model, or not with this request.
+        /// Steering: not supported by the model or with this request.
         SteeringNotSupported = "steering_not_supported";
-        /// Steering: as much as may wait is waiting.
+        /// Steering: the maximum number of inputs is pending.
         TooManyPendingSteers = "too_many_pending_steers";
         /// Steering: the response has ended.
         ResponseAlreadyCompleted = "response_already_completed";
         /// Steering: the response is not in progress.
         ResponseNotActive = "response_not_active";
-        /// Steering: the response that takes the input could not be begun.
+        /// Steering: the response that takes the input could not be started.
         SuccessorCreationFailed = "successor_creation_failed";
     }
 }
 
 impl ErrorCode {
-    /// Whether a quota, a budget or a plan is used up: only time or money helps.
+    /// Returns `true` if a quota, a budget or a plan is used up. Only waiting for its renewal or
+    /// paying helps.
     pub fn is_quota(&self) -> bool {
         self.group() == Some(Group::Quota)
     }
 
-    /// Whether the server has too much to do: it wants to be left alone for longer than a moment.
+    /// Returns `true` if the server is overloaded. It asks for a longer delay than after other
+    /// errors.
     pub fn is_overload(&self) -> bool {
         self.group() == Some(Group::Overload)
     }
 
-    /// Whether the content is against a policy of the provider's.
+    /// Returns `true` if the content violates a policy of the provider.
     pub fn is_policy(&self) -> bool {
         self.group() == Some(Group::Policy)
     }
 
-    /// Whether an image of the request cannot be used.
+    /// Returns `true` if an image of the request cannot be used.
     pub fn is_image(&self) -> bool {
         self.group() == Some(Group::Image) || matches!(self, Self::ImageContentPolicyViolation)
     }

@@ -1,4 +1,4 @@
-//! The server's own account of an error.
+//! The error as the server reports it.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use http::HeaderMap;
 use super::{ErrorCode, mask::masked};
 use crate::json::Json;
 
-/// An error as the server told it: as an HTTP answer, an error frame or a failed response.
+/// Error reported by the server in an HTTP answer, an error frame or a failed response.
 #[derive(Clone, Default)]
 pub struct ApiError {
     pub(crate) status: Option<u16>,
@@ -23,53 +23,53 @@ pub struct ApiError {
     pub(crate) misalignment: Option<Json>,
 }
 
-/// When a server wants to be asked again.
+/// Time at which the server asks for a retry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum RetryAfter {
-    /// After this time.
+    /// After this delay.
     In(Duration),
-    /// At this moment.
+    /// At this time.
     At(SystemTime),
 }
 
 impl ApiError {
-    /// The HTTP status, of the answer or named in the frame.
+    /// Returns the HTTP status of the answer, or the one named in the frame.
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// `type`: `invalid_request_error`, say.
+    /// Returns `type`, for example `invalid_request_error`.
     pub fn error_type(&self) -> Option<&str> {
         self.error_type.as_deref()
     }
 
-    /// `code`.
+    /// Returns `code`.
     pub fn code(&self) -> Option<&ErrorCode> {
         self.code.as_ref()
     }
 
-    /// `param`: the field of the request that it is about.
+    /// Returns `param`: the field of the request that caused the error.
     pub fn param(&self) -> Option<&str> {
         self.param.as_deref()
     }
 
-    /// The message in full. It may quote the request.
+    /// Returns the message in full. The message may quote the request.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// The headers of the answer, or those that the frame carried.
+    /// Returns the headers of the answer, or those in the frame.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// `x-request-id`, or `x-oai-request-id`: what the server's support asks for.
+    /// Returns `x-request-id` or `x-oai-request-id`, the id to quote to the server's support.
     pub fn request_id(&self) -> Option<&str> {
         let header = |name| self.headers.get(name).and_then(|id| id.to_str().ok());
         header("x-request-id").or_else(|| header("x-oai-request-id"))
     }
 
-    /// What the model did that nobody asked for, as it came with
+    /// Returns the details of a
     /// [`MisalignmentPolicyViolation`](ErrorCode::MisalignmentPolicyViolation): an object with
     /// `error_type`, `detailed_explanation`, `review_target` and `steer`, each of which may be
     /// missing.
@@ -77,7 +77,7 @@ impl ApiError {
         self.misalignment.as_ref()
     }
 
-    /// How long the server wants to be left alone, from now on.
+    /// Returns the delay that the server asked for, counted from now.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after.map(|retry_after| match retry_after {
             RetryAfter::In(delay) => delay,

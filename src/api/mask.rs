@@ -1,7 +1,7 @@
-//! Texts of servers as they may be shown.
+//! Masking of server texts before they are shown.
 
-/// `text`, at most `most` bytes of it, without control characters, and with what looks like a key
-/// or token masked: servers quote the key they refuse.
+/// Returns at most `most` bytes of `text`, without control characters, and with strings that look
+/// like a key or a token masked: servers quote the key that they refuse.
 pub(crate) fn masked(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for (index, word) in text.split_whitespace().enumerate() {
@@ -34,7 +34,7 @@ fn of_key(c: char) -> bool {
     c.is_alphanumeric() || "-_.*".contains(c)
 }
 
-/// Whether a run of the characters that keys are made of looks like one.
+/// Returns `true` if a run of key characters looks like a key.
 fn is_key(run: &str) -> bool {
     let bare = run.trim_matches(|c: char| !c.is_alphanumeric());
     let lower = bare.to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! What a server says of an error, and what that means for the request.
+//! Errors reported by a server, and their meaning for the request.
 
 pub use code::ErrorCode;
 pub use error::ApiError;

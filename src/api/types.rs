@@ -1,4 +1,4 @@
-//! The error types of servers, and what each means for the request.
+//! The error types of servers, and the meaning of each for the request.
 
 use super::{ErrorCode, code::Group};
 
@@ -11,14 +11,14 @@ pub(super) fn group(error_type: &str) -> Option<Group> {
 /// Meaning for a request of an error type or a code that names only a failure of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// As much as status 500 or 502: the request failed, and nothing of it runs any more.
+    /// Like status 500 or 502: the request failed, and no part of it runs any more.
     Ended,
-    /// As much as status 504, or nothing: the request may still run.
+    /// Like status 504, or unspecified: the request may still run.
     Open,
 }
 
-/// Returns what a type or a code says if it is no evidence that the server did not run the
-/// request: it repeats in words, or as a number, what a status says.
+/// Returns the fault that a type or a code names, if the name only repeats a status. Such a name
+/// does not prove that the server did not run the request.
 pub(super) fn fault(name: &str) -> Option<Fault> {
     Some(match &*plain(name) {
         "server" | "internal" | "internalserver" | "api" | "badgateway" => Fault::Ended,
@@ -29,7 +29,7 @@ pub(super) fn fault(name: &str) -> Option<Fault> {
     })
 }
 
-/// Servers spell one name in several ways, so case, `_` and a final `error` are ignored.
+/// Servers spell the same name in several ways, so case, `_` and a final `error` are ignored.
 fn plain(name: &str) -> String {
     let letters = name.chars().filter(|c| c.is_ascii_alphanumeric()).take(64);
     let name = letters.collect::<String>().to_ascii_lowercase();
