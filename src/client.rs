@@ -1,4 +1,4 @@
-//! The client: where requests go, and what its sessions share.
+//! The client: endpoint, settings and shared state of its sessions.
 
 use std::{
     fmt,
@@ -24,16 +24,16 @@ use crate::{
     shared::{Runtimes, Shared},
 };
 
-/// Where requests go, how, and with which credentials. Cloning it is cheap.
+/// Client of one provider, with its settings and credentials. Cloning is cheap.
 ///
-/// Its sessions share the connections of SSE, and what is known of origins that break
-/// WebSockets. Make one and keep it: reading the certificates of the platform takes milliseconds.
+/// The sessions of a client share its SSE connections and its record of origins where WebSockets
+/// fail. Create one client and keep it: reading the platform's certificates takes milliseconds.
 #[derive(Clone, Debug)]
 pub struct ResponsesClient {
     shared: Arc<Shared>,
 }
 
-/// Makes a [`ResponsesClient`]. What is not set has the default that its method names.
+/// Builder of a [`ResponsesClient`]. Each method names the default of its setting.
 #[must_use]
 pub struct ResponsesClientBuilder {
     provider: Provider,
@@ -52,12 +52,12 @@ pub struct ResponsesClientBuilder {
 }
 
 impl ResponsesSession {
-    /// Goes on through `client`: with other credentials, timeouts or policies, say. A turn on its
-    /// way is not concerned.
+    /// Switches the session to `client`, for example with other credentials, timeouts or policies.
+    /// A turn in progress is unaffected.
     ///
-    /// The connection and what the server has of the conversation are kept when endpoint, network,
-    /// fixed headers and [account](ResponsesClientBuilder::account) are the same, and left behind
-    /// when one of them is not: nothing of one account is ever named to another.
+    /// The session keeps its connection and its stored responses if endpoint, network, fixed
+    /// headers and [account](ResponsesClientBuilder::account) are the same. Otherwise it drops
+    /// both, so that nothing of one account is ever named to another.
     pub fn set_client(&mut self, client: &ResponsesClient) {
         self.go_through(Arc::clone(&client.shared));
     }
@@ -76,12 +76,12 @@ const RESERVED: [HeaderName; 9] = [
     header::EXPECT,
 ];
 
-/// Headers that are credentials, whoever sets them.
+/// Headers that hold credentials, whether the caller or a provider preset sets them.
 const CREDENTIALS: [&str; 5] =
     ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
 
 impl ResponsesClient {
-    /// A client of `provider` in the making.
+    /// Returns a builder for a client of `provider`.
     pub fn builder(provider: Provider) -> ResponsesClientBuilder {
         ResponsesClientBuilder {
             provider,
@@ -100,67 +100,70 @@ impl ResponsesClient {
         }
     }
 
-    /// A new conversation. Nothing is opened before its first turn.
+    /// Returns a new session. Nothing is opened before its first turn.
     pub fn session(&self) -> ResponsesSession {
         ResponsesSession::new(Arc::clone(&self.shared))
     }
 
-    /// A session that goes on from a [`checkpoint`](ResponsesSession::checkpoint). Its next turn
-    /// continues the last response by its id if the server stores it and this client leads to the
-    /// same server and [account](ResponsesClientBuilder::account), and is sent in full otherwise.
+    /// Returns a session that continues from a [`checkpoint`](ResponsesSession::checkpoint). Its
+    /// next turn continues the last response by its id if the server stores the response and this
+    /// client uses the same server and [account](ResponsesClientBuilder::account). Otherwise the
+    /// next turn is sent in full.
     pub fn resume(&self, checkpoint: Checkpoint) -> ResponsesSession {
         ResponsesSession::resumed(Arc::clone(&self.shared), checkpoint)
     }
 
-    /// Asks the server for a response that it keeps, one in the
-    /// [background](crate::ResponsesRequest#structfield.background) say: its
-    /// [status](Response::status) tells how it stands.
+    /// Retrieves a response that the server stores, for example one in the
+    /// [background](crate::ResponsesRequest#structfield.background). [`Response::status`] shows its
+    /// progress.
     ///
     /// # Errors
     ///
-    /// What ended the last attempt: [`ErrorKind::Api`](crate::ErrorKind::Api) with status 404 when
-    /// the server does not have it. Takes at most [`Timeouts::request`].
+    /// The error of the last attempt: [`ErrorKind::Api`](crate::ErrorKind::Api) with status 404 if
+    /// the server does not have the response. The call takes at most [`Timeouts::request`].
     ///
     /// # Cancel safety
     ///
-    /// May be dropped at any time.
+    /// The future may be dropped at any time.
     pub async fn retrieve(&self, response_id: &str) -> Result<Response, Error> {
         responses::run(&self.shared, response_id, ResponseOp::Retrieve).await
     }
 
-    /// Ends a response in the background, and says how it stands then. Asking twice harms nothing.
+    /// Cancels a response in the background, and returns its state afterwards. Cancelling twice is
+    /// harmless.
     ///
     /// # Errors
     ///
-    /// As [`retrieve`](Self::retrieve).
+    /// Like [`retrieve`](Self::retrieve).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves it open whether the response was ended.
+    /// After the future is dropped, the response may or may not have been cancelled.
     pub async fn cancel(&self, response_id: &str) -> Result<Response, Error> {
         responses::run(&self.shared, response_id, ResponseOp::Cancel).await
     }
 
-    /// Ends all sessions of this client, as [`ResponsesSession::close`] does, and takes as long at
-    /// most. Their streams yield [`ErrorKind::SessionClosed`](crate::ErrorKind::SessionClosed), and
-    /// so does every further turn; sessions begun after that are not concerned.
+    /// Closes all sessions of this client, as [`ResponsesSession::close`] does and within the same
+    /// time. Their streams yield [`ErrorKind::SessionClosed`](crate::ErrorKind::SessionClosed), and
+    /// so does every further turn. Sessions started afterwards are unaffected.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the closing to go on by itself.
+    /// After the future is dropped, the sessions still close in the background.
     pub async fn close(&self) {
         let ends = self.shared.enrolled();
         join_all(ends.iter().filter_map(|session| session.close())).await;
     }
 
-    /// Whether turns of [`TransportPolicy::Auto`] go over SSE now instead of opening a WebSocket,
-    /// why, and for how long still. One that a session has open goes on being used.
+    /// Returns the fallback in force, with its reason and its remaining time. `None` if turns of
+    /// [`TransportPolicy::Auto`] use WebSockets. An open WebSocket of a session stays in use during
+    /// a fallback.
     pub fn fallback(&self) -> Option<Fallback> {
         self.shared.origin.fallback(Instant::now().into_std())
     }
 
-    /// Forgets that WebSockets did not get through: the next turn opens one. For when the network
-    /// has changed.
+    /// Clears the fallback, so that the next turn opens a WebSocket. Call this method after the
+    /// network has changed.
     pub fn reset_fallback(&self) {
         self.shared.origin.clear_mark();
     }
@@ -173,87 +176,90 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// How it authenticates. Not at all, by default.
+    /// Sets the authentication. Default: none.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = auth;
         self
     }
 
-    /// A header of every request and upgrade, `OpenAI-Organization` say. A later one of the same
-    /// name replaces it. Its value is kept out of logs, like a credential.
+    /// Adds a header to every request and upgrade, for example `OpenAI-Organization`. A later
+    /// header of the same name replaces an earlier one. The value is kept out of logs, like a
+    /// credential.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// How long each phase may take. [`Timeouts::default`] has the defaults.
+    /// Sets the time limits. Default: [`Timeouts::default`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// The size of every buffer. [`Limits::default`] has the defaults.
+    /// Sets the sizes of buffers. Default: [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How often a turn is tried, and what may be sent again. By default, four times, and once
-    /// what had no answer at all.
+    /// Sets the number of attempts and the requests that may be resent. Default: four attempts, and
+    /// one replay of a request that had no answer.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Which transports it may use. [`TransportPolicy::Auto`] by default.
+    /// Sets the allowed transports. Default: [`TransportPolicy::Auto`].
     pub fn transport(mut self, transport: TransportPolicy) -> Self {
         self.transport = transport;
         self
     }
 
-    /// Continues stored responses by their id over SSE too, instead of sending the history. Off:
-    /// not every server that stores responses takes it, and one that lost it costs a round trip.
+    /// Sets whether stored responses are continued by their id over SSE too, instead of sending the
+    /// full history. Default: `false`, because not every server that stores responses supports it,
+    /// and a lost response costs a round trip.
     pub fn continue_over_sse(mut self, on: bool) -> Self {
         self.continue_over_sse = on;
         self
     }
 
-    /// Sends only what is new, where that is possible. On; turned off, every turn is sent in full,
-    /// for comparisons and for servers that continue wrongly.
+    /// Sets whether a turn sends only new items when possible. Default: `true`. With `false`, every
+    /// turn is sent in full, for comparisons and for servers that continue incorrectly.
     pub fn incremental(mut self, on: bool) -> Self {
         self.incremental = on;
         self
     }
 
-    /// Proxies and certificates. By default, the proxies of the environment and the roots of the
+    /// Sets proxies and certificates. Default: the proxies of the environment and the roots of the
     /// platform.
     pub fn network(mut self, network: NetworkSettings) -> Self {
         self.network = network;
         self
     }
 
-    /// Who the credential is for. [`ResponsesSession::set_client`] keeps the connection of a
-    /// session when this is the same in both clients, although their tokens differ. Unset, the same
-    /// [`Auth`] counts as the same account.
+    /// Sets the account of the credential. [`ResponsesSession::set_client`] keeps the connection of
+    /// a session if both clients have the same account, even with different tokens. Default: none;
+    /// then equal [`Auth`] values count as the same account.
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
         self
     }
 
-    /// Opens its connections to a scripted server, without sockets if that has none.
+    /// Connects to a scripted server instead of the network, without sockets if the server has
+    /// none.
     #[cfg(feature = "testing")]
     pub fn connector(mut self, connector: &crate::testing::Connector) -> Self {
         self.connector = Some(connector.network());
         self
     }
 
-    /// Makes the client.
+    /// Builds the client.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for headers that are none or
-    /// belong to the transport, a credential that is empty or has a line break, credentials over
-    /// plain `http` to another machine, certificates that cannot be read, and a
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for invalid headers and
+    /// headers of the transport, a credential that is empty or has a line break, credentials over
+    /// plain `http` to another machine, unreadable certificates, and a
     /// [`ProxySetting`](crate::ProxySetting) or a variable such as `HTTPS_PROXY` that would not be
     /// used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
@@ -269,7 +275,7 @@ impl ResponsesClientBuilder {
             return Err(invalid(ConfigError::ExposedCredentials));
         }
         let uri = self.provider.responses_url().as_str().parse();
-        let uri = uri.map_err(|_| invalid(ConfigError::BaseUrl("it is too long")))?;
+        let uri = uri.map_err(|_| invalid(ConfigError::BaseUrl("too long")))?;
         let settings = self.connector.is_none().then(|| self.network.clone());
         let network = match self.connector {
             Some(network) => network,

@@ -1,28 +1,28 @@
-//! The error of settings that cannot be used.
+//! Errors of settings.
 
 use thiserror::Error;
 
-/// Reason why a setting was refused. It becomes an [`Error`](crate::Error) of the kind
-/// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) with `?`.
+/// Reason why a setting was rejected. `?` converts it into an [`Error`](crate::Error) of the kind
+/// [`InvalidConfig`](crate::ErrorKind::InvalidConfig).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The base URL of the provider cannot be used.
-    #[error("the base URL cannot be used: {0}")]
+    /// Invalid base URL of the provider.
+    #[error("invalid base URL: {0}")]
     BaseUrl(&'static str),
     /// Credentials would be sent unencrypted.
     #[error(
-        "credentials over plain http would be read on the way: use https, or allow it with \
+        "credentials would be sent unencrypted over http: use https, or allow it with \
          `Provider::allow_credentials_over_http`"
     )]
     ExposedCredentials,
-    /// A header that belongs to the transport.
-    #[error("the header `{0}` belongs to the transport")]
+    /// A header that the transport sets itself.
+    #[error("the header `{0}` belongs to the transport: remove it")]
     ReservedHeader(String),
     /// A header or a credential that cannot be sent.
-    #[error("a header or a credential has characters that no header may have, or is empty")]
+    #[error("a header or a credential is empty or has characters that HTTP does not allow")]
     InvalidHeader,
-    /// The proxy or the certificates cannot be used.
-    #[error("the network settings cannot be used: {0}")]
+    /// Invalid proxy or certificates.
+    #[error("invalid network settings: {0}")]
     Network(String),
 }

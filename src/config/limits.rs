@@ -1,26 +1,29 @@
-//! The size of every buffer.
+//! Sizes of buffers.
 
 use std::time::Duration;
 
-/// The size of every buffer, in bytes. What goes beyond one ends the turn with an error that
-/// names it; nothing is dropped in silence.
+/// Sizes of buffers, in bytes. Data beyond a limit ends the turn with an error that names the
+/// limit; nothing is dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// One event on either transport. 128 MiB: images come as base64 inside one event, and the
-    /// terminal event repeats them all.
+    /// Largest event on either transport. Default: 128 MiB, because images arrive as base64 inside
+    /// one event, and the terminal event repeats all of them.
     pub event: usize,
-    /// What a WebSocket reads ahead of the consumer before it pauses. 8 MiB: a whole turn of text.
+    /// Bytes that a WebSocket reads ahead of the consumer before it pauses. Default: 8 MiB, the
+    /// text of a whole turn.
     pub read_ahead: usize,
-    /// What is kept of the body of an error. 64 KiB: the API's errors have a few hundred bytes,
-    /// a proxy's page some thousand.
+    /// Bytes kept of the body of an error. Default: 64 KiB, because errors of the API have a few
+    /// hundred bytes, and a proxy's page some thousand.
     pub error_body: usize,
-    /// How long the body of an error may take. 5 s: the status is known by then.
+    /// Longest time to read the body of an error. Default: 5 s, because the status is known
+    /// already.
     pub error_body_time: Duration,
-    /// What is read of an SSE body behind the terminal event, so that its connection can be used
-    /// again. 64 KiB: a body has nothing there but its end.
+    /// Bytes read of an SSE body after the terminal event, so that its connection can be reused.
+    /// Default: 64 KiB, because only the end of the body follows there.
     pub drain: usize,
-    /// How long that may take. 500 ms: less than a new connection over a bad link.
+    /// Longest time to read the rest of an SSE body after the terminal event. Default: 500 ms, less
+    /// than a new connection over a bad link takes.
     pub drain_time: Duration,
 }
 

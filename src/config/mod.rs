@@ -1,5 +1,5 @@
-//! What a caller can set: the provider, the network, timeouts, limits, and the policies of
-//! transport and retry. Every default stands here once, with its reason.
+//! Settings of a client: provider, network, policies, limits and timeouts. Every default is defined
+//! here once, with its reason.
 
 pub use error::ConfigError;
 pub use limits::Limits;

@@ -1,29 +1,29 @@
-//! How sockets are opened.
+//! Network settings.
 
 use std::fmt;
 
-/// How sockets are opened, the same for both transports.
+/// Settings for opening sockets, shared by both transports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
     pub(crate) proxy: ProxySetting,
     pub(crate) roots: Vec<Vec<u8>>,
 }
 
-/// Which proxy is used.
+/// Choice of the proxy.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxySetting {
-    /// The proxy that `HTTPS_PROXY` (for `https`), `HTTP_PROXY` (for `http`) or `ALL_PROXY` names,
-    /// except for the hosts in `NO_PROXY`; with the feature `system-proxy`, the proxy in the
-    /// settings of macOS or Windows if no variable names one.
+    /// The proxy in `HTTPS_PROXY` (for `https`), `HTTP_PROXY` (for `http`) or `ALL_PROXY`, except
+    /// for the hosts in `NO_PROXY`. With the feature `system-proxy`, the proxy in the settings of
+    /// macOS or Windows applies if no variable names one.
     ///
-    /// A variable has the form that [`Url`](Self::Url) describes. A variable that does not have it
-    /// is an error of [`build`](crate::ResponsesClientBuilder::build), never a direct connection.
+    /// A variable has the form that [`Url`](Self::Url) describes. A malformed variable is an error
+    /// of [`build`](crate::ResponsesClientBuilder::build), never a direct connection.
     #[default]
     Environment,
-    /// None.
+    /// No proxy: direct connections.
     Direct,
-    /// This proxy for every request: `[scheme://][user[:password]@]host[:port]`.
+    /// The given proxy for every request: `[scheme://][user[:password]@]host[:port]`.
     ///
     /// The scheme is `http` (the default) or `https`, with the feature `socks` also `socks5`,
     /// `socks5h`, `socks4` or `socks4a`. Special characters of the user name and the password are
@@ -32,20 +32,21 @@ pub enum ProxySetting {
 }
 
 impl NetworkSettings {
-    /// The proxy of the environment, and the certificate roots of the platform.
+    /// Returns settings with the proxy of the environment and the certificate roots of the
+    /// platform.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Which proxy is used.
+    /// Sets the proxy. Default: [`ProxySetting::Environment`].
     #[must_use]
     pub fn proxy(mut self, proxy: ProxySetting) -> Self {
         self.proxy = proxy;
         self
     }
 
-    /// Trusts the certificates of a PEM file too, besides the platform's: the CA of a proxy that
-    /// opens TLS, say.
+    /// Adds the certificates of a PEM file to the trusted roots of the platform, for example the CA
+    /// of a proxy that intercepts TLS.
     #[must_use]
     pub fn root_certificates_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots.push(pem.into());

@@ -1,34 +1,36 @@
-//! Servers that are known by name, and how they differ.
+//! Presets for known servers.
 
 use std::time::Duration;
 
 use super::{ConfigError, Provider};
 
 impl Provider {
-    /// `https://api.openai.com/v1`: both transports, frames to 16 MiB, and a WebSocket that goes
-    /// on serving after an error, for an hour.
+    /// Returns the preset for OpenAI, `https://api.openai.com/v1`: both transports, frames up to 16
+    /// MiB, and a WebSocket that stays usable after an error, for up to 60 minutes.
     pub fn openai() -> Self {
         Self::known("https://api.openai.com/v1")
     }
 
-    /// Azure OpenAI, by its base URL: `https://RESOURCE.openai.azure.com/openai/v1`. The model of
-    /// a request is the name of a deployment, and [`Auth::bearer`](crate::Auth::bearer) takes a
-    /// key as well as a token of Entra.
+    /// Returns the preset for Azure OpenAI, by its base URL
+    /// `https://RESOURCE.openai.azure.com/openai/v1`. The model of a request is the name of a
+    /// deployment, and [`Auth::bearer`](crate::Auth::bearer) takes a key as well as an Entra token.
     ///
     /// # Errors
     ///
-    /// Those of [`compatible`](Self::compatible).
+    /// Like [`compatible`](Self::compatible).
     pub fn azure(base_url: &str) -> Result<Self, ConfigError> {
         Self::compatible(base_url)
     }
 
-    /// `https://api.x.ai/v1`: both transports, and a WebSocket for 25 minutes.
+    /// Returns the preset for xAI, `https://api.x.ai/v1`: both transports, and a WebSocket for up
+    /// to 25 minutes.
     pub fn xai() -> Self {
         Self::known("https://api.x.ai/v1").max_age(Some(Duration::from_secs(25 * 60)))
     }
 
-    /// The AI Gateway of Vercel, `https://ai-gateway.vercel.sh/v1`: both transports, frames to
-    /// 4 MiB, and a WebSocket that closes after an error, or after 13 minutes.
+    /// Returns the preset for Vercel's AI Gateway, `https://ai-gateway.vercel.sh/v1`: both
+    /// transports, frames up to 4 MiB, and a WebSocket that closes after an error, or after 13
+    /// minutes.
     pub fn vercel() -> Self {
         Self::known("https://ai-gateway.vercel.sh/v1")
             .frame_limit(Some(4 << 20))
@@ -36,14 +38,16 @@ impl Provider {
             .max_age(Some(Duration::from_secs(13 * 60)))
     }
 
-    /// `https://openrouter.ai/api/v1`: SSE, and nothing is stored.
+    /// Returns the preset for OpenRouter, `https://openrouter.ai/api/v1`: SSE, and no stored
+    /// responses.
     pub fn openrouter() -> Self {
         Self::known("https://openrouter.ai/api/v1").websocket(false).stores_by_default(false)
     }
 
-    /// The backend of ChatGPT, `https://chatgpt.com/backend-api/codex`: both transports, frames to
-    /// 16 MiB, nothing is stored (it wants `store: false`), and a WebSocket that falls silent
-    /// after an error. It wants the header `chatgpt-account-id` of the caller.
+    /// Returns the preset for the ChatGPT backend, `https://chatgpt.com/backend-api/codex`: both
+    /// transports, frames up to 16 MiB, no stored responses (the server requires `store: false`),
+    /// and a WebSocket that stops responding after an error. The server requires the caller's
+    /// header `chatgpt-account-id`.
     pub fn chatgpt() -> Self {
         Self {
             headers: &[("openai-beta", "responses_websockets=2026-02-06")],
@@ -53,35 +57,37 @@ impl Provider {
         .keeps_socket_after_error(false)
     }
 
-    /// GitHub Copilot, `https://api.githubcopilot.com`: SSE.
+    /// Returns the preset for GitHub Copilot, `https://api.githubcopilot.com`: SSE.
     pub fn copilot() -> Self {
         Self::known("https://api.githubcopilot.com").websocket(false)
     }
 
-    /// Ollama on this machine, `http://localhost:11434/v1`: SSE, and nothing is stored.
+    /// Returns the preset for Ollama on this machine, `http://localhost:11434/v1`: SSE, and no
+    /// stored responses.
     pub fn ollama() -> Self {
         Self::known("http://localhost:11434/v1").websocket(false).stores_by_default(false)
     }
 
-    /// LM Studio on this machine, `http://localhost:1234/v1`: SSE.
+    /// Returns the preset for LM Studio on this machine, `http://localhost:1234/v1`: SSE.
     pub fn lm_studio() -> Self {
         Self::known("http://localhost:1234/v1").websocket(false)
     }
 
-    /// vLLM, by its base URL: SSE, and nothing is stored unless it was started so.
+    /// Returns the preset for vLLM, by its base URL: SSE, and no stored responses unless vLLM was
+    /// started with a store.
     ///
     /// # Errors
     ///
-    /// Those of [`compatible`](Self::compatible).
+    /// Like [`compatible`](Self::compatible).
     pub fn vllm(base_url: &str) -> Result<Self, ConfigError> {
         Ok(Self::compatible(base_url)?.websocket(false).stores_by_default(false))
     }
 
-    /// The same server at another address: behind a gateway, or a test's.
+    /// Moves the provider to another base URL, for example that of a gateway or a test server.
     ///
     /// # Errors
     ///
-    /// Those of [`compatible`](Self::compatible).
+    /// Like [`compatible`](Self::compatible).
     pub fn at(self, base_url: &str) -> Result<Self, ConfigError> {
         Ok(Self { base: Self::compatible(base_url)?.base, ..self })
     }

@@ -1,4 +1,4 @@
-//! Where requests go, and how that server differs from others.
+//! Address and properties of a server.
 
 use std::{fmt, time::Duration};
 
@@ -6,7 +6,7 @@ use url::Url;
 
 use super::ConfigError;
 
-/// A server of the Responses API: its address, and how it differs from others.
+/// A server of the Responses API: its address and properties.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Provider {
     pub(super) base: Url,
@@ -16,30 +16,31 @@ pub struct Provider {
     pub(crate) frame_limit: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) credentials_over_http: bool,
-    /// What every request to it needs besides the credentials; the caller's own come after.
+    /// Headers that every request to the server needs besides the credentials; the caller's own
+    /// headers replace them.
     pub(crate) headers: &'static [(&'static str, &'static str)],
 }
 
 impl Provider {
-    /// Any other server, by its base URL with the `/v1` or whatever stands before `/responses`.
-    /// A trailing slash makes no difference; a query is kept.
+    /// Returns a provider for any other server, by its base URL: the part before `/responses`, such
+    /// as a path `/v1`. A trailing slash makes no difference; a query is kept.
     ///
-    /// It is taken to behave like [`openai`](Self::openai) until one of the other methods says
-    /// otherwise.
+    /// The provider has the properties of [`openai`](Self::openai) until another method changes
+    /// them.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::BaseUrl`] for anything but an absolute `http` or `https` URL without credentials
-    /// in it.
+    /// [`ConfigError::BaseUrl`] unless `base_url` is an absolute `http` or `https` URL without
+    /// credentials.
     pub fn compatible(base_url: &str) -> Result<Self, ConfigError> {
         let invalid = ConfigError::BaseUrl;
-        let mut base = Url::parse(base_url).map_err(|_| invalid("it is not an absolute URL"))?;
+        let mut base = Url::parse(base_url).map_err(|_| invalid("not an absolute URL"))?;
         match base.scheme() {
             "http" | "https" => {}
-            _ => return Err(invalid("its scheme is neither http nor https")),
+            _ => return Err(invalid("the scheme is neither http nor https")),
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err(invalid("it has credentials in it: give them as `Auth`"));
+            return Err(invalid("credentials in the URL: pass them as `Auth`"));
         }
         base.set_fragment(None);
         let path = base.path().trim_end_matches('/').to_owned();
@@ -56,57 +57,58 @@ impl Provider {
         })
     }
 
-    /// Whether the server has the WebSocket at all; without it every turn goes over SSE. `true`
-    /// unless set.
+    /// Sets whether the server supports WebSocket. Without it, every turn goes over SSE. Default:
+    /// `true`.
     #[must_use]
     pub fn websocket(mut self, supported: bool) -> Self {
         self.websocket = supported;
         self
     }
 
-    /// What an absent `store` means to the server. `true` at OpenAI.
+    /// Sets whether the server stores a response when `store` is absent. Default: `true`, as at
+    /// OpenAI.
     #[must_use]
     pub fn stores_by_default(mut self, stores: bool) -> Self {
         self.stores_by_default = stores;
         self
     }
 
-    /// Whether a WebSocket goes on serving after an error frame. `true` at OpenAI; the ChatGPT
-    /// backend falls silent and drops it.
+    /// Sets whether a WebSocket stays usable after an error frame. Default: `true`, as at OpenAI.
+    /// The ChatGPT backend stops responding and drops the WebSocket.
     #[must_use]
     pub fn keeps_socket_after_error(mut self, keeps: bool) -> Self {
         self.keeps_socket_after_error = keeps;
         self
     }
 
-    /// The largest frame that the server takes, in bytes; `None` for any. 16 MiB at OpenAI. A turn
-    /// above it goes over SSE, or fails before anything is sent where SSE is not allowed. If the
-    /// answer to the upgrade names a lower limit (`x-codex-websocket-max-message-bytes`), that one
-    /// counts for its WebSocket.
+    /// Sets the largest frame that the server accepts, in bytes; `None` for no limit. Default: 16
+    /// MiB, as at OpenAI. A larger turn goes over SSE, or fails before anything is sent if the
+    /// policy forbids SSE. If the answer to the upgrade names a lower limit in
+    /// `x-codex-websocket-max-message-bytes`, the lower limit applies to that WebSocket.
     #[must_use]
     pub fn frame_limit(mut self, bytes: Option<u64>) -> Self {
         self.frame_limit = bytes;
         self
     }
 
-    /// After how long the server ends a WebSocket; `None` for never. An hour at OpenAI. Before
-    /// that, between turns, a session opens another one that the next turn goes over: five minutes
-    /// before, or a tenth of the time where that is less.
+    /// Sets the age at which the server closes a WebSocket; `None` for never. Default: 60 minutes,
+    /// as at OpenAI. Between turns, a session replaces a WebSocket before that age: five minutes
+    /// earlier, or a tenth of the age if that is less.
     #[must_use]
     pub fn max_age(mut self, age: Option<Duration>) -> Self {
         self.max_age = age;
         self
     }
 
-    /// Allows credentials over plain `http` to hosts that are not this machine. Off: whoever sits
-    /// on the way reads them.
+    /// Allows credentials over plain `http` to hosts other than this machine. Default: not allowed,
+    /// because everyone on the network path can read them.
     #[must_use]
     pub fn allow_credentials_over_http(mut self) -> Self {
         self.credentials_over_http = true;
         self
     }
 
-    /// The URL that both transports send to.
+    /// Returns the URL that both transports send to.
     pub(crate) fn responses_url(&self) -> Url {
         let mut url = self.base.clone();
         let path = format!("{}/responses", url.path().trim_end_matches('/'));
@@ -114,7 +116,7 @@ impl Provider {
         url
     }
 
-    /// The URL of a response: of the object, or of something to do with it.
+    /// Returns the URL of a stored response, or of an action on it.
     pub(crate) fn response_url(&self, id: &str, action: Option<&str>) -> Url {
         let mut url = self.responses_url();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -123,23 +125,23 @@ impl Provider {
         url
     }
 
-    /// After how long a WebSocket is to be replaced.
+    /// Returns the age at which a session replaces a WebSocket.
     pub(crate) fn rotation(&self) -> Option<Duration> {
         let margin = |age: Duration| (age / 10).min(Duration::from_secs(5 * 60));
         self.max_age.map(|age| age.saturating_sub(margin(age)))
     }
 
-    /// The base URL without its query, which may hold a key.
+    /// Returns the base URL without its query, which may hold a key.
     pub(crate) fn address(&self) -> String {
         format!("{}{}", self.origin(), self.base.path().trim_end_matches('/'))
     }
 
-    /// Scheme, host and port: what the fallback marks go by.
+    /// Returns scheme, host and port: the key of the fallback marks.
     pub(crate) fn origin(&self) -> String {
         self.base.origin().ascii_serialization()
     }
 
-    /// Whether credentials would travel in the clear beyond this machine.
+    /// Returns `true` if credentials would travel unencrypted beyond this machine.
     pub(crate) fn exposes_credentials(&self) -> bool {
         let loopback = match self.base.host() {
             Some(url::Host::Ipv4(ip)) => ip.is_loopback(),

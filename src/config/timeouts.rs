@@ -1,10 +1,10 @@
-//! How long each phase of a turn may take.
+//! Time limits of a turn.
 
 use std::time::Duration;
 
 use crate::config::Transport;
 
-/// How long each phase of a turn may take; each can be turned off with `None`.
+/// Time limits of each phase of a turn; `None` turns a limit off.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -12,47 +12,52 @@ use crate::config::Transport;
 /// timeouts.turn = Some(Duration::from_secs(600));
 /// ```
 ///
-/// "Event" means an event of the response. Pings, SSE comments and metadata prove that the peer
-/// lives, but not that the turn goes on.
+/// "Event" means an event of the response. Pings, SSE comments and metadata prove that the peer is
+/// alive, but not that the turn makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// From the first packet to the answer of the upgrade, or to the end of the TLS handshake for
-    /// SSE. 10 s: two to four round trips, and one lost packet, over a bad link.
+    /// From the first packet to the answer to the upgrade, or over SSE to the end of the TLS
+    /// handshake. Default: 10 s, two to four round trips and one lost packet over a bad link.
     pub connect: Option<Duration>,
-    /// While a request is written to a WebSocket, the longest time in which the system accepts no
-    /// byte of it. 30 s: a slow uplink continues, however large the request is. Over SSE writing is
-    /// part of the time to the first event.
+    /// Longest time without progress while a request is written to a WebSocket. Default: 30 s. A
+    /// slow uplink continues, however large the request is. Over SSE, writing counts towards the
+    /// time to the first event.
     pub send: Option<Duration>,
-    /// From the written request to the first event, over a WebSocket. 60 s: a server says
-    /// `response.created` before it thinks.
+    /// From the written request to the first event, over a WebSocket. Default: 60 s; a server sends
+    /// `response.created` before the model starts reasoning.
     pub first_event_websocket: Option<Duration>,
-    /// The same over SSE. 10 min: middleboxes hold back whole bodies.
+    /// From the start of the request to the first event, over SSE. Default: 10 min, because
+    /// middleboxes buffer whole bodies.
     pub first_event_sse: Option<Duration>,
-    /// Between two events of a response over a WebSocket. Off: models reason in silence for
-    /// minutes, and pings tell whether the peer lives.
+    /// Between two events of a response over a WebSocket. Default: off, because models reason in
+    /// silence for minutes, and pings detect a dead peer.
     pub between_events_websocket: Option<Duration>,
-    /// The same over SSE. 10 min, since nothing else shows there that the peer lives.
+    /// Between two events of a response over SSE. Default: 10 min, because SSE has no other sign of
+    /// a dead peer.
     pub between_events_sse: Option<Duration>,
-    /// How long the peer of an open WebSocket may be silent, in a turn and between turns, before a
-    /// ping asks whether it lives. 20 s: below the time after which middleboxes forget a
-    /// connection. Whatever comes, half a frame too, is a sign of life.
+    /// Longest silence of the peer of an open WebSocket, in a turn and between turns, before a ping
+    /// is sent. Default: 20 s, less than the time after which middleboxes forget a connection. Any
+    /// received byte ends the silence.
     pub ping: Option<Duration>,
-    /// From that ping until the peer is taken for dead if nothing came. 10 s: some servers answer
-    /// late while they write. The time starts when the ping has left and what was written before
-    /// it has had time to arrive, at 16 KiB/s: 3 min for a request of 3 MB, 4 s for one of 64 KiB.
-    /// In a turn it ends with [`ErrorKind::Timeout`](crate::ErrorKind);
-    /// between turns the next one opens another WebSocket. It rests while a request is being
-    /// written and while the consumer takes no events.
+    /// From a ping until a silent peer counts as dead. Default: 10 s; some servers answer late
+    /// while they write.
+    ///
+    /// The time starts when the ping has left and all earlier bytes have had time to arrive at 16
+    /// KiB/s: 3 min for a request of 3 MB, 4 s for one of 64 KiB. It pauses while a request is
+    /// being written and while the consumer takes no events.
+    ///
+    /// In a turn, a dead peer is an error of the kind [`ErrorKind::Timeout`](crate::ErrorKind).
+    /// Between turns, the next turn opens another WebSocket.
     pub pong: Option<Duration>,
-    /// What [`prewarm`](crate::ResponsesSession::prewarm) may take, connecting included, and so
-    /// how long the turn behind it waits for it at most. 10 s: as long as connecting may.
+    /// Longest time of [`prewarm`](crate::ResponsesSession::prewarm), connecting included, and the
+    /// longest time that the turn after it waits for it. Default: 10 s, like `connect`.
     pub prewarm: Option<Duration>,
-    /// Asking for a response that the server keeps, or for its end, retries included. 60 s.
+    /// Retrieving or cancelling a stored response, retries included. Default: 60 s.
     pub request: Option<Duration>,
-    /// The whole turn, retries included. Off.
+    /// The whole turn, retries included. Default: off.
     pub turn: Option<Duration>,
-    /// Until a WebSocket that is being closed is dropped. 1 s.
+    /// From the close of a WebSocket until it is dropped. Default: 1 s.
     pub close: Duration,
 }
 
