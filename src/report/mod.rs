@@ -1,4 +1,4 @@
-//! What a turn did to get its answer.
+//! Report of a turn.
 
 use std::{fmt, time::Duration};
 
@@ -14,62 +14,62 @@ use crate::{
 
 mod server;
 
-/// What a turn did to get its answer: over which transport, with what plan, in how many attempts,
-/// and when.
+/// Report of a turn: its attempts, their transport, what they sent, and their timing.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TurnReport {
-    /// The transport of the last attempt; `None` when nothing was attempted.
+    /// Transport of the last attempt; `None` if no attempt was made.
     pub transport: Option<Transport>,
-    /// Whether the last attempt used a connection that was open already. Over SSE it says whether
-    /// the session had made a request before, as the pool of connections tells no more.
+    /// `true` if the last attempt used a connection that was already open. Over SSE, `true` if the
+    /// session had made a request before, because the connection pool reports no more.
     pub reused: bool,
-    /// What the last attempt sent; `None` when it sent nothing.
+    /// Content that the last attempt sent; `None` if it sent nothing.
     pub plan: Option<Plan>,
-    /// Bytes of all request bodies and frames that were given to connections for the turn, without
-    /// heads and masks.
+    /// Bytes of all request bodies and frames handed to connections for the turn, without heads and
+    /// masks.
     pub bytes_sent: u64,
-    /// Bytes of all events that came for the turn, without framing and heads.
+    /// Bytes of all events received for the turn, without framing and heads.
     pub bytes_received: u64,
-    /// Events handed out.
+    /// Number of events yielded to the caller.
     pub events: u64,
-    /// All attempts, the last one at the end.
+    /// All attempts, in order.
     pub attempts: Vec<Attempt>,
-    /// When each phase was over.
+    /// Times at which the phases of the turn ended.
     pub timings: Timings,
-    /// Oddities of the events that did no harm; at most 32 are kept.
+    /// Harmless irregularities of the events; at most 32 are kept.
     pub anomalies: Vec<Anomaly>,
-    /// What came of [`prewarm`](crate::ResponsesSession::prewarm), in the turn that follows it.
+    /// Outcome of the [`prewarm`](crate::ResponsesSession::prewarm) before the turn; `None` if
+    /// there was none.
     pub prewarm: Option<Prewarm>,
-    /// The headers of the last attempt's answer: the request's id, what is left of the rates.
+    /// Headers of the last attempt's answer, such as the request id and the remaining rates.
     pub server: ServerHeaders,
 }
 
-/// What came of what was done ahead of a turn.
+/// Outcome of a prewarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Prewarm {
     /// A WebSocket was open, or the turn goes over SSE.
     Connected,
-    /// The server had read the request, and the turn continues from there.
+    /// The server had processed the request, and the turn continues from there.
     Warmed,
-    /// It was of no use.
+    /// The prewarm was useless.
     Wasted(Waste),
 }
 
-/// Why what was done ahead of a turn was of no use.
+/// Reason why a prewarm was useless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waste {
-    /// It failed.
+    /// The prewarm failed with an error of this kind.
     Failed(ErrorKind),
-    /// The server did not end it in [`Timeouts::prewarm`](crate::Timeouts::prewarm).
+    /// The server did not end the prewarm within [`Timeouts::prewarm`](crate::Timeouts::prewarm).
     TimedOut,
-    /// The server generated output that nobody had asked for. It was cut off.
+    /// The server generated output, although the prewarm asked for none. The output was cut off.
     Generated,
-    /// The server refused to.
+    /// The server refused the prewarm.
     Refused,
-    /// The request of the turn was another one.
+    /// The turn sent a different request.
     Unused,
 }
 
@@ -77,45 +77,46 @@ pub enum Waste {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// Its transport.
+    /// Transport of the attempt.
     pub transport: Transport,
-    /// Whether it went on where the one before was cut off, without sending the request again: of
-    /// a response in the [background](crate::ResponsesRequest#structfield.background).
+    /// `true` if the attempt continued a cut response without sending the request again. Only
+    /// responses in the [background](crate::ResponsesRequest#structfield.background) can be
+    /// resumed.
     pub resumed: bool,
-    /// How it failed; `None` for one that did not.
+    /// Failure of the attempt; `None` if it succeeded.
     pub failure: Option<Failure>,
 }
 
-/// How an attempt failed.
+/// Failure of an attempt.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
-    /// What happened.
+    /// Kind of the error.
     pub kind: ErrorKind,
-    /// How far the request got.
+    /// Furthest point that the request reached.
     pub delivery: Delivery,
-    /// The error in words, as [`Error`](crate::Error) shows it.
+    /// Text of the error, as [`Error`](crate::Error) displays it.
     pub message: String,
 }
 
-/// What was sent.
+/// Content that a turn sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Plan {
-    /// A reference to the response before, and what is new since.
+    /// A reference to the previous response, and the items after it.
     Incremental {
-        /// How many items were new.
+        /// Number of new items.
         new_items: usize,
     },
-    /// Everything.
+    /// The full request.
     Full(FullReason),
 }
 
-/// Why everything was sent.
+/// Reason why the full request was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FullReason {
-    /// The session had no turn before.
+    /// The session had no previous turn.
     FirstTurn,
     /// `model` changed.
     ModelChanged,
@@ -123,61 +124,63 @@ pub enum FullReason {
     ToolsChanged,
     /// `instructions` changed.
     InstructionsChanged,
-    /// This other field changed.
+    /// The named field changed.
     FieldChanged(String),
-    /// The history was edited: the item at this index is not the one that was there.
+    /// The history was edited: the item at this index differs from the one sent before.
     PrefixDiverged {
-        /// The index of the item.
+        /// Index of the item.
         at: usize,
     },
-    /// The history ends before the response to be continued does.
+    /// The history ends before the response to continue does.
     InputShorter,
-    /// There is no item behind the response to be continued.
+    /// No item follows the response to continue.
     NothingNew,
-    /// The turn before failed, was cancelled, or ended incomplete.
+    /// The previous turn failed, was cancelled, or ended incomplete.
     PriorNotCompleted,
-    /// The server keeps the response with a connection that is no longer there, or another.
+    /// The server keeps the response only with a connection that is closed or is not the current
+    /// one.
     ConnectionChanged,
-    /// The server did not have the response any more.
+    /// The server no longer had the response.
     ParentNotFound,
-    /// The server ended the response under another id than it began it, so that it is not known
-    /// which one names it.
+    /// The server ended the response under another id than it started it, so that the id to
+    /// continue is ambiguous.
     ParentAmbiguous,
-    /// The request says itself what it continues.
+    /// The request itself names the response or the conversation to continue.
     CallerManaged,
-    /// The provider has no continuation over this transport: over SSE unless
-    /// [`continue_over_sse`](crate::ResponsesClientBuilder::continue_over_sse) is set, and anywhere
-    /// for 10 minutes after the server called `previous_response_id` unsupported twice in a row.
+    /// The provider supports no continuation over this transport. Over SSE, that is so unless
+    /// [`continue_over_sse`](crate::ResponsesClientBuilder::continue_over_sse) is set. Over any
+    /// transport, that is so for 10 minutes after the server called `previous_response_id`
+    /// unsupported twice in a row.
     ProviderUnsupported,
-    /// Incremental sending is turned off:
-    /// [`incremental`](crate::ResponsesClientBuilder::incremental).
+    /// Incremental sending is off: see [`incremental`](crate::ResponsesClientBuilder::incremental).
     Disabled,
 }
 
-/// When each phase of a turn was over, counted from the call of
-/// [`stream`](crate::ResponsesSession::stream); the last attempt's, where there were several.
+/// Times at which the phases of a turn ended, counted from the call of
+/// [`stream`](crate::ResponsesSession::stream). After several attempts, the times are those of the
+/// last one. `None` for a phase that was not reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
-    /// The session was free for the turn: what was left of the turn before had been put away.
+    /// The session was free for the turn: the rest of the previous turn had been cleaned up.
     pub queued: Option<Duration>,
-    /// The connection was open, its upgrade included; `None` for one that was open before. Over
-    /// SSE connecting is part of [`first_byte`](Self::first_byte).
+    /// The connection was open, including its upgrade; `None` if it was open before the turn. Over
+    /// SSE, connecting is part of [`first_byte`](Self::first_byte).
     pub connected: Option<Duration>,
-    /// The request was written; over SSE, its answer had begun.
+    /// The request was written. Over SSE, its answer had started.
     pub sent: Option<Duration>,
-    /// The head of the answer, or the first frame, had come.
+    /// The head of the answer, or the first frame, had arrived.
     pub first_byte: Option<Duration>,
-    /// The first event of the response had come.
+    /// The first event of the response had arrived.
     pub first_event: Option<Duration>,
-    /// The first piece of text for the user had come.
+    /// The first piece of text for the user had arrived.
     pub first_text: Option<Duration>,
-    /// The event that ended the response had come.
+    /// The event that ended the response had arrived.
     pub done: Option<Duration>,
 }
 
 impl FullReason {
-    /// The reason in snake case, without its details.
+    /// Returns the reason in snake case, without its details.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::FirstTurn => "first_turn",
@@ -211,14 +214,14 @@ impl fmt::Display for FullReason {
 }
 
 impl Plan {
-    /// Whether everything was sent.
+    /// Returns `true` if the full request was sent.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }
 }
 
 impl fmt::Display for Plan {
-    /// `incremental: 2 new` or `full: tools_changed`.
+    /// Formats as `incremental: 2 new` or `full: tools_changed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Incremental { new_items } => write!(f, "incremental: {new_items} new"),

@@ -1,4 +1,4 @@
-//! What the head of an answer says besides its status.
+//! Headers of an answer.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,9 +6,9 @@ use http::HeaderMap;
 
 use crate::event::{MAX_HEADERS, PlanLimits, RateLimits};
 
-/// The headers of an answer, and those that metadata events of the response added.
+/// Headers of an answer, and those added by metadata events of the response.
 ///
-/// Over a WebSocket they are those of its upgrade: what is said of rates there was true then.
+/// Over a WebSocket, the headers are those of its upgrade, so that their rates date from then.
 #[derive(Clone, Default)]
 pub struct ServerHeaders(Arc<HeaderMap>);
 
@@ -17,44 +17,45 @@ impl ServerHeaders {
         Self(headers)
     }
 
-    /// A header; `None` when there is none, or it is no text.
+    /// Returns the value of a header. `None` if the header is absent or not text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.to_str().ok()
     }
 
-    /// `x-request-id`: what the server's support asks for.
+    /// Returns `x-request-id`, the id to quote to the server's support.
     pub fn request_id(&self) -> Option<&str> {
         self.get("x-request-id")
     }
 
-    /// `openai-model`: the model that serves, where it is not the one that was asked for, say.
+    /// Returns `openai-model`, the model that served the response. The model may differ from the
+    /// requested one.
     pub fn model(&self) -> Option<&str> {
         self.get("openai-model").or_else(|| self.get("x-openai-model"))
     }
 
-    /// `x-codex-turn-state` of the ChatGPT backend: give it back with the further requests of the
-    /// same turn of the user, as a member of `client_metadata`, and with no others.
+    /// Returns `x-codex-turn-state` of the ChatGPT backend. Pass the value back, as a member of
+    /// `client_metadata`, only with the further requests of the same user turn.
     pub fn turn_state(&self) -> Option<&str> {
         self.get("x-codex-turn-state")
     }
 
-    /// `openai-processing-ms`.
+    /// Returns `openai-processing-ms`, the time that the server took.
     pub fn processing_time(&self) -> Option<Duration> {
         let milliseconds: f64 = self.get("openai-processing-ms")?.trim().parse().ok()?;
         Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
     }
 
-    /// What is left of the rates, by `x-ratelimit-*`.
+    /// Returns the remaining rates in `x-ratelimit-*`.
     pub fn rate_limits(&self) -> RateLimits {
         RateLimits::read(|name| self.get(name))
     }
 
-    /// What is left of the plan, by `x-codex-*` of the ChatGPT backend.
+    /// Returns the remaining plan limits in `x-codex-*` of the ChatGPT backend.
     pub fn plan_limits(&self) -> PlanLimits {
         PlanLimits::read(|name| self.get(name))
     }
 
-    /// Adds what an event said; it is newer.
+    /// Adds the headers of an event, which replace earlier values.
     pub(crate) fn add(&mut self, headers: HeaderMap) {
         let all = Arc::make_mut(&mut self.0);
         for (name, value) in &headers {
