@@ -1,4 +1,4 @@
-//! Folds the events of a response into it.
+//! Folds the events of a response into the response.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,36 +18,36 @@ use crate::{
     response::Anomaly,
 };
 
-/// A response that grows by its events.
+/// Response that grows with its events.
 ///
-/// An event belongs to the item that is open at its `output_index`. Ids decide only where that
-/// item cannot be meant: some servers rotate the id on every event, others give every item the
-/// same index.
+/// An event belongs to the open item at its `output_index`. Ids decide only if that item cannot be
+/// meant, because some servers rotate the id on every event, and others give every item the same
+/// index.
 ///
-/// What is held of the JSON: each finished item, copied out of the frame of its
-/// `output_item.done`, so that a history does not pin frames; and the frame of the last lifecycle
-/// event as it came. The terminal repeats the items: of those, only what adds something is copied.
+/// The accumulator holds each finished item, copied out of the frame of its `output_item.done`, so
+/// that a history does not pin frames. It also holds the frame of the last lifecycle event as
+/// received. The terminal event repeats the items; only additions are copied from it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accumulator {
     id: Option<String>,
-    /// In the order in which they began.
+    /// Items in the order in which they started.
     slots: Vec<Slot>,
-    /// The item that began last at each index.
+    /// Last started item at each index.
     open: BTreeMap<u32, usize>,
-    /// The item that bore each id last, by its type.
+    /// Last item with each id, by its type.
     by_id: HashMap<(Text, Text), usize>,
-    /// The call that bears each `call_id`, by its type.
+    /// Call with each `call_id`, by its type.
     by_call_id: HashMap<(Text, Text), usize>,
-    /// The response object of the last lifecycle event.
+    /// Response object of the last lifecycle event.
     last: Option<Json>,
     ended: bool,
-    /// The output, once the terminal event has come.
+    /// Output after the terminal event; empty before.
     settled: Settled,
     anomalies: Vec<Anomaly>,
 }
 
 impl Response {
-    /// Reads a response from the object that the server keeps.
+    /// Parses a response from the object that the server stores.
     pub(crate) fn read(object: Vec<u8>) -> Result<Self, DecodeError> {
         let not_text = |_| DecodeError::expected("a response", "UTF-8");
         let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
@@ -56,15 +56,15 @@ impl Response {
     }
 }
 
-/// More oddities than this say nothing new.
+/// Maximum number of irregularities kept. More of them add no information.
 const MAX_ANOMALIES: usize = 32;
 
 impl Accumulator {
-    /// Adds what `event` says.
+    /// Adds `event` to the response.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if the event finishes a call that nobody could run or answer.
+    /// [`DecodeError`] if the event finishes a call that cannot be run or answered.
     pub(crate) fn push(&mut self, event: &ResponseEvent) -> Result<(), DecodeError> {
         match event {
             ResponseEvent::Created(e) => self.create(e.response.as_ref()),
@@ -93,7 +93,7 @@ impl Accumulator {
         Ok(())
     }
 
-    /// A response by the object that the server keeps.
+    /// Builds a response from the object that the server stores.
     pub(crate) fn of_object(response: &Json) -> Result<Self, DecodeError> {
         let mut accumulator = Self::default();
         let status: Option<String> = response.member("status").ok().flatten();
@@ -107,29 +107,29 @@ impl Accumulator {
         Ok(accumulator)
     }
 
-    /// The id of the response, once it is known.
+    /// Returns the id of the response, once an event has named it.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Whether anything of a response came.
+    /// Returns `true` if no part of a response has arrived.
     pub(crate) fn is_empty(&self) -> bool {
         self.last.is_none() && self.slots.is_empty()
     }
 
-    /// The oddities that were seen.
+    /// Returns the irregularities found.
     pub(crate) fn anomalies(&self) -> &[Anomaly] {
         &self.anomalies
     }
 
-    /// Notes an oddity.
+    /// Records an irregularity, unless it is recorded already.
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
         if self.anomalies.len() < MAX_ANOMALIES && !self.anomalies.contains(&anomaly) {
             self.anomalies.push(anomaly);
         }
     }
 
-    /// The response as far as it came.
+    /// Returns the response received so far.
     pub(crate) fn snapshot(&self) -> Response {
         let mut response = Response {
             id: self.id.clone(),
@@ -138,7 +138,7 @@ impl Accumulator {
             last: self.last.clone(),
             ended: self.ended,
         };
-        // Empty from the terminal event on.
+        // The slots are empty from the terminal event on.
         let mut slots: Vec<&Slot> = self.slots.iter().collect();
         slots.sort_by_key(|slot| slot.output_index);
         for slot in slots {
@@ -150,7 +150,7 @@ impl Accumulator {
         response
     }
 
-    /// A second `created` with another id begins the response anew.
+    /// Starts the response anew if a second `created` has another id.
     fn create(&mut self, response: Option<&Json>) {
         let id = response.and_then(id_of);
         if self.id.is_some() && id.is_some() && id != self.id {
@@ -171,7 +171,7 @@ impl Accumulator {
         self.last = Some(response.clone());
     }
 
-    /// Settles the output.
+    /// Settles the output with the terminal event.
     fn end(&mut self, response: &Json, outcome: Outcome) -> Result<(), DecodeError> {
         self.lifecycle(Some(response));
         self.ended = true;
@@ -182,7 +182,7 @@ impl Accumulator {
         mem::take(&mut self.settled.nameless).map_or(Ok(()), Err)
     }
 
-    /// `output_item.added` begins an item, unless the item is known already.
+    /// Starts an item for `output_item.added`, unless the item is known already.
     fn begin(&mut self, output_index: u32, item: &Json) {
         let head = Head::of(item);
         let mut known = self.open_at(output_index).filter(|(_, slot)| {
@@ -196,7 +196,7 @@ impl Accumulator {
             known = self.with_call_id(&head);
         }
         let place = match known {
-            // Repeated late, it says nothing new.
+            // A late repetition adds no information.
             Some((place, slot)) if slot.is_finished() || slot.arguments_done => {
                 self.open.insert(output_index, place);
                 return;
@@ -226,7 +226,7 @@ impl Accumulator {
         self.slots.get_mut(place).map_or(Ok(()), |slot| slot.finish(item, head))
     }
 
-    /// The item that a finished item with this head is the end of.
+    /// Returns the place of the item that a finished item with this head ends.
     fn finished_place(&mut self, output_index: u32, head: &Head) -> usize {
         let open = self.open_for(output_index, &head.kind, head.id.as_ref());
         let open = open.map(|(place, slot)| (place, slot.ends_with(head)));
@@ -260,7 +260,7 @@ impl Accumulator {
 
     fn grow(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
         let kind = kind_of(event);
-        // Nearly always the event names the open item, or none.
+        // Nearly always, the event names the open item or no item.
         if let Some(place) = self.open.get(&output_index)
             && let Some(slot) = self.slots.get_mut(*place)
             && (item_id.is_none() || item_id == slot.head.id.as_ref())
@@ -289,7 +289,7 @@ impl Accumulator {
         }
     }
 
-    /// Begins an item.
+    /// Starts an item.
     fn start(&mut self, output_index: u32, head: Head) -> usize {
         let place = self.slots.len();
         self.register(place, &head);
@@ -300,7 +300,7 @@ impl Accumulator {
         place
     }
 
-    /// Remembers by what the item at `place` is known.
+    /// Records the ids of the item at `place`.
     fn register(&mut self, place: usize, head: &Head) {
         if let Some(id) = &head.id {
             self.by_id.insert((head.kind.clone(), id.clone()), place);
@@ -310,8 +310,8 @@ impl Accumulator {
         }
     }
 
-    /// The item that is open at the index. Of several, which interleaved items at one index are,
-    /// the id tells.
+    /// Returns the open item at the index. If several items interleave at one index, the id
+    /// decides.
     fn open_for(&self, index: u32, kind: &str, id: Option<&Text>) -> Option<(usize, &Slot)> {
         let last = self.open_at(index)?;
         if id.is_none() || id == last.1.head.id.as_ref() {
@@ -326,13 +326,13 @@ impl Accumulator {
         self.slot(self.open.get(&output_index))
     }
 
-    /// The call with the `call_id`: there is never a second one.
+    /// Returns the call with the `call_id`, which is unique.
     fn with_call_id(&self, head: &Head) -> Option<(usize, &Slot)> {
         let call_id = head.call_id.clone()?;
         self.slot(self.by_call_id.get(&(head.kind.clone(), call_id)))
     }
 
-    /// The item of the type that bore the id last.
+    /// Returns the last item of the type with the id.
     fn with_id(&self, head: &Head) -> Option<(usize, &Slot)> {
         let id = head.id.clone()?;
         self.slot(self.by_id.get(&(head.kind.clone(), id)))
@@ -344,12 +344,13 @@ impl Accumulator {
     }
 }
 
-/// Returns the id of a response object. An empty one is none.
+/// Returns the id of a response object. An empty id counts as missing.
 pub(crate) fn id_of(response: &Json) -> Option<String> {
     response.member("id").ok().flatten().filter(|id: &String| !id.is_empty())
 }
 
-/// The type of the items that this event is about; empty where several types have it.
+/// Returns the type of the items that this event belongs to, or `""` if several types have the
+/// event.
 fn kind_of(event: &ResponseEvent) -> &'static str {
     match event {
         ResponseEvent::OutputTextDelta(_)
@@ -378,7 +379,7 @@ fn kind_of_part(part: Option<&Json>) -> &'static str {
     }
 }
 
-/// Returns `true` for events that frame a part and add nothing to it: they begin no item.
+/// Returns `true` for events that frame a part and add no content: they start no item.
 fn is_about_a_part(event: &ResponseEvent) -> bool {
     matches!(
         event,
@@ -391,7 +392,7 @@ fn is_about_a_part(event: &ResponseEvent) -> bool {
     )
 }
 
-/// The place of an event that belongs to an item, and the item's id.
+/// Returns the place of an event that belongs to an item, and the item's id.
 fn place(event: &ResponseEvent) -> Option<(u32, Option<&Text>)> {
     macro_rules! places {
         ($($name:ident),*) => {

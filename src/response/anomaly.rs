@@ -1,6 +1,6 @@
-//! Oddities of the events of a response.
+//! Irregularities in the events of a response.
 
-/// An oddity of the events that did no harm.
+/// Harmless irregularity in the events of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Anomaly {
@@ -8,57 +8,57 @@ pub enum Anomaly {
     ResponseId,
     /// The id of an item changed between its events.
     ItemId {
-        /// The item's place in the output.
+        /// Place of the item in the output.
         output_index: u32,
     },
     /// The type of an item changed between its events.
     ItemType {
-        /// The item's place in the output.
+        /// Place of the item in the output.
         output_index: u32,
     },
-    /// Two items have one id.
+    /// Two items have the same id.
     DuplicateItemId {
-        /// The second item's place in the output.
+        /// Place of the second item in the output.
         output_index: u32,
     },
-    /// Several items were finished at one place; all of them count.
+    /// Several items finished at the same place; all of them are kept.
     OutputIndexShared {
-        /// The place in the output.
+        /// Place in the output.
         output_index: u32,
     },
-    /// An item was finished twice; the later one counts.
+    /// An item finished twice; the later version is kept.
     ItemFinishedTwice {
-        /// The item's place in the output.
+        /// Place of the item in the output.
         output_index: u32,
     },
-    /// The terminal event had no output, although items were finished; the items count.
+    /// The terminal event had no output, although items had finished; the items are kept.
     OutputMissing,
-    /// A second `response.created` with another id began the response anew; what had come before
-    /// it was dropped.
+    /// A second `response.created` with another id restarted the response. Everything before it was
+    /// dropped.
     ResponseRestarted,
-    /// The terminal event changed an item that was finished; its values count.
+    /// The terminal event changed a finished item; the values of the terminal event are kept.
     ItemChanged {
-        /// The item's place in the output.
+        /// Place of the item in the output.
         output_index: u32,
     },
-    /// The terminal event lacks an item that was finished; the item counts.
+    /// The terminal event lacks a finished item; the item is kept.
     ItemMissing {
-        /// The item's place in the output.
+        /// Place of the item in the output.
         output_index: u32,
     },
-    /// The response completed and an item was never finished; the item was made from its deltas.
+    /// The response completed with an unfinished item; the item was built from its deltas.
     ItemUnfinished {
-        /// The item's place in the output.
+        /// Place of the item in the output.
         output_index: u32,
     },
-    /// The output has a call twice; the first one counts.
+    /// The output has the same call twice; the first one is kept.
     CallRepeated,
-    /// Events without an id came before the response began, on a connection that had carried
-    /// another. They were taken for late ones of that response and dropped.
+    /// Events without an id arrived before the response started, on a connection that had carried
+    /// another response. They were treated as late events of that response and dropped.
     LateEvents,
-    /// An event that no turn can place came and was handed out as it is.
+    /// An event of an unknown kind arrived and was yielded unchanged.
     UnknownEvent {
-        /// Its type, at most 64 characters of it.
+        /// Type of the event, at most 64 characters.
         event: String,
     },
 }

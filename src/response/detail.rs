@@ -1,4 +1,4 @@
-//! What the members of a response are made of.
+//! Parts of a response object.
 
 use crate::{
     event::item::objects,
@@ -6,39 +6,39 @@ use crate::{
 };
 
 objects! {
-    /// Why a response failed. What the crate makes of it stands in its
+    /// Failure that the response object reports. The crate turns a failed response into an
     /// [`Error`](crate::Error).
     ResponseError {
-        /// Its code, `server_error` say.
+        /// Error code, for example `server_error`.
         code: Option<String>,
-        /// Its type, from some servers.
+        /// Error type; only some servers send it.
         kind = "type": Option<String>,
-        /// For people.
+        /// Human-readable message.
         message: Option<Text>,
-        /// The member of the request that it is about.
+        /// Member of the request that caused the error.
         param: Option<String>,
     }
-    /// What the server did to the input before the model saw it.
+    /// Change that the server made to the input before the model processed it.
     InputTransformation {
-        /// The item.
+        /// Id of the changed item.
         id: Option<String>,
-        /// Its type: `reasoning`.
+        /// Type of the item: `reasoning`.
         kind = "type": Option<String>,
-        /// What was done: `removed`.
+        /// Kind of change: `removed`.
         action: Option<String>,
-        /// Why: `model_mismatch` or `turn_boundary`, say.
+        /// Reason of the change, for example `model_mismatch` or `turn_boundary`.
         reason: Option<String>,
     }
-    /// What the server's own tools took.
+    /// Usage of the server's own tools.
     ToolUsage {
-        /// The generation of images: tokens, as the server counts them.
+        /// Image generation: tokens, as the server counts them.
         image_gen: Option<Json>,
-        /// Searches of the web.
+        /// Web searches.
         web_search: Option<WebSearchUsage>,
     }
-    /// What searches of the web took.
+    /// Usage of web searches.
     WebSearchUsage {
-        /// How many there were.
+        /// Number of searches.
         num_requests: Option<u64>,
     }
 }

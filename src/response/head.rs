@@ -8,14 +8,14 @@ use crate::{
 /// Identity of an item. Empty strings count as missing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
-    /// `type`; empty where no event has named it yet.
+    /// `type`; empty until an event has named it.
     pub(super) kind: Text,
     pub(super) id: Option<Text>,
     pub(super) call_id: Option<Text>,
     pub(super) name: Option<Text>,
 }
 
-/// Calls that the caller runs. Each is handed out once.
+/// Types of calls that the caller runs. Each call is yielded once.
 const CALLS: [&str; 6] = [
     "function_call",
     "custom_tool_call",
@@ -38,7 +38,7 @@ impl Head {
         }
     }
 
-    /// Like [`of`](Self::of), for an item that is whole: without a type it is a message.
+    /// Like [`of`](Self::of), for a complete item: without a type, the item is a message.
     pub(super) fn of_finished(item: &Json) -> Self {
         let mut head = Self::of(item);
         if head.kind.is_empty() {
@@ -51,7 +51,7 @@ impl Head {
         CALLS.contains(&self.kind.as_str())
     }
 
-    /// Returns `true` for a call whose tool is not known.
+    /// Returns `true` for a call whose tool name is not known.
     pub(super) fn is_nameless(&self) -> bool {
         matches!(self.kind.as_str(), "function_call" | "custom_tool_call") && self.name.is_none()
     }
@@ -60,7 +60,7 @@ impl Head {
         self.kind == "reasoning"
     }
 
-    /// Returns `true` if neither type nor `call_id` tells the two apart.
+    /// Returns `true` if neither the type nor the `call_id` distinguishes the two.
     pub(super) fn fits(&self, other: &Self) -> bool {
         let same_kind = |kind: &Text| kind.is_empty() || *kind == other.kind;
         (other.kind.is_empty() || same_kind(&self.kind)) && !self.has_other_call_id(other)
@@ -78,7 +78,7 @@ impl Head {
         self.call_id.is_some() && self.call_id == other.call_id
     }
 
-    /// Takes from `other` what is missing here.
+    /// Fills missing values from `other`.
     pub(super) fn complete_from(&mut self, other: Self) {
         if self.kind.is_empty() {
             self.kind = other.kind;

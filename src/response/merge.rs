@@ -1,6 +1,6 @@
-//! Joins what several events said of one item.
+//! Joins the events of one item into the item.
 //!
-//! Members are moved as raw text: what was received goes back as received, escapes included.
+//! Members are moved as raw text, so that they go back to the server as received, escapes included.
 
 use std::{
     borrow::Cow,
@@ -16,7 +16,7 @@ use crate::{
     request::Item,
 };
 
-/// Members that hold what an item is about: empty, they say nothing against another value.
+/// Members with the content of an item: an empty one does not overrule another value.
 const CONTENTS: [&str; 9] = [
     "encrypted_content",
     "content",
@@ -29,10 +29,10 @@ const CONTENTS: [&str; 9] = [
     "name",
 ];
 
-/// Members under which a tool may have run already.
+/// Members that identify an item; a tool may have run under them already.
 const IDENTITY: [&str; 3] = ["type", "id", "call_id"];
 
-/// Returns a finished item in the form that is given back. What it lacks comes from `parts`.
+/// Returns a finished item in the form to send back. Missing values come from `parts`.
 pub(super) fn finished(item: &Item, head: &Head, parts: Option<&PartialItem>) -> Item {
     let Some(mut draft) = Draft::of(item) else { return item.clone() };
     if let Some(parts) = parts {
@@ -42,12 +42,12 @@ pub(super) fn finished(item: &Item, head: &Head, parts: Option<&PartialItem>) ->
     draft.into_item()
 }
 
-/// Returns a finished item with what was streamed after its end.
+/// Returns a finished item with the text streamed after its end.
 pub(super) fn continued(item: &Item, head: &Head, late: &PartialItem) -> Item {
     let Some(mut draft) = Draft::of(item) else { return item.clone() };
     let content = draft.json("content");
     draft.fill(head, late);
-    // Some servers end a message after its first delta and go on with the text.
+    // Some servers end a message after its first delta and continue with its text.
     if head.kind == "message"
         && let Some(content) = content
         && let Some(more) = message_content(late)
@@ -62,7 +62,7 @@ pub(super) fn continued(item: &Item, head: &Head, late: &PartialItem) -> Item {
     draft.into_item()
 }
 
-/// Joins two lists of parts; a string in the place of one is a part.
+/// Joins two lists of parts. A string in place of a list is one part.
 fn joined(content: &str, more: &str) -> String {
     let parts = |list: &str| match list.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
         Some(parts) => parts.to_owned(),
@@ -71,7 +71,7 @@ fn joined(content: &str, more: &str) -> String {
     format!("[{},{}]", parts(content), parts(more))
 }
 
-/// Returns an item that was never finished, from what was streamed of it.
+/// Returns an item that never finished, built from its streamed parts.
 pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
     let item = match parts.skeleton() {
         Some(announced) if announced.get().starts_with('{') => announced.clone(),
@@ -92,10 +92,10 @@ pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
     Item::trusted(Json::trusted(draft.written()))
 }
 
-/// Returns a finished item with what the terminal event says of it.
+/// Returns a finished item with the values of the terminal event.
 ///
-/// The identity of the item stays. Every other value of the terminal event counts, unless it says
-/// nothing.
+/// The identity of the item stays. Every other value of the terminal event wins, unless it is
+/// blank.
 pub(super) fn overruled(item: &Item, terminal: &Json, head: &Head) -> Item {
     if item.received().get() == terminal.get() {
         return item.clone();
@@ -122,14 +122,14 @@ pub(super) fn overruled(item: &Item, terminal: &Json, head: &Head) -> Item {
     draft.into_item()
 }
 
-/// Returns the text of the response in a message of its own.
+/// Returns a message with the text of the response.
 pub(super) fn message_of(raw_text: &str) -> Item {
     let part = output_text(raw_text);
     let message = format!(r#"{{"type":"message","role":"assistant","content":[{part}]}}"#);
     Item::trusted(Json::trusted(message))
 }
 
-/// Returns the part of a message that has this JSON string as its text.
+/// Returns a part of a message with this JSON string as its text.
 fn output_text(raw: &str) -> String {
     format!(r#"{{"type":"output_text","text":{raw},"annotations":[]}}"#)
 }
@@ -139,7 +139,7 @@ pub(super) fn text_of(content: &Json) -> String {
     texts(content).iter().flatten().map(Text::as_str).collect()
 }
 
-/// Returns `true` if a member with this value says nothing: it has no element, or no text.
+/// Returns `true` if a member with this value is blank: it has no element, or no text.
 pub(super) fn is_blank(name: &str, value: &Json) -> bool {
     is_void(value.get())
         || matches!(name, "content" | "summary")
@@ -154,7 +154,7 @@ fn is_void(raw: &str) -> bool {
     }
 }
 
-/// The text of each part; `None` for one that is no text.
+/// Returns the text of each part; `None` for a part that is not text.
 fn texts(content: &Json) -> Vec<Option<Text>> {
     let text = |part: Json| {
         let members = Members::of(&part).ok()?;
@@ -167,7 +167,7 @@ fn texts(content: &Json) -> Vec<Option<Text>> {
     }
 }
 
-/// Returns the text of a string, and of JSON in its place its own text.
+/// Returns the text of a string, or the JSON text of any other value.
 pub(super) fn string_or_json(value: &Json) -> String {
     Arguments::read(value).map_or_else(String::new, |Arguments(text)| text.as_str().to_owned())
 }
@@ -189,7 +189,7 @@ impl<'a> Draft<'a> {
         self.changes.get(name).map(String::as_str).or_else(|| self.members.raw(name))
     }
 
-    /// A member that is not null.
+    /// Returns a member that is not null.
     fn json(&self, name: &'static str) -> Option<Json> {
         match self.changes.get(name) {
             Some(raw) => Some(Json::trusted(raw.clone())),
@@ -205,7 +205,7 @@ impl<'a> Draft<'a> {
         self.changes.insert(name.into(), raw.into());
     }
 
-    /// Fills what the item lacks from its parts, then from the item as it was announced.
+    /// Fills missing values from the parts, then from the item as it was announced.
     fn fill(&mut self, head: &Head, parts: &PartialItem) {
         for (name, raw) in members_of(&head.kind, parts) {
             if self.lacks(name) {
@@ -222,7 +222,7 @@ impl<'a> Draft<'a> {
             }
         }
         let Some(Ok(announced)) = parts.skeleton().map(Members::of) else { return };
-        // An announced `encrypted_content` is the beginning of one, and of no use.
+        // An announced `encrypted_content` is only a prefix, and useless.
         for name in CONTENTS.into_iter().filter(|name| *name != "encrypted_content") {
             if let Ok(Some(value)) = announced.read::<Option<Json>>(name)
                 && !is_blank(name, &value)
@@ -260,7 +260,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The changed item, which still knows its form as received.
+    /// Returns the changed item, together with its form as received.
     fn into_item(self) -> Item {
         if self.changes.is_empty() {
             return self.item.clone();
@@ -289,7 +289,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Writes one more member of an object.
+/// Appends a member to an object.
 fn member(object: &mut String, name: &str, raw: &str) {
     object.push(if object.is_empty() { '{' } else { ',' });
     object.push_str(&quoted(name));
@@ -297,7 +297,7 @@ fn member(object: &mut String, name: &str, raw: &str) {
     object.push_str(raw);
 }
 
-/// The members that the stream of an item of this type told, as JSON text.
+/// Returns the members that the stream of an item of this type set, as JSON text.
 fn members_of(kind: &str, parts: &PartialItem) -> Vec<(&'static str, String)> {
     let string = |text: &TextBuf| (!text.is_empty()).then(|| quoted(text));
     let none = |_| String::new();
@@ -327,7 +327,7 @@ fn message_content(parts: &PartialItem) -> Option<String> {
     list(content)
 }
 
-/// The parts that have text, by their place.
+/// Returns the parts that have text, by their place.
 fn texts_of(
     texts: &Parts,
     kind: &str,
@@ -346,8 +346,8 @@ fn list(parts: Vec<(u32, String)>) -> Option<String> {
     (!parts.is_empty()).then(|| format!("[{}]", parts.join(",")))
 }
 
-/// The JSON text of a string.
+/// Returns the JSON text of a string.
 fn quoted(text: &(impl Serialize + ?Sized)) -> String {
-    // A string always has one.
+    // Serializing a string never fails.
     serde_json::to_string(text).unwrap_or_default()
 }

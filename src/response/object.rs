@@ -17,12 +17,12 @@ use crate::{
     request::Item,
 };
 
-/// A response, or as much of one as came.
+/// Response, complete or partial.
 ///
-/// Its items are the settled output: what the stream and the terminal event say together. Where
-/// both have an item, the values of the terminal event count, under the identity that the stream
-/// gave the item. What only one of them has is kept, at its place. A session compares the next
-/// request with the same list. Cloning copies the list, not the items.
+/// Its items are the settled output, joined from the stream and the terminal event. If both have an
+/// item, the values of the terminal event win, under the identity that the stream gave the item. An
+/// item that only one of them has is kept, at its place. A session compares the next request with
+/// the same list. Cloning copies the list, not the items.
 #[derive(Clone, Default)]
 pub struct Response {
     pub(super) id: Option<String>,
@@ -32,33 +32,33 @@ pub struct Response {
     pub(super) ended: bool,
 }
 
-/// How a response stands.
+/// Status of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResponseStatus {
-    /// Complete.
+    /// The response is complete.
     Completed,
-    /// Ended early, with usable output.
+    /// The response ended early, with usable output.
     Incomplete,
-    /// Failed.
+    /// The response failed.
     Failed,
-    /// Being worked on, or cut off while it was.
+    /// The response is in progress, or was cut off.
     InProgress,
-    /// Waiting for capacity.
+    /// The response waits for capacity.
     Queued,
-    /// Cancelled.
+    /// The response was cancelled.
     Cancelled,
-    /// Any other, as it came.
+    /// Any other status, as received.
     Other(String),
 }
 
 impl Response {
-    /// `id`; `None` when nothing of the response came.
+    /// Returns `id`, or `None` if no part of the response arrived.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// How it stands by the last lifecycle event.
+    /// Returns the status in the last lifecycle event.
     pub fn status(&self) -> ResponseStatus {
         match self.member::<String>("status").as_deref() {
             Some("completed") => ResponseStatus::Completed,
@@ -71,91 +71,94 @@ impl Response {
         }
     }
 
-    /// `model`, as the server names it.
+    /// Returns `model`, as the server names it.
     pub fn model(&self) -> Option<String> {
         self.member("model")
     }
 
-    /// When it was made, in seconds since 1970.
+    /// Returns the creation time, in seconds since 1970.
     pub fn created_at(&self) -> Option<f64> {
         self.member("created_at")
     }
 
-    /// When it was complete, in seconds since 1970.
+    /// Returns the completion time, in seconds since 1970.
     pub fn completed_at(&self) -> Option<f64> {
         self.member("completed_at")
     }
 
-    /// The service tier that it was processed in; it need not be the one that was asked for.
+    /// Returns the service tier that processed the response. It may differ from the requested tier.
     pub fn service_tier(&self) -> Option<String> {
         self.member("service_tier")
     }
 
-    /// The `metadata` of the request, as the server kept it.
+    /// Returns the `metadata` of the request, as the server stored it.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let pairs = self.last.as_ref().and_then(|last| last.member("metadata").ok().flatten());
         pairs.unwrap_or_default()
     }
 
-    /// What it cost; known at the end alone.
+    /// Returns the token usage; `None` until the response has ended.
     pub fn usage(&self) -> Option<Usage> {
         self.last.as_ref()?.member("usage").ok().flatten()
     }
 
-    /// Why an incomplete response ended: `max_output_tokens` or `content_filter`, say.
+    /// Returns the reason why an incomplete response ended, for example `max_output_tokens` or
+    /// `content_filter`.
     pub fn incomplete_reason(&self) -> Option<String> {
         let details: Json = self.member("incomplete_details")?;
         details.member("reason").ok().flatten()
     }
 
-    /// Why it failed, of one that did.
+    /// Returns the error of a failed response.
     pub fn error(&self) -> Option<ResponseError> {
         self.member("error")
     }
 
-    /// Whether the agent's turn is over with it; the ChatGPT backend alone says so.
+    /// Returns `true` if the agent's turn ended with this response. Only the ChatGPT backend sends
+    /// the value.
     pub fn end_turn(&self) -> Option<bool> {
         self.member("end_turn")
     }
 
-    /// What the server did to the input: reasoning that it could not use, say. A history that
-    /// keeps such items has them removed each turn.
+    /// Returns the changes that the server made to the input, for example removed reasoning that it
+    /// could not use. A history that keeps such items has them removed each turn.
     pub fn input_transformations(&self) -> Vec<InputTransformation> {
         self.member("input_transformations").unwrap_or_default()
     }
 
-    /// What the server's own tools took.
+    /// Returns the usage of the server's own tools.
     pub fn tool_usage(&self) -> Option<ToolUsage> {
         self.member("tool_usage")
     }
 
-    /// Whether and why the prompt cache was missed, if the request asked for it.
+    /// Returns the diagnostics of a prompt cache miss, if the request asked for them.
     pub fn prompt_cache_diagnostics(&self) -> Option<Json> {
         self.member("prompt_cache_diagnostics")
     }
 
-    /// Returns the items of the output, as they go into the input of the next request.
+    /// Returns the items of the output in the form for the input of the next request.
     ///
-    /// An item that the server sent in a form that the API does not take back (`content: null`,
-    /// arguments that are an object or empty) is rewritten. Every other item stays as received.
-    /// After an incomplete response, calls that the model did not finish are left out, and so is
-    /// the reasoning that led to them.
+    /// An item that the server sent in a form that the API does not accept as input
+    /// (`content: null`, arguments that are an object or empty) is rewritten. Every other item
+    /// stays as received. After an incomplete response, unfinished calls are omitted, and so is the
+    /// reasoning that led to them.
     pub fn output_items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
         self.items.iter().cloned()
     }
 
-    /// The finished items, read. One that cannot be read is [`OutputItem::Other`].
+    /// Returns the finished items, decoded. An item that cannot be decoded is
+    /// [`OutputItem::Other`].
     pub fn output(&self) -> Vec<OutputItem> {
         let read = |item: &Item| OutputItem::read(item).unwrap_or(OutputItem::Other(item.clone()));
         self.items.iter().map(read).collect()
     }
 
-    /// The items that were begun and not finished: of a response that was cut off.
+    /// Returns the items that started but did not finish before the response was cut off.
     pub fn unfinished_items(&self) -> &[PartialItem] {
         &self.unfinished
     }
 
-    /// The text for the user: of all messages, the unfinished ones included.
+    /// Returns the text for the user, joined from all messages, including unfinished ones.
     pub fn output_text(&self) -> String {
         let finished = self.output().into_iter().filter_map(|item| match item {
             OutputItem::Message(message) => Some(message.text()),
@@ -164,22 +167,22 @@ impl Response {
         finished.chain(self.unfinished.iter().map(PartialItem::text)).collect()
     }
 
-    /// Reads the text as JSON: of a request with
+    /// Parses the text as JSON. Use this method for a request with
     /// [`json_schema`](crate::ResponsesRequest::json_schema).
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when it is no `T`: the response is [incomplete](Self::incomplete_reason),
-    /// say, or the model [refused](crate::event::Message::refusal).
+    /// [`DecodeError`] if the text does not deserialize into `T`, for example because the response
+    /// is [incomplete](Self::incomplete_reason) or the model
+    /// [refused](crate::event::Message::refusal).
     pub fn parsed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         json::from_str(&self.output_text())
             .map_err(|error| DecodeError::new("the text of a response", &error))
     }
 
-    /// The finished items that may be given back to the server, of a response that was cut off:
-    /// without calls that the model did not finish, and without the reasoning that led to what is
-    /// missing. With an output for each call they make the input go on from there, so that no
-    /// tool is run twice.
+    /// Returns the finished items of a cut response that may be sent back to the server. Unfinished
+    /// calls and the reasoning that led to missing items are omitted. With an output for each call,
+    /// these items let the next request continue from there, so that no tool runs twice.
     pub fn replayable_items(&self) -> Vec<Item> {
         let unfinished = |item: &Item| matches!(item.json().member::<String>("status"), Ok(Some(status)) if status != "completed");
         let mut items: Vec<Item> =
@@ -190,8 +193,8 @@ impl Response {
         items
     }
 
-    /// The calls of functions that the model finished writing. Those of a program of the model
-    /// that were answered already, in this same response, are not among them.
+    /// Returns the function calls that the model finished writing. Calls by a program of the model
+    /// that were answered in this same response are omitted.
     pub fn function_calls(&self) -> Vec<FunctionCall> {
         let call = |item| match item {
             OutputItem::FunctionCall(call) if call.is_complete() => Some(call),
@@ -200,7 +203,8 @@ impl Response {
         self.open_calls().filter_map(call).collect()
     }
 
-    /// The same for the calls of custom tools.
+    /// Returns the custom tool calls that the model finished writing, like
+    /// [`function_calls`](Self::function_calls).
     pub fn custom_tool_calls(&self) -> Vec<CustomToolCall> {
         let call = |item| match item {
             OutputItem::CustomToolCall(call) if call.is_complete() => Some(call),
@@ -209,19 +213,20 @@ impl Response {
         self.open_calls().filter_map(call).collect()
     }
 
-    /// The response object of the last lifecycle event, to the letter; of a finished response the
-    /// terminal event's. Its `output` need not be [`output_items`](Self::output_items): servers
-    /// leave it out, or empty. [`Json::member`] reads what has no method here.
+    /// Returns the response object of the last lifecycle event, byte for byte. After the terminal
+    /// event, that is its object. `output` in it may differ from
+    /// [`output_items`](Self::output_items), because servers omit it or leave it empty.
+    /// [`Json::member`] reads members that have no method here.
     pub fn raw(&self) -> Option<&Json> {
         self.last.as_ref()
     }
 
-    /// Whether the server's terminal event came.
+    /// Returns `true` if the server's terminal event arrived.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// The output without calls that have their output in it.
+    /// Returns the output without calls that are answered in the same output.
     fn open_calls(&self) -> impl Iterator<Item = OutputItem> {
         let output = self.output();
         let answered: HashSet<String> = output

@@ -1,4 +1,4 @@
-//! An item that was begun.
+//! Unfinished items.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,7 +7,7 @@ use crate::{
     json::{Json, Text, TextBuf},
 };
 
-/// An item that was begun and not finished, with what had come of it.
+/// Item that started but did not finish, with the content received so far.
 #[derive(Clone, Default)]
 pub struct PartialItem {
     output_index: u32,
@@ -22,17 +22,17 @@ pub struct PartialItem {
     shell: BTreeMap<u32, ShellOutput>,
 }
 
-/// What a command of a hosted shell had printed.
+/// Output of a command of a hosted shell, as far as received.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShellOutput {
-    /// To its standard output.
+    /// Standard output.
     pub stdout: String,
-    /// To its standard error.
+    /// Standard error.
     pub stderr: String,
 }
 
-/// Texts by their place in the item; indices may have gaps.
+/// Texts by their place in the item. Indices may have gaps.
 pub(super) type Parts = BTreeMap<u32, TextBuf>;
 
 impl PartialItem {
@@ -40,63 +40,63 @@ impl PartialItem {
         Self { output_index, ..Self::default() }
     }
 
-    /// Its place in the output.
+    /// Returns the place of the item in the output.
     pub fn output_index(&self) -> u32 {
         self.output_index
     }
 
-    /// The item as it was when it began, where that was told.
+    /// Returns the item as announced at its start. `None` if the server did not announce it.
     pub fn skeleton(&self) -> Option<&Json> {
         self.skeleton.as_ref()
     }
 
-    /// The text of a message.
+    /// Returns the text of a message.
     pub fn text(&self) -> String {
         join(&self.text)
     }
 
-    /// The refusal of a message.
+    /// Returns the refusal of a message.
     pub fn refusal(&self) -> String {
         join(&self.refusal)
     }
 
-    /// The text of reasoning.
+    /// Returns the text of the reasoning.
     pub fn reasoning(&self) -> String {
         join(&self.reasoning)
     }
 
-    /// The summary of reasoning.
+    /// Returns the summary of the reasoning.
     pub fn reasoning_summary(&self) -> String {
         join(&self.summary)
     }
 
-    /// The arguments of a function call: most likely no valid JSON. Never run them.
+    /// Returns the arguments of a function call, most likely invalid JSON. Never run them.
     pub fn arguments(&self) -> &str {
         self.arguments.as_str()
     }
 
-    /// The input of a custom tool. Never run it.
+    /// Returns the input of a custom tool. Never run it.
     pub fn input(&self) -> &str {
         self.input.as_str()
     }
 
-    /// The annotations of its texts, in order.
+    /// Returns the annotations of the texts, in order.
     pub fn annotations(&self) -> impl Iterator<Item = &Json> {
         self.annotations.values()
     }
 
-    /// What the commands of a hosted shell had printed, by their place in the call.
+    /// Returns the output of the commands of a hosted shell, by their place in the call.
     pub fn shell_output(&self) -> impl Iterator<Item = (u32, &ShellOutput)> {
         self.shell.iter().map(|(index, output)| (*index, output))
     }
 
-    /// Adds what `event` says of this item.
+    /// Adds `event` to the item.
     pub(super) fn add(&mut self, event: &ResponseEvent) {
         fn add(parts: &mut Parts, index: u32, delta: Option<&Text>) {
             let part = parts.entry(index).or_default();
             delta.into_iter().for_each(|delta| part.push(delta));
         }
-        // An empty whole after deltas says nothing.
+        // An empty complete text after deltas adds no information.
         fn set(to: &mut TextBuf, whole: Option<&Text>) {
             whole.into_iter().filter(|whole| !whole.is_empty()).for_each(|whole| to.set(whole));
         }
@@ -108,7 +108,7 @@ impl PartialItem {
                 set(self.text.entry(e.content_index).or_default(), e.text.as_ref());
             }
             ResponseEvent::ContentPartDone(e) => {
-                // Its text is told before, if the server tells it at all.
+                // The server sends the text of the part before, if at all.
                 let text = self.text.entry(e.content_index).or_default();
                 if let (true, Some(ContentPart::OutputText(part))) =
                     (text.is_empty(), e.content_part())
@@ -134,7 +134,7 @@ impl PartialItem {
             ResponseEvent::ReasoningSummaryTextDone(e) => {
                 set(self.summary.entry(e.summary_index).or_default(), e.text.as_ref());
             }
-            // The same by the early names of other servers.
+            // Early names of the same events, used by other servers.
             ResponseEvent::ReasoningDelta(e) => {
                 add(&mut self.reasoning, e.content_index, e.delta.as_ref());
             }

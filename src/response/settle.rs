@@ -1,4 +1,4 @@
-//! Joins what the stream told of the output with what the terminal event says of it.
+//! Joins the output from the stream with the output in the terminal event.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -23,21 +23,21 @@ use crate::{
 pub(super) enum Outcome {
     Completed,
     Incomplete,
-    /// Failed, cancelled, or not ended yet.
+    /// Failed, cancelled, or not ended.
     Failed,
 }
 
-/// The output of a response, with nothing lost, doubled or reordered.
+/// Output of a response, with no item lost, doubled or reordered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settled {
     pub(super) items: Vec<Item>,
     pub(super) unfinished: Vec<PartialItem>,
     pub(super) anomalies: Vec<Anomaly>,
-    /// A call that was finished in the stream has no name in any event.
+    /// Error for a finished call in the stream that no event names.
     pub(super) nameless: Option<DecodeError>,
 }
 
-/// Settles the output from the items of the stream, in the order in which they began, and from
+/// Settles the output from the items of the stream, in the order in which they started, and from
 /// the response object of the terminal event.
 pub(super) fn settle(mut slots: Vec<Slot>, response: &Json, outcome: Outcome) -> Settled {
     slots.sort_by_key(|slot| slot.output_index);
@@ -63,18 +63,18 @@ pub(super) fn settle(mut slots: Vec<Slot>, response: &Json, outcome: Outcome) ->
     output.into_settled()
 }
 
-/// A place of the output: items that the stream alone has, then one of the terminal event's, with
-/// the item of the stream that it is. The last place has no item of the terminal event.
+/// Place of the output: items that only the stream has, then an item of the terminal event with its
+/// counterpart in the stream. The last place has no item of the terminal event.
 type Place = (Vec<Slot>, Option<Json>, Option<Slot>);
 
-/// Brings all items into order: the terminal event's for what it contains, the others at their
-/// place in the stream.
+/// Orders all items: those in the terminal event in its order, the others at their place in the
+/// stream.
 fn arrange(slots: Vec<Slot>, told: Vec<Json>) -> Vec<Place> {
     let fates = fates(&slots, &told);
     let owners = owners(&slots, &fates);
     let mut places: Vec<Place> =
         told.into_iter().map(Some).chain([None]).map(|item| (Vec::new(), item, None)).collect();
-    // What leads to an item stands directly before it, after what follows the item before.
+    // Reasoning stands directly before its item, after the items that follow the previous one.
     let mut leading: BTreeMap<usize, Vec<Slot>> = BTreeMap::new();
     let mut next = 0;
     for ((slot, fate), owner) in slots.into_iter().zip(fates).zip(owners) {
@@ -102,7 +102,7 @@ fn arrange(slots: Vec<Slot>, told: Vec<Json>) -> Vec<Place> {
     places
 }
 
-/// For reasoning that the terminal event lacks: the place of the item that it belongs to.
+/// Returns, for reasoning that the terminal event lacks, the place of the item that it belongs to.
 fn owners(slots: &[Slot], fates: &[Fate]) -> Vec<Option<usize>> {
     let mut owner = None;
     let mut owners: Vec<Option<usize>> = slots
@@ -124,14 +124,14 @@ fn owners(slots: &[Slot], fates: &[Fate]) -> Vec<Option<usize>> {
     owners
 }
 
-/// Relation of an item of the stream to the terminal event.
+/// Relation of a streamed item to the terminal event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The item at this place of the terminal `output` is the same one.
     Told(usize),
-    /// The terminal event does not have it.
+    /// The terminal event lacks the item.
     Left,
-    /// It is the end of the message before, which the terminal event has whole.
+    /// The item is the end of the previous message, which the terminal event has as one message.
     Rest,
 }
 
@@ -165,12 +165,12 @@ fn fates(slots: &[Slot], told: &[Json]) -> Vec<Fate> {
     pairs.fates(slots)
 }
 
-/// The features by which two accounts of an item are compared.
+/// Features by which two versions of an item are compared.
 #[derive(Debug)]
 struct Face {
     head: Head,
     body: Body,
-    /// The place in the output, where no other item stands there.
+    /// Place in the output, if no other item stands there.
     place: Option<usize>,
 }
 
@@ -179,7 +179,7 @@ struct Face {
 enum Body {
     /// The text of a message, the arguments or the input of a call.
     Text(String),
-    /// All members that say something.
+    /// All members that are not blank.
     Members(BTreeMap<String, Digest>),
 }
 
@@ -224,18 +224,19 @@ impl Body {
         let value = |name| members.read::<Option<Json>>(name).ok().flatten();
         let text = match head.kind.as_str() {
             "message" => value("content").map(|content| merge::text_of(&content)),
-            // Gateways that rename calls also write the arguments anew.
+            // Gateways that rename calls also rewrite the arguments.
             "function_call" => {
                 value("arguments").map(|it| without_blanks(&merge::string_or_json(&it)))
             }
             "custom_tool_call" => value("input").map(|value| merge::string_or_json(&value)),
             _ => return Self::of_members(&members),
         };
-        // Half of a character in a delta is often missing in the whole.
+        // The complete text often lacks an unpaired surrogate that a delta has.
         Self::Text(text.unwrap_or_default().replace(char::REPLACEMENT_CHARACTER, ""))
     }
 
-    /// Arguments that were filled in for missing ones say nothing.
+    /// Returns the body of a finished item. Arguments that were filled in for missing ones do not
+    /// count.
     fn of_finished(head: &Head, item: &Item) -> Self {
         match Self::of(head, item.json()) {
             Self::Text(text) if text == "{}" => Self::of(head, item.received()),
@@ -262,8 +263,8 @@ impl Body {
         }
     }
 
-    /// Returns `true` if both can be accounts of one item: equal, one empty, or one the beginning
-    /// of the other.
+    /// Returns `true` if both can be versions of one item: equal, one empty, or one a prefix of the
+    /// other.
     fn is_compatible(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Text(a), Self::Text(b)) => a.starts_with(b) || b.starts_with(a),
@@ -275,7 +276,7 @@ impl Body {
     }
 }
 
-/// Returns JSON text without the blanks between its tokens; it may be cut off.
+/// Returns JSON text, possibly cut off, without the white space between its tokens.
 fn without_blanks(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
     let is_kept = |c: &char| {
@@ -290,11 +291,11 @@ fn without_blanks(json: &str) -> String {
     json.chars().filter(is_kept).collect()
 }
 
-/// The matching of the items of the stream with those of the terminal event, one to one.
+/// Matching of the streamed items with those of the terminal event, one to one.
 struct Pairs<'a> {
     streamed: &'a [Face],
     told: &'a [Face],
-    /// The place of each streamed item in the terminal `output`.
+    /// Place of each streamed item in the terminal `output`.
     places: Vec<Option<usize>>,
     is_taken: Vec<bool>,
 }
@@ -309,12 +310,12 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    /// Matches by the surest signs first. Each pass is linear.
+    /// Matches by the most reliable features first. Each pass is linear.
     fn find(&mut self) {
         let any = |_: &Face, _: &Face| true;
         let compatible = |a: &Face, b: &Face| a.has_name_of(b) && a.body.is_compatible(&b.body);
         self.pass(Face::call_id, Face::call_id, any);
-        // An id that several items bear does not tell them apart.
+        // An id that several items have does not distinguish them.
         let (ours, theirs) = (single_ids(self.streamed), single_ids(self.told));
         self.pass(
             |face| face.id().filter(|id| ours.contains(id)),
@@ -338,7 +339,7 @@ impl<'a> Pairs<'a> {
         self.pass(ordinal(), ordinal(), compatible);
     }
 
-    /// Pairs what is unmatched and has equal keys, in order.
+    /// Pairs unmatched items with equal keys, in order.
     fn pass<K: Eq + Hash>(
         &mut self,
         mut ours: impl FnMut(&'a Face) -> Option<K>,
@@ -385,8 +386,8 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Returns `true` if a message is `start` followed by `rest`. Deltas without an id that come after
-/// the end of their item begin another one.
+/// Returns `true` if a message is `start` followed by `rest`. Deltas without an id that arrive
+/// after the end of their item start another one.
 fn is_rest(start: &Face, rest: &Face, whole: &Face) -> bool {
     let is_message = rest.head.kind == "message" && rest.head.id.is_none();
     match (&start.body, &rest.body, &whole.body) {
@@ -397,7 +398,7 @@ fn is_rest(start: &Face, rest: &Face, whole: &Face) -> bool {
     }
 }
 
-/// The ids that one item alone bears, by its type.
+/// Returns the ids that only one item has, by its type.
 fn single_ids(faces: &[Face]) -> HashSet<(Text, Text)> {
     let mut counts: HashMap<(Text, Text), usize> = HashMap::new();
     for id in faces.iter().filter_map(Face::id) {
@@ -406,7 +407,7 @@ fn single_ids(faces: &[Face]) -> HashSet<(Text, Text)> {
     counts.into_iter().filter(|(_, count)| *count == 1).map(|(id, _)| id).collect()
 }
 
-/// Numbers the items of each type.
+/// Returns a counter of the items of each type.
 fn ordinal() -> impl FnMut(&Face) -> Option<(Text, usize)> {
     let mut counts: HashMap<Text, usize> = HashMap::new();
     move |face| {
@@ -416,10 +417,10 @@ fn ordinal() -> impl FnMut(&Face) -> Option<(Text, usize)> {
     }
 }
 
-/// The settled output as it grows.
+/// Settled output under construction.
 struct Output {
     outcome: Outcome,
-    /// The terminal event has an output.
+    /// `true` if the terminal event has an output.
     is_told: bool,
     rows: Vec<(Item, Head)>,
     calls: HashSet<(Text, Text)>,
@@ -436,7 +437,7 @@ impl Output {
         Self { outcome, is_told, rows: Vec::new(), calls: HashSet::new(), settled }
     }
 
-    /// Adds an item that the stream alone has.
+    /// Adds an item that only the stream has.
     fn add_streamed(&mut self, slot: Slot) {
         let output_index = slot.output_index;
         if let Some(item) = slot.finished() {
@@ -457,7 +458,7 @@ impl Output {
         self.settled.unfinished.extend(slot.parts.map(|parts| *parts));
     }
 
-    /// Adds an item that the terminal event alone has.
+    /// Adds an item that only the terminal event has.
     fn add_told(&mut self, told: &Json) {
         let head = Head::of_finished(told);
         let item = Item::trusted(told.detached());
@@ -480,14 +481,14 @@ impl Output {
         self.add(merged, slot.head, true);
     }
 
-    /// Adds an item, unless the call was handed out already or must not be.
+    /// Adds an item, unless it is a call that was yielded already or must not be yielded.
     fn add(&mut self, item: Item, head: Head, is_finished: bool) {
         if head.is_call() {
             if is_finished && head.is_nameless() && self.outcome != Outcome::Failed {
                 let unreadable = check_call(&head, &item).err();
                 self.settled.nameless = self.settled.nameless.take().or(unreadable);
             }
-            // The end of its item in the stream says as much as a status.
+            // The end of its item in the stream proves as much as a status.
             let is_completed = || {
                 let status: Option<String> = item.json().member("status").ok().flatten();
                 status.map_or(is_finished, |status| status == "completed")
@@ -504,7 +505,7 @@ impl Output {
         self.rows.push((item, head));
     }
 
-    /// Adds the text of the response, if no item has any.
+    /// Adds the text of the response, if no item has text.
     fn add_text(&mut self, text: &Json) {
         let is_message = |head: &Head| head.kind == "message";
         let has_text = |item: &Item| {
@@ -518,7 +519,7 @@ impl Output {
         if is_silent {
             let item = merge::message_of(text.get());
             let head = Head::of_finished(item.json());
-            // A message without text is the one that the text belongs to.
+            // The text belongs to a message without text, if there is one.
             match self.rows.iter_mut().rfind(|(_, head)| is_message(head)) {
                 Some((message, head)) => *message = merge::overruled(message, item.json(), head),
                 None => self.rows.push((item, head)),
@@ -526,7 +527,7 @@ impl Output {
         }
     }
 
-    /// Drops the reasoning that led to an item that is not given back.
+    /// Drops the reasoning that led to an omitted item.
     fn drop_reasoning(&mut self) {
         if self.outcome != Outcome::Failed {
             while self.rows.pop_if(|(_, head)| head.is_reasoning()).is_some() {}

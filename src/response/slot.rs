@@ -1,4 +1,4 @@
-//! One item of a response, as its stream tells it.
+//! One item of a response, as streamed.
 
 use super::{PartialItem, head::Head, merge};
 use crate::{
@@ -7,14 +7,14 @@ use crate::{
     request::Item,
 };
 
-/// An item of the stream: begun, or finished.
+/// Item of the stream: started, or finished.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) output_index: u32,
     pub(super) head: Head,
-    /// The finished item in the form that is given back, completed from its own stream.
+    /// The finished item in the form to send back, completed from its own stream.
     pub(super) item: Option<Item>,
-    /// Streamed parts of a begun item, or of a finished one after its end.
+    /// Streamed parts of a started item, or of a finished one after its end.
     pub(super) parts: Option<Box<PartialItem>>,
     /// The server declared the call's arguments finished.
     pub(super) arguments_done: bool,
@@ -23,15 +23,15 @@ pub(super) struct Slot {
 /// Relation of a finished item to the item that is open at its index.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
-    /// It ends the open item.
+    /// The finished item ends the open item.
     Own,
-    /// It ends the open item under another id.
+    /// The finished item ends the open item under another id.
     OtherId,
-    /// It ends the open item, which was announced as another type.
+    /// The finished item ends the open item, which was announced as another type.
     OtherType,
-    /// It repeats the end of the item.
+    /// The finished item repeats the end of the open item.
     Again,
-    /// It is another item. `is_taken`: the open item is finished.
+    /// The finished item is another item. `is_taken`: the open item is finished.
     Not { is_taken: bool },
 }
 
@@ -40,7 +40,8 @@ impl Slot {
         Self { output_index, head, item: None, parts: None, arguments_done: false }
     }
 
-    /// Returns `true` if events of items of this type belong to the item; an empty type is any.
+    /// Returns `true` if events of items of this type belong to the item. An empty type stands for
+    /// any type.
     pub(super) fn takes(&self, kind: &str) -> bool {
         if self.is_finished() || self.arguments_done {
             return false;
@@ -54,7 +55,7 @@ impl Slot {
             || !OutputItem::TYPES.contains(&own)
     }
 
-    /// Adds what an event of items of this type says.
+    /// Adds an event of items of this type.
     pub(super) fn add(&mut self, kind: &str, event: &ResponseEvent) {
         if self.head.kind.is_empty() && !kind.is_empty() {
             self.head.kind = Text::from(kind);
@@ -71,7 +72,8 @@ impl Slot {
         self.parts().add(event);
     }
 
-    /// Returns the relation of a finished item with this head to the item, which is open at its index.
+    /// Returns the relation of a finished item with this head to this item, which is open at its
+    /// index.
     pub(super) fn ends_with(&self, head: &Head) -> Ending {
         let has_id = self.head.has_id_of(head);
         match (self.is_finished(), self.head.fits(head)) {
@@ -92,7 +94,7 @@ impl Slot {
         self.item.is_some()
     }
 
-    /// Returns `true` if only `output_item.added` has told of the item.
+    /// Returns `true` if only `output_item.added` has announced the item.
     fn is_announced_only(&self) -> bool {
         !self.arguments_done
             && self.item.is_none()
@@ -105,16 +107,17 @@ impl Slot {
         self.parts.get_or_insert_with(|| Box::new(PartialItem::new(output_index)))
     }
 
-    /// Ends the item. What the finished item lacks is taken from its stream, or from its end before
-    /// if this one repeats it.
+    /// Ends the item. Missing values come from its stream, or from its first end if this one
+    /// repeats it.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if it is a call that nobody could run or answer. Its name may still come.
+    /// [`DecodeError`] if the item is a call that cannot be run or answered. A missing name is no
+    /// error, because it may still arrive.
     pub(super) fn finish(&mut self, item: &Item, mut head: Head) -> Result<(), DecodeError> {
         let item = match self.finished() {
             Some(before) => {
-                // A tool may have run under what it was called then.
+                // A tool may have run under the earlier identity.
                 let repeated = std::mem::replace(&mut head, self.head.clone());
                 head.complete_from(repeated);
                 merge::overruled(&before, item.received(), &head)
@@ -135,7 +138,7 @@ impl Slot {
         Ok(())
     }
 
-    /// The finished item, with what was streamed after its end.
+    /// Returns the finished item, with the text streamed after its end.
     pub(super) fn finished(&self) -> Option<Item> {
         let item = self.item.as_ref()?;
         Some(match &self.parts {
@@ -144,8 +147,8 @@ impl Slot {
         })
     }
 
-    /// The begun item from its parts, if they are all of it: a message that has text, or a call
-    /// whose arguments were declared finished.
+    /// Returns the started item, built from its parts, if they are complete: a message with text,
+    /// or a call whose arguments were declared finished.
     pub(super) fn completed_from_parts(&self) -> Option<Item> {
         let head = &self.head;
         let parts = self.parts.as_deref()?;
@@ -160,7 +163,8 @@ impl Slot {
     }
 }
 
-/// Fails if the item is a call that nobody could run or answer: it would be lost in silence.
+/// Returns an error if the item is a call that cannot be run or answered, so that the call is not
+/// lost silently.
 pub(super) fn check_call(head: &Head, item: &Item) -> Result<(), DecodeError> {
     match head.kind.as_str() {
         "function_call" => FunctionCall::decode(item.json()).map(drop),
