@@ -5,20 +5,20 @@ use serde_json::value::RawValue;
 
 use super::{ResponsesRequest, member::join};
 
-/// Which of the two a request becomes.
+/// Form in which a request is encoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Encoded<'a> {
-    /// The create body without any member of a transport.
+    /// The create body, without any member of a transport.
     Body,
     /// The body of a POST, with or without a parent.
     Http { parent: Option<&'a str>, skip: usize },
-    /// A `response.create` frame that asks for no output.
+    /// A `response.create` frame with `generate: false`.
     WarmUp,
     /// A `response.create` frame.
     Frame { parent: Option<&'a str>, skip: usize },
 }
 
-/// Writes `request`, without its first `skip` input items where there is a parent that has them.
+/// Encodes `request`. If a parent has its first `skip` input items, the encoding omits them.
 ///
 /// Strings, lists and items are copied into place; no tree is built in between.
 pub(crate) fn encode(
@@ -36,11 +36,11 @@ pub(crate) fn encode(
     let mut out = Vec::with_capacity(items().map(|item| item.len() + 1).sum::<usize>() + 1024);
     out.extend_from_slice(head);
     request.for_each_member(|name, value| {
-        // A null that a caller passed on; the session's own parent takes its place.
+        // The session's own parent replaces a null that the caller passed on.
         if parent.is_some() && name == PARENT {
             return Ok(());
         }
-        // Servers refuse the member there, even where it asks for nothing.
+        // Servers refuse this member over a WebSocket, even when it is `false`.
         if over_websocket && name == "background" && request.background == Some(false) {
             return Ok(());
         }
@@ -64,7 +64,7 @@ pub(crate) fn encode(
 
 const PARENT: &str = "previous_response_id";
 
-/// The body as it would be sent in full, without the members of the transport.
+/// Serializes the body as it would be sent in full, without the members of the transport.
 impl Serialize for ResponsesRequest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let body = encode(self, Encoded::Body).map_err(serde::ser::Error::custom)?;

@@ -1,29 +1,29 @@
-//! The error of a request that cannot be sent.
+//! Errors of requests.
 
 use thiserror::Error;
 
 use crate::json::DecodeError;
 
-/// Reason why a request was refused before anything was sent.
+/// Reason why a request was rejected before anything was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The body is not what the API takes.
-    #[error("the body could not be read")]
+    /// The body is not one that the API accepts.
+    #[error("could not decode the request body")]
     Body(#[source] DecodeError),
     /// `extra` has a member that belongs to the transport.
-    #[error("`{0}` belongs to the transport: leave it out of the request")]
+    #[error("`{0}` belongs to the transport: remove it from the request")]
     ReservedField(String),
-    /// A member is given twice.
-    #[error("`{0}` is given twice, or both as a field and in `extra`")]
+    /// A member is set twice.
+    #[error("`{0}` is set twice: set it once, as a field or in `extra`")]
     RepeatedField(String),
     /// The transport policy forbids every transport that this turn could use.
-    #[error("{0}, and the transport policy allows nothing else")]
+    #[error("{0}, and the transport policy allows no alternative: use `TransportPolicy::Auto`")]
     NoTransport(&'static str),
-    /// Invalid response id.
+    /// The response id is empty, or cannot be part of a URL.
     #[error("invalid response id")]
     ResponseId,
-    /// A credential that cannot be sent as a header.
-    #[error("a header or a credential has characters that no header may have, or is empty")]
+    /// A header or a credential that cannot be sent.
+    #[error("a header or a credential is empty or has characters that HTTP does not allow")]
     InvalidHeader,
 }

@@ -1,5 +1,5 @@
-//! The create body: one table of its fields, from which come the struct, its parser, its encoder
-//! and its comparison, so that no field can be forgotten in one of them.
+//! The create body: one table of its fields, from which the struct, its parser, its encoder and its
+//! comparison are generated, so that none of these can omit a field.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -9,15 +9,15 @@ use serde_json::value::RawValue;
 use super::{History, Item, RequestError, Tool, member::Member};
 use crate::json::{self, DecodeError, Json, Text, WITH_HALVES};
 
-/// What a field means to a continuation.
+/// Meaning of a field for a continuation.
 enum Role {
-    /// Part of what the model is asked: a continuation needs it unchanged.
+    /// Part of the model's context: a continuation requires the same value.
     Context,
-    /// About the delivery of the answer alone: it may change from turn to turn.
+    /// Only about the delivery of the answer: the value may change from turn to turn.
     Delivery,
 }
 
-/// A field in which two requests differ.
+/// Field in which two requests differ.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FieldDifference {
     Model,
@@ -28,14 +28,14 @@ pub(crate) enum FieldDifference {
 
 macro_rules! create_body {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $role:ident, $set:ident;)*) => {
-        /// A request for one response: the create body of the Responses API.
+        /// Request for one response: the create body of the Responses API.
         ///
-        /// Give the whole conversation each turn as [`input`](Self::input); the session sends
-        /// what is new. Fields that are `None` are left out. Fields that this version does not
-        /// know go into [`extra`](Self::extra).
+        /// Set the whole conversation each turn as [`input`](Self::input); the session sends only
+        /// the new items when possible. Fields that are `None` are omitted. Fields that this
+        /// version does not know go into [`extra`](Self::extra).
         ///
-        /// `stream`, `generate`, `stream_id` and `type` belong to the transport: a request that
-        /// has one in `extra` is refused with [`RequestError::ReservedField`].
+        /// `stream`, `generate`, `stream_id` and `type` belong to the transport. A request with one
+        /// of them in `extra` is rejected with [`RequestError::ReservedField`].
         ///
         /// ```
         /// use responses_client::{Item, ResponsesRequest};
@@ -63,11 +63,11 @@ macro_rules! create_body {
         impl ResponsesRequest {
             $(create_body!(@setter $set, $name, $type);)*
 
-            /// Reads a member of a create body. What is not of the field's type (`null`, say) goes
-            /// to `extra` as it is: the server shall judge it.
+            /// Sets the field `name` of a create body. A value of another type, for example `null`,
+            /// goes to `extra` unchanged: the server judges it.
             fn set_member(&mut self, name: String, value: &RawValue) {
                 match name.as_str() {
-                    // One that is given twice goes to `extra`, where `check` finds it.
+                    // A second value goes to `extra`, where `check` finds it.
                     $(stringify!($name) if self.$name.is_none() => {
                         if let Ok(Some(value)) = serde_json::from_str(value.get()) {
                             self.$name = Some(value);
@@ -91,7 +91,7 @@ macro_rules! create_body {
                 extra.iter().try_for_each(|(name, value)| member(name, value))
             }
 
-            /// The first `Context` field in which `self` and `prior` differ.
+            /// Returns the first `Context` field in which `self` and `prior` differ.
             pub(crate) fn context_difference(&self, prior: &Self) -> Option<FieldDifference> {
                 let Self { input: _, $($name,)* extra } = self;
                 $(match Role::$role {
@@ -103,7 +103,7 @@ macro_rules! create_body {
                 extra_difference(extra, &prior.extra).or_else(|| extra_difference(&prior.extra, extra))
             }
 
-            /// Whether `name` is a field of its own, and set.
+            /// Returns `true` if `name` is a field of the struct and set.
             fn has(&self, name: &str) -> bool {
                 match name {
                     $(stringify!($name) => self.$name.is_some(),)*
@@ -132,94 +132,95 @@ macro_rules! create_body {
 }
 
 create_body! {
-    /// The model, `gpt-6-astra` say.
+    /// The model, for example `gpt-6-astra`.
     model: String, Context, bare;
-    /// What the model is told before the conversation. The server does not inherit it from the
-    /// response before; a session sends it each turn.
+    /// Instructions that precede the conversation. The server does not inherit them from the
+    /// previous response; a session sends them each turn.
     instructions: String, Context, into;
-    /// Continues this response, and turns the session's own planning off for the turn.
+    /// Id of the response to continue. It turns off incremental sending by the session for the
+    /// turn.
     previous_response_id: String, Context, into;
-    /// Continues a conversation object (an id, or `{"id": …}`), and turns the session's own
-    /// planning off for the turn.
+    /// Conversation object to continue: an id, or `{"id": …}`. It turns off incremental sending by
+    /// the session for the turn.
     conversation: Json, Context, into;
-    /// Whether the server keeps the response. What an absent one means, the server decides.
+    /// `true` if the server stores the response. Default: decided by the server.
     store: bool, Context, into;
-    /// `{"include_obfuscation": …}`.
+    /// Options of the event stream: `{"include_obfuscation": …}`.
     stream_options: Json, Delivery, into;
-    /// Runs on after the connection ends. Such a turn goes over HTTP, as a WebSocket has no
-    /// counterpart.
+    /// `true` if the response runs on after the connection closes. Such a turn goes over HTTP,
+    /// because a WebSocket has no counterpart.
     background: bool, Context, into;
-    /// Further data in the answer, `reasoning.encrypted_content` say.
+    /// Additional data in the answer, for example `reasoning.encrypted_content`.
     include: Vec<String>, Context, list;
     /// The tools that the model may call.
     tools: Vec<Tool>, Context, list;
-    /// `"auto"`, `"none"`, `"required"` or an object.
+    /// Choice of tools: `"auto"`, `"none"`, `"required"` or an object.
     tool_choice: Json, Context, into;
-    /// Whether the model may make several calls at once.
+    /// `true` if the model may make several calls in parallel.
     parallel_tool_calls: bool, Context, into;
-    /// How many calls of built-in tools one response may make.
+    /// Maximum number of calls of built-in tools per response.
     max_tool_calls: u64, Context, into;
-    /// How many tokens one response may have, reasoning included.
+    /// Maximum number of tokens per response, reasoning included.
     max_output_tokens: u64, Context, into;
-    /// `{"effort": …, "summary": …}`.
+    /// Reasoning settings: `{"effort": …, "summary": …}`.
     reasoning: Json, Context, into;
-    /// `{"format": …, "verbosity": …}`.
+    /// Text settings: `{"format": …, "verbosity": …}`.
     text: Json, Context, into;
-    /// From 0 to 2.
+    /// Sampling temperature, from 0 to 2.
     temperature: f64, Context, into;
-    /// From 0 to 1.
+    /// Nucleus sampling: share of the probability mass, from 0 to 1.
     top_p: f64, Context, into;
-    /// From 0 to 20.
+    /// Number of likeliest tokens to return at each place, from 0 to 20.
     top_logprobs: u64, Context, into;
-    /// `auto` or `disabled`.
+    /// Truncation of the input: `auto` or `disabled`.
     truncation: String, Context, into;
-    /// `[{"type": "compaction", …}]`.
+    /// Context management: `[{"type": "compaction", …}]`.
     context_management: Json, Context, into;
-    /// Up to 16 pairs of strings that are kept with the response.
+    /// Metadata stored with the response: up to 16 pairs of strings.
     metadata: Json, Delivery, into;
-    /// A stored prompt: `{"id": …, "version": …, "variables": …}`.
+    /// Stored prompt: `{"id": …, "version": …, "variables": …}`.
     prompt: Json, Context, into;
-    /// Requests with the same key share a prompt cache.
+    /// Key of the prompt cache. Requests with the same key share a cache.
     prompt_cache_key: String, Context, into;
-    /// `{"mode": …, "ttl": …}`.
+    /// Prompt cache settings: `{"mode": …, "ttl": …}`.
     prompt_cache_options: Json, Context, into;
-    /// `in_memory` or `24h`; deprecated.
+    /// Prompt cache retention: `in_memory` or `24h`. Deprecated by the API.
     prompt_cache_retention: String, Context, into;
-    /// Tells apart the users of an application, in up to 128 characters.
+    /// Identifier of an end user of the application, up to 128 characters.
     safety_identifier: String, Delivery, into;
-    /// The older form of `safety_identifier`.
+    /// End user: the older form of `safety_identifier`.
     user: String, Delivery, into;
-    /// `auto`, `default`, `flex`, `priority` and others.
+    /// Service tier: `auto`, `default`, `flex`, `priority` and others.
     service_tier: String, Context, into;
-    /// `{"context_compression": …}`.
+    /// Image settings: `{"context_compression": …}`.
     image: Json, Context, into;
-    /// `{"model": …, "policy": …}`.
+    /// Moderation settings: `{"model": …, "policy": …}`.
     moderation: Json, Context, into;
-    /// `{"cyber": …}`.
+    /// Access programs: `{"cyber": …}`.
     access_programs: Json, Context, into;
-    /// `{"enabled": …}`, in beta.
+    /// Multi-agent settings (beta): `{"enabled": …}`.
     multi_agent: Json, Context, into;
-    /// Pairs of strings; the ChatGPT backend alone takes them.
+    /// Client metadata: pairs of strings. Only the ChatGPT backend accepts it.
     client_metadata: Json, Delivery, into;
 }
 
-/// The members that belong to the transport.
+/// Members that belong to the transport.
 const RESERVED: [&str; 4] = ["type", "stream", "generate", "stream_id"];
 
 impl ResponsesRequest {
-    /// A request to `model` with no input.
+    /// Returns a request to `model` without input.
     pub fn new(model: impl Into<String>) -> Self {
         Self { model: Some(model.into()), ..Self::default() }
     }
 
-    /// Reads a create body. Members that this version does not know, and values that are not of
-    /// a field's type, are kept in `extra` and sent as they are. An `input` that is a string
-    /// becomes one message of the user, which means the same to the server.
+    /// Parses a create body. Members that this version does not know, and values of another type
+    /// than a field's, are kept in `extra` and sent unchanged. An `input` that is a string becomes
+    /// one message of the user, which is equivalent for the server.
     ///
     /// # Errors
     ///
-    /// [`RequestError::Body`] when `json` is not one JSON object, or `input` neither a string nor a
-    /// list of objects.
+    /// [`RequestError::Body`] if `json` is not one JSON object, or `input` is neither a string nor
+    /// a list of objects.
     pub fn from_json(json: &str) -> Result<Self, RequestError> {
         json::from_str(json)
             .map_err(|error| RequestError::Body(DecodeError::new("a create body", &error)))
@@ -239,13 +240,14 @@ impl ResponsesRequest {
         self
     }
 
-    /// Asks for an answer that is JSON by this schema, which [`Response::parsed`] reads. Other
-    /// settings of [`text`](Self#structfield.text) are kept.
+    /// Requests an answer in JSON by this schema; [`Response::parsed`] parses it. Other settings in
+    /// [`text`](Self#structfield.text) are kept.
     ///
     /// [`Response::parsed`]: crate::Response::parsed
     #[must_use]
     pub fn json_schema(mut self, name: &str, schema: &Json) -> Self {
-        /// The schema goes in to the letter: the order of its members is that of the answer's.
+        /// The schema is sent byte for byte, because the order of its members determines the order
+        /// in the answer.
         #[derive(Serialize)]
         #[serde(tag = "type", rename = "json_schema")]
         struct Format<'a> {
@@ -265,7 +267,7 @@ impl ResponsesRequest {
         self
     }
 
-    /// Finds what no server could make sense of, before a byte is sent.
+    /// Checks the request for faults that no server could handle, before any byte is sent.
     pub(crate) fn check(&self) -> Result<(), RequestError> {
         let mut seen = vec!["input"];
         for (name, _) in &self.extra {
@@ -280,7 +282,7 @@ impl ResponsesRequest {
         Ok(())
     }
 
-    /// Whether the caller says itself what is continued.
+    /// Returns `true` if the request itself names the response or conversation to continue.
     pub(crate) fn caller_managed(&self) -> bool {
         self.previous_response_id.is_some()
             || self.conversation.is_some()
@@ -302,7 +304,8 @@ impl FieldDifference {
     }
 }
 
-/// The first member of `some` that is not the same in `others`; their order does not count.
+/// Returns the first member of `some` that differs in `others`; the order of members does not
+/// count.
 fn extra_difference(some: &[(String, Json)], others: &[(String, Json)]) -> Option<FieldDifference> {
     some.iter()
         .find(|member| !others.contains(member))
@@ -311,7 +314,7 @@ fn extra_difference(some: &[(String, Json)], others: &[(String, Json)]) -> Optio
 
 impl fmt::Debug for ResponsesRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Instructions, input and metadata are the caller's own.
+        // Instructions, input and metadata are private to the caller.
         f.debug_struct("ResponsesRequest")
             .field("model", &self.model)
             .field("input_items", &self.input.len())

@@ -9,13 +9,13 @@ use crate::json::Digest;
 
 /// The input of a request: the items of the conversation so far.
 ///
-/// Cloning it is cheap, and so is comparing a prefix of it with what was sent before: each item is
-/// serialised once, and the digest of every prefix is kept. Pushing is what costs least; a change
-/// in the middle recomputes what follows.
+/// Cloning is cheap, and so is comparing a prefix with the items sent before: each item is
+/// serialized once, and the digest of every prefix is kept. Pushing is the cheapest change; a
+/// change in the middle recomputes the digests after it.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// Full chunks and one that is being filled: a clone shares them all, and a push behind a
-    /// clone copies at most one.
+    /// Full chunks and a last one that is being filled. A clone shares all of them, and a push
+    /// after a clone copies at most one.
     chunks: Vec<Arc<Vec<Entry>>>,
     len: usize,
 }
@@ -23,14 +23,14 @@ pub struct History {
 #[derive(Clone, Debug)]
 struct Entry {
     item: Item,
-    /// The digest of all items up to and with this one.
+    /// Digest of all items up to and including this one.
     chain: Digest,
 }
 
 const CHUNK: usize = 64;
 
 impl History {
-    /// No items.
+    /// Returns an empty history.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,7 +52,7 @@ impl History {
         self.len += 1;
     }
 
-    /// Keeps the first `len` items.
+    /// Keeps the first `len` items and removes the rest.
     pub fn truncate(&mut self, len: usize) {
         if len >= self.len {
             return;
@@ -64,9 +64,9 @@ impl History {
         self.len = len;
     }
 
-    /// Replaces the items of `range` by `items`: an edit, an insertion or a removal.
+    /// Replaces the items in `range` by `items`: an edit, an insertion or a removal.
     ///
-    /// What lies outside of the history is ignored.
+    /// The part of `range` outside the history is ignored.
     pub fn splice(&mut self, range: Range<usize>, items: impl IntoIterator<Item = Item>) {
         let start = range.start.min(self.len);
         let end = range.end.clamp(start, self.len);
@@ -81,27 +81,27 @@ impl History {
         *self = Self::new();
     }
 
-    /// The item at `index`.
+    /// Returns the item at `index`, or `None` if `index` is out of range.
     pub fn get(&self, index: usize) -> Option<&Item> {
         self.entry(index).map(|entry| &entry.item)
     }
 
-    /// How many items there are.
+    /// Returns the number of items.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns `true` if the history has no items.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The items in order.
+    /// Returns an iterator over the items in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Item> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).map(|entry| &entry.item)
     }
 
-    /// The items from `start` on, at no cost for those before.
+    /// Returns an iterator over the items from `start` on, at no cost for the items before.
     pub(crate) fn iter_from(&self, start: usize) -> impl Iterator<Item = &Item> {
         self.chunks
             .iter()
@@ -111,14 +111,15 @@ impl History {
             .map(|entry| &entry.item)
     }
 
-    /// The digest of the first `len` items.
+    /// Returns the digest of the first `len` items.
     pub(crate) fn digest_at(&self, len: usize) -> Digest {
         len.checked_sub(1).and_then(|last| self.entry(last)).map(|e| e.chain).unwrap_or_default()
     }
 
-    /// The index of the first item that is not the same in `other`, or the length of the shorter.
+    /// Returns the index of the first item that differs in `other`, or the length of the shorter
+    /// history.
     pub(crate) fn first_difference(&self, other: &Self) -> usize {
-        // Chained digests agree up to the first difference and never behind it.
+        // Chained digests agree up to the first difference and never after it.
         let mut low = 0;
         let mut high = self.len.min(other.len);
         while low < high {

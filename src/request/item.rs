@@ -1,4 +1,4 @@
-//! Items: the messages, calls and outputs that a history is made of.
+//! Items: the messages, calls and outputs of a history.
 
 use std::{
     fmt,
@@ -11,51 +11,51 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::json::{DecodeError, Digest, Json, Text, digest_of, digest_of_text};
 
-/// One item of a history, as the JSON text that is sent. Cloning it is cheap.
+/// Item of a history, as the JSON text that is sent. Cloning is cheap.
 ///
-/// Items that the server sent and items of types that this crate does not know are kept to the
-/// letter. `==` compares values, `Debug` shows the length alone.
+/// Items that the server sent, and items of types that this crate does not know, are kept byte for
+/// byte. `==` compares values. `Debug` shows only the length.
 #[derive(Clone)]
 pub struct Item(Arc<Inner>);
 
 struct Inner {
     json: Json,
-    /// The item as the server sent it, where `json` is another form of it.
+    /// The item as the server sent it, if `json` is another form of it.
     received: Option<Json>,
     digest: OnceLock<Digest>,
 }
 
-/// A part of a message of the user, or of what a tool returned.
+/// Part of a message of the user, or of a tool's output.
 #[derive(Clone)]
 pub struct InputPart(Value);
 
 impl InputPart {
-    /// Text.
+    /// Returns a part with text.
     pub fn text(text: &str) -> Self {
         Self(json!({"type": "input_text", "text": text}))
     }
 
-    /// An image by its URL.
+    /// Returns an image by its URL.
     pub fn image_url(url: &str) -> Self {
         Self(json!({"type": "input_image", "image_url": url, "detail": "auto"}))
     }
 
-    /// An image by its content; `media_type` is `image/png`, say.
+    /// Returns an image by its content. `media_type` is for example `image/png`.
     pub fn image(media_type: &str, content: &[u8]) -> Self {
         Self::image_url(&data_url(media_type, content))
     }
 
-    /// A file by its URL.
+    /// Returns a file by its URL.
     pub fn file_url(url: &str) -> Self {
         Self(json!({"type": "input_file", "file_url": url}))
     }
 
-    /// A file that was uploaded, by its id.
+    /// Returns an uploaded file by its id.
     pub fn file_id(id: &str) -> Self {
         Self(json!({"type": "input_file", "file_id": id}))
     }
 
-    /// A file by its content; `media_type` is `application/pdf`, say.
+    /// Returns a file by its content. `media_type` is for example `application/pdf`.
     pub fn file(name: &str, media_type: &str, content: &[u8]) -> Self {
         let data = data_url(media_type, content);
         Self(json!({"type": "input_file", "filename": name, "file_data": data}))
@@ -64,7 +64,7 @@ impl InputPart {
 
 impl fmt::Debug for InputPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The content is the caller's own.
+        // The content is private to the caller.
         f.debug_tuple("InputPart").field(&self.0.get("type")).finish()
     }
 }
@@ -96,39 +96,40 @@ struct Message<'a, T> {
 }
 
 impl Item {
-    /// A message of the user.
+    /// Returns a message of the user.
     pub fn user(text: &str) -> Self {
         Self::message("user", Part::InputText { text })
     }
 
-    /// Returns a message of the user, whose text may have halves of surrogate pairs.
+    /// Returns a message of the user whose text may have unpaired surrogates.
     pub(crate) fn user_text(text: &Text) -> Self {
         Self::message("user", Part::InputText { text })
     }
 
-    /// A message of the developer.
+    /// Returns a message of the developer.
     pub fn developer(text: &str) -> Self {
         Self::message("developer", Part::InputText { text })
     }
 
-    /// A message of the system.
+    /// Returns a message of the system.
     pub fn system(text: &str) -> Self {
         Self::message("system", Part::InputText { text })
     }
 
-    /// A message of the assistant that did not come from the server: an example, say.
+    /// Returns a message of the assistant that did not come from the server, for example a sample
+    /// answer.
     pub fn assistant(text: &str) -> Self {
         Self::message("assistant", Part::OutputText { text })
     }
 
-    /// A message of the user with images or files in it.
+    /// Returns a message of the user with images or files in it.
     pub fn user_parts(parts: impl IntoIterator<Item = InputPart>) -> Self {
         let content: Vec<_> = parts.into_iter().map(|part| part.0).collect();
         let message = json!({"type": "message", "role": "user", "content": content});
         Self::trusted(Json::trusted(message.to_string()))
     }
 
-    /// What a function returned for the call `call_id`, with images or files in it.
+    /// Returns the output of a function for the call `call_id`, with images or files in it.
     pub fn function_call_output_parts(
         call_id: &str,
         parts: impl IntoIterator<Item = InputPart>,
@@ -138,55 +139,55 @@ impl Item {
         Self::trusted(Json::trusted(item.to_string()))
     }
 
-    /// What a function returned for the call `call_id`.
+    /// Returns the output of a function for the call `call_id`.
     pub fn function_call_output(call_id: &str, output: &str) -> Self {
         Self::new(&Sent::FunctionCallOutput { call_id, output })
     }
 
-    /// What a custom tool returned for the call `call_id`.
+    /// Returns the output of a custom tool for the call `call_id`.
     pub fn custom_tool_call_output(call_id: &str, output: &str) -> Self {
         Self::new(&Sent::CustomToolCallOutput { call_id, output })
     }
 
-    /// An item that the server has stored, by its id.
+    /// Returns a reference to an item that the server stores, by its id.
     pub fn reference(id: &str) -> Self {
         Self::new(&Sent::ItemReference { id })
     }
 
-    /// Any item, as JSON text that is sent to the letter.
+    /// Parses any item from JSON text, which is sent byte for byte.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when `json` is not one JSON object.
+    /// [`DecodeError`] if `json` is not one JSON object.
     pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
         Self::try_from(Json::parse(json)?)
     }
 
-    /// Any item that serde can serialise.
+    /// Serializes any item with serde.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when `value` does not become a JSON object.
+    /// [`DecodeError`] if `value` does not serialize to a JSON object.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, DecodeError> {
         Self::try_from(Json::from_serialize(value)?)
     }
 
-    /// The item as it is sent.
+    /// Returns the item as sent.
     pub fn json(&self) -> &Json {
         &self.0.json
     }
 
-    /// `type`; an item without one is a `message`.
+    /// Returns `type`. An item without a type is a `message`.
     pub fn item_type(&self) -> String {
         self.string("type").unwrap_or_else(|| "message".to_owned())
     }
 
-    /// `id`, where it has one.
+    /// Returns `id`, or `None` if the item has none.
     pub fn id(&self) -> Option<String> {
         self.string("id")
     }
 
-    /// `call_id`, where it has one.
+    /// Returns `call_id`, or `None` if the item has none.
     pub fn call_id(&self) -> Option<String> {
         self.string("call_id")
     }
@@ -212,17 +213,17 @@ impl Item {
         Self::trusted(Json::trusted(json))
     }
 
-    /// JSON that is known to be an object.
+    /// Wraps JSON that is known to be an object.
     pub(crate) fn trusted(json: Json) -> Self {
         Self(Arc::new(Inner { json, received: None, digest: OnceLock::new() }))
     }
 
-    /// Another form of an item that the server sent as `received`.
+    /// Wraps another form of an item that the server sent as `received`.
     pub(crate) fn rewritten(json: Json, received: Json) -> Self {
         Self(Arc::new(Inner { json, received: Some(received), digest: OnceLock::new() }))
     }
 
-    /// The item as the server sent it.
+    /// Returns the item as the server sent it.
     pub(crate) fn received(&self) -> &Json {
         self.0.received.as_ref().unwrap_or(&self.0.json)
     }

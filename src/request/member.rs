@@ -1,9 +1,9 @@
-//! Values of the create body, as they are written.
+//! Values of the create body, as written.
 
 use super::Tool;
 use crate::json::Json;
 
-/// A value that goes into the body.
+/// Value of a member of the body.
 pub(crate) trait Member {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 }

@@ -1,4 +1,4 @@
-//! What a caller asks for: the create body, its history, and their one encoding.
+//! Requests: the create body, its history, and their encoding.
 
 pub use error::RequestError;
 pub use fields::ResponsesRequest;

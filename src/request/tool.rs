@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::json::{DecodeError, Json};
 
-/// One entry of `tools`, as the JSON that is sent.
+/// Entry of `tools`, as the JSON that is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool(Json);
 
@@ -16,34 +16,34 @@ enum Sent<'a> {
 }
 
 impl Tool {
-    /// A function of the caller, with a JSON schema of its arguments.
+    /// Returns a function of the caller, with a JSON schema of its arguments.
     ///
-    /// It is not `strict`: a schema must satisfy further rules for that (see
+    /// The function is not `strict`, because a schema must satisfy further rules for that (see
     /// [`Tool::from_json`]).
     pub fn function(name: &str, description: &str, parameters: &Json) -> Self {
         Self::new(&Sent::Function { name, description, parameters, strict: false })
     }
 
-    /// A tool of the caller that takes free text.
+    /// Returns a tool of the caller that takes free text.
     pub fn custom(name: &str, description: &str) -> Self {
         Self::new(&Sent::Custom { name, description })
     }
 
-    /// A tool that the server runs and that needs no settings: `web_search`, say.
+    /// Returns a tool that the server runs and that needs no settings, for example `web_search`.
     pub fn hosted(tool_type: &str) -> Self {
         Self(Json::trusted(serde_json::json!({ "type": tool_type }).to_string()))
     }
 
-    /// Any tool, as JSON text that is sent to the letter.
+    /// Parses any tool from JSON text, which is sent byte for byte.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when `json` is not one JSON object.
+    /// [`DecodeError`] if `json` is not one JSON object.
     pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
         Self::try_from(Json::parse(json)?)
     }
 
-    /// The tool as it is sent.
+    /// Returns the tool as sent.
     pub fn json(&self) -> &Json {
         &self.0
     }

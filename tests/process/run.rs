@@ -212,7 +212,7 @@ async fn a_bad_line_ends_the_run_and_what_came_before_it_stands() {
         ("[1]", "not a JSON object"),
         (r#"{"model":"m","input":7}"#, "create body"),
         (r#"{"model":"m","stream":true}"#, "`stream` belongs to the transport"),
-        (r#"{"model":"m","x":1,"x":2}"#, "given twice"),
+        (r#"{"model":"m","x":1,"x":2}"#, "set twice"),
         (r#"{"$append":{"type":"message"}}"#, "a list of objects"),
         (r#"{"$append":[],"model":"m"}"#, "the only member"),
     ] {
