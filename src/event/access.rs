@@ -1,4 +1,4 @@
-//! Accessors of events: what most callers want of any event, and the JSON of single kinds, read.
+//! Accessors of events, and the decoded JSON of some of them.
 
 use super::{
     Annotation, ContentPart, ContentPartAdded, ContentPartDone, CustomToolCall, FunctionCall,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl ResponseEvent {
-    /// The piece of text for the user, of an [`OutputTextDelta`](super::OutputTextDelta).
+    /// Returns the piece of text for the user in an [`OutputTextDelta`](super::OutputTextDelta).
     pub fn text_delta(&self) -> Option<&str> {
         match self {
             Self::OutputTextDelta(event) => Some(&event.delta),
@@ -21,7 +21,7 @@ impl ResponseEvent {
         }
     }
 
-    /// The piece of reasoning, of its summary or its text.
+    /// Returns the piece of reasoning, from its summary or its text.
     pub fn reasoning_delta(&self) -> Option<&str> {
         match self {
             Self::ReasoningSummaryTextDelta(event) => Some(&event.delta),
@@ -32,8 +32,9 @@ impl ResponseEvent {
         }
     }
 
-    /// The call of a function that the model has finished, as soon as it has: at its
-    /// [`OutputItemDone`](super::OutputItemDone), before the end of the response. Calls that were cut off are withheld.
+    /// Returns the function call that the model finished in this event, an
+    /// [`OutputItemDone`](super::OutputItemDone), before the end of the response. `None` for a call
+    /// that was cut off.
     pub fn function_call(&self) -> Option<FunctionCall> {
         match self {
             Self::OutputItemDone(done) => match done.output_item() {
@@ -44,7 +45,8 @@ impl ResponseEvent {
         }
     }
 
-    /// The same for the call of a custom tool.
+    /// Returns the custom tool call that the model finished in this event, like
+    /// [`function_call`](Self::function_call).
     pub fn custom_tool_call(&self) -> Option<CustomToolCall> {
         match self {
             Self::OutputItemDone(done) => match done.output_item() {
@@ -55,34 +57,36 @@ impl ResponseEvent {
         }
     }
 
-    /// Whether it is the last event of a turn that went well.
+    /// Returns `true` for the last event of a successful turn.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Completed(_) | Self::Incomplete(_))
     }
 }
 
 impl OutputItemAdded {
-    /// The item so far, read; its texts are empty yet. `None` where the server sent none.
+    /// Returns the item so far, decoded; its texts are still empty. `None` if the server sent no
+    /// item.
     ///
     /// # Errors
     ///
-    /// As [`OutputItem::read`].
+    /// Like [`OutputItem::read`].
     pub fn output_item(&self) -> Result<Option<OutputItem>, DecodeError> {
         self.item.as_ref().map(read_item).transpose()
     }
 }
 
 impl OutputItemDone {
-    /// The finished item, in memory of its own.
+    /// Returns a copy of the finished item that does not keep the frame in memory.
     pub fn to_item(&self) -> Item {
         Item::trusted(self.item.detached())
     }
 
-    /// The finished item, read. Its texts are parts of the frame, like those of the event.
+    /// Returns the finished item, decoded. Its texts are slices of the frame, like those of the
+    /// event.
     ///
     /// # Errors
     ///
-    /// As [`OutputItem::read`].
+    /// Like [`OutputItem::read`].
     pub fn output_item(&self) -> Result<OutputItem, DecodeError> {
         read_item(&self.item)
     }
@@ -95,7 +99,7 @@ fn read_item(item: &Json) -> Result<OutputItem, DecodeError> {
 macro_rules! parts {
     ($($name:ident)*) => {$(
         impl $name {
-            /// The part, read; `None` where the server sent none.
+            /// Returns the part, decoded; `None` if the server sent none.
             pub fn content_part(&self) -> Option<ContentPart> {
                 self.part.as_ref().and_then(ContentPart::read)
             }
@@ -112,7 +116,8 @@ parts! {
 macro_rules! logprobs {
     ($($name:ident)*) => {$(
         impl $name {
-            /// How likely its tokens were, if the request asked for it.
+            /// Returns the log probabilities of the tokens. Empty unless the request asked for
+            /// them.
             pub fn logprobs(&self) -> Vec<Logprob> {
                 self.logprobs.as_ref().and_then(Read::read).unwrap_or_default()
             }
@@ -123,14 +128,14 @@ macro_rules! logprobs {
 logprobs!(OutputTextDelta OutputTextDone);
 
 impl OutputTextAnnotationAdded {
-    /// The annotation, read; `None` where the server sent none.
+    /// Returns the annotation, decoded; `None` if the server sent none.
     pub fn annotation(&self) -> Option<Annotation> {
         self.annotation.as_ref().and_then(Annotation::read)
     }
 }
 
 impl ShellCallOutputContentDone {
-    /// What the command printed, read.
+    /// Returns the output of the command, decoded.
     pub fn command_outputs(&self) -> Vec<ShellCommandOutput> {
         self.output.as_ref().and_then(Read::read).unwrap_or_default()
     }

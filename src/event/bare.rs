@@ -1,4 +1,4 @@
-//! Events that the crate makes of a response that came without events.
+//! Events that the crate makes from a response that arrived without events.
 
 use bytestring::ByteString;
 
@@ -8,7 +8,7 @@ use super::{
 use crate::json::{DecodeError, Json};
 
 impl ResponseEvent {
-    /// Returns an event of this kind for a response that came without an event. `raw` is the
+    /// Returns an event of this kind for a response that arrived without events. `raw` is the
     /// response object.
     pub(crate) fn from_response(kind: EventKind, raw: ByteString) -> Result<Self, DecodeError> {
         let response = Json::trusted(raw.slice_ref(raw.trim()));
@@ -32,9 +32,9 @@ impl ResponseEvent {
         })
     }
 
-    /// Returns `true` if the server did not send this event: [`Restarted`](Self::Restarted), and
-    /// the terminal event of a response that came as plain JSON instead of a stream. Then
-    /// [`raw`](Self::raw) is the JSON of that response.
+    /// Returns `true` if the server did not send this event. That is
+    /// [`Restarted`](Self::Restarted), and the terminal event of a response that arrived as plain
+    /// JSON instead of a stream. Then [`raw`](Self::raw) is the JSON of that response.
     pub fn is_synthesized(&self) -> bool {
         let response = match self {
             Self::Restarted => return true,
@@ -42,7 +42,7 @@ impl ResponseEvent {
             Self::Incomplete(event) => &event.response,
             _ => return false,
         };
-        // In an event that was sent, the response is a part of it.
+        // In an event that the server sent, the response is only a part of the text.
         response.get().len() == self.raw().trim().len()
     }
 }

@@ -1,23 +1,23 @@
-//! What the table of events becomes: their types, their names on the wire and their decoder.
+//! Macro that expands the table of events into their types, their names and their decoder.
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $wire:literal $(of $item:ident)? {
         $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
     })*) => {
-        /// Which event it is. It serialises as its name in snake case: `"output_text_delta"`.
+        /// Kind of an event. It serializes as its name in snake case: `"output_text_delta"`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum EventKind {
             $(#[doc = concat!("`", $wire, "`")] $name,)*
-            /// A type that this version does not know.
+            /// An event of a type that this version does not know.
             Unknown,
-            /// Not from the server: see [`ResponseEvent::Restarted`].
+            /// An event of the crate, not of the server: see [`ResponseEvent::Restarted`].
             Restarted,
         }
 
         impl EventKind {
-            /// The `type` on the wire; `""` where there is none to tell.
+            /// Returns the `type` on the wire; `""` for `Unknown` and `Restarted`.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $wire,)*
@@ -25,7 +25,7 @@ macro_rules! events {
                 }
             }
 
-            /// The kind of a `type` on the wire.
+            /// Returns the kind of a `type` on the wire.
             pub(crate) fn from_wire(name: &str) -> Self {
                 match name {
                     $($wire => Self::$name,)*
@@ -34,25 +34,26 @@ macro_rules! events {
             }
         }
 
-        /// An event of a response, the same on both transports.
+        /// Event of a response, the same on both transports.
         ///
-        /// Strings and JSON in it are parts of the frame as it was received and keep it in
-        /// memory: copy out what is to be kept for long. [`raw`](Self::raw) is the frame.
+        /// Strings and JSON in an event are slices of the received frame and keep the frame in
+        /// memory; copy a part that you keep for long. [`raw`](Self::raw) returns the frame.
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub enum ResponseEvent {
             $($(#[$doc])* $name($name),)*
             /// An event of a type that this version does not know.
             Unknown(Unknown),
-            /// Not from the server: under [`ReplayPolicy::Restart`] the request was sent again
-            /// after output had been handed out. Forget that; another `Created` follows.
+            /// An event of the crate, not of the server. Under [`ReplayPolicy::Restart`], the
+            /// request was sent again after output had been yielded. Discard that output; another
+            /// `Created` follows.
             ///
             /// [`ReplayPolicy::Restart`]: crate::ReplayPolicy::Restart
             Restarted,
         }
 
         impl ResponseEvent {
-            /// Which event it is.
+            /// Returns the kind of the event.
             pub fn kind(&self) -> EventKind {
                 match self {
                     $(Self::$name(_) => EventKind::$name,)*
@@ -61,7 +62,7 @@ macro_rules! events {
                 }
             }
 
-            /// The JSON as it was received, to the letter. Empty for `Restarted`.
+            /// Returns the JSON as received, byte for byte. Empty for `Restarted`.
             pub fn raw(&self) -> &str {
                 match self {
                     $(Self::$name(event) => &event.raw,)*
@@ -70,7 +71,7 @@ macro_rules! events {
                 }
             }
 
-            /// `sequence_number`, where it has one.
+            /// Returns `sequence_number`, or `None` if the event has none.
             pub fn sequence_number(&self) -> Option<u64> {
                 match self {
                     $(Self::$name(event) => event.sequence_number,)*
@@ -104,17 +105,18 @@ macro_rules! events {
                     pub output_index: owned::Index,
                 )?
                 $($(#[$field_doc])* pub $field: owned::$type,)*
-                /// The event's place in the response, from 0; gaps are normal.
+                /// Number of the event in the response, from 0; gaps are normal.
                 pub sequence_number: Option<u64>,
                 pub(super) raw: ByteString,
             }
 
             impl $name {
-                /// A further member of the event, `None` where there is none or it is null.
+                /// Reads another member of the event. Returns `None` if the member is absent or
+                /// null.
                 ///
                 /// # Errors
                 ///
-                /// [`DecodeError`] when it is no `T`.
+                /// [`DecodeError`] if the member does not deserialize into `T`.
                 pub fn member<T: serde::de::DeserializeOwned>(
                     &self,
                     name: &str,
@@ -126,8 +128,8 @@ macro_rules! events {
             impl $name {
                 /// Reads the event from its payload.
                 ///
-                /// It returns the enum, since an event is large: wrapping it later would move all
-                /// of it.
+                /// The function returns the enum, because an event is large and wrapping it later
+                /// would move all of it.
                 fn decode(payload: ByteString) -> Result<ResponseEvent, DecodeError> {
                     #[derive(Deserialize)]
                     struct Wire<'a> {
@@ -174,7 +176,7 @@ macro_rules! events {
     };
 }
 
-/// The value; what it is `of` alone decides whether it is there.
+/// Expands to its second argument. The first one only makes the repetition optional.
 macro_rules! of {
     ($item:ident, $($value:tt)*) => { $($value)* };
 }

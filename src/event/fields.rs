@@ -1,7 +1,7 @@
-//! How the members of an event are read.
+//! Decoding of the members of an event.
 //!
-//! What a turn cannot do without ([`Text`], [`Json`]) must be there. Everything else is read
-//! leniently: a missing or odd index or id must not end a turn that could go on.
+//! A member that the turn needs ([`Text`], [`Json`]) must be present. Other members are read
+//! leniently: a missing or malformed index or id must not end a turn that could continue.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -11,35 +11,35 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, Decoded, WITH_HALVES};
 
-/// A string that must be there.
+/// Required string.
 #[derive(Default)]
 pub(crate) struct Text<'a>(Option<Decoded<'a>>);
-/// A string that may be missing.
+/// Optional string.
 #[derive(Default)]
 pub(crate) struct MaybeText<'a>(pub(crate) Option<Decoded<'a>>);
-/// A string, or the `text` of an object in its place: a piece as early servers send it.
+/// String, or the `text` of an object in its place, as early servers send a delta.
 #[derive(Default)]
 pub(crate) struct Piece<'a>(Option<Decoded<'a>>);
-/// A string that must be there, or JSON in its place, which stands for its own text.
+/// Required string. JSON in its place stands for its own text.
 #[derive(Default)]
 pub(crate) struct Arguments<'a>(Found<'a>);
-/// The same, where it may be missing.
+/// Optional string. JSON in its place stands for its own text.
 #[derive(Default)]
 pub(crate) struct MaybeArguments<'a>(Found<'a>);
-/// A place in a list; 0 where it is missing.
+/// Index in a list; 0 if it is missing.
 #[derive(Default)]
 pub(crate) struct Index<'a>(pub(crate) u32, PhantomData<&'a ()>);
-/// A number that may be missing.
+/// Optional number.
 #[derive(Default)]
 pub(crate) struct Number<'a>(pub(crate) Option<u64>, PhantomData<&'a ()>);
-/// A JSON object that must be there; it is read when somebody asks.
+/// Required JSON object, decoded on demand.
 #[derive(Default)]
 pub(crate) struct Json<'a>(Option<&'a RawValue>);
-/// JSON that may be missing.
+/// Optional JSON.
 #[derive(Default)]
 pub(crate) struct MaybeJson<'a>(Option<&'a RawValue>);
 
-/// The types that the members have in the public events.
+/// Types of the members in the public events.
 pub(crate) mod owned {
     pub(crate) type Text = crate::json::Text;
     pub(crate) type MaybeText = Option<crate::json::Text>;
@@ -91,7 +91,7 @@ impl MaybeArguments<'_> {
     ) -> Result<Option<json::Text>, &'static str> {
         Ok(match self.0 {
             Found::Text(text) => Some(json::Text::part_of(source, text)),
-            // Where it stands was not kept, since strings have no use for it.
+            // The position was not kept, because strings do not need it.
             Found::Container => {
                 let event = json::Json::trusted(source.clone());
                 let raw = event.raw_member(name).ok().flatten();
@@ -122,18 +122,18 @@ impl MaybeJson<'_> {
         _: &str,
     ) -> Result<Option<json::Json>, &'static str> {
         Ok(self.0.map(|raw| match raw.get() {
-            // In most deltas, the `logprobs`: they need no part of the frame.
+            // Nearly all deltas have empty `logprobs`, which need no slice of the frame.
             "[]" => json::Json::trusted(ByteString::from_static("[]")),
             _ => json::Json::part_of(source, raw),
         }))
     }
 }
 
-/// The value in the place of a string.
+/// Value in the place of a string.
 #[derive(Default)]
 pub(crate) enum Found<'a> {
     Text(Decoded<'a>),
-    /// An object or a list.
+    /// Object or list.
     Container,
     #[default]
     Other,
@@ -148,7 +148,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Takes strings and passes over all else.
+/// Accepts strings and skips all other values.
 struct Strings;
 
 impl<'de> Visitor<'de> for Strings {
@@ -211,12 +211,12 @@ impl<'de> Visitor<'de> for Strings {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The name matters where a string has halves of surrogate pairs.
+        // The name makes the reader pass unpaired surrogates through.
         deserializer.deserialize_newtype_struct(WITH_HALVES, Strings)
     }
 }
 
-/// Takes whole numbers, also as `1.0`, and passes over all else.
+/// Accepts whole numbers, also in the form `1.0`, and skips all other values.
 struct Numbers;
 
 impl<'de> Visitor<'de> for Numbers {

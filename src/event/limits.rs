@@ -1,4 +1,4 @@
-//! What is left of rates and plans, by headers and by events.
+//! Remaining rates and plan limits, from headers and from events.
 
 use std::time::Duration;
 
@@ -9,53 +9,53 @@ use serde_json::Value;
 use super::{CodexRateLimits, ResponseEvent};
 use crate::json::Json;
 
-/// How many headers the events of a response are taken at their word for. Heads of answers hold at
-/// most a hundred; a map of very many panics.
+/// Maximum number of headers taken from the events of a response. The head of an answer holds at
+/// most a hundred, and a map of very many headers panics.
 pub(crate) const MAX_HEADERS: usize = 256;
 
-/// What is left of the rates of a key, by the headers `x-ratelimit-*`.
+/// Remaining rates of a key, from the headers `x-ratelimit-*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimits {
-    /// Requests.
+    /// Remaining requests.
     pub requests: RateLimit,
-    /// Tokens.
+    /// Remaining tokens.
     pub tokens: RateLimit,
 }
 
-/// What is left of a rate; `None` for what was not told.
+/// One rate; a field is `None` if the server did not send it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// How many there are at most.
+    /// Maximum per window.
     pub limit: Option<u64>,
-    /// How many are left.
+    /// Remaining in the current window.
     pub remaining: Option<u64>,
-    /// How long it takes until all are there again.
+    /// Time until the full limit is available again.
     pub reset: Option<Duration>,
 }
 
-/// How much of a plan of the ChatGPT backend is used: its short and its long window.
+/// Usage of a plan of the ChatGPT backend: a short and a long window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PlanLimits {
-    /// The short window.
+    /// Usage of the short window.
     pub primary: Option<PlanWindow>,
-    /// The long window.
+    /// Usage of the long window.
     pub secondary: Option<PlanWindow>,
 }
 
-/// How much of a window of a plan is used.
+/// Usage of one window of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PlanWindow {
-    /// From 0 to 100.
+    /// Used share in percent, from 0 to 100.
     pub used_percent: f64,
-    /// Its length, in minutes.
+    /// Length of the window, in minutes.
     pub window_minutes: Option<u64>,
-    /// When it begins anew, in seconds since 1970.
+    /// Time at which the window resets, in seconds since 1970.
     pub reset_at: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ impl PlanLimits {
 }
 
 impl CodexRateLimits {
-    /// How much of the plan is used; what cannot be read is left out.
+    /// Returns the usage of the plan. Values that cannot be parsed are omitted.
     pub fn plan_limits(&self) -> PlanLimits {
         let window = |limits: &Json, name| limits.member(name).ok().flatten();
         self.rate_limits.as_ref().map_or_else(PlanLimits::default, |limits| PlanLimits {
@@ -99,7 +99,8 @@ impl CodexRateLimits {
 }
 
 impl ResponseEvent {
-    /// The headers that the event carries: a WebSocket has none of its own for a response.
+    /// Returns the headers in the event: over a WebSocket, a response has no HTTP headers of its
+    /// own.
     pub(crate) fn headers(&self) -> Option<HeaderMap> {
         let headers = match self {
             Self::ResponseMetadata(event) => event.headers.as_ref(),
@@ -112,7 +113,7 @@ impl ResponseEvent {
     }
 }
 
-/// A header out of JSON, where servers write values as strings, numbers or bools.
+/// Returns a header from JSON, in which servers write values as strings, numbers or bools.
 pub(crate) fn header(name: &str, value: &Value) -> Option<(HeaderName, HeaderValue)> {
     let value = match value {
         Value::String(text) => HeaderValue::from_str(text),
@@ -122,7 +123,7 @@ pub(crate) fn header(name: &str, value: &Value) -> Option<(HeaderName, HeaderVal
     Some((name.parse().ok()?, value.ok()?))
 }
 
-/// A duration as Go writes it, `1h2m3.5s` say, or seconds without a unit.
+/// Parses a duration in Go's form, for example `1h2m3.5s`, or in seconds without a unit.
 fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Ok(seconds) = rest.parse() {

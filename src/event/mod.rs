@@ -1,10 +1,10 @@
 //! The events of a response, the same on both transports.
 //!
-//! A [`ResponseEvent`] has a variant for each event of the API, and keeps what it does not know as
-//! [`Unknown`]. The shortest ways to what most callers want are
-//! [`text_delta`](ResponseEvent::text_delta), [`reasoning_delta`](ResponseEvent::reasoning_delta),
+//! A [`ResponseEvent`] has a variant for each event of the API, and keeps events of other types as
+//! [`Unknown`]. Most callers only need [`text_delta`](ResponseEvent::text_delta),
+//! [`reasoning_delta`](ResponseEvent::reasoning_delta),
 //! [`function_call`](ResponseEvent::function_call) and
-//! [`custom_tool_call`](ResponseEvent::custom_tool_call); all else is a match:
+//! [`custom_tool_call`](ResponseEvent::custom_tool_call). A match reads everything else:
 //!
 //! ```
 //! use responses_client::event::ResponseEvent;
@@ -13,7 +13,7 @@
 //!     match event {
 //!         ResponseEvent::OutputTextDelta(event) => print!("{}", event.delta),
 //!         ResponseEvent::OutputItemAdded(event) => println!("item {:?}", event.output_index),
-//!         ResponseEvent::Restarted => println!("forget what came: it begins anew"),
+//!         ResponseEvent::Restarted => println!("discard the output: the response starts anew"),
 //!         other => println!("{}", other.raw()),
 //!     }
 //! }

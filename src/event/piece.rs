@@ -1,15 +1,16 @@
-//! The deltas: which part of an item each of them continues, and what ends that part.
+//! Deltas: the part of an item that each of them continues, and the events that end the part.
 
 use super::{EventKind, ResponseEvent};
 use crate::json::Text;
 
-/// A part of an item that grows by deltas of one kind.
+/// Part of an item that grows by deltas of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PartKey {
     kind: EventKind,
-    /// The item's place in the output. Ids are no help: some servers give each event another.
+    /// Index of the item in the output. Ids are useless here, because some servers give each event
+    /// another.
     output_index: u32,
-    /// The part's place in the item, or the command's in a call.
+    /// Index of the part in the item, or of the command in a call.
     index: u32,
 }
 
@@ -36,7 +37,7 @@ macro_rules! deltas {
         }
 
         impl ResponseEvent {
-            /// The text of a delta and the part that it continues.
+            /// Returns the text of a delta and the part that the delta continues.
             pub(crate) fn delta_mut(&mut self) -> Option<(PartKey, &mut Text)> {
                 match self {
                     $(Self::$delta(e) => {

@@ -8,23 +8,23 @@ use serde::Deserialize;
 use super::fields;
 use crate::json::{self, DecodeError, Json, Text};
 
-/// An event of a type that this version does not know, kept as it was received.
+/// Event of a type that this version does not know, kept as received.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Unknown {
-    /// Its `type`.
+    /// `type` of the event.
     pub event_type: Text,
-    /// The event's place in the response.
+    /// Number of the event in the response.
     pub sequence_number: Option<u64>,
     pub(super) raw: ByteString,
 }
 
 impl Unknown {
-    /// A member of the event, `None` where there is none or it is null.
+    /// Reads a member of the event. Returns `None` if the member is absent or null.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when it is no `T`.
+    /// [`DecodeError`] if the member does not deserialize into `T`.
     pub fn member<T: serde::de::DeserializeOwned>(
         &self,
         name: &str,
@@ -34,7 +34,7 @@ impl Unknown {
 }
 
 impl Unknown {
-    /// Reads an event. `name` stands for the type that its payload lacks.
+    /// Decodes an event. `name` replaces a missing `type`.
     pub(crate) fn decode(name: &str, payload: ByteString) -> Result<Self, DecodeError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]

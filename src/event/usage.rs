@@ -1,33 +1,33 @@
-//! What a response cost.
+//! Token usage of a response.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// How many tokens a response took.
+/// Token usage of a response.
 ///
-/// Numbers that the server left out are 0; older servers leave out the details. It serialises
-/// under the names of the API.
+/// A number that the server omits is 0; older servers omit the details. The type serializes under
+/// the names of the API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Tokens of the input, those of the history included.
+    /// Tokens of the input, including the history.
     #[serde(deserialize_with = "count")]
     pub input_tokens: u64,
-    /// Tokens of the output, reasoning included.
+    /// Tokens of the output, including reasoning.
     #[serde(deserialize_with = "count")]
     pub output_tokens: u64,
-    /// Both.
+    /// Tokens of the input and the output.
     #[serde(deserialize_with = "count")]
     pub total_tokens: u64,
-    /// What the input is made of.
+    /// Details of the input tokens.
     #[serde(deserialize_with = "details")]
     pub input_tokens_details: InputTokensDetails,
-    /// What the output is made of.
+    /// Details of the output tokens.
     #[serde(deserialize_with = "details")]
     pub output_tokens_details: OutputTokensDetails,
 }
 
-/// What the input of a response is made of.
+/// Details of the input tokens of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -35,15 +35,15 @@ pub struct InputTokensDetails {
     /// Tokens read from the prompt cache.
     #[serde(deserialize_with = "count")]
     pub cached_tokens: u64,
-    /// Tokens written to it.
+    /// Tokens written to the prompt cache.
     #[serde(deserialize_with = "count")]
     pub cache_write_tokens: u64,
-    /// For how long they are kept.
+    /// Lifetimes of the tokens written to the prompt cache.
     #[serde(deserialize_with = "details")]
     pub cache_write_tokens_details: CacheWriteTokensDetails,
 }
 
-/// For how long the tokens written to the prompt cache are kept.
+/// Lifetimes of the tokens written to the prompt cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -56,17 +56,17 @@ pub struct CacheWriteTokensDetails {
     pub ttl_12h_tokens: u64,
 }
 
-/// What the output of a response is made of.
+/// Details of the output tokens of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct OutputTokensDetails {
-    /// Tokens of reasoning.
+    /// Tokens used for reasoning.
     #[serde(deserialize_with = "count")]
     pub reasoning_tokens: u64,
 }
 
-/// Some servers write counts as floats, or null.
+/// Deserializes a count. Some servers write counts as floats, or null.
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     super::fields::Number::deserialize(deserializer).map(|number| number.0.unwrap_or_default())
 }

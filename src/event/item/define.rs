@@ -1,7 +1,7 @@
-//! What the tables of items and their parts become: types, and how they are read.
+//! Macros that expand the tables of items and their parts into types and their decoders.
 
-/// Structs of the members of JSON objects. A member that has another name on the wire gives it,
-/// and one that is read as another type gives that `as` its reader.
+/// Structs for JSON objects. A member with another name on the wire states that name, and a member
+/// that is decoded through another type states that type after `as`.
 macro_rules! objects {
     ($($(#[$doc:meta])* $name:ident {
         $($(#[$field_doc:meta])*
@@ -43,8 +43,8 @@ macro_rules! objects {
     (@wire $field:ident $wire:literal) => { $wire };
 }
 
-/// Enums of what a `type` tells apart; what cannot be read is `Other`. What is what its item is
-/// about says how a string in the place of a list of them is read.
+/// Enums of the variants that a `type` distinguishes; a value that cannot be decoded is `Other`.
+/// `is` states the requirement on a list of them, and the decoding of a string in its place.
 macro_rules! unions {
     ($($(#[$doc:meta])* $name:ident $(is its item, $of_text:ident)? {
         $($(#[$variant_doc:meta])*
@@ -55,7 +55,7 @@ macro_rules! unions {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_doc])* $variant $(($payload))?,)*
-            /// Anything else, as it came.
+            /// Any other value, as received.
             Other($crate::json::Json),
         }
 

@@ -1,4 +1,4 @@
-//! What the members of items are made of: actions, results and errors of tools.
+//! Details of items: actions, results and errors of tools.
 
 use super::{
     define::{objects, unions},
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::json::{Json, Text};
 
-/// What a tool returned.
+/// Output of a tool.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToolOutput {
@@ -15,7 +15,7 @@ pub enum ToolOutput {
     Text(Text),
     /// Texts, images and files.
     Parts(Vec<ContentPart>),
-    /// Anything else, as it came.
+    /// Any other value, as received.
     Other(Json),
 }
 
@@ -28,235 +28,234 @@ impl Read for ToolOutput {
 }
 
 unions! {
-    /// Who made a call.
+    /// Caller of a tool.
     Caller {
         /// The model itself.
         Direct = "direct",
         /// A [`Program`](super::Program) of the model.
         Program(ProgramCaller) = "program",
     }
-    /// What a search of the web did.
+    /// Action of a web search.
     WebSearchAction {
-        /// It searched.
+        /// A search.
         Search(WebSearch) = "search",
-        /// It opened a page.
+        /// Opening a page.
         OpenPage(OpenPage) = "open_page",
-        /// It searched in a page.
+        /// A search in a page.
         FindInPage(FindInPage) = "find_in_page" | "find",
     }
-    /// What code printed or drew.
+    /// Output of code.
     CodeOutput {
-        /// What it printed.
+        /// Text that the code printed.
         Logs(CodeLogs) = "logs",
-        /// An image.
+        /// An image that the code drew.
         Image(CodeImage) = "image",
     }
-    /// What shall be done with a computer. Places are in pixels from the upper left.
+    /// Action on a computer. Coordinates are in pixels from the upper left corner.
     ComputerAction {
         /// A click.
         Click(Click) = "click",
-        /// Two clicks.
+        /// A double click.
         DoubleClick(DoubleClick) = "double_click",
-        /// The mouse moves with its button held down.
+        /// A mouse move with the button held down.
         Drag(Drag) = "drag",
-        /// Keys are pressed together.
+        /// Keys pressed together.
         Keypress(Keypress) = "keypress",
-        /// The mouse moves.
+        /// A mouse move.
         Move(MouseMove) = "move",
-        /// A picture of the screen is taken.
+        /// A screenshot.
         Screenshot = "screenshot",
-        /// The wheel turns.
+        /// A turn of the mouse wheel.
         Scroll(Scroll) = "scroll",
-        /// Text is typed.
+        /// Text to type.
         Type(TypeText) = "type",
-        /// Nothing is done for a moment.
+        /// A short pause.
         Wait = "wait",
     }
-    /// Where the commands of a [`ShellCall`](super::ShellCall) run.
+    /// Environment in which the commands of a [`ShellCall`](super::ShellCall) run.
     ShellEnvironment {
-        /// With the caller.
+        /// The caller's machine.
         Local(Json) = "local",
-        /// In a container of the server.
+        /// A container of the server.
         Container(ContainerReference) = "container_reference",
     }
-    /// How a command ended.
+    /// Outcome of a command.
     ShellOutcome {
-        /// By itself.
+        /// The command exited.
         Exit(ShellExit) = "exit",
-        /// Its time ran out.
+        /// The command timed out.
         Timeout = "timeout",
     }
-    /// A change of one file.
+    /// Change of one file.
     PatchOperation {
-        /// A new file.
+        /// A file is created.
         CreateFile(FileDiff) = "create_file",
-        /// A file changes.
+        /// A file is changed.
         UpdateFile(FileDiff) = "update_file",
-        /// A file goes.
+        /// A file is deleted.
         DeleteFile(FilePath) = "delete_file",
     }
-    /// Why an MCP server did not do what it should. Older servers give a string, which is
-    /// [`Other`](Self::Other).
+    /// Failure of an MCP server. Older servers send a string, which is [`Other`](Self::Other).
     McpError {
-        /// It broke the protocol.
+        /// The MCP server violated the protocol.
         Protocol(McpFailure) = "mcp_protocol_error",
         /// The tool failed.
         ToolExecution(McpToolFailure) = "mcp_tool_execution_error",
-        /// It could not be reached.
+        /// The MCP server could not be reached.
         Http(McpFailure) = "http_error",
     }
 }
 
 objects! {
-    /// An agent (multi-agent beta).
+    /// Agent (multi-agent beta).
     Agent {
-        /// Its name.
+        /// Name of the agent.
         agent_name: Option<String>,
     }
-    /// The program that made a call.
+    /// Program that made a call.
     ProgramCaller {
-        /// The program's `call_id`.
+        /// `call_id` of the program.
         caller_id: Option<String>,
     }
-    /// What was searched for.
+    /// Search of the web.
     WebSearch {
-        /// The query, of servers that send one.
+        /// The query; only some servers send it.
         query: Option<Text>,
         /// The queries.
         queries: Vec<Text>,
-        /// What was found, if the request asked for it.
+        /// Pages found, if the request asked for them.
         sources: Vec<WebSource>,
     }
-    /// A page that was found.
+    /// Page found by a search.
     WebSource {
-        /// `url`.
+        /// Type of the source: `url`.
         kind = "type": Option<String>,
-        /// Where it is.
+        /// URL of the page.
         url: Option<Text>,
     }
-    /// A page that was opened.
+    /// Page that was opened.
     OpenPage {
-        /// Where it is.
+        /// URL of the page.
         url: Option<Text>,
     }
-    /// A page that was searched.
+    /// Page that was searched.
     FindInPage {
-        /// Where it is.
+        /// URL of the page.
         url: Option<Text>,
-        /// What was searched for.
+        /// Text searched for.
         pattern: Option<Text>,
     }
-    /// A part of a file that was found.
+    /// Part of a file found by a search.
     FileSearchResult {
-        /// The file.
+        /// Id of the file.
         file_id: Option<String>,
-        /// Its name.
+        /// Name of the file.
         filename: Option<Text>,
-        /// How well it fits, from 0 to 1.
+        /// Relevance, from 0 to 1.
         score: Option<f64>,
-        /// The part.
+        /// Text of the part.
         text: Option<Text>,
-        /// What the file is marked with.
+        /// Attributes of the file.
         attributes: Option<Json>,
     }
-    /// What code printed.
+    /// Text printed by code.
     CodeLogs {
-        /// The text.
+        /// The printed text.
         logs: Text,
     }
-    /// What code drew.
+    /// Image drawn by code.
     CodeImage {
-        /// Where it is; it may be a data URL.
+        /// URL of the image; it may be a data URL.
         url: Option<Text>,
     }
-    /// Why there is no image.
+    /// Error of a failed image generation.
     ImageError {
-        /// Its type.
+        /// Error type.
         kind = "type": Option<String>,
-        /// Its code.
+        /// Error code.
         code: Option<String>,
-        /// For people.
+        /// Human-readable message.
         message: Option<Text>,
-        /// The member of the request that it is about.
+        /// Member of the request that caused the error.
         param: Option<String>,
-        /// What was objected to.
+        /// Details of a moderation decision.
         moderation_details: Option<ModerationDetails>,
     }
-    /// What was objected to.
+    /// Details of a moderation decision.
     ModerationDetails {
-        /// The categories, as the server names them.
+        /// Categories, as the server names them.
         categories: Option<Json>,
-        /// When: of the input or the output, say.
+        /// Stage of the decision, for example that of the input or the output.
         moderation_stage: Option<String>,
     }
-    /// What somebody must acknowledge before a computer is used further.
+    /// Safety check that a person must acknowledge before the computer is used further.
     SafetyCheck {
-        /// Its id.
+        /// Id of the check.
         id: Option<String>,
-        /// Its code.
+        /// Code of the check.
         code: Option<String>,
-        /// For people.
+        /// Human-readable message.
         message: Option<Text>,
     }
-    /// A place on a screen.
+    /// Point on a screen.
     Point {
-        /// From the left.
+        /// Pixels from the left.
         x: Option<i64>,
-        /// From the top.
+        /// Pixels from the top.
         y: Option<i64>,
     }
-    /// A click.
+    /// Click of a mouse button.
     Click {
-        /// `left`, `right`, `wheel`, `back` or `forward`.
+        /// The button: `left`, `right`, `wheel`, `back` or `forward`.
         button: Option<String>,
-        /// From the left.
+        /// Pixels from the left.
         x: Option<i64>,
-        /// From the top.
+        /// Pixels from the top.
         y: Option<i64>,
-        /// Keys that are held down.
+        /// Keys held down.
         keys: Vec<Text>,
     }
-    /// Two clicks.
+    /// Double click.
     DoubleClick {
-        /// From the left.
+        /// Pixels from the left.
         x: Option<i64>,
-        /// From the top.
+        /// Pixels from the top.
         y: Option<i64>,
-        /// Keys that are held down.
+        /// Keys held down.
         keys: Vec<Text>,
     }
-    /// A way that the mouse goes with its button held down.
+    /// Mouse move with the button held down.
     Drag {
-        /// The places, in order.
+        /// Points of the move, in order.
         path: Vec<Point>,
-        /// Keys that are held down.
+        /// Keys held down.
         keys: Vec<Text>,
     }
-    /// Keys that are pressed together.
+    /// Keys pressed together.
     Keypress {
-        /// Their names.
+        /// Names of the keys.
         keys: Vec<Text>,
     }
-    /// A place to which the mouse goes.
+    /// Mouse move.
     MouseMove {
-        /// From the left.
+        /// Pixels from the left.
         x: Option<i64>,
-        /// From the top.
+        /// Pixels from the top.
         y: Option<i64>,
-        /// Keys that are held down.
+        /// Keys held down.
         keys: Vec<Text>,
     }
-    /// A turn of the wheel.
+    /// Turn of the mouse wheel.
     Scroll {
-        /// From the left.
+        /// Pixels from the left.
         x: Option<i64>,
-        /// From the top.
+        /// Pixels from the top.
         y: Option<i64>,
-        /// How far to the right.
+        /// Distance to the right, in pixels.
         scroll_x: Option<i64>,
-        /// How far down.
+        /// Distance down, in pixels.
         scroll_y: Option<i64>,
-        /// Keys that are held down.
+        /// Keys held down.
         keys: Vec<Text>,
     }
     /// Text to type.
@@ -264,84 +263,84 @@ objects! {
         /// The text.
         text: Text,
     }
-    /// A command and its arguments.
+    /// Command and its arguments.
     LocalShellAction {
-        /// `exec`.
+        /// Type of the action: `exec`.
         kind = "type": Option<String>,
         /// The command and its arguments.
         command: Vec<Text>,
-        /// The environment, by name.
+        /// Environment variables, by name.
         env: Option<Json>,
-        /// How long it may take, in milliseconds.
+        /// Time limit, in milliseconds.
         timeout_ms: Option<u64>,
-        /// As whom it runs.
+        /// User that runs the command.
         user: Option<String>,
-        /// Where it runs.
+        /// Directory in which the command runs.
         working_directory: Option<Text>,
     }
     /// Commands for a shell.
     ShellAction {
-        /// The commands; they may run at the same time.
+        /// The commands; they may run in parallel.
         commands: Vec<Text>,
-        /// How long they may take, in milliseconds.
+        /// Time limit, in milliseconds.
         timeout_ms: Option<u64>,
-        /// How many characters of output to give back.
+        /// Maximum number of characters of output to return.
         max_output_length: Option<u64>,
     }
-    /// A container of the server.
+    /// Container of the server.
     ContainerReference {
-        /// Its id.
+        /// Id of the container.
         container_id: Option<String>,
     }
-    /// What a command printed.
+    /// Output of a command.
     ShellCommandOutput {
-        /// To its standard output.
+        /// Standard output.
         stdout: Text,
-        /// To its standard error.
+        /// Standard error.
         stderr: Text,
-        /// How it ended.
+        /// Outcome of the command.
         outcome: Option<ShellOutcome>,
-        /// Who ran it.
+        /// Creator of the output.
         created_by: Option<String>,
     }
-    /// A command that ended by itself.
+    /// Exit of a command.
     ShellExit {
-        /// Its exit code; 0 is success.
+        /// Exit code; 0 means success.
         exit_code: Option<i64>,
     }
-    /// A file and how it changes.
+    /// File and its change.
     FileDiff {
-        /// The file.
+        /// Path of the file.
         path: Text,
-        /// The change, in V4A form: for a new file its lines.
+        /// The change in V4A form; for a new file its lines.
         diff: Text,
     }
-    /// A file.
+    /// File without further details.
     FilePath {
-        /// The file.
+        /// Path of the file.
         path: Text,
     }
-    /// A tool of an MCP server.
+    /// Tool of an MCP server.
     McpTool {
-        /// Its name.
+        /// Name of the tool.
         name: Option<String>,
-        /// What it does.
+        /// Description of the tool.
         description: Option<Text>,
-        /// The schema of its arguments.
+        /// JSON schema of the arguments.
         input_schema: Option<Json>,
-        /// What it says of itself.
+        /// Annotations of the tool.
         annotations: Option<Json>,
     }
-    /// What went wrong with an MCP server.
+    /// Error of an MCP server.
     McpFailure {
-        /// Its code.
+        /// Error code.
         code: Option<i64>,
-        /// For people.
+        /// Human-readable message.
         message: Option<Text>,
     }
-    /// What a tool of an MCP server said of its failure.
+    /// Error of a tool of an MCP server.
     McpToolFailure {
-        /// Its parts, as MCP has them.
+        /// Parts of the error, in MCP's form.
         content: Option<Json>,
     }
 }

@@ -1,4 +1,4 @@
-//! Generated images, out of the JSON that they came in.
+//! Generated images, decoded from JSON.
 
 use std::io::{self, Write};
 
@@ -7,29 +7,29 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::ImageGenerationCall;
 use crate::event::ImageGenerationCallPartialImage;
 
-/// How much base64 is decoded at once: whole groups of four.
+/// Bytes of base64 decoded at a time: whole groups of four.
 const CHUNK: usize = 32 * 1024;
 
 impl ImageGenerationCall {
-    /// Writes the image to `out` as it is decoded, and tells its size in bytes. What is held in
-    /// memory meanwhile is 24 KiB, not the image.
+    /// Decodes the image into `out`, and returns its size in bytes. The method holds only 24 KiB in
+    /// memory, not the image.
     ///
     /// # Errors
     ///
-    /// What `out` says; [`InvalidData`](io::ErrorKind::InvalidData) when the server sent no valid
-    /// base64: what came before has been written;
-    /// [`NotFound`](io::ErrorKind::NotFound) when there is no image (yet).
+    /// The error of `out`. [`InvalidData`](io::ErrorKind::InvalidData) if the server sent invalid
+    /// base64; the part before it has been written. [`NotFound`](io::ErrorKind::NotFound) if there
+    /// is no image (yet).
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<u64> {
         write_base64(self.result.as_deref(), out)
     }
 }
 
 impl ImageGenerationCallPartialImage {
-    /// The same for the image as far as it is made.
+    /// Decodes the partial image into `out`, and returns its size in bytes.
     ///
     /// # Errors
     ///
-    /// As [`ImageGenerationCall::write_to`].
+    /// Like [`ImageGenerationCall::write_to`].
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<u64> {
         write_base64(self.partial_image_b64.as_deref(), out)
     }
@@ -74,7 +74,7 @@ fn write_base64(text: Option<&str>, out: &mut impl Write) -> io::Result<u64> {
     for chunk in text.chunks(CHUNK) {
         let size = STANDARD.decode_slice(chunk, &mut buffer).map_err(|_| invalid(offset))?;
         offset += chunk.len();
-        // Padding may stand at the end alone.
+        // Padding is only allowed at the end.
         if size < buffer.len() && offset < text.len() {
             return Err(invalid(offset - chunk.len()));
         }

@@ -16,311 +16,311 @@ use crate::{
 };
 
 items! {
-    /// A message of the assistant.
+    /// Message of the assistant.
     Message = "message" {
-        /// `assistant`.
+        /// Role of the author: `assistant`.
         role: Option<String>,
-        /// `commentary` or `final_answer`, of models that tell them apart.
+        /// Phase: `commentary` or `final_answer`. Only some models distinguish them.
         phase: Option<String>,
-        /// Its parts.
+        /// Parts of the message.
         content: Vec<ContentPart>,
     }
-    /// Reasoning.
+    /// Reasoning of the model.
     Reasoning = "reasoning" {
-        /// Its summary, a paragraph a part.
+        /// Summary, one part per paragraph.
         summary: Vec<ContentPart>,
-        /// The reasoning itself, of models that show it.
+        /// Reasoning text, of models that show it.
         content: Vec<ContentPart>,
-        /// What only the server can read, to be given back with the history.
+        /// Reasoning encrypted for the server, to be sent back with the history.
         encrypted_content: Option<Text>,
     }
-    /// A call of a function of the caller.
+    /// Call of a function of the caller.
     FunctionCall = "function_call" {
-        /// What its output must name.
+        /// `call_id` that the output must name.
         call_id: String,
-        /// The function.
+        /// Name of the function.
         name: String,
-        /// The namespace of the function, where it has one.
+        /// Namespace of the function; `None` if the function has none.
         namespace: Option<String>,
-        /// The arguments as the model wrote them: JSON, if it kept to the rules.
+        /// Arguments as the model wrote them: JSON, unless the model broke the schema.
         arguments: Text as Arguments,
-        /// Whether the model goes on without its output.
+        /// `true` if the model continues without the output of the call.
         is_async = "async": Option<bool>,
-        /// Who made the call, where that was not the model itself.
+        /// Caller of the tool; `None` stands for the model itself.
         caller: Option<Caller>,
         /// Names of arguments that are encrypted (ChatGPT backend).
         encrypted_function_args: Vec<Text>,
     }
-    /// A call of a custom tool of the caller.
+    /// Call of a custom tool of the caller.
     CustomToolCall = "custom_tool_call" {
-        /// What its output must name.
+        /// `call_id` that the output must name.
         call_id: String,
-        /// The tool.
+        /// Name of the tool.
         name: String,
-        /// The namespace of the tool, where it has one.
+        /// Namespace of the tool; `None` if the tool has none.
         namespace: Option<String>,
-        /// Its input; free text.
+        /// Input of the tool; free text.
         input: Text as Arguments,
-        /// Whether the model goes on without its output.
+        /// `true` if the model continues without the output of the call.
         is_async = "async": Option<bool>,
-        /// Who made the call, where that was not the model itself.
+        /// Caller of the tool; `None` stands for the model itself.
         caller: Option<Caller>,
     }
-    /// What a function returned; it stands in the output when a program called it.
+    /// Output of a function that a program called.
     FunctionCallOutput = "function_call_output" {
-        /// The call.
+        /// `call_id` of the call.
         call_id: Option<String>,
-        /// The function.
+        /// Name of the function.
         name: Option<String>,
-        /// Its namespace.
+        /// Namespace of the function.
         namespace: Option<String>,
-        /// What it returned.
+        /// Output of the function.
         output: Option<ToolOutput>,
-        /// Who made the call.
+        /// Caller of the tool.
         caller: Option<Caller>,
     }
-    /// What a custom tool returned; it stands in the output when a program called it.
+    /// Output of a custom tool that a program called.
     CustomToolCallOutput = "custom_tool_call_output" {
-        /// The call.
+        /// `call_id` of the call.
         call_id: Option<String>,
-        /// The tool.
+        /// Name of the tool.
         name: Option<String>,
-        /// Its namespace.
+        /// Namespace of the tool.
         namespace: Option<String>,
-        /// What it returned.
+        /// Output of the tool.
         output: Option<ToolOutput>,
-        /// Who made the call.
+        /// Caller of the tool.
         caller: Option<Caller>,
     }
-    /// A search of the web by the server; its status may also be `searching` or `failed`.
+    /// Web search by the server. Its status may also be `searching` or `failed`.
     WebSearchCall = "web_search_call" {
-        /// What it did.
+        /// Action of the search.
         action: Option<WebSearchAction>,
     }
-    /// A search in files by the server; its status may also be `searching` or `failed`.
+    /// File search by the server. Its status may also be `searching` or `failed`.
     FileSearchCall = "file_search_call" {
-        /// What was searched for.
+        /// Queries of the search.
         queries: Vec<Text>,
-        /// What was found, if the request asked for it.
+        /// Results, if the request asked for them.
         results: Option<Vec<FileSearchResult>>,
     }
-    /// Code that the server ran; its status may also be `interpreting` or `failed`.
+    /// Code run by the server. Its status may also be `interpreting` or `failed`.
     CodeInterpreterCall = "code_interpreter_call" {
-        /// The code.
+        /// Source code.
         code: Option<Text>,
-        /// Where it ran.
+        /// Id of the container in which the code ran.
         container_id: Option<String>,
-        /// What came out, if the request asked for it.
+        /// Outputs, if the request asked for them.
         outputs: Option<Vec<CodeOutput>>,
     }
-    /// An image that the server made; its status may also be `generating` or `failed`.
+    /// Image generated by the server. Its status may also be `generating` or `failed`.
     ImageGenerationCall = "image_generation_call" {
-        /// The image in base64, often megabytes: see [`write_to`](Self::write_to).
+        /// Image in base64, often megabytes: see [`write_to`](Self::write_to).
         result: Option<Text>,
-        /// `generate` or `edit`, say.
+        /// Action, for example `generate` or `edit`.
         action: Option<String>,
-        /// `transparent` or `opaque`, say.
+        /// Background, for example `transparent` or `opaque`.
         background: Option<String>,
-        /// `png`, `webp`, `jpeg`, `gif` or `svg`.
+        /// File format: `png`, `webp`, `jpeg`, `gif` or `svg`.
         output_format: Option<String>,
-        /// Its quality, `high` say.
+        /// Quality, for example `high`.
         quality: Option<String>,
-        /// Its size, `1024x1024` say.
+        /// Size in pixels, for example `1024x1024`.
         size: Option<String>,
-        /// The prompt that the image was made from.
+        /// Prompt from which the image was generated.
         revised_prompt: Option<Text>,
-        /// Why there is none.
+        /// Error of a failed generation.
         error: Option<ImageError>,
-        /// What an SVG took.
+        /// Usage of an SVG.
         svg_usage: Option<Json>,
     }
-    /// What the caller shall do with a computer.
+    /// Actions on a computer, for the caller to perform.
     ComputerCall = "computer_call" {
-        /// What its output must name.
+        /// `call_id` that the output must name.
         call_id: String,
-        /// What to do, of servers that ask for one thing at a time.
+        /// Single action, of servers that send one at a time.
         action: Option<ComputerAction>,
-        /// What to do, in order: see [`all_actions`](Self::all_actions).
+        /// Actions, in order: see [`all_actions`](Self::all_actions).
         actions: Vec<ComputerAction>,
-        /// What somebody must acknowledge before.
+        /// Safety checks that a person must acknowledge first.
         pending_safety_checks: Vec<SafetyCheck>,
     }
-    /// What a computer shows; its status may also be `failed`.
+    /// Screenshot of a computer. Its status may also be `failed`.
     ComputerCallOutput = "computer_call_output" {
-        /// The call.
+        /// `call_id` of the call.
         call_id: Option<String>,
-        /// The screenshot.
+        /// Screenshot, as a part with its URL or file id.
         output: Option<ContentPart>,
-        /// What was acknowledged.
+        /// Safety checks that were acknowledged.
         acknowledged_safety_checks: Vec<SafetyCheck>,
     }
-    /// A command that the caller shall run; the older form of [`ShellCall`].
+    /// Command for the caller to run; the older form of [`ShellCall`].
     LocalShellCall = "local_shell_call" {
-        /// What its output must name.
+        /// `call_id` that the output must name.
         call_id: String,
-        /// The command.
+        /// Command with its arguments.
         action: Option<LocalShellAction>,
     }
-    /// What such a command printed. Its `id` is that of the call.
+    /// Output of a [`LocalShellCall`]. Its `id` is that of the call.
     LocalShellCallOutput = "local_shell_call_output" {
-        /// What it printed.
+        /// Text that the command printed.
         output: Text,
     }
-    /// Commands for a shell, the server's or the caller's.
+    /// Commands for a shell of the server or of the caller.
     ShellCall = "shell_call" {
-        /// What its output must name.
+        /// `call_id` that the output must name.
         call_id: String,
-        /// The commands.
+        /// Commands and their limits.
         action: Option<ShellAction>,
-        /// Where they run.
+        /// Environment in which the commands run.
         environment: Option<ShellEnvironment>,
-        /// Who made the call, where that was not the model itself.
+        /// Caller of the tool; `None` stands for the model itself.
         caller: Option<Caller>,
     }
-    /// What the commands printed.
+    /// Output of a [`ShellCall`].
     ShellCallOutput = "shell_call_output" {
-        /// The call.
+        /// `call_id` of the call.
         call_id: Option<String>,
-        /// How many characters of output are kept.
+        /// Maximum number of characters of output that are kept.
         max_output_length: Option<u64>,
-        /// A command each.
+        /// Outputs, one per command.
         output: Vec<ShellCommandOutput>,
-        /// Who made the call.
+        /// Caller of the tool.
         caller: Option<Caller>,
     }
-    /// A change of one file that the caller shall make.
+    /// Change of one file, for the caller to make.
     ApplyPatchCall = "apply_patch_call" {
-        /// What its output must name.
+        /// `call_id` that the output must name.
         call_id: String,
-        /// The change.
+        /// Change of the file.
         operation: Option<PatchOperation>,
-        /// Who made the call, where that was not the model itself.
+        /// Caller of the tool; `None` stands for the model itself.
         caller: Option<Caller>,
     }
-    /// What came of a change; its status is `completed` or `failed`.
+    /// Result of a change. Its status is `completed` or `failed`.
     ApplyPatchCallOutput = "apply_patch_call_output" {
-        /// The call.
+        /// `call_id` of the call.
         call_id: Option<String>,
-        /// What it printed.
+        /// Text output of the change.
         output: Option<Text>,
-        /// Who made the call.
+        /// Caller of the tool.
         caller: Option<Caller>,
     }
-    /// The tools of an MCP server. To be given back as it is.
+    /// Tools of an MCP server. Send the item back unchanged.
     McpListTools = "mcp_list_tools" {
-        /// The server.
+        /// Label of the server.
         server_label: Option<String>,
-        /// Its tools.
+        /// Tools of the server.
         tools: Vec<McpTool>,
-        /// Why they are not known.
+        /// Error that prevented the listing.
         error: Option<McpError>,
     }
-    /// A call of a tool of an MCP server; its status may also be `calling` or `failed`.
+    /// Call of a tool of an MCP server. Its status may also be `calling` or `failed`.
     McpCall = "mcp_call" {
-        /// The server.
+        /// Label of the server.
         server_label: Option<String>,
-        /// The tool.
+        /// Name of the tool.
         name: Option<String>,
-        /// The arguments as the model wrote them; from older servers an object.
+        /// Arguments as the model wrote them; an object from older servers.
         arguments: Option<Json>,
-        /// What it returned.
+        /// Output of the tool.
         output: Option<Text>,
-        /// Why it returned nothing.
+        /// Error of a failed call.
         error: Option<McpError>,
-        /// The request for approval that led to it.
+        /// Id of the approval request before the call.
         approval_request_id: Option<String>,
     }
-    /// A call of a tool of an MCP server that somebody must allow: an
-    /// `mcp_approval_response` names its `id`.
+    /// Request for approval of a call of an MCP server's tool. An `mcp_approval_response` names its
+    /// `id`.
     McpApprovalRequest = "mcp_approval_request" {
-        /// The server.
+        /// Label of the server.
         server_label: Option<String>,
-        /// The tool.
+        /// Name of the tool.
         name: Option<String>,
-        /// The arguments as the model wrote them; from older servers an object.
+        /// Arguments as the model wrote them; an object from older servers.
         arguments: Option<Json>,
     }
-    /// Whether it was allowed.
+    /// Answer to a request for approval.
     McpApprovalResponse = "mcp_approval_response" {
-        /// The request.
+        /// Id of the request.
         approval_request_id: Option<String>,
-        /// Whether it may go on.
+        /// `true` if the call is approved.
         approve: Option<bool>,
-        /// Why.
+        /// Reason of the answer.
         reason: Option<Text>,
     }
-    /// A search for tools.
+    /// Search for tools.
     ToolSearchCall = "tool_search_call" {
-        /// What its output must name; none where the server searches.
+        /// `call_id` for the output; `None` if the server searches.
         call_id: Option<String>,
-        /// Who searches: `server` or `client`.
+        /// Side that searches: `server` or `client`.
         execution: Option<String>,
-        /// What for.
+        /// Arguments of the search.
         arguments: Option<Json>,
     }
-    /// The tools that were found.
+    /// Tools found by a search.
     ToolSearchOutput = "tool_search_output" {
-        /// The call; none where the server searched.
+        /// `call_id` of the search; `None` if the server searched.
         call_id: Option<String>,
-        /// Who searched: `server` or `client`.
+        /// Side that searched: `server` or `client`.
         execution: Option<String>,
-        /// The tools, as a request declares them.
+        /// Tools, in the form in which a request declares them.
         tools: Vec<Json>,
     }
-    /// Tools that came in the course of a conversation.
+    /// Tools added in the course of a conversation.
     AdditionalTools = "additional_tools" {
-        /// Who added them: `developer`, say.
+        /// Role that added the tools, for example `developer`.
         role: Option<String>,
-        /// The tools, as a request declares them.
+        /// Tools, in the form in which a request declares them.
         tools: Vec<Json>,
     }
-    /// A program that the model wrote, which calls tools.
+    /// Program that the model wrote and that calls tools.
     Program = "program" {
-        /// What its output names.
+        /// `call_id` that the output names.
         call_id: Option<String>,
-        /// The program, in JavaScript.
+        /// Source code, in JavaScript.
         code: Text,
-        /// Opaque; to be given back as it is.
+        /// Opaque fingerprint. Send it back unchanged.
         fingerprint: Option<Text>,
     }
-    /// What a program came to; its status is `completed` or `incomplete`.
+    /// Result of a program. Its status is `completed` or `incomplete`.
     ProgramOutput = "program_output" {
-        /// The program's call.
+        /// `call_id` of the program.
         call_id: Option<String>,
-        /// What it returned.
+        /// Return value of the program.
         result: Option<Json>,
     }
-    /// What stands for the conversation so far. The input may begin with it.
+    /// Compacted form of the conversation so far. The input may begin with it.
     Compaction = "compaction" | "compaction_summary" | "context_compaction" {
-        /// What only the server can read.
+        /// Content encrypted for the server.
         encrypted_content: Text,
     }
-    /// A message from one agent to another (multi-agent beta).
+    /// Message from one agent to another (multi-agent beta).
     AgentMessage = "agent_message" {
-        /// Who wrote it.
+        /// Agent that wrote the message.
         author: Option<String>,
-        /// To whom.
+        /// Agent that receives the message.
         recipient: Option<String>,
-        /// Its parts.
+        /// Parts of the message.
         content: Vec<ContentPart>,
     }
-    /// What an agent does about others (multi-agent beta).
+    /// Action of an agent on other agents (multi-agent beta).
     MultiAgentCall = "multi_agent_call" {
-        /// What its output names.
+        /// `call_id` that the output names.
         call_id: Option<String>,
-        /// `spawn_agent`, `interrupt_agent`, `list_agents`, `send_message`, `followup_task` or
-        /// `wait_agent`.
+        /// Action: `spawn_agent`, `interrupt_agent`, `list_agents`, `send_message`, `followup_task`
+        /// or `wait_agent`.
         action: Option<String>,
-        /// The arguments as the model wrote them.
+        /// Arguments as the model wrote them.
         arguments: Option<Json>,
     }
-    /// What came of it (multi-agent beta).
+    /// Result of an action on other agents (multi-agent beta).
     MultiAgentCallOutput = "multi_agent_call_output" {
-        /// The call.
+        /// `call_id` of the call.
         call_id: Option<String>,
-        /// What the call was to do.
+        /// Action of the call.
         action: Option<String>,
-        /// What came of it.
+        /// Parts of the result.
         output: Vec<ContentPart>,
     }
 }

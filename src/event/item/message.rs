@@ -1,4 +1,4 @@
-//! What is asked of messages, reasoning and calls.
+//! Accessors of messages, reasoning and calls.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use super::{
 use crate::json::{self, DecodeError, Json};
 
 impl Message {
-    /// The text of all its parts.
+    /// Returns the text of all parts.
     pub fn text(&self) -> String {
         self.content.iter().filter_map(ContentPart::text).collect()
     }
 
-    /// The annotations of all its parts: citations of files and pages, say.
+    /// Returns the annotations of all parts, for example citations of files and pages.
     pub fn annotations(&self) -> impl Iterator<Item = &Annotation> {
         self.content.iter().flat_map(|part| match part {
             ContentPart::OutputText(text) => text.annotations.as_slice(),
@@ -24,7 +24,7 @@ impl Message {
         })
     }
 
-    /// Why the model refused, where it did.
+    /// Returns the reason of a refusal; `None` if the model did not refuse.
     pub fn refusal(&self) -> Option<&str> {
         self.content.iter().find_map(|part| match part {
             ContentPart::Refusal(part) => Some(part.refusal.as_str()),
@@ -34,12 +34,12 @@ impl Message {
 }
 
 impl Reasoning {
-    /// The summary, a paragraph a part.
+    /// Returns the summary; each part is a paragraph.
     pub fn summary(&self) -> String {
         join(&self.summary)
     }
 
-    /// The reasoning itself, of models that show it.
+    /// Returns the reasoning text, of models that show it.
     pub fn text(&self) -> String {
         join(&self.content)
     }
@@ -51,11 +51,11 @@ fn join(parts: &[ContentPart]) -> String {
 }
 
 impl FunctionCall {
-    /// Reads the arguments.
+    /// Deserializes the arguments.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when they are no JSON, or no `T`.
+    /// [`DecodeError`] if the arguments are not JSON, or do not deserialize into `T`.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         read_arguments(&self.arguments)
     }
@@ -64,11 +64,12 @@ impl FunctionCall {
 macro_rules! mcp_arguments {
     ($($name:ident)*) => {$(
         impl $name {
-            /// Reads the arguments.
+            /// Deserializes the arguments.
             ///
             /// # Errors
             ///
-            /// [`DecodeError`] when there are none, or they are no JSON, or no `T`.
+            /// [`DecodeError`] if the arguments are missing, are not JSON, or do not deserialize
+            /// into `T`.
             pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
                 mcp_arguments(self.arguments.as_ref())
             }
@@ -95,7 +96,8 @@ fn read_arguments<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
 macro_rules! calls {
     ($($name:ident)*) => {$(
         impl $name {
-            /// Whether the model finished writing it. One that it did not finish must not be run.
+            /// Returns `true` if the model finished writing the call. Do not run an unfinished
+            /// call.
             pub fn is_complete(&self) -> bool {
                 matches!(self.status.as_deref(), None | Some("completed"))
             }
@@ -103,11 +105,11 @@ macro_rules! calls {
     )*};
 }
 
-// What the caller runs.
+// The calls that the caller runs.
 calls!(FunctionCall CustomToolCall ComputerCall LocalShellCall ShellCall ApplyPatchCall);
 
 impl ComputerCall {
-    /// What to do, in order, whichever member the server has it in.
+    /// Returns the actions in order, from either member in which servers send them.
     pub fn all_actions(&self) -> impl Iterator<Item = &ComputerAction> {
         self.action.iter().chain(&self.actions)
     }

@@ -1,4 +1,4 @@
-//! Output items and their parts, read from the JSON that the server sent.
+//! Output items and their parts, decoded from the JSON that the server sent.
 
 pub use detail::*;
 pub use kinds::*;

@@ -1,4 +1,4 @@
-//! The parts of items: texts, images and files, and what is noted on texts.
+//! Parts of items: texts, images and files, and the annotations of texts.
 
 use super::{
     define::{objects, unions},
@@ -7,39 +7,39 @@ use super::{
 use crate::json::{Json, Text};
 
 unions! {
-    /// A part of a message, of reasoning, or of what a tool returned.
+    /// Part of a message, of reasoning, or of a tool's output.
     ContentPart is its item, bare {
-        /// Text of the assistant, also by the name that gateways give it, or as a bare string.
+        /// Text of the assistant. Gateways also send the type `text`, or a bare string.
         OutputText(OutputText) = "output_text" | "text",
-        /// The model refuses.
+        /// Refusal of the model.
         Refusal(Refusal) = "refusal",
-        /// Reasoning itself.
+        /// Reasoning text.
         ReasoningText(PlainText) = "reasoning_text",
-        /// A paragraph of the summary of reasoning.
+        /// Paragraph of a summary of reasoning.
         SummaryText(PlainText) = "summary_text",
-        /// What only the server can read (multi-agent beta).
+        /// Content encrypted for the server (multi-agent beta).
         EncryptedContent(EncryptedContent) = "encrypted_content",
         /// Text for the model.
         InputText(InputText) = "input_text",
-        /// An image for the model.
+        /// Image for the model.
         InputImage(InputImage) = "input_image",
-        /// A file for the model.
+        /// File for the model.
         InputFile(InputFile) = "input_file",
         /// Audio for the model.
         InputAudio(InputAudio) = "input_audio",
-        /// What a computer shows.
+        /// Screenshot of a computer.
         ComputerScreenshot(ComputerScreenshot) = "computer_screenshot",
     }
-    /// What is noted on a text. Indices count characters of a unit that the API does not state:
+    /// Annotation of a text. The API does not state the unit in which indices count characters:
     /// never slice with them unchecked.
     Annotation {
-        /// A file that was searched.
+        /// Citation of a file.
         FileCitation(FileCitation) = "file_citation",
-        /// A page of the web.
+        /// Citation of a web page.
         UrlCitation(UrlCitation) = "url_citation",
-        /// A file that code made.
+        /// Citation of a file that code created.
         ContainerFileCitation(ContainerFileCitation) = "container_file_citation",
-        /// A file.
+        /// Path of a file.
         FilePath(AnnotatedPath) = "file_path",
     }
 }
@@ -49,150 +49,151 @@ objects! {
     OutputText {
         /// The text.
         text: Text,
-        /// What is noted on it.
+        /// Annotations of the text.
         annotations: Vec<Annotation>,
-        /// How likely its tokens were, if the request asked for it.
+        /// Log probabilities of the tokens, if the request asked for them.
         logprobs: Vec<Logprob>,
     }
-    /// The model refuses.
+    /// Refusal of the model.
     Refusal {
-        /// Why.
+        /// Reason of the refusal.
         refusal: Text,
     }
-    /// Text alone.
+    /// Text without annotations.
     PlainText {
         /// The text.
         text: Text,
     }
-    /// What only the server can read.
+    /// Content encrypted for the server.
     EncryptedContent {
-        /// Opaque.
+        /// The encrypted content, opaque to the client.
         encrypted_content: Text,
     }
     /// Text for the model.
     InputText {
         /// The text.
         text: Text,
-        /// That the prompt cache ends here.
+        /// Marker that the prompt cache ends here.
         prompt_cache_breakpoint: Option<Json>,
     }
-    /// An image for the model: by its URL, or by the id of an upload.
+    /// Image for the model, by its URL or by the id of an upload.
     InputImage {
-        /// `low`, `high`, `auto` or `original`.
+        /// Level of detail: `low`, `high`, `auto` or `original`.
         detail: Option<String>,
-        /// Its URL; it may be a data URL.
+        /// URL of the image; it may be a data URL.
         image_url: Option<Text>,
-        /// Its upload.
+        /// Id of the uploaded file.
         file_id: Option<String>,
-        /// That the prompt cache ends here.
+        /// Marker that the prompt cache ends here.
         prompt_cache_breakpoint: Option<Json>,
     }
-    /// A file for the model: by its content, its URL, or the id of an upload.
+    /// File for the model, by its content, its URL or the id of an upload.
     InputFile {
-        /// Its upload.
+        /// Id of the uploaded file.
         file_id: Option<String>,
-        /// Its URL.
+        /// URL of the file.
         file_url: Option<Text>,
-        /// Its content, in base64 or as a data URL.
+        /// Content of the file, in base64 or as a data URL.
         file_data: Option<Text>,
-        /// Its name.
+        /// Name of the file.
         filename: Option<Text>,
-        /// `auto`, `low` or `high`.
+        /// Level of detail: `auto`, `low` or `high`.
         detail: Option<String>,
-        /// That the prompt cache ends here.
+        /// Marker that the prompt cache ends here.
         prompt_cache_breakpoint: Option<Json>,
     }
     /// Audio for the model.
     InputAudio {
-        /// Its content.
+        /// Content of the audio.
         input_audio: Option<AudioData>,
     }
-    /// The content of audio.
+    /// Content of audio.
     AudioData {
-        /// In base64.
+        /// Audio data in base64.
         data: Text,
-        /// `mp3` or `wav`.
+        /// Format: `mp3` or `wav`.
         format: Option<String>,
     }
-    /// What a computer shows: by its URL, or by the id of an upload.
+    /// Screenshot of a computer, by its URL or by the id of an upload.
     ComputerScreenshot {
-        /// Its URL; it may be a data URL.
+        /// URL of the screenshot; it may be a data URL.
         image_url: Option<Text>,
-        /// Its upload.
+        /// Id of the uploaded file.
         file_id: Option<String>,
-        /// How much of it the model sees.
+        /// Level of detail for the model.
         detail: Option<String>,
     }
-    /// A file that was searched.
+    /// Citation of a file.
     FileCitation {
-        /// The file.
+        /// Id of the file.
         file_id: Option<String>,
-        /// Its name.
+        /// Name of the file.
         filename: Option<Text>,
-        /// Where in the text it is cited.
+        /// Index in the text at which the file is cited.
         index: Option<u64>,
     }
-    /// A page of the web.
+    /// Citation of a web page.
     UrlCitation {
-        /// Where it is.
+        /// URL of the page.
         url: Option<Text>,
-        /// Its title.
+        /// Title of the page.
         title: Option<Text>,
-        /// Where in the text the citation begins.
+        /// Index in the text at which the citation starts.
         start_index: Option<u64>,
-        /// Where it ends.
+        /// Index in the text at which the citation ends.
         end_index: Option<u64>,
     }
-    /// A file that code made.
+    /// Citation of a file that code created.
     ContainerFileCitation {
-        /// Where the code ran.
+        /// Id of the container in which the code ran.
         container_id: Option<String>,
-        /// The file.
+        /// Id of the file.
         file_id: Option<String>,
-        /// Its name.
+        /// Name of the file.
         filename: Option<Text>,
-        /// Where in the text the citation begins.
+        /// Index in the text at which the citation starts.
         start_index: Option<u64>,
-        /// Where it ends.
+        /// Index in the text at which the citation ends.
         end_index: Option<u64>,
     }
-    /// A file.
+    /// Path of a file.
     AnnotatedPath {
-        /// The file.
+        /// Id of the file.
         file_id: Option<String>,
-        /// Where in the text it stands.
+        /// Index in the text at which the path stands.
         index: Option<u64>,
     }
-    /// How likely a token was.
+    /// Log probability of a token.
     Logprob {
         /// The token.
         token: Text,
-        /// The logarithm of its probability.
+        /// Natural logarithm of its probability.
         logprob: Option<f64>,
-        /// Its bytes, where it is no character by itself; the deltas lack them.
+        /// UTF-8 bytes of the token. Empty if the server sends none, as in deltas.
         bytes: Vec<u64>,
-        /// The likeliest tokens at its place.
+        /// Likeliest tokens at the same place.
         top_logprobs: Vec<TopLogprob>,
     }
-    /// How likely another token was. A type of its own, so that no JSON can nest without end.
+    /// Log probability of an alternative token. The type is separate from [`Logprob`], so that no
+    /// JSON can nest without limit.
     TopLogprob {
         /// The token.
         token: Text,
-        /// The logarithm of its probability.
+        /// Natural logarithm of its probability.
         logprob: Option<f64>,
-        /// Its bytes, where it is no character by itself; the deltas lack them.
+        /// UTF-8 bytes of the token. Empty if the server sends none, as in deltas.
         bytes: Vec<u64>,
     }
 }
 
 impl ContentPart {
-    /// The part that a string stands for, where a list of parts should be.
+    /// Returns the part for a string in the place of a list of parts.
     fn bare(json: &Json) -> Option<Self> {
         let text = Text::read(json)?;
         Some(Self::OutputText(OutputText { text, ..OutputText::default() }))
     }
 
-    /// Its text; none of parts that are no text, and of refusals.
+    /// Returns the text. `None` for refusals and for parts that are not text.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::OutputText(part) => Some(&part.text),

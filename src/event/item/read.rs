@@ -1,4 +1,5 @@
-//! How items and their parts are read: member by member, so that an odd one spoils no other.
+//! Decoding of items and their parts, member by member, so that a malformed member does not affect
+//! the others.
 
 use std::{borrow::Cow, fmt};
 
@@ -10,33 +11,34 @@ use crate::{
     json::{DecodeError, Json, Key, Text},
 };
 
-/// A value that is part of an item.
+/// Value of a member of an item.
 pub(crate) trait Read: Sized {
-    /// What it must be.
+    /// Name of the required type, for errors.
     const EXPECTED: &'static str = "an object";
-    /// Whether a list of them is what its item is about: in its place nothing else will do.
+    /// `true` if a list of these values is the content of its item: then no other type is accepted
+    /// in its place.
     const IS_ITS_ITEM: bool = false;
 
     /// Reads JSON that is not null.
     fn read(json: &Json) -> Option<Self>;
 
-    /// The only element of a list in whose place there is a string.
+    /// Returns the only element of a list in whose place there is a string.
     fn of_text(_: &Json) -> Option<Self> {
         None
     }
 
-    /// What stands for it where it is missing or null.
+    /// Returns the value for a missing member or null; `None` if the member is required.
     fn missing() -> Option<Self> {
         None
     }
 
-    /// What stands for it where something of another type is in its place.
+    /// Returns the value for a member of another type; `None` if that is an error.
     fn odd() -> Option<Self> {
         None
     }
 }
 
-/// The members of an object as they stand there. Of a name given twice the last counts.
+/// Members of an object, as raw text. The last of duplicate names counts.
 pub(crate) struct Members<'a> {
     object: &'a Json,
     found: Vec<(Key<'a>, &'a RawValue)>,
@@ -48,12 +50,12 @@ impl<'a> Members<'a> {
         Ok(Self { object, found })
     }
 
-    /// The members as JSON text, `null` included.
+    /// Returns the members as JSON text, `null` included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.found.iter().map(|(name, raw)| (&**name, raw.get()))
     }
 
-    /// One member as JSON text, `null` included.
+    /// Returns one member as JSON text, `null` included.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         self.found.iter().rfind(|(key, _)| **key == *name).map(|(_, raw)| raw.get())
     }
@@ -68,18 +70,18 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The `type` of an object.
+/// Returns the `type` of an object.
 pub(crate) fn type_of(json: &Json) -> Option<Cow<'_, str>> {
     json.member("type").ok().flatten()
 }
 
-/// The elements of a list, as parts of its text.
+/// Returns the elements of a list, as slices of its text.
 pub(crate) fn elements(list: &Json) -> Option<impl Iterator<Item = Json> + '_> {
     let raws: Vec<&RawValue> = list.decode().ok()?;
     Some(raws.into_iter().map(|raw| Json::part_of(list.source(), raw)))
 }
 
-/// What identifies or classifies. One that is not optional must be there.
+/// String that identifies or classifies. Unless it is optional, it is required.
 impl Read for String {
     const EXPECTED: &'static str = "a string";
 
@@ -88,7 +90,7 @@ impl Read for String {
     }
 }
 
-/// What somebody wrote; empty where it is missing.
+/// Text of the model, a tool or a server. Empty if it is missing.
 impl Read for Text {
     const EXPECTED: &'static str = "a string";
 
@@ -102,7 +104,7 @@ impl Read for Text {
     }
 }
 
-/// A text, or JSON in its place, which stands for its own text.
+/// Text. JSON in its place stands for its own text.
 pub(crate) struct Arguments(pub(crate) Text);
 
 impl Read for Arguments {
@@ -139,7 +141,7 @@ impl Read for u64 {
     }
 }
 
-/// Some servers write whole numbers as floats.
+/// Some servers write integers as floats.
 impl Read for i64 {
     fn read(json: &Json) -> Option<Self> {
         let float = || {
@@ -172,7 +174,7 @@ impl<T: Read> Read for Option<T> {
     }
 }
 
-/// Elements of another type are passed over.
+/// Elements of another type are skipped.
 impl<T: Read> Read for Vec<T> {
     const EXPECTED: &'static str = "a list";
 
@@ -192,7 +194,7 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-/// The members of an object, in their order.
+/// Members of an object, in their order.
 struct Found<'a>(Vec<(Key<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Found<'a> {

@@ -10,41 +10,42 @@ macro_rules! items {
         objects! {$(
             $(#[$doc])*
             $name {
-                /// Its id.
+                /// Id of the item.
                 id: Option<String>,
-                /// `in_progress`, `completed`, `incomplete`, or what only some kinds have.
+                /// Status: `in_progress`, `completed`, `incomplete`, or one that only some kinds
+                /// have.
                 status: Option<String>,
                 $($(#[$field_doc])* $field $(= $member)?: $type $(as $reader)?,)*
-                /// Who made it, of items that were read back.
+                /// Creator of the item. Only items that were retrieved later have it.
                 created_by: Option<String>,
-                /// The agent that it belongs to (multi-agent beta).
+                /// Agent of the item (multi-agent beta).
                 agent: Option<$crate::event::item::Agent>,
             }
         )*}
 
-        /// An output item that can be read. What has no member here stays in [`Item::json`].
+        /// Output item, decoded. [`Item::json`] has the members without a field here.
         ///
-        /// A `String` identifies or classifies; a [`Text`](crate::Text) is what the model, a tool
-        /// or a server wrote: a part of the item's own bytes. What a server left out is `None`
-        /// or empty, and so is a member of another type that an item can do without.
+        /// A `String` identifies or classifies. A [`Text`](crate::Text) was written by the model, a
+        /// tool or a server, and is a slice of the item's bytes. A member that the server omitted
+        /// is `None` or empty, and so is an optional member of another type.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum OutputItem {
             $($(#[$doc])* $name($name),)*
-            /// An item of any other type, as it was received.
+            /// An item of any other type, as received.
             Other(Item),
         }
 
         impl OutputItem {
-            /// The types that this version knows.
+            /// Types that this version knows.
             pub const TYPES: &'static [&'static str] = &[$($wire, $($alias,)*)*];
 
-            /// Reads `item`.
+            /// Decodes `item`.
             ///
             /// # Errors
             ///
-            /// [`DecodeError`](crate::error::DecodeError) when an item of a known type lacks what
-            /// identifies it (`call_id`, say), or what it is about is of another type.
+            /// [`DecodeError`](crate::error::DecodeError) if an item of a known type lacks its
+            /// identifier (for example `call_id`), or its content is of another type.
             pub fn read(item: &Item) -> Result<Self, $crate::json::DecodeError> {
                 Ok(match item.item_type().as_str() {
                     $($wire $(| $alias)* => Self::$name($name::decode(item.json())?),)*
