@@ -1,4 +1,4 @@
-//! A digest of a JSON value that does not depend on how it is written.
+//! Digest of a JSON value, independent of its spelling.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use super::{
     tree::Tree,
 };
 
-/// SHA-256 cut to 128 bits: contents come from tools and the web, so a digest that somebody can
-/// steer would let an edited history pass for the old one.
+/// Digest: SHA-256 cut to 128 bits. Contents come from tools and the web, and a digest that an
+/// attacker can steer would let an edited history pass for the old one.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 16]);
 
 impl Digest {
-    /// The digest of this one followed by `next`: a chain over a list.
+    /// Returns the digest of this one followed by `next`: a chain over a list.
     pub(crate) fn chain(self, next: Self) -> Self {
         Hash::new(b'+').with(&self.0).with(&next.0).finish()
     }
@@ -29,15 +29,16 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Returns the digest of a text byte for byte, for JSON that nests too deep to have another.
+/// Returns the digest of the bytes of a text, for JSON that nests too deeply for a canonical one.
 pub(crate) fn digest_of_text(text: &str) -> Digest {
     Hash::new(b'x').with(text.as_bytes()).finish()
 }
 
-/// The digest of one JSON value: equal for equal values, whatever the order of keys, the white
-/// space, the escapes and the spelling of numbers. Of a key given twice the last value counts.
+/// Returns the digest of one JSON value. Equal values have equal digests, whatever the order of
+/// keys, the white space, the escapes and the spelling of numbers. The last of duplicate keys
+/// counts.
 pub(crate) fn digest_of(text: &str) -> Result<Digest, serde_json::Error> {
-    // serde_json stops at half of a surrogate pair, and reads large numbers as doubles.
+    // serde_json stops at an unpaired surrogate, and reads large numbers as doubles.
     fast(text).or_else(|error| Tree::read(text).map(|tree| exact(&tree)).map_err(|_| error))
 }
 
@@ -48,7 +49,7 @@ fn fast(text: &str) -> Result<Digest, serde_json::Error> {
     Ok(digest)
 }
 
-/// Like [`Canonical`], of any value.
+/// Returns the same digest as [`Canonical`], for any value.
 fn exact(tree: &Tree<'_>) -> Digest {
     match tree {
         Tree::Null => null(),
@@ -97,7 +98,7 @@ fn number(value: &Number<'_>) -> Digest {
 struct Hash(Sha256);
 
 impl Hash {
-    /// `kind` keeps values of different types apart.
+    /// Returns a hash that starts with `kind`, which keeps values of different types apart.
     fn new(kind: u8) -> Self {
         Self(Sha256::new_with_prefix([kind]))
     }
@@ -108,7 +109,7 @@ impl Hash {
     }
 
     fn with_member(self, key: &[u8], digest: Digest) -> Self {
-        // No text is as long as 2^64 bytes.
+        // No text has 2^64 bytes or more.
         let length = u64::try_from(key.len()).unwrap_or(u64::MAX);
         self.with(&length.to_le_bytes()).with(key).with(&digest.0)
     }
@@ -191,7 +192,7 @@ impl<'de> Visitor<'de> for Canonical {
     }
 }
 
-/// Returns `true` if both ways lead to the same digest.
+/// Returns `true` if both paths return the same digest.
 #[cfg(test)]
 pub(super) fn is_same_both_ways(text: &str) -> bool {
     matches!((fast(text), Tree::read(text)), (Ok(fast), Ok(tree)) if fast == exact(&tree))

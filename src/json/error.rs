@@ -1,8 +1,8 @@
-//! The error of JSON that cannot be read.
+//! Error of JSON that cannot be decoded.
 
 use std::{borrow::Cow, fmt};
 
-/// Error of JSON that could not be read. It names the place and never shows the text.
+/// Error of JSON that could not be decoded. It names the place and never shows the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     what: Cow<'static, str>,
@@ -18,7 +18,7 @@ enum Problem {
 }
 
 impl DecodeError {
-    /// Keeps of `error` the category and the place: its text may quote the payload.
+    /// Keeps only the category and the place of `error`, because its text may quote the payload.
     pub(crate) fn new(what: impl Into<Cow<'static, str>>, error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
         let problem = match error.classify() {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, ops::Deref};
 
 use serde::Deserialize;
 
-/// A key of an object; it borrows from the text where it can.
+/// Key of an object, borrowed from the text if it has no escapes.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
 pub(crate) struct Key<'a>(#[serde(borrow)] Cow<'a, str>);

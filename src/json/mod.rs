@@ -1,4 +1,4 @@
-//! JSON kept as the text it came in, and compared by value.
+//! JSON, kept as the text in which it was received and compared by value.
 
 pub use error::DecodeError;
 pub use text::Text;

@@ -1,8 +1,8 @@
-//! Numbers by their value, however they are written.
+//! Numbers, compared by value.
 
 use std::borrow::Cow;
 
-/// The value of a JSON number. Integers are exact; all else is the nearest double.
+/// Value of a JSON number. Integers are exact; all others are the nearest double.
 #[derive(Debug, PartialEq)]
 pub(super) enum Number<'a> {
     Integer(i128),
@@ -19,7 +19,7 @@ pub(super) struct Large<'a> {
     pub(super) exponent: i128,
 }
 
-/// From here on a double may stand for more than one integer.
+/// First integer that shares its double with another one.
 const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
 
 impl<'a> Number<'a> {
@@ -42,7 +42,8 @@ impl<'a> Number<'a> {
         }
         let zeros = all.len() - all.trim_end_matches('0').len();
         let Ok(power) = exponent.parse::<i128>() else {
-            // 10^38 digits: nothing computes with it, so that it only equals its own spelling.
+            // The number has 10^38 digits. No program computes with it, so it equals only its own
+            // spelling.
             return if exponent.starts_with('-') {
                 Self::double(text)
             } else {
@@ -60,12 +61,12 @@ impl<'a> Number<'a> {
         Self::large(negative, Cow::Owned(significant), power)
     }
 
-    /// Returns the value of a double, or `None` if only its text tells which number it is.
+    /// Returns the value of a double, or `None` if only the text has the exact number.
     pub(super) fn of_double(double: f64) -> Option<Self> {
         (double.abs() < FIRST_INEXACT).then(|| Self::of_exact(double))
     }
 
-    /// 1.0 and 1 are one number.
+    /// Returns an integer for an integral double, so that 1.0 and 1 are equal.
     #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
     fn of_exact(double: f64) -> Self {
         if double.fract() == 0.0 && double.abs() < FIRST_INEXACT {
@@ -76,7 +77,7 @@ impl<'a> Number<'a> {
     }
 
     fn double(text: &str) -> Self {
-        // What serde_json calls out of range is beyond all doubles.
+        // A number that serde_json calls out of range is larger than all doubles.
         Self::of_exact(serde_json::from_str(text).unwrap_or(f64::INFINITY))
     }
 

@@ -1,5 +1,5 @@
-//! Reads the JSON that serde_json refuses and servers still send: halves of surrogate pairs in
-//! strings and keys, and members given twice.
+//! Reader for JSON that serde_json refuses and servers still send: unpaired surrogates in strings
+//! and keys, and duplicate members.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -15,18 +15,18 @@ use serde_json::{Error, Result, value::RawValue};
 
 use super::text::Decoded;
 
-/// Reads `text` as a `T`. Halves of surrogate pairs read as U+FFFD, and the last of a member given
-/// twice counts. [`RawValue`]s are as received.
+/// Deserializes `text` into a `T`. Unpaired surrogates read as U+FFFD, and the last of duplicate
+/// members counts. [`RawValue`]s are as received.
 pub(crate) fn from_str<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     with_seed(text, PhantomData::<T>)
 }
 
-/// Like [`from_str`], for what `seed` makes.
+/// Like [`from_str`], with a `seed`.
 pub(super) fn with_seed<'a, S: DeserializeSeed<'a> + Copy>(
     text: &'a str,
     seed: S,
 ) -> Result<S::Value> {
-    // What serde_json can read costs nothing more.
+    // Text that serde_json can read costs nothing more.
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let error = match seed.deserialize(&mut deserializer) {
         Ok(value) => match deserializer.end() {
@@ -41,18 +41,18 @@ pub(super) fn with_seed<'a, S: DeserializeSeed<'a> + Copy>(
     value.and_then(|value| cursor.end().map(|()| value)).map_err(|_| error)
 }
 
-/// Like [`from_str`], of UTF-8.
+/// Like [`from_str`], for UTF-8 bytes.
 pub(crate) fn from_slice<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T> {
     from_str(std::str::from_utf8(text).map_err(Error::custom)?)
 }
 
-/// JSON text that is taken apart value by value.
+/// JSON text, parsed value by value.
 pub(super) struct Cursor<'a> {
     rest: &'a str,
     depth: u8,
 }
 
-/// The elements of a list or the members of an object, as far as they are not taken yet.
+/// The remaining elements of a list or members of an object.
 pub(super) struct Elements<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
     close: u8,
@@ -69,13 +69,13 @@ enum State {
     Closed,
 }
 
-/// As deep as serde_json goes.
+/// Maximum depth of nesting, as in serde_json.
 const MAX_DEPTH: u8 = 127;
 
 /// The name under which [`RawValue`] asks serde_json for the text of a value.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// The name of a newtype whose strings are given as WTF-8 if serde_json refuses them.
+/// Name of a newtype whose strings are passed as WTF-8 if serde_json refuses them.
 pub(crate) const WITH_HALVES: &str = "$responses_client::Text";
 
 impl<'a> Cursor<'a> {
@@ -89,7 +89,7 @@ impl<'a> Cursor<'a> {
         self.rest.bytes().next()
     }
 
-    /// Takes the next value, whatever it is.
+    /// Takes the next value, of any type.
     pub(super) fn value(&mut self) -> Result<&'a str> {
         let mut values = serde_json::Deserializer::from_str(self.rest).into_iter::<&RawValue>();
         let raw = values.next().ok_or_else(|| Error::custom("a value is missing"))??;
@@ -115,7 +115,7 @@ impl<'a> Cursor<'a> {
                 Ok(Cow::Owned(bytes.to_vec()))
             }
         }
-        // serde_json decodes bytes without asking for UTF-8.
+        // serde_json decodes bytes without checking for UTF-8.
         serde_json::Deserializer::from_str(self.value()?).deserialize_bytes(Bytes)
     }
 
@@ -129,7 +129,7 @@ impl<'a> Cursor<'a> {
         Ok(Elements { cursor: self, close, state: State::First })
     }
 
-    /// Fails if anything is left.
+    /// Returns an error if text is left.
     pub(super) fn end(&mut self) -> Result<()> {
         self.peek().map_or(Ok(()), |_| Err(Error::custom("trailing characters")))
     }
@@ -148,7 +148,7 @@ impl<'a> Cursor<'a> {
 }
 
 impl<'a> Elements<'_, 'a> {
-    /// Returns the cursor before the next element, `None` after the last.
+    /// Returns the cursor before the next element, or `None` after the last.
     pub(super) fn next_element(&mut self) -> Result<Option<&mut Cursor<'a>>> {
         if self.state == State::Closed {
             return Ok(None);
@@ -165,7 +165,7 @@ impl<'a> Elements<'_, 'a> {
         Ok(Some(self.cursor))
     }
 
-    /// Returns the next member, `None` after the last.
+    /// Returns the next member, or `None` after the last.
     pub(super) fn next_member(&mut self) -> Result<Option<Member<'_, 'a>>> {
         let Some(cursor) = self.next_element()? else { return Ok(None) };
         let key = cursor.string()?;
@@ -175,7 +175,7 @@ impl<'a> Elements<'_, 'a> {
         Ok(Some((key, cursor)))
     }
 
-    /// Fails if elements are left.
+    /// Returns an error if elements are left.
     fn end(mut self) -> Result<()> {
         self.next_element()?.map_or(Ok(()), |_| Err(Error::custom("trailing elements")))
     }
@@ -296,7 +296,7 @@ impl<'de> MapAccess<'de> for &mut Elements<'_, 'de> {
     }
 }
 
-/// The members of an object, of which a struct takes none twice.
+/// Members of an object. A struct accepts each of them only once.
 struct Members<'a> {
     left: std::vec::IntoIter<(Cow<'a, str>, &'a str)>,
     value: Cursor<'a>,
@@ -333,7 +333,7 @@ impl<'de> MapAccess<'de> for Members<'de> {
     }
 }
 
-/// A key of an object, which stands for a number or a bool where one is asked for.
+/// Key of an object. It stands for a number or a bool if the type asks for one.
 struct Key<'a>(Cow<'a, str>);
 
 macro_rules! parsed {

@@ -1,4 +1,4 @@
-//! Strings of the wire.
+//! Strings as servers send them.
 
 use std::{borrow::Cow, fmt, ops::Deref};
 
@@ -8,44 +8,44 @@ use serde_json::value::RawValue;
 
 use super::wtf8::{Wtf8, lossy};
 
-/// A string of the wire. Cloning it is cheap; as long as it lives, so does the frame it is part
-/// of. `Debug` shows the length alone.
+/// String sent by a server. Cloning is cheap. The string keeps the frame that it is a slice of in
+/// memory. `Debug` shows only the length.
 ///
-/// JSON can spell half of a surrogate pair (`"\ud83d"`), which no `str` can hold. The text has
-/// U+FFFD in its place; `==` between two of this type still tells different halves apart.
+/// JSON can contain an unpaired surrogate (`"\ud83d"`), which a `str` cannot hold. The text has
+/// U+FFFD in its place. `==` between two values of this type still distinguishes different
+/// surrogates.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Text {
     text: ByteString,
-    /// The same text, where it has halves of surrogate pairs.
+    /// The same text as WTF-8, if it has unpaired surrogates.
     wtf8: Option<Box<Wtf8>>,
 }
 
-/// A string that grows by pieces and joins halves of surrogate pairs where they meet.
+/// String that grows by pieces, and joins surrogates to pairs where the pieces meet.
 ///
-/// [`as_str`](Self::as_str) is the text to show, with U+FFFD for each half without its other one.
-/// It serialises as the JSON string to send back, in which such halves are escapes as they were
-/// received.
+/// [`as_str`](Self::as_str) returns the text to show, with U+FFFD for each unpaired surrogate. The
+/// type serializes as the JSON string to send back, with such surrogates as the escapes in which
+/// they were received.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TextBuf {
     text: String,
-    /// The same text, once a piece had halves of surrogate pairs.
+    /// The same text as WTF-8, once a piece had an unpaired surrogate.
     wtf8: Option<Box<Wtf8>>,
 }
 
-/// A string as it is decoded, before its owner is known: see [`Text::part_of`].
+/// Decoded string before its owner is known: see [`Text::part_of`].
 ///
-/// Every event has several, so that its size counts.
+/// Every event has several of these, so their size matters.
 pub(crate) enum Decoded<'a> {
     Borrowed(&'a str),
-    /// It had escapes.
+    /// The string had escapes.
     Owned(Box<str>),
-    /// It has halves of surrogate pairs.
+    /// The string has unpaired surrogates.
     Halves(Box<Wtf8>),
 }
 
 impl Text {
-    /// Returns the string that `decoded` borrows from `source`, or one of its own if it had
-    /// escapes.
+    /// Returns the string that `decoded` borrows from `source`, or a copy if it had escapes.
     pub(crate) fn part_of(source: &ByteString, decoded: Decoded<'_>) -> Self {
         match decoded {
             Decoded::Borrowed(text) => Self::slice_of(source, text),
@@ -56,28 +56,28 @@ impl Text {
         }
     }
 
-    /// Returns the part `text` of `source`.
+    /// Returns the slice `text` of `source`.
     pub(crate) fn slice_of(source: &ByteString, text: &str) -> Self {
         Self { text: source.slice_ref(text), wtf8: None }
     }
 
-    /// Returns the text of WTF-8, which encodes halves of surrogate pairs too.
+    /// Returns the text of WTF-8, which can encode unpaired surrogates.
     pub(crate) fn from_wtf8(wtf8: &[u8]) -> Self {
         Self::part_of(&ByteString::new(), Decoded::from_wtf8(Cow::Owned(wtf8.to_vec())))
     }
 
-    /// The string.
+    /// Returns the string, with U+FFFD for each unpaired surrogate.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Returns `true` if the last character is the first half of a pair.
+    /// Returns `true` if the last character is an unpaired high surrogate.
     pub(crate) fn ends_with_half(&self) -> bool {
         self.wtf8.as_ref().is_some_and(|wtf8| wtf8.last_high().is_some())
     }
 
-    /// Moves the half of a pair at the end of `self` to `next`, if `next` begins with the other
-    /// half. Returns `true` if it did.
+    /// Moves the high surrogate at the end of `self` to `next`, if `next` begins with the low one.
+    /// Returns `true` if the surrogate was moved.
     pub(crate) fn join(&mut self, next: &mut Self) -> bool {
         let (Some(head), Some(tail)) = (&mut self.wtf8, &mut next.wtf8) else { return false };
         if !tail.begins_with_low() {
@@ -90,7 +90,7 @@ impl Text {
         true
     }
 
-    /// Reads the text again after its halves have changed.
+    /// Decodes the text again after its surrogates have changed.
     fn decode(&mut self) {
         let Some(wtf8) = self.wtf8.take() else { return };
         self.text = lossy(wtf8.as_bytes()).into_owned().into();
@@ -129,7 +129,7 @@ impl TextBuf {
 }
 
 impl<'a> Decoded<'a> {
-    /// Returns the text of a string that may have halves of surrogate pairs.
+    /// Returns the text of a string that may have unpaired surrogates.
     pub(crate) fn from_wtf8(wtf8: Cow<'a, [u8]>) -> Self {
         match wtf8 {
             Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
@@ -143,7 +143,7 @@ impl<'a> Decoded<'a> {
         }
     }
 
-    /// Returns the text without its halves.
+    /// Returns the text without its unpaired surrogates.
     pub(crate) fn into_text(self) -> Cow<'a, str> {
         match self {
             Self::Borrowed(text) => Cow::Borrowed(text),
@@ -165,7 +165,7 @@ fn serialize<S: Serializer>(
     json.serialize(serializer)
 }
 
-/// Halves of surrogate pairs are written as escapes.
+/// Unpaired surrogates are written as escapes.
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(&self.text, self.wtf8.as_deref(), serializer)

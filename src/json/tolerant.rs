@@ -1,13 +1,13 @@
-//! Whether an item that the caller gives back is the one that the server sent.
+//! Comparison of an item that the caller sends back with the one that the server sent.
 
 use super::tree::{Members, Tree};
 
-/// Whether `given` is the item that the server `sent`, apart from what only the server adds and a
-/// caller may drop: `status` and `created_by` of an item, `annotations` and `logprobs` of its
-/// parts, and members that are null.
+/// Returns `true` if `given` is the item that the server `sent`. Members that only the server adds
+/// may be missing: `status` and `created_by` of an item, `annotations` and `logprobs` of its parts,
+/// and members that are null.
 ///
-/// Everything else counts, strings to the letter. Inside JSON that belongs to the model (the
-/// arguments of a call, say) nothing may be dropped.
+/// Every other difference counts, and strings must be equal byte for byte. Nothing may be missing
+/// inside JSON that belongs to the model, for example the arguments of a call.
 pub(crate) fn same_item(given: &str, sent: &str) -> bool {
     let (Ok(Tree::Object(given)), Ok(Tree::Object(sent))) = (Tree::read(given), Tree::read(sent))
     else {

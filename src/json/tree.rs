@@ -6,7 +6,7 @@ use serde_json::Result;
 
 use super::{number::Number, reader::Cursor};
 
-/// A JSON value. Texts and keys are WTF-8; the last of a member given twice counts.
+/// JSON value. Texts and keys are WTF-8; the last of duplicate members counts.
 #[derive(PartialEq)]
 pub(super) enum Tree<'a> {
     Null,
@@ -20,7 +20,7 @@ pub(super) enum Tree<'a> {
 pub(super) type Members<'a> = BTreeMap<Cow<'a, [u8]>, Tree<'a>>;
 
 impl<'a> Tree<'a> {
-    /// Reads `text`, which is one JSON value.
+    /// Parses `text`, which is one JSON value.
     pub(super) fn read(text: &'a str) -> Result<Self> {
         let mut cursor = Cursor::new(text);
         let tree = Self::next(&mut cursor)?;

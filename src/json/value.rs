@@ -1,4 +1,4 @@
-//! A JSON value kept as the text it came in.
+//! JSON value, kept as the text in which it was received.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{
     reader::{self, from_str},
 };
 
-/// One JSON value, kept as the text it came in. Cloning it is cheap.
+/// One JSON value, kept as the text in which it was received. Cloning is cheap.
 ///
 /// ```
 /// use responses_client::Json;
@@ -26,77 +26,78 @@ use super::{
 /// # Ok::<_, responses_client::error::DecodeError>(())
 /// ```
 ///
-/// `==` compares values: neither the order of keys, white space nor the spelling of numbers
-/// counts. Integers of any size are compared exactly. `Debug` shows the length alone, since the text may be anybody's secret.
+/// `==` compares values: the order of keys, white space and the spelling of numbers do not count.
+/// Integers of any size are compared exactly. `Debug` shows only the length, because the text may
+/// contain a secret.
 #[derive(Clone)]
 pub struct Json(ByteString);
 
 impl Json {
-    /// Takes JSON text as it is.
+    /// Parses JSON text and keeps it unchanged.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when `text` is not one JSON value, or nests deeper than 127 levels.
+    /// [`DecodeError`] if `text` is not one JSON value, or nests deeper than 127 levels.
     pub fn parse(text: impl Into<String>) -> Result<Self, DecodeError> {
         let text = text.into();
-        // The digest walks all of the value, so that no later comparison can fail.
+        // The digest visits the whole value, so that no later comparison can fail.
         digest_of(&text).map_err(|error| DecodeError::new("JSON text", &error))?;
         Ok(Self(text.trim().into()))
     }
 
-    /// Serialises `value`.
+    /// Serializes `value`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when `value` has no JSON form: a map with keys that are not strings, say.
+    /// [`DecodeError`] if `value` has no JSON form, for example a map whose keys are not strings.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, DecodeError> {
         let text = serde_json::to_string(value)
             .map_err(|error| DecodeError::new("a value to serialise", &error))?;
         Self::parse(text)
     }
 
-    /// The part of `source` that `raw` borrows from it.
+    /// Returns the slice of `source` that `raw` borrows.
     pub(crate) fn part_of(source: &ByteString, raw: &RawValue) -> Self {
         Self(source.slice_ref(raw.get()))
     }
 
-    /// Text that is known to be JSON.
+    /// Wraps text that is known to be JSON.
     pub(crate) fn trusted(text: impl Into<ByteString>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for parts of it.
+    /// Returns the text, for slices of it.
     pub(crate) fn source(&self) -> &ByteString {
         &self.0
     }
 
-    /// The text as it came.
+    /// Returns the text as received.
     pub fn get(&self) -> &str {
         &self.0
     }
 
-    /// Reads the value as a `T`. Half of a surrogate pair, which no `str` can hold, reads as U+FFFD;
-    /// of a member given twice the last counts.
+    /// Deserializes the value into a `T`. An unpaired surrogate, which a `str` cannot hold, reads
+    /// as U+FFFD. The last of duplicate members counts.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when it is none.
+    /// [`DecodeError`] if the value does not deserialize into `T`.
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, DecodeError> {
         from_str(&self.0).map_err(|error| DecodeError::new("a JSON value", &error))
     }
 
-    /// One member of an object, `None` where there is none or it is null.
+    /// Reads one member of an object. Returns `None` if the member is absent or null.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when this is no object, or the member is no `T`.
+    /// [`DecodeError`] if the value is not an object, or the member does not deserialize into `T`.
     pub fn member<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Result<Option<T>, DecodeError> {
         let Some(raw) = self.raw_member(name)? else { return Ok(None) };
         from_str(raw.get())
             .map_err(|error| DecodeError::new(format!("the member `{name}`"), &error))
     }
 
-    /// One member of an object as it stands there, `null` included.
+    /// Returns one member of an object as raw text, `null` included.
     pub(crate) fn raw_member<'a>(
         &'a self,
         name: &str,
@@ -133,7 +134,7 @@ impl Json {
             .map_err(|error| DecodeError::new("a JSON object", &error))
     }
 
-    /// The same text in memory of its own, so that it does not hold on to the frame.
+    /// Returns a copy of the text that does not keep the frame in memory.
     pub(crate) fn detached(&self) -> Self {
         Self(ByteString::from(self.0.to_string()))
     }

@@ -1,13 +1,13 @@
-//! Text that may hold half of a surrogate pair.
+//! Text that may contain unpaired surrogates.
 
 use std::{borrow::Cow, str};
 
 use memchr::memchr_iter;
 
-/// WTF-8: UTF-8 that also encodes a surrogate without its other half, in three bytes.
+/// WTF-8: UTF-8 that also encodes an unpaired surrogate, in three bytes.
 ///
-/// JSON can spell such a surrogate (`"\ud83d"`) and `str` cannot hold it. U+FFFD has three bytes
-/// too, so that offsets into [`lossy`] text are offsets into this.
+/// JSON can contain such a surrogate (`"\ud83d"`), and `str` cannot hold it. U+FFFD has three bytes
+/// too, so that offsets into [`lossy`] text are valid here.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Wtf8(Vec<u8>);
 
@@ -23,7 +23,7 @@ impl Wtf8 {
         &self.0
     }
 
-    /// Returns `true` if no surrogate is left, so that the text is UTF-8.
+    /// Returns `true` if the text has no unpaired surrogate and so is UTF-8.
     pub(super) fn is_utf8(&self) -> bool {
         surrogates(&self.0).next().is_none()
     }
@@ -46,8 +46,8 @@ impl Wtf8 {
         first_low(&self.0).is_some()
     }
 
-    /// Adds `tail`, and joins a high surrogate at the end with a low one that `tail` begins with.
-    /// Returns the offset from which the text has changed.
+    /// Appends `tail`, and joins a high surrogate at the end with a low one at the beginning of
+    /// `tail`. Returns the offset from which the text has changed.
     pub(super) fn push(&mut self, tail: &[u8]) -> usize {
         let pair = self.last_high().zip(first_low(tail)).and_then(|(high, low)| joined(high, low));
         let Some(pair) = pair else {
@@ -68,7 +68,7 @@ impl Wtf8 {
         self.push(&tail);
     }
 
-    /// Returns the JSON string, surrogates as escapes.
+    /// Returns the JSON string, with surrogates as escapes.
     pub(super) fn to_json(&self) -> serde_json::Result<String> {
         let mut json = String::from("\"");
         let mut rest = 0;
@@ -98,7 +98,7 @@ pub(super) fn lossy(wtf8: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// The offsets and values of the surrogates.
+/// Returns the offsets and values of the surrogates.
 fn surrogates(wtf8: &[u8]) -> impl Iterator<Item = (usize, u16)> {
     // 0xed is never a continuation byte.
     memchr_iter(0xed, wtf8).filter_map(|start| Some((start, surrogate_at(wtf8, start)?)))
