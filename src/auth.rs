@@ -1,34 +1,34 @@
-//! Credentials, and how they are had.
+//! Credentials and how they are obtained.
 
 use std::{error::Error as StdError, fmt, pin::Pin, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// A credential. It prints nowhere.
+/// Credential. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Secret(Arc<str>);
 
-/// How a client authenticates. It is asked anew for each connection that is opened and for each
+/// Authentication of a client. The credential is obtained anew for each new connection and each
 /// HTTP request, so that a token may change in between.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Auth {
-    /// Not at all.
+    /// No authentication.
     #[default]
     None,
-    /// `Authorization: Bearer …`.
+    /// `Authorization: Bearer …` with a fixed token.
     Bearer(Secret),
-    /// This header, `api-key` say.
+    /// A fixed value in a header of this name, for example `api-key`.
     Header(HeaderName, Secret),
-    /// A bearer token that is fetched when it is needed.
+    /// A bearer token that is fetched for each connection and each HTTP request.
     Provider(Arc<dyn AuthProvider>),
 }
 
-/// A token, or why there is none.
+/// Future that resolves to a token, or to the error that prevented one.
 pub type TokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Secret, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
 
-/// Fetches bearer tokens.
+/// Source of bearer tokens.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -63,18 +63,19 @@ pub type TokenFuture<'a> =
 /// # drop(auth);
 /// ```
 pub trait AuthProvider: Send + Sync {
-    /// The token to use now. Called for each connection and each HTTP request: cache what is
-    /// costly. Its future may be dropped at any await point.
+    /// Returns the current token. The client calls this method for each connection and each HTTP
+    /// request, so cache an expensive token. The future may be dropped at any await point.
     ///
     /// # Errors
     ///
-    /// What is returned ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth), and is its
-    /// source. It must not show the credential.
+    /// An error ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth) and becomes its
+    /// source. The error must not contain the credential.
     fn token(&self) -> TokenFuture<'_>;
 
-    /// The server refused the last token (401): the next call of [`token`](Self::token) should
-    /// fetch another. It follows at once, once a turn. Does nothing by default, for those that
-    /// keep no token. It must not block.
+    /// Reports that the server refused the last token (401): the next call of
+    /// [`token`](Self::token) should fetch another one. The client makes that call immediately,
+    /// once per turn. The default implementation does nothing, for providers that keep no token.
+    /// The method must not block.
     fn refused(&self) {}
 }
 
@@ -97,22 +98,22 @@ impl Secret {
 }
 
 impl Auth {
-    /// `Authorization: Bearer …`.
+    /// Returns authentication with `Authorization: Bearer …`.
     pub fn bearer(token: impl Into<Secret>) -> Self {
         Self::Bearer(token.into())
     }
 
-    /// This header, `api-key` say.
+    /// Returns authentication with a header of this name, for example `api-key`.
     pub fn header(name: HeaderName, value: impl Into<Secret>) -> Self {
         Self::Header(name, value.into())
     }
 
-    /// A bearer token that is fetched when it is needed.
+    /// Returns authentication with tokens from `provider`.
     pub fn provider(provider: impl AuthProvider + 'static) -> Self {
         Self::Provider(Arc::new(provider))
     }
 
-    /// Whether both stand for the same account, as far as can be told.
+    /// Returns `true` if both stand for the same account, as far as the settings show.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::None, Self::None) => true,
@@ -123,12 +124,12 @@ impl Auth {
         }
     }
 
-    /// Whether another credential can be had once this one is refused.
+    /// Returns `true` if another credential can be fetched after the server refused this one.
     pub(crate) fn is_renewable(&self) -> bool {
         matches!(self, Self::Provider(_))
     }
 
-    /// The server refused the credential.
+    /// Reports to the provider that the server refused the credential.
     pub(crate) fn refused(&self) {
         if let Self::Provider(provider) = self {
             provider.refused();
@@ -139,7 +140,7 @@ impl Auth {
         matches!(self, Self::None)
     }
 
-    /// Returns an error if the credential is known and no header can carry it.
+    /// Returns an error if the credential is fixed and no header can carry it.
     pub(crate) fn check(&self) -> Result<(), AuthError> {
         match self {
             Self::Bearer(secret) | Self::Header(_, secret) => secret.to_header("").map(drop),
@@ -164,7 +165,7 @@ impl Auth {
     }
 }
 
-/// Why there is no credential.
+/// Reason why a credential could not be obtained.
 #[derive(Debug)]
 pub(crate) enum AuthError {
     Provider(Box<dyn StdError + Send + Sync>),

@@ -1,4 +1,4 @@
-//! What the sessions of one client share.
+//! State that the sessions of a client share.
 
 use std::{
     fmt,
@@ -27,11 +27,11 @@ use crate::{
     request::RequestError,
 };
 
-/// The number of the next WebSocket. All clients count together, as a session may take its own from
-/// one to another.
+/// Number of the next WebSocket. All clients share one counter, because a session may take its
+/// WebSocket from one client to another.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
-/// What the sessions of one client share.
+/// State that the sessions of a client share.
 pub(crate) struct Shared {
     pub(crate) provider: Provider,
     pub(crate) auth: Auth,
@@ -44,9 +44,9 @@ pub(crate) struct Shared {
     pub(crate) continue_over_sse: bool,
     pub(crate) incremental: bool,
     pub(crate) network: Arc<dyn Network>,
-    /// What the network was made of, if it was not given.
+    /// Settings of the network; `None` if the network itself was given.
     pub(crate) settings: Option<NetworkSettings>,
-    /// Who the credential is for.
+    /// Account of the credential, if the caller named it.
     pub(crate) account: Option<String>,
     pub(crate) notifier: Notifier,
     pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
@@ -54,29 +54,29 @@ pub(crate) struct Shared {
     pub(crate) runtimes: Runtimes,
 }
 
-/// The runtimes that turns were begun in, as long as they run.
+/// Runtimes in which turns were started, as long as they run.
 #[derive(Default)]
 pub(crate) struct Runtimes(Mutex<Vec<Watched>>);
 
-/// A runtime that has a task of ours, which ends with it.
+/// A runtime with a task of this crate, which ends with the runtime.
 struct Watched {
     id: runtime::Id,
     end: RuntimeEnd,
     task: AbortHandle,
 }
 
-/// The end of a runtime: from then on its timers must not be touched, as they would panic.
+/// End of a runtime. Afterwards its timers must not be used, because they would panic.
 #[derive(Clone, Debug)]
 pub(crate) struct RuntimeEnd(watch::Receiver<()>);
 
-/// What ends with its client.
+/// Resource that closes with its client.
 pub(crate) trait Close: Send + Sync {
-    /// Ends it at once; the future closes its connection.
+    /// Closes the resource immediately. The future completes when its connection is closed.
     fn close(&self) -> Option<BoxFuture<'static, ()>>;
 }
 
 impl Shared {
-    /// Whether a session that spoke to `other` may go on here as if nothing had happened.
+    /// Returns `true` if a session of `other` may keep its connection and its responses here.
     pub(crate) fn leads_to_the_same(&self, other: &Self) -> bool {
         let account = match (&self.account, &other.account) {
             (Some(a), Some(b)) => a == b,
@@ -88,19 +88,19 @@ impl Shared {
         account && network && self.provider == other.provider && self.headers == other.headers
     }
 
-    /// Ends `session` with the client.
+    /// Registers `session`, so that closing the client closes it.
     pub(crate) fn enroll(&self, session: Weak<dyn Close>) {
         let mut sessions = self.sessions();
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(session);
     }
 
-    /// Leaves `session` to another client.
+    /// Removes `session`, which another client takes over.
     pub(crate) fn dismiss(&self, session: &Weak<dyn Close>) {
         self.sessions().retain(|other| !Weak::ptr_eq(other, session));
     }
 
-    /// The sessions that were not dropped.
+    /// Returns the sessions that were not dropped.
     pub(crate) fn enrolled(&self) -> Vec<Arc<dyn Close>> {
         self.sessions().iter().filter_map(Weak::upgrade).collect()
     }
@@ -109,12 +109,12 @@ impl Shared {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address of a response: of the object, or of something to do with it.
+    /// Returns the URI of a stored response, or of an action on it.
     pub(crate) fn uri_of(&self, id: &str, action: Option<&str>) -> Result<http::Uri, Error> {
         self.response_uri(id, action, |_| {})
     }
 
-    /// The address of the events of a response: of all, or of those behind one of them.
+    /// Returns the URI of the events of a response: of all, or of those after one of them.
     pub(crate) fn events_uri(&self, id: &str, after: Option<u64>) -> Result<http::Uri, Error> {
         self.response_uri(id, None, |url| {
             let mut query = url.query_pairs_mut();
@@ -131,7 +131,7 @@ impl Shared {
         action: Option<&str>,
         ask: impl FnOnce(&mut url::Url),
     ) -> Result<http::Uri, Error> {
-        // As parts of a path, these would lead elsewhere.
+        // As path segments, these ids would address another resource.
         if matches!(id, "" | "." | "..") {
             return Err(Error::invalid_request(RequestError::ResponseId));
         }
@@ -140,7 +140,7 @@ impl Shared {
         url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
     }
 
-    /// The headers of one request or upgrade, with the credential of this moment.
+    /// Returns the headers of one request or upgrade, with a current credential.
     pub(crate) async fn headers(&self) -> Result<HeaderMap, Error> {
         let mut headers = self.headers.clone();
         match self.auth.apply(&mut headers).await {
@@ -154,9 +154,9 @@ impl Shared {
 }
 
 impl Runtimes {
-    /// The end of this runtime.
+    /// Returns the end of `runtime`, and starts to watch it if it is new.
     pub(crate) fn end_of(&self, runtime: &Handle) -> RuntimeEnd {
-        // No code that can panic runs under the lock but `spawn`, before which nothing has changed.
+        // Only `spawn` can panic under the lock, and nothing has changed before it.
         let mut runtimes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         runtimes.retain(|watched| !watched.end.has_come());
         if let Some(watched) = runtimes.iter().find(|watched| watched.id == runtime.id()) {
@@ -185,7 +185,7 @@ impl RuntimeEnd {
         self.0.has_changed().is_err()
     }
 
-    /// Resolves when it comes.
+    /// Waits until the runtime has ended.
     pub(crate) async fn wait(mut self) {
         while self.0.changed().await.is_ok() {}
     }

@@ -22,10 +22,10 @@ use tower_service::Service;
 use super::{Answer, Content, Fresh, NetError, NetErrorKind, Network, proxy::Proxies};
 use crate::config::NetworkSettings;
 
-/// The sockets of the operating system, pooled.
+/// Network over the sockets of the operating system, pooled by reqwest.
 ///
-/// A pooled connection is served by the runtime that opened it, and answers nobody while that one
-/// rests. So each runtime has a pool of its own.
+/// A pooled connection is served by the runtime that opened it, and stalls while that runtime is
+/// idle. So each runtime has a pool of its own.
 pub(crate) struct HttpNetwork {
     settings: NetworkSettings,
     proxies: Proxies,
@@ -34,26 +34,27 @@ pub(crate) struct HttpNetwork {
 }
 
 struct Pool {
-    /// `None` until it is used.
+    /// `None` until the pool is used.
     runtime: Option<runtime::Id>,
     clients: Clients,
 }
 
 #[derive(Clone)]
 struct Clients {
-    /// Keeps connections for the requests to come.
+    /// Client that keeps connections for later requests.
     keeping: reqwest::Client,
-    /// Opens one for each request.
+    /// Client that opens a connection for each request.
     fresh: reqwest::Client,
     /// Number of connections that `keeping` has begun to open.
     opened: Opened,
 }
 
-/// More runtimes than this at a time are rare. The pool of the one that came first is dropped.
+/// Maximum number of pools. More runtimes at a time are rare; the oldest pool is dropped.
 const POOLS: usize = 8;
 
 impl HttpNetwork {
-    /// `connect` bounds the way to the end of the TLS handshake, proxies included.
+    /// Returns the network. `connect` limits the time to the end of the TLS handshake, proxies
+    /// included.
     pub(crate) fn new(
         settings: NetworkSettings,
         connect: Option<Duration>,
@@ -63,7 +64,7 @@ impl HttpNetwork {
         Ok(Self { settings, proxies, connect, pools: Mutex::new(vec![first]) })
     }
 
-    /// The pool of this runtime.
+    /// Returns the clients of the current runtime.
     fn clients(&self) -> Result<Clients, NetError> {
         let here = Handle::try_current().ok().map(|here| here.id());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,8 +95,8 @@ impl Clients {
     }
 }
 
-/// Counts the connections that a client begins to open: reqwest does not tell whether a request
-/// that failed went over one of them.
+/// Counts the connections that a client starts to open, because reqwest does not report whether a
+/// failed request used one of them.
 #[derive(Clone, Debug, Default)]
 struct Opened(Arc<AtomicU64>);
 
@@ -142,14 +143,14 @@ fn client(
 ) -> Result<reqwest::Client, NetError> {
     let request = |error: reqwest::Error| NetError::new(NetErrorKind::Request, error.without_url());
     let mut builder = reqwest::Client::builder()
-        // A server that offers h2 as well would take it, and the upgrade would be lost.
+        // A server that also offers h2 would select it, and the upgrade would be lost.
         .http1_only()
-        // Another crate can turn on reqwest's other backends; the roots and the ways to find a
-        // host must not change with it.
+        // Another crate can enable reqwest's other backends; the roots and the resolver must not
+        // change with it.
         .tls_backend_rustls()
         .no_hickory_dns()
-        // Retries, redirects and decompression are decided above, or not wanted: a redirect
-        // would carry the key to another host, and a decoder holds events back.
+        // Retries, redirects and decompression are decided above, or are unwanted: a redirect would
+        // carry the key to another host, and a decoder delays events.
         .retry(reqwest::retry::never())
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -181,8 +182,8 @@ impl Network for HttpNetwork {
             let request = reqwest::Request::try_from(request).map_err(|e| classify(e, secure))?;
             let response = client.execute(request).await.map_err(|error| {
                 let mut error = classify(error, secure);
-                // Where none was opened meanwhile, it was one that had been kept. If others were
-                // opened for other requests, nobody can say.
+                // If no connection was opened meanwhile, the request used a kept one. If others
+                // were opened for other requests, the answer is unknown.
                 if error.kind == NetErrorKind::Lost && !fresh && opened.count() == before {
                     error.kind = NetErrorKind::Stale;
                 }
@@ -210,7 +211,7 @@ impl fmt::Debug for HttpNetwork {
     }
 }
 
-/// The data of a body; trailers are passed over.
+/// The data of a body; trailers are skipped.
 struct BodyStream {
     body: reqwest::Body,
     secure: bool,
@@ -235,9 +236,9 @@ impl Stream for BodyStream {
     }
 }
 
-/// Says where on the way `error` arose. reqwest and hyper-util tell the phases apart only by the
-/// errors that they wrap, and a tunnel's only by its text; `tests/conformance/network.rs` holds them
-/// to it.
+/// Returns the error with the step in which `error` occurred. reqwest and hyper-util distinguish
+/// the steps only by the errors that they wrap, and a tunnel's only by its text;
+/// `tests/conformance/network.rs` checks that.
 fn classify(error: reqwest::Error, secure: bool) -> NetError {
     let error = error.without_url();
     let kind = if error.is_builder() {
@@ -254,8 +255,8 @@ fn classify(error: reqwest::Error, secure: bool) -> NetError {
     NetError::new(kind, error)
 }
 
-/// Returns `true` if hyper gave the request up before it wrote any of it. Only the text of the
-/// error says so.
+/// Returns `true` if hyper dropped the request before it wrote any of it. Only the text of the
+/// error shows that.
 fn is_unsent(error: &reqwest::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
@@ -282,7 +283,8 @@ fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {
         }
         if let Some(cause) = cause.downcast_ref::<io::Error>() {
             return match innermost(cause).kind() {
-                // rustls errors are wrapped as invalid data; the others are cuts in the handshake.
+                // rustls errors are wrapped as invalid data; the others are disconnects during the
+                // handshake.
                 io::ErrorKind::InvalidData
                 | io::ErrorKind::UnexpectedEof
                 | io::ErrorKind::ConnectionReset
@@ -300,7 +302,7 @@ fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {
     NetErrorKind::Connect
 }
 
-/// Connectors wrap one IO error in another, of the kind "other".
+/// Returns the innermost IO error: connectors wrap one in another, of the kind "other".
 fn innermost(mut error: &io::Error) -> &io::Error {
     while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         error = inner;

@@ -1,31 +1,31 @@
-//! Why a request got no answer, or an answer no end.
+//! Errors of the network.
 
 use std::{error::Error as StdError, fmt};
 
-/// A failure below HTTP, or of a proxy on the way.
+/// Failure below HTTP, or of a proxy.
 #[derive(Debug)]
 pub(crate) struct NetError {
     pub(crate) kind: NetErrorKind,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The step that failed. Only [`Stale`](Self::Stale) and [`Lost`](Self::Lost) can have left
-/// bytes of the request behind.
+/// Step that failed. Bytes of the request can have left only with [`Stale`](Self::Stale) and
+/// [`Lost`](Self::Lost).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetErrorKind {
     /// The host name has no address.
     Dns,
-    /// No TCP connection: refused, no route, or cut while connecting.
+    /// No TCP connection: refused, no route, or lost while connecting.
     Connect,
-    /// No connection within the time set for it.
+    /// No connection within the time limit.
     ConnectTimeout,
     /// No TLS session: an unknown issuer, a wrong name, or a peer that speaks something else.
     Tls,
     /// The proxy refused the tunnel or did not answer like a proxy.
     Proxy,
-    /// The proxy wants credentials, or other ones.
+    /// The proxy requires credentials, or rejected those that it received.
     ProxyAuthentication,
-    /// The request could not be built for the wire.
+    /// The request could not be encoded.
     Request,
     /// The connection was lost before the request was written to it.
     Unsent,
@@ -47,13 +47,13 @@ impl NetError {
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            NetErrorKind::Dns => "the host name could not be resolved",
-            NetErrorKind::Connect => "no connection could be made",
-            NetErrorKind::ConnectTimeout => "no connection was made in time",
-            NetErrorKind::Tls => "no TLS session could be made",
+            NetErrorKind::Dns => "could not resolve the host name",
+            NetErrorKind::Connect => "the TCP connection failed",
+            NetErrorKind::ConnectTimeout => "no connection within the time limit",
+            NetErrorKind::Tls => "the TLS handshake failed",
             NetErrorKind::Proxy => "the proxy refused the tunnel",
             NetErrorKind::ProxyAuthentication => "the proxy requires authentication",
-            NetErrorKind::Request => "the request could not be built",
+            NetErrorKind::Request => "could not build the request",
             NetErrorKind::Unsent => "the connection was lost before the request was written",
             NetErrorKind::Stale => "the connection, kept from an earlier request, was lost",
             NetErrorKind::Lost => "the connection was lost",

@@ -12,11 +12,12 @@ use super::NetError;
 ///
 /// Dropping the future, or the body or socket of the answer, closes the connection it used.
 pub(crate) trait Network: fmt::Debug + Send + Sync {
-    /// Sends `request`; its URI is absolute, and its headers hold all but `Host` and the length.
+    /// Sends `request`. Its URI is absolute, and its headers are complete except for `Host` and the
+    /// length.
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>>;
 }
 
-/// Marks a request, among its extensions, that takes no connection which was kept from another.
+/// Extension of a request that must not use a connection kept from another request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh;
 
@@ -26,11 +27,11 @@ pub(crate) struct Answer {
     pub(crate) content: Content,
 }
 
-/// What follows the head of an answer.
+/// Content after the head of an answer.
 pub(crate) enum Content {
     /// The body, in the pieces in which it arrives.
     Body(Body),
-    /// After status 101: the connection itself, from the first byte behind the head.
+    /// After status 101: the connection itself, from the first byte after the head.
     Upgraded(Box<dyn Io>),
 }
 

@@ -1,4 +1,4 @@
-//! Which proxy a request goes through.
+//! Choice of the proxy of a request.
 //!
 //! A setting is parsed once, and the proxy is built from the parsed value. The network stack parses
 //! settings by rules of its own and drops what it cannot read, so that the request would leave
@@ -24,20 +24,21 @@ const SCHEMES: [(&str, u16); 6] = [
     ("socks5h", 1080),
 ];
 
-/// RFC 1929 counts the bytes of each in one byte.
+/// Maximum size of a SOCKS5 user name or password, in bytes: RFC 1929 counts them in one byte.
 const MAX_SOCKS_CREDENTIAL: usize = 255;
 
-/// Of a name in DNS. The network stack drops a proxy whose URL does not fit into 64 KiB.
+/// Maximum length of a DNS name. The network stack drops a proxy whose URL does not fit into 64
+/// KiB.
 const MAX_HOST: usize = 253;
 
-/// Proxies of a client. The default is none.
+/// Proxies of a client. Default: none.
 #[derive(Default)]
 pub(super) struct Proxies {
     http: Option<ProxyUrl>,
     https: Option<ProxyUrl>,
     /// Hosts that are reached directly, as `NO_PROXY` lists them.
     exempt: Option<String>,
-    /// The settings of the operating system apply.
+    /// `true` if the settings of the operating system apply.
     system: bool,
 }
 
@@ -58,8 +59,8 @@ impl Proxies {
     }
 
     fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, NetError> {
-        // A CGI server sets `HTTP_PROXY` from the header `Proxy` of the request that it serves. As
-        // in reqwest, no variable counts there.
+        // A CGI server sets `HTTP_PROXY` from the header `Proxy` of the request that it serves.
+        // Like reqwest, this crate then ignores all variables.
         if variable("REQUEST_METHOD").is_some() {
             return Ok(Self::default());
         }
@@ -87,7 +88,8 @@ impl Proxies {
         &self,
         builder: reqwest::ClientBuilder,
     ) -> Result<reqwest::ClientBuilder, reqwest::Error> {
-        // reqwest reads these settings only along with the environment, which names no proxy here.
+        // reqwest reads these settings only together with the environment, which names no proxy
+        // here.
         if self.system && cfg!(any(target_os = "macos", windows)) {
             return Ok(builder);
         }
@@ -103,7 +105,7 @@ impl Proxies {
     }
 }
 
-/// A proxy that the network stack uses as it was written.
+/// A proxy URL that the network stack uses as written.
 #[derive(Clone)]
 pub(super) struct ProxyUrl {
     /// `scheme://host:port`, with the credentials of a SOCKS proxy.
@@ -126,12 +128,12 @@ impl ProxyUrl {
     }
 }
 
-/// Parses `value`, the setting called `name`. An empty value is unset.
+/// Parses `value`, the setting called `name`. Returns `None` if `value` is empty.
 ///
-/// Accepts `[scheme://][user[:password]@]host[:port][/]`. Whatever another parser would trim,
-/// repair or read as something else is an error. The exception is the user name and the password:
-/// they extend to the last `@`, so that characters that should have been percent-encoded are used
-/// as they stand.
+/// Accepts `[scheme://][user[:password]@]host[:port][/]`. Anything that another parser would trim,
+/// repair or read differently is an error. The exception is the user name and the password: they
+/// extend to the last `@`, so that characters that should have been percent-encoded are used as
+/// written.
 fn parse(name: &'static str, value: &str) -> Result<Option<ProxyUrl>, NetError> {
     if value.is_empty() {
         return Ok(None);
@@ -139,7 +141,7 @@ fn parse(name: &'static str, value: &str) -> Result<Option<ProxyUrl>, NetError> 
     parse_url(value).map(Some).map_err(|fault| invalid(name, fault))
 }
 
-/// Returns what is wrong with `value` as an error, to be read after its name.
+/// Parses `value`. An error is a predicate to append to the name of the setting.
 fn parse_url(value: &str) -> Result<ProxyUrl, &'static str> {
     if value.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("has a blank, a line break or a control character");
@@ -159,7 +161,8 @@ fn parse_url(value: &str) -> Result<ProxyUrl, &'static str> {
     if scheme.starts_with("socks") && !cfg!(feature = "socks") {
         return Err("names a SOCKS proxy, which needs the feature `socks`");
     }
-    // `/`, `?` and `#` in a password end here as well: where it was meant to end is a guess.
+    // `/`, `?` and `#` in a password end the authority here as well, since the intended end is a
+    // guess.
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if !matches!(path, "" | "/") {
         return Err("has a path, a query or a fragment");
@@ -247,12 +250,12 @@ fn parse_host(host: &str) -> Result<Host, &'static str> {
         return Err("has no host");
     }
     if !host.is_ascii() {
-        return Err("has a host that is not ASCII; write its `xn--` form");
+        return Err("has a host that is not ASCII (use its `xn--` form)");
     }
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     let is_name = host.len() <= MAX_HOST && host.bytes().all(is_allowed);
     let parsed = Host::parse(host).ok().filter(|_| is_name);
-    // `127.1` or `0x7f.0.0.1` would be read as another address than is written there.
+    // The URL parser reads `127.1` or `0x7f.0.0.1` as another address than the one written.
     parsed.filter(|it| it.to_string().eq_ignore_ascii_case(host)).ok_or("has an invalid host")
 }
 
