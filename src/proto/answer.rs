@@ -1,4 +1,4 @@
-//! The frames in the body of an answer to a POST.
+//! Frames in the body of an answer to a POST.
 //!
 //! ```text
 //!            Events, or Other with the label of a stream
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{config::Limits, error::ProtocolError};
 
-/// Takes the pieces of a body and gives its frames.
+/// Turns the pieces of a body into frames.
 #[derive(Debug)]
 pub(crate) struct Answer {
     status: u16,
@@ -51,12 +51,12 @@ enum State {
     Done,
 }
 
-/// The objects of a body.
+/// JSON objects of a body.
 #[derive(Debug, Default)]
 struct Objects {
     pieces: VecDeque<Bytes>,
     end: JsonEnd,
-    /// The object so far.
+    /// The current object, as far as received.
     object: BytesMut,
 }
 
@@ -69,11 +69,13 @@ impl Answer {
         Self { status, headers, limits, content, state: State::Reading }
     }
 
-    /// Takes the next piece of the body; ask [`next_frame`](Self::next_frame) until it has none.
+    /// Takes the next piece of the body. Call [`next_frame`](Self::next_frame) afterwards until it
+    /// returns `None`.
     pub(crate) fn push(&mut self, piece: Bytes) {
         match &mut self.content {
             Content::Unknown(sniffer) => {
                 if let Some((form, parts)) = sniffer.push(&piece) {
+                    // The held start of the body goes through the decoder that was just chosen.
                     self.content = self.content_of(form);
                     parts.into_iter().filter(|part| !part.is_empty()).for_each(|it| self.push(it));
                 }
@@ -84,6 +86,7 @@ impl Answer {
                 let before = page.len();
                 let room = self.limits.error_body.saturating_sub(before);
                 page.extend(piece.iter().take(room));
+                // The title is all that the error shows, so the rest of the page is not awaited.
                 if piece.len() >= room || has_title(page, before) {
                     self.state = State::Ended;
                 }
@@ -92,7 +95,7 @@ impl Answer {
         }
     }
 
-    /// Ends the body, whether it was complete or cut.
+    /// Marks the end of the body, complete or cut.
     pub(crate) fn end(&mut self) {
         if self.state == State::Reading {
             self.state = State::Ended;
@@ -104,7 +107,7 @@ impl Answer {
         matches!(self.content, Content::Page(_))
     }
 
-    /// Returns the next frame, or the end of the frames. `None` if more of the body is needed.
+    /// Returns the next frame, or the end of the frames. `None` if the body must continue first.
     pub(crate) fn next_frame(&mut self) -> Option<Result<Frame, End>> {
         let next = match &mut self.content {
             _ if self.state == State::Done => None,
@@ -113,6 +116,7 @@ impl Answer {
             Content::Json(objects) => objects.next(self.limits.event).map(|object| {
                 let frame = object?;
                 match frame.tag.role {
+                    // The label explains more than the object does.
                     Role::Garbage => Err(not_a_stream(&self.headers)),
                     _ => Ok(frame),
                 }
@@ -124,13 +128,14 @@ impl Answer {
             Content::Page(_) => None,
             Content::Other => Some(Err(not_a_stream(&self.headers))),
         };
+        // A bare response is the whole answer; further objects are not part of it.
         if matches!(&next, Some(Ok(frame)) if frame.tag.bare) {
             self.state = State::Done;
             return next;
         }
         match self.state {
             State::Reading => next,
-            // Even if the body was cut, a complete last event counts.
+            // A complete last event counts even if the body was cut.
             State::Ended | State::Done => Some(next.unwrap_or(Err(End::Lost(None)))),
         }
     }
@@ -153,7 +158,7 @@ impl Objects {
             let end = self.end.push(&piece);
             let part = piece.split_to(end.unwrap_or(piece.len()));
             let part = match self.object.is_empty() {
-                // Blanks between objects belong to none.
+                // White space between objects belongs to none of them.
                 true => part.trim_ascii_start(),
                 false => &part,
             };

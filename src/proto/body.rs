@@ -1,15 +1,16 @@
-//! Recognises the body of an HTTP answer by its first bytes, whatever its label says.
+//! Detects the form of an HTTP body from its first bytes, whatever its label.
 //!
-//! Gateways label streams as `text/plain`, `application/octet-stream` or `application/json`, or not
-//! at all, and answer with JSON or with a web page where a stream was asked for. So any label but
-//! that of a web page is only a hint: the first line that is neither blank nor a comment decides.
+//! Gateways label streams as `text/plain`, `application/octet-stream` or `application/json`, or do
+//! not label them, and answer with JSON or a web page to a request for a stream. So a label is only
+//! a hint, unless it is that of a web page. The first line that is neither blank nor a comment
+//! decides.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 
 use crate::error::WebPage;
 
-/// The form of a body.
+/// Form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Server-sent events.
@@ -34,15 +35,15 @@ pub(crate) struct Sniffer {
 enum Place {
     /// At the first byte, where a byte-order mark may stand.
     Start,
-    /// At the beginning of a line, or among the blanks there.
+    /// At the start of a line, or in the white space there.
     Line,
     Comment,
-    /// Within what may be the name of a field.
+    /// In a possible field name.
     Name,
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// The fields of the standard.
+/// Field names of the SSE standard.
 const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
 
 impl Sniffer {
@@ -50,8 +51,8 @@ impl Sniffer {
         Self { at: Place::Start, held: BytesMut::new() }
     }
 
-    /// Takes the next piece. Once the form is known, returns the form, and the body from the line
-    /// that decided it. Lines before that one are blank or comments, and are dropped.
+    /// Takes the next piece. Once the form is known, returns the form, and the body from the
+    /// deciding line on. Earlier lines are blank or comments, and are dropped.
     pub(crate) fn push(&mut self, piece: &Bytes) -> Option<(Form, [Bytes; 2])> {
         for (index, &byte) in piece.iter().enumerate() {
             if self.at == Place::Start {
@@ -64,6 +65,7 @@ impl Sniffer {
                     }
                     continue;
                 }
+                // The bytes only started like a byte-order mark.
                 if seen > 0 {
                     return Some(self.decided(Form::Other, piece, index));
                 }
@@ -90,6 +92,7 @@ impl Sniffer {
                     if FIELDS.iter().any(|field| field.starts_with(&self.held)) {
                         continue;
                     }
+                    // The current byte is part of the piece, and must not be returned twice.
                     let held = self.held.len() - 1;
                     self.held.truncate(held);
                     Form::Other
@@ -123,6 +126,7 @@ impl JsonEnd {
     pub(crate) fn push(&mut self, piece: &[u8]) -> Option<usize> {
         for (index, byte) in piece.iter().enumerate() {
             match byte {
+                // Braces in strings do not count, so strings and escapes are tracked.
                 _ if self.escaped => self.escaped = false,
                 b'\\' if self.in_string => self.escaped = true,
                 b'"' => self.in_string = !self.in_string,
@@ -141,7 +145,7 @@ impl JsonEnd {
     }
 }
 
-/// Returns the media type of a body; empty if there is none.
+/// Returns the media type of a body, or `""` if there is none.
 pub(crate) fn media_type(headers: &HeaderMap) -> &str {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.split(';').next()).unwrap_or_default().trim()
@@ -153,13 +157,13 @@ pub(crate) fn is_labelled_page(headers: &HeaderMap) -> bool {
     ["text/html", "application/xhtml+xml"].iter().any(|it| it.eq_ignore_ascii_case(media_type))
 }
 
-/// Returns `true` if this body, of which the beginning is there, is a web page.
+/// Returns `true` if a body that starts with these bytes is a web page.
 pub(crate) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
     let body = body.strip_prefix(BOM).unwrap_or(body).trim_ascii_start();
     is_labelled_page(headers) || body.starts_with(b"<")
 }
 
-/// Returns the content encoding of a body, if it has another than `identity`.
+/// Returns the content encoding of a body. `None` if it is absent or `identity`.
 pub(crate) fn encoding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -170,7 +174,7 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Option<String> {
     Some(other.chars().take(64).collect())
 }
 
-/// Returns the description of a web page. The beginning of its body is enough.
+/// Returns the description of a web page. The start of its body is enough.
 pub(crate) fn page(status: u16, headers: &HeaderMap, body: &[u8]) -> WebPage {
     let server = headers.get(header::SERVER).and_then(|server| server.to_str().ok());
     WebPage::new(status, media_type(headers), title(body).as_deref(), server)
@@ -178,7 +182,7 @@ pub(crate) fn page(status: u16, headers: &HeaderMap, body: &[u8]) -> WebPage {
 
 /// Returns the text of the first `<title>` in the head of a page.
 fn title(body: &[u8]) -> Option<String> {
-    // Changing the case of ASCII letters keeps all places.
+    // Changing the case of ASCII letters keeps all offsets.
     let text = String::from_utf8_lossy(body);
     let lower = text.to_ascii_lowercase();
     let mut at = 0;

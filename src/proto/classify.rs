@@ -1,4 +1,4 @@
-//! Classifies a payload by its type, or by its members where it has no known type.
+//! Classifies a payload by its type, or by its members if it has no known type.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,30 +11,31 @@ use serde_json::value::RawValue;
 
 use crate::{event::EventKind, json};
 
-/// A payload and what it is.
+/// Payload and its classification.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) tag: Tag,
     pub(crate) payload: ByteString,
-    /// Name of the SSE event, if the payload has no `type`. Empty otherwise.
+    /// Name of the SSE event if the payload has no `type`, otherwise empty.
     pub(crate) name: ByteString,
 }
 
-/// What a payload is.
+/// Classification of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) kind: EventKind,
     pub(crate) role: Role,
-    /// The payload is a response itself, not an event with a response in it.
+    /// `true` if the payload is a response itself, not an event that contains a response.
     pub(crate) bare: bool,
 }
 
-/// What a payload means to the course of a turn.
+/// Meaning of a payload for the course of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// About the connection or the account, not the response: never a sign that it began.
+    /// Data about the connection or the account. Such a payload does not show that a response
+    /// started.
     Metadata,
-    /// The response was accepted or goes on.
+    /// The response was accepted or is in progress.
     Lifecycle,
     /// The response has output.
     Output,
@@ -42,32 +43,32 @@ pub(crate) enum Role {
     Terminal,
     /// An error, in any of its shapes.
     Error,
-    /// `{}` or `[DONE]`: some servers' way to say nothing.
+    /// `{}` or `[DONE]`, which some servers send without a meaning.
     Nothing,
-    /// No event at all.
+    /// Not an event.
     Garbage,
 }
 
 impl Frame {
-    /// A frame of a WebSocket.
+    /// Returns the frame of a WebSocket message.
     pub(crate) fn new(payload: ByteString) -> Self {
         Self { tag: classify("", &payload).0, payload, name: ByteString::new() }
     }
 
-    /// A server-sent event.
+    /// Returns the frame of a server-sent event.
     pub(crate) fn named(name: ByteString, payload: ByteString) -> Self {
         let (tag, by_name) = classify(&name, &payload);
         Self { tag, payload, name: if by_name { name } else { ByteString::new() } }
     }
 
-    /// Returns the bytes that the frame is charged with while it waits: its payload, and what it
-    /// costs to keep it.
+    /// Returns the bytes that a waiting frame counts for: its payload, and the overhead of keeping
+    /// it.
     pub(crate) fn charge(&self) -> usize {
         self.payload.len().saturating_add(FRAME_COST)
     }
 
-    /// Returns the frame in memory that is in proportion to it. A payload is a slice of the buffer
-    /// that it was read into: a small one is copied, since it would keep all of that buffer.
+    /// Returns the frame in memory proportional to its size. A payload is a slice of the read
+    /// buffer, and a small slice would keep all of that buffer, so it is copied.
     pub(crate) fn compacted(self) -> Self {
         if self.payload.len() >= READ_BUFFER {
             return self;
@@ -76,15 +77,16 @@ impl Frame {
     }
 }
 
-/// The size of the buffers that frames are read into. A larger frame has a buffer of its own.
-/// tungstenite clears its buffer before every read; a large one costs more than it saves.
+/// Size of the buffers that frames are read into, in bytes. A larger frame has a buffer of its own.
+/// tungstenite clears its buffer before every read, so a large one costs more than it saves.
 pub(crate) const READ_BUFFER: usize = 16 << 10;
 
-/// Bytes charged for a waiting frame besides its payload: its place in a queue, and an allocation.
+/// Bytes that a waiting frame counts for besides its payload: a place in a queue, and an
+/// allocation.
 const FRAME_COST: usize = 128;
 
 impl Role {
-    /// Whether the turn is over with it.
+    /// Returns `true` if such a frame ends the turn.
     pub(crate) fn ends_turn(self) -> bool {
         matches!(self, Self::Terminal | Self::Error | Self::Garbage)
     }
@@ -94,29 +96,29 @@ impl Role {
         self.is_progress() || self == Self::Error
     }
 
-    /// Whether it shows that the turn goes on.
+    /// Returns `true` if such a frame shows progress of the response.
     pub(crate) fn is_progress(self) -> bool {
         matches!(self, Self::Lifecycle | Self::Output | Self::Terminal)
     }
 
-    /// Whether the turn is over with it by the server's own word, so that the connection is
-    /// where it should be.
+    /// Returns `true` if such a frame is the server's own end of the turn, so that the connection
+    /// stays usable.
     pub(crate) fn leaves_connection(self) -> bool {
         matches!(self, Self::Terminal | Self::Error)
     }
 }
 
-/// Returns the tag of a payload, and whether `name` stands for its type. Whether the payload can
-/// be decoded is found out by whoever decodes it.
+/// Returns the tag of a payload, and `true` if `name` replaces its type. The payload itself is not
+/// validated here; decoding it does that.
 fn classify(name: &str, payload: &str) -> (Tag, bool) {
     match event_type(payload).map(EventKind::from_wire) {
         Some(kind) if kind != EventKind::Unknown => (known(kind), false),
-        // By the standard, an event without a name is called `message`.
+        // The SSE standard gives an event without a name the name `message`.
         _ => classify_members(if name == "message" { "" } else { name }, payload),
     }
 }
 
-/// The type where the payload begins with it, as it nearly always does.
+/// Returns the type if the payload begins with it, as nearly all do.
 fn event_type(payload: &str) -> Option<&str> {
     let rest = payload.strip_prefix(r#"{"type":""#)?;
     let name = rest.get(..memchr::memchr(b'"', rest.as_bytes())?)?;
@@ -174,7 +176,7 @@ fn classify_members(name: &str, payload: &str) -> (Tag, bool) {
         return (unknown(Role::Nothing), false);
     }
     let Ok(members) = json::from_str::<Members<'_>>(trimmed) else {
-        // Some servers send text with their pings. In an event of the response, text is a defect:
+        // Some servers send text with their pings. In an event of the response, text is an error:
         // skipping it would lose output.
         let role = match tag(name).role {
             Role::Error => Role::Error,
@@ -186,22 +188,24 @@ fn classify_members(name: &str, payload: &str) -> (Tag, bool) {
     match (members.event_type(), name) {
         (Some(own), _) => {
             let tag = tag(&own);
+            // A known type wins, because its events may have an `error` member of their own.
             let is_error = tag.kind == EventKind::Unknown
                 && (members.is_error() || names_error(name) || tag.role == Role::Error);
             (if is_error { unknown(Role::Error) } else { tag }, false)
         }
+        // Some servers answer a request for a stream with the response itself.
         (None, _) if members.is_response() => (members.response_tag(), false),
         (None, "") => (unknown(members.untyped_role()), false),
         (None, name) => {
             let tag = tag(name);
-            // A terminal event needs a response; gateways send the bare error under its name.
+            // A terminal event needs a response. Gateways send a bare error under the name of one.
             let may_be_error = tag.kind == EventKind::Unknown || tag.role == Role::Terminal;
             (if may_be_error && members.is_error() { unknown(Role::Error) } else { tag }, true)
         }
     }
 }
 
-/// The members of an object that classify it. The last of duplicate keys counts.
+/// Members of an object that classify it. The last of duplicate keys counts.
 #[derive(Default)]
 struct Members<'a> {
     event_type: Option<&'a RawValue>,
@@ -242,7 +246,7 @@ impl<'a> Members<'a> {
         Tag { bare: true, ..known(kind) }
     }
 
-    /// Returns the role of an object that has neither a type nor a name.
+    /// Returns the role of an object with neither a type nor a name.
     fn untyped_role(&self) -> Role {
         let is_there =
             |member: Option<&RawValue>| member.is_some_and(|value| value.get() != "null");
@@ -256,7 +260,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A string that is copied only if it has escapes.
+/// String that is copied only if it has escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -1,19 +1,21 @@
-//! Decides which frames still count after a deadline.
+//! Decides which frames count after a deadline.
 //!
-//! A frame in hand wins over a deadline that passed meanwhile: the caller may have been busy, or
-//! the machine asleep, while it waited. So a deadline ends a turn only where nothing is there to be
-//! taken. If nobody was there when it passed, what had come by then is looked for once, as it may
-//! still be on its way through the tasks that read the connection. Yet frames that never end must
-//! not keep a turn alive: no more can have come in time than is read ahead, so that what goes
-//! beyond it came too late.
+//! A frame that is already received wins over a deadline that passed meanwhile, because the caller
+//! may have been busy or the machine asleep. So a deadline ends a turn only if no frame is ready.
+//! If nobody polled when the deadline passed, frames get one short grace period, because they may
+//! still be in the tasks that read the connection.
+//!
+//! An endless series of frames must not keep a turn alive. No more than the read-ahead can have
+//! arrived in time, so frames beyond it came too late.
 
 use std::time::{Duration, Instant};
 
-/// Time in which frames that have arrived are looked for after a deadline that nobody noticed.
+/// Grace period for received frames after a deadline that passed unnoticed.
 const LAST_LOOK: Duration = Duration::from_millis(50);
-/// Delay with which a timer fires while somebody waits for it.
+/// Delay with which a timer fires while a task waits for it.
 const TIMER: Duration = Duration::from_millis(5);
-/// Bytes charged for a frame besides its payload, so that empty frames come to an end too.
+/// Bytes that a frame counts for besides its payload, so that empty frames use up the allowance
+/// too.
 const FRAME: usize = 128;
 
 /// Frames that may have arrived before a deadline that has passed, and were not taken yet.
@@ -24,14 +26,16 @@ pub(crate) struct InHand {
 }
 
 impl InHand {
-    /// `read_ahead` is how many bytes may wait for the consumer.
+    /// Returns an allowance of `read_ahead` bytes, the maximum that may wait for the consumer.
     pub(crate) fn new(read_ahead: usize) -> Self {
+        // At least one frame counts, even if nothing is read ahead.
         Self { left: read_ahead.max(1), looked: false }
     }
 
-    /// Until when frames are waited for: somewhat beyond a deadline that passed while nobody
-    /// waited, once.
+    /// Returns the time until which to wait for frames: the deadline, or once a later time if the
+    /// deadline passed while nobody waited.
     pub(crate) fn wait_until(&mut self, deadline: Instant, now: Instant) -> Instant {
+        // A timer that fired in time proves that the turn was being polled.
         if self.looked || now.saturating_duration_since(deadline) <= TIMER {
             return deadline;
         }
@@ -39,10 +43,10 @@ impl InHand {
         now + LAST_LOOK
     }
 
-    /// Takes a frame that was there after the deadline. Returns `false` if it came too late.
+    /// Takes a frame that was ready after the deadline. Returns `false` if the frame came too late.
     pub(crate) fn takes(&mut self, size: usize) -> bool {
         let in_time = self.left > 0;
-        // As when reading ahead, the last frame may go beyond the limit.
+        // As in reading ahead, the last frame may exceed the limit.
         self.left = self.left.saturating_sub(size.saturating_add(FRAME));
         in_time
     }

@@ -1,4 +1,4 @@
-//! Which transport a turn takes, and what is remembered of an origin that breaks WebSockets.
+//! Choice of the transport, and the circuit breaker for origins where WebSockets fail.
 //!
 //! ```text
 //!             refused                      time is up
@@ -7,8 +7,8 @@
 //!       └─────────────▶ marked (60 s, doubling to 10 min) ──┘
 //! ```
 //!
-//! While one turn probes, the others go on over SSE. A probe that never reports (its turn was
-//! dropped) is forgotten after a while, so that it costs no more than time.
+//! While one turn probes, the others stay on SSE. A probe that never reports, because its turn was
+//! dropped, expires, so that it costs no more than time.
 
 use std::time::{Duration, Instant};
 
@@ -17,71 +17,73 @@ use crate::{
     request::RequestError,
 };
 
-/// How long an origin without WebSocket is left alone. 10 min: deployments change rarely.
+/// Time without WebSockets for an origin that does not support them. 10 min, because deployments
+/// change rarely.
 const UNSUPPORTED: Duration = Duration::from_secs(600);
-/// How long one is left alone whose handshake broke. It doubles with each further time.
+/// Time without WebSockets for an origin whose handshake failed. The time doubles with each further
+/// failure.
 const TRANSIENT: Duration = Duration::from_secs(60);
 const TRANSIENT_MAX: Duration = Duration::from_secs(600);
-/// How long a probe is waited for.
+/// Time after which a probe without a report expires.
 const PROBE: Duration = Duration::from_secs(30);
 
-/// Whether an answer to the upgrade says that WebSocket is not served, rather than that this one
-/// request cannot be served now: 426 and its kin, but also what frameworks and gateways answer
-/// that know of no WebSocket.
+/// Returns `true` if this status of a refused upgrade means that WebSocket is not supported, rather
+/// than that this one request cannot be served now. Besides 426, these are the statuses of
+/// frameworks and gateways without WebSocket.
 pub(crate) fn refusal(status: u16) -> bool {
     !matches!(status, 401 | 408 | 409 | 425 | 429 | 500 | 502..)
 }
 
-/// Returns `true` if the status of a refused upgrade is enough to know that WebSocket is not
-/// served, whatever the body says.
+/// Returns `true` if the status of a refused upgrade proves without the body that WebSocket is not
+/// supported.
 pub(crate) fn decides(status: u16) -> bool {
     matches!(status, ..400 | 404 | 405 | 426 | 501)
 }
 
-/// What was found out about an origin.
+/// Observation about an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// It does not serve WebSockets.
+    /// The origin does not support WebSockets.
     Unsupported,
-    /// It may not: if SSE works, it does not.
+    /// The origin may not support WebSockets; success over SSE confirms it.
     Ambiguous,
-    /// A handshake broke on the way.
+    /// A handshake failed on the network path.
     Transient,
-    /// A WebSocket opened, and nothing came over it: if SSE works, something lets no frames
-    /// through.
+    /// A WebSocket opened but carried nothing. Success over SSE confirms that a middlebox blocks
+    /// frames.
     Silent,
 }
 
 impl Mark {
-    /// Whether it is remembered only if SSE works.
+    /// Returns `true` if the observation is recorded only after SSE has succeeded.
     pub(crate) fn is_suspicion(self) -> bool {
         matches!(self, Self::Ambiguous | Self::Silent)
     }
 }
 
-/// That turns go over SSE, for now, as WebSockets do not get through: see
+/// Fallback to SSE in force for an origin, returned by
 /// [`ResponsesClient::fallback`](crate::ResponsesClient::fallback).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fallback {
-    /// What was found out.
+    /// Reason of the fallback.
     pub kind: FallbackKind,
-    /// How long it holds. Then one turn tries a WebSocket again.
+    /// Remaining time of the fallback. Afterwards one turn tries a WebSocket again.
     pub remaining: Duration,
 }
 
-/// Why turns go over SSE.
+/// Reason why turns go over SSE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FallbackKind {
-    /// The server does not serve WebSockets: so for 10 minutes.
+    /// The server does not support WebSockets. This fallback lasts 10 minutes.
     Unsupported,
-    /// Something on the way broke the handshake, or let no frames through: so for a minute, which
-    /// doubles with each further time, to 10.
+    /// A middlebox broke the handshake or blocked frames. This fallback lasts 1 minute, and doubles
+    /// with each further failure, up to 10 minutes.
     Transient,
 }
 
-/// What is remembered of an origin.
+/// Fallback state of an origin.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(Option<State>);
 
@@ -89,26 +91,26 @@ pub(crate) struct Marks(Option<State>);
 struct State {
     kind: FallbackKind,
     until: Instant,
-    /// How often in a row a handshake broke.
+    /// Number of consecutive handshake failures.
     broken: u32,
-    /// A turn finds out whether it is over.
+    /// `true` while a turn probes whether WebSockets work again.
     probing: bool,
 }
 
-/// What a turn is like, as far as its way goes.
+/// Requirements of a turn on its transport.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Needs {
     pub(crate) policy: TransportPolicy,
-    /// The provider serves WebSockets.
+    /// `true` if the provider supports WebSockets.
     pub(crate) websocket: bool,
-    /// The response is to outlive the connection.
+    /// `true` if the response must outlive the connection.
     pub(crate) background: bool,
-    /// The session has an open WebSocket: marks are about opening one.
+    /// `true` if the session has an open WebSocket. Marks only prevent opening one.
     pub(crate) open_socket: bool,
 }
 
 impl Marks {
-    /// The transport for the next turn.
+    /// Returns the transport of the next turn, and makes this turn the probe if one is due.
     pub(crate) fn route(&mut self, needs: Needs, now: Instant) -> Result<Transport, RequestError> {
         match needs.policy {
             TransportPolicy::SseOnly => return Ok(Transport::Sse),
@@ -124,6 +126,7 @@ impl Marks {
         if needs.background || !needs.websocket {
             return Ok(Transport::Sse);
         }
+        // An open WebSocket has proved itself; the marks only concern opening one.
         if needs.open_socket {
             return Ok(Transport::WebSocket);
         }
@@ -131,6 +134,7 @@ impl Marks {
             None => Ok(Transport::WebSocket),
             Some(state) if now < state.until => Ok(Transport::Sse),
             Some(state) => {
+                // The other turns stay on SSE until the probe reports or expires.
                 state.until = now + PROBE;
                 state.probing = true;
                 Ok(Transport::WebSocket)
@@ -138,7 +142,7 @@ impl Marks {
         }
     }
 
-    /// Remembers that WebSockets do not get through.
+    /// Records that WebSockets fail.
     pub(crate) fn mark(&mut self, mark: Mark, now: Instant) {
         let kind = match mark {
             Mark::Unsupported | Mark::Ambiguous => FallbackKind::Unsupported,
@@ -147,7 +151,7 @@ impl Marks {
         let new = State { kind, until: now, broken: 0, probing: false };
         let state = self.0.get_or_insert(new);
         match kind {
-            // Sessions that meet the same fault together are one failure.
+            // Sessions that meet the same failure together count as one failure.
             FallbackKind::Transient if state.broken > 0 && now < state.until && !state.probing => {}
             FallbackKind::Unsupported => {
                 state.kind = kind;
@@ -155,26 +159,28 @@ impl Marks {
                 state.probing = false;
             }
             FallbackKind::Transient => {
-                // The longer of the two counts.
+                // The longer of the two fallbacks applies.
                 if now >= state.until || state.probing {
                     state.kind = kind;
                 }
                 let cooldown = TRANSIENT.saturating_mul(1 << state.broken.min(10));
                 state.until = state.until.max(now + cooldown.min(TRANSIENT_MAX));
+                // Without a success in between, the next cool-down is twice as long.
                 state.broken += 1;
                 state.probing = false;
             }
         }
     }
 
-    /// What is remembered now.
+    /// Returns the fallback in force.
     pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
         let State { kind, until, .. } = self.0.as_ref()?;
         let remaining = until.saturating_duration_since(now);
+        // An elapsed fallback stays recorded, because its probe may still fail.
         (!remaining.is_zero()).then_some(Fallback { kind: *kind, remaining })
     }
 
-    /// A turn got its answer over a WebSocket, or somebody knows better.
+    /// Clears the state: a turn had its answer over a WebSocket, or the caller reset it.
     pub(crate) fn clear(&mut self) {
         self.0 = None;
     }

@@ -1,20 +1,20 @@
 //! Decides whether a frame on a WebSocket belongs to the response in progress or to an older one.
 //!
 //! A server may send events of a response after its end, and these may cross the next request. Two
-//! things tell them apart: the id of the response, where an event names one, and the course of the
+//! things distinguish them: the id of the response, where an event names one, and the course of the
 //! response, where it names none. Sequence numbers decide nothing: some servers send 1 every time.
 //!
-//! By id, an event of a finished response is dropped at any time. A `created` with such an id makes
+//! By id, an event of a finished response is always dropped. A `created` with such an id makes
 //! it the id of the response in progress, since some servers give all responses one id.
 //!
 //! By course, output and terminal events without an id are held back on a reused socket until
-//! something shows whose they are:
+//! another event shows which response they belong to:
 //!
-//! | what follows | the held events |
+//! | next event | held events |
 //! |---|---|
-//! | a lifecycle event | are late: a response begins with it |
+//! | a lifecycle event | are late, because a response begins with it, and are dropped |
 //! | an event with an id that is not a finished response's | belong to the response in progress |
-//! | an error, or the end of the socket | are dropped: the outcome of the request is that |
+//! | an error, or the end of the socket | are dropped; the error or the end is the outcome of the request |
 //!
 //! An older response has ended before, so that a failure can be a late one only if its code says how
 //! a response went. One that refuses a request or ends the connection (a lost parent, the age of the
@@ -22,13 +22,13 @@
 //!
 //! The habit of the server decides about any other terminal without an id:
 //!
-//! - Its first response on the socket began with a lifecycle event: so will this one. The terminal
+//! - Its first response on the socket began with a lifecycle event, and so will this one. The terminal
 //!   is held. If nothing follows, the time to the first event runs out with delivery `Unknown`;
 //!   taken for this response's, a late failure would send a running request again.
-//! - No response has begun on the socket, as requests before were refused: nothing but the echo of
-//!   an error can be late. A terminal ends this response, and the held events belong to it.
-//! - Its first response began with output: the server announces no responses, and may name none
-//!   either. Nothing is held on any socket of the origin from then on.
+//! - No response has begun on the socket, because earlier requests were refused. Only the echo of an
+//!   error can be late. A terminal ends this response, and the held events belong to it.
+//! - Its first response began with output. The server does not announce responses, and may not name
+//!   them. From then on, no event is held on any socket of the origin.
 
 use std::{collections::VecDeque, time::Duration, time::Instant};
 
@@ -52,30 +52,30 @@ const ECHO_TIME: Duration = Duration::from_secs(5);
 /// Bytes that may be held back where the read-ahead is limited to less.
 const HELD_MIN: usize = 64 << 10;
 
-/// Tells the events of the response in progress from those of older ones, over the life of a
-/// WebSocket.
+/// Filter that separates the events of the response in progress from those of older ones, over the
+/// life of a WebSocket.
 #[derive(Debug)]
 pub(crate) struct StrayFilter {
-    /// The ids of the responses that ended on this socket, the last one at the end.
+    /// Ids of the responses that ended on this socket, in order.
     finished: VecDeque<String>,
-    /// The error that ended the last response, until its echo came.
+    /// Error that ended the last response, until its echo has arrived.
     echo: Option<Echo>,
     /// Beginning of the first response on this socket.
     habit: Option<Beginning>,
-    /// Another request was answered on this socket before.
+    /// `true` if an earlier request was answered on this socket.
     reused: bool,
     held_limit: usize,
     current: Current,
 }
 
-/// The first event of a response.
+/// Kind of the first event of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beginning {
     Lifecycle,
     Output,
 }
 
-/// An error that may be sent again as a `response.failed`.
+/// Error that the server may repeat as a `response.failed`.
 #[derive(Debug)]
 struct Echo {
     code: Option<ErrorCode>,
@@ -85,12 +85,12 @@ struct Echo {
 /// State of the response in progress.
 #[derive(Debug, Default)]
 struct Current {
-    /// Its ids; a second `created` may bring another.
+    /// Ids of the response; a second `created` may add another.
     ids: VecDeque<String>,
     begun: bool,
-    /// Something was delivered.
+    /// `true` if a frame was delivered.
     heard: bool,
-    /// The server is known to announce no responses.
+    /// `true` if the server is known not to announce responses.
     unannounced: bool,
     held: Vec<Frame>,
     held_bytes: usize,
@@ -99,21 +99,21 @@ struct Current {
 /// Destination of a frame of an exchange.
 #[derive(Debug)]
 pub(crate) enum Route {
-    /// To the consumer, the frames first that were held back. `late` if some of these belonged to
-    /// an older response and are dropped.
+    /// Deliver the held frames, then `frame`. `late` if some held frames belonged to an older
+    /// response and were dropped.
     Deliver { late: bool, held: Vec<Frame>, frame: Frame },
-    /// To nobody, for now or for good.
+    /// Deliver no frame now.
     Withhold,
-    /// More was held back than the limit allows.
+    /// The held frames exceed the limit.
     Overflow,
 }
 
 /// Action for a frame that no request waits for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum IdleAction {
-    /// Drop it: it is harmless.
+    /// Drop the frame, which is harmless.
     Drop,
-    /// Close the socket: the frame belongs to nothing that is known, and what follows it cannot be
+    /// Close the socket. The frame belongs to no known response, and later frames cannot be
     /// trusted.
     Retire,
 }
@@ -136,7 +136,7 @@ impl StrayFilter {
         self.current = Current { unannounced, ..Current::default() };
     }
 
-    /// Decides about a frame that came at `now`, while an answer is expected.
+    /// Decides about a frame that arrived at `now` during an exchange.
     pub(crate) fn route(&mut self, frame: Frame, now: Instant) -> Route {
         let route = self.decide(frame, now);
         self.current.heard |= !matches!(route, Route::Withhold);
@@ -146,12 +146,12 @@ impl StrayFilter {
     fn decide(&mut self, frame: Frame, now: Instant) -> Route {
         let role = frame.tag.role;
         match role {
-            // The first one passes: that something came at all is worth knowing.
+            // The first one passes, because it proves that the server responds.
             Role::Nothing if self.current.heard => return Route::Withhold,
             Role::Nothing | Role::Garbage => return Route::of(frame),
             Role::Error => return self.deliver_without_held(frame),
             _ if defect!(StrayTaken) => return Route::of(frame),
-            // Nothing can be late, and nothing more is to be learned.
+            // No event can be late, and the response has begun already.
             Role::Output | Role::Metadata if self.current.begun && self.finished.is_empty() => {
                 return Route::of(frame);
             }
@@ -162,7 +162,7 @@ impl StrayFilter {
             return Route::Withhold;
         }
         if role == Role::Metadata {
-            // It is never late, but must not overtake the events that came before it.
+            // Metadata is never late, but must not overtake earlier events.
             return match self.current.held.is_empty() {
                 true => Route::of(frame),
                 false => self.hold(frame),
@@ -174,10 +174,13 @@ impl StrayFilter {
         }
         match role {
             Role::Lifecycle => {
+                // The server has started this response, so the echo of the last error will not
+                // arrive.
                 self.echo = None;
                 self.note_beginning(Beginning::Lifecycle);
                 self.deliver_without_held(frame)
             }
+            // A refusal ends the turn whatever is held, and no older response can have sent it.
             _ if !names_new && self.holds(role) => match is_refusal(&frame) {
                 true => self.deliver_without_held(frame),
                 false => self.hold(frame),
@@ -192,7 +195,7 @@ impl StrayFilter {
         }
     }
 
-    /// Ends the exchange with `end`, which came at `now`.
+    /// Ends the exchange with `end`, which arrived at `now`.
     pub(crate) fn finish(&mut self, end: &Frame, now: Instant) {
         let current = std::mem::take(&mut self.current);
         let is_error = end.tag.role == Role::Error;
@@ -201,11 +204,12 @@ impl StrayFilter {
         for id in current.ids.into_iter().chain(of_end) {
             remember(&mut self.finished, id);
         }
+        // Some servers send an `error` and then a `response.failed` with the same code.
         self.echo = is_error.then(|| Echo { code: normalize::error_frame(end).code, since: now });
         self.reused = true;
     }
 
-    /// Decides about a frame that came at `now`, while no answer is expected.
+    /// Decides about a frame that arrived at `now` between exchanges.
     pub(crate) fn judge_idle(&mut self, frame: &Frame, now: Instant) -> IdleAction {
         let harmless = match frame.tag.role {
             Role::Metadata | Role::Nothing => true,
@@ -213,20 +217,23 @@ impl StrayFilter {
                 let id = named_id(frame);
                 self.is_named_finished(frame, id.as_deref()) || self.takes_echo(frame, now)
             }
+            // No request is in progress, so an error or garbage belongs to nothing known.
             Role::Error | Role::Garbage => false,
         };
         if harmless || defect!(IdleSwallowsAll) { IdleAction::Drop } else { IdleAction::Retire }
     }
 
-    /// Returns `true` if the first response on this socket began without a lifecycle event: the
-    /// origin announces no responses.
+    /// Returns `true` if the first response on this socket began without a lifecycle event, because
+    /// the origin does not announce responses.
     pub(crate) fn is_unannounced(&self) -> bool {
         self.habit == Some(Beginning::Output)
     }
 
-    /// Returns `true` if `frame` belongs to an older response by what it says itself.
+    /// Returns `true` if the content of `frame` shows that it belongs to an older response. An
+    /// echo counts only once.
     fn is_late(&mut self, frame: &Frame, id: Option<&str>, now: Instant) -> bool {
         let is_own = id.is_some_and(|id| self.current.ids.iter().any(|own| own == id));
+        // Some servers give all responses the same id, so a `created` with it starts a new one.
         let begins = frame.tag.kind == EventKind::Created;
         !is_own
             && (!begins && self.is_named_finished(frame, id)
@@ -242,7 +249,7 @@ impl StrayFilter {
         named
     }
 
-    /// Returns `true` if `frame` is the echo of the error before. There is one.
+    /// Returns `true` once, for the frame that echoes the last error.
     fn takes_echo(&mut self, frame: &Frame, now: Instant) -> bool {
         let echoes = frame.tag.kind == EventKind::Failed
             && self.echo.as_ref().is_some_and(|echo| {
@@ -256,6 +263,7 @@ impl StrayFilter {
 
     /// Returns `true` if an event without an id is held back for now.
     fn holds(&self, role: Role) -> bool {
+        // Only a socket that answered a request before can have late events.
         let may_be_late = self.reused
             && !self.current.begun
             && !self.current.unannounced
@@ -269,21 +277,22 @@ impl StrayFilter {
         if current.held_bytes > self.held_limit {
             return Route::Overflow;
         }
+        // A held frame must not keep the read buffer in memory.
         current.held.push(frame.compacted());
         Route::Withhold
     }
 
-    /// Delivers `frame`, and drops what was held back.
+    /// Delivers `frame`, and drops the held frames.
     fn deliver_without_held(&mut self, frame: Frame) -> Route {
         let mut held = std::mem::take(&mut self.current.held);
         let late = drop_late(&mut held, |_| true);
         Route::Deliver { late, held, frame }
     }
 
-    /// Delivers what was held back, and `frame` after it.
+    /// Delivers the held frames, and `frame` after them.
     fn deliver_with_held(&mut self, frame: Frame) -> Route {
         let mut held = std::mem::take(&mut self.current.held);
-        // A response has one terminal: up to that one, the events were an older response's.
+        // A response has one terminal event, so all events up to that one were an older response's.
         let end = held.iter().rposition(|held| held.tag.role == Role::Terminal);
         let late = drop_late(&mut held, |place| Some(place) <= end);
         Route::Deliver { late, held, frame }
@@ -295,7 +304,7 @@ impl StrayFilter {
     }
 }
 
-/// Drops the events at these places, but for metadata, and returns whether there were any.
+/// Drops the events at these places, except for metadata. Returns `true` if any were dropped.
 fn drop_late(held: &mut Vec<Frame>, is_late: impl Fn(usize) -> bool) -> bool {
     let (before, mut place) = (held.len(), 0);
     held.retain(|frame| {
@@ -314,11 +323,12 @@ impl Route {
 impl Echo {
     fn fits(&self, failed: &Frame) -> bool {
         let code = failure(failed).code;
+        // Servers that repeat an error may omit its code.
         code.is_none() || code == self.code
     }
 }
 
-/// Returns `true` if `frame` is a failure that is about the request or the connection.
+/// Returns `true` if `frame` is a failure of the request or the connection.
 fn is_refusal(frame: &Frame) -> bool {
     frame.tag.kind == EventKind::Failed
         && match failure(frame).class() {
@@ -336,14 +346,14 @@ fn is_refusal(frame: &Frame) -> bool {
         }
 }
 
-/// Returns the error that a `response.failed` tells.
+/// Returns the error in a `response.failed`.
 fn failure(failed: &Frame) -> ApiError {
     let payload = Json::trusted(failed.payload.clone());
     let response: Option<Json> = payload.member("response").ok().flatten();
     response.map(|response| normalize::failed_response(&response)).unwrap_or_default()
 }
 
-/// Adds an id, and forgets the oldest of too many.
+/// Adds an id, and removes the oldest one above the limit.
 fn remember(ids: &mut VecDeque<String>, id: String) {
     if ids.contains(&id) {
         return;
@@ -354,8 +364,8 @@ fn remember(ids: &mut VecDeque<String>, id: String) {
     ids.push_back(id);
 }
 
-/// Like [`response_id`], without a look at output events that name no response, as most do not:
-/// there is one of these for each token.
+/// Like [`response_id`], but does not parse output events that name no response: most do not, and
+/// each token has one.
 fn named_id(frame: &Frame) -> Option<String> {
     let names =
         |key: &str| memchr::memmem::find(frame.payload.as_bytes(), key.as_bytes()).is_some();
@@ -364,7 +374,8 @@ fn named_id(frame: &Frame) -> Option<String> {
     may_name.then(|| response_id(frame)).flatten()
 }
 
-/// The id of the response that an event names, as lifecycle events do, and some servers' others.
+/// Returns the id of the response that an event names. Lifecycle events have one, and all events of
+/// some servers.
 pub(crate) fn response_id(frame: &Frame) -> Option<String> {
     let payload = Json::trusted(frame.payload.clone());
     if let Ok(Some(id)) = payload.member::<String>("response_id")

@@ -1,57 +1,57 @@
-//! WebSocket keep-alive: finds a dead peer with pings.
+//! WebSocket keep-alive: detects a dead peer with pings.
 //!
-//! Whatever the peer sends proves that it lives, half a frame too. When nothing came for the
-//! interval, a ping is sent; when nothing came for the deadline after that, the peer is dead. There
-//! is one ping at a time, so that a later one does not put off the deadline.
+//! Any received byte proves that the peer is alive. After an interval of silence, a ping is sent.
+//! If silence lasts for the deadline after that, the peer is dead. Only one ping is in flight, so
+//! that a later one does not extend the deadline.
 //!
-//! # What was written before the ping
+//! # Bytes written before the ping
 //!
-//! A ping waits behind the bytes that were written before it. The deadline starts when the ping has
-//! been handed to the system, and not before these bytes can have arrived. How many of them still
-//! wait in the buffers of the system and of the way there, no portable interface tells: a slow
-//! uplink takes a minute for what a send buffer accepts at once. So every byte is assumed to take
-//! its time at [`MIN_RATE`] at the most, from when the system accepted it. What the peer sends
-//! meanwhile shortens nothing, as it need not have read anything for that; the pong does, since it
-//! answers a ping that was written last.
+//! A ping follows the bytes that were written before it. The deadline starts when the ping has been
+//! handed to the system, and not before these bytes can have arrived. No portable interface shows
+//! how many of them are still in buffers, and a slow uplink takes a minute for bytes that a send
+//! buffer accepts immediately. So every byte is assumed to travel at [`MIN_RATE`], from the time at
+//! which the system accepted it. Other frames of the peer do not shorten that time, because the
+//! peer need not have read anything to send them. A pong does, because it answers a ping that was
+//! written last.
 //!
-//! A peer that dies after an upload of `n` bytes is found `n / MIN_RATE` after the upload, at the
-//! latest, and the deadline more: 3 min for 3 MB, 4 s for 64 KiB.
+//! A peer that dies after an upload of `n` bytes is detected at the latest `n / MIN_RATE` plus the
+//! deadline after the upload: 3 min for 3 MB, 4 s for 64 KiB.
 
 use std::time::{Duration, Instant};
 
-/// The slowest uplink that is not taken for a dead peer, in bytes a second: what is left of a bad
-/// mobile connection.
+/// Slowest uplink that is not mistaken for a dead peer, in bytes per second: a bad mobile
+/// connection.
 const MIN_RATE: u64 = 16 << 10;
 
-/// How long silence may last.
+/// Limits on silence.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// Until a ping is sent; `None` for never.
+    /// Silence before a ping is sent; `None` for never.
     pub(crate) interval: Option<Duration>,
-    /// From the ping until the peer is taken for dead; `None` for never.
+    /// Time from the ping until a silent peer counts as dead; `None` for never.
     pub(crate) deadline: Option<Duration>,
 }
 
 /// The shortest interval.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// The bytes that went over a connection, as far as they say something about its peer.
+/// Times of the traffic on a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
     heard: Instant,
-    /// When bytes were accepted for sending last.
+    /// Last time at which the system accepted bytes for sending.
     wrote: Instant,
-    /// When all bytes that were accepted have arrived, at the slowest.
+    /// Time at which all accepted bytes have arrived, at [`MIN_RATE`].
     arrived: Instant,
 }
 
-/// What is known of the life of a peer.
+/// Keep-alive state of a connection.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     patience: Patience,
-    /// The ping that nothing has followed.
+    /// The ping that no received byte has followed.
     ping: Option<Ping>,
-    /// The number of the last ping.
+    /// Number of the last ping.
     pings: u32,
 }
 
@@ -59,20 +59,20 @@ pub(crate) struct Liveness {
 struct Ping {
     number: u32,
     since: Instant,
-    /// When it was handed to the system.
+    /// Time at which the ping was handed to the system; `None` before.
     left: Option<Instant>,
-    /// When all bytes before it have arrived, at the slowest.
+    /// Time at which all earlier bytes have arrived, at [`MIN_RATE`].
     behind: Instant,
 }
 
-/// What to do about a peer's silence.
+/// Action on the silence of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing, unless it lasts until then.
+    /// None, unless the silence lasts until this time.
     WaitUntil(Instant),
-    /// Nothing, however long it lasts.
+    /// None, however long the silence lasts.
     Wait,
-    /// Send a ping with this number, and call [`Liveness::ping_left`] once it has left.
+    /// Send a ping with this number, and call [`Liveness::ping_left`] once the ping has left.
     Ping(u32),
     /// The peer is dead.
     Dead,
@@ -83,31 +83,33 @@ impl Traffic {
         Self { heard: now, wrote: now, arrived: now }
     }
 
-    /// Returns when the peer was heard last.
+    /// Returns the last time at which a byte was received.
     pub(crate) fn heard(&self) -> Instant {
         self.heard
     }
 
-    /// Returns when bytes were accepted for sending last.
+    /// Returns the last time at which the system accepted bytes for sending.
     pub(crate) fn wrote(&self) -> Instant {
         self.wrote
     }
 
-    /// Notes that something came.
+    /// Records that bytes were received.
     pub(crate) fn note_heard(&mut self, now: Instant) {
         self.heard = now;
     }
 
-    /// Notes that the system accepted `bytes` for sending.
+    /// Records that the system accepted `bytes` for sending.
     pub(crate) fn note_written(&mut self, bytes: usize, now: Instant) {
         let nanos = (bytes as u64).saturating_mul(1_000_000_000) / MIN_RATE;
         let time = Duration::from_nanos(nanos);
         self.wrote = now;
+        // The slow uplink works off earlier bytes first.
         self.arrived = self.arrived.max(now).checked_add(time).unwrap_or(self.arrived);
     }
 
-    /// Notes that everything arrived that was written until `then`.
+    /// Records that all bytes written until `then` have arrived.
     fn note_arrived(&mut self, then: Instant, now: Instant) {
+        // Bytes written after the ping may still be in flight.
         if self.wrote <= then {
             self.arrived = self.arrived.min(now);
         }
@@ -116,14 +118,16 @@ impl Traffic {
 
 impl Liveness {
     pub(crate) fn new(mut patience: Patience) -> Self {
-        // Without any, each answer would be asked about at once.
+        // Without a minimum, each answer would trigger a ping immediately.
         patience.interval = patience.interval.map(|interval| interval.max(LEAST));
         Self { patience, ping: None, pings: 0 }
     }
 
-    /// Decides about the silence of a peer. A ping that it decides for counts as sent from `now`.
+    /// Decides about the silence of a peer. A ping that this method returns counts as sent at
+    /// `now`.
     pub(crate) fn judge(&mut self, traffic: &Traffic, now: Instant) -> Verdict {
         let Some(interval) = self.patience.interval else { return Verdict::Wait };
+        // Any byte received since the ping answers it; a pong is not required.
         if self.ping.is_some_and(|ping| traffic.heard >= ping.since) {
             self.ping = None;
         }
@@ -139,7 +143,7 @@ impl Liveness {
                 None => Verdict::Wait,
             };
         };
-        // A ping that cannot leave waits as long as bytes before it do leave.
+        // The deadline does not start while earlier bytes are still leaving.
         let start = ping.left.unwrap_or(ping.since.max(traffic.wrote)).max(ping.behind);
         match self.patience.deadline.and_then(|deadline| start.checked_add(deadline)) {
             Some(due) if due > now => Verdict::WaitUntil(due),
@@ -153,15 +157,16 @@ impl Liveness {
         self.ping.is_some_and(|ping| ping.left.is_none())
     }
 
-    /// Notes that the ping was handed to the system.
+    /// Records that the ping was handed to the system.
     pub(crate) fn ping_left(&mut self, now: Instant) {
         if let Some(ping) = &mut self.ping {
+            // Only the first call counts, so that the deadline does not move.
             ping.left.get_or_insert(now);
         }
     }
 
-    /// Notes the answer to the ping with this number: what was written before the ping has arrived.
-    /// Pongs of any other kind, which some servers send by themselves, show no such thing.
+    /// Records the answer to the ping with this number: all bytes written before the ping have
+    /// arrived. Other pongs, which some servers send unasked, do not prove that.
     pub(crate) fn ping_answered(&self, number: u32, traffic: &mut Traffic, now: Instant) {
         let ping = self.ping.filter(|ping| ping.number == number);
         if let Some(left) = ping.and_then(|ping| ping.left) {
@@ -169,7 +174,7 @@ impl Liveness {
         }
     }
 
-    /// Forgets the ping: nobody listened meanwhile.
+    /// Forgets the ping, because no task was reading meanwhile.
     pub(crate) fn pause(&mut self) {
         self.ping = None;
     }

@@ -1,6 +1,7 @@
-//! The protocol without IO: framing, decoding, the course of a turn, and every decision.
+//! The protocol without IO: framing, decoding, the course of a turn, and all decisions.
 //!
-//! Nothing here opens, waits or reads a clock; bytes, times and chances are handed in.
+//! Nothing here opens a connection, waits or reads a clock; callers pass bytes, times and random
+//! numbers.
 
 pub(crate) mod answer;
 pub(crate) mod body;

@@ -1,4 +1,4 @@
-//! One account of an error from all the shapes that servers give it.
+//! Normalizes the error shapes of servers into one [`ApiError`].
 //!
 //! | shape | from |
 //! |---|---|
@@ -26,13 +26,14 @@ use crate::{
     json::{self, Json},
 };
 
-/// The account of an error frame.
+/// Returns the error in an error frame.
 pub(crate) fn error_frame(frame: &Frame) -> ApiError {
     let mut error = match json::from_str(&frame.payload) {
         Ok(Value::Object(frame)) => from_object(&frame),
         Ok(Value::String(text)) => from_text(&text),
         _ => from_text(&frame.payload),
     };
+    // Gateways put the type into the name of the SSE event.
     if error.error_type.is_none() && says_more(&frame.name) {
         error.error_type = Some(frame.name.to_string());
     }
@@ -49,7 +50,7 @@ fn says_more(error_type: &str) -> bool {
     !["", "error", "response.error"].iter().any(|it| error_type.eq_ignore_ascii_case(it))
 }
 
-/// The account of a failed response.
+/// Returns the error of a failed response.
 pub(crate) fn failed_response(response: &Json) -> ApiError {
     let error: Option<Value> = response.member("error").ok().flatten();
     match error {
@@ -59,14 +60,14 @@ pub(crate) fn failed_response(response: &Json) -> ApiError {
     }
 }
 
-/// The account of an HTTP answer that is no success; `body` may be cut off.
+/// Returns the error of an HTTP answer without success. `body` may be cut off.
 pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiError {
     let mut error = match json::from_slice(body) {
-        // Encoded bytes are no message.
+        // Encoded bytes are not a message.
         _ if body::encoding(headers).is_some() => ApiError::default(),
         Ok(Value::Object(body)) => from_object(&body),
         Ok(Value::String(message)) => from_text(&message),
-        // A page of a middlebox: its title and its server may help a person.
+        // The title and the server of a middlebox's page help a human reader.
         _ if body::is_page(headers, body) => {
             let page = body::page(status, headers, body);
             let server = page.server.map(|server| format!("server: {server}"));
@@ -86,7 +87,7 @@ pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiEr
 
 fn from_object(frame: &Map<String, Value>) -> ApiError {
     let nested = frame.get("error").and_then(Value::as_object);
-    // What stands inside counts before what stands outside.
+    // Nested members win over outer ones.
     let find =
         |name: &str| nested.and_then(|error| present(error, name)).or_else(|| present(frame, name));
     let text = |name: &str| find(name).and_then(Value::as_str).map(str::to_owned);
@@ -113,6 +114,7 @@ fn from_object(frame: &Map<String, Value>) -> ApiError {
     for map in [present(frame, "headers"), nested.and_then(|error| present(error, "headers"))] {
         if let Some(Value::Object(map)) = map {
             let headers = map.iter().filter_map(|(name, value)| header(name, value));
+            // A server could send more headers than a map can hold.
             error.headers.extend(headers.take(MAX_HEADERS));
         }
     }
@@ -137,8 +139,9 @@ fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-/// When to come back, by the headers or, for errors about rates, by the message.
+/// Returns the delay before a retry, from the headers or, for rate errors, from the message.
 fn retry_after(error: &ApiError) -> Option<RetryAfter> {
+    // Headers win over the message, and the more precise header over the standard one.
     let header = |name: &str| error.headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(milliseconds) = header("retry-after-ms").and_then(|text| text.parse().ok()) {
         return seconds(milliseconds, 0.001);
@@ -151,11 +154,12 @@ fn retry_after(error: &ApiError) -> Option<RetryAfter> {
             return Some(RetryAfter::At(time));
         }
     }
+    // Other messages may contain a time that is no delay.
     let about_rates = matches!(
         error.code,
         Some(ErrorCode::RateLimitExceeded | ErrorCode::SlowDown | ErrorCode::ServerIsOverloaded)
     ) || error.status == Some(429);
-    // A server's text is as long as it likes; the time stands near its beginning.
+    // The message may be long; the time stands near its start.
     let message = error.message.as_deref().filter(|_| about_rates)?;
     let end = (0..=message.len().min(512)).rev().find(|&end| message.is_char_boundary(end))?;
     in_words(message.get(..end)?).map(RetryAfter::In)
@@ -165,7 +169,7 @@ fn seconds(number: f64, unit: f64) -> Option<RetryAfter> {
     Duration::try_from_secs_f64(number * unit).ok().map(RetryAfter::In)
 }
 
-/// The time in "try again in 1m2.5s", "… in 28ms", "… in 35 seconds".
+/// Returns the time in "try again in 1m2.5s", "… in 28ms", "… in 35 seconds".
 fn in_words(message: &str) -> Option<Duration> {
     let lower = message.to_ascii_lowercase();
     let mut rest = lower.split("try again in ").nth(1)?;

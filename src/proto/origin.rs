@@ -1,4 +1,4 @@
-//! Facts about a server that the sessions of a client share.
+//! State of a server that the sessions of a client share.
 
 use std::{
     sync::{
@@ -14,20 +14,20 @@ use super::{
 };
 use crate::{config::Transport, request::RequestError};
 
-/// Facts learned about a server. Each lock is held for one of these calls.
+/// State of a server. Each lock is held only during one call.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
     marks: Mutex<Marks>,
     parents: Mutex<Parents>,
-    /// A response has come over a WebSocket, and creates were not lost since.
+    /// `true` if a response arrived over a WebSocket, and no creates were lost since.
     answers_websockets: AtomicBool,
-    /// The server begins responses over a WebSocket without a lifecycle event.
+    /// `true` if the server begins responses over a WebSocket without a lifecycle event.
     pub(crate) unannounced: Arc<AtomicBool>,
 }
 
 impl Origin {
     /// Returns the transport of the next turn, as far as marks and policy decide. If WebSockets
-    /// were given up for a time that has passed, this turn probes them.
+    /// were turned off for a time that has passed, this turn probes them.
     pub(crate) fn route(&self, needs: Needs, now: Instant) -> Result<Transport, RequestError> {
         self.marks().route(needs, now)
     }
@@ -44,7 +44,7 @@ impl Origin {
         self.marks().fallback(now)
     }
 
-    /// Returns `true` if a turn may name a parent. If parents were given up for a time that has
+    /// Returns `true` if a turn may name a parent. If parents were turned off for a time that has
     /// passed, this turn probes them.
     pub(crate) fn may_name_parent(&self, now: Instant) -> bool {
         self.parents().may_be_named(now)
@@ -60,18 +60,18 @@ impl Origin {
         self.parents().note(fate, refusals, now);
     }
 
-    /// Returns `true` if a response has come over a WebSocket of the server.
+    /// Returns `true` if a response has arrived over a WebSocket of the server.
     pub(crate) fn answers_websockets(&self) -> bool {
         self.answers_websockets.load(Ordering::Relaxed)
     }
 
-    /// Records that a response came over a WebSocket, or that WebSockets lose what is sent on them.
+    /// Records that a response arrived over a WebSocket, or that WebSockets lose requests.
     pub(crate) fn set_answers_websockets(&self, answers: bool) {
         self.answers_websockets.store(answers, Ordering::Relaxed);
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
-        // The marks are whole between any two statements that could panic.
+        // The marks are consistent between any two statements that could panic.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,31 +1,31 @@
-//! Remembers that an origin does not take `previous_response_id`.
+//! Records that an origin does not support `previous_response_id`.
 //!
-//! A parent can be gone for many reasons, each of which a full request mends. Only a server that
-//! calls the parameter itself unsupported would have every turn pay for two requests: so after two
-//! such refusals in a row in one session, whose full requests went well, all turns are sent in
-//! full for a time. Then one of them finds out whether that is over.
+//! A parent can be gone for many reasons, and a full request solves each of them. Only a server that
+//! calls the parameter itself unsupported would make every turn cost two requests. So after two such
+//! refusals in a row in one session, whose full requests succeeded, all turns are sent in full for a
+//! time. Then one turn probes whether the server supports the parameter again.
 
 use std::time::{Duration, Instant};
 
-/// Number of refusals in a row that a session must see.
+/// Number of consecutive refusals in a session that turn parents off.
 const REFUSALS: u32 = 2;
 /// Time for which turns are sent in full. 10 min: deployments change rarely.
 const OFF: Duration = Duration::from_secs(600);
 /// Time in which the probing turn must report. Without a report another turn probes.
 const PROBE: Duration = Duration::from_secs(30);
 
-/// Fate of the parent that a successful turn named at first.
+/// Fate of the parent in the first attempt of a successful turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParentFate {
-    /// The server continued it.
+    /// The server continued the parent.
     Continued,
-    /// The server did not have it, or not all of it.
+    /// The server did not have the parent, or not all of it.
     Gone,
-    /// The server does not take the parameter.
+    /// The server does not support the parameter.
     Unsupported,
 }
 
-/// Until when the turns of an origin are sent in full; `None` where they need not be.
+/// Time until which the turns of an origin are sent in full; `None` if they need not be.
 #[derive(Debug, Default)]
 pub(crate) struct Parents(Option<Instant>);
 
@@ -39,6 +39,7 @@ impl Parents {
     pub(crate) fn may_be_named(&mut self, now: Instant) -> bool {
         match &mut self.0 {
             Some(until) if now < *until => false,
+            // This turn probes. Until it reports, the others are sent in full.
             Some(until) => {
                 *until = now + PROBE;
                 true
@@ -47,12 +48,15 @@ impl Parents {
         }
     }
 
-    /// Takes note of a turn. `refusals` counts those in a row of its session, this one included.
+    /// Records the fate of a turn's parent. `refusals` is the number of consecutive refusals in its
+    /// session, this one included.
     pub(crate) fn note(&mut self, fate: ParentFate, refusals: u32, now: Instant) {
         match fate {
             ParentFate::Continued => self.0 = None,
+            // A missing parent proves nothing about the parameter.
             ParentFate::Gone => {}
             ParentFate::Unsupported => {
+                // One refusal is enough for a probe, whichever session makes it.
                 if refusals >= REFUSALS || self.0.is_some() {
                     self.0 = Some(now + OFF);
                 }

@@ -1,4 +1,4 @@
-//! What of a request must be sent.
+//! Chooses the items of a request that must be sent.
 
 use std::sync::Arc;
 
@@ -9,42 +9,43 @@ use crate::{
     request::{FieldDifference, Item, ResponsesRequest},
 };
 
-/// A completed turn: what the next one may continue.
+/// Completed turn that the next one may continue.
 #[derive(Clone, Debug)]
 pub(crate) struct Baseline {
     pub(crate) response_id: String,
     /// The request as the caller gave it, in full.
     pub(crate) request: Arc<ResponsesRequest>,
-    /// The settled output.
+    /// Settled output of the turn.
     pub(crate) output: Vec<Item>,
-    /// The WebSocket that carried it; `None` over SSE.
+    /// WebSocket of the turn; `None` over SSE.
     pub(crate) connection: Option<ConnectionId>,
-    /// Whether the server keeps the response beyond its connection.
+    /// `true` if the server stores the response beyond its connection.
     pub(crate) stored: bool,
-    /// It was a warm-up: the turn itself is still to come, and may bring nothing new.
+    /// `true` for a warm-up: the turn itself follows, and may add no items.
     pub(crate) warm_up: bool,
 }
 
-/// One WebSocket of this process.
+/// Number of a WebSocket, unique in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
-/// What a session knows of its turn before.
+/// Previous turn of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Prior {
-    /// There was none.
+    /// No turn was made before.
     #[default]
     None,
-    /// It may be continued.
+    /// The previous turn may be continued.
     Completed(Box<Baseline>),
-    /// It may not, as it did not complete.
+    /// The previous turn did not complete and cannot be continued.
     NotCompleted,
-    /// It may not, as the server ended it under another id than it began it.
+    /// The server ended the previous response under another id than it started it, so that it
+    /// cannot be continued.
     Ambiguous,
 }
 
 impl Prior {
-    /// Returns the id of the response before, if it completed.
+    /// Returns the id of the previous response, if it completed.
     pub(crate) fn response_id(&self) -> Option<&str> {
         match self {
             Self::Completed(base) => Some(&base.response_id),
@@ -53,31 +54,31 @@ impl Prior {
     }
 }
 
-/// Where the request is about to go.
+/// Destination of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Destination {
     pub(crate) transport: Transport,
-    /// The WebSocket, if one is open.
+    /// The open WebSocket, if there is one.
     pub(crate) connection: Option<ConnectionId>,
-    /// Whether stored responses may be continued over SSE.
+    /// `true` if stored responses may be continued over SSE.
     pub(crate) continue_over_sse: bool,
-    /// Whether anything may be continued at all.
+    /// `true` if responses may be continued.
     pub(crate) incremental: bool,
 }
 
-/// What to send.
+/// Content to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// The items behind the first `skip`, as the continuation of `parent`.
+    /// The items after the first `skip`, as a continuation of `parent`.
     Incremental { parent: String, skip: usize },
-    /// Everything.
+    /// The full request.
     Full(FullReason),
 }
 
-/// Compares `request` with the full request before and its answer.
+/// Compares `request` with the previous full request and its output.
 ///
-/// Reasons that lie in the request come before those that lie in the connection, so that a caller
-/// who changed something learns it on either transport.
+/// Reasons in the request take precedence over those in the connection, so that a caller who
+/// changed a field sees that reason on either transport.
 pub(crate) fn plan(request: &ResponsesRequest, prior: &Prior, to: Destination) -> Decision {
     compare(request, prior, to).unwrap_or_else(Decision::Full)
 }
@@ -90,6 +91,7 @@ fn compare(
     if !to.incremental {
         return Err(FullReason::Disabled);
     }
+    // Two parents would contradict each other.
     if request.caller_managed() {
         return Err(FullReason::CallerManaged);
     }
@@ -110,9 +112,11 @@ fn compare(
             FieldDifference::Other(name) => FullReason::FieldChanged(name),
         });
     }
+    // A continuation keeps the server's context, so only the input may have grown.
     let skip = continued(request, base)?;
     let reachable = match to.transport {
         Transport::WebSocket => {
+            // The server keeps an unstored response only for the connection that carried it.
             base.stored || base.connection.is_some() && base.connection == to.connection
         }
         Transport::Sse if base.stored && to.continue_over_sse || defect!(ParentOverSse) => true,
@@ -124,9 +128,10 @@ fn compare(
     Ok(Decision::Incremental { parent: base.response_id.clone(), skip })
 }
 
-/// How many items of `request` the server has: the input before and its output.
+/// Returns the number of items of `request` that the server has: the previous input and its output.
 fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullReason> {
     let (input, old) = (&request.input, &base.request.input);
+    // One digest covers the whole prefix, so that a long history costs no more than a short one.
     if input.len() < old.len() || input.digest_at(old.len()) != old.digest_at(old.len()) {
         let at = input.first_difference(old);
         let cut_short = at == input.len();
@@ -139,16 +144,18 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
     let mut given = input.iter_from(old.len());
     for (index, sent) in base.output.iter().enumerate() {
         let Some(given) = given.next() else { return Err(FullReason::InputShorter) };
+        // Callers may drop members that only the server adds, so digests are not enough here.
         if !is_same(given, sent) {
             return Err(FullReason::PrefixDiverged { at: old.len() + index });
         }
     }
     let skip = old.len() + base.output.len() + usize::from(defect!(SkipsOneMore))
         - usize::from(defect!(SkipsOneLess));
+    // A warm-up processed the input of the turn itself, so the turn may add no items.
     if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
 }
 
-/// Returns `true` if `given` is the settled item, or that item in the form in which it came.
+/// Returns `true` if `given` is the settled item, or that item as received.
 fn is_same(given: &Item, settled: &Item) -> bool {
     given == settled
         || [settled.json(), settled.received()]
@@ -166,7 +173,7 @@ impl Decision {
         }
     }
 
-    /// The parent, and how many items are left out.
+    /// Returns the parent, and the number of omitted items.
     pub(crate) fn parent(&self) -> (Option<&str>, usize) {
         match self {
             Self::Incremental { parent, skip } => (Some(parent), *skip),

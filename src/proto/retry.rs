@@ -1,8 +1,9 @@
-//! Whether, when and how a failed attempt is followed by another.
+//! Retry decisions: whether, when and over which connection a failed attempt is followed by
+//! another.
 //!
-//! Four parts, each by itself: [`cause`] says what kind of failure it was, [`permitted`] whether
-//! the request may be sent again at all, the budgets (attempts, replays, the time of a network that
-//! is down, bytes) whether another attempt is left, and [`backoff`] when.
+//! Four separate parts decide. [`cause`] classifies the failure. [`permitted`](Ladder::permitted)
+//! decides about a resend. The budgets (attempts, replays, the time of a network that is down,
+//! bytes) limit further attempts. [`backoff`] computes the delay.
 
 use std::time::{Duration, Instant};
 
@@ -15,111 +16,111 @@ use crate::{
     report::FullReason,
 };
 
-/// How much longer a server is left alone that says it is overloaded. At 5, the default waits are
-/// 1, 2 and 4 s instead of 200 to 800 ms.
+/// Factor of the back-off for a server that reports overload. At 5, the default delays are 1, 2 and
+/// 4 s instead of 200 to 800 ms.
 const OVERLOADED: u32 = 5;
-/// The shortest wait while the network is down: those attempts are not counted.
+/// Shortest delay while the network is down, because those attempts are not counted.
 const NETWORK_DOWN_LEAST: Duration = Duration::from_millis(100);
 
-/// The attempts of one turn.
+/// Retry state of one turn.
 #[derive(Debug)]
 pub(crate) struct Ladder {
     policy: RetryPolicy,
     transports: TransportPolicy,
     attempts: u32,
     replays: u32,
-    /// Number of creates in a row that were lost with their WebSocket before any event.
+    /// Number of consecutive creates that were lost with their WebSocket before any event.
     creates_lost: u32,
     parent_recovered: bool,
     connection_renewed: bool,
     credential_renewed: bool,
-    /// Since when the network is down, and how often it was waited for.
+    /// Time since which the network is down, and the number of waits for it.
     down: Option<(Instant, u32)>,
-    /// The bytes that were sent again; `None` while nothing was sent at all.
+    /// Bytes that were resent; `None` until the first attempt has sent its request.
     resent: Option<u64>,
 }
 
-/// An attempt that failed.
+/// Failed attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed<'a> {
     pub(crate) error: &'a Error,
     pub(crate) transport: Transport,
-    /// The connection was open before.
+    /// `true` if the connection was open before the attempt.
     pub(crate) reused: bool,
-    /// It named a parent that the session had chosen.
+    /// `true` if the attempt named a parent that the session had chosen.
     pub(crate) incremental: bool,
-    /// The connection was kept from an earlier request, and ended without a byte of an answer.
+    /// `true` if the connection was kept from an earlier request, and ended without a byte of an
+    /// answer.
     pub(crate) stale: bool,
-    /// Nothing at all came back.
+    /// `true` if no byte was received.
     pub(crate) silent: bool,
-    /// A response has come over a WebSocket of this origin.
+    /// `true` if a response has arrived over a WebSocket of this origin.
     pub(crate) answered: bool,
-    /// The response runs on without its connection, and can be gone on with.
+    /// `true` if the response runs on without its connection and can be resumed.
     pub(crate) resumable: bool,
-    /// Events of it came that had not come before.
+    /// `true` if new events of the response arrived.
     pub(crate) progressed: bool,
-    /// Another credential can be fetched.
+    /// `true` if another credential can be fetched.
     pub(crate) renewable: bool,
-    /// When it failed.
+    /// Time of the failure.
     pub(crate) at: Instant,
 }
 
-/// What comes next.
+/// Decision after a failed attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
-    /// The caller gets the error.
+    /// Return the error to the caller.
     GiveUp,
-    /// Another attempt.
+    /// Make another attempt.
     Again(Again),
 }
 
-/// Another attempt.
+/// Parameters of the next attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Again {
-    /// After this time.
+    /// Delay before the attempt.
     pub(crate) delay: Duration,
-    /// Over SSE, whatever the route says.
+    /// Use SSE, whatever the route says.
     pub(crate) over_sse: bool,
-    /// On another connection, even if this one is open.
+    /// Use another connection, even if this one is open.
     pub(crate) fresh: bool,
-    /// What is to be remembered of the origin.
+    /// Observation to record about the origin.
     pub(crate) mark: Option<Mark>,
-    /// Why it is a full one, if the attempt before was none.
+    /// Reason of a full request, if the previous attempt was incremental.
     pub(crate) reason: FullReason,
 }
 
-/// What kind of failure it was.
+/// Class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Trying again cannot help.
+    /// A retry cannot help.
     Final,
-    /// The response to be continued is gone.
+    /// The response to continue is gone.
     LostParent,
-    /// The connection has served its time, or had died while it was idle.
+    /// The connection reached its maximum age, or died while it was idle.
     StaleConnection,
-    /// WebSocket is not served here; `certain` unless the answer can mean other things too.
+    /// WebSocket is not supported. `certain` is `false` if the answer can have another meaning.
     NoWebSocket { certain: bool },
-    /// Something on the way is in a WebSocket's way.
+    /// A middlebox broke the WebSocket handshake.
     HandshakeBroken,
     /// The frame is too large for the server.
     FrameTooLarge,
-    /// The server does not take the credential.
+    /// The server rejects the credential.
     Credential,
-    /// The server is out of reach, and so would every other be.
+    /// The network is down: no server is reachable.
     NetworkDown,
-    /// The upgrade went well, and what was sent then had no answer: something on the way may let
-    /// no frames through.
+    /// The upgrade succeeded, and the request had no answer. A middlebox may block frames.
     SilentSocket,
-    /// The WebSocket was closed or lost before any event came for the request. Unless
-    /// `by_policy`, another one may serve it.
+    /// The WebSocket was closed or lost before any event of the request. Another WebSocket may
+    /// serve the request, unless `by_policy`.
     CreateLost { by_policy: bool },
-    /// The connection failed; another one may not.
+    /// The connection failed; another one may succeed.
     Connection,
-    /// The server wants to be asked later.
+    /// The server asks for a later retry.
     Later { overloaded: bool },
 }
 
-/// The least that another attempt takes.
+/// Next attempt without delay, with all other defaults.
 const AT_ONCE: Again = Again {
     delay: Duration::ZERO,
     over_sse: false,
@@ -144,7 +145,7 @@ impl Ladder {
         }
     }
 
-    /// Decides what follows `failed`. `chance` is uniform in 0..1.
+    /// Decides about the attempt after `failed`. `chance` is uniform in 0..1.
     pub(crate) fn next(&mut self, failed: Failed<'_>, chance: f64) -> Action {
         let error = failed.error;
         let cause = match cause(failed) {
@@ -154,19 +155,22 @@ impl Ladder {
             },
             cause => cause,
         };
+        // The network counts as up again, so a later outage has its full schedule.
         self.down = None;
         if failed.resumable {
             return self.resume(failed, cause, chance);
         }
         let websocket = failed.transport == Transport::WebSocket;
+        // A policy of the caller is never overridden, not even by the last attempt.
         let may_use_sse =
             websocket && (self.transports == TransportPolicy::Auto || defect!(PolicyOverridden));
+        // Two in a row show that WebSockets lose requests, even if responses arrived before.
         self.creates_lost = match cause {
             Cause::CreateLost { .. } => self.creates_lost + 1,
             _ => 0,
         };
-        // These lie in the nature of the protocol or of the way, and cost no attempt: each can
-        // happen once a turn.
+        // These failures belong to the protocol or to the network path, and cost no attempt. Each
+        // can happen once per turn.
         match cause {
             Cause::Final => return Action::GiveUp,
             Cause::LostParent if self.parent_recovered || !self.permitted(error) => {
@@ -196,9 +200,9 @@ impl Ladder {
                 self.count_replay(error);
                 return Action::Again(Again { over_sse: true, ..AT_ONCE });
             }
-            // The same bytes would meet the same limit.
+            // The same bytes would exceed the same limit.
             Cause::FrameTooLarge => return Action::GiveUp,
-            // Another WebSocket would be closed for the same reason.
+            // The server would close another WebSocket for the same reason.
             Cause::CreateLost { by_policy: true } if !may_use_sse => return Action::GiveUp,
             Cause::NoWebSocket { certain } => {
                 return if may_use_sse {
@@ -208,6 +212,7 @@ impl Ladder {
                     Action::GiveUp
                 };
             }
+            // The failed handshake is evidence enough, so SSE does not wait for the last attempt.
             Cause::HandshakeBroken if may_use_sse => {
                 let mark = Some(Mark::Transient);
                 return Action::Again(Again { over_sse: true, mark, ..AT_ONCE });
@@ -221,7 +226,7 @@ impl Ladder {
         let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
         let last = self.attempts + 1 == self.policy.attempts;
         let again = match cause {
-            // It has been waited for long enough.
+            // The timeout was delay enough.
             Cause::SilentSocket if may_use_sse => {
                 Again { over_sse: true, mark: Some(Mark::Silent), ..AT_ONCE }
             }
@@ -233,9 +238,9 @@ impl Ladder {
                     Again { delay, fresh: true, ..AT_ONCE }
                 }
             }
-            // A server that is busy is as busy over SSE; one whose socket breaks may not be.
+            // A busy server is as busy over SSE. A server whose WebSocket fails may not be.
             Cause::Connection if may_use_sse && last => {
-                // A server that nobody reaches breaks no WebSockets.
+                // An unreachable server is no evidence against WebSockets.
                 let mark = (error.kind() != ErrorKind::Connect).then_some(Mark::Transient);
                 Again { delay, over_sse: true, mark, ..AT_ONCE }
             }
@@ -252,8 +257,9 @@ impl Ladder {
         Action::Again(again)
     }
 
-    /// Goes on with a response: nothing is sent again, so that no policy forbids it.
+    /// Resumes a response. Nothing is resent, so that no replay policy applies.
     fn resume(&mut self, failed: Failed<'_>, cause: Cause, chance: f64) -> Action {
+        // New events prove that resuming works, so the response gets all its attempts back.
         if failed.progressed {
             self.attempts = 1;
         }
@@ -272,13 +278,14 @@ impl Ladder {
         Action::Again(Again { delay, over_sse: true, ..AT_ONCE })
     }
 
-    /// How long to wait; `None` where the server wants more than the policy allows.
+    /// Returns the delay; `None` if the server asks for more than the policy allows.
     fn delay(&self, error: &Error, cause: Cause, chance: f64) -> Option<Duration> {
         let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOADED } else { 1 };
         let wait = |step, base| backoff(base, step, self.policy.backoff_max, chance);
         match error.retry_after() {
             Some(asked) if asked > self.policy.retry_after_max => None,
-            // Zero, and a moment that has passed, would have all attempts follow at once.
+            // Without a minimum, zero or a time in the past would make all attempts follow
+            // immediately.
             Some(asked) if !defect!(RetryAfterIgnored) => {
                 Some(asked.max(wait(0, self.policy.backoff)))
             }
@@ -286,14 +293,14 @@ impl Ladder {
         }
     }
 
-    /// Counts a replay if the request may still run, whatever the reason to send it again.
+    /// Counts a replay if the request may still run, whatever the reason of the resend.
     fn count_replay(&mut self, error: &Error) {
         if error.delivery() >= Delivery::Unknown && !has_ended(error) {
             self.replays += 1;
         }
     }
 
-    /// Whether a request that got so far may be sent again.
+    /// Returns `true` if a request that reached this point may be resent.
     fn permitted(&self, error: &Error) -> bool {
         let replay = match (error.delivery(), self.policy.replay) {
             (Delivery::NotSent | Delivery::Refused, _) => return true,
@@ -304,25 +311,27 @@ impl Ladder {
             (Delivery::Accepted, _) => has_ended(error) || defect!(ReplaysAccepted),
             (Delivery::OutputStarted, _) => defect!(ReplaysAccepted),
         };
+        // A request that has ended cannot run twice at a time, so `replays` does not limit it.
         let left = self.replays < self.policy.replays || defect!(ReplaysWithoutEnd);
         replay && (left || has_ended(error))
     }
 
-    /// Returns `true` if a request may be sent again because its connection was stale. A server that closes a
-    /// connection between two requests has not read the second one, but for a race that it cannot
-    /// rule out: so it is free, but not where nothing may be sent twice.
+    /// Returns `true` if a request may be resent because its connection was stale. A server that
+    /// closes a connection between two requests has not read the second one, except for a race that
+    /// it cannot rule out. So the resend is free, but not where nothing may be sent twice.
     fn may_renew(&self, failed: Failed<'_>) -> bool {
         let replays = self.policy.replay != ReplayPolicy::Never;
         self.permitted(failed.error) || failed.stale && replays
     }
 
-    /// Returns `true` if the WebSockets of the origin lose what is sent on them, whatever came over
+    /// Returns `true` if the WebSockets of the origin lose requests, even if responses arrived over
     /// them before.
     pub(crate) fn loses_creates(&self) -> bool {
         self.creates_lost > 1
     }
 
-    /// Waits for the network by a schedule of its own, which ends with an attempt at `deadline`.
+    /// Returns a wait for the network, by a schedule of its own that ends with an attempt at
+    /// `deadline`.
     fn wait_for_network(&mut self, now: Instant, deadline: Duration, chance: f64) -> Action {
         let (since, waits) = self.down.unwrap_or((now, 0));
         let left = deadline.saturating_sub(now.saturating_duration_since(since));
@@ -336,26 +345,26 @@ impl Ladder {
         Action::Again(Again { delay: wait.min(left), fresh: true, ..AT_ONCE })
     }
 
-    /// Takes note that an attempt put `bytes` of its request on the wire.
+    /// Records that an attempt sent `bytes` of its request.
     pub(crate) fn sent(&mut self, bytes: u64) {
         self.resent = Some(self.resent.map_or(0, |resent| resent.saturating_add(bytes)));
     }
 
-    /// Whether `bytes` may be sent, if they are sent again.
+    /// Returns `true` if `bytes` may be sent within the limit on resent bytes.
     pub(crate) fn may_resend(&self, bytes: u64) -> bool {
         self.resent.is_none_or(|resent| resent.saturating_add(bytes) <= self.policy.resend_bytes)
     }
 }
 
-/// The wait after `doublings` others, shortened by up to a quarter.
+/// Returns the delay after `doublings` earlier ones, shortened at random by up to a quarter.
 fn backoff(base: Duration, doublings: u32, longest: Duration, chance: f64) -> Duration {
     let full = base.saturating_mul(1 << doublings.min(20)).min(longest);
     let share = 0.75 + 0.25 * chance.clamp(0.0, 1.0);
     Duration::try_from_secs_f64(full.as_secs_f64() * share).unwrap_or(full)
 }
 
-/// Whether a WebSocket takes no further request after the server ended a turn with `error`.
-/// `kept` is what the provider does with one in general.
+/// Returns `true` if a WebSocket accepts no further request after the server ended a turn with
+/// `error`. `kept` is `true` if the provider keeps it open after errors.
 pub(crate) fn retires_socket(error: &Error, kept: bool) -> bool {
     error.kind() == ErrorKind::Api
         && (!kept
@@ -368,7 +377,7 @@ pub(crate) fn is_unfinished(error: &Error) -> bool {
     matches!(error.cause(), error::Cause::Protocol(ProtocolError::Unfinished))
 }
 
-/// Returns `true` if the server says of a request without output that nothing runs any more.
+/// Returns `true` if the server reports, for a request without output, that no execution continues.
 fn has_ended(error: &Error) -> bool {
     error.delivery() <= Delivery::Accepted
         && error.kind() == ErrorKind::Api
@@ -406,19 +415,20 @@ fn cause(failed: Failed<'_>) -> Cause {
             let nothing_came = error.delivery() <= Delivery::Unknown;
             match error.close_frame().map(|frame| frame.code) {
                 _ if websocket && connecting => Cause::HandshakeBroken,
+                // No byte of an answer arrived over the kept connection, so a new one may work.
                 _ if failed.stale => Cause::StaleConnection,
                 _ if failed.reused && error.delivery() == Delivery::NotSent => {
                     Cause::StaleConnection
                 }
                 Some(1009) => Cause::FrameTooLarge,
                 Some(1008 | 4000..) if nothing_came => Cause::CreateLost { by_policy: true },
-                // The server meant to end it.
+                // The server ended the response deliberately.
                 Some(1000 | 1008 | 4000..) if !nothing_came => Cause::Final,
                 _ if websocket && nothing_came => Cause::CreateLost { by_policy: false },
                 _ => Cause::Connection,
             }
         }
-        // The caller's own credentials were not had in time.
+        // The caller's own credentials were not obtained in time.
         ErrorKind::Timeout if error.phase() == Phase::Prepare => Cause::Final,
         ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => Cause::HandshakeBroken,
         ErrorKind::Timeout

@@ -1,12 +1,14 @@
-//! Server-sent events: from the bytes of a body to the names and the data of its events.
+//! Server-sent events: decodes the bytes of a body into the names and the data of its events.
 //!
-//! It follows the WHATWG rules: LF, CR and CRLF end a line, a leading byte-order mark is skipped,
-//! `data` lines are joined by LF, the last `event` line names the event, one space after the colon
-//! is dropped, comments and other fields are skipped. It is lenient where servers are: an event whose blank line never came is kept and
-//! given out by [`Decoder::finish`], and invalid UTF-8 spoils its own event alone.
+//! The decoder follows the WHATWG rules: LF, CR and CRLF end a line. A leading byte-order mark is
+//! skipped. `data` lines are joined by LF, the last `event` line names the event, one space after
+//! the colon is dropped, and comments and other fields are skipped.
 //!
-//! Each byte is looked at once and copied at most once, whatever the pieces it comes in. What lies
-//! in one piece is not copied at all.
+//! The decoder is lenient where servers are not exact. [`Decoder::finish`] returns an event whose
+//! blank line is missing, and invalid UTF-8 affects only its own event.
+//!
+//! Each byte is scanned once and copied at most once, however the body is cut into pieces. An event
+//! within one piece is not copied.
 
 use std::collections::VecDeque;
 
@@ -14,34 +16,34 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use memchr::memchr2;
 
-/// Takes the pieces of a body and gives the events.
+/// Decodes the pieces of a body into events.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     limit: usize,
-    /// Pieces that were not looked at yet.
+    /// Pieces that were not scanned yet.
     pieces: VecDeque<Bytes>,
-    /// The line that was begun in earlier pieces.
+    /// Start of a line, from earlier pieces.
     line: BytesMut,
-    /// The value of the last `event` line of the event so far.
+    /// Value of the last `event` line of the current event.
     name: Bytes,
     data: Data,
     at: Place,
 }
 
-/// One event.
+/// Server-sent event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SseEvent {
     /// The name of the event. Empty if the event has none, or one that is not UTF-8.
     pub(crate) name: ByteString,
-    /// The data of the event. `None` if they are not UTF-8.
+    /// The data of the event. `None` if it is not UTF-8.
     pub(crate) data: Option<ByteString>,
 }
 
-/// A line or an event was longer than the limit.
+/// Error of a line or an event that exceeds the limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// The `data` lines of the event so far.
+/// The `data` lines of the current event.
 #[derive(Debug)]
 enum Data {
     None,
@@ -49,12 +51,12 @@ enum Data {
     Many(BytesMut),
 }
 
-/// Where in the body the next byte stands.
+/// Position of the next byte in the body.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
-    /// At its start, where a byte-order mark may stand.
+    /// At the start, where a byte-order mark may stand.
     Start,
-    /// Behind a CR: an LF belongs to it.
+    /// After a CR, whose LF may follow.
     BehindCr,
     /// Anywhere else.
     Inside,
@@ -63,7 +65,7 @@ enum Place {
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 impl Decoder {
-    /// A decoder that takes lines and events of at most `limit` bytes.
+    /// Returns a decoder for lines and events of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -75,16 +77,18 @@ impl Decoder {
         }
     }
 
-    /// Takes the next piece of the body; ask [`next_event`](Self::next_event) until it has none.
+    /// Takes the next piece of the body. Call [`next_event`](Self::next_event) afterwards until it
+    /// returns `None`.
     pub(crate) fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.pieces.push_back(piece);
         }
     }
 
-    /// The next event of what was pushed.
+    /// Returns the next event of the pushed pieces.
     pub(crate) fn next_event(&mut self) -> Result<Option<SseEvent>, TooLong> {
         while let Some(mut piece) = self.pieces.pop_front() {
+            // A CRLF may be split between two pieces.
             if self.at == Place::BehindCr {
                 self.at = Place::Inside;
                 if piece.first() == Some(&b'\n') {
@@ -116,8 +120,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The event that the end of the body left without its blank line, if there is one. The
-    /// standard drops it; several gateways end right behind the last event.
+    /// Returns the last event if the body ended without its blank line. The standard drops such an
+    /// event; several gateways end the body directly after it.
     pub(crate) fn finish(&mut self) -> Result<Option<SseEvent>, TooLong> {
         if !self.line.is_empty() {
             let line = self.line.split().freeze();
@@ -127,7 +131,7 @@ impl Decoder {
         Ok(self.take_event())
     }
 
-    /// How many bytes of an unfinished event are held.
+    /// Returns the number of bytes held for an unfinished event.
     pub(crate) fn buffered(&self) -> usize {
         self.line.len() + self.name.len() + self.data.len()
     }
@@ -148,7 +152,7 @@ impl Decoder {
         }
     }
 
-    /// Takes a line without its end. An empty one ends the event.
+    /// Takes a line without its line end. An empty line ends the event.
     fn take_line(&mut self, line: Bytes) -> Result<Option<SseEvent>, TooLong> {
         if line.is_empty() {
             return Ok(self.take_event());
@@ -156,6 +160,7 @@ impl Decoder {
         if let Some(value) = value(&line, b"data") {
             self.add_data(value)?;
         } else if let Some(value) = value(&line, b"event") {
+            // A long name must not bypass the limit.
             if self.data.len() + value.len() > self.limit {
                 return Err(TooLong);
             }
@@ -176,6 +181,7 @@ impl Decoder {
         self.data = match std::mem::replace(&mut self.data, Data::None) {
             Data::None => Data::One(value),
             Data::One(first) => {
+                // The first line stays a slice of its piece until a second one arrives.
                 let mut all = BytesMut::with_capacity(joined);
                 all.extend_from_slice(&first);
                 Data::Many(all).with_line(&value)
@@ -186,7 +192,7 @@ impl Decoder {
     }
 
     fn take_event(&mut self) -> Option<SseEvent> {
-        // A name without data is no event, and not the name of the next one.
+        // A name without data is not an event, and does not name the next one.
         let name = std::mem::take(&mut self.name);
         let data = match std::mem::replace(&mut self.data, Data::None) {
             Data::None => return None,
@@ -194,19 +200,20 @@ impl Decoder {
             Data::Many(data) => data.freeze(),
         };
         Some(SseEvent {
+            // Invalid UTF-8 affects only this event; the stream continues.
             name: ByteString::try_from(name).unwrap_or_default(),
             data: ByteString::try_from(data).ok(),
         })
     }
 }
 
-/// The value of a line of this field.
+/// Returns the value of a line if its field is `field`.
 fn value(line: &Bytes, field: &[u8]) -> Option<Bytes> {
     let start = match line.strip_prefix(field)? {
         [] => line.len(),
         [b':', b' ', ..] => field.len() + 2,
         [b':', ..] => field.len() + 1,
-        // Another field whose name begins so.
+        // Another field, whose name only begins with `field`.
         _ => return None,
     };
     Some(line.slice(start..))

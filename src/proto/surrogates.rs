@@ -1,18 +1,18 @@
-//! Joins a character whose two halves come in two deltas of one part.
+//! Joins a character whose surrogates arrive in two deltas of one part.
 //!
-//! A delta that ends in the first half of a surrogate pair is held until the second half comes or
-//! cannot come any more, and with it all events after it, so that the order stays. The joined
-//! character moves to the later delta. A half that stays without its other shows U+FFFD.
+//! A delta that ends in a high surrogate is held until the low one arrives or can no longer arrive.
+//! All events after it are held too, so that the order stays. The joined character moves to the
+//! later delta. An unpaired surrogate shows U+FFFD.
 
 use std::collections::VecDeque;
 
 use crate::event::{PartKey, ResponseEvent};
 
-/// Limits of what is held before the oldest half is given up.
+/// Maximum number of held events and bytes. Above it, the oldest surrogate stays unpaired.
 const MAX_EVENTS: usize = 64;
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Events that wait for the second half of a character.
+/// Queue of events that wait for the second surrogate of a character.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HalfJoiner {
     held: VecDeque<Held>,
@@ -21,25 +21,27 @@ pub(crate) struct HalfJoiner {
 #[derive(Clone, Debug)]
 struct Held {
     event: ResponseEvent,
-    /// Size of its frame.
+    /// Size of the event's frame, in bytes.
     bytes: usize,
-    /// The part whose next delta decides what the event shows.
+    /// Part whose next delta decides the text of the event.
     waits_for: Option<PartKey>,
 }
 
 impl HalfJoiner {
-    /// Returns `true` if `event` can be handed out at once: nothing is held, nor is it.
+    /// Returns `true` if `event` can be yielded immediately: no event is held, and this one need
+    /// not be.
     pub(crate) fn passes(&self, event: &mut ResponseEvent) -> bool {
         self.held.is_empty() && event.delta_mut().is_none_or(|(_, delta)| !delta.ends_with_half())
     }
 
-    /// Takes the next event, whose frame has `bytes` bytes. Returns the first event to hand out;
+    /// Takes the next event, whose frame has `bytes` bytes. Returns the first event to yield;
     /// [`pop`](Self::pop) returns those after it.
     pub(crate) fn push(&mut self, mut event: ResponseEvent, bytes: usize) -> Option<ResponseEvent> {
         let waits_for = self.join(&mut event);
         if self.held.is_empty() && waits_for.is_none() {
             return Some(event);
         }
+        // Later events wait too, so that the order stays.
         self.held.push_back(Held { event, bytes, waits_for });
         while self.is_full() {
             self.give_up_first();
@@ -53,7 +55,7 @@ impl HalfJoiner {
         is_ready.then(|| self.held.pop_front())?.map(|held| held.event)
     }
 
-    /// Gives up all halves: no delta follows.
+    /// Releases all held events, because no delta follows.
     pub(crate) fn give_up(&mut self) {
         self.held.iter_mut().for_each(|held| held.waits_for = None);
     }
@@ -63,8 +65,8 @@ impl HalfJoiner {
         self.held.is_empty()
     }
 
-    /// Decides what held events show, by the event after them. Returns the part whose next delta
-    /// decides what `event` itself shows.
+    /// Decides the text of held events by the event after them. Returns the part whose next delta
+    /// decides the text of `event` itself.
     fn join(&mut self, event: &mut ResponseEvent) -> Option<PartKey> {
         for held in &mut self.held {
             if held.waits_for.is_some_and(|key| key.is_ended_by(event)) {
@@ -83,8 +85,9 @@ impl HalfJoiner {
         delta.ends_with_half().then_some(key)
     }
 
-    /// Returns `true` if too much waits. What can be handed out does not count.
+    /// Returns `true` if too much is held. Events that can be yielded do not count.
     fn is_full(&self) -> bool {
+        // Events before the first waiting one can be yielded, so they do not count.
         let waiting = || self.held.iter().skip_while(|held| held.waits_for.is_none());
         waiting().count() > MAX_EVENTS
             || waiting().map(|held| held.bytes).sum::<usize>() > MAX_BYTES
