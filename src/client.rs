@@ -170,7 +170,7 @@ impl ResponsesClient {
 }
 
 impl ResponsesClientBuilder {
-    /// Sets what is told of the client's turns, for logs and metrics. Default: nothing.
+    /// Sets what observes the turns of the client, for logs and metrics. Default: nothing.
     pub fn observer(mut self, observer: impl TurnObserver) -> Self {
         self.observer = Some(Arc::new(observer));
         self

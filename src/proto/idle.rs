@@ -40,7 +40,7 @@ use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     event::EventKind,
     json::Json,
-    response::id_of,
+    response::Facts,
 };
 
 /// Finished responses of a socket whose ids are remembered.
@@ -384,7 +384,7 @@ pub(crate) fn response_id(frame: &Frame) -> Option<String> {
         return Some(id);
     }
     let response: Json = payload.member("response").ok()??;
-    id_of(&response)
+    Facts::of(&response).id
 }
 
 #[cfg(test)]

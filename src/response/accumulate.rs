@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Response,
+    facts::Facts,
     head::Head,
     settle::{Outcome, Settled, settle},
     slot::{Ending, Slot},
@@ -40,6 +41,8 @@ pub(crate) struct Accumulator {
     by_call_id: HashMap<(Text, Text), usize>,
     /// Response object of the last lifecycle event.
     last: Option<Json>,
+    /// Facts of the last lifecycle event, missing if it had no response.
+    facts: Facts,
     ended: bool,
     /// Output after the terminal event; empty before.
     settled: Settled,
@@ -112,6 +115,11 @@ impl Accumulator {
         self.id.as_deref()
     }
 
+    /// Returns what the response object of the last lifecycle or terminal event states.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// Returns `true` if no part of a response has arrived.
     pub(crate) fn is_empty(&self) -> bool {
         self.last.is_none() && self.slots.is_empty()
@@ -152,23 +160,30 @@ impl Accumulator {
 
     /// Starts the response anew if a second `created` has another id.
     fn create(&mut self, response: Option<&Json>) {
-        let id = response.and_then(id_of);
-        if self.id.is_some() && id.is_some() && id != self.id {
+        let facts = response.map(Facts::of).unwrap_or_default();
+        if self.id.is_some() && facts.id.is_some() && facts.id != self.id {
             let anomalies = mem::take(&mut self.anomalies);
             *self = Self { anomalies, ..Self::default() };
             self.note(Anomaly::ResponseRestarted);
         }
-        self.lifecycle(response);
+        self.set_last(response, facts);
     }
 
     fn lifecycle(&mut self, response: Option<&Json>) {
-        let Some(response) = response else { return };
-        match (&self.id, id_of(response)) {
-            (Some(known), Some(id)) if *known != id => self.note(Anomaly::ResponseId),
-            (None, Some(id)) => self.id = Some(id),
+        let facts = response.map(Facts::of).unwrap_or_default();
+        self.set_last(response, facts);
+    }
+
+    fn set_last(&mut self, response: Option<&Json>, facts: Facts) {
+        match (&self.id, &facts.id) {
+            (Some(known), Some(id)) if known != id => self.note(Anomaly::ResponseId),
+            (None, Some(id)) => self.id = Some(id.clone()),
             _ => {}
         }
-        self.last = Some(response.clone());
+        self.facts = facts;
+        if let Some(response) = response {
+            self.last = Some(response.clone());
+        }
     }
 
     /// Settles the output with the terminal event.
@@ -342,11 +357,6 @@ impl Accumulator {
         let place = *place?;
         Some((place, self.slots.get(place)?))
     }
-}
-
-/// Returns the id of a response object. An empty id counts as missing.
-pub(crate) fn id_of(response: &Json) -> Option<String> {
-    response.member("id").ok().flatten().filter(|id: &String| !id.is_empty())
 }
 
 /// Returns the type of the items that this event belongs to, or `""` if several types have the

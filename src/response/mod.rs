@@ -5,11 +5,13 @@ pub use detail::{InputTransformation, ResponseError, ToolUsage, WebSearchUsage};
 pub use object::{Response, ResponseStatus};
 pub use partial::PartialItem;
 
-pub(crate) use accumulate::{Accumulator, id_of};
+pub(crate) use accumulate::Accumulator;
+pub(crate) use facts::Facts;
 
 mod accumulate;
 mod anomaly;
 mod detail;
+mod facts;
 mod head;
 mod merge;
 mod object;

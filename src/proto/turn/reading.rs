@@ -18,7 +18,7 @@ use crate::{
         plan::{Baseline, Prior},
         retry::retires_socket,
     },
-    response::{Anomaly, id_of},
+    response::Anomaly,
 };
 
 impl TurnMachine {
@@ -266,15 +266,17 @@ impl TurnMachine {
 
     /// Returns what the turn that ended with `event` leaves to the next one.
     pub(super) fn baseline_after(&self, event: &ResponseEvent, reader: &ResponseReader) -> Prior {
-        let ResponseEvent::Completed(completed) = event else { return Prior::NotCompleted };
-        let last = id_of(&completed.response);
-        if let (Some(last), Some(created)) = (&last, reader.created_id())
+        if !matches!(event, ResponseEvent::Completed(_)) {
+            return Prior::NotCompleted;
+        }
+        let last = reader.last_id();
+        if let (Some(last), Some(created)) = (last, reader.created_id())
             && last != created
         {
             // Only the server knows which of the two names the response.
             return Prior::Ambiguous;
         }
-        let Some(response_id) = last.or_else(|| reader.response_id().map(str::to_owned)) else {
+        let Some(response_id) = last.or(reader.response_id()).map(str::to_owned) else {
             return Prior::NotCompleted;
         };
         let output = reader.response();

@@ -22,7 +22,7 @@ use crate::{
         idle, normalize,
         surrogates::HalfJoiner,
     },
-    response::{Accumulator, Anomaly, Response, id_of},
+    response::{Accumulator, Anomaly, Response},
 };
 
 /// Reads the frames of one response, from its first event to its end.
@@ -273,6 +273,11 @@ impl ResponseReader {
         self.created.as_deref()
     }
 
+    /// Returns the id in the last lifecycle or terminal event.
+    pub(crate) fn last_id(&self) -> Option<&str> {
+        self.response.facts().id.as_deref()
+    }
+
     /// Notes an oddity that was seen outside of the events.
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
         self.response.note(anomaly);
@@ -347,12 +352,10 @@ impl ResponseReader {
 
     /// Notes what a lifecycle or terminal event says of its response.
     fn note_response(&mut self, event: &ResponseEvent) {
-        self.stored = stored(event).or(self.stored);
-        if let ResponseEvent::Created(created) = event
-            && let Some(response) = &created.response
-            && let Some(id) = id_of(response)
-        {
-            self.created = Some(id);
+        let facts = self.response.facts();
+        self.stored = facts.stored.or(self.stored);
+        if matches!(event, ResponseEvent::Created(_)) && facts.id.is_some() {
+            self.created.clone_from(&facts.id);
         }
     }
 
@@ -396,18 +399,6 @@ impl ResponseReader {
     fn phase(&self) -> Phase {
         if self.has_begun() { Phase::Events } else { Phase::FirstEvent }
     }
-}
-
-/// Returns `store` of the response object in a lifecycle or terminal event.
-fn stored(event: &ResponseEvent) -> Option<bool> {
-    let response = match event {
-        ResponseEvent::Created(event) => event.response.as_ref()?,
-        ResponseEvent::Queued(event) => event.response.as_ref()?,
-        ResponseEvent::InProgress(event) => event.response.as_ref()?,
-        ResponseEvent::Completed(event) => &event.response,
-        _ => return None,
-    };
-    response.member("store").ok().flatten()
 }
 
 /// Reads what the turn, and whoever follows it, needs of an event. The status of a terminal event

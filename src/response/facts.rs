@@ -1,0 +1,59 @@
+//! The few members of a response object that a turn looks at.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json::{self, Json};
+
+/// Identity and state of a response, as its object states them.
+///
+/// All are read in one pass, once for each event: the object repeats instructions and tools, and each
+/// look at a member walks through them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// `id`. An empty one is missing.
+    pub(crate) id: Option<String>,
+    /// `store`: the server keeps the response.
+    pub(crate) stored: Option<bool>,
+}
+
+impl Facts {
+    /// Reads `response`. Members of another type count as missing.
+    pub(crate) fn of(response: &Json) -> Self {
+        #[derive(Default, Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow, default)]
+            id: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            store: Option<&'a RawValue>,
+        }
+        let wire: Wire<'_> = response.decode().unwrap_or_default();
+        let id = wire.id.and_then(|id| json::from_str(id.get()).ok());
+        Self {
+            id: id.filter(|id: &String| !id.is_empty()),
+            stored: wire.store.and_then(|store| json::from_str(store.get()).ok()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_another_type_are_missing_and_leave_the_others() {
+        for (response, id, stored) in [
+            (r#"{"id":"r","store":true}"#, Some("r"), Some(true)),
+            (r#"{"store":false,"x":{"id":"other"},"id":"r"}"#, Some("r"), Some(false)),
+            (r#"{"id":"","store":null}"#, None, None),
+            (r#"{"id":7,"store":true}"#, None, Some(true)),
+            (r#"{"id":"r","store":"no"}"#, Some("r"), None),
+            (r#"{"id":"r\ud83d","id":"s"}"#, Some("s"), None),
+            ("{}", None, None),
+            ("[]", None, None),
+        ] {
+            let facts = Facts::of(&Json::parse(response).unwrap());
+            assert_eq!(facts, Facts { id: id.map(str::to_owned), stored }, "{response}");
+        }
+    }
+}
