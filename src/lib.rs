@@ -584,10 +584,6 @@
     reason = "payloads and keys pass through here; nothing may print them in passing"
 )]
 
-// The tests run the agent of an example, which knows the crate by its name.
-#[cfg(all(test, feature = "testing"))]
-extern crate self as responses_client;
-
 pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
@@ -607,9 +603,6 @@ pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
 pub use session::{Checkpoint, ResponseStream, ResponsesSession};
-
-#[macro_use]
-mod defects;
 
 mod api;
 mod auth;

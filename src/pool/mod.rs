@@ -120,7 +120,6 @@ impl Connections {
         let due: Option<Duration> = if followed { provider.max_age } else { provider.rotation() };
         // Its caller may continue what lives in this socket alone.
         !self.caller_managed
-            && !defect!(MaxAgeIgnored)
             && due.is_some_and(|due| Instant::now().saturating_duration_since(opened) >= due)
     }
 

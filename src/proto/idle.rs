@@ -150,7 +150,6 @@ impl StrayFilter {
             Role::Nothing if self.current.heard => return Route::Withhold,
             Role::Nothing | Role::Garbage => return Route::of(frame),
             Role::Error => return self.deliver_without_held(frame),
-            _ if defect!(StrayTaken) => return Route::of(frame),
             // No event can be late, and the response has begun already.
             Role::Output | Role::Metadata if self.current.begun && self.finished.is_empty() => {
                 return Route::of(frame);
@@ -220,7 +219,7 @@ impl StrayFilter {
             // No request is in progress, so an error or garbage belongs to nothing known.
             Role::Error | Role::Garbage => false,
         };
-        if harmless || defect!(IdleSwallowsAll) { IdleAction::Drop } else { IdleAction::Retire }
+        if harmless { IdleAction::Drop } else { IdleAction::Retire }
     }
 
     /// Returns `true` if the first response on this socket began without a lifecycle event, because

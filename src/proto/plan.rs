@@ -101,10 +101,7 @@ fn compare(
         Prior::Ambiguous => return Err(FullReason::ParentAmbiguous),
         Prior::Completed(base) => base,
     };
-    if let Some(difference) = request.context_difference(&base.request)
-        && !(defect!(WarmUpForAnother) && base.warm_up)
-        && !(defect!(InstructionsIgnored) && difference == FieldDifference::Instructions)
-    {
+    if let Some(difference) = request.context_difference(&base.request) {
         return Err(match difference {
             FieldDifference::Model => FullReason::ModelChanged,
             FieldDifference::Tools => FullReason::ToolsChanged,
@@ -119,10 +116,10 @@ fn compare(
             // The server keeps an unstored response only for the connection that carried it.
             base.stored || base.connection.is_some() && base.connection == to.connection
         }
-        Transport::Sse if base.stored && to.continue_over_sse || defect!(ParentOverSse) => true,
+        Transport::Sse if base.stored && to.continue_over_sse => true,
         Transport::Sse => return Err(FullReason::ProviderUnsupported),
     };
-    if !reachable && !defect!(ParentElsewhere) {
+    if !reachable {
         return Err(FullReason::ConnectionChanged);
     }
     Ok(Decision::Incremental { parent: base.response_id.clone(), skip })
@@ -149,8 +146,7 @@ fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullR
             return Err(FullReason::PrefixDiverged { at: old.len() + index });
         }
     }
-    let skip = old.len() + base.output.len() + usize::from(defect!(SkipsOneMore))
-        - usize::from(defect!(SkipsOneLess));
+    let skip = old.len() + base.output.len();
     // A warm-up processed the input of the turn itself, so the turn may add no items.
     if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
 }

@@ -162,8 +162,7 @@ impl Ladder {
         }
         let websocket = failed.transport == Transport::WebSocket;
         // A policy of the caller is never overridden, not even by the last attempt.
-        let may_use_sse =
-            websocket && (self.transports == TransportPolicy::Auto || defect!(PolicyOverridden));
+        let may_use_sse = websocket && self.transports == TransportPolicy::Auto;
         // Two in a row show that WebSockets lose requests, even if responses arrived before.
         self.creates_lost = match cause {
             Cause::CreateLost { .. } => self.creates_lost + 1,
@@ -219,8 +218,7 @@ impl Ladder {
             }
             _ => {}
         }
-        let spent = self.attempts >= self.policy.attempts && !defect!(AttemptsWithoutEnd);
-        if !self.permitted(error) || spent {
+        if !self.permitted(error) || self.attempts >= self.policy.attempts {
             return Action::GiveUp;
         }
         let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
@@ -286,10 +284,8 @@ impl Ladder {
             Some(asked) if asked > self.policy.retry_after_max => None,
             // Without a minimum, zero or a time in the past would make all attempts follow
             // immediately.
-            Some(asked) if !defect!(RetryAfterIgnored) => {
-                Some(asked.max(wait(0, self.policy.backoff)))
-            }
-            _ => Some(wait(self.attempts - 1, self.policy.backoff.saturating_mul(longer))),
+            Some(asked) => Some(asked.max(wait(0, self.policy.backoff))),
+            None => Some(wait(self.attempts - 1, self.policy.backoff.saturating_mul(longer))),
         }
     }
 
@@ -304,16 +300,15 @@ impl Ladder {
     fn permitted(&self, error: &Error) -> bool {
         let replay = match (error.delivery(), self.policy.replay) {
             (Delivery::NotSent | Delivery::Refused, _) => return true,
-            (_, ReplayPolicy::Never) => defect!(ReplaysUnderNever),
+            (_, ReplayPolicy::Never) => false,
             (Delivery::Unknown, _) => true,
             (Delivery::Accepted, ReplayPolicy::BeforeOutput | ReplayPolicy::Restart) => true,
             (Delivery::OutputStarted, ReplayPolicy::Restart) => true,
-            (Delivery::Accepted, _) => has_ended(error) || defect!(ReplaysAccepted),
-            (Delivery::OutputStarted, _) => defect!(ReplaysAccepted),
+            (Delivery::Accepted, _) => has_ended(error),
+            (Delivery::OutputStarted, _) => false,
         };
         // A request that has ended cannot run twice at a time, so `replays` does not limit it.
-        let left = self.replays < self.policy.replays || defect!(ReplaysWithoutEnd);
-        replay && (left || has_ended(error))
+        replay && (self.replays < self.policy.replays || has_ended(error))
     }
 
     /// Returns `true` if a request may be resent because its connection was stale. A server that

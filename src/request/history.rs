@@ -37,9 +37,7 @@ impl History {
 
     /// Adds `item` at the end.
     pub fn push(&mut self, item: Item) {
-        let before = self.digest_at(self.len);
-        let missed = defect!(DigestMissesItem) && self.len == 1;
-        let chain = if missed { before } else { before.chain(item.digest()) };
+        let chain = self.digest_at(self.len).chain(item.digest());
         let entry = Entry { item, chain };
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK => Arc::make_mut(chunk).push(entry),

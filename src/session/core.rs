@@ -95,7 +95,7 @@ impl SessionCore {
             }
             inner.current.replace(Arc::clone(turn))
         };
-        if let Some(before) = before.filter(|_| !defect!(SupersededGoesOn)) {
+        if let Some(before) = before {
             before.cancel(ErrorKind::Superseded);
         }
     }
@@ -130,9 +130,6 @@ impl SessionCore {
 
     /// Returns the core of another session with the same history.
     pub(super) fn fork(&self) -> Self {
-        if defect!(ForkShares) {
-            return self.clone();
-        }
         let previous = self.previous();
         Self::of(Inner { previous, ..Inner::default() })
     }

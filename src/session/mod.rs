@@ -107,7 +107,7 @@ impl ResponsesSession {
     }
 
     pub(crate) fn go_through(&mut self, shared: Arc<Shared>) {
-        if defect!(AccountIgnored) || shared.leads_to_the_same(&self.shared) {
+        if shared.leads_to_the_same(&self.shared) {
             self.shared.dismiss(&self.core.as_close());
         } else {
             // The one before still ends with its client, as long as a stream holds it.

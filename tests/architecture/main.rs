@@ -18,8 +18,6 @@ mod tree;
 
 /// Layers from the bottom up: a file imports its own layer and those below.
 const LAYERS: &[&str] = &[
-    // Its macro is `false` outside of unit tests.
-    "defects",
     "json",
     "kind",
     "api",

@@ -268,8 +268,7 @@ impl TurnMachine {
 
     /// From here on the server may have the request.
     fn note_sending(&mut self, plan: &Decision, size: u64) {
-        let void = if defect!(StaleBaseline) { self.previous.clone() } else { Prior::NotCompleted };
-        self.commands.push_back(Command::SetBaseline(void));
+        self.commands.push_back(Command::SetBaseline(Prior::NotCompleted));
         if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
             (&mut self.report.prewarm, plan)
         {

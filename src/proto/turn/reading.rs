@@ -44,7 +44,6 @@ impl TurnMachine {
                 let error = self.reader.end(end);
                 self.fail(error, now);
             }
-            State::Streaming if defect!(EndIsSuccess) => self.state = State::Done,
             // Events that wait for others come before the error.
             State::Streaming => self.reader.close(end),
             _ => {}
@@ -207,16 +206,7 @@ impl TurnMachine {
     fn hand_out(&mut self, step: Step, now: Instant) -> Option<Output> {
         match step {
             Step::Nothing => None,
-            Step::Event(event)
-                if defect!(EventLost) && event.kind() == EventKind::OutputTextDone =>
-            {
-                None
-            }
-            Step::Event(event)
-                if self.already_yielded.contains(&event.kind()) && !defect!(CreatedAgain) =>
-            {
-                None
-            }
+            Step::Event(event) if self.already_yielded.contains(&event.kind()) => None,
             Step::Event(event) => {
                 self.note_event(&event, now);
                 Some(Output::Event(event))
@@ -279,11 +269,10 @@ impl TurnMachine {
         let Some(response_id) = last.or(reader.response_id()).map(str::to_owned) else {
             return Prior::NotCompleted;
         };
-        let output = reader.response();
         Prior::Completed(Box::new(Baseline {
             response_id,
             request: std::sync::Arc::clone(&self.request),
-            output: output.output_items().skip(usize::from(defect!(OutputShort))).collect(),
+            output: reader.response().output_items().collect(),
             connection: self.baseline.connection,
             stored: reader.is_stored().unwrap_or(self.baseline.stored),
             warm_up: false,

@@ -158,7 +158,7 @@ async fn converse(
             }
         }
         loop {
-            if answer.is_abandoned() && !defect!(DroppedStaysOpen) {
+            if answer.is_abandoned() {
                 return Poll::Ready(Conversed::Abandoned);
             }
             if answer.poll_room(cx).is_pending() {
@@ -190,7 +190,7 @@ async fn converse(
             }
             held.into_iter().for_each(|frame| answer.push(Incoming::Frame(frame)));
             let conversed = match frame.tag.role {
-                Role::Garbage if !defect!(SocketKeptAfterGarbage) => Some(Conversed::Broken),
+                Role::Garbage => Some(Conversed::Broken),
                 // The server does not want the rest of the request, which the next would follow.
                 role if role.ends_turn() && writing => Some(Conversed::Broken),
                 role if role.ends_turn() => {
