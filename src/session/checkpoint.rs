@@ -1,4 +1,4 @@
-//! What a session knows, to go on from in another process.
+//! The saved state of a session, for continuing in another process.
 
 use std::{fmt, sync::Arc};
 
@@ -10,24 +10,24 @@ use crate::{
     shared::Shared,
 };
 
-/// What a session knows of its conversation: its last completed turn, and the response that the
-/// server has of it.
+/// State of a conversation: its last completed turn, and the id of the response on the server.
 ///
-/// A stored response is named to the same base URL and
-/// [account](crate::ResponsesClientBuilder::account) alone; where no account is set on either side,
-/// the credentials are taken to be of one.
+/// The id of a stored response is sent only to the same base URL and
+/// [account](crate::ResponsesClientBuilder::account). If no account is set on either side, both are
+/// assumed to use the same account.
 ///
-/// It serialises with serde, as an object that holds the last request in full and the output of its
-/// response: as secret as the conversation, and as long. No credential is in it.
+/// A checkpoint serializes with serde, as an object that contains the last request in full and the
+/// output of its response. The object is as confidential and as long as the conversation. It
+/// contains no credentials.
 #[derive(Clone)]
 pub struct Checkpoint {
-    /// Where the response is: it is named to nobody else.
+    /// Base URL of the server that has the response. The id is sent to no other server.
     server: String,
     account: Option<String>,
     prior: Prior,
 }
 
-/// As it is serialised.
+/// Serialized form of a checkpoint.
 #[derive(Deserialize, Serialize)]
 struct Record {
     version: u32,
@@ -39,7 +39,7 @@ struct Record {
 #[derive(Deserialize, Serialize)]
 struct Last {
     response_id: String,
-    /// Whether the response outlives the connection that it came over.
+    /// `true` if the response outlives its connection.
     stored: bool,
     request: ResponsesRequest,
     output: History,
@@ -52,12 +52,12 @@ impl Checkpoint {
         Self { server: shared.provider.address(), account: shared.account.clone(), prior }
     }
 
-    /// What a session through this client may continue.
+    /// Returns what a session of this client may continue.
     pub(super) fn prior(self, shared: &Shared) -> Prior {
         let here = self.server == shared.provider.address() && self.account == shared.account;
         match self.prior {
             Prior::Completed(mut base) => {
-                // No connection of this process carried it.
+                // Connection ids are unique within one process only.
                 base.connection = None;
                 base.stored &= here;
                 Prior::Completed(base)
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Checkpoint {
         let Record { version, server, account, last } = Record::deserialize(deserializer)?;
         if version != VERSION {
             return Err(de::Error::custom(format_args!(
-                "a checkpoint of version {version}: this version reads {VERSION}"
+                "unsupported checkpoint version {version}, expected {VERSION}"
             )));
         }
         let prior = last.map_or(Prior::NotCompleted, |last| {

@@ -1,4 +1,4 @@
-//! How a session ends its turn in progress, whoever polls it.
+//! Cancellation of a turn in progress by its session.
 
 use std::{
     sync::{
@@ -12,10 +12,10 @@ use futures_util::task::AtomicWaker;
 
 use crate::{kind::ErrorKind, transport::ExchangeAbort};
 
-/// Shared by a session and the driver of its turn in progress.
+/// State that a session shares with the driver of its turn in progress.
 ///
-/// Cancelling needs nobody to poll the driver: a stream that its caller holds without reading must
-/// not keep its connection.
+/// Cancelling does not depend on the driver being polled: a stream that its caller holds without
+/// reading must not keep its connection open.
 #[derive(Default)]
 pub(super) struct TurnControl {
     state: Mutex<State>,
@@ -31,13 +31,16 @@ struct State {
 }
 
 impl TurnControl {
-    /// Ends the turn: its connection is closed now, and its driver learns the reason when polled.
+    /// Cancels the turn: closes its connection immediately. The driver receives the reason when it
+    /// is polled next.
     pub(super) fn cancel(&self, reason: ErrorKind) {
         let abort = {
             let mut state = self.lock();
+            // The first reason is the one that the caller sees.
             state.reason.get_or_insert(reason);
             state.abort.take()
         };
+        // Outside of the lock, because aborting and waking run other code.
         self.cancelled.store(true, Ordering::Release);
         if let Some(abort) = abort {
             abort.abort();
@@ -45,21 +48,23 @@ impl TurnControl {
         self.waker.wake();
     }
 
-    /// Returns the reason if the session has ended the turn.
+    /// Returns the reason if the session has cancelled the turn.
     pub(super) fn cancelled(&self) -> Option<ErrorKind> {
+        // Checked for every event: the flag spares the lock.
         if !self.cancelled.load(Ordering::Acquire) {
             return None;
         }
         self.lock().reason
     }
 
-    /// Has `waker` woken when the session ends the turn. Ask [`cancelled`](Self::cancelled) after.
+    /// Registers `waker` to be woken when the session cancels the turn. Call
+    /// [`cancelled`](Self::cancelled) afterwards, because an earlier cancellation wakes nothing.
     pub(super) fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
-    /// Takes what closes the connection of the exchange in progress, or closes it now if the
-    /// session has ended the turn.
+    /// Stores the handle that closes the connection of the exchange in progress. If the session has
+    /// already cancelled the turn, closes the connection immediately.
     pub(super) fn arm(&self, abort: ExchangeAbort) {
         let mut state = self.lock();
         if state.reason.is_none() {
@@ -70,12 +75,12 @@ impl TurnControl {
         abort.abort();
     }
 
-    /// The exchange is over: there is nothing left to close.
+    /// Drops the handle of the exchange, which is over.
     pub(super) fn disarm(&self) {
         self.lock().abort = None;
     }
 
-    /// The turn is over.
+    /// Marks the turn as finished.
     pub(super) fn finish(&self) {
         self.finished.store(true, Ordering::Release);
         self.disarm();

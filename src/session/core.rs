@@ -1,4 +1,4 @@
-//! What a session keeps between its turns, and shares with the driver of the one in progress.
+//! State that a session keeps between turns, and shares with the driver of the turn in progress.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -25,14 +25,14 @@ use crate::{
     transport::WebSocket,
 };
 
-/// The core of a session. Its lock is held for moments, never across an await.
+/// Shared state of a session. Its lock is held briefly, and never across an await.
 #[derive(Clone)]
 pub(super) struct SessionCore {
     inner: Arc<Mutex<Inner>>,
     span: Span,
 }
 
-/// The same without keeping it alive.
+/// Weak reference to a [`SessionCore`], for a timer that must not keep a session alive.
 #[derive(Clone)]
 pub(super) struct WeakCore {
     inner: Weak<Mutex<Inner>>,
@@ -47,7 +47,7 @@ struct Inner {
     current: Option<Arc<TurnControl>>,
     /// Work ahead of the next turn.
     ahead: Option<BackgroundTask>,
-    /// Number of turns in a row in which the server refused `previous_response_id`.
+    /// Number of consecutive turns in which the server refused `previous_response_id`.
     refused_parents: u32,
     lifecycle: Lifecycle,
 }
@@ -62,7 +62,7 @@ enum Lifecycle {
     Closed,
 }
 
-/// Work ahead of the next turn; dropping it aborts the work.
+/// A task that works ahead of the next turn. Dropping this value aborts the task.
 struct BackgroundTask {
     goal: Goal,
     done: watch::Receiver<Option<Prewarm>>,
@@ -105,8 +105,8 @@ impl SessionCore {
         close(&self.inner)
     }
 
-    /// Returns the core of the session when it moves to another server: without connections, and
-    /// with a history that no connection of the other server holds.
+    /// Returns a core for the session's move to another server or account. The core has no
+    /// connections, and its history names no response of the old server.
     pub(super) fn detach(&self) -> Self {
         let (next, socket) = {
             let mut inner = self.lock();
@@ -123,6 +123,7 @@ impl SessionCore {
             };
             (next, inner.connections.set_socket(None))
         };
+        // Outside of the lock: dropping a WebSocket closes it and wakes its task.
         drop(socket);
         self.on_session_dropped();
         Self { inner: Arc::new(Mutex::new(next)), span: self.span.clone() }
@@ -134,7 +135,7 @@ impl SessionCore {
         Self::of(Inner { previous, ..Inner::default() })
     }
 
-    /// Ends work for turns to come: there are none.
+    /// Ends the work for later turns, because no turn follows.
     pub(super) fn on_session_dropped(&self) {
         let ended = {
             let mut inner = self.lock();
@@ -146,8 +147,8 @@ impl SessionCore {
         drop(ended);
     }
 
-    /// Begins work ahead of the next turn, unless a turn or other such work is running. The outcome
-    /// of earlier work that no turn has used is dropped.
+    /// Starts work ahead of the next turn, unless a turn or other such work is running. An unused
+    /// outcome of earlier work is dropped.
     pub(super) fn begin_ahead(
         &self,
         goal: Goal,
@@ -169,11 +170,12 @@ impl SessionCore {
         inner.ahead = Some(BackgroundTask { goal, done, runtime, task });
     }
 
-    /// Waits for work ahead of this turn, and returns its outcome.
+    /// Waits for the work ahead of this turn, and returns its outcome.
     pub(super) async fn await_ahead(&self, runtime: runtime::Id) -> Option<Prewarm> {
         let mut done = {
             let mut inner = self.lock();
-            // A runtime that rests would never finish it.
+            // Work on another runtime may never finish: nothing drives that runtime while this
+            // thread blocks on the current one.
             inner.ahead = inner.ahead.take().filter(|ahead| ahead.runtime == runtime);
             let ahead = inner.ahead.as_ref().filter(|ahead| ahead.goal != Goal::Rotate)?;
             ahead.done.clone()
@@ -192,7 +194,8 @@ impl SessionCore {
         self.lock().previous = previous;
     }
 
-    /// The same at the end of a turn. Returns `false` if another has begun: then nothing changes.
+    /// Sets what the next turn may continue, at the end of `turn`. Returns `false` and changes
+    /// nothing if another turn has begun.
     pub(super) fn commit(&self, turn: &Arc<TurnControl>, previous: Prior) -> bool {
         let mut inner = self.lock();
         let is_current = inner.current.as_ref().is_some_and(|it| Arc::ptr_eq(it, turn));
@@ -203,7 +206,8 @@ impl SessionCore {
         is_current
     }
 
-    /// Counts the refusals of a parent in a row; a turn without one ends the row.
+    /// Counts consecutive refusals of a parent, and returns their number. A turn without a refusal
+    /// resets the count.
     pub(super) fn count_refusal(&self, refused: bool) -> u32 {
         let mut inner = self.lock();
         inner.refused_parents = if refused { inner.refused_parents.saturating_add(1) } else { 0 };
@@ -228,7 +232,7 @@ impl SessionCore {
         inner.connections.needs_rotation(provider, inner.is_rotating())
     }
 
-    /// Takes a WebSocket for the turns to come. One that comes late is closed.
+    /// Sets the WebSocket for the next turns. If the session was closed, closes `socket`.
     pub(super) fn set_socket(&self, socket: Option<WebSocket>) {
         let old = {
             let mut inner = self.lock();
@@ -240,7 +244,8 @@ impl SessionCore {
         drop(old);
     }
 
-    /// Takes the WebSocket that replaces the present one.
+    /// Sets the WebSocket that replaces the present one. If the session was dropped or closed,
+    /// closes `socket`.
     pub(super) fn set_successor(&self, socket: WebSocket) {
         let old = {
             let mut inner = self.lock();
@@ -274,7 +279,7 @@ impl SessionCore {
         WeakCore { inner: Arc::downgrade(&self.inner), span: self.span.clone() }
     }
 
-    /// Returns what a client closes with itself.
+    /// Returns the handle by which a client closes the session when the client is closed.
     pub(super) fn as_close(&self) -> Weak<dyn Close> {
         let weak: Weak<Mutex<Inner>> = Arc::downgrade(&self.inner);
         weak
@@ -286,7 +291,7 @@ impl SessionCore {
 }
 
 impl WeakCore {
-    /// Returns the core, as long as a session or a stream holds it.
+    /// Returns the core if a session or a stream still holds it.
     pub(super) fn upgrade(&self) -> Option<SessionCore> {
         let inner = self.inner.upgrade()?;
         Some(SessionCore { inner, span: self.span.clone() })

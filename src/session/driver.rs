@@ -41,7 +41,7 @@ use crate::{
     },
 };
 
-/// A turn in progress: its machine, and the IO that the machine has asked for.
+/// A turn in progress: its machine, and the IO that the machine has requested.
 #[pin_project(PinnedDrop)]
 pub(super) struct Driver {
     work: Work,
@@ -57,12 +57,12 @@ struct Work {
     control: Arc<TurnControl>,
     runtime: Handle,
     runtime_end: RuntimeEnd,
-    /// The operation in progress. Only one thread at a time can reach a driver: the mutex makes it
-    /// `Sync`, and is never locked.
+    /// The operation in progress. The mutex makes the driver `Sync` although the future is not,
+    /// and is never locked, because all access goes through `&mut self`.
     step: Mutex<Option<BoxFuture<'static, Done>>>,
     /// Resolves when the runtime shuts down. Polled while no response is read.
     shutdown: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// Headers of the next request, with the credential of this moment.
+    /// Headers of the next request, with the current credential.
     headers: Option<HeaderMap>,
     exchange: Option<Exchange>,
     turn_span: Span,
@@ -80,7 +80,7 @@ enum Done {
     Posted(Result<SseExchange, Error>),
 }
 
-/// What polling a driver came to.
+/// Result of polling a driver.
 enum Polled {
     /// The response has begun; its first event is still in the machine.
     Begun,
@@ -89,11 +89,13 @@ enum Polled {
     Ended,
 }
 
-/// Frames that are handled before the clock is read again.
+/// Number of frames that are handled before the clock is read again. Reading the clock for each
+/// frame would cost more than handling most frames.
 const FRAMES_PER_CLOCK: u32 = 64;
 
 impl Driver {
-    /// Returns the driver of a turn, which begins when polled. Call it in the turn's runtime.
+    /// Returns the driver of a turn, which begins when polled. Must be called in the runtime of the
+    /// turn.
     pub(super) fn new(
         goal: Goal,
         shared: Arc<Shared>,
@@ -143,7 +145,7 @@ impl Driver {
         }
     }
 
-    /// Returns what comes next of the turn; `None` after its end.
+    /// Returns the next output of the turn; `None` after its end.
     pub(super) fn poll_output(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Output>> {
         match std::task::ready!(self.poll(cx, false)) {
             Polled::Output(output) => Poll::Ready(Some(output)),
@@ -187,7 +189,8 @@ impl Driver {
                 return Poll::Ready(Polled::Begun);
             }
             if let Some(output) = work.machine.poll_output(now.into_std()) {
-                // A baseline is committed before the caller sees the end of its turn.
+                // The baseline is committed before the caller sees the end of the turn: the caller
+                // may start the next turn immediately.
                 work.run_commands(now);
                 if let Output::Last(result) = &output {
                     work.notify_done(result.as_ref().err());
@@ -200,7 +203,8 @@ impl Driver {
             if work.machine.is_done() {
                 return Poll::Ready(Polled::Ended);
             }
-            // What was read of a response counts. Before it, nothing more can come.
+            // While a response is read, frames that have already arrived are still delivered.
+            // Before that, nothing can arrive without the runtime.
             if !work.machine.is_streaming() && work.runtime_end.has_come() {
                 work.machine.handle_runtime_shutdown(now.into_std());
                 continue;
@@ -220,6 +224,7 @@ impl Driver {
                 }
             }
             work.control.register(cx.waker());
+            // A cancellation between the check above and `register` woke nobody.
             if work.control.cancelled().is_some() {
                 continue;
             }
@@ -227,7 +232,7 @@ impl Driver {
                 continue;
             }
             let Some(at) = work.machine.poll_timeout() else { return Poll::Pending };
-            // The timers of a runtime that has shut down panic.
+            // Polling a timer panics once its runtime has shut down.
             if work.runtime_end.has_come() {
                 work.machine.handle_runtime_shutdown(now.into_std());
                 continue;
@@ -238,8 +243,8 @@ impl Driver {
                 work.machine.handle_timeout(open_socket, now.into_std());
                 continue;
             }
-            // A timer that fires too early is set again then: for each event, it would cost more
-            // than the event.
+            // A deadline that moves later leaves the timer as it is. The timer then fires too early
+            // and is reset: resetting it for each event would cost more than the event.
             let at = Instant::from_std(at);
             if timer.is_elapsed() || timer.deadline() > at {
                 timer.as_mut().reset(at);
@@ -300,7 +305,7 @@ impl Work {
         }
     }
 
-    /// Begins an operation, whose outcome [`handle_done`](Self::handle_done) gets.
+    /// Begins an operation. [`handle_done`](Self::handle_done) receives its outcome.
     fn begin(&mut self, step: impl Future<Output = Done> + Send + 'static) {
         *step_of(&mut self.step) = Some(Box::pin(step));
     }
@@ -308,13 +313,15 @@ impl Work {
     /// Polls the operation in progress.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
         let Some(step) = step_of(&mut self.step) else { return Poll::Pending };
+        // The caller may poll the stream outside of the runtime that the turn began in.
         let (_in_runtime, _in_attempt) = (self.runtime.enter(), self.attempt_span.enter());
         let done = std::task::ready!(step.as_mut().poll(cx));
         *step_of(&mut self.step) = None;
         Poll::Ready(done)
     }
 
-    /// Has the task of `cx` woken when the runtime shuts down. Returns `true` if it has.
+    /// Registers the task of `cx` to be woken when the runtime shuts down. Returns `true` if the
+    /// runtime has already shut down.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
         let runtime_end = &self.runtime_end;
         let shutdown =
@@ -374,7 +381,8 @@ impl Work {
             Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
             None => Incoming::End(End::Lost(None)),
         };
-        // The session may have ended the turn while its connection was read: that is the cause then.
+        // If the session ended the turn while its connection was read, the cancellation is the
+        // cause, and not the closed connection.
         if self.control.cancelled().is_some() {
             return Poll::Ready(());
         }
@@ -412,7 +420,7 @@ impl Work {
     fn drain(&mut self, now: Instant) {
         match self.core.with_connections(|it| it.take_draining()) {
             Some(draining) => {
-                // It ends by itself in this time, but not if its runtime is gone.
+                // The task limits itself to this time, but cannot if its runtime has shut down.
                 let time = self.shared.limits.drain_time;
                 self.begin(async move {
                     _ = timeout(time, draining).await;
@@ -562,7 +570,7 @@ fn settings(shared: &Shared) -> Settings {
     }
 }
 
-/// Begins work ahead of the next turn, unless a turn or other such work is running.
+/// Starts work ahead of the next turn, unless a turn or other such work is running.
 pub(super) fn begin_ahead(
     goal: Goal,
     core: &SessionCore,
@@ -578,18 +586,19 @@ pub(super) fn begin_ahead(
     });
 }
 
-/// Opens the WebSocket that is to follow this one, if that has served its time.
+/// Opens a successor of the session's WebSocket, if the WebSocket is due for replacement.
 fn start_rotation(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
     if core.needs_rotation(&shared.provider) {
         begin_ahead(Goal::Rotate, core, shared, Arc::default(), runtime);
     }
 }
 
-/// Has the WebSocket replaced in time, also if no turn follows.
+/// Sets the timer that replaces the WebSocket before its maximum age, even if no turn follows.
 fn set_rotation_timer(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
     let Some(rotation) = shared.provider.rotation() else { return };
     let Some(opened) = core.with_connections(|it| it.opened()) else { return };
     let due = after(opened.into_std(), rotation);
+    // A weak reference, so that the timer does not keep a dropped session's socket open.
     let (weak, shared, handle) = (core.downgrade(), Arc::clone(shared), runtime.clone());
     let timer = runtime.spawn(async move {
         sleep_until(due.into()).await;

@@ -1,4 +1,4 @@
-//! One conversation: [`ResponsesSession`], and the stream of each of its turns.
+//! Conversations: [`ResponsesSession`], and the stream of each turn.
 
 use std::{fmt, future::poll_fn, sync::Arc};
 
@@ -24,9 +24,9 @@ mod stream;
 
 /// One conversation.
 ///
-/// Give [`stream`](Self::stream) the full request each turn. The session compares it with the
-/// full request before and the server's answer, and sends what is new, or everything if it must;
-/// [`ResponseStream::report`] says which, and why.
+/// Pass the full request to [`stream`](Self::stream) in every turn. The session compares the
+/// request with the previous request and its response, and sends only the new items when possible,
+/// and the full request otherwise. [`ResponseStream::report`] contains the choice and its reason.
 ///
 /// Dropping the session closes its WebSocket once a stream in progress has ended.
 pub struct ResponsesSession {
@@ -46,18 +46,18 @@ impl ResponsesSession {
 
     /// Sends a turn, and resolves at the first event of its response.
     ///
-    /// One response of a session is live at a time: a stream of a turn before that has not ended
-    /// yields [`ErrorKind::Superseded`] and ends.
+    /// A session has at most one running response. If the stream of the previous turn has not
+    /// ended, that stream yields [`ErrorKind::Superseded`] and ends.
     ///
     /// # Errors
     ///
-    /// The error that ended the last attempt, with a report of them all. When the request cannot
-    /// be sent as it is, nothing was sent.
+    /// Returns the error that ended the last attempt, with a report of all attempts. Returns
+    /// [`ErrorKind::InvalidRequest`] without sending anything if the request is invalid.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
-    /// in full. Before sending began, nothing is lost.
+    /// in full. If sending had not begun, the next turn can still continue the previous response.
     pub async fn stream(&mut self, request: &ResponsesRequest) -> Result<ResponseStream, Error> {
         let runtime = runtime()?;
         request.check().map_err(Error::invalid_request)?;
@@ -70,31 +70,36 @@ impl ResponsesSession {
         Ok(ResponseStream::new(driver))
     }
 
-    /// Begins to open the WebSocket of the turns to come, and returns at once: the next turn
-    /// waits for what is left of it, at most [`Timeouts::prewarm`](crate::Timeouts::prewarm), and
-    /// does without it if it fails. Nothing is done while a turn is on its way, or where turns go
-    /// over SSE.
+    /// Starts to open the WebSocket for the next turn, and returns immediately.
+    ///
+    /// The next turn waits until the WebSocket is open, for at most
+    /// [`Timeouts::prewarm`](crate::Timeouts::prewarm). If opening fails, the turn starts without
+    /// the prepared connection. The call does nothing while a turn is in progress, where turns use
+    /// SSE, and in a closed session.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRuntime`]. In a session that was closed nothing is done, and the next turn says
-    /// so.
+    /// Returns [`ErrorKind::NoRuntime`] outside of a tokio runtime.
     pub fn connect(&mut self) -> Result<(), Error> {
         self.begin_ahead(Goal::Connect, Arc::default())
     }
 
-    /// The same, and lets the server read `request` (`generate: false`): the next turn, with the
-    /// same request and perhaps more input, continues from there. Its input tokens are billed.
+    /// Like [`connect`](Self::connect), and also sends `request` with `generate: false`, so that
+    /// the server processes the request before the turn.
     ///
-    /// A server may honour this, refuse it, generate output (which is cut off, with its WebSocket)
-    /// or say nothing: none of that harms the next turn, whose
-    /// [`report`](crate::TurnReport::prewarm) says what came of it. It takes at most
-    /// [`Timeouts::prewarm`](crate::Timeouts::prewarm), and so long the next turn waits for it; with
-    /// that turned off, until the server says something.
+    /// The next turn continues the prepared response if its request is `request` or extends the
+    /// input of `request`. The input tokens are billed.
+    ///
+    /// A server may accept the request, refuse it, generate output or not answer. Generated output
+    /// is discarded, and its WebSocket is closed. None of these outcomes harms the next turn, whose
+    /// [`report`](crate::TurnReport::prewarm) contains the outcome. The next turn waits at most
+    /// [`Timeouts::prewarm`](crate::Timeouts::prewarm); without that limit, until the server
+    /// answers.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRuntime`], and [`ErrorKind::InvalidRequest`] as [`stream`](Self::stream).
+    /// Returns [`ErrorKind::NoRuntime`] outside of a tokio runtime, and
+    /// [`ErrorKind::InvalidRequest`] if the request is invalid.
     pub fn prewarm(&mut self, request: &ResponsesRequest) -> Result<(), Error> {
         request.check().map_err(Error::invalid_request)?;
         self.begin_ahead(Goal::WarmUp, Arc::new(request.clone()))
@@ -110,15 +115,16 @@ impl ResponsesSession {
         if shared.leads_to_the_same(&self.shared) {
             self.shared.dismiss(&self.core.as_close());
         } else {
-            // The one before still ends with its client, as long as a stream holds it.
+            // The old core stays registered with the old client: while a stream holds the core,
+            // closing that client ends the stream.
             self.core = self.core.detach();
         }
         shared.enroll(self.core.as_close());
         self.shared = shared;
     }
 
-    /// What the session knows of its conversation, for [`ResponsesClient::resume`] in another
-    /// process. A turn that is in progress is not in it.
+    /// Returns the state of the conversation, for [`ResponsesClient::resume`] in another process.
+    /// A turn in progress is not included.
     ///
     /// [`ResponsesClient::resume`]: crate::ResponsesClient::resume
     pub fn checkpoint(&self) -> Checkpoint {
@@ -132,22 +138,22 @@ impl ResponsesSession {
         session
     }
 
-    /// A parallel conversation with the same history, on a connection of its own.
+    /// Returns a parallel conversation with the same history, on a separate connection.
     ///
-    /// Its first turn continues the last completed response if the server stores responses, and
-    /// is sent in full if it does not, or if a turn is in progress here.
+    /// Its first turn continues the last completed response if the server stores responses. The
+    /// turn is sent in full if the server does not, or if a turn is in progress in this session.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self::with_core(Arc::clone(&self.shared), self.core.fork())
     }
 
-    /// Ends the conversation: cancels a turn in progress, whose stream yields
+    /// Closes the session: cancels a turn in progress, whose stream yields
     /// [`ErrorKind::SessionClosed`], and closes the WebSocket. Takes at most
     /// [`Timeouts::close`](crate::Timeouts::close).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the closing to go on by itself.
+    /// Dropping the future does not stop the closing, which continues in the background.
     pub async fn close(self) {
         if let Some(socket) = self.core.close() {
             socket.close().await;
@@ -161,7 +167,7 @@ impl Drop for ResponsesSession {
     }
 }
 
-/// The runtime that this is called in.
+/// Returns the current tokio runtime.
 fn runtime() -> Result<Handle, Error> {
     Handle::try_current().map_err(|_| Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None))
 }

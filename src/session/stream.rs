@@ -1,4 +1,4 @@
-//! The events of one turn.
+//! The event stream of a turn: [`ResponseStream`].
 
 use std::{
     fmt,
@@ -19,18 +19,18 @@ use crate::{
     response::Response,
 };
 
-/// The events of one turn, from its `Created` to its end.
+/// Stream of the events of one turn, from `Created` to its end.
 ///
-/// It ends in one of three ways, the same on both transports and without delay: with `Completed`,
-/// with `Incomplete`, or with an error. After that it yields `None`. If the connection closes
+/// The stream ends in one of three ways, on both transports and without delay: with `Completed`,
+/// with `Incomplete`, or with an error. Afterwards it yields `None`. If the connection closes
 /// before the terminal event, the turn ends with an error.
 ///
 /// # Cancel safety
 ///
 /// Dropping a wait for the next event loses none. Dropping the stream before its end cancels the
-/// turn by closing its connection: generation stops, and the next turn is sent in full; a response
-/// in the background runs on until [`cancel`](crate::ResponsesClient::cancel). Dropping the stream
-/// after its end keeps the connection.
+/// turn by closing its connection: generation stops, and the next turn is sent in full. A response
+/// in the background continues until [`cancel`](crate::ResponsesClient::cancel). Dropping the
+/// stream after its end keeps the connection.
 #[must_use = "a stream that is dropped cancels its turn"]
 pub struct ResponseStream {
     state: State,
@@ -38,7 +38,7 @@ pub struct ResponseStream {
 
 enum State {
     Live(Pin<Box<Driver>>),
-    /// Nothing of the client is held any more.
+    /// The turn has ended. Its driver was dropped, so that the stream holds nothing of the client.
     Ended(Box<Ended>),
 }
 
@@ -47,12 +47,12 @@ impl ResponseStream {
         Self { state: State::Live(driver) }
     }
 
-    /// Returns the next event; `None` after the last one. The same as the [`Stream`], without a
-    /// trait.
+    /// Returns the next event; `None` after the last event. Equivalent to polling the [`Stream`],
+    /// without importing a trait.
     ///
     /// # Errors
     ///
-    /// The error that ended the turn, once.
+    /// Returns the error that ended the turn, once.
     ///
     /// # Cancel safety
     ///
@@ -61,9 +61,9 @@ impl ResponseStream {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()
     }
 
-    /// Drives the turn to its end, and returns the response. If you need the
-    /// [`report`](Self::report) too, take the events with [`try_next`](Self::try_next) and read the
-    /// report before.
+    /// Runs the turn to its end, and returns the response. If you also need the
+    /// [`report`](Self::report), read the events with [`try_next`](Self::try_next) and call
+    /// `report` first.
     ///
     /// # Cancel safety
     ///
@@ -71,12 +71,12 @@ impl ResponseStream {
     ///
     /// # Errors
     ///
-    /// The error that ended the turn, even if it was handed out as an event before; then without a
-    /// source that is not of this crate.
+    /// Returns the error that ended the turn, even if [`try_next`](Self::try_next) has already
+    /// returned that error. The second copy lacks a source from outside of this crate.
     pub async fn final_response(mut self) -> Result<Response, Error> {
         while self.try_next().await?.is_some() {}
         let State::Ended(ended) = self.state else {
-            // Its events have ended, so that it is in no other state.
+            // Not reached: the state is `Ended` once the events have ended.
             return Err(Error::new(ErrorKind::Truncated, Phase::Events, Cause::None));
         };
         let Ended { report, response, failure } = *ended;
@@ -86,7 +86,7 @@ impl ResponseStream {
         }
     }
 
-    /// Returns the response as far as it came.
+    /// Returns the response as received so far.
     pub fn response(&self) -> Response {
         match &self.state {
             State::Live(driver) => driver.response(),
@@ -94,7 +94,7 @@ impl ResponseStream {
         }
     }
 
-    /// Returns what the turn did so far. The report is complete once the turn has ended.
+    /// Returns the report of the turn so far. The report is complete once the turn has ended.
     pub fn report(&self) -> &TurnReport {
         match &self.state {
             State::Live(driver) => driver.report(),

@@ -25,7 +25,7 @@ async fn c157_a_turn_that_the_session_ended_marks_nothing_and_sends_nothing_more
         let runtime = Handle::current();
         let mut driver = Box::pin(Driver::new(Goal::Turn, shared, core, turn, request, runtime));
         let mut cx = std::task::Context::from_waker(Waker::noop());
-        // The upgrade is on its way.
+        // The upgrade is in flight.
         assert!(driver.as_mut().poll_begun(&mut cx).is_pending());
         if ended {
             session.core.begin(&Arc::default());
