@@ -1,4 +1,4 @@
-//! One attempt up to its request: route, plan, connection, sending.
+//! One attempt up to the sending of its request: route, plan, connection, sending.
 
 use std::{sync::Arc, time::Instant};
 
@@ -23,7 +23,8 @@ use crate::{
 };
 
 impl TurnMachine {
-    /// What was begun ahead of the turn is over: `previous` is what the turn may continue now.
+    /// Handles the end of the work ahead of the turn. `previous` is the baseline that the turn may
+    /// continue now, which a warm-up may have replaced.
     pub(crate) fn handle_prewarmed(
         &mut self,
         prewarm: Option<Prewarm>,
@@ -36,7 +37,7 @@ impl TurnMachine {
         self.attempt(open_socket, now);
     }
 
-    /// Begins an attempt. `open_socket`: the session has an open WebSocket.
+    /// Begins an attempt. `open_socket` is `true` if the session has an open WebSocket.
     pub(super) fn attempt(&mut self, open_socket: bool, now: Instant) {
         if self.resuming {
             self.begin_attempt(Transport::Sse, true);
@@ -90,15 +91,16 @@ impl TurnMachine {
         self.commands.push_back(Command::Drain);
     }
 
-    /// `seat` is the open WebSocket of the session; without one, a new one is opened.
+    /// Handles the session's open WebSocket. If `seat` is `None`, a new WebSocket is opened.
     pub(crate) fn handle_leased(&mut self, seat: Option<&Seat>, now: Instant) {
         if self.goal != Goal::Turn {
             return self.leased_ahead(seat, now);
         }
         self.report.reused = seat.is_some();
         self.report.timings.queued = self.elapsed(now);
-        // A new WebSocket continues nothing that is bound to one, so that the plan is known before
-        // there is one.
+        // A new WebSocket cannot continue a response that is bound to another connection. So the
+        // plan is known before the socket is open, and a request that cannot be encoded fails
+        // without opening a connection.
         let plan = self.plan(self.websocket(seat.map(|seat| seat.connection)), now);
         let (parent, skip) = plan.parent();
         let body = match self.encode(Encoded::Frame { parent, skip }) {
@@ -115,8 +117,8 @@ impl TurnMachine {
         }
     }
 
-    /// The connection of the last answer over SSE is free. `reused`: this client has sent a request
-    /// over HTTP before.
+    /// Handles that the connection of the last SSE response is free. `reused` is `true` if the
+    /// session has sent a request over HTTP before.
     pub(crate) fn handle_drained(&mut self, reused: bool, now: Instant) {
         self.report.reused = reused;
         self.report.timings.queued = self.elapsed(now);
@@ -129,14 +131,14 @@ impl TurnMachine {
         }
     }
 
-    /// Obtaining a credential may take as long as connecting.
+    /// Requests the headers for `next`. Obtaining a credential may take as long as connecting.
     pub(super) fn authorize(&mut self, next: Next, now: Instant) {
         let deadline = self.deadline_for(self.settings.timeouts.connect, now);
         self.state = State::Authorizing { next, deadline };
         self.commands.push_back(Command::Authorize);
     }
 
-    /// The headers of the request were obtained, or could not be.
+    /// Handles the headers of the request, or the error of obtaining them.
     pub(crate) fn handle_authorized(&mut self, result: Result<(), Error>, now: Instant) {
         let State::Authorizing { next, .. } = std::mem::replace(&mut self.state, State::Done)
         else {
@@ -171,7 +173,7 @@ impl TurnMachine {
         }
     }
 
-    /// A WebSocket was opened, or could not be.
+    /// Handles an opened WebSocket, or the error of opening one.
     pub(crate) fn handle_opened(&mut self, result: Result<Seat, Error>, now: Instant) {
         let State::Opening(prepared) = std::mem::replace(&mut self.state, State::Done) else {
             return;
@@ -185,6 +187,7 @@ impl TurnMachine {
         }
         self.report.timings.connected = self.elapsed(now);
         match prepared {
+            // The server announces its limit only in the response to the upgrade.
             Some(prepared) if self.is_above_limit(&prepared.body, Some(&seat)) => {
                 self.above_frame_limit(now);
             }
@@ -206,7 +209,8 @@ impl TurnMachine {
         self.commands.push_back(Command::Send { connection, frame });
     }
 
-    /// The frame was sent, or was not. Errors tell by their delivery if any of it may have left.
+    /// Handles the outcome of sending the frame. The delivery of an error states if the server may
+    /// have received the request.
     pub(crate) fn handle_sent(&mut self, result: Result<(), Error>, now: Instant) {
         if let Err(error) = result {
             return self.fail(error, now);
@@ -216,8 +220,8 @@ impl TurnMachine {
         self.state = State::Awaiting;
     }
 
-    /// The head of the answer to a POST or GET came, or an error in its place.
-    /// `stale`: the connection was kept from an earlier request and ended without a byte.
+    /// Handles the head of the response to a POST or GET, or an error in its place. `stale` is
+    /// `true` if the request reused a connection that ended without a byte of a response.
     pub(crate) fn handle_posted(
         &mut self,
         result: Result<Arc<HeaderMap>, Error>,
@@ -231,6 +235,7 @@ impl TurnMachine {
         };
         self.report.server = ServerHeaders::new(headers);
         if std::mem::take(&mut self.resuming) {
+            // The reader itself skips the events from before the cut, by their sequence numbers.
             self.already_yielded.clear();
             return self.stream(now);
         }
@@ -239,14 +244,15 @@ impl TurnMachine {
         self.state = State::Awaiting;
     }
 
-    /// Prepares for the response. Returns the time by which its first event must come.
+    /// Prepares for the response. Returns the time by which its first event must arrive.
     fn await_answer(
         &mut self,
         transport: Transport,
         connection: Option<ConnectionId>,
         now: Instant,
     ) -> Instant {
-        // A WebSocket recognises late terminals itself, as it must know what ends an exchange.
+        // Over WebSocket, the connection's task drops late terminal events, because the task must
+        // know which event ends an exchange.
         let before = self.previous_id().filter(|_| transport == Transport::Sse);
         self.reader = ResponseReader::after(before.as_deref());
         let stored = self.request.store.unwrap_or(self.settings.stores_by_default);
@@ -266,7 +272,7 @@ impl TurnMachine {
         self.previous.response_id().map(str::to_owned)
     }
 
-    /// From here on the server may have the request.
+    /// Records that the request is about to be sent. From here on the server may have the request.
     fn note_sending(&mut self, plan: &Decision, size: u64) {
         self.commands.push_back(Command::SetBaseline(Prior::NotCompleted));
         if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
@@ -280,10 +286,11 @@ impl TurnMachine {
         self.commands.push_back(Command::Notify(Notice::Sends { bytes: size }));
     }
 
-    /// A frame of this size would be refused: such a turn goes over SSE.
+    /// Switches the turn to SSE, because the server would refuse a frame of this size. Fails the
+    /// turn if SSE is not allowed.
     fn above_frame_limit(&mut self, now: Instant) {
         if self.settings.transport != TransportPolicy::Auto {
-            let why = "the frame is larger than the provider takes";
+            let why = "the frame exceeds the size limit of the server";
             return self.fail(Error::invalid_request(RequestError::NoTransport(why)), now);
         }
         self.over_sse = true;
@@ -296,7 +303,7 @@ impl TurnMachine {
         self.drain();
     }
 
-    /// Returns `true` if `frame` is larger than the provider or the server of `seat` takes.
+    /// Returns `true` if `frame` is above the limit of the provider or of the server of `seat`.
     pub(super) fn is_above_limit(&self, frame: &str, seat: Option<&Seat>) -> bool {
         let limits = [self.settings.frame_limit, seat.and_then(|seat| seat.frame_limit)];
         limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
@@ -314,6 +321,8 @@ impl TurnMachine {
     fn plan(&self, to: Destination, now: Instant) -> Decision {
         match (plan(&self.request, &self.previous, to), &self.full_reason) {
             (Decision::Full(_), Some(reason)) => Decision::Full(reason.clone()),
+            // Servers that refused `previous_response_id` repeatedly get full requests for a while:
+            // each refusal costs a round trip.
             (Decision::Incremental { .. }, _) if !self.origin.may_name_parent(now) => {
                 Decision::Full(FullReason::ProviderUnsupported)
             }
@@ -328,12 +337,12 @@ impl TurnMachine {
         })
     }
 
-    /// The time for obtaining the headers has passed.
+    /// Handles that the time for obtaining the headers has passed.
     pub(super) fn authorization_timed_out(&mut self, now: Instant) {
         self.fail(timed_out(Phase::Prepare, Delivery::NotSent), now);
     }
 
-    /// The WebSocket to send over was lost after it was leased.
+    /// Handles the loss of the WebSocket between its lease and the sending.
     pub(crate) fn handle_unseated(&mut self, now: Instant) {
         let lost = Error::new(ErrorKind::Closed, Phase::Send, Cause::None);
         self.fail(lost.with_delivery(Delivery::NotSent), now);

@@ -1,4 +1,4 @@
-//! What follows a failed attempt, and how a turn ends without success.
+//! Failed attempts, and the unsuccessful ends of a turn.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl TurnMachine {
-    /// Ends the attempt with `error`: another attempt follows, or the turn ends. This is the only
-    /// way to either.
+    /// Ends the attempt with `error`: another attempt follows, or the turn ends. All failures of
+    /// attempts go through this function.
     pub(super) fn fail(&mut self, mut error: Error, now: Instant) {
         self.commands.push_back(Command::Abort);
         if self.goal != Goal::Turn {
@@ -38,7 +38,7 @@ impl TurnMachine {
         }
     }
 
-    /// The session ended the turn for this reason.
+    /// Handles that the session cancelled the turn for this reason.
     pub(crate) fn handle_cancelled(&mut self, reason: ErrorKind) {
         if self.is_done() {
             return;
@@ -60,7 +60,7 @@ impl TurnMachine {
         self.finish(error);
     }
 
-    /// The runtime of the turn has shut down: no other attempt can be made.
+    /// Handles that the runtime of the turn has shut down. No further attempt is possible.
     pub(crate) fn handle_runtime_shutdown(&mut self, now: Instant) {
         self.is_runtime_gone = true;
         match self.state {
@@ -70,7 +70,8 @@ impl TurnMachine {
         }
     }
 
-    /// Ends the turn with `error`, which keeps how far any attempt got.
+    /// Ends the turn with `error`. The error receives the furthest delivery of all attempts, by
+    /// which the caller decides if repeating the request is safe.
     fn finish(&mut self, error: Error) {
         let error = match self.furthest.take() {
             Some((delivery, partial)) if delivery > error.delivery() => {
@@ -90,7 +91,7 @@ impl TurnMachine {
 
     /// Returns the error of a turn that was cancelled before its response began.
     fn cancelled_error(&self, reason: ErrorKind) -> Error {
-        // Between two attempts, the outcome of the one before is known.
+        // Between two attempts, the outcome of the previous attempt is known.
         let (phase, delivery) = match self.report.plan {
             Some(_) if self.bytes_in_attempt > 0 => (Phase::FirstEvent, Delivery::Unknown),
             Some(_) => (Phase::FirstEvent, Delivery::Refused),
@@ -99,7 +100,8 @@ impl TurnMachine {
         Error::new(reason, phase, Cause::None).with_delivery(delivery)
     }
 
-    /// Keeps a response that runs on without its connection, so that it can be resumed.
+    /// Keeps a response that continues without its connection, so that a later attempt can resume
+    /// the response.
     fn save_for_resume(&mut self, error: &Error) {
         let background = self.request.background == Some(true);
         let cut = matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Timeout)
@@ -141,7 +143,8 @@ impl TurnMachine {
             self.origin.set_answers_websockets(false);
         }
         let Action::Again(again) = action else { return None };
-        // No attempt would follow: the error says more than that the time was over.
+        // The next attempt would begin after the deadline. The error of this attempt is more useful
+        // to the caller than a timeout.
         if self.is_past_deadline(after(now, again.delay)) || self.is_runtime_gone {
             return None;
         }
@@ -152,7 +155,8 @@ impl TurnMachine {
         self.prepare_next(error, transport, again, now)
     }
 
-    /// Adds the failure to the report, and undoes what was recorded of a request that did not leave.
+    /// Adds the failure to the report. If the request was not sent, undoes what was recorded about
+    /// sending.
     fn record_failure(&mut self, error: &Error) {
         if let Some(attempt) = self.report.attempts.last_mut() {
             attempt.failure = Some(Failure {
@@ -168,6 +172,7 @@ impl TurnMachine {
         if error.delivery() == Delivery::NotSent {
             self.commands.push_back(Command::SetBaseline(self.previous.clone()));
         } else {
+            // The server may have discarded the parent together with the failed request.
             self.previous = Prior::NotCompleted;
         }
         if error.delivery() == Delivery::NotSent && !self.resuming {
@@ -195,7 +200,7 @@ impl TurnMachine {
                 Some(if unsupported { ParentFate::Unsupported } else { ParentFate::Gone });
         }
         match &self.report.plan {
-            // Another attempt does not change why everything is sent.
+            // A further attempt does not change the reason for the full request.
             Some(Plan::Full(reason)) => self.full_reason = Some(reason.clone()),
             Some(Plan::Incremental { .. }) if error.delivery() != Delivery::NotSent => {
                 self.full_reason = Some(again.reason);
@@ -208,6 +213,7 @@ impl TurnMachine {
             self.commands.push_back(Command::Notify(Notice::FallsBack));
         }
         match again.mark {
+            // Recorded once SSE succeeds: otherwise the whole network may be down.
             Some(mark) if mark.is_suspicion() => self.pending_fallback = again.mark,
             Some(mark) => self.origin.mark(mark, now),
             None => {}
@@ -215,8 +221,8 @@ impl TurnMachine {
         Some(delay)
     }
 
-    /// Returns `true` if the limit on bytes allows to send the request once more. What was sent
-    /// before is sent in full.
+    /// Returns `true` if the limit on resent bytes allows another attempt. The size of the full
+    /// request counts, because a repeated request is sent in full.
     fn may_resend(&self) -> bool {
         if self.report.bytes_sent == 0 {
             return true;
@@ -225,7 +231,8 @@ impl TurnMachine {
         full.is_ok_and(|body| self.retry.may_resend(body.len() as u64))
     }
 
-    /// Returns the next number of a sequence that looks random, in 0..1. The seed came from outside.
+    /// Returns the next pseudo-random number, in 0..=1. The sequence depends only on the seed, so
+    /// that tests of the machine are deterministic.
     pub(super) fn chance(&mut self) -> f64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -11,12 +11,12 @@
 //!
 //! The owner carries out the [`Command`]s in order, reports each outcome with a `handle` method, and
 //! calls [`handle_timeout`](TurnMachine::handle_timeout) when
-//! [`poll_timeout`](TurnMachine::poll_timeout) has passed. Frames that have arrived are handed in
-//! before a timeout. Every failure goes through one function, `fail`, which decides between another
-//! attempt and the end; every end goes through `finish`.
+//! [`poll_timeout`](TurnMachine::poll_timeout) has passed. Frames that have arrived are passed in
+//! before a timeout. Every failure goes through `fail`, which decides between another attempt and
+//! the end. Every unsuccessful end of a turn goes through `finish`.
 //!
-//! Opening a WebSocket ahead of a turn, warming the model up and replacing an old WebSocket are
-//! [`Goal`]s of the same machine.
+//! The machine also opens a WebSocket ahead of a turn, sends a warm-up request, and replaces an old
+//! WebSocket: see [`Goal`].
 
 use std::{
     collections::VecDeque,
@@ -50,40 +50,43 @@ mod prewarm;
 mod reading;
 pub(crate) mod response;
 
-/// All attempts of one turn.
+/// State machine of one turn, over all its attempts.
 pub(crate) struct TurnMachine {
     goal: Goal,
     settings: Settings,
     origin: Arc<Origin>,
     request: Arc<ResponsesRequest>,
-    /// What the turn may continue. The session's own is void from the moment of sending.
+    /// Baseline that the turn may continue. The session's own copy is void once sending begins,
+    /// because a WebSocket's server forgets the response when a later request fails.
     previous: Prior,
     retry: Ladder,
     state: State,
     commands: VecDeque<Command>,
 
-    /// Reader of the attempt's response, and what its baseline will need.
+    /// Reader of the attempt's response.
     reader: ResponseReader,
     baseline: BaselineDraft,
-    /// Steps that were read and not handed out yet.
+    /// Steps that were read and not yielded yet.
     ready: VecDeque<Step>,
-    /// Bytes charged for them.
+    /// Bytes charged for the steps in `ready` before the response has begun.
     ready_bytes: usize,
-    /// Lifecycle events that the caller has had.
+    /// Lifecycle events that the caller has received.
     yielded: Vec<EventKind>,
-    /// Those that the caller had from attempts before: they are not repeated.
+    /// Lifecycle events that the caller received from earlier attempts. They are not repeated.
     already_yielded: Vec<EventKind>,
-    /// Output was handed out, and the request was sent again.
+    /// `true` if output was yielded before the request was sent again, and the caller has not
+    /// received `Restarted` yet.
     restarted: bool,
 
-    /// Reason for sending everything, if an attempt before found it.
+    /// Reason for sending the full request, if an earlier attempt determined it.
     full_reason: Option<FullReason>,
+    /// `true` if the rest of the turn goes over SSE.
     over_sse: bool,
-    /// The next attempt takes no connection that is kept.
+    /// `true` if the next attempt must not reuse a connection.
     fresh: bool,
-    /// The next attempt resumes the response of `reader`.
+    /// `true` if the next attempt resumes the response of `reader`.
     resuming: bool,
-    /// Events came since the request was sent, or the response was last resumed.
+    /// `true` if events arrived since the request was sent, or since the response was last resumed.
     progressed: bool,
     /// Furthest delivery of any failed attempt that may have run, with its partial response.
     furthest: Option<(Delivery, Option<Response>)>,
@@ -91,22 +94,23 @@ pub(crate) struct TurnMachine {
     pending_fallback: Option<crate::proto::fallback::Mark>,
     /// Fate of the parent that an earlier attempt named.
     parent: Option<ParentFate>,
-    /// Bytes of the request that the attempt sends.
+    /// Size in bytes of the request that the attempt sends.
     bytes_in_attempt: u64,
 
     started: Instant,
     /// End of the whole turn.
     deadline: Option<Instant>,
-    /// End of the time for connecting, whatever the turn has left.
+    /// End of the time for connecting, independent of the end of the turn.
     connect_deadline: Option<Instant>,
     /// End of the wait for the first event.
     first_event_deadline: Instant,
     last_event: Instant,
-    /// Time at which the consumer was handed an event. Until it returns, silence proves nothing.
+    /// Time at which the consumer received an event. Until the consumer polls again, nobody reads
+    /// frames, and silence proves nothing about the server.
     yielded_at: Option<Instant>,
     /// Frames that count although a deadline has passed.
     in_hand: InHand,
-    /// Extension of a deadline that passed while nobody waited.
+    /// Extension of a deadline that passed while the machine was not polled.
     extension: Option<Instant>,
 
     report: TurnReport,
@@ -114,29 +118,29 @@ pub(crate) struct TurnMachine {
     earlier: Response,
     /// Delivery of that attempt.
     earlier_delivery: Option<Delivery>,
-    /// Error to hand out.
+    /// Error to yield.
     failure: Option<Error>,
     outcome: Option<Outcome>,
-    /// Outcome of a warm-up that cost its WebSocket, until another one is open.
+    /// Outcome of a warm-up whose WebSocket had to be closed, until another WebSocket is open.
     warmed_for_nothing: Option<Prewarm>,
-    /// The connection of the attempt was kept from an earlier request and had died.
+    /// `true` if the attempt reused a connection that had died.
     stale: bool,
-    /// The runtime of the turn has shut down.
+    /// `true` if the runtime of the turn has shut down.
     is_runtime_gone: bool,
-    /// State of the sequence of random numbers.
+    /// State of the random number generator.
     seed: u64,
 }
 
-/// Work that a machine does.
+/// Purpose of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// A turn.
+    /// Run a turn.
     Turn,
     /// Open the WebSocket ahead of a turn.
     Connect,
-    /// Open it, and let the server process the request.
+    /// Open the WebSocket ahead of a turn, and send the request with `generate: false`.
     WarmUp,
-    /// Open the successor of a WebSocket that has served its time.
+    /// Open the successor of a WebSocket that is due for replacement.
     Rotate,
 }
 
@@ -149,17 +153,17 @@ pub(crate) struct Settings {
     pub(crate) transport: TransportPolicy,
     pub(crate) continue_over_sse: bool,
     pub(crate) incremental: bool,
-    /// The provider has a WebSocket.
+    /// `true` if the provider supports WebSockets.
     pub(crate) websocket: bool,
     pub(crate) stores_by_default: bool,
     pub(crate) frame_limit: Option<u64>,
-    /// The provider's socket takes another request after an error.
+    /// `true` if the provider's socket accepts another request after an error.
     pub(crate) reuses_socket_after_error: bool,
-    /// Another credential can be obtained.
+    /// `true` if another credential can be obtained.
     pub(crate) renewable_credential: bool,
 }
 
-/// What a machine is made of.
+/// Parameters of a machine.
 pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) origin: Arc<Origin>,
@@ -173,21 +177,22 @@ pub(crate) struct Setup {
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
     pub(crate) connection: ConnectionId,
-    /// Headers of the answer to the upgrade.
+    /// Headers of the response to the upgrade.
     pub(crate) headers: Arc<HeaderMap>,
-    /// Size in bytes of the largest message that the server announced to take.
+    /// Maximum size of a message in bytes, if the server announced a limit.
     pub(crate) frame_limit: Option<u64>,
 }
 
-/// Something that the owner of a machine does.
+/// Instruction to the owner of a machine.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Wait for what was begun ahead of the turn, until the deadline; then `handle_prewarmed`.
+    /// Wait until the work ahead of the turn is done, or the deadline passes; then
+    /// `handle_prewarmed`.
     AwaitPrewarm { deadline: Option<Instant> },
-    /// Find an open WebSocket, unless a fresh one is wanted; then `handle_leased`. A turn says
-    /// whether its caller names parents itself.
+    /// Find an open WebSocket, unless `fresh`; then `handle_leased`. `caller_managed` is `true` if
+    /// the caller of the turn sets `previous_response_id`, and `None` for work ahead of a turn.
     Lease { fresh: bool, caller_managed: Option<bool> },
-    /// Wait until the connection of the last answer over SSE is free; then `handle_drained`.
+    /// Wait until the connection of the last SSE response is free; then `handle_drained`.
     Drain,
     /// Obtain the headers of a request; then `handle_authorized`.
     Authorize,
@@ -195,25 +200,26 @@ pub(crate) enum Command {
     Open { deadline: Instant },
     /// Send a frame; then `handle_sent`.
     Send { connection: ConnectionId, frame: String },
-    /// POST a body, whose answer must begin by the deadline; then `handle_posted`.
+    /// POST a body, whose response must begin by the deadline; then `handle_posted`.
     Post { body: String, deadline: Instant, fresh: bool },
-    /// GET the events of a response after a number; then `handle_posted`.
+    /// GET the events of a response after a sequence number; then `handle_posted`.
     Resume { id: String, after: Option<u64>, deadline: Instant, fresh: bool },
-    /// The server ended the exchange: keep its connection, or retire it.
+    /// End an exchange that the server has finished: keep its connection, or retire it.
     Release { retire: bool },
     /// End the exchange and close its connection.
     Abort,
-    /// The session's baseline becomes this.
+    /// Replace the session's baseline.
     SetBaseline(Prior),
-    /// The same at the end of a turn, unless another has begun; then record the parent's fate.
+    /// Replace the session's baseline at the end of a turn, unless another turn has begun; then
+    /// record the parent's fate.
     Commit { previous: Prior, fate: Option<ParentFate> },
-    /// The server refused the credential.
+    /// Discard the credential, which the server refused.
     RefuseCredential,
-    /// Log this.
+    /// Log a notice.
     Notify(Notice),
 }
 
-/// Something for the log.
+/// Entry for the log and the observer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// An attempt begins.
@@ -242,10 +248,10 @@ struct Prepared {
     body: String,
 }
 
-/// What waits for the headers of a request.
+/// Request that waits for its headers.
 #[derive(Debug)]
 enum Next {
-    /// The upgrade of a WebSocket. Without a request, nothing is sent over it.
+    /// Upgrade to a WebSocket. Without a request, nothing is sent over the socket.
     Open(Option<Prepared>),
     Post(Prepared),
     Resume,
@@ -253,7 +259,7 @@ enum Next {
 
 #[derive(Debug)]
 enum State {
-    /// Not begun.
+    /// The work has not begun.
     New,
     Prewarming,
     Leasing,
@@ -275,36 +281,37 @@ enum State {
     Done,
 }
 
-/// What the next turn may continue, but for the output.
+/// Draft of the baseline for the next turn, without the output.
 #[derive(Clone, Copy, Debug, Default)]
 struct BaselineDraft {
     connection: Option<ConnectionId>,
-    /// The server keeps the response, unless it says otherwise.
+    /// `true` if the server is expected to store the response. The server's own statement
+    /// overrides this field.
     stored: bool,
 }
 
 /// End of a machine.
 #[derive(Debug)]
 enum Outcome {
-    /// The turn ended well, or with an error that was handed out and can be returned again.
+    /// The turn succeeded, or ended with this error, kept for `final_response`.
     Turn(Option<Error>),
     Prewarm(Prewarm),
 }
 
-/// What is left of a turn that has ended.
+/// Results of a turn that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) report: TurnReport,
     pub(crate) response: Response,
-    /// The error that was handed out, without a source that is not of this crate.
+    /// Copy of the error that was yielded, without a source from outside of this crate.
     pub(crate) failure: Option<Error>,
 }
 
-/// What the consumer gets.
+/// Output of a machine for the consumer.
 #[derive(Debug)]
 pub(crate) enum Output {
     Event(ResponseEvent),
-    /// The last one.
+    /// The last event, or the error that ended the turn.
     Last(Result<ResponseEvent, Error>),
 }
 
@@ -360,7 +367,7 @@ impl TurnMachine {
         }
     }
 
-    /// Begins the work. Call it once.
+    /// Begins the work. Must be called once.
     pub(crate) fn begin(&mut self, now: Instant) {
         match self.goal {
             Goal::Turn => {
@@ -382,7 +389,7 @@ impl TurnMachine {
         !self.commands.is_empty()
     }
 
-    /// Returns `true` if frames can be handed in.
+    /// Returns `true` if the machine accepts frames.
     pub(crate) fn reads(&self) -> bool {
         matches!(self.state, State::Awaiting | State::Streaming)
     }
@@ -392,7 +399,8 @@ impl TurnMachine {
         matches!(self.state, State::Streaming)
     }
 
-    /// Returns `true` if nothing more follows but what [`poll_output`](Self::poll_output) has.
+    /// Returns `true` once the work is over. [`poll_output`](Self::poll_output) may still return
+    /// an error.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
@@ -407,7 +415,7 @@ impl TurnMachine {
         &self.report
     }
 
-    /// Returns the response as far as it came.
+    /// Returns the response as received so far.
     pub(crate) fn response(&self) -> Response {
         match self.state {
             State::Streaming => self.reader.response(),
@@ -415,7 +423,7 @@ impl TurnMachine {
         }
     }
 
-    /// Returns what is left of a turn that has ended.
+    /// Returns the results of a turn that has ended.
     pub(crate) fn take_ended(&mut self) -> Ended {
         let failure = match self.outcome.take() {
             Some(Outcome::Turn(failure)) => failure,
@@ -425,7 +433,7 @@ impl TurnMachine {
         Ended { report: std::mem::take(report), response: std::mem::take(response), failure }
     }
 
-    /// Returns the outcome of work done ahead of a turn.
+    /// Returns the outcome of work ahead of a turn.
     pub(crate) fn prewarm(&self) -> Option<Prewarm> {
         match self.outcome {
             Some(Outcome::Prewarm(prewarm)) => Some(prewarm),
@@ -437,7 +445,7 @@ impl TurnMachine {
         Some(now.saturating_duration_since(self.started))
     }
 
-    /// Returns the end of a phase of this length: no later than the end of the turn.
+    /// Returns the end of a phase of this length, no later than the end of the turn.
     fn deadline_for(&self, phase: Option<Duration>, now: Instant) -> Instant {
         let phase = after(now, phase.unwrap_or(NEVER));
         self.deadline.map_or(phase, |deadline| deadline.min(phase))
@@ -452,10 +460,10 @@ impl TurnMachine {
     }
 }
 
-/// Longest time that tokio's timer takes: about thirty years.
+/// Maximum duration of tokio's timer, about thirty years.
 const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-/// Returns `time` after `start`, also for times that no clock can count.
+/// Returns `start + time`, saturated so that the sum does not overflow.
 pub(crate) fn after(start: Instant, time: Duration) -> Instant {
     start + time.min(NEVER)
 }

@@ -1,7 +1,7 @@
-//! Work ahead of a turn: opening its WebSocket, warming the model up, and opening the successor of
-//! a WebSocket that has served its time.
+//! Work ahead of a turn: opening its WebSocket, sending a warm-up request, and opening the
+//! successor of a WebSocket that is due for replacement.
 //!
-//! None of it is fatal. The turn does without what failed.
+//! No failure here is fatal: the turn then starts without the prepared state.
 
 use std::time::Instant;
 
@@ -26,10 +26,11 @@ use crate::{
 };
 
 impl TurnMachine {
-    /// Looks for an open WebSocket.
+    /// Requests the open WebSocket of the session.
     pub(super) fn lease_ahead(&mut self) {
         self.state = State::Leasing;
-        // It must not take the place of a WebSocket in which the caller's responses live.
+        // `None` keeps the setting of the last turn: a WebSocket that holds the caller's responses
+        // must not be replaced here.
         self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed: None });
     }
 
@@ -46,7 +47,8 @@ impl TurnMachine {
     }
 
     pub(super) fn opened_ahead(&mut self, seat: &Seat, now: Instant) {
-        // The turn finds it open, which would say nothing about opening one.
+        // Cleared here, because the turn will find the socket open, which proves nothing about
+        // opening one.
         self.origin.clear_mark();
         self.connected(seat, now);
     }
@@ -69,7 +71,8 @@ impl TurnMachine {
 
     /// Returns `true` if a warm-up saves the turn work.
     fn is_worth_warming(&self, seat: &Seat, now: Instant) -> bool {
-        // It would take the place of the response that the caller continues.
+        // A WebSocket keeps only its last response. The warm-up would replace the response that the
+        // caller continues.
         if self.request.caller_managed() || self.origin.are_parents_off(now) {
             return false;
         }
@@ -80,7 +83,7 @@ impl TurnMachine {
         }
     }
 
-    /// A frame of the answer to a warm-up.
+    /// Handles a frame of the response to a warm-up.
     pub(super) fn warm_up_frame(&mut self, frame: Frame, now: Instant) {
         if self.is_past_deadline(now) && !self.in_hand.takes(frame.payload.len()) {
             return self.warm_up_timed_out();
@@ -100,7 +103,7 @@ impl TurnMachine {
                     self.release(None);
                     return self.finish_ahead(Prewarm::Warmed);
                 }
-                // It came with output all at once, and is over.
+                // The terminal event contains output, so that the model has already generated.
                 Step::Done(_) => return self.generated(),
                 Step::Failed(error) => {
                     if role.leaves_connection() {
@@ -122,7 +125,8 @@ impl TurnMachine {
         }
     }
 
-    /// The server generates output: it is cut off with its WebSocket, and the turn needs another.
+    /// Handles that the server generates output: closes the WebSocket, which stops generation, and
+    /// opens another one for the turn.
     fn generated(&mut self) {
         self.commands.push_back(Command::Abort);
         self.warmed_for_nothing = Some(Prewarm::Wasted(Waste::Generated));
@@ -148,9 +152,10 @@ impl TurnMachine {
         self.outcome = Some(Outcome::Prewarm(prewarm));
     }
 
-    /// Records what the failure says of the origin.
+    /// Records a fallback of the origin, if the failure calls for one.
     fn record_fallback(&mut self, error: &Error, now: Instant) {
-        // What ran out was the time for work ahead of a turn, before the time for connecting.
+        // The limit on prewarming ended the attempt before the limit on connecting did. This
+        // timeout proves nothing about the origin.
         let cut_short = self.is_past_deadline(now)
             && self.connect_deadline.is_none_or(|end| Some(end) > self.deadline);
         if cut_short && error.is_timeout() {
@@ -170,7 +175,7 @@ impl TurnMachine {
             at: now,
         };
         let Action::Again(again) = self.retry.next(failed, 0.0) else { return };
-        // What is only suspected, a request over SSE must confirm.
+        // Unconfirmed marks are dropped, because no SSE request follows here to confirm them.
         if let Some(mark @ (Mark::Unsupported | Mark::Transient)) = again.mark {
             self.origin.mark(mark, now);
         }

@@ -1,4 +1,4 @@
-//! The answer to a request: frames in, events out.
+//! Reading of a response: takes frames, and yields events.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl TurnMachine {
-    /// Takes a frame of the answer.
+    /// Handles a frame of the response.
     pub(crate) fn handle_frame(&mut self, frame: Frame, now: Instant) {
         match self.state {
             State::Awaiting if self.goal == Goal::WarmUp => self.warm_up_frame(frame, now),
@@ -32,19 +32,19 @@ impl TurnMachine {
         }
     }
 
-    /// Events of an older response came before those of this one, and were dropped.
+    /// Records that late events of an older response were dropped.
     pub(crate) fn handle_late_events(&mut self) {
         self.reader.note(Anomaly::LateEvents);
     }
 
-    /// The frames of the answer have ended.
+    /// Handles the end of the frames.
     pub(crate) fn handle_end(&mut self, end: End, now: Instant) {
         match self.state {
             State::Awaiting => {
                 let error = self.reader.end(end);
                 self.fail(error, now);
             }
-            // Events that wait for others come before the error.
+            // The error must not overtake events that the reader still holds back.
             State::Streaming => self.reader.close(end),
             _ => {}
         }
@@ -70,14 +70,15 @@ impl TurnMachine {
         self.failure.take().map(|error| Output::Last(Err(error)))
     }
 
-    /// The consumer asks for the next event. The time since the last one is not the server's.
+    /// Records that the consumer polls for the next event. The time since the last event was the
+    /// consumer's, and does not count against the server.
     pub(crate) fn handle_consumer(&mut self, now: Instant) {
         if let Some(since) = self.yielded_at.take() {
             self.last_event += now.saturating_duration_since(since);
         }
     }
 
-    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) is to be called.
+    /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Authorizing { deadline, .. } => Some(*deadline),
@@ -91,8 +92,8 @@ impl TurnMachine {
         }
     }
 
-    /// The time of [`poll_timeout`](Self::poll_timeout) has passed, and no frame is there.
-    /// `open_socket`: the session has an open WebSocket.
+    /// Handles that the time of [`poll_timeout`](Self::poll_timeout) has passed, and no frame is
+    /// ready. `open_socket` is `true` if the session has an open WebSocket.
     pub(crate) fn handle_timeout(&mut self, open_socket: bool, now: Instant) {
         match &self.state {
             State::Authorizing { .. } => self.authorization_timed_out(now),
@@ -103,6 +104,8 @@ impl TurnMachine {
             State::Backoff { .. } => self.attempt(open_socket, now),
             State::Awaiting | State::Streaming => {
                 let Some(deadline) = self.reading_deadline() else { return };
+                // If the machine was not polled when the deadline passed, frames may have arrived
+                // in time without being read: reading gets a short extension.
                 let until = self.in_hand.wait_until(deadline, now);
                 if now < until {
                     self.extension = Some(until);
@@ -116,7 +119,7 @@ impl TurnMachine {
         }
     }
 
-    /// Returns the time by which a frame must have come.
+    /// Returns the time by which a frame must have arrived.
     fn reading_deadline(&self) -> Option<Instant> {
         if !matches!(self.state, State::Streaming) {
             return Some(self.first_event_deadline);
@@ -126,7 +129,7 @@ impl TurnMachine {
         [next, self.deadline].into_iter().flatten().min()
     }
 
-    /// A frame before the response has begun.
+    /// Handles a frame before the response has begun.
     fn first_frame(&mut self, frame: Frame, now: Instant) {
         self.extension = None;
         let size = frame.payload.len();
@@ -140,7 +143,8 @@ impl TurnMachine {
         if self.over_transport() == Transport::WebSocket && role.is_answer() {
             self.origin.set_answers_websockets(true);
         }
-        // It may wait for long: until the response begins.
+        // The event may have to wait until the response begins. Compacting the frame releases the
+        // rest of the read buffer meanwhile.
         let frame = frame.compacted();
         let charge = frame.charge();
         match self.reader.handle(frame) {
@@ -165,7 +169,7 @@ impl TurnMachine {
     fn begin_response(&mut self, now: Instant) {
         self.report.timings.first_event = self.elapsed(now);
         match (self.over_transport(), self.pending_fallback.take()) {
-            // A socket that was open before says nothing about opening one.
+            // A reused socket proves nothing about opening a new one.
             (Transport::WebSocket, _) if !self.report.reused => self.origin.clear_mark(),
             (Transport::WebSocket, _) => {}
             (Transport::Sse, Some(mark)) => self.origin.mark(mark, now),
@@ -176,7 +180,7 @@ impl TurnMachine {
         self.stream(now);
     }
 
-    /// The response goes on from here.
+    /// Enters the state in which the events of the response are read.
     pub(super) fn stream(&mut self, now: Instant) {
         self.state = State::Streaming;
         self.last_event = now;
@@ -184,7 +188,7 @@ impl TurnMachine {
         self.extension = None;
     }
 
-    /// A frame of a response that has begun.
+    /// Handles a frame of a response that has begun.
     fn frame(&mut self, frame: Frame, now: Instant) {
         self.extension = None;
         let size = frame.payload.len();
@@ -192,7 +196,7 @@ impl TurnMachine {
         if self.is_past_deadline(now) && !self.in_hand.takes(size) {
             return self.handle_end(End::TimedOut, now);
         }
-        // Metadata proves that the peer lives, but not that the response goes on.
+        // Metadata proves that the peer is alive, but not that the response progresses.
         if frame.tag.role.is_progress() {
             self.last_event = now;
         }
@@ -202,7 +206,8 @@ impl TurnMachine {
         }
     }
 
-    /// Hands a step out, unless the caller has had it or there is nothing to hand out.
+    /// Returns the output of a step. Returns `None` if the step has none, or if the caller has
+    /// already received its event.
     fn hand_out(&mut self, step: Step, now: Instant) -> Option<Output> {
         match step {
             Step::Nothing => None,
@@ -213,6 +218,8 @@ impl TurnMachine {
             }
             Step::Done(event) => Some(self.complete(event, now)),
             Step::Failed(error) => {
+                // Released before `fail` aborts: the server has finished the exchange, so that the
+                // connection may serve the next attempt.
                 if self.reader.ended_by_server() {
                     self.release(Some(&error));
                 }
@@ -238,7 +245,7 @@ impl TurnMachine {
         self.yielded_at = Some(now);
     }
 
-    /// Ends the turn well.
+    /// Ends the turn successfully.
     fn complete(&mut self, event: ResponseEvent, now: Instant) -> Output {
         self.report.events += 1;
         self.report.timings.done = self.elapsed(now);
@@ -254,7 +261,7 @@ impl TurnMachine {
         Output::Last(Ok(event))
     }
 
-    /// Returns what the turn that ended with `event` leaves to the next one.
+    /// Returns the baseline that a turn which ended with `event` leaves for the next turn.
     pub(super) fn baseline_after(&self, event: &ResponseEvent, reader: &ResponseReader) -> Prior {
         if !matches!(event, ResponseEvent::Completed(_)) {
             return Prior::NotCompleted;
@@ -279,7 +286,7 @@ impl TurnMachine {
         }))
     }
 
-    /// The answer ended with an error before the response began.
+    /// Handles an error of the server before the response has begun.
     pub(super) fn failed_by_frame(&mut self, role: Role, error: Error, now: Instant) {
         if role.leaves_connection() {
             self.release(Some(&error));
@@ -287,7 +294,8 @@ impl TurnMachine {
         self.fail(error, now);
     }
 
-    /// The server ended the exchange, well or with `error`.
+    /// Releases the connection of an exchange that the server finished, successfully or with
+    /// `error`.
     pub(super) fn release(&mut self, error: Option<&Error>) {
         let reuses = self.settings.reuses_socket_after_error;
         let retire = error.is_some_and(|error| retires_socket(error, reuses));

@@ -1,4 +1,4 @@
-//! The course of one response.
+//! Reader of one response: [`ResponseReader`].
 //!
 //! ```text
 //!              Lifecycle              Output
@@ -8,8 +8,7 @@
 //!      └── Terminal, Error, Garbage, or the end ───┴──▶ Ended
 //! ```
 //!
-//! Metadata and nothings change no state. `Ended` takes nothing more: asking on is a defect of the
-//! caller's, and is answered like the end of the stream.
+//! Metadata and frames without content do not change the state. In `Ended`, all frames are ignored.
 
 use crate::{
     api::ApiError,
@@ -30,22 +29,23 @@ use crate::{
 pub(crate) struct ResponseReader {
     state: State,
     response: Accumulator,
-    /// The highest number of an event so far.
+    /// Highest sequence number of an event so far.
     last: Option<u64>,
-    /// The id that the last `created` gave the response.
+    /// Response id in the last `created` event.
     created: Option<String>,
-    /// The id of the response before, whose terminal may come late.
+    /// Id of the previous response, whose terminal event may arrive late.
     before: Option<String>,
-    /// Events up to this one came before a cut: they may come again.
+    /// Last sequence number before the connection was cut. A resumed stream may repeat the events
+    /// up to this number.
     resumed_after: Option<u64>,
-    /// An unfinished response came instead of its events.
+    /// `true` if the server sent an unfinished response object in place of events.
     unfinished: bool,
-    /// Events that are not handed out yet.
+    /// Events that are held back.
     held: HalfJoiner,
-    /// The step after them that ends the turn.
+    /// The step that ends the turn, after the events in `held`.
     last_step: Option<Box<Step>>,
     ended_by_server: bool,
-    /// The server's word on whether it keeps the response; `None` until it says so.
+    /// `store` as stated by the server; `None` until the server states it.
     stored: Option<bool>,
 }
 
@@ -57,14 +57,14 @@ enum State {
     Ended,
 }
 
-/// What a frame came to.
+/// Result of reading a frame.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// An event to hand out.
+    /// An event to yield.
     Event(ResponseEvent),
-    /// The event that ends the response well: `Completed` or `Incomplete`.
+    /// The event that ends the response successfully: `Completed` or `Incomplete`.
     Done(ResponseEvent),
-    /// Nothing to hand out.
+    /// No event to yield.
     Nothing,
     /// The turn failed.
     Failed(Error),
@@ -82,20 +82,20 @@ impl Clone for Step {
     }
 }
 
-/// How a stream of frames can end by itself.
+/// End of a stream of frames without a terminal event.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// A WebSocket was closed, with what its close frame said.
+    /// The peer closed the WebSocket, with this Close frame.
     Closed(Option<CloseFrame>),
     /// The body ended, or the connection was lost.
     Lost(Option<Box<dyn std::error::Error + Send + Sync>>),
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol(ProtocolError),
-    /// An event was too large.
+    /// An event exceeded the size limit.
     TooLarge,
-    /// A time ran out.
+    /// A time limit passed.
     TimedOut,
-    /// The peer of a WebSocket answered no ping.
+    /// The peer of a WebSocket did not answer a ping.
     Silent,
 }
 
@@ -104,7 +104,7 @@ impl ResponseReader {
         Self::after(None)
     }
 
-    /// Returns a turn that follows the response with the id `before`.
+    /// Returns the reader of a response that follows the response with the id `before`.
     pub(crate) fn after(before: Option<&str>) -> Self {
         Self {
             state: State::Waiting,
@@ -121,10 +121,10 @@ impl ResponseReader {
         }
     }
 
-    /// Takes the next frame. [`next_step`](Self::next_step) returns what comes after the step.
+    /// Reads the next frame. [`next_step`](Self::next_step) returns the further steps of the frame.
     ///
-    /// An event is large, and most are passed on as they come: so each of the functions on its way
-    /// returns the step of the next one, and moves it no further.
+    /// Events are large, and most of them are yielded immediately. Therefore each function on this
+    /// path returns the step of the function that it calls, so that the step is not copied.
     pub(crate) fn handle(&mut self, frame: Frame) -> Step {
         if self.state == State::Ended {
             return Step::Nothing;
@@ -141,7 +141,7 @@ impl ResponseReader {
         }
     }
 
-    /// Returns the next step of the frames before, `None` if another frame is needed.
+    /// Returns the next step of the frames read so far; `None` if another frame is needed.
     pub(crate) fn next_step(&mut self) -> Option<Step> {
         match self.held.pop() {
             Some(event) => Some(Step::Event(event)),
@@ -150,21 +150,21 @@ impl ResponseReader {
         }
     }
 
-    /// Ends the turn like [`end`](Self::end), after the events that were held back: the error is
-    /// the last [`next_step`](Self::next_step).
+    /// Ends the turn like [`end`](Self::end), after the events that are held back. The last
+    /// [`next_step`](Self::next_step) is the error.
     pub(crate) fn close(&mut self, end: End) {
         let error = self.end(end);
         self.held.give_up();
         self.last_step = Some(Box::new(Step::Failed(error)));
     }
 
-    /// Returns `true` if the server ended the turn by its own word, so that the connection is
-    /// where it should be.
+    /// Returns `true` if the server itself ended the turn, so that the connection can be reused.
     pub(crate) fn ended_by_server(&self) -> bool {
         self.ended_by_server
     }
 
-    /// Hands `event` out, unless it has to wait. `size` is that of its frame.
+    /// Returns `event` as a step, unless the event must be held back. `size` is the size of its
+    /// frame in bytes.
     fn pass(&mut self, mut event: ResponseEvent, size: usize) -> Step {
         if self.held.passes(&mut event) {
             return Step::Event(event);
@@ -172,7 +172,7 @@ impl ResponseReader {
         self.held.push(event, size).map_or(Step::Nothing, Step::Event)
     }
 
-    /// Ends the turn with `last`, after the events that wait.
+    /// Ends the turn with `last`, after the events that are held back.
     fn finish(&mut self, last: Step, by_server: bool) -> Step {
         self.ended_by_server = by_server;
         self.held.give_up();
@@ -188,7 +188,7 @@ impl ResponseReader {
         self.finish(Step::Failed(error), by_server)
     }
 
-    /// The turn ends without a terminal event; the error keeps what had come.
+    /// Ends the turn without a terminal event. Returns the error, with the partial response.
     pub(crate) fn end(&mut self, end: End) -> Error {
         let error = match end {
             End::Closed(frame) => Error::new(ErrorKind::Closed, self.phase(), Cause::Closed(frame)),
@@ -206,6 +206,7 @@ impl ResponseReader {
                 Error::new(ErrorKind::Timeout, self.phase(), Cause::Other(Box::new(NoPong)))
             }
         };
+        // With such a close code the server refuses the request: nothing ran.
         let refused = error.close_frame().is_some_and(|frame| turned_away(frame.code));
         let delivery = match self.delivery() {
             Delivery::Unknown if refused => Delivery::Refused,
@@ -214,7 +215,7 @@ impl ResponseReader {
         self.conclude(error.with_delivery(delivery))
     }
 
-    /// Whether any event of the response came.
+    /// Returns `true` once an event of the response has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         self.state != State::Waiting
     }
@@ -224,23 +225,23 @@ impl ResponseReader {
         self.response_id().is_some() && (self.last.is_some() || self.unfinished)
     }
 
-    /// Last sequence number received; a cut response resumes after it.
+    /// Returns the last sequence number received. A cut response resumes after this number.
     pub(crate) fn last_event(&self) -> Option<u64> {
         self.last
     }
 
-    /// Returns `true` if events came since the request was sent, or since the last cut.
+    /// Returns `true` if events arrived since the request was sent, or since the last cut.
     pub(crate) fn has_progressed(&self) -> bool {
         self.last > self.resumed_after
     }
 
-    /// Returns whether the server keeps the response beyond its connection, if the server said so.
-    /// Then the `store` of the request does not count.
+    /// Returns `store` as stated by the server; `None` if the server did not state it. The server's
+    /// statement overrides the `store` of the request.
     pub(crate) fn is_stored(&self) -> Option<bool> {
         self.stored
     }
 
-    /// Goes on after a cut, up to which the response had got so far.
+    /// Prepares to resume the response after a cut, from the state that `delivery` describes.
     pub(crate) fn resume(&mut self, delivery: Delivery) {
         self.resumed_after = self.last;
         self.unfinished = false;
@@ -250,7 +251,7 @@ impl ResponseReader {
         };
     }
 
-    /// How far the request got, by what came back.
+    /// Returns the delivery of the request, judged by the events received.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.state {
             State::Waiting => Delivery::Unknown,
@@ -259,7 +260,7 @@ impl ResponseReader {
         }
     }
 
-    /// The response as far as it came.
+    /// Returns the response as received so far.
     pub(crate) fn response(&self) -> Response {
         self.response.snapshot()
     }
@@ -268,7 +269,7 @@ impl ResponseReader {
         self.response.id()
     }
 
-    /// The id that the last `created` gave the response.
+    /// Returns the response id in the last `created` event.
     pub(crate) fn created_id(&self) -> Option<&str> {
         self.created.as_deref()
     }
@@ -278,7 +279,7 @@ impl ResponseReader {
         self.response.facts().id.as_deref()
     }
 
-    /// Notes an oddity that was seen outside of the events.
+    /// Records an anomaly that was detected outside of the events.
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
         self.response.note(anomaly);
     }
@@ -287,8 +288,10 @@ impl ResponseReader {
         self.response.anomalies()
     }
 
-    /// Returns `true` if `frame` ends the response before. Without a `created` of this response,
-    /// its id may be that of the one before: some servers give all responses one id.
+    /// Returns `true` if `frame` is the late terminal event of the previous response.
+    ///
+    /// This needs the `created` event of the present response, because some servers give all
+    /// responses the same id.
     fn is_late(&self, frame: &Frame) -> bool {
         frame.tag.role == Role::Terminal
             && self.before.is_some()
@@ -317,7 +320,8 @@ impl ResponseReader {
         self.last = self.last.max(number);
         self.unfinished = bare && role == Role::Lifecycle && self.state == State::Waiting;
         self.state = match (self.state, role) {
-            // A whole response carries its output, even if it failed: it must not run again.
+            // A complete response object contains output, even if the response failed. The request
+            // must not run again.
             (_, Role::Terminal) if bare => State::Output,
             (State::Waiting, Role::Lifecycle) => State::Accepted,
             (State::Waiting | State::Accepted, Role::Output) => State::Output,
@@ -327,7 +331,8 @@ impl ResponseReader {
             return self.fail(unreadable(source), by_server);
         }
         match role {
-            // If the response is resumed, the caller gets its events from the first one on.
+            // A bare response object is not yielded: the response is resumed, and then yields its
+            // events from the first one on.
             Role::Lifecycle if bare => {
                 self.note_response(&event);
                 Step::Nothing
@@ -350,7 +355,7 @@ impl ResponseReader {
         }
     }
 
-    /// Notes what a lifecycle or terminal event says of its response.
+    /// Records the facts about the response in a lifecycle or terminal event.
     fn note_response(&mut self, event: &ResponseEvent) {
         let facts = self.response.facts();
         self.stored = facts.stored.or(self.stored);
@@ -378,9 +383,10 @@ impl ResponseReader {
         self.finish(last, true)
     }
 
-    /// The server says that the turn failed.
+    /// Ends the turn with an error of the server.
     fn api_failure(&mut self, error: ApiError) -> Error {
-        // A response that began was refused only if the same request may go well later, or in full.
+        // After the response has begun, an error counts as a refusal only if the request may
+        // succeed later, or as a full request. Other errors may have cost tokens.
         let may_pass = || error.class().is_transient() || error.is_lost_parent();
         let delivery = match self.delivery() {
             Delivery::Unknown if error.is_refusal() => Delivery::Refused,
@@ -401,12 +407,12 @@ impl ResponseReader {
     }
 }
 
-/// Reads what the turn, and whoever follows it, needs of an event. The status of a terminal event
-/// overrides its name only where it says that the response did not complete.
+/// Decodes an event. The status of a terminal event overrides its name only if the status states
+/// that the response did not complete.
 fn read(frame: Frame) -> Result<ResponseEvent, DecodeError> {
     let Frame { tag, payload, name } = frame;
     match tag.kind {
-        // Its kind is that of its status.
+        // The kind of a bare response object follows from its status.
         kind if tag.bare => ResponseEvent::from_response(kind, payload),
         EventKind::Unknown => Unknown::decode(&name, payload).map(ResponseEvent::Unknown),
         kind @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete) => {
@@ -418,7 +424,7 @@ fn read(frame: Frame) -> Result<ResponseEvent, DecodeError> {
     }
 }
 
-/// Returns the kind that the status of the response makes of a terminal event.
+/// Returns the kind of a terminal event, corrected by the status of its response.
 fn kind_by_status(event: &ResponseEvent) -> EventKind {
     let (named, response) = match event {
         ResponseEvent::Completed(e) => (EventKind::Completed, &e.response),
@@ -434,7 +440,7 @@ fn kind_by_status(event: &ResponseEvent) -> EventKind {
     }
 }
 
-/// Close codes by which a server says that it takes nothing now, or not this.
+/// Returns `true` for the close codes of a server that refuses all requests now, or this request.
 fn turned_away(code: u16) -> bool {
     matches!(code, 1001 | 1009 | 1012 | 1013)
 }

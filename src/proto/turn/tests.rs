@@ -7,7 +7,7 @@ use crate::{
     request::Item,
 };
 
-/// A machine, and the clock that it is told.
+/// A machine, and the clock whose time is passed to the machine.
 struct Scene {
     machine: TurnMachine,
     origin: Arc<Origin>,
@@ -44,8 +44,8 @@ fn request() -> ResponsesRequest {
     ResponsesRequest::new("m").input([Item::user("hi")])
 }
 
-/// The name of a command, and its arguments where they decide something. An attempt that begins is
-/// seen from its commands.
+/// Returns the name of a command, and the arguments that the tests check. The notice of a new
+/// attempt has no name, because other commands show the attempt.
 fn name(command: &Command) -> Option<String> {
     Some(match command {
         Command::AwaitPrewarm { .. } => "await prewarm".into(),
@@ -99,7 +99,7 @@ impl Scene {
         Self::new(Goal::Turn, settings(), request(), Prior::None)
     }
 
-    /// The names of the commands since the last call.
+    /// Returns the names of the commands since the last call.
     fn commands(&mut self) -> String {
         let commands = std::iter::from_fn(|| self.machine.poll_command());
         commands.filter_map(|command| name(&command)).collect::<Vec<_>>().join(", ")
@@ -140,14 +140,14 @@ impl Scene {
         self
     }
 
-    /// Lets the time of the next timeout come.
+    /// Advances the clock to the next timeout.
     fn timeout(&mut self) -> &mut Self {
         self.now = self.machine.poll_timeout().expect("a timeout").max(self.now);
         self.machine.handle_timeout(false, self.now);
         self
     }
 
-    /// Up to the request on a new WebSocket.
+    /// Runs the machine up to the sent request on a new WebSocket.
     fn awaiting() -> Self {
         let mut scene = Self::turn();
         scene.prewarmed().leased(None).authorized().opened(Ok(seat())).sent();
@@ -160,7 +160,7 @@ impl Scene {
         scene
     }
 
-    /// The types of all events that are ready, and the error that ends them.
+    /// Returns the types of all events that are ready, and the error that ends them.
     fn outputs(&mut self) -> (Vec<&'static str>, Option<Error>) {
         let mut kinds = Vec::new();
         while let Some(output) = self.machine.poll_output(self.now) {
@@ -192,7 +192,7 @@ fn api(status: u16, code: &str) -> Error {
     Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused)
 }
 
-/// A previous turn of the seat's connection, which the request continues.
+/// Returns a previous turn of the seat's connection, which the request continues.
 fn continued() -> (ResponsesRequest, Prior) {
     let output = Item::from_json(
         r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"ho"}]}"#,
@@ -259,7 +259,7 @@ fn each_failure_before_the_response_leads_to_its_next_attempt() {
     use ErrorKind::{Closed, Connect, Timeout, Tls, Truncated};
     let not_sent = failure(Closed, Phase::Send).with_delivery(Delivery::NotSent);
     let unanswered = failure(Timeout, Phase::FirstEvent);
-    // What fails, the commands after it, and those after the delay.
+    // The failure, the commands after the failure, and the commands after the delay.
     let opening = [
         (refused(426), "failed, falls back", "drain", Some(true)),
         (refused(403), "failed, falls back", "drain", Some(false)),
@@ -329,7 +329,7 @@ fn a_frame_above_the_limit_goes_over_sse_in_the_same_attempt() {
         scene.prewarmed().leased(None).commands(),
         "await prewarm, lease fresh=false, too large, drain"
     );
-    // A server may announce its limit only when it answers.
+    // A server may announce its limit only in the response to the upgrade.
     let mut scene = Scene::turn();
     scene.prewarmed().leased(None).authorized().commands();
     let small = Seat { frame_limit: Some(10), ..seat() };
@@ -383,7 +383,7 @@ fn a_response_in_the_background_is_resumed_after_its_last_event() {
     assert_eq!(scene.outputs().0, ["response.completed"], "known events are dropped");
 }
 
-/// A scene in each state in which a turn can be ended from outside.
+/// Returns a scene in each state in which a turn can be cancelled from outside.
 fn everywhere() -> Vec<(&'static str, Scene)> {
     let mut scenes = vec![("prewarming", Scene::turn())];
     let steps: [(&str, fn(&mut Scene)); 6] = [
@@ -431,7 +431,7 @@ fn a_runtime_that_shuts_down_ends_a_turn_in_every_state() {
         scene.machine.handle_runtime_shutdown(scene.now);
         let error = scene.error();
         let expected = match state {
-            // What was read of the response counts.
+            // The events that were read still count.
             "streaming" => ErrorKind::Truncated,
             _ => ErrorKind::NoRuntime,
         };

@@ -7,7 +7,7 @@ fn frame(payload: &str) -> Frame {
     Frame::new(payload.into())
 }
 
-/// The events handed out, and the error if there was one.
+/// Returns the yielded events, and the error if there was one.
 fn run(
     payloads: &[&str],
     mut end: impl FnMut() -> End,
@@ -440,7 +440,7 @@ fn nothing_follows_the_end() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Any order of any payloads, whole or broken: no panic, one end.
+    /// Payloads in any order, valid or not, cause no panic and exactly one end.
     #[test]
     fn any_frames_come_to_at_most_one_end(picks in prop::collection::vec((0..12usize, 0..400usize), 0..30)) {
         let pool = [
