@@ -1,5 +1,5 @@
-//! The connections of a session: the WebSocket that it leases for a turn, that socket's successor,
-//! and the connection of its last answer over SSE.
+//! The connections of a session: the WebSocket that is leased for a turn, the successor of that
+//! WebSocket, and the connection of the last SSE response.
 
 use std::time::Duration;
 
@@ -14,39 +14,43 @@ use crate::{
     transport::WebSocket,
 };
 
-/// The connections of a session. None of its methods waits.
+/// The connections of a session. No method waits.
 ///
-/// A socket that is replaced is returned, so that the caller drops it after releasing its locks:
-/// dropping closes it.
+/// A method that replaces a socket returns the old socket. The caller drops the old socket after
+/// releasing its locks, because dropping closes a socket and wakes its task.
 #[derive(Default)]
 pub(crate) struct Connections {
     socket: Option<WebSocket>,
-    /// Wakes a task when the socket is due to be replaced.
+    /// Task that starts the rotation when the socket is due for replacement.
     rotation_timer: Option<AbortOnDrop>,
-    /// The socket that replaces it with the next lease.
+    /// The socket that replaces `socket` at the next lease.
     successor: Option<WebSocket>,
-    /// The rest of the last answer over SSE.
+    /// Task that reads the rest of the last SSE response.
     draining: Option<JoinHandle<()>>,
     used_http: bool,
-    /// The caller of the last turn names parents itself: these may live in the socket alone.
+    /// `true` if the caller of the last turn sets `previous_response_id`. The server may keep such
+    /// a parent for this socket only, so that the socket must not be replaced.
     caller_managed: bool,
 }
 
 /// Aborts a task when dropped.
 pub(crate) struct AbortOnDrop(AbortHandle);
 
-/// An open WebSocket, leased for one turn.
+/// Outcome of leasing a WebSocket.
 pub(crate) struct Lease {
+    /// The leased WebSocket; `None` if a new one must be opened.
     pub(crate) seat: Option<Seat>,
-    /// The successor has taken the place of the socket.
+    /// `true` if the successor has replaced the socket.
     pub(crate) rotated: bool,
     /// Sockets to drop.
     pub(crate) retired: Vec<WebSocket>,
 }
 
 impl Connections {
-    /// Leases the open WebSocket, unless the turn needs a fresh one. `followed`: another one is
-    /// being opened to replace it. `caller_managed` says so of the turn, where there is one.
+    /// Leases the open WebSocket, unless the turn needs a fresh one.
+    ///
+    /// `caller_managed` is `true` if the caller of the turn sets `previous_response_id`, and `None`
+    /// for work ahead of a turn. `followed` is `true` if a successor is being opened.
     pub(crate) fn lease(
         &mut self,
         fresh: bool,
@@ -57,6 +61,7 @@ impl Connections {
         if let Some(caller_managed) = caller_managed {
             self.caller_managed = caller_managed;
         }
+        // A socket that has died is replaced even if it held the caller's parents.
         let closed = self.socket.take_if(|socket| !socket.is_open());
         let mut lease = Lease { seat: None, rotated: false, retired: Vec::from_iter(closed) };
         if self.socket.is_some() && !fresh && self.caller_managed {
@@ -74,7 +79,7 @@ impl Connections {
         lease
     }
 
-    /// Returns `true` if there is a WebSocket that was open a moment ago.
+    /// Returns `true` if there is a WebSocket that is open, as far as is known.
     pub(crate) fn has_open_socket(&self) -> bool {
         self.socket.as_ref().is_some_and(WebSocket::is_open)
     }
@@ -88,17 +93,17 @@ impl Connections {
         self.socket.as_ref().filter(|socket| socket.id() == id)
     }
 
-    /// Takes a WebSocket for the turns to come. Returns the one before.
+    /// Sets the WebSocket for the next turns. Returns the previous socket.
     pub(crate) fn set_socket(&mut self, socket: Option<WebSocket>) -> Option<WebSocket> {
         std::mem::replace(&mut self.socket, socket)
     }
 
-    /// Takes the WebSocket that replaces the present one. Returns one that was there for that.
+    /// Sets the successor of the WebSocket. Returns the previous successor.
     pub(crate) fn set_successor(&mut self, socket: WebSocket) -> Option<WebSocket> {
         self.successor.replace(socket)
     }
 
-    /// Takes what ends with the last turn: the successor and the timer.
+    /// Removes and returns the successor and the timer, which only later turns would need.
     pub(crate) fn release(&mut self) -> (Option<WebSocket>, Option<AbortOnDrop>) {
         (self.successor.take(), self.rotation_timer.take())
     }
@@ -112,13 +117,13 @@ impl Connections {
         self.socket.as_ref().map(WebSocket::opened)
     }
 
-    /// Returns `true` if the WebSocket has served its time. One that is followed by another serves
-    /// until that is open, but not beyond its maximal age.
+    /// Returns `true` if the WebSocket is due for replacement. While a successor is being opened,
+    /// the WebSocket stays in use until its maximum age.
     pub(crate) fn needs_rotation(&self, provider: &Provider, followed: bool) -> bool {
         let Some(opened) = self.opened() else { return false };
         let followed = followed || self.successor.is_some();
         let due: Option<Duration> = if followed { provider.max_age } else { provider.rotation() };
-        // Its caller may continue what lives in this socket alone.
+        // The caller may continue a response that the server keeps for this socket only.
         !self.caller_managed
             && due.is_some_and(|due| Instant::now().saturating_duration_since(opened) >= due)
     }
@@ -132,8 +137,8 @@ impl Connections {
         self.draining = Some(draining);
     }
 
-    /// Returns the task that reads the rest of the last answer over SSE. Its connection is free
-    /// when the task ends.
+    /// Removes and returns the task that reads the rest of the last SSE response. The connection of
+    /// that response is free when the task ends.
     pub(crate) fn take_draining(&mut self) -> Option<JoinHandle<()>> {
         self.draining.take()
     }

@@ -1,4 +1,4 @@
-//! One HTTP request, up to its body.
+//! One HTTP request, and the head and body of its response.
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -13,8 +13,8 @@ use crate::{
     proto::{body, normalize},
 };
 
-/// A request with a JSON body, or with none. No encoding of the answer is accepted: a decoder would
-/// delay events.
+/// Returns a request with a JSON body, or without a body. The request accepts no content encoding,
+/// because a decoder would delay events.
 pub(crate) fn request(
     method: http::Method,
     uri: http::Uri,
@@ -32,20 +32,23 @@ pub(crate) fn request(
     request
 }
 
-/// Has `request` sent over a connection of its own: one that was kept may have died.
+/// Marks `request` to be sent over a new connection, because a kept connection may have died.
 pub(crate) fn ask_for_fresh(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);
 }
 
-/// Returns `true` if the request went over a kept connection that ended without a byte of an
-/// answer.
+/// Returns `true` if the request used a kept connection that ended without a byte of a response.
 pub(crate) fn is_stale(error: &Error) -> bool {
     let Cause::Other(source) = error.cause() else { return false };
     source.downcast_ref::<NetError>().is_some_and(|error| error.kind == NetErrorKind::Stale)
 }
 
-/// Sends a request, and gives the head and the body of an answer that is a success. Its head must
-/// come by the deadline. Dropping the future closes the connection.
+/// Sends a request, and returns the head and the body of a successful response. The head must
+/// arrive by the deadline. Dropping the future closes the connection.
+///
+/// # Errors
+///
+/// Returns an error also for a response whose status is not a success.
 pub(super) async fn send(
     network: &dyn Network,
     request: Request<Bytes>,
@@ -58,8 +61,11 @@ pub(super) async fn send(
     let Answer { head, content } = answer.map_err(|e| network_error(e, Phase::FirstEvent))?;
     let broken = |error| Error::protocol(Phase::FirstEvent, error);
     let Content::Body(body) = content else {
-        return Err(broken(ProtocolError::Handshake("it switches protocols unasked")));
+        return Err(broken(ProtocolError::Handshake(
+            "the server switched protocols without a request",
+        )));
     };
+    // Following a redirect would send the credentials to an address that nobody configured.
     if head.status.is_redirection() {
         let redirect = ProtocolError::Redirect(location(&head.headers));
         return Err(broken(redirect).with_delivery(Delivery::Refused));
@@ -77,14 +83,14 @@ pub(super) async fn send(
         return Err(error.with_delivery(delivery));
     }
     if let Some(encoding) = body::encoding(&head.headers) {
-        // The server accepted the request, which must not run twice.
+        // The server has accepted the request, which must not run twice.
         let error = broken(ProtocolError::ContentEncoding(encoding));
         return Err(error.with_delivery(Delivery::Accepted));
     }
     Ok((head, body))
 }
 
-/// Sends a request, and gives all of its answer, which must have come by the deadline.
+/// Sends a request, and returns the whole body of the response, which must arrive by the deadline.
 pub(crate) async fn fetch(
     network: &dyn Network,
     request: Request<Bytes>,
@@ -107,7 +113,8 @@ pub(crate) async fn fetch(
     timeout_at(deadline, reading).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The body of an error, as far as size and time allow: its status must not be lost to it.
+/// Reads the body of an error response, up to the limits on its size and time. An incomplete body
+/// is no failure, because the status of the response matters more than its body.
 pub(super) async fn read_error_body(mut body: Body, limits: Limits) -> Vec<u8> {
     let mut read = Vec::new();
     let reading = async {
@@ -134,8 +141,8 @@ pub(super) fn read_ready(mut body: Body, limits: Limits) -> Vec<u8> {
     read
 }
 
-/// The error of an attempt that got no answer. `phase` is where the attempt was if a connection
-/// had been made.
+/// Returns the error of an attempt without a response. `phase` is the phase of the attempt if its
+/// connection was established.
 pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
     let (kind, phase) = match error.kind {
         NetErrorKind::Dns | NetErrorKind::Connect => (ErrorKind::Connect, Phase::Connect),
@@ -153,7 +160,8 @@ pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
     if unsent { error.with_delivery(Delivery::NotSent) } else { error }
 }
 
-/// Where a redirect leads, without path and query: they may hold anything.
+/// Returns the origin that a redirect leads to. Path and query are left out, because they may
+/// contain secrets.
 fn location(headers: &HeaderMap) -> String {
     let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
     match target.and_then(|target| url::Url::parse(target).ok()) {

@@ -8,8 +8,8 @@ use super::{
     websocket::{self, WebSocketExchange},
 };
 
-/// A request that was sent, and its answer. Dropping it before a frame that ends the turn cancels
-/// the request by closing its connection.
+/// A request that was sent, and its response. Dropping an exchange before the frame that ends the
+/// turn cancels the request by closing its connection.
 #[derive(Debug)]
 pub(crate) enum Exchange {
     WebSocket(WebSocketExchange),
@@ -24,7 +24,7 @@ impl Exchange {
         }
     }
 
-    /// Returns what closes the connection of the exchange from elsewhere.
+    /// Returns a handle that closes the connection of the exchange.
     pub(crate) fn abort_handle(&self) -> ExchangeAbort {
         match self {
             Self::WebSocket(exchange) => ExchangeAbort::WebSocket(exchange.abort_handle()),
@@ -33,7 +33,7 @@ impl Exchange {
     }
 }
 
-/// Closes the connection of an exchange, whether anybody polls the exchange or not.
+/// Handle that closes the connection of an exchange, even if nothing polls the exchange.
 pub(crate) enum ExchangeAbort {
     WebSocket(websocket::AbortHandle),
     Sse(sse::AbortHandle),

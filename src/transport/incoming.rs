@@ -6,8 +6,8 @@ use crate::proto::{classify::Frame, turn::response::End};
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Frame(Frame),
-    /// Events of an older response came before this one's, and were dropped.
+    /// Late events of an older response were dropped.
     LateEvents,
-    /// The end of the exchange; nothing follows.
+    /// End of the exchange. Nothing follows.
     End(End),
 }

@@ -1,5 +1,5 @@
-//! Moves bytes: a WebSocket for many turns, an HTTP request for one. What the bytes mean is for
-//! `proto` to say.
+//! IO of both transports: a WebSocket serves many turns, an HTTP request serves one turn. The
+//! interpretation of the bytes is in `proto`.
 
 pub(crate) use exchange::{Exchange, ExchangeAbort};
 pub(crate) use incoming::Incoming;

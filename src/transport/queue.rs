@@ -1,12 +1,12 @@
 //! A queue from a connection's task to the consumer of a turn, bounded in bytes.
 //!
-//! Each frame is charged its payload and what it costs to keep it. One that has to wait behind
-//! others is copied out of the read buffer, unless it fills one: as a slice it would keep all of
-//! the buffer, of which the rest may be frames that were dropped.
+//! Each frame is charged the size of its payload and a constant overhead. A frame that has to wait
+//! behind others is copied out of the read buffer, unless the frame fills a buffer. Without the
+//! copy, a small frame would keep the whole buffer allocated.
 //!
-//! The task asks for room before it reads, so that what the consumer does not take stays in the
-//! socket, and the peer learns of it. One frame may overshoot the bound, since its size is not
-//! known before.
+//! The task waits for room before it reads. Therefore unread data stays in the socket, and TCP
+//! slows down the peer. One frame may exceed the limit, because its size is not known before the
+//! read.
 
 use std::{
     collections::VecDeque,
@@ -17,28 +17,28 @@ use std::{
 use super::Incoming;
 use crate::proto::turn::response::End;
 
-/// The end that the connection's task holds.
+/// Sending half, held by the connection's task.
 #[derive(Debug)]
 pub(super) struct Sender(Arc<Shared>);
 
-/// The end that the consumer holds.
+/// Receiving half, held by the consumer.
 ///
-/// It takes all that waits at a time. What it has taken counts against the limit until it is
-/// consumed.
+/// A receiver takes all waiting frames in one batch, so that the lock is taken once a batch. Frames
+/// of the batch count against the limit until they are consumed.
 #[derive(Debug)]
 pub(super) struct Receiver {
     shared: Arc<Shared>,
     batch: VecDeque<Incoming>,
-    /// Bytes charged for what was consumed of the batch, until they are given back.
+    /// Bytes charged for consumed frames of the batch, until the room is given back.
     consumed: usize,
 }
 
-/// Closes the queue from elsewhere.
+/// Handle that closes a queue.
 #[derive(Debug)]
 pub(super) struct Closer(Arc<Shared>);
 
-/// Consumed bytes that are given back before the end of a batch: this many, or a 32nd of a smaller
-/// limit.
+/// Number of consumed bytes whose room is given back before the end of a batch. With a limit below
+/// 2 MiB, a 32nd of the limit applies instead.
 const GIVE_BACK: usize = 64 << 10;
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Incoming>,
-    /// Bytes charged for the frames that wait, or were taken and not consumed.
+    /// Bytes charged for the frames that wait, or that were taken and not consumed.
     bytes: usize,
     receiver_gone: bool,
     sender_gone: bool,
@@ -58,7 +58,7 @@ struct State {
     receiver: Option<Waker>,
 }
 
-/// A queue that has room while less than `limit` bytes are charged for what waits in it.
+/// Returns a queue that has room while less than `limit` bytes are charged for its frames.
 pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
     let shared = Arc::new(Shared { limit: limit.max(1), state: Mutex::default() });
     let receiver = Receiver { shared: Arc::clone(&shared), batch: VecDeque::new(), consumed: 0 };
@@ -66,7 +66,7 @@ pub(super) fn queue(limit: usize) -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Adds to the queue, whether it has room or not.
+    /// Appends to the queue, even if there is no room.
     pub(super) fn push(&self, mut incoming: Incoming) {
         let mut state = self.0.lock();
         if let Incoming::Frame(frame) = incoming {
@@ -83,21 +83,21 @@ impl Sender {
         }
     }
 
-    /// Ready once there is room. Wakes, too, when the consumer goes.
+    /// Resolves once there is room. The task is also woken when the receiver is dropped.
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         state.sender = Some(cx.waker().clone());
         if state.bytes < self.0.limit { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Whether nobody will take what is added.
+    /// Returns `true` if the receiver was dropped or closed.
     pub(super) fn is_abandoned(&self) -> bool {
         self.0.lock().receiver_gone
     }
 }
 
 impl Receiver {
-    /// Returns what comes next. The lock is taken once a batch, and once for each [`GIVE_BACK`].
+    /// Returns the next item. The lock is taken once a batch, and once for each [`GIVE_BACK`].
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         if self.batch.is_empty() {
             self.take_batch(cx);
@@ -117,8 +117,8 @@ impl Receiver {
         std::mem::swap(&mut self.batch, &mut state.waiting);
         if self.batch.is_empty() {
             if state.sender_gone || state.receiver_gone {
-                // Its runtime was shut down (nothing else ends a task without a word), or the
-                // session has ended the turn.
+                // Either the runtime of the task has shut down (otherwise the task sends an end
+                // before it stops), or the session has cancelled the turn.
                 self.batch.push_back(Incoming::End(End::Lost(None)));
             } else {
                 state.receiver = Some(cx.waker().clone());
@@ -127,7 +127,7 @@ impl Receiver {
         self.give_back(state);
     }
 
-    /// Gives back the room of what was consumed.
+    /// Gives back the room of the consumed frames.
     fn give_back(&mut self, mut state: MutexGuard<'_, State>) {
         let limit = self.shared.limit;
         let was_full = state.bytes >= limit;
@@ -144,7 +144,7 @@ impl Receiver {
 }
 
 impl Closer {
-    /// Drops what waits, and tells the sender that nobody takes more.
+    /// Drops the waiting frames, and wakes both halves, which then see that the queue is closed.
     pub(super) fn close(self) {
         self.0.close();
     }
@@ -244,7 +244,7 @@ mod tests {
             assert!(receiver.poll_next(&mut other).is_ready());
             !woken(&sender_woken)
         });
-        // All ten were taken together. There is room once less than 100 KiB are left: with the sixth.
+        // All ten were taken in one batch. With the sixth, less than 100 KiB are left.
         assert_eq!(taken.count(), 5);
     }
 

@@ -1,4 +1,4 @@
-//! One HTTP request, answered by server-sent events or by JSON.
+//! One HTTP request whose response is an event stream or JSON.
 
 use std::{
     future::poll_fn,
@@ -21,18 +21,19 @@ use crate::{
     proto::{answer::Answer, turn::response::End},
 };
 
-/// hyper's tasks give a connection back to its pool a moment after the end of its body, and tell
-/// nobody. A request that came sooner would open another connection, so they are let go first:
-/// this often, which is more often than they need. On a runtime with many threads a thread that
-/// the system holds up may still have one of them; then the request opens a connection, which
-/// costs it time and nothing else.
+/// Number of times that draining yields to other tasks after the end of a body.
+///
+/// hyper's tasks return a connection to its pool shortly after the end of its body, without a
+/// notification. An earlier request would open another connection, so these tasks run first. They
+/// need fewer yields than this number. On a multi-threaded runtime, a task may still be late; then
+/// the next request opens a new connection, which costs time only.
 const POOL_RETURN: usize = 16;
 
-/// A request that was sent, and its answer. Dropping it closes the connection.
+/// A request that was sent, and its response. Dropping an exchange closes its connection.
 pub(crate) struct SseExchange {
     body: SharedBody,
     answer: Box<Answer>,
-    /// What cut the body off.
+    /// Error that ended the body.
     cause: Option<NetError>,
     headers: Arc<HeaderMap>,
     /// Limits the wait for the title of a web page; set when the wait begins.
@@ -40,11 +41,11 @@ pub(crate) struct SseExchange {
     page_time: Duration,
 }
 
-/// A body that can be dropped from elsewhere, which closes its connection. Its lock is taken once
-/// for each piece.
+/// A body that an [`AbortHandle`] can drop, which closes its connection. The lock is taken once for
+/// each chunk.
 type SharedBody = Arc<Mutex<Option<Body>>>;
 
-/// Closes the connection of an exchange.
+/// Handle that closes the connection of an exchange.
 pub(crate) struct AbortHandle(SharedBody);
 
 impl AbortHandle {
@@ -54,11 +55,11 @@ impl AbortHandle {
 }
 
 fn lock(body: &Mutex<Option<Body>>) -> MutexGuard<'_, Option<Body>> {
-    // A body that panicked is polled no more.
+    // Only polling or dropping a body can panic under the lock. Such a body is not polled again.
     body.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the next piece; `None` at the end, and after the body was dropped.
+/// Returns the next chunk; `None` at the end, and after the body was dropped.
 fn poll_piece(body: &SharedBody, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, NetError>>> {
     match &mut *lock(body) {
         Some(body) => body.poll_next_unpin(cx),
@@ -67,8 +68,8 @@ fn poll_piece(body: &SharedBody, cx: &mut Context<'_>) -> Poll<Option<Result<Byt
 }
 
 impl SseExchange {
-    /// Sends a request, and resolves at the head of the answer, which must come by the deadline.
-    /// Dropping the future closes the connection.
+    /// Sends a request, and resolves at the head of the response, which must arrive by the
+    /// deadline. Dropping the future closes the connection.
     pub(crate) async fn open(
         network: &dyn Network,
         mut request: http::Request<Bytes>,
@@ -93,7 +94,7 @@ impl SseExchange {
         AbortHandle(Arc::clone(&self.body))
     }
 
-    /// The headers of the answer.
+    /// Returns the headers of the response.
     pub(crate) fn headers(&self) -> &Arc<HeaderMap> {
         &self.headers
     }
@@ -127,8 +128,8 @@ impl SseExchange {
         }
     }
 
-    /// Reads what follows the end of the turn, so that the connection can serve the next one.
-    /// Whatever takes longer than the limits closes it.
+    /// Reads the rest of the body after the end of the turn, so that the connection can serve the
+    /// next turn. If the rest exceeds the limits on size or time, the connection is closed.
     pub(crate) async fn drain(self, limits: Limits) {
         let rest = async {
             let mut left = limits.drain;

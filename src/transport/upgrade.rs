@@ -6,11 +6,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::error::ProtocolError;
 
-/// Adds the headers that ask for the upgrade; returns the key that the answer must match.
+/// Adds the headers that request the upgrade. Returns the key that the response must match.
 pub(super) fn ask(headers: &mut HeaderMap) -> Result<HeaderValue, ProtocolError> {
     let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
     let key = HeaderValue::try_from(STANDARD.encode(nonce))
-        .map_err(|_| ProtocolError::Handshake("no key could be made"))?;
+        .map_err(|_| ProtocolError::Handshake("could not create a key"))?;
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -18,7 +18,7 @@ pub(super) fn ask(headers: &mut HeaderMap) -> Result<HeaderValue, ProtocolError>
     Ok(key)
 }
 
-/// Checks the answer with status 101.
+/// Checks the response with status 101.
 pub(super) fn check(head: &Parts, key: &HeaderValue) -> Result<(), ProtocolError> {
     let lists = |name, token: &str| {
         let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -27,17 +27,17 @@ pub(super) fn check(head: &Parts, key: &HeaderValue) -> Result<(), ProtocolError
             .any(|item| item.trim().eq_ignore_ascii_case(token))
     };
     if !lists(header::UPGRADE, "websocket") || !lists(header::CONNECTION, "upgrade") {
-        return Err(ProtocolError::Handshake("it switches to another protocol"));
+        return Err(ProtocolError::Handshake("the server switched to another protocol"));
     }
     let accept = derive_accept_key(key.as_bytes());
     if head.headers.get(header::SEC_WEBSOCKET_ACCEPT).is_none_or(|it| it != accept.as_str()) {
-        return Err(ProtocolError::Handshake("its key does not match ours"));
+        return Err(ProtocolError::Handshake("`Sec-WebSocket-Accept` does not match"));
     }
     if head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return Err(ProtocolError::Handshake("it chose an extension that was not offered"));
+        return Err(ProtocolError::Handshake("the server chose an extension without an offer"));
     }
     if head.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-        return Err(ProtocolError::Handshake("it chose a subprotocol that was not offered"));
+        return Err(ProtocolError::Handshake("the server chose a subprotocol without an offer"));
     }
     Ok(())
 }

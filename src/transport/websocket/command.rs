@@ -21,18 +21,21 @@ use crate::{
 pub(crate) struct SocketOptions {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    /// A refusal leads to SSE: one whose status is enough is returned without its body.
+    /// `true` if a refused upgrade leads to SSE. If the status of the refusal suffices for that
+    /// decision, its body is not waited for.
     pub(crate) has_fallback: bool,
-    /// The origin begins responses without a lifecycle event, as one of its sockets showed.
+    /// `true` if a socket of the origin has shown that its responses begin without a lifecycle
+    /// event. Shared by all sockets of the origin.
     pub(crate) unannounced: Arc<AtomicBool>,
 }
 
+/// State of a socket that its task and its handles share.
 #[derive(Debug)]
 pub(super) struct Status {
-    /// The socket takes no more requests.
+    /// `true` if the socket accepts no more requests.
     pub(super) over: AtomicBool,
     pub(super) opened: Instant,
-    /// When the last byte of a request was accepted for sending: milliseconds from the opening.
+    /// Time at which the system last accepted a byte of a request, in milliseconds since `opened`.
     pub(super) written: AtomicU64,
 }
 
@@ -51,14 +54,15 @@ impl Status {
 pub(super) struct Create {
     pub(super) text: String,
     pub(super) answer: Sender,
-    /// Told once the request is written, or something came back.
+    /// Resolves once the request is written, or the server has answered.
     pub(super) sent: oneshot::Sender<Sent>,
 }
 
-/// Whether a request left.
+/// Outcome of sending a request.
 #[derive(Debug)]
 pub(super) enum Sent {
+    /// The request was sent, or a part of it may have been.
     Yes,
-    /// The socket had ended before.
+    /// The socket had ended before the request was sent.
     No(End),
 }

@@ -22,7 +22,7 @@ use crate::{
     transport::Incoming,
 };
 
-/// Serves the socket to its end.
+/// Serves the socket until its end.
 pub(super) async fn serve(
     mut socket: Socket,
     mut requests: mpsc::Receiver<Create>,
@@ -37,7 +37,7 @@ pub(super) async fn serve(
                 Idle::Released => break Closing::Ours,
                 Idle::Ended(end) => {
                     status.over.store(true, Ordering::Release);
-                    // A request that crossed the end did not leave.
+                    // A request that was queued meanwhile was not sent, and is safe to retry.
                     requests.close();
                     if let Some(create) = requests.recv().await {
                         _ = create.sent.send(Sent::No(end));
@@ -57,10 +57,11 @@ pub(super) async fn serve(
         }
     };
     status.over.store(true, Ordering::Release);
-    // The consumer has what came by now, and does not wait for this.
+    // The consumer has received everything by now, and does not wait for the close.
     _ = timeout(options.timeouts.close, async {
         match close {
-            // The Close frame tells the server to stop; its own is not waited for.
+            // The Close frame makes the server stop generating. Waiting for the server's own Close
+            // frame would gain nothing.
             Closing::Ours => socket.close().await,
             Closing::Theirs => socket.answer_close().await,
         }
@@ -68,7 +69,7 @@ pub(super) async fn serve(
     .await;
 }
 
-/// The side that ended the socket.
+/// Side that ended the socket.
 enum Closing {
     Ours,
     Theirs,
@@ -76,7 +77,7 @@ enum Closing {
 
 enum Idle {
     Create(Create),
-    /// Nobody holds the handle any more.
+    /// The handle was dropped.
     Released,
     Ended(End),
 }
@@ -88,7 +89,8 @@ fn poll_idle(
     strays: &mut StrayFilter,
     cx: &mut Context<'_>,
 ) -> Poll<Idle> {
-    // The socket first: a request must not go into one whose end has come already.
+    // The socket is read first, because a request must not be sent on a socket whose end has
+    // already arrived.
     while let Poll::Ready(read) = socket.poll_read(cx) {
         let end = match read {
             Read::Nothing => continue,
@@ -106,16 +108,17 @@ fn poll_idle(
     })
 }
 
+/// End of an exchange.
 enum Conversed {
     /// The turn is over.
     Ended,
-    /// The consumer went away.
+    /// The consumer dropped or cancelled the exchange.
     Abandoned,
     /// The socket cannot be used any more.
     Broken,
 }
 
-/// Sends a request and passes on what comes for it.
+/// Sends a request, and passes the frames of its response to the consumer.
 async fn converse(
     socket: &mut Socket,
     create: Create,
@@ -123,7 +126,7 @@ async fn converse(
     status: &Status,
 ) -> Conversed {
     let Create { text, answer, sent } = create;
-    // Cancelled before it was taken up: it shall not be sent.
+    // A request that was cancelled while it was queued must not be sent.
     if answer.is_abandoned() {
         return Conversed::Abandoned;
     }
@@ -150,10 +153,11 @@ async fn converse(
                     writing = false;
                     tell();
                 }
-                // Reading tells why, in most cases better: the close frame of a server that does
-                // not want to have the rest has come by then.
+                // The read below returns a better reason: a server that refuses the rest of the
+                // request has usually sent an error or a Close frame.
                 Poll::Ready(false) => writing = false,
-                // A ping would have to wait behind the request: the time to send it rules.
+                // A ping would be queued behind the request. While the request is written, the send
+                // timeout detects a dead peer.
                 Poll::Pending => socket.pause(),
             }
         }
@@ -162,7 +166,7 @@ async fn converse(
                 return Poll::Ready(Conversed::Abandoned);
             }
             if answer.poll_room(cx).is_pending() {
-                // Who does not listen cannot judge.
+                // Pongs are not read either, so that silence proves nothing about the peer.
                 socket.pause();
                 return Poll::Pending;
             }
@@ -191,7 +195,8 @@ async fn converse(
             held.into_iter().for_each(|frame| answer.push(Incoming::Frame(frame)));
             let conversed = match frame.tag.role {
                 Role::Garbage => Some(Conversed::Broken),
-                // The server does not want the rest of the request, which the next would follow.
+                // The server has refused the request before its end. The rest of the message would
+                // have to be sent before the next request.
                 role if role.ends_turn() && writing => Some(Conversed::Broken),
                 role if role.ends_turn() => {
                     strays.finish(&frame, socket.heard());

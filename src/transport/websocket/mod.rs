@@ -1,12 +1,12 @@
 //! One WebSocket, and the task that serves it.
 //!
-//! The task is in one of two states. Idle, it answers pings and watches for the end, so that a
-//! dead socket is known before it is used. In an exchange it writes the request while it reads
-//! (a server that refuses a large one says so before it has all of it) and passes frames on to the
-//! consumer, as far ahead as the limit allows.
+//! The task is in one of two states. While idle, the task answers pings and watches for the end of
+//! the socket, so that a dead socket is detected before its next use. During an exchange, the task
+//! reads while it writes the request, because a server may refuse a large request before receiving
+//! all of it. The task passes frames to the consumer, as far ahead as the limit allows.
 //!
-//! The handle and the exchange are how others reach it: dropping the handle closes the socket
-//! after the exchange in progress, dropping the exchange before its end closes it at once.
+//! Dropping the handle closes the socket after the exchange in progress. Dropping the exchange
+//! before its end closes the socket immediately.
 
 use std::{
     pin::{Pin, pin},
@@ -48,7 +48,7 @@ mod command;
 mod connection;
 mod socket;
 
-/// An open WebSocket. Dropping it closes the socket once its exchange is over.
+/// Handle of an open WebSocket. Dropping the handle closes the socket once its exchange is over.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     id: ConnectionId,
@@ -62,7 +62,7 @@ pub(crate) struct WebSocket {
     close: Duration,
 }
 
-/// A request and its answer.
+/// A request and its response.
 #[derive(Debug)]
 pub(crate) struct WebSocketExchange {
     answer: Receiver,
@@ -71,7 +71,7 @@ pub(crate) struct WebSocketExchange {
 }
 
 impl WebSocket {
-    /// Opens a WebSocket by upgrading `request`, a GET. The answer must begin by the deadline.
+    /// Opens a WebSocket by upgrading `request`, a GET. The response must begin by the deadline.
     pub(crate) async fn connect(
         network: &dyn Network,
         mut request: http::Request<bytes::Bytes>,
@@ -102,7 +102,8 @@ impl WebSocket {
         upgrade::check(&answer.head, &key).map_err(broken)?;
         let patience = Patience { interval: timeouts.ping, deadline: timeouts.pong };
         let socket = Socket::new(io, limits.event, patience).await;
-        // One request at a time; the session waits for its turn.
+        // The capacity is the minimum: a socket serves one request at a time, and a queued request
+        // can still be cancelled without being sent.
         let (commands, requests) = mpsc::channel(1);
         let opened = Instant::now();
         let status =
@@ -125,38 +126,41 @@ impl WebSocket {
         self.id
     }
 
-    /// The headers of the upgrade's answer.
+    /// Returns the headers of the response to the upgrade.
     pub(crate) fn headers(&self) -> &Arc<HeaderMap> {
         &self.headers
     }
 
-    /// Returns the size of the largest message that the server takes, in bytes, if the answer to
-    /// the upgrade names one.
+    /// Returns the maximum size of a message in bytes, if the response to the upgrade contains the
+    /// limit of the server.
     pub(crate) fn frame_limit(&self) -> Option<u64> {
         let limit = self.headers.get("x-codex-websocket-max-message-bytes")?;
         limit.to_str().ok()?.trim().parse().ok()
     }
 
-    /// When it was opened.
+    /// Returns the time at which the socket was opened.
     pub(crate) fn opened(&self) -> Instant {
         self.opened
     }
 
-    /// Whether it takes another request, as far as is known. Only the runtime that opened it can
-    /// say: while that one rests, so does the task of the socket.
+    /// Returns `true` if the socket accepts another request, as far as is known.
+    ///
+    /// Always `false` on another runtime than the one that opened the socket: the socket's task may
+    /// not be running there, so that the end of the socket could go unnoticed.
     pub(crate) fn is_open(&self) -> bool {
         let here = Handle::try_current().is_ok_and(|here| here.id() == self.runtime);
         here && !self.status.over.load(Ordering::Acquire) && !self.commands.is_closed()
     }
 
-    /// Closes it, and waits until that is done, at most as long as closing may take.
+    /// Closes the socket. Waits until the socket is closed, at most for the close timeout.
     pub(crate) async fn close(self) {
         drop(self.commands);
         _ = timeout(self.close, self.task).await;
     }
 
-    /// Sends a request; resolves when it is written, or when no byte of it was accepted for
-    /// `stall`. Dropping the future cancels the request by closing the socket.
+    /// Sends a request. Resolves when the request is written, or with an error when no byte of the
+    /// request was accepted for `stall`. Dropping the future cancels the request by closing the
+    /// socket.
     pub(crate) fn send(
         &self,
         text: String,
@@ -177,7 +181,7 @@ impl WebSocket {
                 match outcome.await {
                     Ok(Sent::Yes) => Ok(exchange),
                     Ok(Sent::No(end)) => Err(gone(Some(end))),
-                    // The task ended before it took the request up.
+                    // The task ended before it received the request.
                     Err(_) => Err(gone(None)),
                 }
             });
@@ -187,8 +191,8 @@ impl WebSocket {
     }
 }
 
-/// Waits for `sending` as long as bytes are accepted. A large request over a slow uplink takes its
-/// time, and would be sent a second time if that ended it.
+/// Waits for `sending` as long as bytes are accepted. There is no limit on the total time, because
+/// a large request over a slow uplink would time out and then be sent a second time.
 async fn unless_stalled<T>(
     mut sending: Pin<&mut impl Future<Output = Result<T, Error>>>,
     start: Instant,
@@ -209,7 +213,7 @@ async fn unless_stalled<T>(
     }
 }
 
-/// The error of a request that did not leave, as the socket had ended.
+/// Returns the error of a request that was not sent because the socket had ended.
 fn gone(end: Option<End>) -> Error {
     let cause = match end {
         Some(End::Closed(frame)) => Cause::Closed(frame),
@@ -220,7 +224,7 @@ fn gone(end: Option<End>) -> Error {
     Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
 }
 
-/// Closes the connection of an exchange.
+/// Handle that closes the connection of an exchange.
 pub(crate) struct AbortHandle {
     answer: Closer,
     status: Arc<Status>,
@@ -228,7 +232,8 @@ pub(crate) struct AbortHandle {
 
 impl AbortHandle {
     pub(super) fn abort(self) {
-        // The task learns of it from the queue; whoever asks for a socket must know now.
+        // The task stops when it polls the queue. Until then, the next turn must not lease the
+        // socket.
         self.status.over.store(true, Ordering::Release);
         self.answer.close();
     }
@@ -252,14 +257,15 @@ impl WebSocketExchange {
 
 impl Drop for WebSocketExchange {
     fn drop(&mut self) {
-        // The task learns of it from the queue; whoever asks for a socket must know at once.
+        // The task stops when it polls the queue. Until then, the next turn must not lease the
+        // socket.
         if !self.ended {
             self.status.over.store(true, Ordering::Release);
         }
     }
 }
 
-/// What the answer to an upgrade means that did not switch protocols.
+/// Returns the error of a response that refused the upgrade.
 fn refused(status: StatusCode, error: crate::api::ApiError) -> Error {
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error));

@@ -1,4 +1,4 @@
-//! The frames of a WebSocket, and a watch over its peer.
+//! The frames of a WebSocket, and its keep-alive.
 
 use std::{
     future::poll_fn,
@@ -33,26 +33,27 @@ use crate::{
     },
 };
 
-/// The frames of a WebSocket, and a watch over its peer.
+/// A WebSocket that reads and writes frames, and detects a dead peer with pings.
 pub(super) struct Socket {
     stream: WebSocketStream<Tap>,
     liveness: Liveness,
     timer: Pin<Box<Sleep>>,
     paused: bool,
-    /// The peer sent a Close frame.
+    /// `true` once the peer has sent a Close frame.
     closing: bool,
 }
 
-/// What came.
+/// Result of reading a frame.
 pub(super) enum Read {
     Text(ByteString),
-    /// A ping (answered by then) or a pong.
+    /// A pong, or a ping, which tungstenite answers.
     Nothing,
     End(End),
 }
 
 impl Socket {
-    /// The client's side of a connection that was upgraded; `event` bounds what one message holds.
+    /// Returns the client side of an upgraded connection. `event` is the maximum size of a received
+    /// message in bytes.
     pub(super) async fn new(io: Box<dyn Io>, event: usize, patience: Patience) -> Self {
         let now = Instant::now();
         let config = WebSocketConfig::default()
@@ -69,35 +70,37 @@ impl Socket {
         }
     }
 
-    /// Returns when the peer was heard last.
+    /// Returns the time at which a byte last arrived from the peer.
     pub(super) fn heard(&self) -> std::time::Instant {
         self.stream.get_ref().traffic.heard()
     }
 
-    /// Returns when the system accepted bytes for sending last.
+    /// Returns the time at which the system last accepted bytes for sending.
     pub(super) fn wrote(&self) -> std::time::Instant {
         self.stream.get_ref().traffic.wrote()
     }
 
-    /// Takes a message to be sent by [`poll_flush`](Self::poll_flush).
+    /// Queues a message, which [`poll_flush`](Self::poll_flush) sends.
     pub(super) fn start_send(&mut self, text: String) -> Result<(), End> {
         Pin::new(&mut self.stream).start_send(Message::Text(text.into())).map_err(end_of)
     }
 
-    /// Ready once everything is written: whether it could be.
+    /// Resolves once everything is written, with `false` if writing failed.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         Pin::new(&mut self.stream).poll_flush(cx).map(|flushed| flushed.is_ok())
     }
 
-    /// What comes next. A peer that is silent for too long has ended.
+    /// Returns the next frame. A peer that is silent for too long counts as ended.
     ///
-    /// A peer that always has something to say does not keep the task from yielding.
+    /// Uses tokio's cooperative budget, so that a peer that sends without pause does not starve
+    /// other tasks.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if std::mem::take(&mut self.paused) {
             self.stream.get_mut().traffic.note_heard(Instant::now().into_std());
             self.liveness.pause();
         }
-        // One read of the socket may bring thousands of frames.
+        // One read of the socket may return thousands of frames, which tokio's own accounting
+        // counts as one operation.
         let turn = ready!(coop::poll_proceed(cx));
         let Poll::Ready(read) = pin!(&mut self.stream).poll_next(cx) else {
             drop(turn);
@@ -130,7 +133,7 @@ impl Socket {
         })
     }
 
-    /// From here to the next read, silence proves nothing.
+    /// Pauses the keep-alive until the next read. Meanwhile silence proves nothing about the peer.
     pub(super) fn pause(&mut self) {
         self.paused = true;
     }
@@ -141,15 +144,15 @@ impl Socket {
         _ = self.stream.close(Some(frame)).await;
     }
 
-    /// Sends the answer to the peer's Close frame, if there was one. tungstenite has made it by
-    /// then, and would send it with the next read.
+    /// Sends the reply to the peer's Close frame, if there was one. tungstenite has queued the
+    /// reply and would send it at the next read, which does not follow.
     pub(super) async fn answer_close(&mut self) {
         if self.closing {
             _ = poll_fn(|cx| self.poll_flush(cx)).await;
         }
     }
 
-    /// Ready when the peer has been silent for too long.
+    /// Resolves when the peer has been silent for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             if self.liveness.is_ping_leaving() && self.poll_flush(cx).is_ready() {
@@ -160,14 +163,15 @@ impl Socket {
                 Verdict::Wait => return Poll::Pending,
                 Verdict::Dead => return Poll::Ready(End::Silent),
                 Verdict::Ping(number) => {
-                    // If it cannot be written, no answer comes.
+                    // A failed write needs no handling: no pong follows, and the peer times out.
                     let payload = Bytes::copy_from_slice(&number.to_be_bytes());
                     _ = Pin::new(&mut self.stream).start_send(Message::Ping(payload));
                 }
                 Verdict::WaitUntil(due) => {
                     let due = Instant::from_std(due);
-                    // A timer that fires too early is set again then: for each read, it would
-                    // cost more than the read.
+                    // A deadline that moves later leaves the timer as it is. The timer then fires
+                    // too early and is reset: resetting it for each read would cost more than the
+                    // read.
                     if self.timer.is_elapsed() || self.timer.deadline() > due {
                         self.timer.as_mut().reset(due);
                     }
@@ -178,7 +182,7 @@ impl Socket {
     }
 }
 
-/// A connection that notes what goes over it.
+/// A connection that records the times of its reads and writes.
 struct Tap {
     io: Box<dyn Io>,
     traffic: Traffic,
@@ -255,7 +259,7 @@ fn end_of(error: tungstenite::Error) -> End {
             End::Protocol(ProtocolError::WebSocket(error.to_string()))
         }
         tungstenite::Error::Utf8(_) => {
-            End::Protocol(ProtocolError::WebSocket("text that is no UTF-8".to_owned()))
+            End::Protocol(ProtocolError::WebSocket("text is not valid UTF-8".to_owned()))
         }
         error => End::Lost(Some(Box::new(error))),
     }
@@ -279,7 +283,7 @@ mod tests {
         let patience = Patience { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
         let mut socket = Socket::new(Box::new(client), 1024, patience).await;
         let start = Instant::now();
-        // The server answers no ping. Its one frame takes 75 s, a byte after each 25.
+        // The server answers no ping. Its only frame takes 75 s, one byte every 25 s.
         let dripping = tokio::spawn(async move {
             for byte in [0x81, 0x02, b'{'] {
                 sleep(seconds(25)).await;

@@ -24,7 +24,7 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let create = || socket.send(r#"{"type":"response.create","input":[]}"#.to_owned(), None);
     let _first = create().await.unwrap();
     server.wait_for(|log| log.requests.len() == 1).await;
-    // One waits in the queue, the others in their callers.
+    // One request waits in the queue, the others wait in their callers.
     let mut others: Vec<_> = (0..3).map(|_| Box::pin(create())).collect();
     for other in &mut others {
         assert!(other.now_or_never().is_none());
