@@ -1,19 +1,20 @@
-//! Streams the OpenAI Responses API over one incremental WebSocket, or over server-sent events, as
-//! one event stream.
+//! A client for the streaming OpenAI Responses API. It sends the turns of a conversation over one
+//! WebSocket, or over server-sent events (SSE) where WebSockets are blocked or unsupported.
 //!
-//! A [`ResponsesSession`] is one conversation. It is given the **full** request each turn,
-//! compares it with the full request before and the server's answer, and sends what is new if it
-//! may, or everything if it must. It hides which transport ran: the events, the outcomes and the
-//! errors are the same on both.
+//! A [`ResponsesSession`] is one conversation. Pass the **full** request in every turn: the session
+//! compares it with the previous request and the server's response, sends only new items when
+//! possible, and sends the full request otherwise. The events, outcomes and errors are the same on
+//! both transports.
 //!
-//! To do: [a turn](#a-turn), [tools](#an-agent-loop), [custom tools](#custom-tools),
-//! [JSON by a schema](#answers-by-a-schema), [images and files](#images-and-files),
-//! [hosted tools](#hosted-tools). To know: [what failed](#when-a-turn-fails),
-//! [what was sent](#what-was-sent-and-why), [which transport](#transports-and-fallback). To set:
-//! [timeouts and retries](#timeouts-limits-and-retries), [proxies](#proxies-and-certificates),
-//! [other servers](#other-servers). Then [opening ahead](#ahead-of-a-turn),
-//! [parallel conversations](#forks), [several accounts](#several-accounts-and-the-end), and
-//! [tests](#testing-your-own-code).
+//! First steps: [a turn](#a-turn), [tools](#an-agent-loop), [custom tools](#custom-tools),
+//! [structured output](#answers-by-a-schema), [images and files](#images-and-files) and
+//! [hosted tools](#hosted-tools). Diagnosis: [errors](#when-a-turn-fails),
+//! [reports](#what-was-sent-and-why) and [fallback](#transports-and-fallback). Configuration:
+//! [timeouts and retries](#timeouts-limits-and-retries), [proxies](#proxies-and-certificates) and
+//! [other servers](#other-servers). Further topics: [prewarming](#ahead-of-a-turn),
+//! [parallel conversations](#forks), [several accounts](#several-accounts-and-the-end),
+//! [background responses](#responses-and-conversations-that-outlive-you) and
+//! [testing](#testing-your-own-code).
 //!
 //! # A turn
 //!
@@ -38,7 +39,7 @@
 //! }
 //! let response = stream.final_response().await?;
 //!
-//! // The next turn: all of the history again. One item of it is new.
+//! // The next turn passes the whole history again. The session sends the new item only.
 //! request.input.extend(response.output_items());
 //! request.input.push(Item::user("Say ho"));
 //! let response = session.stream(&request).await?.final_response().await?;
@@ -46,16 +47,17 @@
 //! # Ok(()) }
 //! ```
 //!
-//! [`final_response`](ResponseStream::final_response) alone is enough where nobody reads along.
-//! [`Response::usage`] tells the tokens. A [`ResponseStream`] is also a `futures` stream.
+//! If you don't need the events, call [`final_response`](ResponseStream::final_response) directly.
+//! [`Response::usage`] returns the token usage. A [`ResponseStream`] is also a `futures` stream.
 //!
 //! # An agent loop
 //!
-//! Offer tools, run what [`Response::function_calls`] gives, push the results, and go round until
-//! there are no calls. Calls that the model did not finish are never among them.
-//! [`ResponseEvent::function_call`] gives a call earlier: as soon as the model has finished it,
-//! while the response goes on. [`FunctionCall::arguments`](event::FunctionCall::arguments) reads
-//! into any type of serde's; arguments that are wrong go back to the model as the output.
+//! Offer tools, run the calls in [`Response::function_calls`], push their results, and repeat until
+//! a response has no calls. Unfinished calls are never returned.
+//! [`ResponseEvent::function_call`] returns each call as soon as the model has finished the call,
+//! while the response continues. [`FunctionCall::arguments`](event::FunctionCall::arguments)
+//! deserializes the arguments with serde. In this example, invalid arguments are reported to the
+//! model as the output of the call.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn, items};
@@ -113,10 +115,11 @@
 //!
 //! # Custom tools
 //!
-//! [`Tool::custom`] takes free text in place of JSON. Its calls are
-//! [`Response::custom_tool_calls`], or [`ResponseEvent::custom_tool_call`] while the response goes
-//! on; [`Item::custom_tool_call_output`] answers one. [`Tool::from_json`] takes any other
-//! declaration, a grammar say, and [`Item::from_json`] any other item, as it is.
+//! [`Tool::custom`] declares a tool whose input is free text instead of JSON.
+//! [`Response::custom_tool_calls`] returns its calls, and [`ResponseEvent::custom_tool_call`]
+//! returns each call while the response continues. [`Item::custom_tool_call_output`] is the result
+//! of a call. [`Tool::from_json`] accepts any other declaration, for example a grammar, and
+//! [`Item::from_json`] accepts any other item. Both send the JSON unchanged.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn, items}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest, Tool};
@@ -138,7 +141,8 @@
 //!
 //! # Answers by a schema
 //!
-//! [`ResponsesRequest::json_schema`] asks for JSON, [`Response::parsed`] reads it.
+//! [`ResponsesRequest::json_schema`] requests JSON that matches a schema. [`Response::parsed`]
+//! deserializes the answer.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -169,9 +173,9 @@
 //!
 //! # Images and files
 //!
-//! [`Item::user_parts`] takes text, images and files, by their content, URL or id;
-//! [`Item::function_call_output_parts`] does for what a tool returns. A generated image is decoded
-//! into any writer, piece by piece, out of the frame that it came in.
+//! [`Item::user_parts`] takes text, images and files, each given by content, URL or id.
+//! [`Item::function_call_output_parts`] takes the same parts as the result of a tool. A generated
+//! image is decoded piece by piece into any writer, without a second copy in memory.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn, items}; use responses_client::{Provider, ResponsesClient};
@@ -189,7 +193,7 @@
 //! let response = client.session().stream(&request).await?.final_response().await?;
 //! for item in response.output() {
 //!     if let OutputItem::ImageGenerationCall(image) = item {
-//!         image.write_to(&mut out)?; // a `File`, say
+//!         image.write_to(&mut out)?; // for example a `File`
 //!     }
 //! }
 //! # assert_eq!(out.len(), 3_000);
@@ -198,11 +202,11 @@
 //!
 //! # Hosted tools
 //!
-//! [`Response::output`] has all that the model did, typed: searches, code, patches, commands,
-//! calls of MCP servers, reasoning ([`event::item`]). Servers add kinds at any time: what this
-//! version does not know is [`OutputItem::Other`](event::OutputItem::Other), and goes back with
-//! the history like the rest. [`OutputItemDone`](event::OutputItemDone) events have each item as
-//! it is finished.
+//! [`Response::output`] returns all output items as types of [`event::item`]: searches, code,
+//! patches, commands, calls of MCP servers and reasoning. Servers may add kinds of items at any
+//! time. An unknown item is [`OutputItem::Other`](event::OutputItem::Other), and is sent back with
+//! the history like other items. An [`OutputItemDone`](event::OutputItemDone) event contains each
+//! item as soon as the item is finished.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn, items}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -231,21 +235,22 @@
 //!
 //! # When a turn fails
 //!
-//! A turn ends in one of three ways, on both transports at once: with
+//! A turn ends in one of three ways on both transports: with
 //! [`Completed`](ResponseEvent::Completed), with [`Incomplete`](ResponseEvent::Incomplete) (usable
-//! output, with its [reason](Response::incomplete_reason)), or with an [`Error`]. The end of a
-//! connection is never success. An error says [what happened](Error::kind), [how far the request
-//! got](Error::delivery), [what had come by then](Error::partial), [what was
-//! tried](Error::report), and [what to do now](Error::retry_action).
+//! output, with a [reason](Response::incomplete_reason)), or with an [`Error`]. The end of a
+//! connection is never success. An error contains its [kind](Error::kind), the [delivery of the
+//! request](Error::delivery), the [partial response](Error::partial), a [report of all
+//! attempts](Error::report) and a [recommended action](Error::retry_action).
 //!
-//! What had come need not be lost: [`Response::replayable_items`] and an output for each call make
-//! the input go on from there, so that no tool is run twice.
+//! Use the partial response to avoid repeating work: add [`Response::replayable_items`] and an
+//! output for each call to the input. The next turn then continues from there, and no tool runs
+//! twice.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Step, Turn, items}; use responses_client::{Provider, ResponsesClient};
 //! use responses_client::{Error, Item, ResponsesRequest, RetryAction};
 //!
-//! /// Makes `request` go on from where a turn failed; `false` where that is of no use.
+//! /// Makes `request` continue the failed turn. Returns `false` if a retry is of no use.
 //! fn go_on(request: &mut ResponsesRequest, error: &Error) -> bool {
 //!     let (RetryAction::Retry { .. } | RetryAction::RetryMayRepeat { .. }) = error.retry_action()
 //!     else {
@@ -274,10 +279,11 @@
 //!
 //! # What was sent, and why
 //!
-//! [`ResponseStream::report`] has the transport, whether its connection was open before, the
-//! [plan](report::Plan), the bytes, all attempts with their failures, when each phase was over
-//! ([`Timings`](report::Timings)), and the headers of the answer. It is complete once the turn has
-//! ended, and goes with the stream; [`Error::report`] has that of a turn that failed.
+//! [`ResponseStream::report`] returns a [`TurnReport`]: the transport, the [plan](report::Plan),
+//! the number of bytes, all attempts with their failures, the end of each phase
+//! ([`Timings`](report::Timings)), the reuse of a connection, and the response headers. The report
+//! is complete once the turn has ended, and is dropped with the stream. [`Error::report`] returns
+//! the report of a failed turn.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -293,7 +299,7 @@
 //! match &report.plan {
 //!     Some(Plan::Incremental { new_items }) => println!("{new_items} new items"),
 //!     Some(Plan::Full(FullReason::PrefixDiverged { at })) => println!("item {at} was edited"),
-//!     Some(Plan::Full(reason)) => println!("all: {reason}"),
+//!     Some(Plan::Full(reason)) => println!("full request: {reason}"),
 //!     _ => println!("nothing"),
 //! }
 //! println!("first text after {:?}", report.timings.first_text);
@@ -303,12 +309,12 @@
 //!
 //! # Transports and fallback
 //!
-//! [`TransportPolicy::Auto`] takes a WebSocket where it works, and SSE where it does not. What is
-//! in a WebSocket's way (no upgrade, a proxy that breaks it or lets no frames through) sends the
-//! turn over SSE at once, and is remembered for the origin by the client, for all its sessions, so
-//! that it is paid for once. [`ResponsesClient::fallback`] says what is remembered, and for how
-//! long; then one turn tries a WebSocket again. [`TransportPolicy::WebSocketOnly`] and
-//! [`TransportPolicy::SseOnly`] are never overridden.
+//! [`TransportPolicy::Auto`] uses a WebSocket where it works, and SSE otherwise. If the server
+//! refuses the upgrade, or a proxy breaks it or blocks the frames, the turn falls back to SSE
+//! immediately. The client records the fallback for the origin, for all its sessions, so that
+//! later turns do not pay for another failure. [`ResponsesClient::fallback`] returns the recorded
+//! fallback and its remaining time. Afterwards, one turn tries a WebSocket again.
+//! [`TransportPolicy::WebSocketOnly`] and [`TransportPolicy::SseOnly`] disable the fallback.
 //!
 //! ```
 //! # use responses_client::testing::{Refusal, Script, ScriptedServer, Turn, Upgrade}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -321,7 +327,7 @@
 //! let stream = client.session().stream(&request).await?; // the upgrade is refused
 //! assert_eq!(stream.report().transport, Some(Transport::Sse));
 //! # stream.final_response().await?;
-//! let fallback = client.fallback().expect("it is remembered");
+//! let fallback = client.fallback().expect("a recorded fallback");
 //! assert_eq!(fallback.kind, FallbackKind::Unsupported);
 //! client.reset_fallback(); // the network has changed
 //! assert_eq!(client.fallback(), None);
@@ -330,10 +336,10 @@
 //!
 //! # Timeouts, limits and retries
 //!
-//! [`Timeouts`] has a time for each phase, [`Limits`] the size of each buffer; every default has
-//! its reason there. What certainly did not run, and may go well next time, is tried again within
-//! [`RetryPolicy`]; what may have run, and may be billed twice, is sent again only as its
-//! [`ReplayPolicy`] allows.
+//! [`Timeouts`] limits the time of each phase, and [`Limits`] the size of each buffer. Their docs
+//! explain the defaults. A request that certainly did not run is retried within [`RetryPolicy`] if
+//! the failure is transient. A request that may have run, and may be billed twice, is sent again
+//! only if the [`ReplayPolicy`] allows it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -360,13 +366,14 @@
 //!
 //! # Ahead of a turn
 //!
-//! [`ResponsesSession::connect`] opens the WebSocket while the user still types;
-//! [`ResponsesSession::prewarm`] also lets the server read the request, which is billed. Neither
-//! waits, and neither harms the next turn: [`TurnReport::prewarm`] says what came of it.
+//! [`ResponsesSession::connect`] opens the WebSocket before the turn, for example while the user
+//! is typing. [`ResponsesSession::prewarm`] also makes the server process the request, whose input
+//! tokens are billed. Both return immediately, and their failure does not harm the next turn.
+//! [`TurnReport::prewarm`] contains their outcome.
 //!
-//! A WebSocket is kept between turns. Pings show that its peer lives ([`Timeouts::ping`]), and it
-//! is replaced between turns before the server ends it ([`Provider::max_age`]): the next turn finds
-//! one that works.
+//! A WebSocket is kept open between turns. Pings detect a dead peer ([`Timeouts::ping`]). The
+//! WebSocket is replaced between turns before the server closes it ([`Provider::max_age`]), so that
+//! the next turn finds a working connection.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -387,10 +394,10 @@
 //!
 //! # Forks
 //!
-//! A session has one live response. The next [`stream`](ResponsesSession::stream) supersedes one
-//! that has not ended: its stream yields [`ErrorKind::Superseded`]. [`ResponsesSession::fork`] is a
-//! second conversation from the same history, which runs at the same time on a connection of its
-//! own.
+//! A session has at most one running response. Calling [`stream`](ResponsesSession::stream) again
+//! cancels a turn that has not ended: its stream yields [`ErrorKind::Superseded`].
+//! [`ResponsesSession::fork`] returns a second conversation with the same history, which can run at
+//! the same time on a separate connection.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -411,13 +418,14 @@
 //!
 //! # Several accounts, and the end
 //!
-//! A client is cheap to clone, and has one provider and one [`Auth`].
-//! [`ResponsesSession::set_client`] moves a conversation to another client between turns: with
-//! another key, region or policy. Nothing of one account is ever named to another: the
-//! conversation is then sent in full.
+//! A client has one provider and one [`Auth`], and is cheap to clone.
+//! [`ResponsesSession::set_client`] moves a conversation to another client between turns, for
+//! example with another key, region or policy. Response ids of one account are never sent to
+//! another account: the next turn then sends the full request.
 //!
-//! [`ResponsesSession::close`] and [`ResponsesClient::close`] end what runs, and take
-//! [`Timeouts::close`] at most. Dropping them also closes the sockets, without waiting.
+//! [`ResponsesSession::close`] and [`ResponsesClient::close`] cancel running turns and close the
+//! sockets, within [`Timeouts::close`]. Dropping a session or client also closes its sockets,
+//! without waiting.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Auth, Item, Provider, ResponsesClient, ResponsesRequest};
@@ -441,10 +449,11 @@
 //!
 //! # Responses and conversations that outlive you
 //!
-//! A response with `background: true` runs on without its connection. When that is cut, the stream
-//! goes on behind the last event that came, and nothing is sent twice; by its id,
-//! [`ResponsesClient::retrieve`] says how it stands, and [`ResponsesClient::cancel`] ends it.
-//! [`ResponsesSession::checkpoint`] is what another process needs to go on with the conversation.
+//! A response with `background: true` continues on the server without its connection. If the
+//! connection is cut, the stream reconnects and resumes after the last received event. The request
+//! is not sent again. [`ResponsesClient::retrieve`] returns the state of such a response by its id,
+//! and [`ResponsesClient::cancel`] cancels it. [`ResponsesSession::checkpoint`] returns the state
+//! that another process needs to continue the conversation.
 //!
 //! ```
 //! # use responses_client::testing::{Script, ScriptedServer, Turn}; use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -457,7 +466,7 @@
 //! # request.input.extend(response.output_items());
 //! let saved = serde_json::to_string(&session.checkpoint())?;
 //!
-//! // In another process, with the conversation at hand:
+//! // In another process that has the conversation:
 //! let checkpoint: Checkpoint = serde_json::from_str(&saved)?;
 //! let mut session = client.resume(checkpoint);
 //! request.input.push(Item::user("Say 2"));
@@ -469,10 +478,10 @@
 //!
 //! # Proxies and certificates
 //!
-//! Both transports open their sockets in the same way: through the proxy of the environment
-//! (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), with the roots of the platform. A proxy
-//! setting that would not be used exactly as written is an error that names the variable, not "no
-//! proxy". A proxy that opens TLS needs its CA trusted.
+//! Both transports connect in the same way: through the proxy of the environment variables
+//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, and with the root certificates of the
+//! platform. An invalid proxy setting is an error that names the variable; it is never ignored. If
+//! a proxy intercepts TLS, add its CA certificate.
 //!
 //! ```
 //! use responses_client::{NetworkSettings, Provider, ProxySetting, ResponsesClient};
@@ -493,10 +502,10 @@
 //!
 //! # Other servers
 //!
-//! A [`Provider`] is an address and how its server differs from others: whether it has a
-//! WebSocket, stores responses, goes on after an error, how large a frame and how old a socket may
-//! become. Many are known by name; [`Provider::compatible`] is any other, [`Provider::at`] a known
-//! one at another address.
+//! A [`Provider`] is the base URL of a server and its properties: support for WebSockets, storage
+//! of responses, reuse of a socket after an error, maximum frame size and maximum socket age. There
+//! are presets for many servers. [`Provider::compatible`] describes any other server, and
+//! [`Provider::at`] sets another base URL of a preset.
 //!
 //! ```
 //! use responses_client::{Auth, Provider, ResponsesClient};
@@ -509,15 +518,15 @@
 //! # Ok::<_, responses_client::Error>(())
 //! ```
 //!
-//! [`Auth::provider`] fetches a token for each connection and HTTP request, and another one after
-//! a 401. A body that is JSON already goes through [`ResponsesRequest::from_json`].
+//! [`Auth::provider`] obtains a token for each connection and HTTP request, and another token after
+//! status 401. [`ResponsesRequest::from_json`] accepts a request body that is already JSON.
 //!
 //! # Testing your own code
 //!
-//! With the feature `testing`, `testing::ScriptedServer` plays a server over both
-//! transports, with its faults, from Rust, from a JSON file, or from a recording of the tool. Point
-//! your code at its URL, and look at what came in. Here the answer comes over SSE, since the
-//! upgrade is refused:
+//! With the feature `testing`, `testing::ScriptedServer` simulates a server on both transports, and
+//! its faults. Its script is written in Rust or JSON, or recorded with the command-line tool. Use
+//! the URL of the scripted server as the base URL in your code, and check its log of requests. In
+//! this example the response arrives over SSE, because the server refuses the upgrade:
 //!
 //! ```
 //! # use responses_client::{Item, Provider, ResponsesClient, ResponsesRequest};
@@ -536,39 +545,40 @@
 //! let client = ResponsesClient::builder(Provider::compatible(&server.url())?).build()?;
 //! let request = ResponsesRequest::new("gpt-6-astra").input([Item::user("Say hello")]);
 //! let response = client.session().stream(&request).await?.final_response().await?;
-//! assert_eq!(response.output_text(), "Hello"); // the 429 was tried again
+//! assert_eq!(response.output_text(), "Hello"); // the 429 was retried
 //! assert_eq!(server.log().posts().count(), 2);
 //! # Ok(()) }
 //! ```
 //!
 //! # Cancel safety
 //!
-//! Everything may be dropped at any await point. Dropping a [`ResponseStream`] before its end
-//! closes its connection, so that the server stops; the next turn opens another and sends
-//! everything. Dropping a wait for an event loses none. Dropping the future of
-//! [`stream`](ResponsesSession::stream) cancels the turn. What [`prewarm`](ResponsesSession::prewarm),
-//! [`connect`](ResponsesSession::connect) and the `close` methods began goes on by itself.
+//! Every future and stream may be dropped at any await point. Dropping a [`ResponseStream`] before
+//! its end closes its connection, so that the server stops generating. The next turn opens another
+//! connection and sends the full request. Dropping a wait for an event loses no event. Dropping the
+//! future of [`stream`](ResponsesSession::stream) cancels the turn. Work that was started by
+//! [`prewarm`](ResponsesSession::prewarm), [`connect`](ResponsesSession::connect) or a `close`
+//! method continues in the background.
 //!
 //! # Log levels
 //!
-//! Through `tracing`, under the target `responses_client`: `INFO` when a turn falls back to SSE or
-//! is too large for a frame, `DEBUG` for connections, plans, failed attempts and the ends of turns.
-//! The lines of a turn stand in the `DEBUG` spans `session`, `turn` and `attempt`. No payload and no
-//! credential is logged at any level. (tungstenite logs whole messages at `TRACE`, under its own
-//! target.) [`TurnObserver`] tells programs the same.
+//! The crate logs with `tracing`, under the target `responses_client`. `INFO` reports that a turn
+//! falls back to SSE, or exceeds the frame limit. `DEBUG` reports connections, plans, failed
+//! attempts and the ends of turns. Entries of a turn are in the `DEBUG` spans `session`, `turn` and
+//! `attempt`. The crate logs no payload and no credential at any level. (tungstenite logs whole
+//! messages at `TRACE`, under its own target.) A [`TurnObserver`] receives these notices in code.
 //!
 //! # Features
 //!
-//! All are additive.
+//! All features are additive.
 //!
-//! | feature | default | what it adds |
+//! | feature | default | adds |
 //! |---|---|---|
 //! | `system-proxy` | yes | the proxy settings of macOS and Windows |
 //! | `socks` | no | SOCKS proxies: `socks5://`, `socks5h://`, `socks4://` and `socks4a://` |
-//! | `testing` | no | `testing`: a scripted server of both transports, for your tests |
+//! | `testing` | no | the module `testing`: a scripted server on both transports, for your tests |
 //! | `cli` | no | the command-line tool `responses` |
 
-// docs.rs names the feature of an item beside it.
+// Makes docs.rs show the feature that each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     clippy::expect_used,
@@ -591,7 +601,7 @@ pub use config::{
     Transport, TransportPolicy,
 };
 pub use error::{Error, RetryAction};
-// Its header types stand in this crate's own signatures.
+// The header types of `http` are part of this crate's public API.
 pub use event::ResponseEvent;
 #[doc(no_inline)]
 pub use http;
@@ -632,7 +642,7 @@ mod shared;
 pub mod testing;
 mod transport;
 
-/// The code in the README and in the pages of `docs`.
+/// The code examples in the README and in `docs`, compiled and run as doc tests.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../README.md")]
