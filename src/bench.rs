@@ -1,6 +1,6 @@
-//! The core as the tests, benchmarks and fuzz targets of this crate reach it.
+//! Access to internals for the tests, benchmarks and fuzz targets of this crate.
 //!
-//! For them alone: nothing here is covered by semantic versioning.
+//! Not part of the public API: nothing here is covered by semantic versioning.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ use crate::{
     response::Response,
 };
 
-/// Takes a body apart as the SSE transport does, and gives the data of each event to `each`: `None`
-/// where it is no UTF-8.
+/// Decodes a body like the SSE transport, and calls `each` with the data of each event. The data is
+/// `None` if it is not valid UTF-8.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::TooLarge`] when a line or an event is longer than `limit` bytes.
+/// Returns [`ErrorKind::TooLarge`] if a line or an event is longer than `limit` bytes.
 pub fn sse_events(
     pieces: impl IntoIterator<Item = Bytes>,
     limit: usize,
@@ -48,44 +48,44 @@ pub fn sse_events(
     Ok(())
 }
 
-/// The course of one response.
+/// Reader of one response.
 #[derive(Clone, Debug)]
 pub struct Turn(ResponseReader);
 
 impl Turn {
-    /// A turn that waits for its first event.
+    /// Returns a turn that waits for its first event.
     #[expect(clippy::new_without_default, reason = "nobody asks for one")]
     pub fn new() -> Self {
         Self(ResponseReader::new())
     }
 
-    /// Classifies and decodes a payload, and adds it to the response. `None` when there is nothing
-    /// to hand out. [`next_event`](Self::next_event) returns further events.
+    /// Classifies and decodes a payload, and adds the event to the response. Returns `None` if
+    /// there is no event to yield. [`next_event`](Self::next_event) returns further events.
     ///
     /// # Errors
     ///
-    /// The error that ends the turn.
+    /// Returns the error that ends the turn.
     pub fn push(&mut self, payload: Bytes) -> Result<Option<ResponseEvent>, Error> {
         let payload = ByteString::try_from(payload)
             .map_err(|_| Error::protocol(Phase::Events, ProtocolError::NotAnEvent))?;
         event_of(self.0.handle(Frame::new(payload)))
     }
 
-    /// Returns an event that waited for the payloads after it.
+    /// Returns the next event that was held back until a later payload arrived.
     ///
     /// # Errors
     ///
-    /// The error that ends the turn.
+    /// Returns the error that ends the turn.
     pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, Error> {
         self.0.next_step().map_or(Ok(None), event_of)
     }
 
-    /// The payloads end here. The error that ends the turn, unless it has ended.
+    /// Ends the payloads, and returns the error of a turn without a terminal event.
     pub fn end(&mut self) -> Error {
         self.0.end(End::Lost(None))
     }
 
-    /// The response as far as it came.
+    /// Returns the response as received so far.
     pub fn response(&self) -> Response {
         self.0.response()
     }
@@ -99,7 +99,7 @@ fn event_of(step: Step) -> Result<Option<ResponseEvent>, Error> {
     }
 }
 
-/// What a session keeps between the turns of a conversation over one WebSocket.
+/// State that a session keeps between turns over one WebSocket.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
     prior: Prior,
@@ -107,11 +107,11 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// What is sent for `request`, by the plan that was made.
+    /// Plans and encodes `request`. Returns the plan and the frame.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] when it cannot be sent as it is.
+    /// Returns [`ErrorKind::InvalidRequest`] if the request is invalid.
     pub fn send(&mut self, request: &ResponsesRequest) -> Result<(Plan, String), Error> {
         request.check().map_err(Error::invalid_request)?;
         let request = Arc::new(request.clone());
@@ -133,7 +133,7 @@ impl Conversation {
         Ok((plan, frame))
     }
 
-    /// The response to what was sent completed, with this output.
+    /// Records that the response to the last request completed with this output.
     pub fn complete(&mut self, response_id: &str, output: Vec<Item>) {
         if let Some(request) = self.sent.take() {
             self.prior = Prior::Completed(Box::new(Baseline {

@@ -1,4 +1,4 @@
-//! What is told of turns while they run, for logs and metrics: [`TurnObserver`].
+//! Notices about running turns, for logs and metrics: [`TurnObserver`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::{
     report::{Plan, TurnReport},
 };
 
-/// Is told of the turns of a client: see
+/// Observer of the turns of a client, set with
 /// [`ResponsesClientBuilder::observer`](crate::ResponsesClientBuilder::observer).
 ///
-/// Each method does nothing by default. All of them are called while a turn is polled, in the order
-/// in which things happen, so they must not block. No payload and no credential is passed; a
-/// [`TurnReport`] and an [`Error`] show what the caller of the turn gets too.
+/// Each method does nothing by default. The methods are called in the order of the notices while a
+/// turn is polled, and must not block. No payload and no credential is passed. A [`TurnReport`] and
+/// an [`Error`] contain the same data that the caller of the turn receives.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,39 +32,39 @@ use crate::{
 /// }
 /// ```
 pub trait TurnObserver: Send + Sync + 'static {
-    /// A request of `bytes` bytes is about to be sent as `plan` says.
+    /// Called before a request of `bytes` bytes is sent according to `plan`.
     fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
         _ = (plan, transport, bytes);
     }
 
-    /// An attempt failed, and another one follows.
+    /// Called when an attempt has failed and another attempt follows.
     fn attempt_failed(&self, failed: &AttemptFailed) {
         _ = failed;
     }
 
-    /// The rest of the turn goes over SSE instead of a WebSocket.
+    /// Called when the rest of the turn goes over SSE instead of a WebSocket.
     fn fell_back(&self) {}
 
-    /// The turn has ended; with `error`, or well. A turn whose stream is dropped before its end is
-    /// not told of.
+    /// Called when the turn has ended: successfully, or with `error`. Not called if the stream is
+    /// dropped before the end of the turn.
     fn done(&self, report: &TurnReport, error: Option<&Error>) {
         _ = (report, error);
     }
 }
 
-/// An attempt that failed and is followed by another.
+/// A failed attempt that is followed by another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttemptFailed {
     /// Transport of the failed attempt.
     pub transport: Transport,
-    /// Kind of its error. The error itself is in [`TurnReport::attempts`].
+    /// Kind of the attempt's error. [`TurnReport::attempts`] contains the details.
     pub kind: ErrorKind,
     /// Time until the next attempt.
     pub delay: Duration,
 }
 
-/// Passes what happens in turns on to the log and to the observer.
+/// Passes notices about turns to the log and to the observer.
 #[derive(Clone)]
 pub(crate) struct Notifier {
     observer: Option<Arc<dyn TurnObserver>>,
@@ -87,7 +87,7 @@ impl Notifier {
         tracing::debug_span!(target: TARGET, parent: session, "turn", origin = self.origin)
     }
 
-    /// Returns the span of an attempt of a turn; the first one has the number 1.
+    /// Returns the span of an attempt of a turn. The first attempt has the number 1.
     pub(crate) fn attempt(turn: &Span, number: usize, transport: Transport) -> Span {
         tracing::debug_span!(target: TARGET, parent: turn, "attempt", number, %transport)
     }
@@ -112,12 +112,12 @@ impl Notifier {
     }
 
     pub(crate) fn too_large_for_frame(&self) {
-        tracing::info!(target: TARGET, origin = self.origin, "too large for a frame: over SSE");
+        tracing::info!(target: TARGET, origin = self.origin, "frame too large: falling back to SSE");
         self.tell(|observer| observer.fell_back());
     }
 
     pub(crate) fn prewarm_failed(&self, kind: ErrorKind) {
-        tracing::debug!(target: TARGET, ?kind, "nothing could be done ahead of a turn");
+        tracing::debug!(target: TARGET, ?kind, "prewarming failed");
     }
 
     pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {

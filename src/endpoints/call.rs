@@ -1,4 +1,4 @@
-//! One request and its whole answer: the only call-and-retry loop outside of turns.
+//! One request and its whole response, with retries. Turns have their own retries.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use crate::{
     transport,
 };
 
-/// A request without a body. Repeating it must do no harm.
+/// A request without a body. Repeating the request must be harmless.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) uri: Uri,
 }
 
-/// Sends a request and returns the body of its answer.
+/// Sends a request and returns the body of its response.
 ///
-/// Every failure that may pass is followed by another attempt, within the budget of a turn and
+/// Transient failures are retried, within the retry policy of a turn and
 /// [`Timeouts::request`](crate::Timeouts::request).
 ///
 /// # Errors
 ///
-/// The error of the last attempt.
+/// Returns the error of the last attempt.
 pub(super) async fn call(shared: &Shared, call: Call) -> Result<Vec<u8>, Error> {
     let deadline = shared.timeouts.request.map(|time| after(Instant::now(), time));
     let attempts = try_until_done(shared, &call, deadline);
@@ -52,7 +52,7 @@ async fn try_until_done(
     loop {
         let error = match try_once(shared, call, deadline).await {
             Ok(body) => return Ok(body),
-            // Whatever ran, it may run again.
+            // Repeating the request is harmless, so that every failure counts as a refusal.
             Err(error) => error.with_delivery(Delivery::Refused),
         };
         if error.kind() == ErrorKind::Api && error.is_authentication() {
@@ -72,7 +72,8 @@ async fn try_until_done(
             at: Instant::now().into_std(),
         };
         let Action::Again(again) = retry.next(failed, fastrand::f64()) else { return Err(error) };
-        // No attempt would follow: the error says more than that the time was over.
+        // The next attempt would begin after the deadline. The error of this attempt is more useful
+        // to the caller than a timeout.
         if deadline.is_some_and(|deadline| after(Instant::now(), again.delay) >= deadline) {
             return Err(error);
         }

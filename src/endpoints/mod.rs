@@ -1,4 +1,4 @@
-//! Endpoints of the API that are not turns.
+//! Endpoints of the API other than creating a response.
 
 pub(crate) mod responses;
 

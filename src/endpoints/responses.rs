@@ -1,4 +1,4 @@
-//! Responses that the server keeps: retrieving and cancelling them.
+//! Retrieving and cancelling of stored responses.
 
 use http::Method;
 
@@ -10,21 +10,21 @@ use crate::{
     shared::Shared,
 };
 
-/// What is done to a stored response.
+/// Operation on a stored response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ResponseOp {
-    /// Returns it.
+    /// Returns the response.
     Retrieve,
-    /// Ends it, if it still runs, and returns it.
+    /// Cancels the response if it is still running, and returns it.
     Cancel,
 }
 
-/// Does `op` to the response with this id.
+/// Performs `op` on the response with this id.
 ///
 /// # Errors
 ///
-/// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) if the id cannot be part of a path, and the
-/// errors of [`call`].
+/// Returns [`InvalidRequest`](crate::ErrorKind::InvalidRequest) if the id cannot be part of a path,
+/// and the errors of [`call`].
 pub(crate) async fn run(shared: &Shared, id: &str, op: ResponseOp) -> Result<Response, Error> {
     let (method, action) = match op {
         ResponseOp::Retrieve => (Method::GET, None),
