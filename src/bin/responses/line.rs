@@ -1,4 +1,4 @@
-//! The lines that are written: one JSON object each, for machines.
+//! The lines of the output. Each line is a JSON object.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::stop::in_words;
 
-/// An event, as `run` shows it.
+/// Line of an event in the output of `run`.
 #[derive(Serialize)]
 pub(crate) struct EventLine<'a> {
     pub(crate) turn: u64,
@@ -21,7 +21,7 @@ pub(crate) struct EventLine<'a> {
     pub(crate) kind: EventKind,
 }
 
-/// What came of a turn.
+/// Line of the outcome of a turn.
 #[derive(Serialize)]
 pub(crate) struct TurnLine<'a> {
     turn: u64,
@@ -41,7 +41,7 @@ pub(crate) struct TurnLine<'a> {
     timings_ms: TimingsLine,
 }
 
-/// Why a turn failed.
+/// Error of a turn.
 #[derive(Serialize)]
 pub(crate) struct ErrorLine<'a> {
     kind: &'static str,
@@ -58,7 +58,7 @@ struct AttemptLine {
     error: Option<&'static str>,
 }
 
-/// Milliseconds since the call of `stream`.
+/// Ends of the phases of a turn, in milliseconds since the call of `stream`.
 #[derive(Serialize)]
 struct TimingsLine {
     queued: Option<f64>,
@@ -70,7 +70,7 @@ struct TimingsLine {
     done: Option<f64>,
 }
 
-/// An event or the error that ended a turn, as it is recorded.
+/// Line of a recording: an event, or the error that ended a turn.
 #[derive(Serialize)]
 pub(crate) struct RecordLine<'a> {
     pub(crate) turn: u64,
@@ -87,7 +87,7 @@ pub(crate) enum Recorded<'a> {
     Error(ErrorLine<'a>),
 }
 
-/// How a turn that did not fail ended.
+/// End of a turn that did not fail.
 #[derive(Clone, Copy)]
 pub(crate) enum Ending {
     Completed,
@@ -169,13 +169,13 @@ impl TimingsLine {
     }
 }
 
-/// With microseconds as decimals.
+/// Returns a time in milliseconds, rounded to microseconds.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// The JSON of an event to the letter, as long as it is one line; `null` for what is no event of
-/// the server's.
+/// Serializes the JSON of an event unchanged, except that the JSON is put on one line. An empty
+/// text, of an event that the server did not send, becomes `null`.
 fn as_received<S: Serializer>(event: &str, serializer: S) -> Result<S::Ok, S::Error> {
     if event.is_empty() {
         return serializer.serialize_none();
@@ -185,9 +185,9 @@ fn as_received<S: Serializer>(event: &str, serializer: S) -> Result<S::Ok, S::Er
     raw.serialize(serializer)
 }
 
-/// JSON without the white space between its tokens, if that has line breaks.
+/// Returns JSON on one line: removes the white space between its tokens if there are line breaks.
 fn one_line(json: &str) -> Cow<'_, str> {
-    // A string has them escaped.
+    // Line breaks within strings are escaped in JSON.
     if !json.contains(['\n', '\r']) {
         return Cow::Borrowed(json);
     }

@@ -1,4 +1,4 @@
-//! `responses`: turns from standard input, and a scripted server, on the command line.
+//! `responses`: a command-line tool that runs turns from standard input, or a scripted server.
 
 #![warn(
     clippy::expect_used,
@@ -6,7 +6,7 @@
     clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
-    reason = "as in the library: whoever reads the output waits for an answer, not for a panic"
+    reason = "as in the library: the reader of the output expects a result or an error line"
 )]
 
 use std::{
@@ -47,13 +47,13 @@ Exit status of both: 0 if all went well, 1 if a turn failed, 2 for bad usage or 
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Sockets are read on a thread of their own, whatever the output is waiting for; on one, so that
-    // a connection is back in its pool before the next turn asks for one.
+    // A worker thread reads the sockets even while the main thread blocks on the output. There is
+    // only one worker, so that a connection is back in its pool before the next turn needs one.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return bad(&format!("no threads could be started: {error}"));
+            return bad(&format!("could not start the runtime: {error}"));
         }
     };
     let ended = runtime.block_on(async {
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve::serve(args).await,
         }
     });
-    // A name that is still being looked up must not hold up the end.
+    // A DNS lookup in progress must not delay the exit.
     runtime.shutdown_background();
     match ended {
         Ok(true) => ExitCode::SUCCESS,
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 fn bad(why: &str) -> ExitCode {
-    // The exit status says it too, if nobody hears this.
+    // If standard error is closed, the exit status still reports the failure.
     let _ = writeln!(io::stderr(), "responses: {why}");
     ExitCode::from(2)
 }

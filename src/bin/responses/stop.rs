@@ -2,35 +2,35 @@
 
 use std::io;
 
-/// Why a command ended before its input did.
+/// Reason for the end of a command before the end of its input.
 pub(crate) enum Stop {
-    /// Bad usage or a bad line: this is wrong with it.
+    /// Bad usage or a bad line, with a message.
     Bad(String),
-    /// Nobody reads the output any more.
+    /// The reader of standard output has closed the pipe.
     Unread,
-    /// Ctrl-c.
+    /// The user pressed ctrl-c.
     Interrupted,
 }
 
 impl Stop {
-    /// What an error of writing to standard output means.
+    /// Returns the reason for an error of writing to standard output.
     pub(crate) fn output(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Unread,
-            _ => Self::Bad(format!("standard output cannot be written: {error}")),
+            _ => Self::Bad(format!("could not write to standard output: {error}")),
         }
     }
 }
 
-/// Ends at ctrl-c.
+/// Resolves at ctrl-c.
 pub(crate) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // It does not get here then, but ends the process as it always does.
+        // Without a handler, ctrl-c ends the process in the default way.
         std::future::pending().await
     }
 }
 
-/// An error with all that lies below it.
+/// Returns the message of an error, followed by the messages of its sources.
 pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut below = error.source();

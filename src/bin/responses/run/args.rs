@@ -1,4 +1,4 @@
-//! The flags of `run`, and the client that they make.
+//! The flags of `run`, and the client that the flags configure.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -10,44 +10,44 @@ use responses_client::{
 
 use crate::stop::{Stop, in_words};
 
-/// Runs turns from standard input in one session, and writes JSON lines to standard output.
+/// Runs turns from standard input in one session, and writes JSON lines to standard output
 ///
-/// Each line of the input is the full create body of a turn, as a JSON object. A line
-/// {"$append":[{..},..]} stands for the request before, the output of its turn if that did not
-/// fail, and the items of this list.
+/// Each line of the input is the full request body of a turn, as a JSON object. A line
+/// {"$append":[{..},..]} repeats the previous request, followed by the output of its turn (unless
+/// the turn failed) and by the items of this list.
 ///
-/// Each event is a line {"turn":1,"event":{..},"kind":"output_text_delta"}, and each turn ends
-/// with a line that says what came of it.
+/// Each event is a line {"turn":1,"event":{..},"kind":"output_text_delta"}. Each turn ends with a
+/// line that contains its outcome.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Base URL with its /v1 [default: OPENAI_BASE_URL, or else the provider's own]
+    /// Base URL, usually ending in /v1 [default: OPENAI_BASE_URL, or the provider's own]
     ///
-    /// OPENAI_BASE_URL counts for providers that have no address of their own, and for openai.
+    /// OPENAI_BASE_URL is used for openai, and for providers without a base URL of their own.
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 
-    /// The server, with its address if it has one, and its ways
+    /// Preset of the server: its base URL, if fixed, and its properties
     #[arg(long, value_name = "NAME", default_value = "openai")]
     provider: ProviderName,
 
-    /// Which transports may be used
+    /// Transports to use
     #[arg(long, default_value = "auto")]
     transport: TransportName,
 
-    /// A header of every request; may be given several times [default: none]
+    /// Header to add to every request; may be repeated [default: none]
     #[arg(long = "header", value_name = "K:V")]
     headers: Vec<String>,
 
-    /// The variable with the key, sent as a bearer token [default: OPENAI_API_KEY, if it is set]
+    /// Environment variable with the key, sent as a bearer token [default: OPENAI_API_KEY, if set]
     ///
-    /// By default, the key goes to OpenAI and to the base URL that was given, and not to the
-    /// fixed addresses of other providers, nor where a header is a credential. Without a key
-    /// nothing is sent for it.
+    /// By default, the key is sent to OpenAI and to the given base URL. The key is not sent to the
+    /// fixed base URLs of other providers, or if a --header is a credential. Without a key, no
+    /// credential is sent.
     #[arg(long, value_name = "NAME")]
     api_key_env: Option<String>,
 
-    /// Time to connect, the upgrade included [default: 10s]
+    /// Time to connect, including the WebSocket upgrade [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout_connect: Option<Duration>,
 
@@ -59,19 +59,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout_idle: Option<Duration>,
 
-    /// Time for a whole turn, retries included [default: none]
+    /// Time for a whole turn, including retries [default: none]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout_turn: Option<Duration>,
 
-    /// What may be sent again when it may have run, and may be billed twice
+    /// Requests that may be sent again although they may have run, and may be billed twice
     #[arg(long, value_name = "POLICY", default_value = "before-created")]
     replay: ReplayName,
 
-    /// Records the events as received with their times, for `serve --script` [default: nothing]
+    /// Record the received events with their times, for `serve --script` [default: no recording]
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
 
-    /// Leaves out the lines of the events [default: off]
+    /// Omit the lines of the events [default: off]
     #[arg(long)]
     pub(super) quiet: bool,
 }
@@ -83,7 +83,7 @@ Examples:
   responses run --provider ollama --timeout-turn 90s <turns.jsonl
   responses run --base-url http://127.0.0.1:8080/v1 --header 'X-Trace: 7' <turns.jsonl
 
-Times are like 500ms, 2s or 1m 30s.
+Examples of times: 500ms, 2s, 1m 30s.
 
 Exit status: 0 if all turns completed or were incomplete, 1 if a turn failed (the turns after it
 are still run), 2 for bad usage or a bad line (the output of the turns before it stands).";
@@ -110,34 +110,34 @@ enum ProviderName {
     Lmstudio,
     /// vLLM; SSE; needs a base URL
     Vllm,
-    /// Any other that behaves like openai; needs a base URL
+    /// Any other server that behaves like openai; needs a base URL
     Compatible,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TransportName {
-    /// A WebSocket where it works, SSE where it does not
+    /// WebSocket where it works, SSE otherwise
     Auto,
-    /// Never SSE
+    /// WebSocket only
     Websocket,
-    /// Never a WebSocket
+    /// SSE only
     Sse,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ReplayName {
-    /// Nothing
+    /// No requests
     Never,
-    /// A request that had no answer at all, once a turn
+    /// Requests without any response, once a turn
     BeforeCreated,
-    /// Also one that was accepted, while it had no output
+    /// Also requests that were accepted and have no output yet
     BeforeOutput,
-    /// Also one that had output
+    /// Also requests that have output
     Restart,
 }
 
 impl Args {
-    /// The client that the flags and the environment ask for.
+    /// Returns the client that the flags and the environment configure.
     pub(super) fn client(&self) -> Result<ResponsesClient, Stop> {
         let base_url = self.base_url();
         let mut builder = ResponsesClient::builder(self.provider(base_url.as_deref())?)
@@ -146,7 +146,7 @@ impl Args {
             .timeouts(self.timeouts())
             .retry(self.retry());
         for header in &self.headers {
-            // The value may be a credential.
+            // The message does not contain the header, which may be a credential.
             let Some((name, value)) = header.split_once(':') else {
                 return Err(Stop::Bad("--header must be of the form NAME:VALUE".to_owned()));
             };
@@ -187,7 +187,7 @@ impl Args {
         Ok(key.map_or(Auth::None, Auth::bearer))
     }
 
-    /// Whether a header is a credential.
+    /// Returns `true` if a header is a credential.
     fn brings_credentials(&self) -> bool {
         let names = self.headers.iter().filter_map(|header| header.split(':').next());
         let mut names = names.map(|name| name.trim().to_ascii_lowercase());
@@ -222,7 +222,7 @@ impl Args {
 }
 
 impl ProviderName {
-    /// The provider with its own address, if it has one.
+    /// Returns the provider, if its base URL is fixed.
     fn known(self) -> Option<Provider> {
         match self {
             Self::Openai => Some(Provider::openai()),
@@ -237,7 +237,7 @@ impl ProviderName {
         }
     }
 
-    /// One that has no address of its own.
+    /// Returns a provider without a fixed base URL.
     fn by_url(self, base_url: &str) -> Result<Provider, ConfigError> {
         match self {
             Self::Azure => Provider::azure(base_url),
@@ -257,7 +257,7 @@ impl TransportName {
     }
 }
 
-/// A variable of the environment; one that is empty counts as not set.
+/// Returns an environment variable. An empty variable counts as not set.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

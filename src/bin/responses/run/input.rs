@@ -1,4 +1,4 @@
-//! What comes in: the lines of standard input, and the requests that they make.
+//! Input: the lines of standard input, and the requests that the lines describe.
 
 use std::{
     collections::BTreeMap,
@@ -13,21 +13,21 @@ use tokio::sync::mpsc;
 
 use crate::stop::in_words;
 
-/// The longest line that is read: more than any server takes.
+/// Maximum length of a line in bytes. No server accepts a larger request.
 const LONGEST: u64 = 1 << 30;
 
-/// A line with something on it.
+/// A line that is not blank.
 pub(crate) struct Line {
-    /// Its number, from 1; blank lines count.
+    /// Number of the line, from 1. Blank lines count.
     pub(crate) number: u64,
-    /// What it says, or why it cannot be read.
+    /// Text of the line, or the error of reading the line.
     pub(crate) text: Result<String, String>,
 }
 
-/// The lines of standard input, as they come.
+/// Returns a channel of the lines of standard input.
 ///
-/// A thread of its own reads them, as nothing can end a read that waits for a terminal. It is at
-/// most two lines ahead.
+/// A separate thread reads the lines, because a blocking read from a terminal cannot be cancelled.
+/// The thread reads at most two lines ahead.
 pub(crate) fn lines() -> mpsc::Receiver<Line> {
     let (sender, receiver) = mpsc::channel(1);
     thread::spawn(move || {
@@ -36,9 +36,13 @@ pub(crate) fn lines() -> mpsc::Receiver<Line> {
             let mut line = Vec::new();
             let text = match input.by_ref().take(LONGEST).read_until(b'\n', &mut line) {
                 Ok(0) => return,
-                Ok(read) if read as u64 == LONGEST => Err("it is longer than 1 GiB".to_owned()),
-                Ok(_) => String::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned()),
-                Err(error) => Err(format!("standard input cannot be read: {error}")),
+                Ok(read) if read as u64 == LONGEST => {
+                    Err("the line is longer than 1 GiB".to_owned())
+                }
+                Ok(_) => {
+                    String::from_utf8(line).map_err(|_| "the line is not valid UTF-8".to_owned())
+                }
+                Err(error) => Err(format!("could not read standard input: {error}")),
             };
             let is_blank = text.as_ref().is_ok_and(|text| text.trim().is_empty());
             let is_last = text.is_err();
@@ -50,11 +54,11 @@ pub(crate) fn lines() -> mpsc::Receiver<Line> {
     receiver
 }
 
-/// The conversation so far, which `$append` goes on from.
+/// The conversation so far, which `$append` continues.
 #[derive(Default)]
 pub(crate) struct Conversation {
     last: Option<ResponsesRequest>,
-    /// The settled output of the last turn, if it completed or was incomplete.
+    /// Final output of the last turn; empty if the turn failed.
     output: Vec<Item>,
 }
 
@@ -66,23 +70,23 @@ struct Append {
 }
 
 impl Conversation {
-    /// The full request that a line stands for.
+    /// Returns the full request that a line describes.
     ///
     /// # Errors
     ///
-    /// What is wrong with the line.
+    /// Returns a description of the fault in the line.
     pub(crate) fn request(&self, line: &str) -> Result<ResponsesRequest, String> {
         let members: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(line);
         let Ok(members) = members else {
             return Err(match Json::parse(line) {
-                Ok(_) => "it is not a JSON object".to_owned(),
-                Err(error) => format!("it is not a JSON object: {}", in_words(&error)),
+                Ok(_) => "the line is not a JSON object".to_owned(),
+                Err(error) => format!("the line is not a JSON object: {}", in_words(&error)),
             });
         };
         if !members.contains_key("$append") {
             return ResponsesRequest::from_json(line).map_err(|error| in_words(&error));
         }
-        // `Json` would take the last of two `$append`s and lose the first.
+        // `Json` would accept two `$append` members and discard the first.
         let append: Append = serde_json::from_str(line).map_err(|_| {
             "`$append` must be the only member, given once, and a list of objects".to_owned()
         })?;
@@ -95,7 +99,7 @@ impl Conversation {
         Ok(request)
     }
 
-    /// Takes note of a turn, and of its response unless it failed.
+    /// Records a turn, and its response if the turn did not fail.
     pub(crate) fn settle(&mut self, request: ResponsesRequest, response: Option<&Response>) {
         self.last = Some(request);
         self.output = response.map(|it| it.output_items().collect()).unwrap_or_default();

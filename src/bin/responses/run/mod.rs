@@ -1,4 +1,4 @@
-//! `responses run`: turns from standard input, in one session.
+//! `responses run`: runs turns from standard input in one session.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
@@ -25,7 +25,7 @@ mod args;
 mod input;
 mod record;
 
-/// Runs the turns of standard input. Says whether all of them went well.
+/// Runs the turns of standard input. Returns `true` if all turns succeeded.
 pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
     let mut runner = Runner {
         session: args.client()?.session(),
@@ -51,14 +51,14 @@ pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
 struct Runner {
     session: ResponsesSession,
     conversation: Conversation,
-    /// The number of the turn, from 1.
+    /// Number of the turn, from 1.
     turn: u64,
     quiet: bool,
     out: BufWriter<StdoutLock<'static>>,
     recorder: Recorder,
 }
 
-/// What came of a turn.
+/// Outcome of a turn.
 struct Outcome {
     result: Result<Ending, Error>,
     response: Option<Response>,
@@ -85,7 +85,7 @@ impl Runner {
         Ok(all_well)
     }
 
-    /// Hands on the events of a turn.
+    /// Writes the events of a turn.
     async fn events(
         &mut self,
         mut stream: ResponseStream,
@@ -93,7 +93,8 @@ impl Runner {
     ) -> Result<Outcome, Stop> {
         let mut ending = Ending::Completed;
         loop {
-            // What came together is written together; nothing waits for what has not come.
+            // Events that arrived together are written together. The output is flushed before each
+            // wait, so that no event is delayed.
             let next = match stream.try_next().now_or_never() {
                 Some(next) => next,
                 None => {
@@ -123,7 +124,7 @@ impl Runner {
         transport: Option<Transport>,
         start: Instant,
     ) -> Result<(), Stop> {
-        // `Restarted` was not received.
+        // `Restarted` is an event of the client, and was not received from the server.
         if !event.raw().is_empty() {
             self.record(Recorded::Event(event.raw()), transport, start)?;
         }
@@ -134,7 +135,7 @@ impl Runner {
         self.write(&line)
     }
 
-    /// Says what came of a turn.
+    /// Writes the outcome of a turn.
     fn conclude(
         &mut self,
         request: ResponsesRequest,
@@ -183,7 +184,7 @@ impl Outcome {
     }
 }
 
-/// Whether the line is to blame, rather than what the policies allow.
+/// Returns `true` if the input line is invalid, and `false` if the policies forbid the request.
 fn is_bad_request(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<RequestError>());
     matches!(

@@ -1,4 +1,4 @@
-//! The recording of a run: events and errors with their times, for the scripted server to replay.
+//! Recording of a run: events and errors with their times, which the scripted server can replay.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{line::RecordLine, stop::Stop};
 
-/// Where a run is recorded, if it is. It never has headers or credentials.
+/// Writer of a recording, if one was requested. A recording contains no headers or credentials.
 pub(crate) struct Recorder(Option<Recording>);
 
 struct Recording {
@@ -17,7 +17,7 @@ struct Recording {
 }
 
 impl Recorder {
-    /// Makes the file anew.
+    /// Creates the file, and truncates an existing file.
     pub(crate) fn create(path: Option<&Path>) -> Result<Self, Stop> {
         let Some(path) = path else { return Ok(Self(None)) };
         let file = File::create(path).map_err(|error| failed(path, &error))?;

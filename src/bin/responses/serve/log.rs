@@ -1,18 +1,18 @@
-//! The log of the scripted server, as JSON lines.
+//! The log of the scripted server as JSON lines.
 
 use responses_client::testing::{ConnectionLog, RequestLog, ServerLog};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
-/// Turns what is new in a server's log into lines.
+/// Converts new entries of a server's log to lines.
 #[derive(Default)]
 pub(super) struct LogLines {
     requests: usize,
-    /// Of each connection, whether it has been told.
+    /// `true` for each connection that has been written.
     connections: Vec<bool>,
 }
 
-/// A request, when it came.
+/// Line of a request, written when the request has arrived.
 #[derive(Serialize)]
 struct RequestLine<'a> {
     kind: &'static str,
@@ -26,7 +26,7 @@ struct RequestLine<'a> {
     body: &'a Value,
 }
 
-/// A connection, when it has ended.
+/// Line of a connection, written when the connection has ended.
 #[derive(Serialize)]
 struct ConnectionLine<'a> {
     kind: &'static str,
@@ -41,12 +41,12 @@ struct ConnectionLine<'a> {
     headers: Headers<'a>,
 }
 
-/// The headers of a request, but for what is secret in them.
+/// Headers of a request. Serializes with secrets masked.
 struct Headers<'a>(&'a [(String, String)]);
 
 impl LogLines {
-    /// Appends a line for each request that came, and for each connection that ended; with `all`,
-    /// for the open ones too.
+    /// Appends a line for each new request, and for each connection that has ended. If `all` is
+    /// `true`, also for each open connection.
     pub(super) fn add(&mut self, log: &ServerLog, all: bool, lines: &mut Vec<u8>) {
         for request in log.requests.iter().skip(self.requests) {
             push(lines, &RequestLine::new(request));
@@ -104,9 +104,9 @@ impl Serialize for Headers<'_> {
     }
 }
 
-/// Whether a header may be a credential, by its name in lower case.
+/// Returns `true` if the header with this lower-case name may be a credential.
 fn is_secret(name: &str) -> bool {
-    // This one is chance, and shown to everybody.
+    // The key of the WebSocket handshake is a random number and not secret.
     name != "sec-websocket-key"
         && ["auth", "key", "token", "secret", "cookie", "account"]
             .iter()
@@ -117,7 +117,7 @@ fn push(lines: &mut Vec<u8>, line: &impl Serialize) {
     let before = lines.len();
     match serde_json::to_writer(&mut *lines, line) {
         Ok(()) => lines.push(b'\n'),
-        // Not with strings as keys and a `Vec` to write to.
+        // Serializing to a `Vec` with string keys cannot fail.
         Err(_) => lines.truncate(before),
     }
 }

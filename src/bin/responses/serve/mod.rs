@@ -1,4 +1,4 @@
-//! `responses serve`: the scripted server.
+//! `responses serve`: runs the scripted server.
 
 use std::{
     env,
@@ -20,30 +20,30 @@ use crate::stop::{Stop, in_words, interrupted};
 
 mod log;
 
-/// Runs a scripted server of the Responses API on loopback, over WebSocket and SSE on one port.
+/// Runs a scripted server of the Responses API on loopback, with WebSocket and SSE on one port
 ///
-/// Its first line is {"url":"http://127.0.0.1:8080/v1","ca":null}; with --tls, "ca" is the path
-/// of a PEM file with the certificate to trust, which is removed at the end. It ends when its
-/// standard input does, and at ctrl-c.
+/// The first line of the output is {"url":"http://127.0.0.1:8080/v1","ca":null}. With --tls, "ca"
+/// is the path of a PEM file with the certificate to trust, which is removed at the end. The server
+/// ends at the end of its standard input, and at ctrl-c.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// The port on 127.0.0.1; 0 for any that is free
+    /// Port on 127.0.0.1; 0 chooses a free port
     #[arg(long, value_name = "P", default_value_t = 0)]
     port: u16,
 
-    /// What it answers: a script, a recording of `run --record`, or the built-in agent
+    /// Responses to send: a script, a recording of `run --record`, or the built-in agent
     ///
-    /// `agent` works through a loop of tool calls, from the history that it is sent.
+    /// `agent` simulates a loop of tool calls, based on the history in each request.
     #[arg(long, value_name = "FILE|agent", default_value = "agent")]
     script: PathBuf,
 
-    /// Logs requests as they come and connections as they end, without credentials, as JSON lines
-    /// [default: nothing]
+    /// Write requests and ended connections to a file, as JSON lines without credentials
+    /// [default: no log]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 
-    /// Speaks https and wss, with a certificate of its own [default: off]
+    /// Use https and wss, with a generated certificate [default: off]
     #[arg(long)]
     tls: bool,
 }
@@ -56,14 +56,14 @@ Examples:
 
 Exit status: 0, or 2 for bad usage.";
 
-/// The first line of the output.
+/// First line of the output.
 #[derive(Serialize)]
 struct Ready<'a> {
     url: &'a str,
     ca: Option<&'a Path>,
 }
 
-/// Serves until nobody wants it any more.
+/// Serves until standard input ends or a signal arrives.
 pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
     let script = script(&args.script)?;
     let mut log = match &args.log {
@@ -79,9 +79,10 @@ pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
         false => ScriptedServer::start_on(address, script).await,
     };
     let server = server.map_err(|error| {
-        Stop::Bad(format!("no server could be started on port {}: {error}", args.port))
+        Stop::Bad(format!("could not start a server on port {}: {error}", args.port))
     })?;
-    // Listened for before anybody can know of the server, so that no signal is lost.
+    // The signal handlers are installed before the URL is written, so that a caller who has read
+    // the URL can stop the server with a signal.
     let mut told_to_end = pin!(told_to_end());
     if told_to_end.as_mut().now_or_never().is_some() {
         return Ok(true);
@@ -103,14 +104,14 @@ pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
         file.write_all(&rest).map_err(|error| log_failed(path, &error))?;
     }
     if let Some(mistake) = seen.panics.first() {
-        // Dropping the server would raise it again.
+        // Dropping the server would panic with the same mistake.
         std::mem::forget(server);
         return Err(Stop::Bad(format!("the script: {mistake}")));
     }
     Ok(true)
 }
 
-/// Writes the log as it grows. Ends when it cannot.
+/// Writes new log entries to the file. Returns only if writing fails.
 async fn write_log(
     server: &ScriptedServer,
     lines: &mut LogLines,
@@ -147,13 +148,13 @@ fn ready(url: &str, ca: Option<&Path>) -> io::Result<()> {
     out.flush()
 }
 
-/// The certificate in the temporary folder, as long as this lives.
+/// A file with the CA certificate in the temporary folder. Dropping the value removes the file.
 struct CaFile(PathBuf);
 
 impl CaFile {
     fn create(pem: &str) -> Result<Self, Stop> {
         let path = env::temp_dir().join(format!("responses-ca-{}.pem", process::id()));
-        // Of a process that had this number and was killed.
+        // A killed process with the same process id may have left a file.
         let _ = fs::remove_file(&path);
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         file.and_then(|mut file| file.write_all(pem.as_bytes())).map_err(|error| {
@@ -169,10 +170,10 @@ impl Drop for CaFile {
     }
 }
 
-/// Ends when standard input does.
+/// Resolves at the end of standard input.
 async fn end_of_input() {
     let (ended, end) = oneshot::channel();
-    // A thread of its own, as nothing can end a read that waits for a terminal.
+    // A separate thread, because a blocking read from a terminal cannot be cancelled.
     thread::spawn(move || {
         let mut input = io::stdin().lock();
         let mut buffer = [0; 1024];
@@ -182,7 +183,7 @@ async fn end_of_input() {
     let _ = end.await;
 }
 
-/// Ends at ctrl-c, and when the process is told to end.
+/// Resolves at ctrl-c and at SIGTERM.
 async fn told_to_end() {
     tokio::select! {
         () = interrupted() => {}
