@@ -11,7 +11,7 @@ fn of(kind: &str, id: &str) -> Frame {
     frame(&format!(r#"{{"type":"response.{kind}","response":{{"id":"{id}"}}}}"#))
 }
 
-/// An event that names no response; item ids are none of responses.
+/// Returns an event without a response id. Item ids do not identify responses.
 fn bare(kind: &str) -> Frame {
     frame(&format!(
         r#"{{"type":"response.{kind}","sequence_number":1,"item_id":"resp_1","response":{{}}}}"#
@@ -26,7 +26,7 @@ fn error() -> Frame {
     frame(r#"{"type":"error","error":{"code":"server_error","message":"m"}}"#)
 }
 
-/// Puts an exchange of these frames through, and ends it with the last one.
+/// Runs an exchange of these frames, which ends with the last frame.
 fn exchange(filter: &mut StrayFilter, frames: &[Frame]) {
     filter.begin(false);
     for frame in frames {
@@ -35,7 +35,7 @@ fn exchange(filter: &mut StrayFilter, frames: &[Frame]) {
     filter.finish(frames.last().unwrap(), Instant::now());
 }
 
-/// A socket whose last response was announced, and ended as `resp_1`.
+/// Returns the filter of a socket whose last response, `resp_1`, was announced and has ended.
 fn announced() -> StrayFilter {
     let mut filter = StrayFilter::new(LIMIT);
     exchange(&mut filter, &[of("created", "resp_1"), of("completed", "resp_1")]);
@@ -43,7 +43,7 @@ fn announced() -> StrayFilter {
     filter
 }
 
-/// Returns the frames that the consumer gets, and whether it is told that some were late.
+/// Returns the frames that the consumer receives, and `true` if late events were reported.
 fn delivered(filter: &mut StrayFilter, frames: &[Frame]) -> (Vec<String>, bool) {
     let (mut out, mut noted) = (Vec::new(), false);
     for frame in frames {
@@ -115,7 +115,7 @@ fn c135_an_older_response_is_known_by_its_id_also_when_the_next_has_begun() {
     assert_eq!(delivered(&mut filter, &late), (vec![], false));
     let own = [delta("own"), of("completed", "resp_3")];
     assert_eq!(delivered(&mut filter, &own).0, payloads(&[&own[0], &own[1]]));
-    // That of the one before the last is known as well, and so is the id that the end gave.
+    // The id of the last response but one is known as well, and so is the id in a terminal event.
     filter.finish(&own[1], Instant::now());
     filter.begin(false);
     let late = [of("done", "resp_1"), of("done", "resp_2"), of("done", "resp_3")];
@@ -143,7 +143,7 @@ fn c136_events_without_an_id_wait_until_it_is_known_whose_they_are() {
         (vec![&old, &ended, &begin, &end], vec![&begin, &end], true),
         (vec![&ended, &begin, &old], vec![&begin, &old], true),
         (vec![&old, &in_progress, &ended], vec![&in_progress, &ended], true),
-        // No lifecycle event.
+        // The exchange has no lifecycle event.
         (vec![&old, &old, &end], vec![&old, &old, &end], false),
         (vec![&old, &named], vec![&old, &named], false),
         (vec![&ended, &end], vec![&end], true),
@@ -153,7 +153,7 @@ fn c136_events_without_an_id_wait_until_it_is_known_whose_they_are() {
         let (out, noted) = delivered(&mut announced(), &frames);
         assert_eq!((out, noted), (payloads(&expected), late), "{frames:?}");
     }
-    // Metadata is no part of a response, and an error is the answer to the request.
+    // Metadata does not belong to a response, and an error answers the request.
     let frames = [old, frame(r#"{"type":"keepalive"}"#), error()];
     let expected = payloads(&[&frames[1], &frames[2]]);
     assert_eq!(delivered(&mut announced(), &frames), (expected, true));
@@ -166,7 +166,7 @@ fn c136_metadata_does_not_overtake_what_is_held_back() {
         (of("created", "resp_2"), of("completed", "resp_2"), bare("completed"));
     for (frames, expected) in [
         ([&old, &keepalive, &old, &end], vec![&old, &keepalive, &old, &end]),
-        // What is late goes, and metadata stays.
+        // Late events are dropped, and metadata stays.
         ([&old, &keepalive, &begin, &end], vec![&keepalive, &begin, &end]),
         ([&keepalive, &ended, &keepalive, &end], vec![&keepalive, &keepalive, &end]),
     ] {
@@ -206,7 +206,7 @@ fn c136_a_refusal_without_an_id_is_no_late_failure() {
 
 #[test]
 fn c136_the_first_response_of_a_socket_shows_how_a_server_begins() {
-    // Its frames, and whether it shows that the server announces none.
+    // The frames of an exchange, and `true` if they show that the server announces no responses.
     for (first, unannounced) in [
         (vec![of("created", "resp_1"), of("completed", "resp_1")], false),
         (vec![bare("in_progress"), bare("completed")], false),
@@ -226,7 +226,7 @@ fn c136_the_first_response_of_a_socket_shows_how_a_server_begins() {
         let rest = delivered(&mut filter, &own[1..]).0;
         assert_eq!(rest.len(), if unannounced { 1 } else { 2 });
     }
-    // What another socket of the origin showed holds for this one too.
+    // The observation on another socket of the origin applies to this socket too.
     let mut filter = announced();
     filter.begin(true);
     let own = [delta("own"), bare("completed")];
@@ -268,7 +268,7 @@ fn c137_one_failure_is_the_echo_of_an_error() {
     let echo = with_code("resp_x", r#""server_error""#);
     let null = with_code("resp_x", "null");
     let other = with_code("resp_x", r#""rate_limit_exceeded""#);
-    // The failures that come, how long after the error, and which of them are dropped.
+    // The failures that arrive, the time since the error, and the failures that are dropped.
     for (failures, after, dropped) in [
         (vec![&echo], 0, vec![true]),
         (vec![&echo], 5, vec![true]),
@@ -303,7 +303,7 @@ fn c137_no_failure_is_an_echo_once_a_response_has_begun() {
     filter.begin(false);
     let own = [of("created", "resp_2"), of("failed", "resp_2")];
     assert_eq!(delivered(&mut filter, &own).0, payloads(&[&own[0], &own[1]]));
-    // Nor is a second one that follows the echo by id.
+    // A second failure that follows the echo by id is not dropped either.
     let mut filter = StrayFilter::new(LIMIT);
     exchange(&mut filter, &[of("created", "resp_1"), error()]);
     filter.begin(false);
@@ -319,8 +319,8 @@ fn c139_frames_that_mean_nothing_pass_once_as_a_sign_of_life() {
     assert_eq!(delivered(&mut filter, &frames), (payloads(&[&frames[0]]), false));
 }
 
-/// All ways in which three late events may stand among those of the next response: what names an
-/// older response anywhere, what names none before the lifecycle event.
+/// Tries all positions of three late events among the events of the next response. Late events
+/// with an id may be anywhere, late events without an id precede the lifecycle event.
 #[test]
 fn c135_c136_no_late_event_reaches_the_next_response_and_nothing_of_it_is_lost() {
     let named = |kind: &str| {

@@ -174,12 +174,12 @@ fn c036_c047_c156_where_the_one_resend_after_a_close_or_a_reset_goes() {
         let mut never = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
         assert_eq!(never.next(never_answered, 0.5), Action::GiveUp);
     }
-    // Two in a row: whatever was answered before, the way to this server loses them now.
+    // Two consecutive losses: the path to this server now loses requests, despite earlier answers.
     let refused = closed(Some(1012), Delivery::Refused);
     let mut twice = auto();
     assert!(fresh(&again(twice.next(websocket(&refused), 0.5))) && !twice.loses_creates());
     assert!(sse(&again(twice.next(websocket(&refused), 0.5))) && twice.loses_creates());
-    // Not in a row.
+    // The losses are not consecutive.
     let busy = api(Phase::FirstEvent, 429, "rate_limit_exceeded", Delivery::Refused);
     let mut apart = auto();
     for error in [&refused, &busy, &refused] {
@@ -225,7 +225,7 @@ fn c130_what_has_ended_is_tried_again_within_the_attempts_and_what_may_run_once(
         let more = RetryPolicy { replays: 2, ..RetryPolicy::default() };
         assert_eq!(tries(more, status, ""), 3, "{status}");
     }
-    // The server says of one that it had accepted that it failed.
+    // The server reports the failure of a response that it had accepted.
     let gone = api(Phase::Events, 500, "server_error", Delivery::Accepted);
     for (replay, tried) in [(Never, false), (BeforeCreated, true), (BeforeOutput, true)] {
         let next = ladder(replay, TransportPolicy::Auto).next(websocket(&gone), 0.5);
@@ -255,7 +255,7 @@ fn c134_a_kept_connection_that_died_is_replaced_once_for_free_but_not_under_neve
         .with_delivery(Delivery::NotSent);
     let unsent = Failed { error: &unsent, stale: false, ..stale };
     assert!(again(ladder.next(unsent, 0.5)).fresh);
-    // Going on with a response is asked for again the same way.
+    // A request to resume a response is repeated unchanged.
     let mut ladder = Ladder::new(never, TransportPolicy::Auto);
     let next = again(ladder.next(Failed { resumable: true, ..stale }, 0.5));
     assert!(next.fresh && next.over_sse && next.delay.is_zero());
@@ -389,7 +389,7 @@ fn c049_bytes_that_are_sent_again_are_counted() {
 
 #[test]
 fn c051_a_replay_under_another_name_is_one() {
-    // A credential that is refused after the request may have run.
+    // The credential is refused after the request may have run.
     let error = api(Phase::FirstEvent, 401, "", Delivery::Unknown);
     let cut = closed(None, Delivery::Unknown);
     let mut ladder = auto();
@@ -445,7 +445,7 @@ fn c057_a_network_that_is_down_is_waited_for_by_a_schedule_of_its_own() {
     assert_eq!(ladder.attempts, 1);
     assert_eq!(ladder.next(at(60), 1.0), Action::GiveUp);
 
-    // A network that was up meanwhile begins anew.
+    // Success of the network in between resets the count.
     let busy = api(Phase::FirstEvent, 500, "", Delivery::Refused);
     again(ladder.next(websocket(&busy), 1.0));
     assert_eq!(again(ladder.next(at(100), 1.0)).delay, Duration::from_secs(1));
@@ -547,7 +547,7 @@ fn c106_a_socket_goes_on_after_an_error_unless_the_error_or_the_provider_says_ot
         assert_eq!(retires_socket(&error, true), retires, "{error}");
         assert!(retires_socket(&error, false));
     }
-    // The terminal event itself was broken: the socket is where it should be.
+    // Only the terminal event was malformed. The exchange has ended, so that the socket is usable.
     let unreadable = Error::protocol(Phase::Events, ProtocolError::NotAnEvent);
     assert!(!retires_socket(&unreadable, true));
 }

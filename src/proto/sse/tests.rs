@@ -31,7 +31,7 @@ fn event(name: &str, data: &str) -> SseEvent {
     SseEvent { name: name.into(), data: Some(data.into()) }
 }
 
-/// The rules once more, in the simplest words: all of the body at once, line by line.
+/// Reference decoder in the simplest form: takes the whole body, line by line.
 fn naive(body: &[u8]) -> Vec<SseEvent> {
     let body = body.strip_prefix(BOM).unwrap_or(body);
     let mut lines: Vec<Vec<u8>> = vec![Vec::new()];
@@ -77,7 +77,7 @@ fn naive(body: &[u8]) -> Vec<SseEvent> {
     events
 }
 
-/// What servers send, and what they should not.
+/// Bodies that servers send, valid and invalid.
 const BODIES: &[&[u8]] = &[
     b"event: a\ndata: {\"x\":1}\n\n",
     b"event: a\nevent: b\ndata: 1\nevent:c\r\ndata: 2\n\ndata: 3\n\n",
@@ -177,7 +177,7 @@ fn a_name_is_held_within_the_limit() {
 
 #[test]
 fn c081_an_event_of_65_mib_in_small_pieces_is_linear() {
-    // Quadratic work would be minutes here, not a moment.
+    // Quadratic time would take minutes here.
     let size = 65 << 20;
     let piece = Bytes::from(vec![b'x'; 1448]);
     let mut decoder = Decoder::new(128 << 20);
@@ -248,7 +248,7 @@ proptest! {
         }
     }
 
-    /// Where that crate follows the standard, it is the judge.
+    /// Compares the decoder with that crate, where the crate follows the standard.
     #[test]
     fn it_agrees_with_eventsource_stream(texts in prop::collection::vec("[a-zé{}\":, ]{1,20}", 0..8), size in 1..20usize) {
         let body: String = texts.iter().map(|text| format!("event: message\ndata: {text}\n\n")).collect();

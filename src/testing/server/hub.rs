@@ -37,7 +37,7 @@ pub(super) struct Hub {
     version: watch::Sender<u64>,
 }
 
-/// Why a stored response cannot be used.
+/// Reason why a stored response cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoreError {
     /// There is no such response.

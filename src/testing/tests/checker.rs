@@ -1,7 +1,7 @@
-//! What a faithful stream of events looks like, told by a client that forgives nothing.
+//! A strict client that checks streams of events.
 //!
-//! It is written from the tables of the protocol, not from the generator, and goes about like the
-//! strict accumulator of the Node SDK: every event must fit what stands open.
+//! The checker is written from the tables of the protocol, and not from the generator. Like the
+//! strict accumulator of the Node SDK, the checker requires every event to fit the open items.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 mod grammar;
 
-/// What may be missing.
+/// Parts of a stream that may be missing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Missing {
     pub(super) setup: bool,
@@ -17,7 +17,7 @@ pub(super) struct Missing {
     pub(super) terminal_output: bool,
 }
 
-/// The finished items, or what is wrong.
+/// Returns the finished items, or the first fault.
 pub(super) fn check(events: &[Value], missing: Missing) -> Result<Vec<Value>, String> {
     let mut checker =
         Checker { missing, response: None, place: 0, items: Vec::new(), ended: false };

@@ -100,7 +100,7 @@ async fn cancelling_ends_the_response_and_may_be_repeated() {
     assert_eq!(response["status"], "cancelled");
     assert_eq!(ask(&connector, "POST", "/responses/resp_x/cancel").await.0, 404);
 
-    // What has ended stays as it ended, and only what runs in the background can be cancelled.
+    // A response that has ended does not change. Only background responses can be cancelled.
     let (_, body, _) = post(&connector, json!({})).await;
     let id = events(&body)[0]["response"]["id"].as_str().unwrap().to_owned();
     assert_eq!(ask(&connector, "POST", &format!("/responses/{id}/cancel")).await.0, 400);

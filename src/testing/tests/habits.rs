@@ -1,4 +1,4 @@
-//! Answers that are told in other words, and what the server keeps of them.
+//! Variants of responses, and the form in which the server stores them.
 
 use serde_json::{Value, json};
 use tokio::{
@@ -244,7 +244,7 @@ async fn late_events_and_floods_come_between_the_others() {
     assert_eq!(body.matches("data: \n\n").count(), 2);
     let late = format!("event: response.completed\ndata: {}\n\n", encode(&old));
     assert_eq!(body.matches(&late).count(), 1);
-    // Its state knows nothing of them.
+    // The state of the server is unaffected by these events.
     let body = json!({ "previous_response_id": "resp_old" });
     assert_eq!(post(&server.connector(), body).await.0, 400);
 }
@@ -280,7 +280,7 @@ async fn a_whole_response_or_error_can_come_as_json() {
     let (status, body, _) = post(&server.connector(), json!({})).await;
     let error: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &error["error"]["code"]), (200, &json!("slow_down")));
-    // It can be continued like one that was streamed.
+    // The response can be continued like a streamed response.
     let body = json!({ "previous_response_id": response["id"] });
     server.push(Turn::text("more"));
     assert_eq!(post(&server.connector(), body).await.0, 200);

@@ -17,7 +17,7 @@ use crate::{
 
 const BOTH: [Transport; 2] = [Transport::WebSocket, Transport::Sse];
 
-/// What a session makes of this turn.
+/// Returns the outcome of this turn in a session.
 async fn run(turn: Turn, transport: Transport) -> Result<Response, Error> {
     let server = ScriptedServer::in_memory(Script::new().turn(turn));
     let policy = match transport {

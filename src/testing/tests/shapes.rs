@@ -1,4 +1,4 @@
-//! What the modifiers of a turn make of its events.
+//! Effects of the modifiers of a turn on its events.
 
 use std::time::Duration;
 

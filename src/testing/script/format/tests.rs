@@ -22,7 +22,7 @@ fn assert_same(file: &str, script: Script) {
 #[track_caller]
 fn assert_same_turn(turn: &str, twin: Turn) {
     let file = format!(r#"{{ "turns": [{turn}] }}"#);
-    // Of what was done to a turn a script tells no more than the name.
+    // A script shows the name of each modification of a turn only.
     let answer = |script: &Script| format!("{:#?}", script.turns[0].answer(&exchange()));
     let twin = Script::new().turn(twin);
     assert_eq!(answer(&Script::from_json(&file).unwrap()), answer(&twin), "{turn}");

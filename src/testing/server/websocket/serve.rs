@@ -31,7 +31,7 @@ use crate::{
 /// The receiving half of a WebSocket.
 type FrameStream = SplitStream<ServerSocket>;
 
-/// Why no further request is read.
+/// Reason why no further request is read.
 enum NoRequest {
     /// The WebSocket has ended.
     Ended,
@@ -160,7 +160,7 @@ impl ServedSocket<'_> {
         }
     }
 
-    /// Tells the client why the WebSocket ends, and sends a Close frame.
+    /// Sends an error with the reason for the end of the WebSocket, and a Close frame.
     async fn end(&mut self, end: SocketEnd) -> NoRequest {
         if let Some(error) = end.error {
             let frame = Message::text(encode(&error.frame()));

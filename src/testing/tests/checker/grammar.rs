@@ -1,4 +1,4 @@
-//! What may follow what.
+//! The order of events.
 
 /// The edges of each kind of items: `type: event -> events that may come next`, without the
 /// `response.` of the events. Items of other kinds only begin and end.
@@ -82,7 +82,7 @@ compaction: compaction.compacting -> compaction.compacting output_item.done
 const SETUP: &[&str] =
     &["content_part.added", "reasoning_summary_part.added", "shell_call_command.added"];
 
-/// Whether `next` may follow `before` in an item of this type.
+/// Returns `true` if `next` may follow `before` in an item of this type.
 pub(super) fn follows(item_type: &str, before: &str, next: &str, without_setup: bool) -> bool {
     let mut rows = rows().filter(|(of, ..)| *of == item_type).peekable();
     if rows.peek().is_none() {
@@ -99,7 +99,7 @@ pub(super) fn type_by_first(event: &str) -> Option<&'static str> {
     types.find(|item_type| follows(item_type, "output_item.added", event, true))
 }
 
-/// Whether items of this type come with more than their begin and their end.
+/// Returns `true` if items of this type have events between the first and the last event.
 pub(super) fn grows(item_type: &str) -> bool {
     rows().any(|(of, ..)| of == item_type)
 }
