@@ -23,7 +23,7 @@ use crate::{
     kind::{ErrorKind, Phase},
     net::Network,
     observe::Notifier,
-    proto::{origin::Origin, plan::ConnectionId},
+    proto::{origin::Origin, plan::ConnectionId, turn::Settings},
     request::RequestError,
 };
 
@@ -76,6 +76,23 @@ pub(crate) trait Close: Send + Sync {
 }
 
 impl Shared {
+    /// Returns the policies and facts that decide about a turn.
+    pub(crate) fn turn_settings(&self) -> Settings {
+        Settings {
+            timeouts: self.timeouts,
+            limits: self.limits,
+            retry: self.retry,
+            transport: self.transport,
+            continue_over_sse: self.continue_over_sse,
+            incremental: self.incremental,
+            websocket: self.provider.websocket,
+            stores_by_default: self.provider.stores_by_default,
+            frame_limit: self.provider.frame_limit,
+            reuses_socket_after_error: self.provider.keeps_socket_after_error,
+            renewable_credential: self.auth.is_renewable(),
+        }
+    }
+
     /// Returns `true` if a session of `other` may keep its connection and its responses here.
     pub(crate) fn leads_to_the_same(&self, other: &Self) -> bool {
         let account = match (&self.account, &other.account) {

@@ -27,10 +27,7 @@ use crate::{
     proto::{
         parents::ParentFate,
         plan::{ConnectionId, Prior},
-        turn::{
-            Command, Ended, Goal, Notice, Output, Settings, Setup, TurnMachine, after,
-            response::End,
-        },
+        turn::{Command, Ended, Goal, Notice, Output, Setup, TurnMachine, after, response::End},
     },
     report::{Prewarm, TurnReport, Waste},
     request::ResponsesRequest,
@@ -106,7 +103,7 @@ impl Driver {
     ) -> Self {
         let now = Instant::now();
         let setup = Setup {
-            settings: settings(&shared),
+            settings: shared.turn_settings(),
             origin: Arc::clone(&shared.origin),
             request,
             previous: core.previous(),
@@ -552,22 +549,6 @@ impl Work {
 
 fn step_of<T>(slot: &mut Mutex<T>) -> &mut T {
     slot.get_mut().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn settings(shared: &Shared) -> Settings {
-    Settings {
-        timeouts: shared.timeouts,
-        limits: shared.limits,
-        retry: shared.retry,
-        transport: shared.transport,
-        continue_over_sse: shared.continue_over_sse,
-        incremental: shared.incremental,
-        websocket: shared.provider.websocket,
-        stores_by_default: shared.provider.stores_by_default,
-        frame_limit: shared.provider.frame_limit,
-        reuses_socket_after_error: shared.provider.keeps_socket_after_error,
-        renewable_credential: shared.auth.is_renewable(),
-    }
 }
 
 /// Starts work ahead of the next turn, unless a turn or other such work is running.
