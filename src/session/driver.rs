@@ -2,7 +2,6 @@
 //! timer of a turn.
 
 use std::{
-    future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -17,17 +16,21 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::{control::TurnControl, core::SessionCore};
+use super::{
+    ahead::{set_rotation_timer, start_rotation},
+    control::TurnControl,
+    core::SessionCore,
+};
 use crate::{
     config::TransportPolicy,
     error::Error,
     kind::ErrorKind,
     observe::Notifier,
-    pool::{AbortOnDrop, Lease, seat_of},
+    pool::{Lease, seat_of},
     proto::{
         parents::ParentFate,
         plan::{ConnectionId, Prior},
-        turn::{Command, Ended, Goal, Notice, Output, Setup, TurnMachine, after, response::End},
+        turn::{Command, Ended, Goal, Notice, Output, Setup, TurnMachine, response::End},
     },
     report::{Prewarm, TurnReport, Waste},
     request::ResponsesRequest,
@@ -549,43 +552,4 @@ impl Work {
 
 fn step_of<T>(slot: &mut Mutex<T>) -> &mut T {
     slot.get_mut().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Starts work ahead of the next turn, unless a turn or other such work is running.
-pub(super) fn begin_ahead(
-    goal: Goal,
-    core: &SessionCore,
-    shared: &Arc<Shared>,
-    request: Arc<ResponsesRequest>,
-    runtime: &Handle,
-) {
-    let (work_core, shared, handle) = (core.clone(), Arc::clone(shared), runtime.clone());
-    core.begin_ahead(goal, runtime, async move {
-        let driver = Driver::new(goal, shared, work_core, Arc::default(), request, handle);
-        let mut driver = std::pin::pin!(driver);
-        poll_fn(|cx| driver.as_mut().poll_prewarm(cx)).await
-    });
-}
-
-/// Opens a successor of the session's WebSocket, if the WebSocket is due for replacement.
-fn start_rotation(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
-    if core.needs_rotation(&shared.provider) {
-        begin_ahead(Goal::Rotate, core, shared, Arc::default(), runtime);
-    }
-}
-
-/// Sets the timer that replaces the WebSocket before its maximum age, even if no turn follows.
-fn set_rotation_timer(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
-    let Some(rotation) = shared.provider.rotation() else { return };
-    let Some(opened) = core.with_connections(|it| it.opened()) else { return };
-    let due = after(opened.into_std(), rotation);
-    // A weak reference, so that the timer does not keep a dropped session's socket open.
-    let (weak, shared, handle) = (core.downgrade(), Arc::clone(shared), runtime.clone());
-    let timer = runtime.spawn(async move {
-        sleep_until(due.into()).await;
-        if let Some(core) = weak.upgrade() {
-            start_rotation(&core, &shared, &handle);
-        }
-    });
-    core.with_connections(|it| it.set_rotation_timer(AbortOnDrop::new(&timer)));
 }

@@ -16,6 +16,7 @@ use crate::{
     shared::Shared,
 };
 
+mod ahead;
 mod checkpoint;
 mod control;
 mod core;
@@ -107,7 +108,7 @@ impl ResponsesSession {
 
     fn begin_ahead(&self, goal: Goal, request: Arc<ResponsesRequest>) -> Result<(), Error> {
         let runtime = runtime()?;
-        driver::begin_ahead(goal, &self.core, &self.shared, request, &runtime);
+        ahead::begin_ahead(goal, &self.core, &self.shared, request, &runtime);
         Ok(())
     }
 
