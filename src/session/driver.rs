@@ -186,6 +186,7 @@ impl Driver {
             }
             work.run_commands(now);
             if until_begun && work.machine.has_begun() {
+                work.machine.hand_over(now.into_std());
                 return Poll::Ready(Polled::Begun);
             }
             if let Some(output) = work.machine.poll_output(now.into_std()) {

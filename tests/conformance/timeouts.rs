@@ -317,6 +317,28 @@ async fn the_consumers_own_time_is_no_silence_of_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c138_the_time_before_the_consumer_first_asks_is_no_silence_of_the_server() {
+    for transport in BOTH {
+        let created = json!({"type": "response.created", "response": {"id": "r"}});
+        let delta = json!({"type": "response.output_text.delta", "delta": "x"});
+        let later = Step::Delay(Duration::from_secs(100));
+        let turn = Turn::steps([Step::Event(created), later, Step::Event(delta), Step::Stall]);
+        let server = ScriptedServer::in_memory(Script::new().turn(turn));
+        let limits = timeouts(|it| {
+            it.between_events_websocket = seconds(30);
+            it.between_events_sse = seconds(30);
+        });
+        let client = builder(&server).transport(only(transport)).timeouts(limits).build().unwrap();
+        let mut session = client.session();
+        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        advance(Duration::from_secs(80)).await;
+        for _ in 0..2 {
+            assert!(stream.try_next().await.unwrap().is_some(), "{transport}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_that_the_turn_has_no_time_for_is_not_begun() {
     for transport in BOTH {
         let busy = json!({"type": "error", "status": 429, "error": {"code": "rate_limit_exceeded",

@@ -105,7 +105,7 @@ pub(crate) struct TurnMachine {
     /// End of the wait for the first event.
     first_event_deadline: Instant,
     last_event: Instant,
-    /// Time at which the consumer received an event. Until the consumer polls again, nobody reads
+    /// Time at which the consumer received the stream or an event. Until the consumer polls again, nobody reads
     /// frames, and silence proves nothing about the server.
     yielded_at: Option<Instant>,
     /// Frames that count although a deadline has passed.

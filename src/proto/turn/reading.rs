@@ -70,6 +70,12 @@ impl TurnMachine {
         self.failure.take().map(|error| Output::Last(Err(error)))
     }
 
+    /// Records that the caller received the stream of the response. Until it polls for an event,
+    /// silence proves nothing.
+    pub(crate) fn hand_over(&mut self, now: Instant) {
+        self.yielded_at = Some(now);
+    }
+
     /// Records that the consumer polls for the next event. The time since the last event was the
     /// consumer's, and does not count against the server.
     pub(crate) fn handle_consumer(&mut self, now: Instant) {
