@@ -409,7 +409,10 @@ impl Work {
     }
 
     fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
-        let lease = self.core.lease(fresh, caller_managed, &self.shared.provider);
+        let lease = {
+            let _in_runtime = self.runtime.enter();
+            self.core.lease(fresh, caller_managed, &self.shared.provider)
+        };
         let Lease { seat, rotated, retired } = lease;
         drop(retired);
         if rotated {
@@ -518,6 +521,8 @@ impl Work {
     }
 
     fn has_open_socket(&self) -> bool {
+        // A socket counts as open only in its runtime, and the stream may be polled outside of it.
+        let _in_runtime = self.runtime.enter();
         self.core.with_connections(|it| it.has_open_socket())
     }
 

@@ -9,6 +9,7 @@ use responses_client::{
     report::FullReason,
     testing::{Gate, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
+use serde_json::json;
 use tokio::{
     runtime::{Builder, Runtime},
     time::sleep,
@@ -379,5 +380,43 @@ fn c141_whoever_waits_for_another_attempt_is_woken_when_the_runtime_ends() {
             waiting.await.expect_err("its runtime ended")
         });
         assert_eq!(error.kind(), ErrorKind::NoRuntime, "{transport}");
+    }
+}
+
+#[test]
+fn c141_another_attempt_that_is_polled_outside_of_its_runtime_keeps_the_socket() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let created = json!({"type": "response.created", "response": {"id": "r"}});
+    let failed = json!({"type": "response.failed", "response": {"id": "r", "status": "failed",
+        "error": {"code": "server_error", "message": "No."}}});
+    let script =
+        Script::new().turn(Turn::events([created, failed])).respond(|_| Turn::text("again"));
+    let server = runtime.block_on(server(script));
+    let client = patient(&server, Transport::WebSocket, ReplayPolicy::Restart).build().unwrap();
+    let mut session = client.session();
+    let asks = request(&["hi"]);
+    let stream = runtime.block_on(session.stream(&asks)).expect("a stream");
+    let response = block_on_thread(stream.final_response()).expect("a second attempt");
+    assert_eq!(response.output_text(), "again");
+    let log = server.log();
+    assert_eq!((log.requests.len(), log.connections.len()), (2, 1));
+}
+
+/// Drives a future outside of any runtime.
+fn block_on_thread<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut cx = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(done) => return done,
+            std::task::Poll::Pending => std::thread::park(),
+        }
     }
 }
