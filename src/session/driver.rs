@@ -390,7 +390,12 @@ impl Work {
         match incoming {
             Incoming::Frame(frame) => self.machine.handle_frame(frame, time),
             Incoming::LateEvents => self.machine.handle_late_events(),
-            Incoming::End(end) => self.machine.handle_end(end, time),
+            Incoming::End(end) => {
+                if self.runtime_end.has_come() {
+                    self.machine.forbid_attempts();
+                }
+                self.machine.handle_end(end, time);
+            }
         }
         Poll::Ready(())
     }

@@ -60,9 +60,15 @@ impl TurnMachine {
         self.finish(error);
     }
 
-    /// Handles that the runtime of the turn has shut down. No further attempt is possible.
-    pub(crate) fn handle_runtime_shutdown(&mut self, now: Instant) {
+    /// Makes this attempt the last one, because the runtime of the turn has shut down.
+    pub(crate) fn forbid_attempts(&mut self) {
         self.is_runtime_gone = true;
+    }
+
+    /// Handles that the runtime of the turn has shut down, and that nothing more of the attempt
+    /// arrives.
+    pub(crate) fn handle_runtime_shutdown(&mut self, now: Instant) {
+        self.forbid_attempts();
         match self.state {
             State::Done => {}
             State::Streaming => self.handle_end(End::Lost(None), now),
