@@ -388,7 +388,16 @@ impl Work {
             return Poll::Ready(());
         }
         match incoming {
-            Incoming::Frame(frame) => self.machine.handle_frame(frame, time),
+            Incoming::Frame(frame) => {
+                // The server has ended the exchange, so that its socket is free. The rest of an
+                // answer over SSE still occupies its connection.
+                if frame.tag.role.ends_turn()
+                    && matches!(self.exchange, Some(Exchange::WebSocket(_)))
+                {
+                    self.control.disarm();
+                }
+                self.machine.handle_frame(frame, time);
+            }
             Incoming::LateEvents => self.machine.handle_late_events(),
             Incoming::End(end) => {
                 if self.runtime_end.has_come() {

@@ -442,3 +442,18 @@ async fn c062_dropping_the_wait_for_a_turn_cancels_it_at_once() {
         assert_eq!(outcome.response().output_text(), "next");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn c061_a_superseded_stream_whose_end_was_read_leaves_its_socket_to_the_next_turn() {
+    let completed = serde_json::json!({"type": "response.completed",
+        "response": {"id": "r", "status": "completed"}});
+    let script = Script::new().turn(Turn::events([completed])).respond(|_| Turn::text("hi"));
+    let server = ScriptedServer::in_memory(script);
+    let mut session =
+        builder(&server).transport(only(Transport::WebSocket)).build().expect("a client").session();
+    let before = session.stream(&request(&["one"])).await.expect("a stream");
+    let outcome = turn(&mut session, &request(&["two"])).await;
+    assert_eq!(outcome.response().output_text(), "hi");
+    assert!(before.final_response().await.expect_err("it was superseded").is_superseded());
+    assert_eq!(server.log().connections.len(), 1);
+}
