@@ -194,8 +194,17 @@ impl SessionCore {
         self.lock().previous = previous;
     }
 
-    /// Sets what the next turn may continue, at the end of `turn`. Returns `false` and changes
-    /// nothing if another turn has begun.
+    /// Sets what the next turn may continue, unless another turn than `turn` is current or the
+    /// session has closed.
+    pub(super) fn set_previous_of(&self, turn: &Arc<TurnControl>, previous: Prior) {
+        let mut inner = self.lock();
+        if inner.current.as_ref().is_some_and(|it| Arc::ptr_eq(it, turn)) {
+            inner.previous = previous;
+        }
+    }
+
+    /// Ends `turn`, and sets what the next one may continue. Changes nothing and returns `false` if
+    /// another turn has begun.
     pub(super) fn commit(&self, turn: &Arc<TurnControl>, previous: Prior) -> bool {
         let mut inner = self.lock();
         let is_current = inner.current.as_ref().is_some_and(|it| Arc::ptr_eq(it, turn));

@@ -212,7 +212,11 @@ impl Driver {
             }
             if let Poll::Ready(done) = work.poll_step(cx) {
                 now = Instant::now();
-                work.handle_done(done, now);
+                // A turn that the session ended meanwhile changes nothing of the session's: its
+                // connection is dropped with the outcome.
+                if work.control.cancelled().is_none() {
+                    work.handle_done(done, now);
+                }
                 continue;
             }
             if work.machine.reads() {
@@ -523,7 +527,10 @@ impl Work {
     }
 
     fn set_baseline(&self, previous: Prior) {
-        self.core.set_previous(previous);
+        match self.goal {
+            Goal::Turn => self.core.set_previous_of(&self.control, previous),
+            Goal::Connect | Goal::WarmUp | Goal::Rotate => self.core.set_previous(previous),
+        }
     }
 
     fn commit(&self, previous: Prior, fate: Option<ParentFate>, now: Instant) {

@@ -1,11 +1,14 @@
 //! The driver, where a test must reach between two of its polls.
 
-use std::task::Waker;
+use std::{sync::OnceLock, task::Waker};
 
 use super::*;
 use crate::{
+    auth::{Auth, AuthProvider, Secret, TokenFuture},
     client::ResponsesClient,
-    config::Provider,
+    config::{Provider, TransportPolicy},
+    kind::Delivery,
+    proto::plan::Prior,
     testing::{Script, ScriptedServer, Turn, Upgrade},
 };
 
@@ -41,4 +44,51 @@ async fn c157_a_turn_that_the_session_ended_marks_nothing_and_sends_nothing_more
             assert_sync(&ResponseStream::new(driver));
         }
     }
+}
+
+/// A credential provider that begins another turn of the session while it is asked.
+struct Superseding(Arc<OnceLock<SessionCore>>);
+
+impl AuthProvider for Superseding {
+    fn token(&self) -> TokenFuture<'_> {
+        Box::pin(async {
+            if let Some(core) = self.0.get() {
+                core.begin(&Arc::default());
+            }
+            Ok(Secret::new("token"))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c061_a_turn_that_is_superseded_during_a_step_leaves_the_baseline() {
+    for transport in [TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly] {
+        let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+        let provider = Provider::compatible(&server.url()).unwrap();
+        let supersedes = Arc::new(OnceLock::new());
+        let auth = Auth::provider(Superseding(Arc::clone(&supersedes)));
+        let client = ResponsesClient::builder(provider).connector(&server.connector());
+        let client = client.transport(transport).auth(auth).build().unwrap();
+        let mut session = client.session();
+        let request = ResponsesRequest::new("m");
+        session.stream(&request).await.unwrap().final_response().await.unwrap();
+        let baseline = session.core.previous();
+        assert!(baseline.response_id().is_some());
+        session.core.set_socket(None);
+        assert!(supersedes.set(session.core.clone()).is_ok());
+        let error = session.stream(&request).await.unwrap_err();
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Superseded, Delivery::NotSent));
+        assert_eq!(session.core.previous().response_id(), baseline.response_id());
+    }
+}
+
+#[tokio::test]
+async fn c061_a_superseded_turn_sets_no_baseline() {
+    let core = SessionCore::new();
+    let [before, after] = [Arc::default(), Arc::default()];
+    core.begin(&before);
+    core.set_previous_of(&before, Prior::NotCompleted);
+    core.begin(&after);
+    core.set_previous_of(&before, Prior::Ambiguous);
+    assert!(matches!(core.previous(), Prior::NotCompleted));
 }

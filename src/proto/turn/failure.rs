@@ -43,6 +43,12 @@ impl TurnMachine {
         if self.is_done() {
             return;
         }
+        // What the turn was about to do to its session must not happen to the turn that follows.
+        if self.commands.iter().any(|it| matches!(it, Command::Send { .. } | Command::Post { .. }))
+        {
+            self.undo_sending();
+        }
+        self.commands.retain(|it| matches!(it, Command::RefuseCredential));
         self.commands.push_back(Command::Abort);
         let delivery = match self.state {
             State::Streaming => {
@@ -182,12 +188,17 @@ impl TurnMachine {
             self.previous = Prior::NotCompleted;
         }
         if error.delivery() == Delivery::NotSent && !self.resuming {
-            self.report.plan = None;
-            self.report.bytes_sent -= self.bytes_in_attempt;
+            self.undo_sending();
         } else if self.bytes_in_attempt > 0 {
             self.retry.sent(self.bytes_in_attempt);
         }
         self.bytes_in_attempt = 0;
+    }
+
+    /// Undoes what was recorded of a request that did not leave.
+    fn undo_sending(&mut self) {
+        self.report.plan = None;
+        self.report.bytes_sent -= std::mem::take(&mut self.bytes_in_attempt);
     }
 
     fn prepare_next(

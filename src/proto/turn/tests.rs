@@ -426,6 +426,18 @@ fn the_session_can_end_a_turn_in_every_state() {
 }
 
 #[test]
+fn what_a_turn_has_not_done_when_the_session_ends_it_is_never_done() {
+    for (state, mut scene) in everywhere().into_iter().filter(|(state, _)| *state != "awaiting") {
+        scene.machine.handle_cancelled(ErrorKind::Superseded);
+        assert_eq!(scene.commands(), "abort", "{state}");
+        if state == "sending" {
+            assert_eq!(scene.machine.report().bytes_sent, 0);
+            assert_eq!(scene.error().delivery(), Delivery::NotSent);
+        }
+    }
+}
+
+#[test]
 fn a_runtime_that_shuts_down_ends_a_turn_in_every_state() {
     for (state, mut scene) in everywhere() {
         scene.machine.handle_runtime_shutdown(scene.now);
