@@ -1,44 +1,28 @@
-//! Carries out the commands of a [`TurnMachine`]: the only loop that reads an answer, and the only
-//! timer of a turn.
+//! Drives a turn: the only loop that reads an answer, and the only timer of a turn.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method};
 use pin_project::{pin_project, pinned_drop};
 use tokio::{
     runtime::Handle,
-    time::{Instant, Sleep, sleep_until, timeout, timeout_at},
+    time::{Instant, Sleep, sleep_until},
 };
-use tracing::Span;
 
-use super::{
-    ahead::{set_rotation_timer, start_rotation},
-    control::TurnControl,
-    core::SessionCore,
-};
+use super::{control::TurnControl, core::SessionCore, work::Work};
 use crate::{
-    config::TransportPolicy,
     error::Error,
     kind::ErrorKind,
-    observe::Notifier,
-    pool::{Lease, seat_of},
-    proto::{
-        parents::ParentFate,
-        plan::{ConnectionId, Prior},
-        turn::{Command, Ended, Goal, Notice, Output, Setup, TurnMachine, response::End},
-    },
+    pool::AbortOnDrop,
+    proto::turn::{Ended, Goal, Output, after},
     report::{Prewarm, TurnReport, Waste},
     request::ResponsesRequest,
     response::Response,
-    shared::{RuntimeEnd, Shared, next_connection},
-    transport::{
-        Exchange, Incoming, SocketOptions, SseExchange, WebSocket, WebSocketExchange, call,
-    },
+    shared::Shared,
 };
 
 /// A turn in progress: its machine, and the IO that the machine has requested.
@@ -47,37 +31,6 @@ pub(super) struct Driver {
     work: Work,
     #[pin]
     timer: Sleep,
-}
-
-struct Work {
-    goal: Goal,
-    machine: TurnMachine,
-    core: SessionCore,
-    shared: Arc<Shared>,
-    control: Arc<TurnControl>,
-    runtime: Handle,
-    runtime_end: RuntimeEnd,
-    /// The operation in progress. The mutex makes the driver `Sync` although the future is not,
-    /// and is never locked, because all access goes through `&mut self`.
-    step: Mutex<Option<BoxFuture<'static, Done>>>,
-    /// Resolves when the runtime shuts down. Polled while no response is read.
-    shutdown: Mutex<Option<BoxFuture<'static, ()>>>,
-    /// Headers of the next request, with the current credential.
-    headers: Option<HeaderMap>,
-    exchange: Option<Exchange>,
-    turn_span: Span,
-    /// Span of the attempt in progress. Operations are polled in it.
-    attempt_span: Span,
-}
-
-/// Outcome of an operation.
-enum Done {
-    Prewarmed(Option<Prewarm>),
-    Drained,
-    Authorized(Result<HeaderMap, Error>),
-    Opened(Result<WebSocket, Error>),
-    Sent(Result<WebSocketExchange, Error>),
-    Posted(Result<SseExchange, Error>),
 }
 
 /// Result of polling a driver.
@@ -105,32 +58,7 @@ impl Driver {
         runtime: Handle,
     ) -> Self {
         let now = Instant::now();
-        let setup = Setup {
-            settings: shared.turn_settings(),
-            origin: Arc::clone(&shared.origin),
-            request,
-            previous: core.previous(),
-            seed: fastrand::u64(..),
-        };
-        let mut machine = TurnMachine::new(goal, setup, now.into_std());
-        machine.begin(now.into_std());
-        let runtime_end = shared.runtimes.end_of(&runtime);
-        let turn_span = shared.notifier.turn(core.span());
-        let work = Work {
-            goal,
-            machine,
-            core,
-            control,
-            shared,
-            runtime_end,
-            runtime,
-            step: Mutex::default(),
-            shutdown: Mutex::default(),
-            headers: None,
-            exchange: None,
-            attempt_span: turn_span.clone(),
-            turn_span,
-        };
+        let work = Work::new(goal, shared, core, control, request, runtime, now);
         Self { work, timer: sleep_until(now) }
     }
 
@@ -184,7 +112,7 @@ impl Driver {
             if let Some(reason) = work.control.cancelled() {
                 work.machine.handle_cancelled(reason);
             }
-            work.run_commands(now);
+            run_commands(work, now);
             if until_begun && work.machine.has_begun() {
                 work.machine.hand_over(now.into_std());
                 return Poll::Ready(Polled::Begun);
@@ -192,7 +120,7 @@ impl Driver {
             if let Some(output) = work.machine.poll_output(now.into_std()) {
                 // The baseline is committed before the caller sees the end of the turn: the caller
                 // may start the next turn immediately.
-                work.run_commands(now);
+                run_commands(work, now);
                 if let Output::Last(result) = &output {
                     work.notify_done(result.as_ref().err());
                 }
@@ -270,313 +198,51 @@ impl PinnedDrop for Driver {
     }
 }
 
-impl Work {
-    fn run_commands(&mut self, now: Instant) {
-        while let Some(command) = self.machine.poll_command() {
-            self.run(command, now);
-        }
-        if self.machine.is_done() {
-            self.control.finish();
-        }
+/// Carries out what the machine of `work` asks for, and has the WebSocket replaced in time.
+fn run_commands(work: &mut Work, now: Instant) {
+    work.run_commands(now);
+    if std::mem::take(&mut work.has_new_socket) {
+        set_rotation_timer(&work.core, &work.shared, &work.runtime);
     }
-
-    fn run(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::AwaitPrewarm { deadline } => self.await_prewarm(deadline),
-            Command::Lease { fresh, caller_managed } => self.lease(fresh, caller_managed, now),
-            Command::Drain => self.drain(now),
-            Command::Authorize => {
-                let shared = Arc::clone(&self.shared);
-                self.begin(async move { Done::Authorized(shared.headers().await) });
-            }
-            Command::Open { deadline } => self.open(Instant::from_std(deadline)),
-            Command::Send { connection, frame } => self.send(connection, frame, now),
-            Command::Post { body, deadline, fresh } => {
-                let uri = self.shared.uri.clone();
-                self.request(Method::POST, uri, Some(body), deadline, fresh);
-            }
-            Command::Resume { id, after, deadline, fresh } => {
-                match self.shared.events_uri(&id, after) {
-                    Ok(uri) => self.request(Method::GET, uri, None, deadline, fresh),
-                    Err(error) => self.machine.handle_posted(Err(error), false, now.into_std()),
-                }
-            }
-            Command::Release { retire } => self.release(retire),
-            Command::Abort => self.abort(),
-            Command::SetBaseline(previous) => self.set_baseline(previous),
-            Command::Commit { previous, fate } => self.commit(previous, fate, now),
-            Command::RefuseCredential => self.shared.auth.refused(),
-            Command::Notify(notice) => self.notify(notice),
-        }
-    }
-
-    /// Begins an operation. [`handle_done`](Self::handle_done) receives its outcome.
-    fn begin(&mut self, step: impl Future<Output = Done> + Send + 'static) {
-        *step_of(&mut self.step) = Some(Box::pin(step));
-    }
-
-    /// Polls the operation in progress.
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
-        let Some(step) = step_of(&mut self.step) else { return Poll::Pending };
-        // The caller may poll the stream outside of the runtime that the turn began in.
-        let (_in_runtime, _in_attempt) = (self.runtime.enter(), self.attempt_span.enter());
-        let done = std::task::ready!(step.as_mut().poll(cx));
-        *step_of(&mut self.step) = None;
-        Poll::Ready(done)
-    }
-
-    /// Registers the task of `cx` to be woken when the runtime shuts down. Returns `true` if the
-    /// runtime has already shut down.
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
-        let runtime_end = &self.runtime_end;
-        let shutdown =
-            step_of(&mut self.shutdown).get_or_insert_with(|| Box::pin(runtime_end.clone().wait()));
-        shutdown.as_mut().poll(cx).is_ready()
-    }
-
-    fn handle_done(&mut self, done: Done, now: Instant) {
-        let time = now.into_std();
-        match done {
-            Done::Prewarmed(prewarm) => {
-                let (previous, open_socket) = (self.core.previous(), self.has_open_socket());
-                self.machine.handle_prewarmed(prewarm, previous, open_socket, time);
-            }
-            Done::Drained => {
-                let reused = self.core.with_connections(|it| it.mark_http_used());
-                self.machine.handle_drained(reused, time);
-            }
-            Done::Authorized(result) => {
-                let result = result.map(|headers| self.headers = Some(headers));
-                self.machine.handle_authorized(result, time);
-            }
-            Done::Opened(result) => {
-                let result = result.map(|socket| {
-                    self.attempt_span.in_scope(|| self.shared.notifier.websocket_opened());
-                    let seat = seat_of(&socket);
-                    if self.goal == Goal::Rotate {
-                        self.core.set_successor(socket);
-                    } else {
-                        self.core.set_socket(Some(socket));
-                        set_rotation_timer(&self.core, &self.shared, &self.runtime);
-                    }
-                    seat
-                });
-                self.machine.handle_opened(result, time);
-            }
-            Done::Sent(result) => {
-                let result = result.map(|exchange| self.hold(Exchange::WebSocket(exchange)));
-                self.machine.handle_sent(result, time);
-            }
-            Done::Posted(result) => {
-                let stale = result.as_ref().err().is_some_and(call::is_stale);
-                let result = result.map(|exchange| {
-                    let headers = Arc::clone(exchange.headers());
-                    self.hold(Exchange::Sse(exchange));
-                    headers
-                });
-                self.machine.handle_posted(result, stale, time);
-            }
-        }
-    }
-
-    /// Hands the next part of the answer to the machine.
-    fn poll_exchange(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let time = now.into_std();
-        let incoming = match &mut self.exchange {
-            Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
-            None => Incoming::End(End::Lost(None)),
-        };
-        // If the session ended the turn while its connection was read, the cancellation is the
-        // cause, and not the closed connection.
-        if self.control.cancelled().is_some() {
-            return Poll::Ready(());
-        }
-        match incoming {
-            Incoming::Frame(frame) => {
-                // The server has ended the exchange, so that its socket is free. The rest of an
-                // answer over SSE still occupies its connection.
-                if frame.tag.role.ends_turn()
-                    && matches!(self.exchange, Some(Exchange::WebSocket(_)))
-                {
-                    self.control.disarm();
-                }
-                self.machine.handle_frame(frame, time);
-            }
-            Incoming::LateEvents => self.machine.handle_late_events(),
-            Incoming::End(end) => {
-                if self.runtime_end.has_come() {
-                    self.machine.forbid_attempts();
-                }
-                self.machine.handle_end(end, time);
-            }
-        }
-        Poll::Ready(())
-    }
-
-    fn await_prewarm(&mut self, deadline: Option<std::time::Instant>) {
-        let (core, runtime) = (self.core.clone(), self.runtime.id());
-        self.begin(async move {
-            let ahead = core.await_ahead(runtime);
-            Done::Prewarmed(match deadline {
-                Some(deadline) => {
-                    timeout_at(Instant::from_std(deadline), ahead).await.ok().flatten()
-                }
-                None => ahead.await,
-            })
-        });
-    }
-
-    fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
-        let lease = {
-            let _in_runtime = self.runtime.enter();
-            self.core.lease(fresh, caller_managed, &self.shared.provider)
-        };
-        let Lease { seat, rotated, retired } = lease;
-        drop(retired);
-        if rotated {
-            set_rotation_timer(&self.core, &self.shared, &self.runtime);
-        }
-        self.machine.handle_leased(seat.as_ref(), now.into_std());
-    }
-
-    fn drain(&mut self, now: Instant) {
-        match self.core.with_connections(|it| it.take_draining()) {
-            Some(draining) => {
-                // The task limits itself to this time, but cannot if its runtime has shut down.
-                let time = self.shared.limits.drain_time;
-                self.begin(async move {
-                    _ = timeout(time, draining).await;
-                    Done::Drained
-                });
-            }
-            None => self.handle_done(Done::Drained, now),
-        }
-    }
-
-    fn open(&mut self, deadline: Instant) {
-        let shared = Arc::clone(&self.shared);
-        let headers = self.headers.take().unwrap_or_default();
-        let options = SocketOptions {
-            limits: shared.limits,
-            timeouts: shared.timeouts,
-            has_fallback: shared.transport == TransportPolicy::Auto,
-            unannounced: Arc::clone(&shared.origin.unannounced),
-        };
-        self.begin(async move {
-            let request = call::request(Method::GET, shared.uri.clone(), headers, None);
-            let (network, id) = (&*shared.network, next_connection());
-            Done::Opened(WebSocket::connect(network, request, id, deadline, options).await)
-        });
-    }
-
-    fn send(&mut self, connection: ConnectionId, frame: String, now: Instant) {
-        let stall = self.shared.timeouts.send;
-        match self.core.with_socket(connection, |socket| socket.send(frame, stall)) {
-            Some(sending) => self.begin(async move { Done::Sent(sending.await) }),
-            None => self.machine.handle_unseated(now.into_std()),
-        }
-    }
-
-    /// Sends a request whose answer is a stream of events.
-    fn request(
-        &mut self,
-        method: Method,
-        uri: http::Uri,
-        body: Option<String>,
-        deadline: std::time::Instant,
-        fresh: bool,
-    ) {
-        let headers = self.headers.take().unwrap_or_default();
-        let mut request = call::request(method, uri, headers, body);
-        if fresh {
-            call::ask_for_fresh(&mut request);
-        }
-        let (shared, deadline) = (Arc::clone(&self.shared), Instant::from_std(deadline));
-        self.begin(async move {
-            let (network, limits) = (&*shared.network, shared.limits);
-            Done::Posted(SseExchange::open(network, request, deadline, limits).await)
-        });
-    }
-
-    fn hold(&mut self, exchange: Exchange) {
-        self.control.arm(exchange.abort_handle());
-        self.exchange = Some(exchange);
-    }
-
-    /// The server ended the exchange: its connection can serve the next turn, unless `retire`.
-    fn release(&mut self, retire: bool) {
-        self.control.disarm();
-        match self.exchange.take() {
-            Some(Exchange::Sse(exchange)) => {
-                let draining = self.runtime.spawn(exchange.drain(self.shared.limits));
-                self.core.set_draining(draining);
-            }
-            Some(Exchange::WebSocket(_)) if retire => self.core.set_socket(None),
-            Some(Exchange::WebSocket(_)) | None => {}
-        }
-        if self.goal == Goal::Turn && self.machine.is_done() {
-            self.control.finish();
-            start_rotation(&self.core, &self.shared, &self.runtime);
-        }
-    }
-
-    fn abort(&mut self) {
-        *step_of(&mut self.step) = None;
-        self.control.disarm();
-        self.exchange = None;
-    }
-
-    fn set_baseline(&self, previous: Prior) {
-        match self.goal {
-            Goal::Turn => self.core.set_previous_of(&self.control, previous),
-            Goal::Connect | Goal::WarmUp | Goal::Rotate => self.core.set_previous(previous),
-        }
-    }
-
-    fn commit(&self, previous: Prior, fate: Option<ParentFate>, now: Instant) {
-        let is_current = self.core.commit(&self.control, previous);
-        if let Some(fate) = fate.filter(|_| is_current) {
-            let refusals = self.core.count_refusal(fate == ParentFate::Unsupported);
-            self.shared.origin.note_parent(fate, refusals, now.into_std());
-        }
-    }
-
-    fn has_open_socket(&self) -> bool {
-        // A socket counts as open only in its runtime, and the stream may be polled outside of it.
-        let _in_runtime = self.runtime.enter();
-        self.core.with_connections(|it| it.has_open_socket())
-    }
-
-    fn notify(&mut self, notice: Notice) {
-        if let Notice::Attempt { number, transport } = notice {
-            self.attempt_span = Notifier::attempt(&self.turn_span, number, transport);
-            return;
-        }
-        let _in_attempt = self.attempt_span.enter();
-        let notifier = &self.shared.notifier;
-        match notice {
-            Notice::Attempt { .. } => {}
-            Notice::Sends { bytes } => {
-                let TurnReport { transport, plan, .. } = self.machine.report();
-                if let (Some(transport), Some(plan)) = (transport, plan) {
-                    notifier.planned(plan, *transport, bytes);
-                }
-            }
-            Notice::AttemptFailed { transport, kind, delay } => {
-                notifier.attempt_failed(transport, kind, delay);
-            }
-            Notice::FallsBack => notifier.fell_back(),
-            Notice::TooLargeForFrame => notifier.too_large_for_frame(),
-            Notice::PrewarmFailed(kind) => notifier.prewarm_failed(kind),
-        }
-    }
-
-    fn notify_done(&self, error: Option<&Error>) {
-        let _in_turn = self.turn_span.enter();
-        self.shared.notifier.done(self.machine.report(), error);
+    if std::mem::take(&mut work.has_released) {
+        start_rotation(&work.core, &work.shared, &work.runtime);
     }
 }
 
-fn step_of<T>(slot: &mut Mutex<T>) -> &mut T {
-    slot.get_mut().unwrap_or_else(PoisonError::into_inner)
+/// Begins work ahead of the next turn, unless a turn or other such work is running.
+pub(super) fn begin_ahead(
+    goal: Goal,
+    core: &SessionCore,
+    shared: &Arc<Shared>,
+    request: Arc<ResponsesRequest>,
+    runtime: &Handle,
+) {
+    let (work_core, shared, handle) = (core.clone(), Arc::clone(shared), runtime.clone());
+    core.begin_ahead(goal, runtime, async move {
+        let driver = Driver::new(goal, shared, work_core, Arc::default(), request, handle);
+        let mut driver = std::pin::pin!(driver);
+        poll_fn(|cx| driver.as_mut().poll_prewarm(cx)).await
+    });
+}
+
+/// Opens the WebSocket that is to follow this one, if that has served its time.
+fn start_rotation(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
+    if core.needs_rotation(&shared.provider) {
+        begin_ahead(Goal::Rotate, core, shared, Arc::default(), runtime);
+    }
+}
+
+/// Has the WebSocket replaced in time, also if no turn follows.
+fn set_rotation_timer(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
+    let Some(rotation) = shared.provider.rotation() else { return };
+    let Some(opened) = core.with_connections(|it| it.opened()) else { return };
+    let due = after(opened.into_std(), rotation);
+    let (weak, shared, handle) = (core.downgrade(), Arc::clone(shared), runtime.clone());
+    let timer = runtime.spawn(async move {
+        sleep_until(due.into()).await;
+        if let Some(core) = weak.upgrade() {
+            start_rotation(&core, &shared, &handle);
+        }
+    });
+    core.with_connections(|it| it.set_rotation_timer(AbortOnDrop::new(&timer)));
 }

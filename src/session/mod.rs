@@ -16,12 +16,12 @@ use crate::{
     shared::Shared,
 };
 
-mod ahead;
 mod checkpoint;
 mod control;
 mod core;
 mod driver;
 mod stream;
+mod work;
 
 /// One conversation.
 ///
@@ -108,7 +108,7 @@ impl ResponsesSession {
 
     fn begin_ahead(&self, goal: Goal, request: Arc<ResponsesRequest>) -> Result<(), Error> {
         let runtime = runtime()?;
-        ahead::begin_ahead(goal, &self.core, &self.shared, request, &runtime);
+        driver::begin_ahead(goal, &self.core, &self.shared, request, &runtime);
         Ok(())
     }
 

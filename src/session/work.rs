@@ -1,0 +1,420 @@
+//! Carries out the commands of a [`TurnMachine`].
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout, timeout_at},
+};
+use tracing::Span;
+
+use super::{control::TurnControl, core::SessionCore};
+use crate::{
+    config::TransportPolicy,
+    error::Error,
+    observe::Notifier,
+    pool::{Lease, seat_of},
+    proto::{
+        parents::ParentFate,
+        plan::{ConnectionId, Prior},
+        turn::{Command, Goal, Notice, Setup, TurnMachine, response::End},
+    },
+    report::{Prewarm, TurnReport},
+    request::ResponsesRequest,
+    shared::{RuntimeEnd, Shared, next_connection},
+    transport::{
+        Exchange, Incoming, SocketOptions, SseExchange, WebSocket, WebSocketExchange, call,
+    },
+};
+
+/// The machine of a turn, and the IO that carries out the machine's commands.
+pub(super) struct Work {
+    goal: Goal,
+    pub(super) machine: TurnMachine,
+    pub(super) core: SessionCore,
+    pub(super) shared: Arc<Shared>,
+    pub(super) control: Arc<TurnControl>,
+    pub(super) runtime: Handle,
+    pub(super) runtime_end: RuntimeEnd,
+    /// The operation in progress. The mutex makes the driver `Sync` although the future is not,
+    /// and is never locked, because all access goes through `&mut self`.
+    step: Mutex<Option<BoxFuture<'static, Done>>>,
+    /// Resolves when the runtime shuts down. Polled while no response is read.
+    shutdown: Mutex<Option<BoxFuture<'static, ()>>>,
+    /// Headers of the next request, with the current credential.
+    headers: Option<HeaderMap>,
+    exchange: Option<Exchange>,
+    turn_span: Span,
+    /// Span of the attempt in progress. Operations are polled in it.
+    attempt_span: Span,
+    /// The session has a new WebSocket, which needs a timer for its replacement.
+    pub(super) has_new_socket: bool,
+    /// The turn has released its connection, so that its WebSocket may be replaced.
+    pub(super) has_released: bool,
+}
+
+/// Outcome of an operation.
+pub(super) enum Done {
+    Prewarmed(Option<Prewarm>),
+    Drained,
+    Authorized(Result<HeaderMap, Error>),
+    Opened(Result<WebSocket, Error>),
+    Sent(Result<WebSocketExchange, Error>),
+    Posted(Result<SseExchange, Error>),
+}
+
+impl Work {
+    /// Returns the work of a turn that begins now.
+    pub(super) fn new(
+        goal: Goal,
+        shared: Arc<Shared>,
+        core: SessionCore,
+        control: Arc<TurnControl>,
+        request: Arc<ResponsesRequest>,
+        runtime: Handle,
+        now: Instant,
+    ) -> Self {
+        let setup = Setup {
+            settings: shared.turn_settings(),
+            origin: Arc::clone(&shared.origin),
+            request,
+            previous: core.previous(),
+            seed: fastrand::u64(..),
+        };
+        let mut machine = TurnMachine::new(goal, setup, now.into_std());
+        machine.begin(now.into_std());
+        let runtime_end = shared.runtimes.end_of(&runtime);
+        let turn_span = shared.notifier.turn(core.span());
+        Self {
+            goal,
+            machine,
+            core,
+            control,
+            shared,
+            runtime_end,
+            runtime,
+            step: Mutex::default(),
+            shutdown: Mutex::default(),
+            headers: None,
+            exchange: None,
+            attempt_span: turn_span.clone(),
+            turn_span,
+            has_new_socket: false,
+            has_released: false,
+        }
+    }
+
+    pub(super) fn run_commands(&mut self, now: Instant) {
+        while let Some(command) = self.machine.poll_command() {
+            self.run(command, now);
+        }
+        if self.machine.is_done() {
+            self.control.finish();
+        }
+    }
+
+    fn run(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::AwaitPrewarm { deadline } => self.await_prewarm(deadline),
+            Command::Lease { fresh, caller_managed } => self.lease(fresh, caller_managed, now),
+            Command::Drain => self.drain(now),
+            Command::Authorize => {
+                let shared = Arc::clone(&self.shared);
+                self.begin(async move { Done::Authorized(shared.headers().await) });
+            }
+            Command::Open { deadline } => self.open(Instant::from_std(deadline)),
+            Command::Send { connection, frame } => self.send(connection, frame, now),
+            Command::Post { body, deadline, fresh } => {
+                let uri = self.shared.uri.clone();
+                self.request(Method::POST, uri, Some(body), deadline, fresh);
+            }
+            Command::Resume { id, after, deadline, fresh } => {
+                match self.shared.events_uri(&id, after) {
+                    Ok(uri) => self.request(Method::GET, uri, None, deadline, fresh),
+                    Err(error) => self.machine.handle_posted(Err(error), false, now.into_std()),
+                }
+            }
+            Command::Release { retire } => self.release(retire),
+            Command::Abort => self.abort(),
+            Command::SetBaseline(previous) => self.set_baseline(previous),
+            Command::Commit { previous, fate } => self.commit(previous, fate, now),
+            Command::RefuseCredential => self.shared.auth.refused(),
+            Command::Notify(notice) => self.notify(notice),
+        }
+    }
+
+    /// Begins an operation. [`handle_done`](Self::handle_done) receives its outcome.
+    fn begin(&mut self, step: impl Future<Output = Done> + Send + 'static) {
+        *step_of(&mut self.step) = Some(Box::pin(step));
+    }
+
+    /// Polls the operation in progress.
+    pub(super) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Done> {
+        let Some(step) = step_of(&mut self.step) else { return Poll::Pending };
+        // The caller may poll the stream outside of the runtime that the turn began in.
+        let (_in_runtime, _in_attempt) = (self.runtime.enter(), self.attempt_span.enter());
+        let done = std::task::ready!(step.as_mut().poll(cx));
+        *step_of(&mut self.step) = None;
+        Poll::Ready(done)
+    }
+
+    /// Registers the task of `cx` to be woken when the runtime shuts down. Returns `true` if the
+    /// runtime has already shut down.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
+        let runtime_end = &self.runtime_end;
+        let shutdown =
+            step_of(&mut self.shutdown).get_or_insert_with(|| Box::pin(runtime_end.clone().wait()));
+        shutdown.as_mut().poll(cx).is_ready()
+    }
+
+    pub(super) fn handle_done(&mut self, done: Done, now: Instant) {
+        let time = now.into_std();
+        match done {
+            Done::Prewarmed(prewarm) => {
+                let (previous, open_socket) = (self.core.previous(), self.has_open_socket());
+                self.machine.handle_prewarmed(prewarm, previous, open_socket, time);
+            }
+            Done::Drained => {
+                let reused = self.core.with_connections(|it| it.mark_http_used());
+                self.machine.handle_drained(reused, time);
+            }
+            Done::Authorized(result) => {
+                let result = result.map(|headers| self.headers = Some(headers));
+                self.machine.handle_authorized(result, time);
+            }
+            Done::Opened(result) => {
+                let result = result.map(|socket| {
+                    self.attempt_span.in_scope(|| self.shared.notifier.websocket_opened());
+                    let seat = seat_of(&socket);
+                    if self.goal == Goal::Rotate {
+                        self.core.set_successor(socket);
+                    } else {
+                        self.core.set_socket(Some(socket));
+                        self.has_new_socket = true;
+                    }
+                    seat
+                });
+                self.machine.handle_opened(result, time);
+            }
+            Done::Sent(result) => {
+                let result = result.map(|exchange| self.hold(Exchange::WebSocket(exchange)));
+                self.machine.handle_sent(result, time);
+            }
+            Done::Posted(result) => {
+                let stale = result.as_ref().err().is_some_and(call::is_stale);
+                let result = result.map(|exchange| {
+                    let headers = Arc::clone(exchange.headers());
+                    self.hold(Exchange::Sse(exchange));
+                    headers
+                });
+                self.machine.handle_posted(result, stale, time);
+            }
+        }
+    }
+
+    /// Hands the next part of the answer to the machine.
+    pub(super) fn poll_exchange(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let time = now.into_std();
+        let incoming = match &mut self.exchange {
+            Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
+            None => Incoming::End(End::Lost(None)),
+        };
+        // If the session ended the turn while its connection was read, the cancellation is the
+        // cause, and not the closed connection.
+        if self.control.cancelled().is_some() {
+            return Poll::Ready(());
+        }
+        match incoming {
+            Incoming::Frame(frame) => {
+                // The server has ended the exchange, so that its socket is free. The rest of an
+                // answer over SSE still occupies its connection.
+                if frame.tag.role.ends_turn()
+                    && matches!(self.exchange, Some(Exchange::WebSocket(_)))
+                {
+                    self.control.disarm();
+                }
+                self.machine.handle_frame(frame, time);
+            }
+            Incoming::LateEvents => self.machine.handle_late_events(),
+            Incoming::End(end) => {
+                if self.runtime_end.has_come() {
+                    self.machine.forbid_attempts();
+                }
+                self.machine.handle_end(end, time);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn await_prewarm(&mut self, deadline: Option<std::time::Instant>) {
+        let (core, runtime) = (self.core.clone(), self.runtime.id());
+        self.begin(async move {
+            let ahead = core.await_ahead(runtime);
+            Done::Prewarmed(match deadline {
+                Some(deadline) => {
+                    timeout_at(Instant::from_std(deadline), ahead).await.ok().flatten()
+                }
+                None => ahead.await,
+            })
+        });
+    }
+
+    fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
+        let lease = {
+            let _in_runtime = self.runtime.enter();
+            self.core.lease(fresh, caller_managed, &self.shared.provider)
+        };
+        let Lease { seat, rotated, retired } = lease;
+        drop(retired);
+        if rotated {
+            self.has_new_socket = true;
+        }
+        self.machine.handle_leased(seat.as_ref(), now.into_std());
+    }
+
+    fn drain(&mut self, now: Instant) {
+        match self.core.with_connections(|it| it.take_draining()) {
+            Some(draining) => {
+                // The task limits itself to this time, but cannot if its runtime has shut down.
+                let time = self.shared.limits.drain_time;
+                self.begin(async move {
+                    _ = timeout(time, draining).await;
+                    Done::Drained
+                });
+            }
+            None => self.handle_done(Done::Drained, now),
+        }
+    }
+
+    fn open(&mut self, deadline: Instant) {
+        let shared = Arc::clone(&self.shared);
+        let headers = self.headers.take().unwrap_or_default();
+        let options = SocketOptions {
+            limits: shared.limits,
+            timeouts: shared.timeouts,
+            has_fallback: shared.transport == TransportPolicy::Auto,
+            unannounced: Arc::clone(&shared.origin.unannounced),
+        };
+        self.begin(async move {
+            let request = call::request(Method::GET, shared.uri.clone(), headers, None);
+            let (network, id) = (&*shared.network, next_connection());
+            Done::Opened(WebSocket::connect(network, request, id, deadline, options).await)
+        });
+    }
+
+    fn send(&mut self, connection: ConnectionId, frame: String, now: Instant) {
+        let stall = self.shared.timeouts.send;
+        match self.core.with_socket(connection, |socket| socket.send(frame, stall)) {
+            Some(sending) => self.begin(async move { Done::Sent(sending.await) }),
+            None => self.machine.handle_unseated(now.into_std()),
+        }
+    }
+
+    /// Sends a request whose answer is a stream of events.
+    fn request(
+        &mut self,
+        method: Method,
+        uri: http::Uri,
+        body: Option<String>,
+        deadline: std::time::Instant,
+        fresh: bool,
+    ) {
+        let headers = self.headers.take().unwrap_or_default();
+        let mut request = call::request(method, uri, headers, body);
+        if fresh {
+            call::ask_for_fresh(&mut request);
+        }
+        let (shared, deadline) = (Arc::clone(&self.shared), Instant::from_std(deadline));
+        self.begin(async move {
+            let (network, limits) = (&*shared.network, shared.limits);
+            Done::Posted(SseExchange::open(network, request, deadline, limits).await)
+        });
+    }
+
+    fn hold(&mut self, exchange: Exchange) {
+        self.control.arm(exchange.abort_handle());
+        self.exchange = Some(exchange);
+    }
+
+    /// The server ended the exchange: its connection can serve the next turn, unless `retire`.
+    fn release(&mut self, retire: bool) {
+        self.control.disarm();
+        match self.exchange.take() {
+            Some(Exchange::Sse(exchange)) => {
+                let draining = self.runtime.spawn(exchange.drain(self.shared.limits));
+                self.core.set_draining(draining);
+            }
+            Some(Exchange::WebSocket(_)) if retire => self.core.set_socket(None),
+            Some(Exchange::WebSocket(_)) | None => {}
+        }
+        if self.goal == Goal::Turn && self.machine.is_done() {
+            self.control.finish();
+            self.has_released = true;
+        }
+    }
+
+    pub(super) fn abort(&mut self) {
+        *step_of(&mut self.step) = None;
+        self.control.disarm();
+        self.exchange = None;
+    }
+
+    fn set_baseline(&self, previous: Prior) {
+        match self.goal {
+            Goal::Turn => self.core.set_previous_of(&self.control, previous),
+            Goal::Connect | Goal::WarmUp | Goal::Rotate => self.core.set_previous(previous),
+        }
+    }
+
+    fn commit(&self, previous: Prior, fate: Option<ParentFate>, now: Instant) {
+        let is_current = self.core.commit(&self.control, previous);
+        if let Some(fate) = fate.filter(|_| is_current) {
+            let refusals = self.core.count_refusal(fate == ParentFate::Unsupported);
+            self.shared.origin.note_parent(fate, refusals, now.into_std());
+        }
+    }
+
+    pub(super) fn has_open_socket(&self) -> bool {
+        // A socket counts as open only in its runtime, and the stream may be polled outside of it.
+        let _in_runtime = self.runtime.enter();
+        self.core.with_connections(|it| it.has_open_socket())
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if let Notice::Attempt { number, transport } = notice {
+            self.attempt_span = Notifier::attempt(&self.turn_span, number, transport);
+            return;
+        }
+        let _in_attempt = self.attempt_span.enter();
+        let notifier = &self.shared.notifier;
+        match notice {
+            Notice::Attempt { .. } => {}
+            Notice::Sends { bytes } => {
+                let TurnReport { transport, plan, .. } = self.machine.report();
+                if let (Some(transport), Some(plan)) = (transport, plan) {
+                    notifier.planned(plan, *transport, bytes);
+                }
+            }
+            Notice::AttemptFailed { transport, kind, delay } => {
+                notifier.attempt_failed(transport, kind, delay);
+            }
+            Notice::FallsBack => notifier.fell_back(),
+            Notice::TooLargeForFrame => notifier.too_large_for_frame(),
+            Notice::PrewarmFailed(kind) => notifier.prewarm_failed(kind),
+        }
+    }
+
+    pub(super) fn notify_done(&self, error: Option<&Error>) {
+        let _in_turn = self.turn_span.enter();
+        self.shared.notifier.done(self.machine.report(), error);
+    }
+}
+
+fn step_of<T>(slot: &mut Mutex<T>) -> &mut T {
+    slot.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
