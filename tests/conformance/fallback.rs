@@ -469,7 +469,7 @@ async fn c115_what_nobody_offered_is_refused_and_said() {
     for (upgrade, why) in [
         (header("sec-websocket-extensions", "permessage-deflate"), "extension"),
         (header("sec-websocket-protocol", "realtime"), "subprotocol"),
-        (Upgrade::WrongAccept, "key"),
+        (Upgrade::WrongAccept, "Sec-WebSocket-Accept"),
     ] {
         let server = ScriptedServer::in_memory(answers().every_upgrade(upgrade.clone()));
         let only = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();

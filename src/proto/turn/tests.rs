@@ -1,3 +1,7 @@
+//! The transitions of a turn, and the commands that each gives.
+
+#![expect(clippy::field_reassign_with_default, reason = "as callers write it, from outside")]
+
 use super::{response::End, *};
 use crate::{
     api::{ApiError, ErrorCode},
@@ -386,7 +390,8 @@ fn a_response_in_the_background_is_resumed_after_its_last_event() {
 /// Returns a scene in each state in which a turn can be cancelled from outside.
 fn everywhere() -> Vec<(&'static str, Scene)> {
     let mut scenes = vec![("prewarming", Scene::turn())];
-    let steps: [(&str, fn(&mut Scene)); 6] = [
+    type Advance = fn(&mut Scene);
+    let steps: [(&str, Advance); 6] = [
         ("leasing", |it| _ = it.prewarmed()),
         ("authorizing", |it| _ = it.prewarmed().leased(None)),
         ("opening", |it| _ = it.prewarmed().leased(None).authorized()),
