@@ -1,7 +1,6 @@
 //! The same transcripts over both transports and through the bare core, whole and cut everywhere.
 
 use std::{
-    collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -13,171 +12,21 @@ use responses_client::{
     ResponsesSession, RetryPolicy, Transport, bench,
     error::ErrorCode,
     event::{CustomToolCall, FunctionCall, ResponseEvent},
-    testing::{Refusal, Script, ScriptedServer, Step, Turn, parse_json},
+    testing::{Script, ScriptedServer, Step, Turn, parse_json},
 };
 use serde_json::{Value, json};
 
 use crate::support::fixtures::{Fixture, fixtures, folder, habits, sse_body};
 use crate::support::{BOTH, Outcome, builder, guarded, only, request, server, socket_client, turn};
 
+use content::{Begun, Came, Content};
+
+mod bodies;
+mod content;
+
 fn faults() -> [Step; 4] {
     let close = |code| Step::Close { code, reason: String::new() };
     [close(Some(1000)), close(None), Step::End, Step::Reset]
-}
-
-/// What has come with these events, told by the simplest means.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Content {
-    id: Option<String>,
-    status: Option<String>,
-    finished: BTreeMap<u64, Value>,
-    begun: BTreeMap<u64, Begun>,
-}
-
-/// What has come of an item that was not finished: its texts, by their place.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Begun {
-    text: BTreeMap<u64, String>,
-    summary: BTreeMap<u64, String>,
-    reasoning: BTreeMap<u64, String>,
-    refusal: BTreeMap<u64, String>,
-    arguments: String,
-    input: String,
-}
-
-impl Content {
-    fn add(&mut self, kind: &str, event: &Value) {
-        if let Some(response) = event["response"].as_object() {
-            let text = |name: &str| response.get(name)?.as_str().map(str::to_owned);
-            self.id = self.id.take().or_else(|| text("id"));
-            self.status = text("status");
-        }
-        match (event["output_index"].as_u64(), kind) {
-            (Some(index), "response.output_item.done") => {
-                self.begun.remove(&index);
-                self.finished.insert(index, event["item"].clone());
-            }
-            (Some(index), _) if !self.finished.contains_key(&index) => {
-                self.begun.entry(index).or_default().add(kind, event);
-            }
-            _ => {}
-        }
-    }
-
-    fn of_response(response: &Response) -> Self {
-        let item = |item: responses_client::Item| item.json().decode().expect("JSON");
-        // The places of finished items are not told, but their order is.
-        let finished = (0..).zip(response.output_items().map(item)).collect();
-        let one = |text: String| BTreeMap::from_iter((!text.is_empty()).then_some((0, text)));
-        let begun = response.unfinished_items().iter().map(|item| {
-            let begun = Begun {
-                text: one(item.text()),
-                summary: one(item.reasoning_summary()),
-                reasoning: one(item.reasoning()),
-                refusal: one(item.refusal()),
-                arguments: item.arguments().to_owned(),
-                input: item.input().to_owned(),
-            };
-            (u64::from(item.output_index()), begun)
-        });
-        Self {
-            id: response.id().map(str::to_owned),
-            status: response.raw().and_then(|raw| raw.member("status").expect("a status")),
-            finished,
-            begun: begun.filter(|(_, begun)| *begun != Begun::default()).collect(),
-        }
-    }
-
-    /// The same without the places that a response does not tell.
-    fn without_places(mut self) -> Self {
-        self.finished = (0..).zip(self.finished.into_values()).collect();
-        for begun in self.begun.values_mut() {
-            for texts in
-                [&mut begun.text, &mut begun.summary, &mut begun.reasoning, &mut begun.refusal]
-            {
-                let all: String = std::mem::take(texts).into_values().collect();
-                texts.extend((!all.is_empty()).then_some((0, all)));
-            }
-        }
-        self.begun.retain(|_, begun| *begun != Begun::default());
-        self
-    }
-}
-
-impl Begun {
-    fn add(&mut self, kind: &str, event: &Value) {
-        let part = |name: &str| event[name].as_u64().unwrap_or_default();
-        let (to, whole) = match kind.strip_prefix("response.").unwrap_or_default() {
-            "output_text.delta" | "output_text.done" => {
-                (self.text.entry(part("content_index")).or_default(), "text")
-            }
-            "refusal.delta" | "refusal.done" => {
-                (self.refusal.entry(part("content_index")).or_default(), "refusal")
-            }
-            "reasoning_text.delta"
-            | "reasoning_text.done"
-            | "reasoning.delta"
-            | "reasoning.done" => {
-                (self.reasoning.entry(part("content_index")).or_default(), "text")
-            }
-            "reasoning_summary_text.delta"
-            | "reasoning_summary_text.done"
-            | "reasoning_summary.delta"
-            | "reasoning_summary.done" => {
-                (self.summary.entry(part("summary_index")).or_default(), "text")
-            }
-            "function_call_arguments.delta" | "function_call_arguments.done" => {
-                (&mut self.arguments, "arguments")
-            }
-            "custom_tool_call_input.delta" | "custom_tool_call_input.done" => {
-                (&mut self.input, "input")
-            }
-            _ => return,
-        };
-        let delta = event["delta"].as_str().or_else(|| event["delta"]["text"].as_str());
-        match (delta, event[whole].as_str()) {
-            (Some(delta), _) => to.push_str(delta),
-            (None, Some(whole)) => whole.clone_into(to),
-            (None, None) => {}
-        }
-    }
-}
-
-/// What the first events of a transcript come to.
-#[derive(Clone, Debug)]
-struct Came {
-    /// Without the places.
-    content: Content,
-    /// How far they say that the request got.
-    delivery: Delivery,
-}
-
-impl Came {
-    /// By how many events have come, from none to all.
-    fn by_events(lines: &[&str]) -> Vec<Self> {
-        let (mut content, mut delivery) = (Content::default(), Delivery::Unknown);
-        let came = |content: &Content, delivery| Self {
-            content: content.clone().without_places(),
-            delivery,
-        };
-        let mut all = vec![came(&content, delivery)];
-        for line in lines {
-            let event = parse_json(line).expect("JSON");
-            let kind = event["type"].as_str().expect("a type");
-            content.add(kind, &event);
-            delivery = delivery.max(match kind {
-                "response.created" | "response.queued" | "response.in_progress" => {
-                    Delivery::Accepted
-                }
-                "response.metadata" => Delivery::Unknown,
-                kind if kind.starts_with("response.steer.") => Delivery::Unknown,
-                kind if kind.starts_with("response.") => Delivery::OutputStarted,
-                _ => Delivery::Unknown,
-            });
-            all.push(came(&content, delivery));
-        }
-        all
-    }
 }
 
 fn raws(events: &[ResponseEvent]) -> Vec<&str> {
@@ -657,108 +506,6 @@ fn c135_c136_c137_late_events_in_a_transcript_reach_nobody() {
             let parent = log.requests.last().and_then(|it| it.previous_response_id.as_deref());
             assert_eq!((parent, log.requests.len()), (Some("resp_2"), 3), "{name}");
             assert_eq!(log.websockets().count(), 1, "{name}: on the same socket");
-        });
-    }
-}
-
-/// An HTTP answer: its status, its headers and its body.
-struct Whole<'a> {
-    status: u16,
-    headers: Vec<(&'a str, &'a str)>,
-    body: &'a str,
-}
-
-impl<'a> Whole<'a> {
-    fn parse(text: &'a str) -> Self {
-        let (head, body) = text.split_once("\n\n").expect("a head");
-        let mut head = head.lines();
-        let status = head.next().expect("a status").parse().expect("a number");
-        let headers = head.map(|line| line.split_once(": ").expect("a header")).collect();
-        Self { status, headers, body }
-    }
-
-    fn answer(&self) -> Turn {
-        let refusal = Refusal::status(self.status).body(self.body.to_owned());
-        let headers = self.headers.iter();
-        Turn::text("").http(headers.fold(refusal, |it, (name, value)| it.header(*name, *value)))
-    }
-
-    /// The same in two pieces.
-    fn cut(&self, at: usize) -> Option<Turn> {
-        let label = match self.headers[..] {
-            [] => None,
-            [("content-type", label)] => Some(label),
-            _ => return None,
-        };
-        let (one, other) = self.body.as_bytes().split_at(at);
-        let pieces = [one, other].map(|piece| Step::Raw(Bytes::copy_from_slice(piece)));
-        let [one, other] = pieces;
-        let turn = Turn::steps([one, Step::Delay(Duration::from_millis(1)), other]);
-        (self.status == 200).then(|| turn.labelled(label))
-    }
-}
-
-/// What comes of a body that is not what its head says: the text and how many events, or what is
-/// wrong.
-fn meant_by(name: &str) -> Result<(&'static str, usize), (ErrorKind, &'static [&'static str])> {
-    match name {
-        "response-as-json" | "response-as-json-without-label" | "incomplete-as-json" => {
-            Ok(("Here.", 1))
-        }
-        "unknown-names" => Ok(("Here.", 6)),
-        "error-by-name" => Err((ErrorKind::Api, &["The queue is full."])),
-        "error-by-object" => Err((ErrorKind::Api, &["The model is loading."])),
-        "error-by-type" => Err((ErrorKind::Api, &["Too many."])),
-        "error-as-json" => Err((ErrorKind::Api, &["Slow down."])),
-        "failed-as-json" => Err((ErrorKind::Api, &["No."])),
-        "page-with-200" | "page-without-label" => Err((ErrorKind::Protocol, &["200", "Sign in"])),
-        "page-with-502" => Err((ErrorKind::Api, &["502", "Sign in", "gate/1"])),
-        "encoded" => Err((ErrorKind::Protocol, &["gzip"])),
-        _ => Ok(("Here.", 4)),
-    }
-}
-
-#[test]
-fn c127_c131_c132_c133_a_body_is_read_for_what_it_is() {
-    for fixture in folder("bodies", "http") {
-        let name = &fixture.name;
-        let whole = Whole::parse(&fixture.text);
-        // Every place in the first line and the last, and many between them.
-        let length = whole.body.len();
-        let places = (0..length).filter(|at| *at < 40 || at % 7 == 0 || *at + 4 > length);
-        let mut answers = vec![whole.answer()];
-        answers.extend(places.filter_map(|at| whole.cut(at)));
-        paused(async {
-            let server = ScriptedServer::in_memory(Script::new());
-            let client = builder(&server).transport(only(Transport::Sse)).retry(once());
-            let client = client.build().expect("a client");
-            let count = answers.len();
-            for (place, answer) in answers.into_iter().enumerate() {
-                let what = format!("{name}, answer {place}");
-                server.push(answer);
-                let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
-                match (meant_by(name), &outcome.result) {
-                    (Ok((text, events)), Ok(response)) => {
-                        assert_eq!(response.output_text(), text, "{what}");
-                        assert_eq!(outcome.events.len(), events, "{what}");
-                    }
-                    (Err((kind, words)), Err(error)) => {
-                        assert_eq!(error.kind(), kind, "{what}: {error:?}");
-                        let mut shown = error.to_string();
-                        let mut source = std::error::Error::source(error);
-                        while let Some(cause) = source {
-                            shown += &format!(": {cause}");
-                            source = cause.source();
-                        }
-                        for word in words {
-                            assert!(shown.contains(word), "{what}: {word} is not in {shown}");
-                        }
-                        assert!(!shown.contains("secret()"), "{what}: {shown}");
-                    }
-                    (_, other) => panic!("{what}: {other:?}"),
-                }
-            }
-            assert_eq!(server.log().requests.len(), count, "{name}: nothing is sent again");
         });
     }
 }
