@@ -1,19 +1,12 @@
 //! Long conversations, and everything a caller can do to them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use responses_client::{
-    Auth, AuthProvider, Error, ErrorKind, Item, Json, Provider, ReplayPolicy, ResponseEvent,
-    ResponseStream, ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Secret,
-    Timeouts, TokenFuture, Tool, TransportPolicy,
+    Auth, Error, ErrorKind, Item, Json, Provider, ReplayPolicy, ResponseEvent, ResponseStream,
+    ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts, Tool,
+    TransportPolicy,
     report::{Plan, TurnReport},
     testing::{ScriptedServer, parse_json},
 };
@@ -24,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    login::Login,
     oracle::{End, Oracle, Outcome, Rules},
     server::{self, CODES, IDLE, Watched, lock},
 };
@@ -160,7 +154,7 @@ impl Episode {
             let provider = Provider::compatible(&server.url()).expect("a URL");
             let account = token.split('-').next().unwrap_or_default();
             ResponsesClient::builder(provider.max_age(max_age).keeps_socket_after_error(keeps))
-                .auth(Auth::provider(Login { account: token, renewed: AtomicU64::new(0) }))
+                .auth(Auth::provider(Login::new(token)))
                 .account(account)
                 .transport(transport)
                 .retry(retry)
@@ -579,24 +573,6 @@ fn received(event: &ResponseEvent) -> Value {
         members.entry("type").or_insert_with(|| event.kind().as_str().into());
     }
     received
-}
-
-/// Tokens of an account; another one after each that is refused.
-struct Login {
-    account: &'static str,
-    renewed: AtomicU64,
-}
-
-impl AuthProvider for Login {
-    fn token(&self) -> TokenFuture<'_> {
-        let renewed = self.renewed.load(Ordering::Relaxed);
-        let token = Secret::new(format!("{}{renewed}", self.account));
-        Box::pin(async { Ok(token) })
-    }
-
-    fn refused(&self) {
-        self.renewed.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 fn values(request: &ResponsesRequest) -> Vec<Value> {

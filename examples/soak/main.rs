@@ -12,6 +12,7 @@
 //! status 1.
 
 mod driver;
+mod login;
 mod oracle;
 mod server;
 

@@ -3,6 +3,8 @@
 
 #[path = "../../examples/soak/driver.rs"]
 mod driver;
+#[path = "../../examples/soak/login.rs"]
+mod login;
 #[path = "../../examples/soak/oracle.rs"]
 mod oracle;
 #[path = "../../examples/soak/server.rs"]
