@@ -15,9 +15,9 @@ use crate::{
     kind::{ErrorKind, Phase},
     proto::{
         classify::Frame,
-        plan::{Baseline, ConnectionId, Destination, Prior, plan},
+        plan::{Baseline, ConnectionId, PreviousTurn, Target, plan},
         sse::{Decoder, SseEvent, TooLong},
-        turn::response::{End, ResponseReader, Step},
+        turn::response::{ResponseReader, Step, StreamEnd},
     },
     report::Plan,
     request::{Encoded, Item, RequestError, ResponsesRequest, encode},
@@ -82,7 +82,7 @@ impl Turn {
 
     /// Ends the payloads, and returns the error of a turn without a terminal event.
     pub fn end(&mut self) -> Error {
-        self.0.end(End::Lost(None))
+        self.0.end(StreamEnd::Disconnected(None))
     }
 
     /// Returns the response as received so far.
@@ -102,7 +102,7 @@ fn event_of(step: Step) -> Result<Option<ResponseEvent>, Error> {
 /// State that a session keeps between turns over one WebSocket.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
-    prior: Prior,
+    prior: PreviousTurn,
     sent: Option<Arc<ResponsesRequest>>,
 }
 
@@ -115,8 +115,8 @@ impl Conversation {
     pub fn send(&mut self, request: &ResponsesRequest) -> Result<(Plan, String), Error> {
         request.check().map_err(Error::invalid_request)?;
         let request = Arc::new(request.clone());
-        let prior = std::mem::replace(&mut self.prior, Prior::NotCompleted);
-        let to = Destination {
+        let prior = std::mem::replace(&mut self.prior, PreviousTurn::NotCompleted);
+        let to = Target {
             transport: Transport::WebSocket,
             connection: Some(CONNECTION),
             continue_over_sse: false,
@@ -136,7 +136,7 @@ impl Conversation {
     /// Records that the response to the last request completed with this output.
     pub fn complete(&mut self, response_id: &str, output: Vec<Item>) {
         if let Some(request) = self.sent.take() {
-            self.prior = Prior::Completed(Box::new(Baseline {
+            self.prior = PreviousTurn::Completed(Box::new(Baseline {
                 response_id: response_id.to_owned(),
                 request,
                 output,

@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     net::{HttpNetwork, Network},
     observe::{Notifier, TurnObserver},
-    proto::fallback::Fallback,
+    proto::route::Fallback,
     response::Response,
     session::{Checkpoint, ResponsesSession},
     shared::{Runtimes, Shared},
@@ -59,7 +59,7 @@ impl ResponsesSession {
     /// headers and [account](ResponsesClientBuilder::account) are the same. Otherwise it drops
     /// both, so that nothing of one account is ever named to another.
     pub fn set_client(&mut self, client: &ResponsesClient) {
-        self.go_through(Arc::clone(&client.shared));
+        self.switch_endpoint(Arc::clone(&client.shared));
     }
 }
 
@@ -151,7 +151,7 @@ impl ResponsesClient {
     ///
     /// After the future is dropped, the sessions still close in the background.
     pub async fn close(&self) {
-        let ends = self.shared.enrolled();
+        let ends = self.shared.registered();
         join_all(ends.iter().filter_map(|session| session.close())).await;
     }
 

@@ -29,7 +29,7 @@ pub use http;
 pub use json::{Json, Text};
 pub use kind::{Delivery, ErrorKind, Phase};
 pub use observe::{AttemptFailed, TurnObserver};
-pub use proto::fallback::{Fallback, FallbackKind};
+pub use proto::route::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};

@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     /// Account of the credential, if the caller named it.
     pub(crate) account: Option<String>,
     pub(crate) notifier: Notifier,
-    pub(crate) sessions: Mutex<Vec<Weak<dyn Close>>>,
+    pub(crate) sessions: Mutex<Vec<Weak<dyn CloseOnShutdown>>>,
     pub(crate) origin: Arc<Origin>,
     pub(crate) runtimes: Runtimes,
 }
@@ -70,7 +70,7 @@ struct Watched {
 pub(crate) struct RuntimeEnd(watch::Receiver<()>);
 
 /// Resource that closes with its client.
-pub(crate) trait Close: Send + Sync {
+pub(crate) trait CloseOnShutdown: Send + Sync {
     /// Closes the resource immediately. The future completes when its connection is closed.
     fn close(&self) -> Option<BoxFuture<'static, ()>>;
 }
@@ -94,7 +94,7 @@ impl Shared {
     }
 
     /// Returns `true` if a session of `other` may keep its connection and its responses here.
-    pub(crate) fn leads_to_the_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_account(&self, other: &Self) -> bool {
         let account = match (&self.account, &other.account) {
             (Some(a), Some(b)) => a == b,
             (None, None) => self.auth.is_same(&other.auth),
@@ -106,23 +106,23 @@ impl Shared {
     }
 
     /// Registers `session`, so that closing the client closes it.
-    pub(crate) fn enroll(&self, session: Weak<dyn Close>) {
+    pub(crate) fn register(&self, session: Weak<dyn CloseOnShutdown>) {
         let mut sessions = self.sessions();
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(session);
     }
 
     /// Removes `session`, which another client takes over.
-    pub(crate) fn dismiss(&self, session: &Weak<dyn Close>) {
+    pub(crate) fn unregister(&self, session: &Weak<dyn CloseOnShutdown>) {
         self.sessions().retain(|other| !Weak::ptr_eq(other, session));
     }
 
     /// Returns the sessions that were not dropped.
-    pub(crate) fn enrolled(&self) -> Vec<Arc<dyn Close>> {
+    pub(crate) fn registered(&self) -> Vec<Arc<dyn CloseOnShutdown>> {
         self.sessions().iter().filter_map(Weak::upgrade).collect()
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Vec<Weak<dyn Close>>> {
+    fn sessions(&self) -> MutexGuard<'_, Vec<Weak<dyn CloseOnShutdown>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

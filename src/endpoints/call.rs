@@ -10,7 +10,7 @@ use crate::{
     error::{Cause, Error},
     kind::{Delivery, ErrorKind, Phase},
     proto::{
-        retry::{Action, Failed, Ladder},
+        retry::{AttemptFailure, RetryDecision, RetryState},
         turn,
     },
     shared::Shared,
@@ -48,7 +48,7 @@ async fn try_until_done(
     call: &Call,
     deadline: Option<Instant>,
 ) -> Result<Vec<u8>, Error> {
-    let mut retry = Ladder::new(shared.retry, TransportPolicy::SseOnly);
+    let mut retry = RetryState::new(shared.retry, TransportPolicy::SseOnly);
     loop {
         let error = match try_once(shared, call, deadline).await {
             Ok(body) => return Ok(body),
@@ -58,7 +58,7 @@ async fn try_until_done(
         if error.kind() == ErrorKind::Api && error.is_authentication() {
             shared.auth.refused();
         }
-        let failed = Failed {
+        let failed = AttemptFailure {
             error: &error,
             transport: Transport::Sse,
             reused: false,
@@ -71,7 +71,9 @@ async fn try_until_done(
             renewable: shared.auth.is_renewable(),
             at: Instant::now().into_std(),
         };
-        let Action::Again(again) = retry.next(failed, fastrand::f64()) else { return Err(error) };
+        let RetryDecision::Retry(again) = retry.next(failed, fastrand::f64()) else {
+            return Err(error);
+        };
         // The next attempt would begin after the deadline. The error of this attempt is more useful
         // to the caller than a timeout.
         if deadline.is_some_and(|deadline| after(Instant::now(), again.delay) >= deadline) {

@@ -11,7 +11,7 @@ impl ResponseEvent {
     /// Returns an event of this kind for a response that arrived without events. `raw` is the
     /// response object.
     pub(crate) fn from_response(kind: EventKind, raw: ByteString) -> Result<Self, DecodeError> {
-        let response = Json::trusted(raw.slice_ref(raw.trim()));
+        let response = Json::from_trusted(raw.slice_ref(raw.trim()));
         let sequence_number = None;
         Ok(match kind {
             EventKind::Completed => Self::Completed(Completed { response, sequence_number, raw }),

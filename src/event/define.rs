@@ -121,7 +121,7 @@ macro_rules! events {
                     &self,
                     name: &str,
                 ) -> Result<Option<T>, DecodeError> {
-                    Json::trusted(self.raw.clone()).member(name)
+                    Json::from_trusted(self.raw.clone()).member(name)
                 }
             }
 

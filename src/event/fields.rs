@@ -93,7 +93,7 @@ impl MaybeArguments<'_> {
             Found::Text(text) => Some(json::Text::part_of(source, text)),
             // The position was not kept, because strings do not need it.
             Found::Container => {
-                let event = json::Json::trusted(source.clone());
+                let event = json::Json::from_trusted(source.clone());
                 let raw = event.raw_member(name).ok().flatten();
                 raw.map(|raw| json::Text::slice_of(source, raw.get()))
             }
@@ -123,7 +123,7 @@ impl MaybeJson<'_> {
     ) -> Result<Option<json::Json>, &'static str> {
         Ok(self.0.map(|raw| match raw.get() {
             // Nearly all deltas have empty `logprobs`, which need no slice of the frame.
-            "[]" => json::Json::trusted(ByteString::from_static("[]")),
+            "[]" => json::Json::from_trusted(ByteString::from_static("[]")),
             _ => json::Json::part_of(source, raw),
         }))
     }

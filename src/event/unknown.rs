@@ -29,7 +29,7 @@ impl Unknown {
         &self,
         name: &str,
     ) -> Result<Option<T>, DecodeError> {
-        Json::trusted(self.raw.clone()).member(name)
+        Json::from_trusted(self.raw.clone()).member(name)
     }
 }
 

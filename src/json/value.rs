@@ -62,7 +62,7 @@ impl Json {
     }
 
     /// Wraps text that is known to be JSON.
-    pub(crate) fn trusted(text: impl Into<ByteString>) -> Self {
+    pub(crate) fn from_trusted(text: impl Into<ByteString>) -> Self {
         Self(text.into())
     }
 
@@ -169,7 +169,7 @@ impl<'de> Deserialize<'de> for Json {
 
 impl From<serde_json::Value> for Json {
     fn from(value: serde_json::Value) -> Self {
-        Self::trusted(value.to_string())
+        Self::from_trusted(value.to_string())
     }
 }
 

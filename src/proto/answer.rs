@@ -18,7 +18,7 @@ use super::{
     body::{self, Form, JsonEnd, Sniffer},
     classify::{Frame, Role},
     sse::{Decoder, SseEvent, TooLong},
-    turn::response::End,
+    turn::response::StreamEnd,
 };
 use crate::{config::Limits, error::ProtocolError};
 
@@ -108,7 +108,7 @@ impl Answer {
     }
 
     /// Returns the next frame, or the end of the frames. `None` if the body must continue first.
-    pub(crate) fn next_frame(&mut self) -> Option<Result<Frame, End>> {
+    pub(crate) fn next_frame(&mut self) -> Option<Result<Frame, StreamEnd>> {
         let next = match &mut self.content {
             _ if self.state == State::Done => None,
             Content::Unknown(_) => None,
@@ -117,13 +117,13 @@ impl Answer {
                 let frame = object?;
                 match frame.tag.role {
                     // The label explains more than the object does.
-                    Role::Garbage => Err(not_a_stream(&self.headers)),
+                    Role::Invalid => Err(not_a_stream(&self.headers)),
                     _ => Ok(frame),
                 }
             }),
             Content::Page(page) if self.state == State::Ended => {
                 let page = body::page(self.status, &self.headers, page);
-                Some(Err(End::Protocol(ProtocolError::WebPage(page))))
+                Some(Err(StreamEnd::Protocol(ProtocolError::WebPage(page))))
             }
             Content::Page(_) => None,
             Content::Other => Some(Err(not_a_stream(&self.headers))),
@@ -136,7 +136,7 @@ impl Answer {
         match self.state {
             State::Reading => next,
             // A complete last event counts even if the body was cut.
-            State::Ended | State::Done => Some(next.unwrap_or(Err(End::Lost(None)))),
+            State::Ended | State::Done => Some(next.unwrap_or(Err(StreamEnd::Disconnected(None)))),
         }
     }
 
@@ -153,7 +153,7 @@ impl Answer {
 }
 
 impl Objects {
-    fn next(&mut self, limit: usize) -> Option<Result<Frame, End>> {
+    fn next(&mut self, limit: usize) -> Option<Result<Frame, StreamEnd>> {
         while let Some(mut piece) = self.pieces.pop_front() {
             let end = self.end.push(&piece);
             let part = piece.split_to(end.unwrap_or(piece.len()));
@@ -163,13 +163,13 @@ impl Objects {
                 false => &part,
             };
             if self.object.len() + part.len() > limit {
-                return Some(Err(End::TooLarge));
+                return Some(Err(StreamEnd::TooLarge));
             }
             self.object.extend_from_slice(part);
             if end.is_some() {
                 self.pieces.push_front(piece);
                 let object = ByteString::try_from(self.object.split().freeze());
-                let not_utf8 = |_| End::Protocol(ProtocolError::NotAnEvent);
+                let not_utf8 = |_| StreamEnd::Protocol(ProtocolError::NotAnEvent);
                 return Some(object.map(Frame::new).map_err(not_utf8));
             }
         }
@@ -177,7 +177,7 @@ impl Objects {
     }
 }
 
-fn next_event(decoder: &mut Decoder, state: &mut State) -> Option<Result<Frame, End>> {
+fn next_event(decoder: &mut Decoder, state: &mut State) -> Option<Result<Frame, StreamEnd>> {
     let event = match state {
         State::Reading => decoder.next_event(),
         State::Ended | State::Done => decoder.finish(),
@@ -191,20 +191,20 @@ fn next_event(decoder: &mut Decoder, state: &mut State) -> Option<Result<Frame, 
             let frame = Frame::named(name, data);
             // An event without its blank line may be incomplete, unless it is a whole object.
             let whole = *state == State::Reading
-                || frame.tag.role.leaves_connection() && is_json(&frame.payload);
+                || frame.tag.role.keeps_connection() && is_json(&frame.payload);
             whole.then_some(Ok(frame))
         }
         Ok(Some(SseEvent { data: None, .. })) => {
-            Some(Err(End::Protocol(ProtocolError::NotAnEvent)))
+            Some(Err(StreamEnd::Protocol(ProtocolError::NotAnEvent)))
         }
         Ok(None) => None,
-        Err(TooLong) => Some(Err(End::TooLarge)),
+        Err(TooLong) => Some(Err(StreamEnd::TooLarge)),
     }
 }
 
-fn not_a_stream(headers: &HeaderMap) -> End {
+fn not_a_stream(headers: &HeaderMap) -> StreamEnd {
     let label = body::media_type(headers);
-    End::Protocol(match label.is_empty() || is_stream(label) {
+    StreamEnd::Protocol(match label.is_empty() || is_stream(label) {
         true => ProtocolError::NotAnEvent,
         false => ProtocolError::ContentType(label.chars().take(64).collect()),
     })

@@ -44,9 +44,9 @@ pub(crate) enum Role {
     /// An error, in any of its shapes.
     Error,
     /// `{}` or `[DONE]`, which some servers send without a meaning.
-    Nothing,
+    Ignored,
     /// Not an event.
-    Garbage,
+    Invalid,
 }
 
 impl Frame {
@@ -88,7 +88,7 @@ const FRAME_COST: usize = 128;
 impl Role {
     /// Returns `true` if such a frame ends the turn.
     pub(crate) fn ends_turn(self) -> bool {
-        matches!(self, Self::Terminal | Self::Error | Self::Garbage)
+        matches!(self, Self::Terminal | Self::Error | Self::Invalid)
     }
 
     /// Returns `true` if the server answers the request with such a frame, with success or not.
@@ -103,7 +103,7 @@ impl Role {
 
     /// Returns `true` if such a frame is the server's own end of the turn, so that the connection
     /// stays usable.
-    pub(crate) fn leaves_connection(self) -> bool {
+    pub(crate) fn keeps_connection(self) -> bool {
         matches!(self, Self::Terminal | Self::Error)
     }
 }
@@ -173,15 +173,15 @@ fn names_error(event_type: &str) -> bool {
 fn classify_members(name: &str, payload: &str) -> (Tag, bool) {
     let trimmed = payload.trim();
     if trimmed.starts_with("[DONE]") || trimmed.is_empty() && !names_error(name) {
-        return (unknown(Role::Nothing), false);
+        return (unknown(Role::Ignored), false);
     }
     let Ok(members) = json::from_str::<Members<'_>>(trimmed) else {
         // Some servers send text with their pings. In an event of the response, text is an error:
         // skipping it would lose output.
         let role = match tag(name).role {
             Role::Error => Role::Error,
-            Role::Metadata if !name.is_empty() => Role::Nothing,
-            _ => Role::Garbage,
+            Role::Metadata if !name.is_empty() => Role::Ignored,
+            _ => Role::Invalid,
         };
         return (unknown(role), role == Role::Error);
     };
@@ -253,9 +253,9 @@ impl<'a> Members<'a> {
         if self.is_error() || is_there(self.detail) || is_there(self.message) {
             Role::Error
         } else if self.any {
-            Role::Garbage
+            Role::Invalid
         } else {
-            Role::Nothing
+            Role::Ignored
         }
     }
 }
@@ -357,10 +357,10 @@ mod tests {
             (r#"{"error":"x"}"#, Role::Error),
             (r#"{"detail":"x"}"#, Role::Error),
             (r#"{"message":"x"}"#, Role::Error),
-            ("{}", Role::Nothing),
-            (" { } ", Role::Nothing),
-            ("[DONE]", Role::Nothing),
-            ("[DONE] ", Role::Nothing),
+            ("{}", Role::Ignored),
+            (" { } ", Role::Ignored),
+            ("[DONE]", Role::Ignored),
+            ("[DONE] ", Role::Ignored),
         ] {
             assert_eq!(classify("", payload).0.role, role, "{payload}");
         }
@@ -382,7 +382,7 @@ mod tests {
             r#"{"type":"agent.tool.progress","#,
             "{",
         ] {
-            assert_eq!(classify("", payload).0.role, Role::Garbage, "{payload}");
+            assert_eq!(classify("", payload).0.role, Role::Invalid, "{payload}");
         }
     }
 
@@ -429,16 +429,16 @@ mod tests {
     #[test]
     fn c127_what_is_no_object_is_an_error_or_nothing_by_its_name() {
         for (name, payload, role) in [
-            ("ping", "", Role::Nothing),
-            ("ping", "hello", Role::Nothing),
-            ("agent.tool.progress", "7", Role::Nothing),
-            ("response.created", "", Role::Nothing),
-            ("response.output_text.delta", r#"{"delta":"#, Role::Garbage),
-            ("response.brand_new", "hello", Role::Garbage),
-            ("message", "hello", Role::Garbage),
-            ("message", "{}", Role::Nothing),
+            ("ping", "", Role::Ignored),
+            ("ping", "hello", Role::Ignored),
+            ("agent.tool.progress", "7", Role::Ignored),
+            ("response.created", "", Role::Ignored),
+            ("response.output_text.delta", r#"{"delta":"#, Role::Invalid),
+            ("response.brand_new", "hello", Role::Invalid),
+            ("message", "hello", Role::Invalid),
+            ("message", "{}", Role::Ignored),
             ("message", r#"{"detail":"x"}"#, Role::Error),
-            ("", "hello", Role::Garbage),
+            ("", "hello", Role::Invalid),
         ] {
             let frame = Frame::named(name.into(), payload.into());
             assert_eq!(frame.tag.role, role, "{name} {payload}");

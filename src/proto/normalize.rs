@@ -109,7 +109,7 @@ fn from_object(frame: &Map<String, Value>) -> ApiError {
         message,
         headers: HeaderMap::new(),
         retry_after: None,
-        misalignment: find("misalignment").map(|it| Json::trusted(it.to_string())),
+        misalignment: find("misalignment").map(|it| Json::from_trusted(it.to_string())),
     };
     for map in [present(frame, "headers"), nested.and_then(|error| present(error, "headers"))] {
         if let Some(Value::Object(map)) = map {

@@ -9,15 +9,15 @@ use std::{
 };
 
 use super::{
-    fallback::{Fallback, Mark, Marks, Needs},
     parents::{ParentFate, Parents},
+    route::{BreakerTrip, Fallback, RouteQuery, WebSocketBreaker},
 };
 use crate::{config::Transport, request::RequestError};
 
 /// State of a server. Each lock is held only during one call.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
-    marks: Mutex<Marks>,
+    marks: Mutex<WebSocketBreaker>,
     parents: Mutex<Parents>,
     /// `true` if a response arrived over a WebSocket, and no creates were lost since.
     answers_websockets: AtomicBool,
@@ -28,11 +28,11 @@ pub(crate) struct Origin {
 impl Origin {
     /// Returns the transport of the next turn, as far as marks and policy decide. If WebSockets
     /// were turned off for a time that has passed, this turn probes them.
-    pub(crate) fn route(&self, needs: Needs, now: Instant) -> Result<Transport, RequestError> {
+    pub(crate) fn route(&self, needs: RouteQuery, now: Instant) -> Result<Transport, RequestError> {
         self.marks().route(needs, now)
     }
 
-    pub(crate) fn mark(&self, mark: Mark, now: Instant) {
+    pub(crate) fn mark(&self, mark: BreakerTrip, now: Instant) {
         self.marks().mark(mark, now);
     }
 
@@ -70,7 +70,7 @@ impl Origin {
         self.answers_websockets.store(answers, Ordering::Relaxed);
     }
 
-    fn marks(&self) -> MutexGuard<'_, Marks> {
+    fn marks(&self) -> MutexGuard<'_, WebSocketBreaker> {
         // The marks are consistent between any two statements that could panic.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -31,7 +31,7 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// Previous turn of a session.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Prior {
+pub(crate) enum PreviousTurn {
     /// No turn was made before.
     #[default]
     None,
@@ -44,7 +44,7 @@ pub(crate) enum Prior {
     Ambiguous,
 }
 
-impl Prior {
+impl PreviousTurn {
     /// Returns the id of the previous response, if it completed.
     pub(crate) fn response_id(&self) -> Option<&str> {
         match self {
@@ -54,9 +54,9 @@ impl Prior {
     }
 }
 
-/// Destination of a request.
+/// Target of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Destination {
+pub(crate) struct Target {
     pub(crate) transport: Transport,
     /// The open WebSocket, if there is one.
     pub(crate) connection: Option<ConnectionId>,
@@ -68,7 +68,7 @@ pub(crate) struct Destination {
 
 /// Content to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum SendPlan {
     /// The items after the first `skip`, as a continuation of `parent`.
     Incremental { parent: String, skip: usize },
     /// The full request.
@@ -79,15 +79,15 @@ pub(crate) enum Decision {
 ///
 /// Reasons in the request take precedence over those in the connection, so that a caller who
 /// changed a field sees that reason on either transport.
-pub(crate) fn plan(request: &ResponsesRequest, prior: &Prior, to: Destination) -> Decision {
-    compare(request, prior, to).unwrap_or_else(Decision::Full)
+pub(crate) fn plan(request: &ResponsesRequest, prior: &PreviousTurn, to: Target) -> SendPlan {
+    compare(request, prior, to).unwrap_or_else(SendPlan::Full)
 }
 
 fn compare(
     request: &ResponsesRequest,
-    prior: &Prior,
-    to: Destination,
-) -> Result<Decision, FullReason> {
+    prior: &PreviousTurn,
+    to: Target,
+) -> Result<SendPlan, FullReason> {
     if !to.incremental {
         return Err(FullReason::Disabled);
     }
@@ -96,10 +96,10 @@ fn compare(
         return Err(FullReason::CallerManaged);
     }
     let base = match prior {
-        Prior::None => return Err(FullReason::FirstTurn),
-        Prior::NotCompleted => return Err(FullReason::PriorNotCompleted),
-        Prior::Ambiguous => return Err(FullReason::ParentAmbiguous),
-        Prior::Completed(base) => base,
+        PreviousTurn::None => return Err(FullReason::FirstTurn),
+        PreviousTurn::NotCompleted => return Err(FullReason::PriorNotCompleted),
+        PreviousTurn::Ambiguous => return Err(FullReason::ParentAmbiguous),
+        PreviousTurn::Completed(base) => base,
     };
     if let Some(difference) = request.context_difference(&base.request) {
         return Err(match difference {
@@ -110,7 +110,7 @@ fn compare(
         });
     }
     // A continuation keeps the server's context, so only the input may have grown.
-    let skip = continued(request, base)?;
+    let skip = matched_prefix_len(request, base)?;
     let reachable = match to.transport {
         Transport::WebSocket => {
             // The server keeps an unstored response only for the connection that carried it.
@@ -122,11 +122,11 @@ fn compare(
     if !reachable {
         return Err(FullReason::ConnectionChanged);
     }
-    Ok(Decision::Incremental { parent: base.response_id.clone(), skip })
+    Ok(SendPlan::Incremental { parent: base.response_id.clone(), skip })
 }
 
 /// Returns the number of items of `request` that the server has: the previous input and its output.
-fn continued(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullReason> {
+fn matched_prefix_len(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullReason> {
     let (input, old) = (&request.input, &base.request.input);
     // One digest covers the whole prefix, so that a long history costs no more than a short one.
     if input.len() < old.len() || input.digest_at(old.len()) != old.digest_at(old.len()) {
@@ -159,7 +159,7 @@ fn is_same(given: &Item, settled: &Item) -> bool {
             .any(|form| same_item(given.json().get(), form.get()))
 }
 
-impl Decision {
+impl SendPlan {
     pub(crate) fn report(&self, input: usize) -> Plan {
         match self {
             Self::Incremental { skip, .. } => {

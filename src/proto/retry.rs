@@ -1,7 +1,7 @@
 //! Retry decisions: whether, when and over which connection a failed attempt is followed by
 //! another.
 //!
-//! Four separate parts decide. [`cause`] classifies the failure. [`permitted`](Ladder::permitted)
+//! Four separate parts decide. [`cause`] classifies the failure. [`may_replay`](RetryState::may_replay)
 //! decides about a resend. The budgets (attempts, replays, the time of a network that is down,
 //! bytes) limit further attempts. [`backoff`] computes the delay.
 
@@ -12,19 +12,19 @@ use crate::{
     config::{ReplayPolicy, RetryPolicy, Transport, TransportPolicy},
     error::{self, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
-    proto::fallback::{self, Mark},
+    proto::route::{self, BreakerTrip},
     report::FullReason,
 };
 
 /// Factor of the back-off for a server that reports overload. At 5, the default delays are 1, 2 and
 /// 4 s instead of 200 to 800 ms.
-const OVERLOADED: u32 = 5;
+const OVERLOAD_FACTOR: u32 = 5;
 /// Shortest delay while the network is down, because those attempts are not counted.
-const NETWORK_DOWN_LEAST: Duration = Duration::from_millis(100);
+const NETWORK_DOWN_MIN_DELAY: Duration = Duration::from_millis(100);
 
 /// Retry state of one turn.
 #[derive(Debug)]
-pub(crate) struct Ladder {
+pub(crate) struct RetryState {
     policy: RetryPolicy,
     transports: TransportPolicy,
     attempts: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Ladder {
 
 /// Failed attempt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed<'a> {
+pub(crate) struct AttemptFailure<'a> {
     pub(crate) error: &'a Error,
     pub(crate) transport: Transport,
     /// `true` if the connection was open before the attempt.
@@ -68,16 +68,16 @@ pub(crate) struct Failed<'a> {
 
 /// Decision after a failed attempt.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Action {
+pub(crate) enum RetryDecision {
     /// Return the error to the caller.
-    GiveUp,
+    Fail,
     /// Make another attempt.
-    Again(Again),
+    Retry(NextAttempt),
 }
 
 /// Parameters of the next attempt.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Again {
+pub(crate) struct NextAttempt {
     /// Delay before the attempt.
     pub(crate) delay: Duration,
     /// Use SSE, whatever the route says.
@@ -85,7 +85,7 @@ pub(crate) struct Again {
     /// Use another connection, even if this one is open.
     pub(crate) fresh: bool,
     /// Observation to record about the origin.
-    pub(crate) mark: Option<Mark>,
+    pub(crate) mark: Option<BreakerTrip>,
     /// Reason of a full request, if the previous attempt was incremental.
     pub(crate) reason: FullReason,
 }
@@ -121,7 +121,7 @@ enum Cause {
 }
 
 /// Next attempt without delay, with all other defaults.
-const AT_ONCE: Again = Again {
+const IMMEDIATE: NextAttempt = NextAttempt {
     delay: Duration::ZERO,
     over_sse: false,
     fresh: false,
@@ -129,7 +129,7 @@ const AT_ONCE: Again = Again {
     reason: FullReason::ConnectionChanged,
 };
 
-impl Ladder {
+impl RetryState {
     pub(crate) fn new(policy: RetryPolicy, transports: TransportPolicy) -> Self {
         Self {
             policy,
@@ -146,7 +146,7 @@ impl Ladder {
     }
 
     /// Decides about the attempt after `failed`. `chance` is uniform in 0..1.
-    pub(crate) fn next(&mut self, failed: Failed<'_>, chance: f64) -> Action {
+    pub(crate) fn next(&mut self, failed: AttemptFailure<'_>, chance: f64) -> RetryDecision {
         let error = failed.error;
         let cause = match cause(failed) {
             Cause::NetworkDown => match self.policy.network_down_deadline {
@@ -171,92 +171,104 @@ impl Ladder {
         // These failures belong to the protocol or to the network path, and cost no attempt. Each
         // can happen once per turn.
         match cause {
-            Cause::Final => return Action::GiveUp,
-            Cause::LostParent if self.parent_recovered || !self.permitted(error) => {
-                return Action::GiveUp;
+            Cause::Final => return RetryDecision::Fail,
+            Cause::LostParent if self.parent_recovered || !self.may_replay(error) => {
+                return RetryDecision::Fail;
             }
             Cause::LostParent => {
                 self.parent_recovered = true;
                 self.count_replay(error);
-                return Action::Again(Again { reason: FullReason::ParentNotFound, ..AT_ONCE });
+                return RetryDecision::Retry(NextAttempt {
+                    reason: FullReason::ParentNotFound,
+                    ..IMMEDIATE
+                });
             }
             Cause::StaleConnection if !self.connection_renewed && self.may_renew(failed) => {
                 self.connection_renewed = true;
                 if !failed.stale {
                     self.count_replay(error);
                 }
-                return Action::Again(Again { fresh: true, ..AT_ONCE });
+                return RetryDecision::Retry(NextAttempt { fresh: true, ..IMMEDIATE });
             }
             Cause::Credential
-                if failed.renewable && !self.credential_renewed && self.permitted(error) =>
+                if failed.renewable && !self.credential_renewed && self.may_replay(error) =>
             {
                 self.credential_renewed = true;
                 self.count_replay(error);
-                return Action::Again(Again { fresh: true, ..AT_ONCE });
+                return RetryDecision::Retry(NextAttempt { fresh: true, ..IMMEDIATE });
             }
-            Cause::Credential => return Action::GiveUp,
-            Cause::FrameTooLarge if may_use_sse && self.permitted(error) => {
+            Cause::Credential => return RetryDecision::Fail,
+            Cause::FrameTooLarge if may_use_sse && self.may_replay(error) => {
                 self.count_replay(error);
-                return Action::Again(Again { over_sse: true, ..AT_ONCE });
+                return RetryDecision::Retry(NextAttempt { over_sse: true, ..IMMEDIATE });
             }
             // The same bytes would exceed the same limit.
-            Cause::FrameTooLarge => return Action::GiveUp,
+            Cause::FrameTooLarge => return RetryDecision::Fail,
             // The server would close another WebSocket for the same reason.
-            Cause::CreateLost { by_policy: true } if !may_use_sse => return Action::GiveUp,
+            Cause::CreateLost { by_policy: true } if !may_use_sse => return RetryDecision::Fail,
             Cause::NoWebSocket { certain } => {
                 return if may_use_sse {
-                    let mark = Some(if certain { Mark::Unsupported } else { Mark::Ambiguous });
-                    Action::Again(Again { over_sse: true, mark, ..AT_ONCE })
+                    let mark = Some(if certain {
+                        BreakerTrip::Unsupported
+                    } else {
+                        BreakerTrip::Unconfirmed
+                    });
+                    RetryDecision::Retry(NextAttempt { over_sse: true, mark, ..IMMEDIATE })
                 } else {
-                    Action::GiveUp
+                    RetryDecision::Fail
                 };
             }
             // The failed handshake is evidence enough, so SSE does not wait for the last attempt.
             Cause::HandshakeBroken if may_use_sse => {
-                let mark = Some(Mark::Transient);
-                return Action::Again(Again { over_sse: true, mark, ..AT_ONCE });
+                let mark = Some(BreakerTrip::Transient);
+                return RetryDecision::Retry(NextAttempt { over_sse: true, mark, ..IMMEDIATE });
             }
             _ => {}
         }
-        if !self.permitted(error) || self.attempts >= self.policy.attempts {
-            return Action::GiveUp;
+        if !self.may_replay(error) || self.attempts >= self.policy.attempts {
+            return RetryDecision::Fail;
         }
-        let Some(delay) = self.delay(error, cause, chance) else { return Action::GiveUp };
+        let Some(delay) = self.delay(error, cause, chance) else { return RetryDecision::Fail };
         let last = self.attempts + 1 == self.policy.attempts;
         let again = match cause {
             // The timeout was delay enough.
             Cause::SilentSocket if may_use_sse => {
-                Again { over_sse: true, mark: Some(Mark::Silent), ..AT_ONCE }
+                NextAttempt { over_sse: true, mark: Some(BreakerTrip::Silent), ..IMMEDIATE }
             }
             Cause::CreateLost { by_policy } => {
                 let another = failed.answered && self.creates_lost < 2 && !by_policy;
                 if may_use_sse && !another {
-                    Again { delay, over_sse: true, mark: Some(Mark::Silent), ..AT_ONCE }
+                    NextAttempt {
+                        delay,
+                        over_sse: true,
+                        mark: Some(BreakerTrip::Silent),
+                        ..IMMEDIATE
+                    }
                 } else {
-                    Again { delay, fresh: true, ..AT_ONCE }
+                    NextAttempt { delay, fresh: true, ..IMMEDIATE }
                 }
             }
             // A busy server is as busy over SSE. A server whose WebSocket fails may not be.
             Cause::Connection if may_use_sse && last => {
                 // An unreachable server is no evidence against WebSockets.
-                let mark = (error.kind() != ErrorKind::Connect).then_some(Mark::Transient);
-                Again { delay, over_sse: true, mark, ..AT_ONCE }
+                let mark = (error.kind() != ErrorKind::Connect).then_some(BreakerTrip::Transient);
+                NextAttempt { delay, over_sse: true, mark, ..IMMEDIATE }
             }
             Cause::Later { .. } if may_use_sse && last && error.phase() == Phase::Connect => {
-                Again { delay, over_sse: true, ..AT_ONCE }
+                NextAttempt { delay, over_sse: true, ..IMMEDIATE }
             }
             Cause::Later { .. } => {
-                Again { delay, reason: FullReason::PriorNotCompleted, ..AT_ONCE }
+                NextAttempt { delay, reason: FullReason::PriorNotCompleted, ..IMMEDIATE }
             }
-            _ => Again { delay, fresh: true, ..AT_ONCE },
+            _ => NextAttempt { delay, fresh: true, ..IMMEDIATE },
         };
         self.attempts += 1;
         self.count_replay(error);
-        Action::Again(again)
+        RetryDecision::Retry(again)
     }
 
     /// Resumes a response. Nothing is resent, so that no replay policy applies.
-    fn resume(&mut self, failed: Failed<'_>, cause: Cause, chance: f64) -> Action {
+    fn resume(&mut self, failed: AttemptFailure<'_>, cause: Cause, chance: f64) -> RetryDecision {
         // New events prove that resuming works, so the response gets all its attempts back.
         if failed.progressed {
             self.attempts = 1;
@@ -265,20 +277,22 @@ impl Ladder {
         self.credential_renewed |= renewed;
         if cause == Cause::StaleConnection && !self.connection_renewed {
             self.connection_renewed = true;
-            return Action::Again(Again { fresh: true, over_sse: true, ..AT_ONCE });
+            return RetryDecision::Retry(NextAttempt { fresh: true, over_sse: true, ..IMMEDIATE });
         }
         let passes = matches!(cause, Cause::Connection | Cause::Later { .. }) || renewed;
         if !passes || self.attempts >= self.policy.attempts {
-            return Action::GiveUp;
+            return RetryDecision::Fail;
         }
-        let Some(delay) = self.delay(failed.error, cause, chance) else { return Action::GiveUp };
+        let Some(delay) = self.delay(failed.error, cause, chance) else {
+            return RetryDecision::Fail;
+        };
         self.attempts += 1;
-        Action::Again(Again { delay, over_sse: true, ..AT_ONCE })
+        RetryDecision::Retry(NextAttempt { delay, over_sse: true, ..IMMEDIATE })
     }
 
     /// Returns the delay; `None` if the server asks for more than the policy allows.
     fn delay(&self, error: &Error, cause: Cause, chance: f64) -> Option<Duration> {
-        let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOADED } else { 1 };
+        let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOAD_FACTOR } else { 1 };
         let wait = |step, base| backoff(base, step, self.policy.backoff_max, chance);
         match error.retry_after() {
             Some(asked) if asked > self.policy.retry_after_max => None,
@@ -297,7 +311,7 @@ impl Ladder {
     }
 
     /// Returns `true` if a request that reached this point may be resent.
-    fn permitted(&self, error: &Error) -> bool {
+    fn may_replay(&self, error: &Error) -> bool {
         let replay = match (error.delivery(), self.policy.replay) {
             (Delivery::NotSent | Delivery::Refused, _) => return true,
             (_, ReplayPolicy::Never) => false,
@@ -314,9 +328,9 @@ impl Ladder {
     /// Returns `true` if a request may be resent because its connection was stale. A server that
     /// closes a connection between two requests has not read the second one, except for a race that
     /// it cannot rule out. So the resend is free, but not where nothing may be sent twice.
-    fn may_renew(&self, failed: Failed<'_>) -> bool {
+    fn may_renew(&self, failed: AttemptFailure<'_>) -> bool {
         let replays = self.policy.replay != ReplayPolicy::Never;
-        self.permitted(failed.error) || failed.stale && replays
+        self.may_replay(failed.error) || failed.stale && replays
     }
 
     /// Returns `true` if the WebSockets of the origin lose requests, even if responses arrived over
@@ -327,17 +341,17 @@ impl Ladder {
 
     /// Returns a wait for the network, by a schedule of its own that ends with an attempt at
     /// `deadline`.
-    fn wait_for_network(&mut self, now: Instant, deadline: Duration, chance: f64) -> Action {
+    fn wait_for_network(&mut self, now: Instant, deadline: Duration, chance: f64) -> RetryDecision {
         let (since, waits) = self.down.unwrap_or((now, 0));
         let left = deadline.saturating_sub(now.saturating_duration_since(since));
         if left.is_zero() {
-            return Action::GiveUp;
+            return RetryDecision::Fail;
         }
         self.down = Some((since, waits.saturating_add(1)));
         let RetryPolicy { network_down_backoff, network_down_backoff_max, .. } = self.policy;
-        let base = network_down_backoff.max(NETWORK_DOWN_LEAST);
+        let base = network_down_backoff.max(NETWORK_DOWN_MIN_DELAY);
         let wait = backoff(base, waits, network_down_backoff_max.max(base), chance);
-        Action::Again(Again { delay: wait.min(left), fresh: true, ..AT_ONCE })
+        RetryDecision::Retry(NextAttempt { delay: wait.min(left), fresh: true, ..IMMEDIATE })
     }
 
     /// Records that an attempt sent `bytes` of its request.
@@ -383,7 +397,7 @@ fn class(error: &Error) -> ErrorClass {
     error.api_error().map_or(ErrorClass::Unknown, ApiError::class)
 }
 
-fn cause(failed: Failed<'_>) -> Cause {
+fn cause(failed: AttemptFailure<'_>) -> Cause {
     let error = failed.error;
     let websocket = failed.transport == Transport::WebSocket;
     let connecting = error.phase() == Phase::Connect;
@@ -403,7 +417,7 @@ fn cause(failed: Failed<'_>) -> Cause {
             | ErrorClass::Unknown => Cause::Final,
         },
         ErrorKind::UpgradeRefused => {
-            let certain = error.status().is_some_and(fallback::decides);
+            let certain = error.status().is_some_and(route::decides);
             Cause::NoWebSocket { certain }
         }
         ErrorKind::Closed | ErrorKind::Truncated => {

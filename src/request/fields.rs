@@ -76,7 +76,7 @@ macro_rules! create_body {
                     })*
                     _ => {}
                 }
-                self.extra.push((name, Json::trusted(value.get())));
+                self.extra.push((name, Json::from_trusted(value.get())));
             }
 
             /// Calls `member` for each field but `input`, in a fixed order.

@@ -126,7 +126,7 @@ impl Item {
     pub fn user_parts(parts: impl IntoIterator<Item = InputPart>) -> Self {
         let content: Vec<_> = parts.into_iter().map(|part| part.0).collect();
         let message = json!({"type": "message", "role": "user", "content": content});
-        Self::trusted(Json::trusted(message.to_string()))
+        Self::from_trusted(Json::from_trusted(message.to_string()))
     }
 
     /// Returns the output of a function for the call `call_id`, with images or files in it.
@@ -136,7 +136,7 @@ impl Item {
     ) -> Self {
         let output: Vec<_> = parts.into_iter().map(|part| part.0).collect();
         let item = json!({"type": "function_call_output", "call_id": call_id, "output": output});
-        Self::trusted(Json::trusted(item.to_string()))
+        Self::from_trusted(Json::from_trusted(item.to_string()))
     }
 
     /// Returns the output of a function for the call `call_id`.
@@ -210,11 +210,11 @@ impl Item {
     fn new(item: &impl Serialize) -> Self {
         #[expect(clippy::expect_used, reason = "structs of strings always have a JSON form")]
         let json = serde_json::to_string(item).expect("an item of strings");
-        Self::trusted(Json::trusted(json))
+        Self::from_trusted(Json::from_trusted(json))
     }
 
     /// Wraps JSON that is known to be an object.
-    pub(crate) fn trusted(json: Json) -> Self {
+    pub(crate) fn from_trusted(json: Json) -> Self {
         Self(Arc::new(Inner { json, received: None, digest: OnceLock::new() }))
     }
 
@@ -234,7 +234,7 @@ impl TryFrom<Json> for Item {
 
     fn try_from(json: Json) -> Result<Self, DecodeError> {
         if json.get().starts_with('{') {
-            Ok(Self::trusted(json))
+            Ok(Self::from_trusted(json))
         } else {
             Err(DecodeError::expected("an item", "a JSON object"))
         }
@@ -314,7 +314,7 @@ mod tests {
     fn items_that_have_no_canonical_form_are_still_told_apart() {
         let item = |end: &str| {
             let deep = format!("{{\"t\":{}{end}{}}}", "[".repeat(200), "]".repeat(200));
-            Item::trusted(Json::trusted(deep))
+            Item::from_trusted(Json::from_trusted(deep))
         };
         assert_eq!(item("1"), item("1"));
         assert_ne!(item("1"), item("2"));

@@ -31,7 +31,7 @@ impl Tool {
 
     /// Returns a tool that the server runs and that needs no settings, for example `web_search`.
     pub fn hosted(tool_type: &str) -> Self {
-        Self(Json::trusted(serde_json::json!({ "type": tool_type }).to_string()))
+        Self(Json::from_trusted(serde_json::json!({ "type": tool_type }).to_string()))
     }
 
     /// Parses any tool from JSON text, which is sent byte for byte.
@@ -51,7 +51,7 @@ impl Tool {
     fn new(tool: &Sent<'_>) -> Self {
         #[expect(clippy::expect_used, reason = "strings and JSON always have a JSON form")]
         let json = serde_json::to_string(tool).expect("a tool of strings and JSON");
-        Self(Json::trusted(json))
+        Self(Json::from_trusted(json))
     }
 }
 

@@ -55,7 +55,7 @@ impl Response {
         let not_text = |_| DecodeError::expected("a response", "UTF-8");
         let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
         response.member::<String>("id")?.ok_or(DecodeError::expected("`id`", "a string"))?;
-        Ok(Accumulator::of_object(&response)?.snapshot())
+        Ok(Accumulator::from_object(&response)?.snapshot())
     }
 }
 
@@ -97,7 +97,7 @@ impl Accumulator {
     }
 
     /// Builds a response from the object that the server stores.
-    pub(crate) fn of_object(response: &Json) -> Result<Self, DecodeError> {
+    pub(crate) fn from_object(response: &Json) -> Result<Self, DecodeError> {
         let mut accumulator = Self::default();
         let status: Option<String> = response.member("status").ok().flatten();
         let outcome = match status.as_deref() {

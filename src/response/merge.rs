@@ -78,10 +78,10 @@ pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
         _ => {
             let id = head.id.as_ref().map(|id| format!(r#","id":{}"#, quoted(id.as_str())));
             let id = id.unwrap_or_default();
-            Json::trusted(format!(r#"{{"type":{}{id}}}"#, quoted(head.kind.as_str())))
+            Json::from_trusted(format!(r#"{{"type":{}{id}}}"#, quoted(head.kind.as_str())))
         }
     };
-    let item = Item::trusted(item);
+    let item = Item::from_trusted(item);
     let Some(mut draft) = Draft::of(&item) else { return item };
     if head.kind == "message" && draft.lacks("role") {
         draft.set("role", "\"assistant\"");
@@ -89,7 +89,7 @@ pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
     draft.set("status", "\"completed\"");
     draft.fill(head, parts);
     draft.make_acceptable(&head.kind);
-    Item::trusted(Json::trusted(draft.written()))
+    Item::from_trusted(Json::from_trusted(draft.written()))
 }
 
 /// Returns a finished item with the values of the terminal event.
@@ -107,7 +107,7 @@ pub(super) fn overruled(item: &Item, terminal: &Json, head: &Head) -> Item {
     for (name, raw) in told.iter() {
         let own = own.get(name).copied();
         let is_kept = IDENTITY.contains(&name) && own.is_some_and(|own| !is_void(own));
-        let value = Json::trusted(raw);
+        let value = Json::from_trusted(raw);
         let says_nothing = raw == "null" || CONTENTS.contains(&name) && is_blank(name, &value);
         if is_kept || says_nothing && (own.is_some() || raw == "null") {
             continue;
@@ -126,7 +126,7 @@ pub(super) fn overruled(item: &Item, terminal: &Json, head: &Head) -> Item {
 pub(super) fn message_of(raw_text: &str) -> Item {
     let part = output_text(raw_text);
     let message = format!(r#"{{"type":"message","role":"assistant","content":[{part}]}}"#);
-    Item::trusted(Json::trusted(message))
+    Item::from_trusted(Json::from_trusted(message))
 }
 
 /// Returns a part of a message with this JSON string as its text.
@@ -192,7 +192,7 @@ impl<'a> Draft<'a> {
     /// Returns a member that is not null.
     fn json(&self, name: &'static str) -> Option<Json> {
         match self.changes.get(name) {
-            Some(raw) => Some(Json::trusted(raw.clone())),
+            Some(raw) => Some(Json::from_trusted(raw.clone())),
             None => self.members.read(name).ok().flatten(),
         }
     }
@@ -266,7 +266,7 @@ impl<'a> Draft<'a> {
             return self.item.clone();
         }
         let received = self.item.received().clone();
-        Item::rewritten(Json::trusted(self.written()), received)
+        Item::rewritten(Json::from_trusted(self.written()), received)
     }
 
     fn written(&self) -> String {

@@ -248,7 +248,7 @@ impl Body {
         let mut body = BTreeMap::new();
         for (name, raw) in members.iter() {
             let is_identity = ["type", "id", "call_id", "status", "name"].contains(&name);
-            if !is_identity && !merge::is_blank(name, &Json::trusted(raw)) {
+            if !is_identity && !merge::is_blank(name, &Json::from_trusted(raw)) {
                 let digest = digest_of(raw).unwrap_or_else(|_| digest_of_text(raw));
                 body.insert(name.to_owned(), digest);
             }
@@ -461,7 +461,7 @@ impl Output {
     /// Adds an item that only the terminal event has.
     fn add_told(&mut self, told: &Json) {
         let head = Head::of_finished(told);
-        let item = Item::trusted(told.detached());
+        let item = Item::from_trusted(told.detached());
         self.add(merge::finished(&item, &head, None), head, false);
     }
 
@@ -471,7 +471,7 @@ impl Output {
         let Some(item) = slot.finished() else {
             let mut head = Head::of_finished(told);
             head.complete_from(slot.head);
-            let item = Item::trusted(told.detached());
+            let item = Item::from_trusted(told.detached());
             return self.add(merge::finished(&item, &head, slot.parts.as_deref()), head, false);
         };
         let merged = merge::overruled(&item, told, &slot.head);

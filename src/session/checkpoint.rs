@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    proto::plan::{Baseline, Prior},
+    proto::plan::{Baseline, PreviousTurn},
     request::{History, ResponsesRequest},
     shared::Shared,
 };
@@ -24,7 +24,7 @@ pub struct Checkpoint {
     /// Base URL of the server that has the response. The id is sent to no other server.
     server: String,
     account: Option<String>,
-    prior: Prior,
+    prior: PreviousTurn,
 }
 
 /// Serialized form of a checkpoint.
@@ -48,19 +48,19 @@ struct Last {
 const VERSION: u32 = 1;
 
 impl Checkpoint {
-    pub(super) fn new(shared: &Shared, prior: Prior) -> Self {
+    pub(super) fn new(shared: &Shared, prior: PreviousTurn) -> Self {
         Self { server: shared.provider.address(), account: shared.account.clone(), prior }
     }
 
     /// Returns what a session of this client may continue.
-    pub(super) fn prior(self, shared: &Shared) -> Prior {
+    pub(super) fn prior(self, shared: &Shared) -> PreviousTurn {
         let here = self.server == shared.provider.address() && self.account == shared.account;
         match self.prior {
-            Prior::Completed(mut base) => {
+            PreviousTurn::Completed(mut base) => {
                 // Connection ids are unique within one process only.
                 base.connection = None;
                 base.stored &= here;
-                Prior::Completed(base)
+                PreviousTurn::Completed(base)
             }
             other => other,
         }
@@ -70,13 +70,13 @@ impl Checkpoint {
 impl Serialize for Checkpoint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let last = match &self.prior {
-            Prior::Completed(base) => Some(Last {
+            PreviousTurn::Completed(base) => Some(Last {
                 response_id: base.response_id.clone(),
                 stored: base.stored,
                 request: (*base.request).clone(),
                 output: base.output.iter().cloned().collect(),
             }),
-            Prior::None | Prior::NotCompleted | Prior::Ambiguous => None,
+            PreviousTurn::None | PreviousTurn::NotCompleted | PreviousTurn::Ambiguous => None,
         };
         let (server, account) = (self.server.clone(), self.account.clone());
         Record { version: VERSION, server, account, last }.serialize(serializer)
@@ -91,8 +91,8 @@ impl<'de> Deserialize<'de> for Checkpoint {
                 "unsupported checkpoint version {version}, expected {VERSION}"
             )));
         }
-        let prior = last.map_or(Prior::NotCompleted, |last| {
-            Prior::Completed(Box::new(Baseline {
+        let prior = last.map_or(PreviousTurn::NotCompleted, |last| {
+            PreviousTurn::Completed(Box::new(Baseline {
                 response_id: last.response_id,
                 request: Arc::new(last.request),
                 output: last.output.iter().cloned().collect(),
@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Checkpoint {
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let completed = matches!(self.prior, Prior::Completed(_));
+        let completed = matches!(self.prior, PreviousTurn::Completed(_));
         f.debug_struct("Checkpoint").field("completed", &completed).finish_non_exhaustive()
     }
 }

@@ -17,11 +17,11 @@ use crate::{
     observe::Notifier,
     pool::{AbortOnDrop, Connections, Lease},
     proto::{
-        plan::{ConnectionId, Prior},
+        plan::{ConnectionId, PreviousTurn},
         turn::Goal,
     },
     report::Prewarm,
-    shared::Close,
+    shared::CloseOnShutdown,
     transport::WebSocket,
 };
 
@@ -41,7 +41,7 @@ pub(super) struct WeakCore {
 
 #[derive(Default)]
 struct Inner {
-    previous: Prior,
+    previous: PreviousTurn,
     connections: Connections,
     /// The turn in progress, or the last one.
     current: Option<Arc<TurnControl>>,
@@ -111,7 +111,7 @@ impl SessionCore {
         let (next, socket) = {
             let mut inner = self.lock();
             let mut previous = inner.previous.clone();
-            if let Prior::Completed(baseline) = &mut previous {
+            if let PreviousTurn::Completed(baseline) = &mut previous {
                 baseline.connection = None;
                 baseline.stored = false;
             }
@@ -185,18 +185,18 @@ impl SessionCore {
         outcome
     }
 
-    pub(super) fn previous(&self) -> Prior {
+    pub(super) fn previous(&self) -> PreviousTurn {
         self.lock().previous.clone()
     }
 
     /// Sets what the next turn may continue.
-    pub(super) fn set_previous(&self, previous: Prior) {
+    pub(super) fn set_previous(&self, previous: PreviousTurn) {
         self.lock().previous = previous;
     }
 
     /// Sets what the next turn may continue, unless another turn than `turn` is current or the
     /// session has closed.
-    pub(super) fn set_previous_of(&self, turn: &Arc<TurnControl>, previous: Prior) {
+    pub(super) fn set_previous_of(&self, turn: &Arc<TurnControl>, previous: PreviousTurn) {
         let mut inner = self.lock();
         if inner.current.as_ref().is_some_and(|it| Arc::ptr_eq(it, turn)) {
             inner.previous = previous;
@@ -205,7 +205,7 @@ impl SessionCore {
 
     /// Ends `turn`, and sets what the next one may continue. Changes nothing and returns `false` if
     /// another turn has begun.
-    pub(super) fn commit(&self, turn: &Arc<TurnControl>, previous: Prior) -> bool {
+    pub(super) fn commit(&self, turn: &Arc<TurnControl>, previous: PreviousTurn) -> bool {
         let mut inner = self.lock();
         let is_current = inner.current.as_ref().is_some_and(|it| Arc::ptr_eq(it, turn));
         if is_current {
@@ -289,7 +289,7 @@ impl SessionCore {
     }
 
     /// Returns the handle by which a client closes the session when the client is closed.
-    pub(super) fn as_close(&self) -> Weak<dyn Close> {
+    pub(super) fn as_close(&self) -> Weak<dyn CloseOnShutdown> {
         let weak: Weak<Mutex<Inner>> = Arc::downgrade(&self.inner);
         weak
     }
@@ -334,7 +334,7 @@ fn close(inner: &Mutex<Inner>) -> Option<WebSocket> {
     socket
 }
 
-impl Close for Mutex<Inner> {
+impl CloseOnShutdown for Mutex<Inner> {
     fn close(&self) -> Option<BoxFuture<'static, ()>> {
         close(self).map(|socket| socket.close().boxed())
     }

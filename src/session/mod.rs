@@ -41,7 +41,7 @@ impl ResponsesSession {
     }
 
     fn with_core(shared: Arc<Shared>, core: SessionCore) -> Self {
-        shared.enroll(core.as_close());
+        shared.register(core.as_close());
         Self { shared, core }
     }
 
@@ -112,15 +112,15 @@ impl ResponsesSession {
         Ok(())
     }
 
-    pub(crate) fn go_through(&mut self, shared: Arc<Shared>) {
-        if shared.leads_to_the_same(&self.shared) {
-            self.shared.dismiss(&self.core.as_close());
+    pub(crate) fn switch_endpoint(&mut self, shared: Arc<Shared>) {
+        if shared.is_same_account(&self.shared) {
+            self.shared.unregister(&self.core.as_close());
         } else {
             // The old core stays registered with the old client: while a stream holds the core,
             // closing that client ends the stream.
             self.core = self.core.detach();
         }
-        shared.enroll(self.core.as_close());
+        shared.register(self.core.as_close());
         self.shared = shared;
     }
 

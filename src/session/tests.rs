@@ -8,7 +8,7 @@ use crate::{
     client::ResponsesClient,
     config::{Provider, TransportPolicy},
     kind::Delivery,
-    proto::plan::Prior,
+    proto::plan::PreviousTurn,
     testing::{Script, ScriptedServer, Turn, Upgrade},
 };
 
@@ -87,8 +87,8 @@ async fn c061_a_superseded_turn_sets_no_baseline() {
     let core = SessionCore::new();
     let [before, after] = [Arc::default(), Arc::default()];
     core.begin(&before);
-    core.set_previous_of(&before, Prior::NotCompleted);
+    core.set_previous_of(&before, PreviousTurn::NotCompleted);
     core.begin(&after);
-    core.set_previous_of(&before, Prior::Ambiguous);
-    assert!(matches!(core.previous(), Prior::NotCompleted));
+    core.set_previous_of(&before, PreviousTurn::Ambiguous);
+    assert!(matches!(core.previous(), PreviousTurn::NotCompleted));
 }

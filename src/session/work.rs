@@ -21,8 +21,8 @@ use crate::{
     pool::{Lease, seat_of},
     proto::{
         parents::ParentFate,
-        plan::{ConnectionId, Prior},
-        turn::{Command, Goal, Notice, Setup, TurnMachine, response::End},
+        plan::{ConnectionId, PreviousTurn},
+        turn::{Command, Goal, Notice, Setup, TurnMachine, response::StreamEnd},
     },
     report::{Prewarm, TurnReport},
     request::ResponsesRequest,
@@ -222,7 +222,7 @@ impl Work {
         let time = now.into_std();
         let incoming = match &mut self.exchange {
             Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
-            None => Incoming::End(End::Lost(None)),
+            None => Incoming::StreamEnd(StreamEnd::Disconnected(None)),
         };
         // If the session ended the turn while its connection was read, the cancellation is the
         // cause, and not the closed connection.
@@ -241,7 +241,7 @@ impl Work {
                 self.machine.handle_frame(frame, time);
             }
             Incoming::LateEvents => self.machine.handle_late_events(),
-            Incoming::End(end) => {
+            Incoming::StreamEnd(end) => {
                 if self.runtime_end.has_come() {
                     self.machine.forbid_attempts();
                 }
@@ -364,14 +364,14 @@ impl Work {
         self.exchange = None;
     }
 
-    fn set_baseline(&self, previous: Prior) {
+    fn set_baseline(&self, previous: PreviousTurn) {
         match self.goal {
             Goal::Turn => self.core.set_previous_of(&self.control, previous),
             Goal::Connect | Goal::WarmUp | Goal::Rotate => self.core.set_previous(previous),
         }
     }
 
-    fn commit(&self, previous: Prior, fate: Option<ParentFate>, now: Instant) {
+    fn commit(&self, previous: PreviousTurn, fate: Option<ParentFate>, now: Instant) {
         let is_current = self.core.commit(&self.control, previous);
         if let Some(fate) = fate.filter(|_| is_current) {
             let refusals = self.core.count_refusal(fate == ParentFate::Unsupported);

@@ -1,6 +1,6 @@
 //! Input of an exchange.
 
-use crate::proto::{classify::Frame, turn::response::End};
+use crate::proto::{classify::Frame, turn::response::StreamEnd};
 
 /// Input of an exchange.
 #[derive(Debug)]
@@ -9,5 +9,5 @@ pub(crate) enum Incoming {
     /// Late events of an older response were dropped.
     LateEvents,
     /// End of the exchange. Nothing follows.
-    End(End),
+    StreamEnd(StreamEnd),
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::Incoming;
-use crate::proto::turn::response::End;
+use crate::proto::turn::response::StreamEnd;
 
 /// Sending half, held by the connection's task.
 #[derive(Debug)]
@@ -84,14 +84,14 @@ impl Sender {
     }
 
     /// Resolves once there is room. The task is also woken when the receiver is dropped.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_capacity(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         state.sender = Some(cx.waker().clone());
         if state.bytes < self.0.limit { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Returns `true` if the receiver was dropped or closed.
-    pub(super) fn is_abandoned(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.0.lock().receiver_gone
     }
 }
@@ -119,7 +119,7 @@ impl Receiver {
             if state.sender_gone || state.receiver_gone {
                 // Either the runtime of the task has shut down (otherwise the task sends an end
                 // before it stops), or the session has cancelled the turn.
-                self.batch.push_back(Incoming::End(End::Lost(None)));
+                self.batch.push_back(Incoming::StreamEnd(StreamEnd::Disconnected(None)));
             } else {
                 state.receiver = Some(cx.waker().clone());
             }
@@ -186,7 +186,7 @@ impl Shared {
 fn size(incoming: &Incoming) -> usize {
     match incoming {
         Incoming::Frame(frame) => frame.charge(),
-        Incoming::LateEvents | Incoming::End(_) => 0,
+        Incoming::LateEvents | Incoming::StreamEnd(_) => 0,
     }
 }
 
@@ -224,13 +224,13 @@ mod tests {
         let ((sender_woken, waker), (receiver_woken, other)) = (flag(), flag());
         let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
         assert!(receiver.poll_next(&mut other).is_pending());
-        assert!(sender.poll_room(&mut cx).is_ready());
+        assert!(sender.poll_capacity(&mut cx).is_ready());
         sender.push(frame(4));
         assert!(woken(&receiver_woken));
         sender.push(frame(8));
-        assert!(sender.poll_room(&mut cx).is_pending());
+        assert!(sender.poll_capacity(&mut cx).is_pending());
         assert!(receiver.poll_next(&mut other).is_ready());
-        assert!(woken(&sender_woken) && sender.poll_room(&mut cx).is_ready());
+        assert!(woken(&sender_woken) && sender.poll_capacity(&mut cx).is_ready());
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         let ((sender_woken, waker), (_, other)) = (flag(), flag());
         let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
         (0..10).for_each(|_| sender.push(frame(20 << 10)));
-        assert!(sender.poll_room(&mut cx).is_pending());
+        assert!(sender.poll_capacity(&mut cx).is_pending());
         let taken = (0..10).take_while(|_| {
             assert!(receiver.poll_next(&mut other).is_ready());
             !woken(&sender_woken)
@@ -254,10 +254,10 @@ mod tests {
         let ((sender_woken, waker), (receiver_woken, other)) = (flag(), flag());
         let (mut cx, mut other) = (Context::from_waker(&waker), Context::from_waker(&other));
         assert!(receiver.poll_next(&mut other).is_pending());
-        assert!(sender.poll_room(&mut cx).is_ready());
+        assert!(sender.poll_capacity(&mut cx).is_ready());
         receiver.closer().close();
-        assert!(woken(&sender_woken) && woken(&receiver_woken) && sender.is_abandoned());
-        assert!(matches!(receiver.poll_next(&mut other), Poll::Ready(Incoming::End(_))));
+        assert!(woken(&sender_woken) && woken(&receiver_woken) && sender.is_closed());
+        assert!(matches!(receiver.poll_next(&mut other), Poll::Ready(Incoming::StreamEnd(_))));
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let (sender, _receiver) = queue(1 << 20);
         let mut cx = Context::from_waker(Waker::noop());
         let mut frames = 0;
-        while sender.poll_room(&mut cx).is_ready() {
+        while sender.poll_capacity(&mut cx).is_ready() {
             sender.push(frame(0));
             frames += 1;
         }
@@ -299,7 +299,7 @@ mod tests {
         assert!(receiver.poll_next(&mut cx).is_pending());
         drop(sender);
         assert!(woken(&receiver_woken));
-        assert!(matches!(receiver.poll_next(&mut cx), Poll::Ready(Incoming::End(_))));
+        assert!(matches!(receiver.poll_next(&mut cx), Poll::Ready(Incoming::StreamEnd(_))));
     }
 
     #[test]
@@ -307,9 +307,9 @@ mod tests {
         let (sender, receiver) = queue(1);
         let (sender_woken, waker) = flag();
         sender.push(frame(4));
-        assert!(sender.poll_room(&mut Context::from_waker(&waker)).is_pending());
-        assert!(!sender.is_abandoned());
+        assert!(sender.poll_capacity(&mut Context::from_waker(&waker)).is_pending());
+        assert!(!sender.is_closed());
         drop(receiver);
-        assert!(woken(&sender_woken) && sender.is_abandoned());
+        assert!(woken(&sender_woken) && sender.is_closed());
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     config::Limits,
     error::Error,
     net::{Body, NetError, Network},
-    proto::{answer::Answer, turn::response::End},
+    proto::{answer::Answer, turn::response::StreamEnd},
 };
 
 /// Number of times that draining yields to other tasks after the end of a body.
@@ -103,11 +103,11 @@ impl SseExchange {
         loop {
             match self.answer.next_frame() {
                 Some(Ok(frame)) => return Poll::Ready(Incoming::Frame(frame)),
-                Some(Err(End::Lost(_))) => {
+                Some(Err(StreamEnd::Disconnected(_))) => {
                     let cause = self.cause.take().map(Into::into);
-                    return Poll::Ready(Incoming::End(End::Lost(cause)));
+                    return Poll::Ready(Incoming::StreamEnd(StreamEnd::Disconnected(cause)));
                 }
-                Some(Err(end)) => return Poll::Ready(Incoming::End(end)),
+                Some(Err(end)) => return Poll::Ready(Incoming::StreamEnd(end)),
                 None => {}
             }
             match poll_piece(&self.body, cx) {

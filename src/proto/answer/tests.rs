@@ -24,7 +24,7 @@ fn read<'a>(label: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Stri
             }
             Some(Err(end)) => {
                 told.push(match end {
-                    End::Protocol(error) => error.to_string(),
+                    StreamEnd::Protocol(error) => error.to_string(),
                     end => format!("{end:?}"),
                 });
                 return told;
@@ -44,7 +44,8 @@ fn c132_a_stream_is_read_whatever_its_label_and_wherever_it_is_split() {
     let body = format!("\u{feff}: hi\n\nevent: response.created\ndata: {CREATED}\n\n");
     let named = "event: ping\ndata: {}\n\ndata: [DONE]\n\ndata: after\n\n";
     let body = body + named;
-    let expected = [format!("Created {CREATED}"), "Ping {}".to_owned(), "Lost(None)".to_owned()];
+    let expected =
+        [format!("Created {CREATED}"), "Ping {}".to_owned(), "Disconnected(None)".to_owned()];
     for label in [
         "text/event-stream",
         "text/plain; charset=utf-8",
@@ -73,7 +74,7 @@ fn c131_json_is_read_whatever_its_label_and_wherever_it_is_split() {
         (r#"{"error":"#.to_owned(), vec![]),
     ] {
         let mut expected = expected;
-        expected.push("Lost(None)".to_owned());
+        expected.push("Disconnected(None)".to_owned());
         for label in ["application/json", "text/event-stream", "text/plain", ""] {
             assert_eq!(read(label, [body.as_bytes()]), expected, "{label}");
             for at in 0..=body.len() {
@@ -107,9 +108,9 @@ fn c132_what_is_no_stream_is_an_error_that_says_what_it_is() {
         ("text/plain", "no", "expected an event stream, received `text/plain`".to_owned()),
         ("a/b", r#"{"id":1}"#, "expected an event stream, received `a/b`".to_owned()),
         ("", r#"{"id":1}"#, "received a frame that is not an event".to_owned()),
-        ("", "nonsense", "Lost(None)".to_owned()),
-        ("text/event-stream", "nonsense: x\n\n", "Lost(None)".to_owned()),
-        ("application/json", "", "Lost(None)".to_owned()),
+        ("", "nonsense", "Disconnected(None)".to_owned()),
+        ("text/event-stream", "nonsense: x\n\n", "Disconnected(None)".to_owned()),
+        ("application/json", "", "Disconnected(None)".to_owned()),
     ] {
         for at in 0..=body.len() {
             let (a, b) = body.as_bytes().split_at(at);
@@ -124,7 +125,10 @@ fn c132_a_page_is_read_no_further_than_its_title() {
     answer.push(Bytes::from_static(b"<html><title>Hi</ti"));
     assert!(answer.next_frame().is_none() && answer.is_page());
     answer.push(Bytes::from_static(b"tle>"));
-    assert!(matches!(answer.next_frame(), Some(Err(End::Protocol(ProtocolError::WebPage(_))))));
+    assert!(matches!(
+        answer.next_frame(),
+        Some(Err(StreamEnd::Protocol(ProtocolError::WebPage(_))))
+    ));
     let mut answer = Answer::new(200, Arc::default(), limits());
     let pieces = (0..).take_while(|_| {
         answer.push(Bytes::from_static(b"<html> and no title"));
@@ -140,5 +144,8 @@ fn c131_a_response_in_progress_is_followed_by_nothing() {
     answer.push(Bytes::from_static(body));
     let frame = answer.next_frame().unwrap().unwrap();
     assert_eq!((frame.tag.kind, frame.tag.bare), (EventKind::Queued, true));
-    assert!(matches!(answer.next_frame(), Some(Err(End::Lost(None)))), "its end is not waited for");
+    assert!(
+        matches!(answer.next_frame(), Some(Err(StreamEnd::Disconnected(None)))),
+        "its end is not waited for"
+    );
 }

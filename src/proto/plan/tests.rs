@@ -5,7 +5,7 @@ use super::*;
 use crate::{json::Json, request::Tool};
 
 const SOCKET: ConnectionId = ConnectionId(7);
-const HERE: Destination = Destination {
+const HERE: Target = Target {
     transport: Transport::WebSocket,
     connection: Some(SOCKET),
     continue_over_sse: false,
@@ -20,8 +20,8 @@ fn answer() -> Item {
     Item::from_json(r#"{"id":"msg_1","type":"message","status":"completed","content":[{"type":"output_text","text":"1","annotations":[]}]}"#).unwrap()
 }
 
-fn prior(request: &ResponsesRequest, output: Vec<Item>) -> Prior {
-    Prior::Completed(Box::new(Baseline {
+fn prior(request: &ResponsesRequest, output: Vec<Item>) -> PreviousTurn {
+    PreviousTurn::Completed(Box::new(Baseline {
         response_id: "resp_1".to_owned(),
         request: Arc::new(request.clone()),
         output,
@@ -31,15 +31,15 @@ fn prior(request: &ResponsesRequest, output: Vec<Item>) -> Prior {
     }))
 }
 
-fn full(request: &ResponsesRequest, prior: &Prior, to: Destination) -> FullReason {
+fn full(request: &ResponsesRequest, prior: &PreviousTurn, to: Target) -> FullReason {
     match plan(request, prior, to) {
-        Decision::Full(reason) => reason,
-        Decision::Incremental { .. } => panic!("incremental"),
+        SendPlan::Full(reason) => reason,
+        SendPlan::Incremental { .. } => panic!("incremental"),
     }
 }
 
-fn incremental(skip: usize) -> Decision {
-    Decision::Incremental { parent: "resp_1".to_owned(), skip }
+fn incremental(skip: usize) -> SendPlan {
+    SendPlan::Incremental { parent: "resp_1".to_owned(), skip }
 }
 
 #[test]
@@ -156,39 +156,39 @@ fn c019_what_only_the_server_adds_may_be_dropped() {
 fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
     let before = request(&[Item::user("a")]);
     let now = request(&[Item::user("a"), answer(), Item::user("b")]);
-    let sse = Destination {
+    let sse = Target {
         transport: Transport::Sse,
         connection: None,
         continue_over_sse: true,
         incremental: true,
     };
     for (to, kept) in [
-        (Destination { connection: Some(ConnectionId(8)), ..HERE }, FullReason::ConnectionChanged),
-        (Destination { connection: None, ..HERE }, FullReason::ConnectionChanged),
+        (Target { connection: Some(ConnectionId(8)), ..HERE }, FullReason::ConnectionChanged),
+        (Target { connection: None, ..HERE }, FullReason::ConnectionChanged),
         (sse, FullReason::ProviderUnsupported),
     ] {
         let mut base = prior(&before, vec![answer()]);
         assert_eq!(full(&now, &base, to), kept);
-        if let Prior::Completed(base) = &mut base {
+        if let PreviousTurn::Completed(base) = &mut base {
             base.stored = true;
         }
         assert_eq!(plan(&now, &base, to), incremental(2), "a stored one may be");
     }
     let mut stored = prior(&before, vec![answer()]);
-    if let Prior::Completed(base) = &mut stored {
+    if let PreviousTurn::Completed(base) = &mut stored {
         base.stored = true;
     }
-    let not_over_sse = Destination { continue_over_sse: false, ..sse };
+    let not_over_sse = Target { continue_over_sse: false, ..sse };
     assert_eq!(full(&now, &stored, not_over_sse), FullReason::ProviderUnsupported);
 }
 
 #[test]
 fn other_reasons() {
     let now = request(&[Item::user("a")]);
-    assert_eq!(full(&now, &Prior::None, HERE), FullReason::FirstTurn);
-    let off = Destination { incremental: false, ..HERE };
-    assert_eq!(full(&now, &Prior::None, off), FullReason::Disabled);
-    assert_eq!(full(&now, &Prior::NotCompleted, HERE), FullReason::PriorNotCompleted);
+    assert_eq!(full(&now, &PreviousTurn::None, HERE), FullReason::FirstTurn);
+    let off = Target { incremental: false, ..HERE };
+    assert_eq!(full(&now, &PreviousTurn::None, off), FullReason::Disabled);
+    assert_eq!(full(&now, &PreviousTurn::NotCompleted, HERE), FullReason::PriorNotCompleted);
     let base = prior(&now, vec![]);
     let next = request(&[Item::user("a"), Item::user("b")]);
     for managed in [
@@ -217,8 +217,8 @@ proptest! {
         let mut given: Vec<u8> = server.iter().copied().take(kept).collect();
         given.extend(new);
         let sent = match plan(&request(&items(&given)), &base, HERE) {
-            Decision::Incremental { skip, .. } => [&server, &given[skip..]].concat(),
-            Decision::Full(_) => given.clone(),
+            SendPlan::Incremental { skip, .. } => [&server, &given[skip..]].concat(),
+            SendPlan::Full(_) => given.clone(),
         };
         prop_assert_eq!(sent, given);
     }

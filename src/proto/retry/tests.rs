@@ -2,19 +2,19 @@ use super::*;
 use crate::{
     api::{ApiError, RetryAfter},
     error::{Cause as ErrorCause, CloseFrame},
-    proto::fallback::Mark,
+    proto::route::BreakerTrip,
 };
 
-fn ladder(replay: ReplayPolicy, transports: TransportPolicy) -> Ladder {
-    Ladder::new(RetryPolicy { replay, ..RetryPolicy::default() }, transports)
+fn retry(replay: ReplayPolicy, transports: TransportPolicy) -> RetryState {
+    RetryState::new(RetryPolicy { replay, ..RetryPolicy::default() }, transports)
 }
 
-fn auto() -> Ladder {
-    ladder(ReplayPolicy::default(), TransportPolicy::Auto)
+fn auto() -> RetryState {
+    retry(ReplayPolicy::default(), TransportPolicy::Auto)
 }
 
-fn failed(error: &Error, transport: Transport) -> Failed<'_> {
-    Failed {
+fn failed(error: &Error, transport: Transport) -> AttemptFailure<'_> {
+    AttemptFailure {
         resumable: false,
         progressed: false,
         error,
@@ -29,7 +29,7 @@ fn failed(error: &Error, transport: Transport) -> Failed<'_> {
     }
 }
 
-fn websocket(error: &Error) -> Failed<'_> {
+fn websocket(error: &Error) -> AttemptFailure<'_> {
     failed(error, Transport::WebSocket)
 }
 
@@ -53,33 +53,34 @@ fn closed(code: Option<u16>, delivery: Delivery) -> Error {
         .with_delivery(delivery)
 }
 
-fn again(action: Action) -> Again {
+fn again(action: RetryDecision) -> NextAttempt {
     match action {
-        Action::Again(again) => again,
-        Action::GiveUp => panic!("gave up"),
+        RetryDecision::Retry(again) => again,
+        RetryDecision::Fail => panic!("gave up"),
     }
 }
 
 #[test]
 fn c030_a_refused_upgrade_goes_to_sse_at_once_and_costs_no_attempt() {
     for (status, mark) in [
-        (426, Mark::Unsupported),
-        (404, Mark::Unsupported),
-        (405, Mark::Unsupported),
-        (501, Mark::Unsupported),
-        (301, Mark::Unsupported),
-        (200, Mark::Unsupported),
-        (400, Mark::Ambiguous),
-        (403, Mark::Ambiguous),
+        (426, BreakerTrip::Unsupported),
+        (404, BreakerTrip::Unsupported),
+        (405, BreakerTrip::Unsupported),
+        (501, BreakerTrip::Unsupported),
+        (301, BreakerTrip::Unsupported),
+        (200, BreakerTrip::Unsupported),
+        (400, BreakerTrip::Unconfirmed),
+        (403, BreakerTrip::Unconfirmed),
     ] {
         let error = refused(status);
-        let mut ladder = auto();
-        let next = again(ladder.next(websocket(&error), 0.5));
+        let mut retry = auto();
+        let next = again(retry.next(websocket(&error), 0.5));
         assert!(next.over_sse && next.delay.is_zero(), "{status}");
         assert_eq!(next.mark, Some(mark), "{status}");
-        assert_eq!(ladder.attempts, 1);
-        let mut only = super::Ladder::new(RetryPolicy::default(), TransportPolicy::WebSocketOnly);
-        assert_eq!(only.next(websocket(&error), 0.5), Action::GiveUp);
+        assert_eq!(retry.attempts, 1);
+        let mut only =
+            super::RetryState::new(RetryPolicy::default(), TransportPolicy::WebSocketOnly);
+        assert_eq!(only.next(websocket(&error), 0.5), RetryDecision::Fail);
     }
 }
 
@@ -89,11 +90,11 @@ fn c034_a_broken_handshake_goes_to_sse_at_once_and_is_remembered() {
     let tls = Error::new(ErrorKind::Tls, Phase::Connect, ErrorCause::None);
     let reset = Error::new(ErrorKind::Truncated, Phase::Connect, ErrorCause::None);
     for error in [timeout, tls, reset] {
-        let mut ladder = auto();
-        let next = again(ladder.next(websocket(&error), 0.5));
+        let mut retry = auto();
+        let next = again(retry.next(websocket(&error), 0.5));
         assert!(next.over_sse && next.delay.is_zero(), "{error}");
-        assert_eq!(next.mark, Some(Mark::Transient), "{error}");
-        assert_eq!(ladder.attempts, 1);
+        assert_eq!(next.mark, Some(BreakerTrip::Transient), "{error}");
+        assert_eq!(retry.attempts, 1);
     }
 }
 
@@ -101,14 +102,14 @@ fn c034_a_broken_handshake_goes_to_sse_at_once_and_is_remembered() {
 fn busy_servers_are_asked_again_and_never_marked() {
     for (status, base) in [(429, 200), (500, 200), (503, 1000)] {
         let error = api(Phase::Connect, status, "", Delivery::NotSent);
-        let mut ladder = auto();
+        let mut retry = auto();
         for attempt in 2..=4 {
-            let next = again(ladder.next(websocket(&error), 1.0));
+            let next = again(retry.next(websocket(&error), 1.0));
             assert_eq!(next.over_sse, attempt == 4, "the last one tries SSE");
             assert_eq!(next.mark, None);
             assert_eq!(next.delay, Duration::from_millis(base << (attempt - 2)));
         }
-        assert_eq!(ladder.next(failed(&error, Transport::Sse), 1.0), Action::GiveUp);
+        assert_eq!(retry.next(failed(&error, Transport::Sse), 1.0), RetryDecision::Fail);
     }
 }
 
@@ -124,9 +125,9 @@ fn c036_what_may_be_sent_again_is_the_policys_to_say() {
     ] {
         for delivery in [NotSent, Refused, Unknown, Accepted, OutputStarted] {
             let error = closed(None, delivery);
-            let next = ladder(policy, TransportPolicy::Auto).next(websocket(&error), 0.0);
+            let next = retry(policy, TransportPolicy::Auto).next(websocket(&error), 0.0);
             assert_eq!(
-                next != Action::GiveUp,
+                next != RetryDecision::Fail,
                 allowed.contains(&delivery),
                 "{policy:?} {delivery:?}"
             );
@@ -137,16 +138,16 @@ fn c036_what_may_be_sent_again_is_the_policys_to_say() {
 #[test]
 fn c036_an_uncertain_request_is_replayed_once() {
     let error = closed(Some(1006), Delivery::Unknown);
-    let mut ladder = auto();
-    assert!(again(ladder.next(websocket(&error), 0.0)).fresh);
-    assert_eq!(ladder.next(websocket(&error), 0.0), Action::GiveUp);
+    let mut retry = auto();
+    assert!(again(retry.next(websocket(&error), 0.0)).fresh);
+    assert_eq!(retry.next(websocket(&error), 0.0), RetryDecision::Fail);
 }
 
 #[test]
 fn c036_c047_c156_where_the_one_resend_after_a_close_or_a_reset_goes() {
-    let fresh = |next: &Again| next.fresh && !next.over_sse && next.mark.is_none();
-    let sse = |next: &Again| next.over_sse && next.mark == Some(Mark::Silent);
-    assert!(Mark::Silent.is_suspicion(), "it is remembered if SSE works");
+    let fresh = |next: &NextAttempt| next.fresh && !next.over_sse && next.mark.is_none();
+    let sse = |next: &NextAttempt| next.over_sse && next.mark == Some(BreakerTrip::Silent);
+    assert!(BreakerTrip::Silent.needs_sse_confirmation(), "it is remembered if SSE works");
     let codes = [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1015].map(Some);
     let mut errors: Vec<(Error, bool)> = codes
         .into_iter()
@@ -158,21 +159,21 @@ fn c036_c047_c156_where_the_one_resend_after_a_close_or_a_reset_goes() {
     errors.push((reset, false));
     for (error, by_policy) in errors {
         let known = websocket(&error);
-        let never_answered = Failed { answered: false, ..known };
+        let never_answered = AttemptFailure { answered: false, ..known };
         assert!(sse(&again(auto().next(never_answered, 0.5))), "{error}");
         let next = again(auto().next(known, 0.5));
         assert!(if by_policy { sse(&next) } else { fresh(&next) }, "{error}");
 
-        let only = || ladder(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
+        let only = || retry(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
         for failed in [known, never_answered] {
             let next = only().next(failed, 0.5);
-            assert!(if by_policy { next == Action::GiveUp } else { fresh(&again(next)) });
+            assert!(if by_policy { next == RetryDecision::Fail } else { fresh(&again(next)) });
         }
         let mut once = only();
         once.next(known, 0.5);
-        assert_eq!(once.next(known, 0.5), Action::GiveUp, "one fresh socket, then the error");
-        let mut never = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
-        assert_eq!(never.next(never_answered, 0.5), Action::GiveUp);
+        assert_eq!(once.next(known, 0.5), RetryDecision::Fail, "one fresh socket, then the error");
+        let mut never = retry(ReplayPolicy::Never, TransportPolicy::Auto);
+        assert_eq!(never.next(never_answered, 0.5), RetryDecision::Fail);
     }
     // Two consecutive losses: the path to this server now loses requests, despite earlier answers.
     let refused = closed(Some(1012), Delivery::Refused);
@@ -193,8 +194,8 @@ fn c047_what_is_closed_within_its_response_is_not_tried_again_where_the_server_m
     for (code, tried) in [(1000, false), (1008, false), (4402, false), (1011, true), (1012, true)] {
         for delivery in [Delivery::Accepted, Delivery::OutputStarted] {
             let error = closed(Some(code), delivery);
-            let mut all = ladder(ReplayPolicy::Restart, TransportPolicy::Auto);
-            assert_eq!(all.next(websocket(&error), 0.0) != Action::GiveUp, tried, "{code}");
+            let mut all = retry(ReplayPolicy::Restart, TransportPolicy::Auto);
+            assert_eq!(all.next(websocket(&error), 0.0) != RetryDecision::Fail, tried, "{code}");
         }
     }
 }
@@ -203,8 +204,8 @@ fn c047_what_is_closed_within_its_response_is_not_tried_again_where_the_server_m
 fn c130_what_has_ended_is_tried_again_within_the_attempts_and_what_may_run_once() {
     let tries = |policy: RetryPolicy, status, code: &str| {
         let error = api(Phase::FirstEvent, status, code, Delivery::Unknown);
-        let mut ladder = Ladder::new(policy, TransportPolicy::Auto);
-        let next = |_: &u32| ladder.next(failed(&error, Transport::Sse), 1.0) != Action::GiveUp;
+        let mut retry = RetryState::new(policy, TransportPolicy::Auto);
+        let next = |_: &u32| retry.next(failed(&error, Transport::Sse), 1.0) != RetryDecision::Fail;
         1 + (1..10).take_while(next).count()
     };
     let policy = |replay| RetryPolicy { replay, ..RetryPolicy::default() };
@@ -228,50 +229,55 @@ fn c130_what_has_ended_is_tried_again_within_the_attempts_and_what_may_run_once(
     // The server reports the failure of a response that it had accepted.
     let gone = api(Phase::Events, 500, "server_error", Delivery::Accepted);
     for (replay, tried) in [(Never, false), (BeforeCreated, true), (BeforeOutput, true)] {
-        let next = ladder(replay, TransportPolicy::Auto).next(websocket(&gone), 0.5);
-        assert_eq!(next != Action::GiveUp, tried, "{replay:?}");
+        let next = retry(replay, TransportPolicy::Auto).next(websocket(&gone), 0.5);
+        assert_eq!(next != RetryDecision::Fail, tried, "{replay:?}");
     }
     let output = api(Phase::Events, 500, "server_error", Delivery::OutputStarted);
-    let mut all = ladder(Restart, TransportPolicy::Auto);
+    let mut all = retry(Restart, TransportPolicy::Auto);
     again(all.next(websocket(&output), 0.5));
-    assert_eq!(all.next(websocket(&output), 0.5), Action::GiveUp, "output is paid for");
+    assert_eq!(all.next(websocket(&output), 0.5), RetryDecision::Fail, "output is paid for");
 }
 
 #[test]
 fn c134_a_kept_connection_that_died_is_replaced_once_for_free_but_not_under_never() {
     let lost = Error::new(ErrorKind::Truncated, Phase::FirstEvent, ErrorCause::None);
     assert_eq!(lost.delivery(), Delivery::Unknown);
-    let stale = Failed { stale: true, reused: true, ..failed(&lost, Transport::Sse) };
+    let stale = AttemptFailure { stale: true, reused: true, ..failed(&lost, Transport::Sse) };
     let one = RetryPolicy { attempts: 1, replays: 0, ..RetryPolicy::default() };
-    let mut ladder = Ladder::new(one, TransportPolicy::Auto);
-    let next = again(ladder.next(stale, 0.5));
-    assert_eq!(next, Again { fresh: true, ..AT_ONCE });
-    assert_eq!((ladder.attempts, ladder.replays), (1, 0));
-    assert_eq!(ladder.next(stale, 0.5), Action::GiveUp, "once a turn");
+    let mut retry = RetryState::new(one, TransportPolicy::Auto);
+    let next = again(retry.next(stale, 0.5));
+    assert_eq!(next, NextAttempt { fresh: true, ..IMMEDIATE });
+    assert_eq!((retry.attempts, retry.replays), (1, 0));
+    assert_eq!(retry.next(stale, 0.5), RetryDecision::Fail, "once a turn");
     let never = RetryPolicy { replay: ReplayPolicy::Never, ..one };
-    let mut ladder = Ladder::new(never, TransportPolicy::Auto);
-    assert_eq!(ladder.next(stale, 0.5), Action::GiveUp, "it cannot be proved that it did not run");
+    let mut retry = RetryState::new(never, TransportPolicy::Auto);
+    assert_eq!(
+        retry.next(stale, 0.5),
+        RetryDecision::Fail,
+        "it cannot be proved that it did not run"
+    );
     let unsent = Error::new(ErrorKind::Truncated, Phase::FirstEvent, ErrorCause::None)
         .with_delivery(Delivery::NotSent);
-    let unsent = Failed { error: &unsent, stale: false, ..stale };
-    assert!(again(ladder.next(unsent, 0.5)).fresh);
+    let unsent = AttemptFailure { error: &unsent, stale: false, ..stale };
+    assert!(again(retry.next(unsent, 0.5)).fresh);
     // A request to resume a response is repeated unchanged.
-    let mut ladder = Ladder::new(never, TransportPolicy::Auto);
-    let next = again(ladder.next(Failed { resumable: true, ..stale }, 0.5));
+    let mut retry = RetryState::new(never, TransportPolicy::Auto);
+    let next = again(retry.next(AttemptFailure { resumable: true, ..stale }, 0.5));
     assert!(next.fresh && next.over_sse && next.delay.is_zero());
 }
 
 #[test]
 fn c143_progress_of_a_response_that_is_gone_on_with_renews_the_attempts() {
     let cut = Error::new(ErrorKind::Truncated, Phase::Events, ErrorCause::None);
-    let with = |progressed| Failed { resumable: true, progressed, ..failed(&cut, Transport::Sse) };
-    let mut ladder = auto();
+    let with =
+        |progressed| AttemptFailure { resumable: true, progressed, ..failed(&cut, Transport::Sse) };
+    let mut retry = auto();
     for _ in 0..20 {
-        assert_eq!(again(ladder.next(with(true), 1.0)).delay, Duration::from_millis(200));
+        assert_eq!(again(retry.next(with(true), 1.0)).delay, Duration::from_millis(200));
     }
-    let waits: Vec<u128> = std::iter::from_fn(|| match ladder.next(with(false), 1.0) {
-        Action::Again(again) => Some(again.delay.as_millis()),
-        Action::GiveUp => None,
+    let waits: Vec<u128> = std::iter::from_fn(|| match retry.next(with(false), 1.0) {
+        RetryDecision::Retry(again) => Some(again.delay.as_millis()),
+        RetryDecision::Fail => None,
     })
     .collect();
     assert_eq!(waits, [400, 800]);
@@ -288,9 +294,9 @@ fn c149_a_server_that_names_no_time_at_all_is_left_alone_for_the_first_step() {
         let error =
             ApiError { status: Some(503), retry_after: Some(retry_after), ..ApiError::default() };
         let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
-        let mut ladder = auto();
+        let mut retry = auto();
         for _ in 0..3 {
-            let delay = again(ladder.next(websocket(&error), 1.0)).delay;
+            let delay = again(retry.next(websocket(&error), 1.0)).delay;
             assert_eq!(delay, Duration::from_millis(200), "{retry_after:?}");
         }
     }
@@ -300,37 +306,37 @@ fn c149_a_server_that_names_no_time_at_all_is_left_alone_for_the_first_step() {
 fn c038_a_frame_that_is_too_large_goes_over_sse_at_once_and_costs_no_attempt() {
     let error = closed(Some(1009), Delivery::Refused);
     let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
-    let next = again(Ladder::new(policy, TransportPolicy::Auto).next(websocket(&error), 0.0));
+    let next = again(RetryState::new(policy, TransportPolicy::Auto).next(websocket(&error), 0.0));
     assert!(next.over_sse && next.delay.is_zero());
     assert_eq!(next.mark, None, "it is about this request");
-    let mut only = ladder(ReplayPolicy::Restart, TransportPolicy::WebSocketOnly);
-    assert_eq!(only.next(websocket(&error), 0.0), Action::GiveUp);
+    let mut only = retry(ReplayPolicy::Restart, TransportPolicy::WebSocketOnly);
+    assert_eq!(only.next(websocket(&error), 0.0), RetryDecision::Fail);
 }
 
 #[test]
 fn a_lost_parent_is_resent_in_full_once_at_once_and_for_free() {
     let error = api(Phase::FirstEvent, 400, "previous_response_not_found", Delivery::Refused);
-    let mut ladder = auto();
-    let lost = Failed { incremental: true, ..websocket(&error) };
-    let next = again(ladder.next(lost, 0.5));
+    let mut retry = auto();
+    let lost = AttemptFailure { incremental: true, ..websocket(&error) };
+    let next = again(retry.next(lost, 0.5));
     assert_eq!(next.reason, FullReason::ParentNotFound);
     assert!(next.delay.is_zero() && !next.fresh && !next.over_sse);
-    assert_eq!(ladder.attempts, 1);
-    assert_eq!(ladder.next(lost, 0.5), Action::GiveUp);
-    assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "the caller's own parent");
+    assert_eq!(retry.attempts, 1);
+    assert_eq!(retry.next(lost, 0.5), RetryDecision::Fail);
+    assert_eq!(auto().next(websocket(&error), 0.5), RetryDecision::Fail, "the caller's own parent");
 }
 
 #[test]
 fn c045_an_old_socket_is_replaced_at_once_for_free() {
     let limit =
         api(Phase::FirstEvent, 400, "websocket_connection_limit_reached", Delivery::Refused);
-    let idle = Failed { reused: true, ..websocket(&limit) };
+    let idle = AttemptFailure { reused: true, ..websocket(&limit) };
     let gone = closed(None, Delivery::NotSent);
-    for failed in [idle, Failed { error: &gone, ..idle }] {
-        let mut ladder = auto();
-        let next = again(ladder.next(failed, 0.5));
+    for failed in [idle, AttemptFailure { error: &gone, ..idle }] {
+        let mut retry = auto();
+        let next = again(retry.next(failed, 0.5));
         assert!(next.fresh && next.delay.is_zero());
-        assert_eq!(ladder.attempts, 1);
+        assert_eq!(retry.attempts, 1);
     }
 }
 
@@ -345,7 +351,7 @@ fn errors_that_stay_are_returned() {
         Error::new(ErrorKind::Proxy, Phase::Connect, ErrorCause::None),
         Error::protocol(Phase::FirstEvent, ProtocolError::BinaryFrame),
     ] {
-        assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "{error}");
+        assert_eq!(auto().next(websocket(&error), 0.5), RetryDecision::Fail, "{error}");
     }
 }
 
@@ -355,9 +361,9 @@ fn c046_the_connection_limit_is_known_by_its_code() {
         let code = Some("websocket_connection_limit_reached".into());
         let error = ApiError { status, code, ..ApiError::default() };
         let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
-        let mut ladder = auto();
-        assert!(again(ladder.next(websocket(&error), 0.5)).fresh, "{status:?}");
-        assert_eq!(ladder.attempts, 1);
+        let mut retry = auto();
+        assert!(again(retry.next(websocket(&error), 0.5)).fresh, "{status:?}");
+        assert_eq!(retry.attempts, 1);
         assert!(retires_socket(&error, true));
     }
 }
@@ -367,24 +373,24 @@ fn c048_the_budget_is_one_whatever_fails_and_wherever() {
     let busy = api(Phase::FirstEvent, 500, "", Delivery::Refused);
     let limited = api(Phase::FirstEvent, 429, "rate_limit_exceeded", Delivery::Refused);
     let cut = closed(None, Delivery::NotSent);
-    let mut ladder = auto();
-    again(ladder.next(websocket(&busy), 0.5));
-    again(ladder.next(websocket(&cut), 0.5));
-    again(ladder.next(failed(&limited, Transport::Sse), 0.5));
-    assert_eq!(ladder.next(failed(&busy, Transport::Sse), 0.5), Action::GiveUp);
+    let mut retry = auto();
+    again(retry.next(websocket(&busy), 0.5));
+    again(retry.next(websocket(&cut), 0.5));
+    again(retry.next(failed(&limited, Transport::Sse), 0.5));
+    assert_eq!(retry.next(failed(&busy, Transport::Sse), 0.5), RetryDecision::Fail);
 }
 
 #[test]
 fn c049_bytes_that_are_sent_again_are_counted() {
-    let mut ladder = Ladder::new(
+    let mut retry = RetryState::new(
         RetryPolicy { resend_bytes: 100, ..RetryPolicy::default() },
         TransportPolicy::Auto,
     );
-    assert!(ladder.may_resend(1000), "nothing was sent so far");
-    ladder.sent(1000);
-    assert!(ladder.may_resend(100) && !ladder.may_resend(101));
-    ladder.sent(60);
-    assert!(ladder.may_resend(40) && !ladder.may_resend(41));
+    assert!(retry.may_resend(1000), "nothing was sent so far");
+    retry.sent(1000);
+    assert!(retry.may_resend(100) && !retry.may_resend(101));
+    retry.sent(60);
+    assert!(retry.may_resend(40) && !retry.may_resend(41));
 }
 
 #[test]
@@ -392,21 +398,21 @@ fn c051_a_replay_under_another_name_is_one() {
     // The credential is refused after the request may have run.
     let error = api(Phase::FirstEvent, 401, "", Delivery::Unknown);
     let cut = closed(None, Delivery::Unknown);
-    let mut ladder = auto();
-    again(ladder.next(Failed { renewable: true, ..websocket(&error) }, 0.5));
-    assert_eq!(ladder.next(websocket(&cut), 0.5), Action::GiveUp);
+    let mut retry = auto();
+    again(retry.next(AttemptFailure { renewable: true, ..websocket(&error) }, 0.5));
+    assert_eq!(retry.next(websocket(&cut), 0.5), RetryDecision::Fail);
 }
 
 #[test]
 fn c052_what_was_not_sent_is_sent_elsewhere_once_for_free() {
     let gone = closed(None, Delivery::NotSent);
-    let reused = Failed { reused: true, ..websocket(&gone) };
-    let mut ladder = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
-    let next = again(ladder.next(reused, 0.5));
+    let reused = AttemptFailure { reused: true, ..websocket(&gone) };
+    let mut retry = retry(ReplayPolicy::Never, TransportPolicy::Auto);
+    let next = again(retry.next(reused, 0.5));
     assert!(next.fresh && next.delay.is_zero());
-    assert_eq!(ladder.attempts, 1);
-    assert!(!again(ladder.next(reused, 0.5)).delay.is_zero());
-    assert_eq!(ladder.attempts, 2);
+    assert_eq!(retry.attempts, 1);
+    assert!(!again(retry.next(reused, 0.5)).delay.is_zero());
+    assert_eq!(retry.attempts, 2);
 }
 
 #[test]
@@ -419,13 +425,13 @@ fn c056_an_overloaded_server_is_left_alone_for_longer() {
         (500, "server_is_overloaded"),
     ] {
         let error = api(Phase::FirstEvent, status, code, Delivery::Refused);
-        let mut ladder = auto();
+        let mut retry = auto();
         for seconds in [1, 2, 4] {
-            let next = again(ladder.next(websocket(&error), 1.0));
+            let next = again(retry.next(websocket(&error), 1.0));
             assert_eq!(next.delay, Duration::from_secs(seconds), "{status} {code}");
         }
         let late = api(Phase::Events, status, code, Delivery::OutputStarted);
-        assert_eq!(auto().next(websocket(&late), 1.0), Action::GiveUp);
+        assert_eq!(auto().next(websocket(&late), 1.0), RetryDecision::Fail);
     }
 }
 
@@ -433,28 +439,29 @@ fn c056_an_overloaded_server_is_left_alone_for_longer() {
 fn c057_a_network_that_is_down_is_waited_for_by_a_schedule_of_its_own() {
     let error = Error::new(ErrorKind::Connect, Phase::Connect, ErrorCause::None);
     let start = Instant::now();
-    let at = |after: u64| Failed { at: start + Duration::from_secs(after), ..websocket(&error) };
-    let mut ladder = auto();
+    let at =
+        |after: u64| AttemptFailure { at: start + Duration::from_secs(after), ..websocket(&error) };
+    let mut retry = auto();
     let mut now = 0;
     for wait in [1, 2, 4, 8, 16, 29] {
-        let next = again(ladder.next(at(now), 1.0));
+        let next = again(retry.next(at(now), 1.0));
         assert_eq!(next.delay, Duration::from_secs(wait), "the last one ends at the deadline");
         assert!(!next.over_sse && next.mark.is_none());
         now += wait;
     }
-    assert_eq!(ladder.attempts, 1);
-    assert_eq!(ladder.next(at(60), 1.0), Action::GiveUp);
+    assert_eq!(retry.attempts, 1);
+    assert_eq!(retry.next(at(60), 1.0), RetryDecision::Fail);
 
     // Success of the network in between resets the count.
     let busy = api(Phase::FirstEvent, 500, "", Delivery::Refused);
-    again(ladder.next(websocket(&busy), 1.0));
-    assert_eq!(again(ladder.next(at(100), 1.0)).delay, Duration::from_secs(1));
+    again(retry.next(websocket(&busy), 1.0));
+    assert_eq!(again(retry.next(at(100), 1.0)).delay, Duration::from_secs(1));
 
     let with = |deadline| {
         let policy = RetryPolicy { network_down_deadline: deadline, ..RetryPolicy::default() };
-        Ladder::new(policy, TransportPolicy::Auto)
+        RetryState::new(policy, TransportPolicy::Auto)
     };
-    assert_eq!(with(Some(Duration::ZERO)).next(at(0), 1.0), Action::GiveUp);
+    assert_eq!(with(Some(Duration::ZERO)).next(at(0), 1.0), RetryDecision::Fail);
     let mut counted = with(None);
     assert_eq!(again(counted.next(at(0), 1.0)).delay, Duration::from_millis(200));
     assert_eq!(counted.attempts, 2);
@@ -464,33 +471,37 @@ fn c057_a_network_that_is_down_is_waited_for_by_a_schedule_of_its_own() {
 fn c031_a_refused_credential_is_renewed_once() {
     for phase in [Phase::Connect, Phase::FirstEvent] {
         let error = api(phase, 401, "", Delivery::Refused);
-        let renewable = Failed { renewable: true, ..websocket(&error) };
-        let mut ladder = auto();
-        let next = again(ladder.next(renewable, 0.5));
+        let renewable = AttemptFailure { renewable: true, ..websocket(&error) };
+        let mut retry = auto();
+        let next = again(retry.next(renewable, 0.5));
         assert!(next.delay.is_zero() && next.fresh && !next.over_sse);
-        assert_eq!(ladder.attempts, 1);
-        assert_eq!(ladder.next(renewable, 0.5), Action::GiveUp);
-        assert_eq!(auto().next(websocket(&error), 0.5), Action::GiveUp, "it would be the same");
+        assert_eq!(retry.attempts, 1);
+        assert_eq!(retry.next(renewable, 0.5), RetryDecision::Fail);
+        assert_eq!(
+            auto().next(websocket(&error), 0.5),
+            RetryDecision::Fail,
+            "it would be the same"
+        );
         let forbidden = api(phase, 403, "", Delivery::Refused);
-        let forbidden = Failed { renewable: true, ..websocket(&forbidden) };
-        assert_eq!(auto().next(forbidden, 0.5), Action::GiveUp);
+        let forbidden = AttemptFailure { renewable: true, ..websocket(&forbidden) };
+        assert_eq!(auto().next(forbidden, 0.5), RetryDecision::Fail);
     }
 }
 
 #[test]
 fn c035_silence_on_a_socket_that_never_answered_leads_to_sse() {
     let error = Error::new(ErrorKind::Timeout, Phase::FirstEvent, ErrorCause::None);
-    let silent = Failed { silent: true, answered: false, ..websocket(&error) };
+    let silent = AttemptFailure { silent: true, answered: false, ..websocket(&error) };
     let next = again(auto().next(silent, 0.5));
     assert!(next.over_sse && next.delay.is_zero());
-    assert_eq!(next.mark, Some(Mark::Silent));
-    assert!(Mark::Silent.is_suspicion(), "the server itself may be slow");
-    let known = again(auto().next(Failed { answered: true, ..silent }, 0.5));
+    assert_eq!(next.mark, Some(BreakerTrip::Silent));
+    assert!(BreakerTrip::Silent.needs_sse_confirmation(), "the server itself may be slow");
+    let known = again(auto().next(AttemptFailure { answered: true, ..silent }, 0.5));
     assert!(known.fresh && !known.over_sse && known.mark.is_none());
-    let mut only = ladder(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
+    let mut only = retry(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
     assert!(again(only.next(silent, 0.5)).fresh);
-    let mut never = ladder(ReplayPolicy::Never, TransportPolicy::Auto);
-    assert_eq!(never.next(silent, 0.5), Action::GiveUp);
+    let mut never = retry(ReplayPolicy::Never, TransportPolicy::Auto);
+    assert_eq!(never.next(silent, 0.5), RetryDecision::Fail);
 }
 
 #[test]
@@ -500,7 +511,7 @@ fn what_the_server_says_about_trying_again_counts_more_than_the_status() {
             ApiError { status: Some(status), code: code.map(Into::into), ..ApiError::default() };
         error.headers.insert("x-should-retry", http::HeaderValue::from_static(header));
         let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
-        auto().next(websocket(&error), 0.5) != Action::GiveUp
+        auto().next(websocket(&error), 0.5) != RetryDecision::Fail
     };
     assert!(said(400, None, "true") && said(422, None, "true"));
     assert!(!said(500, None, "false") && !said(429, Some("rate_limit_exceeded"), "false"));
@@ -519,7 +530,7 @@ fn a_server_that_names_a_time_is_obeyed_up_to_a_limit() {
         Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused)
     };
     assert_eq!(again(auto().next(websocket(&error(7)), 0.0)).delay, Duration::from_secs(7));
-    assert_eq!(auto().next(websocket(&error(61)), 0.0), Action::GiveUp);
+    assert_eq!(auto().next(websocket(&error(61)), 0.0), RetryDecision::Fail);
 }
 
 #[test]
@@ -527,9 +538,9 @@ fn waits_double_to_a_limit_and_are_spread() {
     let policy = RetryPolicy { attempts: 12, ..RetryPolicy::default() };
     let error = api(Phase::FirstEvent, 500, "", Delivery::Refused);
     for (chance, share) in [(0.0, 0.75), (1.0, 1.0)] {
-        let mut ladder = Ladder::new(policy, TransportPolicy::Auto);
+        let mut retry = RetryState::new(policy, TransportPolicy::Auto);
         for full in [200, 400, 800, 1600, 3200, 6400, 8000, 8000] {
-            let delay = again(ladder.next(websocket(&error), chance)).delay;
+            let delay = again(retry.next(websocket(&error), chance)).delay;
             assert_eq!(delay, Duration::from_millis(full).mul_f64(share));
         }
     }
@@ -555,9 +566,10 @@ fn c106_a_socket_goes_on_after_an_error_unless_the_error_or_the_provider_says_ot
 #[test]
 fn a_response_is_gone_on_with_by_another_credential_only_where_there_is_one() {
     let error = api(Phase::FirstEvent, 401, "invalid_api_key", Delivery::Refused);
-    let cut = |renewable| Failed { resumable: true, renewable, ..failed(&error, Transport::Sse) };
-    assert_eq!(auto().next(cut(false), 0.5), Action::GiveUp);
-    let mut ladder = auto();
-    again(ladder.next(cut(true), 0.5));
-    assert_eq!(ladder.next(cut(true), 0.5), Action::GiveUp, "once a turn");
+    let cut =
+        |renewable| AttemptFailure { resumable: true, renewable, ..failed(&error, Transport::Sse) };
+    assert_eq!(auto().next(cut(false), 0.5), RetryDecision::Fail);
+    let mut retry = auto();
+    again(retry.next(cut(true), 0.5));
+    assert_eq!(retry.next(cut(true), 0.5), RetryDecision::Fail, "once a turn");
 }

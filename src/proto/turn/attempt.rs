@@ -15,8 +15,8 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
-        fallback::Needs,
-        plan::{ConnectionId, Decision, Destination, Prior, plan},
+        plan::{ConnectionId, PreviousTurn, SendPlan, Target, plan},
+        route::RouteQuery,
     },
     report::{Attempt, FullReason, Prewarm, ServerHeaders, Timings, Waste},
     request::{Encoded, RequestError, encode},
@@ -28,7 +28,7 @@ impl TurnMachine {
     pub(crate) fn handle_prewarmed(
         &mut self,
         prewarm: Option<Prewarm>,
-        previous: Prior,
+        previous: PreviousTurn,
         open_socket: bool,
         now: Instant,
     ) {
@@ -64,8 +64,8 @@ impl TurnMachine {
         self.origin.route(needs, now)
     }
 
-    pub(super) fn needs(&self, open_socket: bool) -> Needs {
-        Needs {
+    pub(super) fn needs(&self, open_socket: bool) -> RouteQuery {
+        RouteQuery {
             policy: self.settings.transport,
             websocket: self.settings.websocket,
             background: self.goal == Goal::Turn && self.request.background == Some(true),
@@ -122,7 +122,7 @@ impl TurnMachine {
     pub(crate) fn handle_drained(&mut self, reused: bool, now: Instant) {
         self.report.reused = reused;
         self.report.timings.queued = self.elapsed(now);
-        let to = Destination { transport: Transport::Sse, ..self.websocket(None) };
+        let to = Target { transport: Transport::Sse, ..self.websocket(None) };
         let plan = self.plan(to, now);
         let (parent, skip) = plan.parent();
         match self.encode(Encoded::Http { parent, skip }) {
@@ -273,9 +273,9 @@ impl TurnMachine {
     }
 
     /// Records that the request is about to be sent. From here on the server may have the request.
-    fn note_sending(&mut self, plan: &Decision, size: u64) {
-        self.commands.push_back(Command::SetBaseline(Prior::NotCompleted));
-        if let (Some(prewarm @ Prewarm::Warmed), Decision::Full(_)) =
+    fn note_sending(&mut self, plan: &SendPlan, size: u64) {
+        self.commands.push_back(Command::SetBaseline(PreviousTurn::NotCompleted));
+        if let (Some(prewarm @ Prewarm::Warmed), SendPlan::Full(_)) =
             (&mut self.report.prewarm, plan)
         {
             *prewarm = Prewarm::Wasted(Waste::Unused);
@@ -309,8 +309,8 @@ impl TurnMachine {
         limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
     }
 
-    pub(super) fn websocket(&self, connection: Option<ConnectionId>) -> Destination {
-        Destination {
+    pub(super) fn websocket(&self, connection: Option<ConnectionId>) -> Target {
+        Target {
             transport: Transport::WebSocket,
             connection,
             continue_over_sse: self.settings.continue_over_sse,
@@ -318,13 +318,13 @@ impl TurnMachine {
         }
     }
 
-    fn plan(&self, to: Destination, now: Instant) -> Decision {
+    fn plan(&self, to: Target, now: Instant) -> SendPlan {
         match (plan(&self.request, &self.previous, to), &self.full_reason) {
-            (Decision::Full(_), Some(reason)) => Decision::Full(reason.clone()),
+            (SendPlan::Full(_), Some(reason)) => SendPlan::Full(reason.clone()),
             // Servers that refused `previous_response_id` repeatedly get full requests for a while:
             // each refusal costs a round trip.
-            (Decision::Incremental { .. }, _) if !self.origin.may_name_parent(now) => {
-                Decision::Full(FullReason::ProviderUnsupported)
+            (SendPlan::Incremental { .. }, _) if !self.origin.may_name_parent(now) => {
+                SendPlan::Full(FullReason::ProviderUnsupported)
             }
             (plan, _) => plan,
         }

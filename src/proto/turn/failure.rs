@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Command, Goal, Notice, Outcome, State, TurnMachine, after, response::End};
+use super::{Command, Goal, Notice, Outcome, State, TurnMachine, after, response::StreamEnd};
 use crate::{
     api::ApiError,
     config::Transport,
@@ -10,8 +10,8 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         parents::ParentFate,
-        plan::Prior,
-        retry::{Action, Again, Failed, is_unfinished},
+        plan::PreviousTurn,
+        retry::{AttemptFailure, NextAttempt, RetryDecision, is_unfinished},
     },
     report::{Failure, FullReason, Plan},
     request::Encoded,
@@ -77,7 +77,7 @@ impl TurnMachine {
         self.forbid_attempts();
         match self.state {
             State::Done => {}
-            State::Streaming => self.handle_end(End::Lost(None), now),
+            State::Streaming => self.handle_end(StreamEnd::Disconnected(None), now),
             _ => self.finish(self.cancelled_error(ErrorKind::NoRuntime)),
         }
     }
@@ -133,7 +133,7 @@ impl TurnMachine {
         if error.kind() == ErrorKind::Api && error.is_authentication() {
             self.commands.push_back(Command::RefuseCredential);
         }
-        let failed = Failed {
+        let failed = AttemptFailure {
             error,
             transport,
             reused: self.report.reused,
@@ -154,7 +154,7 @@ impl TurnMachine {
         if self.retry.loses_creates() {
             self.origin.set_answers_websockets(false);
         }
-        let Action::Again(again) = action else { return None };
+        let RetryDecision::Retry(again) = action else { return None };
         // The next attempt would begin after the deadline. The error of this attempt is more useful
         // to the caller than a timeout.
         if self.is_past_deadline(after(now, again.delay)) || self.is_runtime_gone {
@@ -185,7 +185,7 @@ impl TurnMachine {
             self.commands.push_back(Command::SetBaseline(self.previous.clone()));
         } else {
             // The server may have discarded the parent together with the failed request.
-            self.previous = Prior::NotCompleted;
+            self.previous = PreviousTurn::NotCompleted;
         }
         if error.delivery() == Delivery::NotSent && !self.resuming {
             self.undo_sending();
@@ -205,7 +205,7 @@ impl TurnMachine {
         &mut self,
         error: &Error,
         transport: Transport,
-        again: Again,
+        again: NextAttempt,
         now: Instant,
     ) -> Option<Duration> {
         let delay = again.delay;
@@ -231,7 +231,7 @@ impl TurnMachine {
         }
         match again.mark {
             // Recorded once SSE succeeds: otherwise the whole network may be down.
-            Some(mark) if mark.is_suspicion() => self.pending_fallback = again.mark,
+            Some(mark) if mark.needs_sse_confirmation() => self.pending_fallback = again.mark,
             Some(mark) => self.origin.mark(mark, now),
             None => {}
         }

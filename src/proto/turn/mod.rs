@@ -36,8 +36,8 @@ use crate::{
         deadline::InHand,
         origin::Origin,
         parents::ParentFate,
-        plan::{ConnectionId, Decision, Prior},
-        retry::Ladder,
+        plan::{ConnectionId, PreviousTurn, SendPlan},
+        retry::RetryState,
     },
     report::{FullReason, Prewarm, TurnReport},
     request::ResponsesRequest,
@@ -58,8 +58,8 @@ pub(crate) struct TurnMachine {
     request: Arc<ResponsesRequest>,
     /// Baseline that the turn may continue. The session's own copy is void once sending begins,
     /// because a WebSocket's server forgets the response when a later request fails.
-    previous: Prior,
-    retry: Ladder,
+    previous: PreviousTurn,
+    retry: RetryState,
     state: State,
     commands: VecDeque<Command>,
 
@@ -91,7 +91,7 @@ pub(crate) struct TurnMachine {
     /// Furthest delivery of any failed attempt that may have run, with its partial response.
     furthest: Option<(Delivery, Option<Response>)>,
     /// Fallback to record if SSE succeeds.
-    pending_fallback: Option<crate::proto::fallback::Mark>,
+    pending_fallback: Option<crate::proto::route::BreakerTrip>,
     /// Fate of the parent that an earlier attempt named.
     parent: Option<ParentFate>,
     /// Size in bytes of the request that the attempt sends.
@@ -168,7 +168,7 @@ pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) origin: Arc<Origin>,
     pub(crate) request: Arc<ResponsesRequest>,
-    pub(crate) previous: Prior,
+    pub(crate) previous: PreviousTurn,
     /// Seed of the random part of back-off.
     pub(crate) seed: u64,
 }
@@ -209,10 +209,10 @@ pub(crate) enum Command {
     /// End the exchange and close its connection.
     Abort,
     /// Replace the session's baseline.
-    SetBaseline(Prior),
+    SetBaseline(PreviousTurn),
     /// Replace the session's baseline at the end of a turn, unless another turn has begun; then
     /// record the parent's fate.
-    Commit { previous: Prior, fate: Option<ParentFate> },
+    Commit { previous: PreviousTurn, fate: Option<ParentFate> },
     /// Discard the credential, which the server refused.
     RefuseCredential,
     /// Log a notice.
@@ -244,7 +244,7 @@ pub(crate) enum Notice {
 /// Request that is encoded and not sent yet.
 #[derive(Debug)]
 struct Prepared {
-    plan: Decision,
+    plan: SendPlan,
     body: String,
 }
 
@@ -327,7 +327,7 @@ impl TurnMachine {
             origin,
             request,
             previous,
-            retry: Ladder::new(settings.retry, settings.transport),
+            retry: RetryState::new(settings.retry, settings.transport),
             state: State::New,
             commands: VecDeque::new(),
             reader: ResponseReader::new(),

@@ -17,9 +17,9 @@ use crate::{
     proto::{
         classify::Frame,
         deadline::InHand,
-        fallback::Mark,
-        plan::{Decision, Prior, plan},
-        retry::{Action, Failed},
+        plan::{PreviousTurn, SendPlan, plan},
+        retry::{AttemptFailure, RetryDecision},
+        route::BreakerTrip,
     },
     report::{FullReason, Prewarm, Waste},
     request::Encoded,
@@ -78,8 +78,8 @@ impl TurnMachine {
         }
         let to = self.websocket(Some(seat.connection));
         match plan(&self.request, &self.previous, to) {
-            Decision::Incremental { .. } | Decision::Full(FullReason::NothingNew) => false,
-            Decision::Full(_) => true,
+            SendPlan::Incremental { .. } | SendPlan::Full(FullReason::NothingNew) => false,
+            SendPlan::Full(_) => true,
         }
     }
 
@@ -96,7 +96,7 @@ impl TurnMachine {
                     if self.reader.response().output_items().len() == 0 =>
                 {
                     let mut previous = self.baseline_after(&event, &self.reader);
-                    if let Prior::Completed(baseline) = &mut previous {
+                    if let PreviousTurn::Completed(baseline) = &mut previous {
                         baseline.warm_up = true;
                     }
                     self.commands.push_back(Command::SetBaseline(previous));
@@ -106,7 +106,7 @@ impl TurnMachine {
                 // The terminal event contains output, so that the model has already generated.
                 Step::Done(_) => return self.generated(),
                 Step::Failed(error) => {
-                    if role.leaves_connection() {
+                    if role.keeps_connection() {
                         self.release(Some(&error));
                     }
                     self.commands.push_back(Command::Abort);
@@ -161,7 +161,7 @@ impl TurnMachine {
         if cut_short && error.is_timeout() {
             return;
         }
-        let failed = Failed {
+        let failed = AttemptFailure {
             error,
             transport: Transport::WebSocket,
             reused: false,
@@ -174,9 +174,9 @@ impl TurnMachine {
             renewable: false,
             at: now,
         };
-        let Action::Again(again) = self.retry.next(failed, 0.0) else { return };
+        let RetryDecision::Retry(again) = self.retry.next(failed, 0.0) else { return };
         // Unconfirmed marks are dropped, because no SSE request follows here to confirm them.
-        if let Some(mark @ (Mark::Unsupported | Mark::Transient)) = again.mark {
+        if let Some(mark @ (BreakerTrip::Unsupported | BreakerTrip::Transient)) = again.mark {
             self.origin.mark(mark, now);
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Command, Goal, Outcome, Output, State, TurnMachine,
-    response::{End, ResponseReader, Step},
+    response::{ResponseReader, Step, StreamEnd},
 };
 use crate::{
     config::Transport,
@@ -15,7 +15,7 @@ use crate::{
         classify::{Frame, Role},
         deadline::InHand,
         parents::ParentFate,
-        plan::{Baseline, Prior},
+        plan::{Baseline, PreviousTurn},
         retry::retires_socket,
     },
     response::Anomaly,
@@ -38,7 +38,7 @@ impl TurnMachine {
     }
 
     /// Handles the end of the frames.
-    pub(crate) fn handle_end(&mut self, end: End, now: Instant) {
+    pub(crate) fn handle_end(&mut self, end: StreamEnd, now: Instant) {
         match self.state {
             State::Awaiting => {
                 let error = self.reader.end(end);
@@ -118,7 +118,7 @@ impl TurnMachine {
                 } else if self.goal == Goal::WarmUp {
                     self.warm_up_timed_out();
                 } else {
-                    self.handle_end(End::TimedOut, now);
+                    self.handle_end(StreamEnd::TimedOut, now);
                 }
             }
             _ => {}
@@ -140,7 +140,7 @@ impl TurnMachine {
         self.extension = None;
         let size = frame.payload.len();
         if now >= self.first_event_deadline && !self.in_hand.takes(size) {
-            return self.handle_end(End::TimedOut, now);
+            return self.handle_end(StreamEnd::TimedOut, now);
         }
         self.report.bytes_received += size as u64;
         let elapsed = now.saturating_duration_since(self.started);
@@ -163,7 +163,7 @@ impl TurnMachine {
                 if self.reader.has_begun() || is_last {
                     self.begin_response(now);
                 } else if self.ready_bytes > self.settings.limits.read_ahead {
-                    self.handle_end(End::TooLarge, now);
+                    self.handle_end(StreamEnd::TooLarge, now);
                 }
             }
         }
@@ -200,7 +200,7 @@ impl TurnMachine {
         let size = frame.payload.len();
         self.report.bytes_received += size as u64;
         if self.is_past_deadline(now) && !self.in_hand.takes(size) {
-            return self.handle_end(End::TimedOut, now);
+            return self.handle_end(StreamEnd::TimedOut, now);
         }
         // Metadata proves that the peer is alive, but not that the response progresses.
         if frame.tag.role.is_progress() {
@@ -268,21 +268,25 @@ impl TurnMachine {
     }
 
     /// Returns the baseline that a turn which ended with `event` leaves for the next turn.
-    pub(super) fn baseline_after(&self, event: &ResponseEvent, reader: &ResponseReader) -> Prior {
+    pub(super) fn baseline_after(
+        &self,
+        event: &ResponseEvent,
+        reader: &ResponseReader,
+    ) -> PreviousTurn {
         if !matches!(event, ResponseEvent::Completed(_)) {
-            return Prior::NotCompleted;
+            return PreviousTurn::NotCompleted;
         }
         let last = reader.last_id();
         if let (Some(last), Some(created)) = (last, reader.created_id())
             && last != created
         {
             // Only the server knows which of the two names the response.
-            return Prior::Ambiguous;
+            return PreviousTurn::Ambiguous;
         }
         let Some(response_id) = last.or(reader.response_id()).map(str::to_owned) else {
-            return Prior::NotCompleted;
+            return PreviousTurn::NotCompleted;
         };
-        Prior::Completed(Box::new(Baseline {
+        PreviousTurn::Completed(Box::new(Baseline {
             response_id,
             request: std::sync::Arc::clone(&self.request),
             output: reader.response().output_items().collect(),
@@ -294,7 +298,7 @@ impl TurnMachine {
 
     /// Handles an error of the server before the response has begun.
     pub(super) fn failed_by_frame(&mut self, role: Role, error: Error, now: Instant) {
-        if role.leaves_connection() {
+        if role.keeps_connection() {
             self.release(Some(&error));
         }
         self.fail(error, now);

@@ -18,7 +18,7 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         classify::{Frame, Role, Tag},
-        idle, normalize,
+        lane, normalize,
         surrogates::HalfJoiner,
     },
     response::{Accumulator, Anomaly, Response},
@@ -84,11 +84,11 @@ impl Clone for Step {
 
 /// End of a stream of frames without a terminal event.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum StreamEnd {
     /// The peer closed the WebSocket, with this Close frame.
     Closed(Option<CloseFrame>),
     /// The body ended, or the connection was lost.
-    Lost(Option<Box<dyn std::error::Error + Send + Sync>>),
+    Disconnected(Option<Box<dyn std::error::Error + Send + Sync>>),
     /// The peer violated the protocol.
     Protocol(ProtocolError),
     /// An event exceeded the size limit.
@@ -96,7 +96,7 @@ pub(crate) enum End {
     /// A time limit passed.
     TimedOut,
     /// The peer of a WebSocket did not answer a ping.
-    Silent,
+    PongTimeout,
 }
 
 impl ResponseReader {
@@ -129,10 +129,10 @@ impl ResponseReader {
         if self.state == State::Ended {
             return Step::Nothing;
         }
-        let by_server = frame.tag.role.leaves_connection();
+        let by_server = frame.tag.role.keeps_connection();
         match frame.tag.role {
-            Role::Nothing => Step::Nothing,
-            Role::Garbage => self.fail(End::Protocol(ProtocolError::NotAnEvent), by_server),
+            Role::Ignored => Step::Nothing,
+            Role::Invalid => self.fail(StreamEnd::Protocol(ProtocolError::NotAnEvent), by_server),
             Role::Error => {
                 let error = self.api_failure(normalize::error_frame(&frame));
                 self.finish(Step::Failed(error), by_server)
@@ -152,7 +152,7 @@ impl ResponseReader {
 
     /// Ends the turn like [`end`](Self::end), after the events that are held back. The last
     /// [`next_step`](Self::next_step) is the error.
-    pub(crate) fn close(&mut self, end: End) {
+    pub(crate) fn close(&mut self, end: StreamEnd) {
         let error = self.end(end);
         self.held.give_up();
         self.last_step = Some(Box::new(Step::Failed(error)));
@@ -183,31 +183,33 @@ impl ResponseReader {
         self.next_step().unwrap_or(Step::Nothing)
     }
 
-    fn fail(&mut self, end: End, by_server: bool) -> Step {
+    fn fail(&mut self, end: StreamEnd, by_server: bool) -> Step {
         let error = self.end(end);
         self.finish(Step::Failed(error), by_server)
     }
 
     /// Ends the turn without a terminal event. Returns the error, with the partial response.
-    pub(crate) fn end(&mut self, end: End) -> Error {
+    pub(crate) fn end(&mut self, end: StreamEnd) -> Error {
         let error = match end {
-            End::Closed(frame) => Error::new(ErrorKind::Closed, self.phase(), Cause::Closed(frame)),
-            End::Lost(_) if self.unfinished => {
+            StreamEnd::Closed(frame) => {
+                Error::new(ErrorKind::Closed, self.phase(), Cause::Closed(frame))
+            }
+            StreamEnd::Disconnected(_) if self.unfinished => {
                 Error::protocol(self.phase(), ProtocolError::Unfinished)
             }
-            End::Lost(source) => {
+            StreamEnd::Disconnected(source) => {
                 let cause = source.map_or(Cause::None, Cause::Other);
                 Error::new(ErrorKind::Truncated, self.phase(), cause)
             }
-            End::Protocol(cause) => Error::protocol(self.phase(), cause),
-            End::TooLarge => Error::new(ErrorKind::TooLarge, self.phase(), Cause::None),
-            End::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
-            End::Silent => {
+            StreamEnd::Protocol(cause) => Error::protocol(self.phase(), cause),
+            StreamEnd::TooLarge => Error::new(ErrorKind::TooLarge, self.phase(), Cause::None),
+            StreamEnd::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
+            StreamEnd::PongTimeout => {
                 Error::new(ErrorKind::Timeout, self.phase(), Cause::Other(Box::new(NoPong)))
             }
         };
         // With such a close code the server refuses the request: nothing ran.
-        let refused = error.close_frame().is_some_and(|frame| turned_away(frame.code));
+        let refused = error.close_frame().is_some_and(|frame| is_refusal_close_code(frame.code));
         let delivery = match self.delivery() {
             Delivery::Unknown if refused => Delivery::Refused,
             delivery => delivery,
@@ -297,7 +299,7 @@ impl ResponseReader {
             && self.before.is_some()
             && self.created.is_some()
             && self.before != self.created
-            && idle::response_id(frame) == self.before
+            && lane::response_id(frame) == self.before
     }
 
     fn event(&mut self, frame: Frame) -> Step {
@@ -305,9 +307,9 @@ impl ResponseReader {
             return Step::Nothing;
         }
         let (Tag { kind, role, bare }, size) = (frame.tag, frame.payload.len());
-        let by_server = role.leaves_connection();
+        let by_server = role.keeps_connection();
         let unreadable = |source| {
-            End::Protocol(ProtocolError::Event { event: kind.as_str().to_owned(), source })
+            StreamEnd::Protocol(ProtocolError::Event { event: kind.as_str().to_owned(), source })
         };
         let event = match read(frame) {
             Ok(event) => event,
@@ -441,7 +443,7 @@ fn kind_by_status(event: &ResponseEvent) -> EventKind {
 }
 
 /// Returns `true` for the close codes of a server that refuses all requests now, or this request.
-fn turned_away(code: u16) -> bool {
+fn is_refusal_close_code(code: u16) -> bool {
     matches!(code, 1001 | 1009 | 1012 | 1013)
 }
 

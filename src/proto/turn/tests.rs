@@ -2,7 +2,7 @@
 
 #![expect(clippy::field_reassign_with_default, reason = "as callers write it, from outside")]
 
-use super::{response::End, *};
+use super::{response::StreamEnd, *};
 use crate::{
     api::{ApiError, ErrorCode},
     error::Cause,
@@ -65,7 +65,7 @@ fn name(command: &Command) -> Option<String> {
         Command::Resume { id, after, .. } => format!("resume {id} after {after:?}"),
         Command::Release { retire } => format!("release retire={retire}"),
         Command::Abort => "abort".into(),
-        Command::SetBaseline(Prior::Completed(baseline)) => {
+        Command::SetBaseline(PreviousTurn::Completed(baseline)) => {
             format!("baseline {} warm_up={}", baseline.response_id, baseline.warm_up)
         }
         Command::SetBaseline(_) => "no baseline".into(),
@@ -85,7 +85,12 @@ fn name(command: &Command) -> Option<String> {
 }
 
 impl Scene {
-    fn new(goal: Goal, settings: Settings, request: ResponsesRequest, previous: Prior) -> Self {
+    fn new(
+        goal: Goal,
+        settings: Settings,
+        request: ResponsesRequest,
+        previous: PreviousTurn,
+    ) -> Self {
         let (origin, now): (Arc<Origin>, _) = (Arc::default(), Instant::now());
         let setup = Setup {
             settings,
@@ -100,7 +105,7 @@ impl Scene {
     }
 
     fn turn() -> Self {
-        Self::new(Goal::Turn, settings(), request(), Prior::None)
+        Self::new(Goal::Turn, settings(), request(), PreviousTurn::None)
     }
 
     /// Returns the names of the commands since the last call.
@@ -197,7 +202,7 @@ fn api(status: u16, code: &str) -> Error {
 }
 
 /// Returns a previous turn of the seat's connection, which the request continues.
-fn continued() -> (ResponsesRequest, Prior) {
+fn continued() -> (ResponsesRequest, PreviousTurn) {
     let output = Item::from_json(
         r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"ho"}]}"#,
     );
@@ -211,7 +216,7 @@ fn continued() -> (ResponsesRequest, Prior) {
         stored: false,
         warm_up: false,
     };
-    (next, Prior::Completed(Box::new(baseline)))
+    (next, PreviousTurn::Completed(Box::new(baseline)))
 }
 
 #[test]
@@ -238,7 +243,7 @@ fn a_turn_goes_from_command_to_command_over_a_new_websocket() {
 #[test]
 fn a_turn_goes_from_command_to_command_over_sse() {
     let settings = Settings { transport: TransportPolicy::SseOnly, ..settings() };
-    let mut scene = Scene::new(Goal::Turn, settings, request(), Prior::None);
+    let mut scene = Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
     assert_eq!(scene.prewarmed().commands(), "await prewarm, drain");
     scene.machine.handle_drained(true, scene.now);
     assert_eq!(scene.commands(), "authorize");
@@ -328,7 +333,7 @@ fn a_request_that_did_not_leave_gives_the_baseline_back() {
 #[test]
 fn a_frame_above_the_limit_goes_over_sse_in_the_same_attempt() {
     let limited = Settings { frame_limit: Some(10), ..settings() };
-    let mut scene = Scene::new(Goal::Turn, limited, request(), Prior::None);
+    let mut scene = Scene::new(Goal::Turn, limited, request(), PreviousTurn::None);
     assert_eq!(
         scene.prewarmed().leased(None).commands(),
         "await prewarm, lease fresh=false, too large, drain"
@@ -340,14 +345,14 @@ fn a_frame_above_the_limit_goes_over_sse_in_the_same_attempt() {
     assert_eq!(scene.opened(Ok(small)).commands(), "too large, drain");
     assert_eq!(scene.machine.report().attempts.len(), 1);
     let only = Settings { transport: TransportPolicy::WebSocketOnly, ..limited };
-    let mut scene = Scene::new(Goal::Turn, only, request(), Prior::None);
+    let mut scene = Scene::new(Goal::Turn, only, request(), PreviousTurn::None);
     assert_eq!(scene.prewarmed().leased(None).error().kind(), ErrorKind::InvalidRequest);
 }
 
 #[test]
 fn what_follows_output_is_the_end_or_a_restart_by_policy() {
     let mut scene = Scene::streaming();
-    scene.machine.handle_end(End::Lost(None), scene.now);
+    scene.machine.handle_end(StreamEnd::Disconnected(None), scene.now);
     let (kinds, error) = scene.outputs();
     assert_eq!(kinds, ["response.created", "response.output_text.delta"]);
     let error = error.unwrap();
@@ -357,10 +362,10 @@ fn what_follows_output_is_the_end_or_a_restart_by_policy() {
     let mut retry = RetryPolicy::default();
     retry.replay = crate::config::ReplayPolicy::Restart;
     let settings = Settings { retry, ..settings() };
-    let mut scene = Scene::new(Goal::Turn, settings, request(), Prior::None);
+    let mut scene = Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
     scene.prewarmed().leased(None).authorized().opened(Ok(seat())).sent();
     scene.frame(CREATED).frame(DELTA);
-    scene.machine.handle_end(End::Lost(None), scene.now);
+    scene.machine.handle_end(StreamEnd::Disconnected(None), scene.now);
     assert_eq!(scene.outputs().0.len(), 2);
     assert!(!scene.machine.is_done() && scene.machine.has_begun());
     assert!(scene.machine.response().id().is_some(), "it is shown until the next");
@@ -371,13 +376,13 @@ fn what_follows_output_is_the_end_or_a_restart_by_policy() {
 #[test]
 fn a_response_in_the_background_is_resumed_after_its_last_event() {
     let request = request().background(true);
-    let mut scene = Scene::new(Goal::Turn, settings(), request, Prior::None);
+    let mut scene = Scene::new(Goal::Turn, settings(), request, PreviousTurn::None);
     scene.prewarmed().commands();
     scene.machine.handle_drained(false, scene.now);
     scene.authorized().posted(Ok(()));
     scene.frame(r#"{"type":"response.created","sequence_number":0,"response":{"id":"r"}}"#);
     scene.frame(r#"{"type":"response.in_progress","sequence_number":1,"response":{"id":"r"}}"#);
-    scene.machine.handle_end(End::Lost(None), scene.now);
+    scene.machine.handle_end(StreamEnd::Disconnected(None), scene.now);
     assert_eq!(scene.outputs().0.len(), 2);
     scene.timeout().commands();
     assert_eq!(scene.authorized().commands(), "resume r after Some(1)");
@@ -465,7 +470,7 @@ fn each_wait_has_its_time() {
     timeouts.between_events_websocket = Some(4 * SECOND);
     timeouts.turn = Some(60 * SECOND);
     let settings = Settings { timeouts, ..settings() };
-    let new = || Scene::new(Goal::Turn, settings, request(), Prior::None);
+    let new = || Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
     let left = |scene: &Scene| scene.machine.poll_timeout().map(|at| at - scene.now);
 
     let mut scene = new();
@@ -510,7 +515,7 @@ fn c138_a_deadline_that_passed_while_nobody_waited_is_extended_once() {
 
 #[test]
 fn a_warm_up_leaves_a_baseline_and_its_websocket() {
-    let mut scene = Scene::new(Goal::WarmUp, settings(), request(), Prior::None);
+    let mut scene = Scene::new(Goal::WarmUp, settings(), request(), PreviousTurn::None);
     assert_eq!(scene.commands(), "lease fresh=false");
     assert_eq!(scene.leased(None).authorized().commands(), "authorize, open");
     assert_eq!(scene.opened(Ok(seat())).commands(), "send");
@@ -521,7 +526,7 @@ fn a_warm_up_leaves_a_baseline_and_its_websocket() {
 
 #[test]
 fn a_warm_up_that_generates_costs_its_websocket_and_opens_another() {
-    let mut scene = Scene::new(Goal::WarmUp, settings(), request(), Prior::None);
+    let mut scene = Scene::new(Goal::WarmUp, settings(), request(), PreviousTurn::None);
     scene.leased(Some(&seat())).sent().commands();
     assert_eq!(scene.frame(CREATED).frame(DELTA).commands(), "abort, lease fresh=true");
     assert_eq!(scene.leased(None).authorized().commands(), "authorize, open");
@@ -533,7 +538,7 @@ fn a_warm_up_that_generates_costs_its_websocket_and_opens_another() {
 fn work_ahead_of_a_turn_fails_without_harm_and_records_what_it_learned() {
     for (error, marked) in [(refused(426), true), (refused(403), false)] {
         for goal in [Goal::Connect, Goal::WarmUp, Goal::Rotate] {
-            let mut scene = Scene::new(goal, settings(), request(), Prior::None);
+            let mut scene = Scene::new(goal, settings(), request(), PreviousTurn::None);
             if goal != Goal::Rotate {
                 scene.leased(None);
             }
@@ -545,7 +550,7 @@ fn work_ahead_of_a_turn_fails_without_harm_and_records_what_it_learned() {
     }
     // Where turns go over SSE, there is nothing to open.
     let sse = Settings { transport: TransportPolicy::SseOnly, ..settings() };
-    let mut scene = Scene::new(Goal::Connect, sse, request(), Prior::None);
+    let mut scene = Scene::new(Goal::Connect, sse, request(), PreviousTurn::None);
     assert_eq!(scene.leased(None).machine.prewarm(), Some(Prewarm::Connected));
 }
 

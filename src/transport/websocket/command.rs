@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     config::{Limits, Timeouts},
-    proto::turn::response::End,
+    proto::turn::response::StreamEnd,
     transport::queue::Sender,
 };
 
@@ -55,14 +55,14 @@ pub(super) struct Create {
     pub(super) text: String,
     pub(super) answer: Sender,
     /// Resolves once the request is written, or the server has answered.
-    pub(super) sent: oneshot::Sender<Sent>,
+    pub(super) sent: oneshot::Sender<SendOutcome>,
 }
 
 /// Outcome of sending a request.
 #[derive(Debug)]
-pub(super) enum Sent {
+pub(super) enum SendOutcome {
     /// The request was sent, or a part of it may have been.
     Yes,
     /// The socket had ended before the request was sent.
-    No(End),
+    No(StreamEnd),
 }

@@ -9,15 +9,15 @@ use std::{
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
-    command::{Create, Sent, SocketOptions, Status},
+    command::{Create, SendOutcome, SocketOptions, Status},
     socket::{Read, Socket},
 };
 use crate::{
     error::ProtocolError,
     proto::{
         classify::{Frame, Role},
-        idle::{IdleAction, Route, StrayFilter},
-        turn::response::End,
+        lane::{IdleAction, Route, StrayFilter},
+        turn::response::StreamEnd,
     },
     transport::Incoming,
 };
@@ -40,20 +40,20 @@ pub(super) async fn serve(
                     // A request that was queued meanwhile was not sent, and is safe to retry.
                     requests.close();
                     if let Some(create) = requests.recv().await {
-                        _ = create.sent.send(Sent::No(end));
+                        _ = create.sent.send(SendOutcome::No(end));
                     }
                     break Closing::Theirs;
                 }
             };
         strays.begin(options.unannounced.load(Ordering::Relaxed));
-        let conversed = converse(&mut socket, create, &mut strays, &status).await;
+        let end = run_exchange(&mut socket, create, &mut strays, &status).await;
         if strays.is_unannounced() {
             options.unannounced.store(true, Ordering::Relaxed);
         }
-        match conversed {
-            Conversed::Ended => {}
-            Conversed::Abandoned => break Closing::Ours,
-            Conversed::Broken => break Closing::Theirs,
+        match end {
+            ExchangeEnd::Ended => {}
+            ExchangeEnd::Abandoned => break Closing::Ours,
+            ExchangeEnd::Broken => break Closing::Theirs,
         }
     };
     status.over.store(true, Ordering::Release);
@@ -79,7 +79,7 @@ enum Idle {
     Create(Create),
     /// The handle was dropped.
     Released,
-    Ended(End),
+    Ended(StreamEnd),
 }
 
 /// Watches the socket between requests.
@@ -96,9 +96,9 @@ fn poll_idle(
             Read::Nothing => continue,
             Read::Text(payload) => match strays.judge_idle(&Frame::new(payload), socket.heard()) {
                 IdleAction::Drop => continue,
-                IdleAction::Retire => End::Protocol(ProtocolError::NotAnEvent),
+                IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
             },
-            Read::End(end) => end,
+            Read::StreamEnd(end) => end,
         };
         return Poll::Ready(Idle::Ended(end));
     }
@@ -109,7 +109,7 @@ fn poll_idle(
 }
 
 /// End of an exchange.
-enum Conversed {
+enum ExchangeEnd {
     /// The turn is over.
     Ended,
     /// The consumer dropped or cancelled the exchange.
@@ -119,29 +119,29 @@ enum Conversed {
 }
 
 /// Sends a request, and passes the frames of its response to the consumer.
-async fn converse(
+async fn run_exchange(
     socket: &mut Socket,
     create: Create,
     strays: &mut StrayFilter,
     status: &Status,
-) -> Conversed {
+) -> ExchangeEnd {
     let Create { text, answer, sent } = create;
     // A request that was cancelled while it was queued must not be sent.
-    if answer.is_abandoned() {
-        return Conversed::Abandoned;
+    if answer.is_closed() {
+        return ExchangeEnd::Abandoned;
     }
     let mut sent = Some(sent);
     let mut tell = move || {
         if let Some(sent) = sent.take() {
-            _ = sent.send(Sent::Yes);
+            _ = sent.send(SendOutcome::Yes);
         }
     };
     let mut writing = match socket.start_send(text) {
         Ok(()) => true,
         Err(end) => {
-            answer.push(Incoming::End(end));
+            answer.push(Incoming::StreamEnd(end));
             tell();
-            return Conversed::Broken;
+            return ExchangeEnd::Broken;
         }
     };
     poll_fn(move |cx| {
@@ -162,10 +162,10 @@ async fn converse(
             }
         }
         loop {
-            if answer.is_abandoned() {
-                return Poll::Ready(Conversed::Abandoned);
+            if answer.is_closed() {
+                return Poll::Ready(ExchangeEnd::Abandoned);
             }
-            if answer.poll_room(cx).is_pending() {
+            if answer.poll_capacity(cx).is_pending() {
                 // Pongs are not read either, so that silence proves nothing about the peer.
                 socket.pause();
                 return Poll::Pending;
@@ -173,10 +173,10 @@ async fn converse(
             let route = match ready!(socket.poll_read(cx)) {
                 Read::Nothing => continue,
                 Read::Text(payload) => strays.route(Frame::new(payload), socket.heard()),
-                Read::End(end) => {
+                Read::StreamEnd(end) => {
                     tell();
-                    answer.push(Incoming::End(end));
-                    return Poll::Ready(Conversed::Broken);
+                    answer.push(Incoming::StreamEnd(end));
+                    return Poll::Ready(ExchangeEnd::Broken);
                 }
             };
             let (late, held, frame) = match route {
@@ -184,8 +184,8 @@ async fn converse(
                 Route::Deliver { late, held, frame } => (late, held, frame),
                 Route::Overflow => {
                     tell();
-                    answer.push(Incoming::End(End::TooLarge));
-                    return Poll::Ready(Conversed::Broken);
+                    answer.push(Incoming::StreamEnd(StreamEnd::TooLarge));
+                    return Poll::Ready(ExchangeEnd::Broken);
                 }
             };
             tell();
@@ -193,20 +193,20 @@ async fn converse(
                 answer.push(Incoming::LateEvents);
             }
             held.into_iter().for_each(|frame| answer.push(Incoming::Frame(frame)));
-            let conversed = match frame.tag.role {
-                Role::Garbage => Some(Conversed::Broken),
+            let end = match frame.tag.role {
+                Role::Invalid => Some(ExchangeEnd::Broken),
                 // The server has refused the request before its end. The rest of the message would
                 // have to be sent before the next request.
-                role if role.ends_turn() && writing => Some(Conversed::Broken),
+                role if role.ends_turn() && writing => Some(ExchangeEnd::Broken),
                 role if role.ends_turn() => {
                     strays.finish(&frame, socket.heard());
-                    Some(Conversed::Ended)
+                    Some(ExchangeEnd::Ended)
                 }
                 _ => None,
             };
             answer.push(Incoming::Frame(frame));
-            if let Some(conversed) = conversed {
-                return Poll::Ready(conversed);
+            if let Some(end) = end {
+                return Poll::Ready(end);
             }
         }
     })

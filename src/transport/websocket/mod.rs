@@ -29,7 +29,7 @@ use tokio::{
 pub(crate) use command::SocketOptions;
 
 use self::{
-    command::{Create, Sent, Status},
+    command::{Create, SendOutcome, Status},
     socket::Socket,
 };
 use super::{
@@ -41,7 +41,9 @@ use crate::{
     error::{Cause, Error, NoPong},
     kind::{Delivery, ErrorKind, Phase},
     net::{Content, Network},
-    proto::{fallback, liveness::Patience, normalize, plan::ConnectionId, turn::response::End},
+    proto::{
+        keepalive::KeepAliveConfig, normalize, plan::ConnectionId, route, turn::response::StreamEnd,
+    },
 };
 
 mod command;
@@ -91,7 +93,7 @@ impl WebSocket {
             Content::Upgraded(io) => io,
             Content::Body(body) => {
                 let status = answer.head.status;
-                let body = match has_fallback && fallback::decides(status.as_u16()) {
+                let body = match has_fallback && route::decides(status.as_u16()) {
                     true => call::read_ready(body, limits),
                     false => call::read_error_body(body, limits).await,
                 };
@@ -100,7 +102,7 @@ impl WebSocket {
             }
         };
         upgrade::check(&answer.head, &key).map_err(broken)?;
-        let patience = Patience { interval: timeouts.ping, deadline: timeouts.pong };
+        let patience = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
         let socket = Socket::new(io, limits.event, patience).await;
         // The capacity is the minimum: a socket serves one request at a time, and a queued request
         // can still be cancelled without being sent.
@@ -179,8 +181,8 @@ impl WebSocket {
                     return Err(gone(None));
                 }
                 match outcome.await {
-                    Ok(Sent::Yes) => Ok(exchange),
-                    Ok(Sent::No(end)) => Err(gone(Some(end))),
+                    Ok(SendOutcome::Yes) => Ok(exchange),
+                    Ok(SendOutcome::No(end)) => Err(gone(Some(end))),
                     // The task ended before it received the request.
                     Err(_) => Err(gone(None)),
                 }
@@ -214,11 +216,11 @@ async fn unless_stalled<T>(
 }
 
 /// Returns the error of a request that was not sent because the socket had ended.
-fn gone(end: Option<End>) -> Error {
+fn gone(end: Option<StreamEnd>) -> Error {
     let cause = match end {
-        Some(End::Closed(frame)) => Cause::Closed(frame),
-        Some(End::Lost(Some(source))) => Cause::Other(source),
-        Some(End::Silent) => Cause::Other(Box::new(NoPong)),
+        Some(StreamEnd::Closed(frame)) => Cause::Closed(frame),
+        Some(StreamEnd::Disconnected(Some(source))) => Cause::Other(source),
+        Some(StreamEnd::PongTimeout) => Cause::Other(Box::new(NoPong)),
         _ => Cause::None,
     };
     Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
@@ -249,7 +251,7 @@ impl WebSocketExchange {
         self.ended = match &incoming {
             Incoming::Frame(frame) => frame.tag.role.ends_turn(),
             Incoming::LateEvents => false,
-            Incoming::End(_) => true,
+            Incoming::StreamEnd(_) => true,
         };
         Poll::Ready(incoming)
     }
@@ -270,7 +272,7 @@ fn refused(status: StatusCode, error: crate::api::ApiError) -> Error {
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         return Error::new(ErrorKind::ProxyAuthentication, Phase::Connect, Cause::Api(error));
     }
-    let kind = match fallback::refusal(status.as_u16()) {
+    let kind = match route::means_no_websocket(status.as_u16()) {
         true => ErrorKind::UpgradeRefused,
         false => ErrorKind::Api,
     };

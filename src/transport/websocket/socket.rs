@@ -28,15 +28,15 @@ use crate::{
     net::Io,
     proto::{
         classify::READ_BUFFER,
-        liveness::{Liveness, Patience, Traffic, Verdict},
-        turn::response::End,
+        keepalive::{KeepAlive, KeepAliveAction, KeepAliveConfig, Traffic},
+        turn::response::StreamEnd,
     },
 };
 
 /// A WebSocket that reads and writes frames, and detects a dead peer with pings.
 pub(super) struct Socket {
-    stream: WebSocketStream<Tap>,
-    liveness: Liveness,
+    stream: WebSocketStream<ActivityIo>,
+    keepalive: KeepAlive,
     timer: Pin<Box<Sleep>>,
     paused: bool,
     /// `true` once the peer has sent a Close frame.
@@ -48,22 +48,22 @@ pub(super) enum Read {
     Text(ByteString),
     /// A pong, or a ping, which tungstenite answers.
     Nothing,
-    End(End),
+    StreamEnd(StreamEnd),
 }
 
 impl Socket {
     /// Returns the client side of an upgraded connection. `event` is the maximum size of a received
     /// message in bytes.
-    pub(super) async fn new(io: Box<dyn Io>, event: usize, patience: Patience) -> Self {
+    pub(super) async fn new(io: Box<dyn Io>, event: usize, patience: KeepAliveConfig) -> Self {
         let now = Instant::now();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(event))
             .max_frame_size(Some(event));
-        let io = Tap { io, traffic: Traffic::new(now.into_std()) };
+        let io = ActivityIo { io, traffic: Traffic::new(now.into_std()) };
         Self {
             stream: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
-            liveness: Liveness::new(patience),
+            keepalive: KeepAlive::new(patience),
             timer: Box::pin(sleep_until(now)),
             paused: false,
             closing: false,
@@ -81,7 +81,7 @@ impl Socket {
     }
 
     /// Queues a message, which [`poll_flush`](Self::poll_flush) sends.
-    pub(super) fn start_send(&mut self, text: String) -> Result<(), End> {
+    pub(super) fn start_send(&mut self, text: String) -> Result<(), StreamEnd> {
         Pin::new(&mut self.stream).start_send(Message::Text(text.into())).map_err(end_of)
     }
 
@@ -97,25 +97,27 @@ impl Socket {
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if std::mem::take(&mut self.paused) {
             self.stream.get_mut().traffic.note_heard(Instant::now().into_std());
-            self.liveness.pause();
+            self.keepalive.pause();
         }
         // One read of the socket may return thousands of frames, which tokio's own accounting
         // counts as one operation.
         let turn = ready!(coop::poll_proceed(cx));
         let Poll::Ready(read) = pin!(&mut self.stream).poll_next(cx) else {
             drop(turn);
-            return self.poll_silence(cx).map(Read::End);
+            return self.poll_silence(cx).map(Read::StreamEnd);
         };
         turn.made_progress();
         Poll::Ready(match read {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => Read::Text(text),
-                Err(_) => Read::End(End::Protocol(ProtocolError::NotAnEvent)),
+                Err(_) => Read::StreamEnd(StreamEnd::Protocol(ProtocolError::NotAnEvent)),
             },
-            Some(Ok(Message::Binary(_))) => Read::End(End::Protocol(ProtocolError::BinaryFrame)),
+            Some(Ok(Message::Binary(_))) => {
+                Read::StreamEnd(StreamEnd::Protocol(ProtocolError::BinaryFrame))
+            }
             Some(Ok(Message::Close(frame))) => {
                 self.closing = true;
-                Read::End(End::Closed(frame.map(|frame| {
+                Read::StreamEnd(StreamEnd::Closed(frame.map(|frame| {
                     CloseFrame::new(frame.code.into(), frame.reason.as_str().to_owned())
                 })))
             }
@@ -123,13 +125,13 @@ impl Socket {
                 if let Ok(number) = <[u8; 4]>::try_from(payload.as_ref()) {
                     let traffic = &mut self.stream.get_mut().traffic;
                     let now = Instant::now().into_std();
-                    self.liveness.ping_answered(u32::from_be_bytes(number), traffic, now);
+                    self.keepalive.ping_answered(u32::from_be_bytes(number), traffic, now);
                 }
                 Read::Nothing
             }
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => Read::Nothing,
-            Some(Err(error)) => Read::End(end_of(error)),
-            None => Read::End(End::Lost(None)),
+            Some(Err(error)) => Read::StreamEnd(end_of(error)),
+            None => Read::StreamEnd(StreamEnd::Disconnected(None)),
         })
     }
 
@@ -153,21 +155,21 @@ impl Socket {
     }
 
     /// Resolves when the peer has been silent for too long.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<StreamEnd> {
         loop {
-            if self.liveness.is_ping_leaving() && self.poll_flush(cx).is_ready() {
-                self.liveness.ping_left(Instant::now().into_std());
+            if self.keepalive.is_ping_leaving() && self.poll_flush(cx).is_ready() {
+                self.keepalive.ping_left(Instant::now().into_std());
             }
             let traffic = &self.stream.get_ref().traffic;
-            match self.liveness.judge(traffic, Instant::now().into_std()) {
-                Verdict::Wait => return Poll::Pending,
-                Verdict::Dead => return Poll::Ready(End::Silent),
-                Verdict::Ping(number) => {
+            match self.keepalive.poll_action(traffic, Instant::now().into_std()) {
+                KeepAliveAction::Wait => return Poll::Pending,
+                KeepAliveAction::Dead => return Poll::Ready(StreamEnd::PongTimeout),
+                KeepAliveAction::Ping(number) => {
                     // A failed write needs no handling: no pong follows, and the peer times out.
                     let payload = Bytes::copy_from_slice(&number.to_be_bytes());
                     _ = Pin::new(&mut self.stream).start_send(Message::Ping(payload));
                 }
-                Verdict::WaitUntil(due) => {
+                KeepAliveAction::WaitUntil(due) => {
                     let due = Instant::from_std(due);
                     // A deadline that moves later leaves the timer as it is. The timer then fires
                     // too early and is reset: resetting it for each read would cost more than the
@@ -183,12 +185,12 @@ impl Socket {
 }
 
 /// A connection that records the times of its reads and writes.
-struct Tap {
+struct ActivityIo {
     io: Box<dyn Io>,
     traffic: Traffic,
 }
 
-impl Tap {
+impl ActivityIo {
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
             self.traffic.note_written(bytes, Instant::now().into_std());
@@ -197,7 +199,7 @@ impl Tap {
     }
 }
 
-impl AsyncRead for Tap {
+impl AsyncRead for ActivityIo {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -213,7 +215,7 @@ impl AsyncRead for Tap {
     }
 }
 
-impl AsyncWrite for Tap {
+impl AsyncWrite for ActivityIo {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -247,21 +249,23 @@ impl AsyncWrite for Tap {
     }
 }
 
-fn end_of(error: tungstenite::Error) -> End {
+fn end_of(error: tungstenite::Error) -> StreamEnd {
     use tungstenite::error::ProtocolError as Broken;
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
-            End::Closed(None)
+            StreamEnd::Closed(None)
         }
-        tungstenite::Error::Capacity(_) => End::TooLarge,
-        tungstenite::Error::Protocol(Broken::ResetWithoutClosingHandshake) => End::Lost(None),
+        tungstenite::Error::Capacity(_) => StreamEnd::TooLarge,
+        tungstenite::Error::Protocol(Broken::ResetWithoutClosingHandshake) => {
+            StreamEnd::Disconnected(None)
+        }
         tungstenite::Error::Protocol(error) => {
-            End::Protocol(ProtocolError::WebSocket(error.to_string()))
+            StreamEnd::Protocol(ProtocolError::WebSocket(error.to_string()))
         }
         tungstenite::Error::Utf8(_) => {
-            End::Protocol(ProtocolError::WebSocket("text is not valid UTF-8".to_owned()))
+            StreamEnd::Protocol(ProtocolError::WebSocket("text is not valid UTF-8".to_owned()))
         }
-        error => End::Lost(Some(Box::new(error))),
+        error => StreamEnd::Disconnected(Some(Box::new(error))),
     }
 }
 
@@ -280,7 +284,7 @@ mod tests {
     async fn c095_any_byte_is_a_sign_of_life_and_half_a_frame_no_event() {
         let seconds = Duration::from_secs;
         let (client, mut server) = duplex(1024);
-        let patience = Patience { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
+        let patience = KeepAliveConfig { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
         let mut socket = Socket::new(Box::new(client), 1024, patience).await;
         let start = Instant::now();
         // The server answers no ping. Its only frame takes 75 s, one byte every 25 s.
@@ -292,7 +296,10 @@ mod tests {
             server
         });
         let read = poll_fn(|cx| socket.poll_read(cx)).await;
-        assert!(matches!(read, Read::End(End::Silent)), "half a frame is no event");
+        assert!(
+            matches!(read, Read::StreamEnd(StreamEnd::PongTimeout)),
+            "half a frame is no event"
+        );
         assert_eq!(start.elapsed(), seconds(75 + 30));
         drop(dripping.await);
     }
@@ -333,7 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
-        let patience = Patience { interval: None, deadline: None };
+        let patience = KeepAliveConfig { interval: None, deadline: None };
         let mut socket = Socket::new(Box::new(Endless), 1024, patience).await;
         for _ in 0..3 {
             let mut reads = 0;

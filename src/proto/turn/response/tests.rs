@@ -10,7 +10,7 @@ fn frame(payload: &str) -> Frame {
 /// Returns the yielded events, and the error if there was one.
 fn run(
     payloads: &[&str],
-    mut end: impl FnMut() -> End,
+    mut end: impl FnMut() -> StreamEnd,
 ) -> (Vec<ResponseEvent>, Result<Response, Error>) {
     let mut turn = ResponseReader::new();
     let mut events = Vec::new();
@@ -30,8 +30,8 @@ fn run(
     }
 }
 
-fn lost() -> End {
-    End::Lost(None)
+fn lost() -> StreamEnd {
+    StreamEnd::Disconnected(None)
 }
 
 const CREATED: &str = r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_1","status":"in_progress","output":[]}}"#;
@@ -67,7 +67,7 @@ fn delivery_follows_the_state() {
         assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, delivery));
     }
     for (code, delivery) in [(1012, Delivery::Refused), (1011, Delivery::Unknown)] {
-        let end = || End::Closed(Some(CloseFrame::new(code, String::new())));
+        let end = || StreamEnd::Closed(Some(CloseFrame::new(code, String::new())));
         assert_eq!(run(&[], end).1.unwrap_err().delivery(), delivery);
         assert_eq!(run(&[CREATED], end).1.unwrap_err().delivery(), Delivery::Accepted);
     }
@@ -472,7 +472,7 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
     for payload in [created.to_owned(), numbered(1), numbered(2)] {
         assert!(matches!(turn.handle(Frame::new(payload.into())), Step::Event(_)));
     }
-    let error = turn.end(End::Lost(None));
+    let error = turn.end(StreamEnd::Disconnected(None));
     assert_eq!((turn.is_resumable(), turn.last_event()), (true, Some(2)));
     turn.resume(error.delivery());
     for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]

@@ -25,7 +25,7 @@ const MIN_RATE: u64 = 16 << 10;
 
 /// Limits on silence.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct KeepAliveConfig {
     /// Silence before a ping is sent; `None` for never.
     pub(crate) interval: Option<Duration>,
     /// Time from the ping until a silent peer counts as dead; `None` for never.
@@ -47,8 +47,8 @@ pub(crate) struct Traffic {
 
 /// Keep-alive state of a connection.
 #[derive(Debug)]
-pub(crate) struct Liveness {
-    patience: Patience,
+pub(crate) struct KeepAlive {
+    patience: KeepAliveConfig,
     /// The ping that no received byte has followed.
     ping: Option<Ping>,
     /// Number of the last ping.
@@ -67,12 +67,12 @@ struct Ping {
 
 /// Action on the silence of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum KeepAliveAction {
     /// None, unless the silence lasts until this time.
     WaitUntil(Instant),
     /// None, however long the silence lasts.
     Wait,
-    /// Send a ping with this number, and call [`Liveness::ping_left`] once the ping has left.
+    /// Send a ping with this number, and call [`KeepAlive::ping_left`] once the ping has left.
     Ping(u32),
     /// The peer is dead.
     Dead,
@@ -116,8 +116,8 @@ impl Traffic {
     }
 }
 
-impl Liveness {
-    pub(crate) fn new(mut patience: Patience) -> Self {
+impl KeepAlive {
+    pub(crate) fn new(mut patience: KeepAliveConfig) -> Self {
         // Without a minimum, each answer would trigger a ping immediately.
         patience.interval = patience.interval.map(|interval| interval.max(LEAST));
         Self { patience, ping: None, pings: 0 }
@@ -125,30 +125,30 @@ impl Liveness {
 
     /// Decides about the silence of a peer. A ping that this method returns counts as sent at
     /// `now`.
-    pub(crate) fn judge(&mut self, traffic: &Traffic, now: Instant) -> Verdict {
-        let Some(interval) = self.patience.interval else { return Verdict::Wait };
+    pub(crate) fn poll_action(&mut self, traffic: &Traffic, now: Instant) -> KeepAliveAction {
+        let Some(interval) = self.patience.interval else { return KeepAliveAction::Wait };
         // Any byte received since the ping answers it; a pong is not required.
         if self.ping.is_some_and(|ping| traffic.heard >= ping.since) {
             self.ping = None;
         }
         let Some(ping) = self.ping else {
             return match traffic.heard.checked_add(interval) {
-                Some(due) if due > now => Verdict::WaitUntil(due),
+                Some(due) if due > now => KeepAliveAction::WaitUntil(due),
                 Some(_) => {
                     self.pings = self.pings.wrapping_add(1);
                     let (number, behind) = (self.pings, traffic.arrived);
                     self.ping = Some(Ping { number, since: now, left: None, behind });
-                    Verdict::Ping(number)
+                    KeepAliveAction::Ping(number)
                 }
-                None => Verdict::Wait,
+                None => KeepAliveAction::Wait,
             };
         };
         // The deadline does not start while earlier bytes are still leaving.
         let start = ping.left.unwrap_or(ping.since.max(traffic.wrote)).max(ping.behind);
         match self.patience.deadline.and_then(|deadline| start.checked_add(deadline)) {
-            Some(due) if due > now => Verdict::WaitUntil(due),
-            Some(_) => Verdict::Dead,
-            None => Verdict::Wait,
+            Some(due) if due > now => KeepAliveAction::WaitUntil(due),
+            Some(_) => KeepAliveAction::Dead,
+            None => KeepAliveAction::Wait,
         }
     }
 
@@ -186,9 +186,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn liveness() -> (Liveness, Instant) {
-        let patience = Patience { interval: Some(20 * SECOND), deadline: Some(10 * SECOND) };
-        (Liveness::new(patience), Instant::now())
+    fn liveness() -> (KeepAlive, Instant) {
+        let patience = KeepAliveConfig { interval: Some(20 * SECOND), deadline: Some(10 * SECOND) };
+        (KeepAlive::new(patience), Instant::now())
     }
 
     /// Of a peer that was heard last at `heard`, and nothing was written to.
@@ -201,53 +201,61 @@ mod tests {
         let (mut peer, start) = liveness();
         let at = |seconds: u32| start + seconds * SECOND;
         let traffic = heard(start);
-        assert_eq!(peer.judge(&traffic, start), Verdict::WaitUntil(at(20)));
-        assert_eq!(peer.judge(&traffic, at(19)), Verdict::WaitUntil(at(20)));
-        assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+        assert_eq!(peer.poll_action(&traffic, start), KeepAliveAction::WaitUntil(at(20)));
+        assert_eq!(peer.poll_action(&traffic, at(19)), KeepAliveAction::WaitUntil(at(20)));
+        assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
         peer.ping_left(at(20));
-        assert_eq!(peer.judge(&traffic, at(29)), Verdict::WaitUntil(at(30)));
-        assert_eq!(peer.judge(&traffic, at(30)), Verdict::Dead);
+        assert_eq!(peer.poll_action(&traffic, at(29)), KeepAliveAction::WaitUntil(at(30)));
+        assert_eq!(peer.poll_action(&traffic, at(30)), KeepAliveAction::Dead);
     }
 
     #[test]
     fn c095_any_byte_is_life_and_no_second_ping_puts_off_the_deadline() {
         let (mut peer, start) = liveness();
         let at = |seconds: u32| start + seconds * SECOND;
-        assert_eq!(peer.judge(&heard(start), at(20)), Verdict::Ping(1));
+        assert_eq!(peer.poll_action(&heard(start), at(20)), KeepAliveAction::Ping(1));
         peer.ping_left(at(20));
         // What came before the ping is no answer to it, and looking again sends no other.
-        assert_eq!(peer.judge(&heard(at(19)), at(25)), Verdict::WaitUntil(at(30)));
-        assert_eq!(peer.judge(&heard(at(29)), at(29)), Verdict::WaitUntil(at(49)), "any byte");
-        assert_eq!(peer.judge(&heard(at(29)), at(49)), Verdict::Ping(2));
-        assert_eq!(peer.judge(&heard(at(29)), at(59)), Verdict::Dead);
+        assert_eq!(peer.poll_action(&heard(at(19)), at(25)), KeepAliveAction::WaitUntil(at(30)));
+        assert_eq!(
+            peer.poll_action(&heard(at(29)), at(29)),
+            KeepAliveAction::WaitUntil(at(49)),
+            "any byte"
+        );
+        assert_eq!(peer.poll_action(&heard(at(29)), at(49)), KeepAliveAction::Ping(2));
+        assert_eq!(peer.poll_action(&heard(at(29)), at(59)), KeepAliveAction::Dead);
     }
 
     #[test]
     fn each_part_can_be_off() {
         let start = Instant::now();
         let (traffic, far) = (heard(start), start + 100_000 * SECOND);
-        let mut off = Liveness::new(Patience { interval: None, deadline: Some(SECOND) });
-        assert_eq!(off.judge(&traffic, far), Verdict::Wait);
-        let mut patient = Liveness::new(Patience { interval: Some(SECOND), deadline: None });
-        assert_eq!(patient.judge(&traffic, far), Verdict::Ping(1));
-        assert_eq!(patient.judge(&traffic, far), Verdict::Wait);
+        let mut off = KeepAlive::new(KeepAliveConfig { interval: None, deadline: Some(SECOND) });
+        assert_eq!(off.poll_action(&traffic, far), KeepAliveAction::Wait);
+        let mut patient =
+            KeepAlive::new(KeepAliveConfig { interval: Some(SECOND), deadline: None });
+        assert_eq!(patient.poll_action(&traffic, far), KeepAliveAction::Ping(1));
+        assert_eq!(patient.poll_action(&traffic, far), KeepAliveAction::Wait);
     }
 
     #[test]
     fn no_interval_is_so_short_that_pings_never_end() {
         let start = Instant::now();
-        let patience = Patience { interval: Some(Duration::ZERO), deadline: Some(SECOND) };
-        let verdict = Liveness::new(patience).judge(&heard(start), start);
-        assert_eq!(verdict, Verdict::WaitUntil(start + LEAST));
+        let patience = KeepAliveConfig { interval: Some(Duration::ZERO), deadline: Some(SECOND) };
+        let verdict = KeepAlive::new(patience).poll_action(&heard(start), start);
+        assert_eq!(verdict, KeepAliveAction::WaitUntil(start + LEAST));
     }
 
     #[test]
     fn a_pause_is_no_silence() {
         let (mut peer, start) = liveness();
-        assert_eq!(peer.judge(&heard(start), start + 20 * SECOND), Verdict::Ping(1));
+        assert_eq!(peer.poll_action(&heard(start), start + 20 * SECOND), KeepAliveAction::Ping(1));
         peer.pause();
         let later = start + 60 * SECOND;
-        assert_eq!(peer.judge(&heard(later), later), Verdict::WaitUntil(later + 20 * SECOND));
+        assert_eq!(
+            peer.poll_action(&heard(later), later),
+            KeepAliveAction::WaitUntil(later + 20 * SECOND)
+        );
     }
 
     #[test]
@@ -255,25 +263,28 @@ mod tests {
         let (mut peer, start) = liveness();
         let at = |seconds: u32| start + seconds * SECOND;
         let mut traffic = heard(start);
-        assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+        assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
         // Bytes before it leave one by one; each is at its place in no time.
         for second in (20..60).step_by(5) {
             traffic.note_written(1, at(second));
             assert!(peer.is_ping_leaving());
-            assert_eq!(peer.judge(&traffic, at(second + 1)), Verdict::WaitUntil(at(second + 10)));
+            assert_eq!(
+                peer.poll_action(&traffic, at(second + 1)),
+                KeepAliveAction::WaitUntil(at(second + 10))
+            );
         }
         peer.ping_left(at(60));
         assert!(!peer.is_ping_leaving());
-        assert_eq!(peer.judge(&traffic, at(69)), Verdict::WaitUntil(at(70)));
-        assert_eq!(peer.judge(&traffic, at(70)), Verdict::Dead);
+        assert_eq!(peer.poll_action(&traffic, at(69)), KeepAliveAction::WaitUntil(at(70)));
+        assert_eq!(peer.poll_action(&traffic, at(70)), KeepAliveAction::Dead);
     }
 
     #[test]
     fn c142_a_ping_that_cannot_leave_has_its_deadline_too() {
         let (mut peer, start) = liveness();
         let traffic = heard(start);
-        assert_eq!(peer.judge(&traffic, start + 20 * SECOND), Verdict::Ping(1));
-        assert_eq!(peer.judge(&traffic, start + 30 * SECOND), Verdict::Dead);
+        assert_eq!(peer.poll_action(&traffic, start + 20 * SECOND), KeepAliveAction::Ping(1));
+        assert_eq!(peer.poll_action(&traffic, start + 30 * SECOND), KeepAliveAction::Dead);
     }
 
     #[test]
@@ -301,11 +312,15 @@ mod tests {
                 }
             };
             write(&mut traffic, true);
-            assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+            assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
             peer.ping_left(at(20));
             write(&mut traffic, false);
-            assert_eq!(peer.judge(&traffic, at(21)), Verdict::WaitUntil(at(death)), "{writes:?}");
-            assert_eq!(peer.judge(&traffic, at(death)), Verdict::Dead);
+            assert_eq!(
+                peer.poll_action(&traffic, at(21)),
+                KeepAliveAction::WaitUntil(at(death)),
+                "{writes:?}"
+            );
+            assert_eq!(peer.poll_action(&traffic, at(death)), KeepAliveAction::Dead);
         }
     }
 
@@ -320,16 +335,18 @@ mod tests {
             let at = |seconds: u32| start + seconds * SECOND;
             let mut traffic = heard(start);
             traffic.note_written(upload, start);
-            assert_eq!(peer.judge(&traffic, at(20)), Verdict::Ping(1));
+            assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
             peer.ping_left(at(20));
             if more {
                 traffic.note_written(1, at(21));
             }
             traffic.note_heard(at(22));
             peer.ping_answered(number, &mut traffic, at(22));
-            assert_eq!(peer.judge(&traffic, at(42)), Verdict::Ping(2), "{number}");
+            assert_eq!(peer.poll_action(&traffic, at(42)), KeepAliveAction::Ping(2), "{number}");
             peer.ping_left(at(42));
-            let Verdict::WaitUntil(due) = peer.judge(&traffic, at(43)) else { panic!("alive") };
+            let KeepAliveAction::WaitUntil(due) = peer.poll_action(&traffic, at(43)) else {
+                panic!("alive")
+            };
             assert_eq!((due - start).as_secs(), death, "{number} {more}");
         }
     }

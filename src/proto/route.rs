@@ -30,7 +30,7 @@ const PROBE: Duration = Duration::from_secs(30);
 /// Returns `true` if this status of a refused upgrade means that WebSocket is not supported, rather
 /// than that this one request cannot be served now. Besides 426, these are the statuses of
 /// frameworks and gateways without WebSocket.
-pub(crate) fn refusal(status: u16) -> bool {
+pub(crate) fn means_no_websocket(status: u16) -> bool {
     !matches!(status, 401 | 408 | 409 | 425 | 429 | 500 | 502..)
 }
 
@@ -42,11 +42,11 @@ pub(crate) fn decides(status: u16) -> bool {
 
 /// Observation about an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub(crate) enum BreakerTrip {
     /// The origin does not support WebSockets.
     Unsupported,
     /// The origin may not support WebSockets; success over SSE confirms it.
-    Ambiguous,
+    Unconfirmed,
     /// A handshake failed on the network path.
     Transient,
     /// A WebSocket opened but carried nothing. Success over SSE confirms that a middlebox blocks
@@ -54,10 +54,10 @@ pub(crate) enum Mark {
     Silent,
 }
 
-impl Mark {
+impl BreakerTrip {
     /// Returns `true` if the observation is recorded only after SSE has succeeded.
-    pub(crate) fn is_suspicion(self) -> bool {
-        matches!(self, Self::Ambiguous | Self::Silent)
+    pub(crate) fn needs_sse_confirmation(self) -> bool {
+        matches!(self, Self::Unconfirmed | Self::Silent)
     }
 }
 
@@ -85,7 +85,7 @@ pub enum FallbackKind {
 
 /// Fallback state of an origin.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(Option<State>);
+pub(crate) struct WebSocketBreaker(Option<State>);
 
 #[derive(Debug)]
 struct State {
@@ -99,19 +99,23 @@ struct State {
 
 /// Requirements of a turn on its transport.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Needs {
+pub(crate) struct RouteQuery {
     pub(crate) policy: TransportPolicy,
     /// `true` if the provider supports WebSockets.
     pub(crate) websocket: bool,
     /// `true` if the response must outlive the connection.
     pub(crate) background: bool,
-    /// `true` if the session has an open WebSocket. Marks only prevent opening one.
+    /// `true` if the session has an open WebSocket. The breaker only prevents opening one.
     pub(crate) open_socket: bool,
 }
 
-impl Marks {
+impl WebSocketBreaker {
     /// Returns the transport of the next turn, and makes this turn the probe if one is due.
-    pub(crate) fn route(&mut self, needs: Needs, now: Instant) -> Result<Transport, RequestError> {
+    pub(crate) fn route(
+        &mut self,
+        needs: RouteQuery,
+        now: Instant,
+    ) -> Result<Transport, RequestError> {
         match needs.policy {
             TransportPolicy::SseOnly => return Ok(Transport::Sse),
             TransportPolicy::WebSocketOnly if needs.background => {
@@ -143,10 +147,10 @@ impl Marks {
     }
 
     /// Records that WebSockets fail.
-    pub(crate) fn mark(&mut self, mark: Mark, now: Instant) {
+    pub(crate) fn mark(&mut self, mark: BreakerTrip, now: Instant) {
         let kind = match mark {
-            Mark::Unsupported | Mark::Ambiguous => FallbackKind::Unsupported,
-            Mark::Transient | Mark::Silent => FallbackKind::Transient,
+            BreakerTrip::Unsupported | BreakerTrip::Unconfirmed => FallbackKind::Unsupported,
+            BreakerTrip::Transient | BreakerTrip::Silent => FallbackKind::Transient,
         };
         let new = State { kind, until: now, broken: 0, probing: false };
         let state = self.0.get_or_insert(new);
@@ -190,7 +194,7 @@ impl Marks {
 mod tests {
     use super::*;
 
-    const AUTO: Needs = Needs {
+    const AUTO: RouteQuery = RouteQuery {
         policy: TransportPolicy::Auto,
         websocket: true,
         background: false,
@@ -198,16 +202,16 @@ mod tests {
     };
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn route(marks: &mut Marks, now: Instant) -> Transport {
+    fn route(marks: &mut WebSocketBreaker, now: Instant) -> Transport {
         marks.route(AUTO, now).unwrap()
     }
 
     #[test]
     fn c031_a_mark_holds_for_its_time_and_one_turn_probes() {
-        let (mut marks, start) = (Marks::default(), Instant::now());
+        let (mut marks, start) = (WebSocketBreaker::default(), Instant::now());
         assert_eq!(route(&mut marks, start), Transport::WebSocket);
-        marks.mark(Mark::Unsupported, start);
-        let open = Needs { open_socket: true, ..AUTO };
+        marks.mark(BreakerTrip::Unsupported, start);
+        let open = RouteQuery { open_socket: true, ..AUTO };
         assert_eq!(marks.route(open, start), Ok(Transport::WebSocket), "it is about opening one");
         assert_eq!(route(&mut marks, start + UNSUPPORTED - SECOND), Transport::Sse);
         let probe = start + UNSUPPORTED;
@@ -221,29 +225,29 @@ mod tests {
 
     #[test]
     fn c034_a_transient_mark_grows_with_each_failed_probe_and_is_forgotten_after_success() {
-        let (mut marks, mut now) = (Marks::default(), Instant::now());
+        let (mut marks, mut now) = (WebSocketBreaker::default(), Instant::now());
         for cooldown in [60, 120, 240, 480, 600, 600] {
-            marks.mark(Mark::Transient, now);
+            marks.mark(BreakerTrip::Transient, now);
             now += Duration::from_secs(cooldown);
             assert_eq!(route(&mut marks, now - SECOND), Transport::Sse, "{cooldown}");
             assert_eq!(route(&mut marks, now), Transport::WebSocket, "{cooldown}");
         }
         marks.clear();
         for _ in 0..5 {
-            marks.mark(Mark::Transient, now);
+            marks.mark(BreakerTrip::Transient, now);
         }
         assert_eq!(route(&mut marks, now + TRANSIENT), Transport::WebSocket);
     }
 
     #[test]
     fn c040_what_is_remembered_can_be_asked_for_and_forgotten() {
-        let (mut marks, now) = (Marks::default(), Instant::now());
+        let (mut marks, now) = (WebSocketBreaker::default(), Instant::now());
         assert_eq!(marks.fallback(now), None);
         for (mark, kind, time) in [
-            (Mark::Silent, FallbackKind::Transient, TRANSIENT),
-            (Mark::Unsupported, FallbackKind::Unsupported, UNSUPPORTED),
+            (BreakerTrip::Silent, FallbackKind::Transient, TRANSIENT),
+            (BreakerTrip::Unsupported, FallbackKind::Unsupported, UNSUPPORTED),
             // It holds for a shorter time than what is known already.
-            (Mark::Transient, FallbackKind::Unsupported, UNSUPPORTED),
+            (BreakerTrip::Transient, FallbackKind::Unsupported, UNSUPPORTED),
         ] {
             marks.mark(mark, now);
             assert_eq!(marks.fallback(now), Some(Fallback { kind, remaining: time }), "{mark:?}");
@@ -257,9 +261,9 @@ mod tests {
 
     #[test]
     fn a_policy_is_never_overridden() {
-        let (mut marks, now) = (Marks::default(), Instant::now());
+        let (mut marks, now) = (WebSocketBreaker::default(), Instant::now());
         let mut route = |policy, websocket, background| {
-            marks.route(Needs { policy, websocket, background, open_socket: false }, now)
+            marks.route(RouteQuery { policy, websocket, background, open_socket: false }, now)
         };
         use TransportPolicy::{Auto, SseOnly, WebSocketOnly};
         assert_eq!(route(SseOnly, true, false), Ok(Transport::Sse));

@@ -147,8 +147,8 @@ impl StrayFilter {
         let role = frame.tag.role;
         match role {
             // The first one passes, because it proves that the server responds.
-            Role::Nothing if self.current.heard => return Route::Withhold,
-            Role::Nothing | Role::Garbage => return Route::of(frame),
+            Role::Ignored if self.current.heard => return Route::Withhold,
+            Role::Ignored | Role::Invalid => return Route::of(frame),
             Role::Error => return self.deliver_without_held(frame),
             // No event can be late, and the response has begun already.
             Role::Output | Role::Metadata if self.current.begun && self.finished.is_empty() => {
@@ -211,13 +211,13 @@ impl StrayFilter {
     /// Decides about a frame that arrived at `now` between exchanges.
     pub(crate) fn judge_idle(&mut self, frame: &Frame, now: Instant) -> IdleAction {
         let harmless = match frame.tag.role {
-            Role::Metadata | Role::Nothing => true,
+            Role::Metadata | Role::Ignored => true,
             Role::Lifecycle | Role::Output | Role::Terminal => {
                 let id = named_id(frame);
                 self.is_named_finished(frame, id.as_deref()) || self.takes_echo(frame, now)
             }
             // No request is in progress, so an error or garbage belongs to nothing known.
-            Role::Error | Role::Garbage => false,
+            Role::Error | Role::Invalid => false,
         };
         if harmless { IdleAction::Drop } else { IdleAction::Retire }
     }
@@ -347,7 +347,7 @@ fn is_refusal(frame: &Frame) -> bool {
 
 /// Returns the error in a `response.failed`.
 fn failure(failed: &Frame) -> ApiError {
-    let payload = Json::trusted(failed.payload.clone());
+    let payload = Json::from_trusted(failed.payload.clone());
     let response: Option<Json> = payload.member("response").ok().flatten();
     response.map(|response| normalize::failed_response(&response)).unwrap_or_default()
 }
@@ -376,7 +376,7 @@ fn named_id(frame: &Frame) -> Option<String> {
 /// Returns the id of the response that an event names. Lifecycle events have one, and all events of
 /// some servers.
 pub(crate) fn response_id(frame: &Frame) -> Option<String> {
-    let payload = Json::trusted(frame.payload.clone());
+    let payload = Json::from_trusted(frame.payload.clone());
     if let Ok(Some(id)) = payload.member::<String>("response_id")
         && !id.is_empty()
     {
