@@ -158,6 +158,7 @@ impl<'de> Visitor<'de> for Strings {
         f.write_str("any value")
     }
 
+    #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, de: D) -> Result<Found<'de>, D::Error> {
         de.deserialize_any(self)
     }

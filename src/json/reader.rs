@@ -11,7 +11,7 @@ use serde::{
     },
     forward_to_deserialize_any,
 };
-use serde_json::{Error, Result, value::RawValue};
+use serde_json::{Error, Number, Result, value::RawValue};
 
 use super::text::Decoded;
 
@@ -200,7 +200,14 @@ impl<'de> Deserializer<'de> for &mut Cursor<'de> {
                 let value = visitor.visit_map(&mut elements)?;
                 elements.end().map(|()| value)
             }
-            _ => serde_json::Deserializer::from_str(self.value()?).deserialize_any(visitor),
+            // Only serde_json's numbers see the visitor: its deserializer would be compiled for every
+            // type a second time, which keeps the first one from being inlined.
+            _ => match self.value()? {
+                "null" => visitor.visit_unit(),
+                "true" => visitor.visit_bool(true),
+                "false" => visitor.visit_bool(false),
+                number => serde_json::from_str::<Number>(number)?.deserialize_any(visitor),
+            },
         }
     }
 
@@ -218,7 +225,8 @@ impl<'de> Deserializer<'de> for &mut Cursor<'de> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         if self.peek() == Some(b'n') {
-            return serde_json::Deserializer::from_str(self.value()?).deserialize_option(visitor);
+            self.value()?;
+            return visitor.visit_none();
         }
         visitor.visit_some(self)
     }

@@ -467,7 +467,7 @@ async fn bad_usage_is_refused_before_anything_is_sent() {
         (&["run", "--base-url", url, "--api-key-env", "NOT_SET"], "NOT_SET is not set"),
         (&["run", "--base-url", url, "--record", "/nowhere/x"], "/nowhere/x cannot be written"),
         (&["run", "--provider", "azure"], "needs a --base-url"),
-        (&["run", "--base-url", "http://a.example/v1", "--api-key-env", "KEY"], "plain http"),
+        (&["run", "--base-url", "http://a.example/v1", "--api-key-env", "KEY"], "unencrypted"),
         (&["serve", "--port", "70000"], "--port"),
         (&["serve", "--script", "/nowhere/x"], "/nowhere/x"),
         (&["serve", "--log", "/nowhere/x"], "/nowhere/x cannot be written"),
