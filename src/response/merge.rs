@@ -207,9 +207,12 @@ impl<'a> Draft<'a> {
 
     /// Fills missing values from the parts, then from the item as it was announced.
     fn fill(&mut self, head: &Head, parts: &PartialItem) {
-        for (name, raw) in members_of(&head.kind, parts) {
-            if self.lacks(name) {
-                self.set(name, raw);
+        // Nearly always the item lacks nothing, and the text of the parts is not written again.
+        for name in streamed_members(&head.kind) {
+            if self.lacks(name)
+                && let Some(raw) = streamed_member(&head.kind, name, parts)
+            {
+                self.set(*name, raw);
             }
         }
         if head.is_call() {
@@ -297,21 +300,31 @@ fn member(object: &mut String, name: &str, raw: &str) {
     object.push_str(raw);
 }
 
-/// Returns the members that the stream of an item of this type set, as JSON text.
-fn members_of(kind: &str, parts: &PartialItem) -> Vec<(&'static str, String)> {
+/// Returns the members that the stream of an item of this type sets.
+fn streamed_members(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "message" => &["content"],
+        "function_call" => &["arguments"],
+        "custom_tool_call" => &["input"],
+        "reasoning" => &["summary", "content"],
+        _ => &[],
+    }
+}
+
+/// Returns the JSON text of such a member, or `None` if the stream did not set it.
+fn streamed_member(kind: &str, name: &str, parts: &PartialItem) -> Option<String> {
     let string = |text: &TextBuf| (!text.is_empty()).then(|| quoted(text));
     let none = |_| String::new();
-    let members = match kind {
-        "message" => vec![("content", message_content(parts))],
-        "function_call" => vec![("arguments", string(&parts.arguments))],
-        "custom_tool_call" => vec![("input", string(&parts.input))],
-        "reasoning" => vec![
-            ("summary", list(texts_of(&parts.summary, "summary_text", "text", none))),
-            ("content", list(texts_of(&parts.reasoning, "reasoning_text", "text", none))),
-        ],
-        _ => Vec::new(),
-    };
-    members.into_iter().filter_map(|(name, raw)| Some((name, raw?))).collect()
+    match (kind, name) {
+        ("message", "content") => message_content(parts),
+        ("function_call", "arguments") => string(&parts.arguments),
+        ("custom_tool_call", "input") => string(&parts.input),
+        ("reasoning", "summary") => list(texts_of(&parts.summary, "summary_text", "text", none)),
+        ("reasoning", "content") => {
+            list(texts_of(&parts.reasoning, "reasoning_text", "text", none))
+        }
+        _ => None,
+    }
 }
 
 fn message_content(parts: &PartialItem) -> Option<String> {
