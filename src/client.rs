@@ -165,7 +165,7 @@ impl ResponsesClient {
     /// Clears the fallback, so that the next turn opens a WebSocket. Call this method after the
     /// network has changed.
     pub fn reset_fallback(&self) {
-        self.shared.origin.clear_mark();
+        self.shared.origin.clear_breaker();
     }
 }
 

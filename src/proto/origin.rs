@@ -17,7 +17,7 @@ use crate::{config::Transport, request::RequestError};
 /// State of a server. Each lock is held only during one call.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
-    marks: Mutex<WebSocketBreaker>,
+    breaker: Mutex<WebSocketBreaker>,
     parents: Mutex<Parents>,
     /// `true` if a response arrived over a WebSocket, and no creates were lost since.
     answers_websockets: AtomicBool,
@@ -26,22 +26,22 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Returns the transport of the next turn, as far as marks and policy decide. If WebSockets
+    /// Returns the transport of the next turn, as far as the breaker and the policy decide. If WebSockets
     /// were turned off for a time that has passed, this turn probes them.
     pub(crate) fn route(&self, needs: RouteQuery, now: Instant) -> Result<Transport, RequestError> {
-        self.marks().route(needs, now)
+        self.breaker().route(needs, now)
     }
 
-    pub(crate) fn mark(&self, mark: BreakerTrip, now: Instant) {
-        self.marks().mark(mark, now);
+    pub(crate) fn trip(&self, trip: BreakerTrip, now: Instant) {
+        self.breaker().trip(trip, now);
     }
 
-    pub(crate) fn clear_mark(&self) {
-        self.marks().clear();
+    pub(crate) fn clear_breaker(&self) {
+        self.breaker().clear();
     }
 
     pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
-        self.marks().fallback(now)
+        self.breaker().fallback(now)
     }
 
     /// Returns `true` if a turn may name a parent. If parents were turned off for a time that has
@@ -70,9 +70,9 @@ impl Origin {
         self.answers_websockets.store(answers, Ordering::Relaxed);
     }
 
-    fn marks(&self) -> MutexGuard<'_, WebSocketBreaker> {
-        // The marks are consistent between any two statements that could panic.
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn breaker(&self) -> MutexGuard<'_, WebSocketBreaker> {
+        // The breaker is consistent between any two statements that could panic.
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn parents(&self) -> MutexGuard<'_, Parents> {

@@ -85,7 +85,7 @@ pub(crate) struct NextAttempt {
     /// Use another connection, even if this one is open.
     pub(crate) fresh: bool,
     /// Observation to record about the origin.
-    pub(crate) mark: Option<BreakerTrip>,
+    pub(crate) trip: Option<BreakerTrip>,
     /// Reason of a full request, if the previous attempt was incremental.
     pub(crate) reason: FullReason,
 }
@@ -125,7 +125,7 @@ const IMMEDIATE: NextAttempt = NextAttempt {
     delay: Duration::ZERO,
     over_sse: false,
     fresh: false,
-    mark: None,
+    trip: None,
     reason: FullReason::ConnectionChanged,
 };
 
@@ -208,20 +208,20 @@ impl RetryState {
             Cause::CreateLost { by_policy: true } if !may_use_sse => return RetryDecision::Fail,
             Cause::NoWebSocket { certain } => {
                 return if may_use_sse {
-                    let mark = Some(if certain {
+                    let trip = Some(if certain {
                         BreakerTrip::Unsupported
                     } else {
                         BreakerTrip::Unconfirmed
                     });
-                    RetryDecision::Retry(NextAttempt { over_sse: true, mark, ..IMMEDIATE })
+                    RetryDecision::Retry(NextAttempt { over_sse: true, trip, ..IMMEDIATE })
                 } else {
                     RetryDecision::Fail
                 };
             }
             // The failed handshake is evidence enough, so SSE does not wait for the last attempt.
             Cause::HandshakeBroken if may_use_sse => {
-                let mark = Some(BreakerTrip::Transient);
-                return RetryDecision::Retry(NextAttempt { over_sse: true, mark, ..IMMEDIATE });
+                let trip = Some(BreakerTrip::Transient);
+                return RetryDecision::Retry(NextAttempt { over_sse: true, trip, ..IMMEDIATE });
             }
             _ => {}
         }
@@ -233,7 +233,7 @@ impl RetryState {
         let again = match cause {
             // The timeout was delay enough.
             Cause::SilentSocket if may_use_sse => {
-                NextAttempt { over_sse: true, mark: Some(BreakerTrip::Silent), ..IMMEDIATE }
+                NextAttempt { over_sse: true, trip: Some(BreakerTrip::Silent), ..IMMEDIATE }
             }
             Cause::CreateLost { by_policy } => {
                 let another = failed.answered && self.creates_lost < 2 && !by_policy;
@@ -241,7 +241,7 @@ impl RetryState {
                     NextAttempt {
                         delay,
                         over_sse: true,
-                        mark: Some(BreakerTrip::Silent),
+                        trip: Some(BreakerTrip::Silent),
                         ..IMMEDIATE
                     }
                 } else {
@@ -251,8 +251,8 @@ impl RetryState {
             // A busy server is as busy over SSE. A server whose WebSocket fails may not be.
             Cause::Connection if may_use_sse && last => {
                 // An unreachable server is no evidence against WebSockets.
-                let mark = (error.kind() != ErrorKind::Connect).then_some(BreakerTrip::Transient);
-                NextAttempt { delay, over_sse: true, mark, ..IMMEDIATE }
+                let trip = (error.kind() != ErrorKind::Connect).then_some(BreakerTrip::Transient);
+                NextAttempt { delay, over_sse: true, trip, ..IMMEDIATE }
             }
             Cause::Later { .. } if may_use_sse && last && error.phase() == Phase::Connect => {
                 NextAttempt { delay, over_sse: true, ..IMMEDIATE }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!             refused                      time is up
-//!   unmarked ─────────▶ marked (10 min) ───────────────▶ probing ──▶ unmarked, or marked again
+//!   closed ───────────▶ open (10 min) ─────────────────▶ probing ──▶ closed, or open again
 //!       │   broken                            time is up    ▲
-//!       └─────────────▶ marked (60 s, doubling to 10 min) ──┘
+//!       └─────────────▶ open (60 s, doubling to 10 min) ────┘
 //! ```
 //!
 //! While one turn probes, the others stay on SSE. A probe that never reports, because its turn was
@@ -130,7 +130,7 @@ impl WebSocketBreaker {
         if needs.background || !needs.websocket {
             return Ok(Transport::Sse);
         }
-        // An open WebSocket has proved itself; the marks only concern opening one.
+        // An open WebSocket has proved itself; the breaker only concerns opening one.
         if needs.open_socket {
             return Ok(Transport::WebSocket);
         }
@@ -147,8 +147,8 @@ impl WebSocketBreaker {
     }
 
     /// Records that WebSockets fail.
-    pub(crate) fn mark(&mut self, mark: BreakerTrip, now: Instant) {
-        let kind = match mark {
+    pub(crate) fn trip(&mut self, trip: BreakerTrip, now: Instant) {
+        let kind = match trip {
             BreakerTrip::Unsupported | BreakerTrip::Unconfirmed => FallbackKind::Unsupported,
             BreakerTrip::Transient | BreakerTrip::Silent => FallbackKind::Transient,
         };
@@ -202,68 +202,68 @@ mod tests {
     };
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn route(marks: &mut WebSocketBreaker, now: Instant) -> Transport {
-        marks.route(AUTO, now).unwrap()
+    fn route(breaker: &mut WebSocketBreaker, now: Instant) -> Transport {
+        breaker.route(AUTO, now).unwrap()
     }
 
     #[test]
     fn c031_a_mark_holds_for_its_time_and_one_turn_probes() {
-        let (mut marks, start) = (WebSocketBreaker::default(), Instant::now());
-        assert_eq!(route(&mut marks, start), Transport::WebSocket);
-        marks.mark(BreakerTrip::Unsupported, start);
+        let (mut breaker, start) = (WebSocketBreaker::default(), Instant::now());
+        assert_eq!(route(&mut breaker, start), Transport::WebSocket);
+        breaker.trip(BreakerTrip::Unsupported, start);
         let open = RouteQuery { open_socket: true, ..AUTO };
-        assert_eq!(marks.route(open, start), Ok(Transport::WebSocket), "it is about opening one");
-        assert_eq!(route(&mut marks, start + UNSUPPORTED - SECOND), Transport::Sse);
+        assert_eq!(breaker.route(open, start), Ok(Transport::WebSocket), "it is about opening one");
+        assert_eq!(route(&mut breaker, start + UNSUPPORTED - SECOND), Transport::Sse);
         let probe = start + UNSUPPORTED;
-        assert_eq!(route(&mut marks, probe), Transport::WebSocket);
-        assert_eq!(route(&mut marks, probe), Transport::Sse, "one probe at a time");
-        assert_eq!(route(&mut marks, probe + PROBE), Transport::WebSocket, "a lost probe");
-        marks.clear();
-        assert_eq!(route(&mut marks, probe), Transport::WebSocket);
-        assert_eq!(route(&mut marks, probe), Transport::WebSocket);
+        assert_eq!(route(&mut breaker, probe), Transport::WebSocket);
+        assert_eq!(route(&mut breaker, probe), Transport::Sse, "one probe at a time");
+        assert_eq!(route(&mut breaker, probe + PROBE), Transport::WebSocket, "a lost probe");
+        breaker.clear();
+        assert_eq!(route(&mut breaker, probe), Transport::WebSocket);
+        assert_eq!(route(&mut breaker, probe), Transport::WebSocket);
     }
 
     #[test]
     fn c034_a_transient_mark_grows_with_each_failed_probe_and_is_forgotten_after_success() {
-        let (mut marks, mut now) = (WebSocketBreaker::default(), Instant::now());
+        let (mut breaker, mut now) = (WebSocketBreaker::default(), Instant::now());
         for cooldown in [60, 120, 240, 480, 600, 600] {
-            marks.mark(BreakerTrip::Transient, now);
+            breaker.trip(BreakerTrip::Transient, now);
             now += Duration::from_secs(cooldown);
-            assert_eq!(route(&mut marks, now - SECOND), Transport::Sse, "{cooldown}");
-            assert_eq!(route(&mut marks, now), Transport::WebSocket, "{cooldown}");
+            assert_eq!(route(&mut breaker, now - SECOND), Transport::Sse, "{cooldown}");
+            assert_eq!(route(&mut breaker, now), Transport::WebSocket, "{cooldown}");
         }
-        marks.clear();
+        breaker.clear();
         for _ in 0..5 {
-            marks.mark(BreakerTrip::Transient, now);
+            breaker.trip(BreakerTrip::Transient, now);
         }
-        assert_eq!(route(&mut marks, now + TRANSIENT), Transport::WebSocket);
+        assert_eq!(route(&mut breaker, now + TRANSIENT), Transport::WebSocket);
     }
 
     #[test]
     fn c040_what_is_remembered_can_be_asked_for_and_forgotten() {
-        let (mut marks, now) = (WebSocketBreaker::default(), Instant::now());
-        assert_eq!(marks.fallback(now), None);
+        let (mut breaker, now) = (WebSocketBreaker::default(), Instant::now());
+        assert_eq!(breaker.fallback(now), None);
         for (mark, kind, time) in [
             (BreakerTrip::Silent, FallbackKind::Transient, TRANSIENT),
             (BreakerTrip::Unsupported, FallbackKind::Unsupported, UNSUPPORTED),
             // It holds for a shorter time than what is known already.
             (BreakerTrip::Transient, FallbackKind::Unsupported, UNSUPPORTED),
         ] {
-            marks.mark(mark, now);
-            assert_eq!(marks.fallback(now), Some(Fallback { kind, remaining: time }), "{mark:?}");
+            breaker.trip(mark, now);
+            assert_eq!(breaker.fallback(now), Some(Fallback { kind, remaining: time }), "{mark:?}");
         }
         let later = now + UNSUPPORTED - SECOND;
-        assert_eq!(marks.fallback(later).map(|it| it.remaining), Some(SECOND));
-        assert_eq!(marks.fallback(now + UNSUPPORTED), None);
-        marks.clear();
-        assert_eq!(marks.fallback(now), None);
+        assert_eq!(breaker.fallback(later).map(|it| it.remaining), Some(SECOND));
+        assert_eq!(breaker.fallback(now + UNSUPPORTED), None);
+        breaker.clear();
+        assert_eq!(breaker.fallback(now), None);
     }
 
     #[test]
     fn a_policy_is_never_overridden() {
-        let (mut marks, now) = (WebSocketBreaker::default(), Instant::now());
+        let (mut breaker, now) = (WebSocketBreaker::default(), Instant::now());
         let mut route = |policy, websocket, background| {
-            marks.route(RouteQuery { policy, websocket, background, open_socket: false }, now)
+            breaker.route(RouteQuery { policy, websocket, background, open_socket: false }, now)
         };
         use TransportPolicy::{Auto, SseOnly, WebSocketOnly};
         assert_eq!(route(SseOnly, true, false), Ok(Transport::Sse));

@@ -222,7 +222,7 @@ impl Work {
         let time = now.into_std();
         let incoming = match &mut self.exchange {
             Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
-            None => Incoming::StreamEnd(StreamEnd::Disconnected(None)),
+            None => Incoming::End(StreamEnd::Disconnected(None)),
         };
         // If the session ended the turn while its connection was read, the cancellation is the
         // cause, and not the closed connection.
@@ -241,7 +241,7 @@ impl Work {
                 self.machine.handle_frame(frame, time);
             }
             Incoming::LateEvents => self.machine.handle_late_events(),
-            Incoming::StreamEnd(end) => {
+            Incoming::End(end) => {
                 if self.runtime_end.has_come() {
                     self.machine.forbid_attempts();
                 }

@@ -9,5 +9,5 @@ pub(crate) enum Incoming {
     /// Late events of an older response were dropped.
     LateEvents,
     /// End of the exchange. Nothing follows.
-    StreamEnd(StreamEnd),
+    End(StreamEnd),
 }

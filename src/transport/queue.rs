@@ -119,7 +119,7 @@ impl Receiver {
             if state.sender_gone || state.receiver_gone {
                 // Either the runtime of the task has shut down (otherwise the task sends an end
                 // before it stops), or the session has cancelled the turn.
-                self.batch.push_back(Incoming::StreamEnd(StreamEnd::Disconnected(None)));
+                self.batch.push_back(Incoming::End(StreamEnd::Disconnected(None)));
             } else {
                 state.receiver = Some(cx.waker().clone());
             }
@@ -186,7 +186,7 @@ impl Shared {
 fn size(incoming: &Incoming) -> usize {
     match incoming {
         Incoming::Frame(frame) => frame.charge(),
-        Incoming::LateEvents | Incoming::StreamEnd(_) => 0,
+        Incoming::LateEvents | Incoming::End(_) => 0,
     }
 }
 
@@ -257,7 +257,7 @@ mod tests {
         assert!(sender.poll_capacity(&mut cx).is_ready());
         receiver.closer().close();
         assert!(woken(&sender_woken) && woken(&receiver_woken) && sender.is_closed());
-        assert!(matches!(receiver.poll_next(&mut other), Poll::Ready(Incoming::StreamEnd(_))));
+        assert!(matches!(receiver.poll_next(&mut other), Poll::Ready(Incoming::End(_))));
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
         assert!(receiver.poll_next(&mut cx).is_pending());
         drop(sender);
         assert!(woken(&receiver_woken));
-        assert!(matches!(receiver.poll_next(&mut cx), Poll::Ready(Incoming::StreamEnd(_))));
+        assert!(matches!(receiver.poll_next(&mut cx), Poll::Ready(Incoming::End(_))));
     }
 
     #[test]

@@ -105,9 +105,9 @@ impl SseExchange {
                 Some(Ok(frame)) => return Poll::Ready(Incoming::Frame(frame)),
                 Some(Err(StreamEnd::Disconnected(_))) => {
                     let cause = self.cause.take().map(Into::into);
-                    return Poll::Ready(Incoming::StreamEnd(StreamEnd::Disconnected(cause)));
+                    return Poll::Ready(Incoming::End(StreamEnd::Disconnected(cause)));
                 }
-                Some(Err(end)) => return Poll::Ready(Incoming::StreamEnd(end)),
+                Some(Err(end)) => return Poll::Ready(Incoming::End(end)),
                 None => {}
             }
             match poll_piece(&self.body, cx) {

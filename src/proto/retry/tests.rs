@@ -62,7 +62,7 @@ fn again(action: RetryDecision) -> NextAttempt {
 
 #[test]
 fn c030_a_refused_upgrade_goes_to_sse_at_once_and_costs_no_attempt() {
-    for (status, mark) in [
+    for (status, trip) in [
         (426, BreakerTrip::Unsupported),
         (404, BreakerTrip::Unsupported),
         (405, BreakerTrip::Unsupported),
@@ -76,7 +76,7 @@ fn c030_a_refused_upgrade_goes_to_sse_at_once_and_costs_no_attempt() {
         let mut retry = auto();
         let next = again(retry.next(websocket(&error), 0.5));
         assert!(next.over_sse && next.delay.is_zero(), "{status}");
-        assert_eq!(next.mark, Some(mark), "{status}");
+        assert_eq!(next.trip, Some(trip), "{status}");
         assert_eq!(retry.attempts, 1);
         let mut only =
             super::RetryState::new(RetryPolicy::default(), TransportPolicy::WebSocketOnly);
@@ -93,7 +93,7 @@ fn c034_a_broken_handshake_goes_to_sse_at_once_and_is_remembered() {
         let mut retry = auto();
         let next = again(retry.next(websocket(&error), 0.5));
         assert!(next.over_sse && next.delay.is_zero(), "{error}");
-        assert_eq!(next.mark, Some(BreakerTrip::Transient), "{error}");
+        assert_eq!(next.trip, Some(BreakerTrip::Transient), "{error}");
         assert_eq!(retry.attempts, 1);
     }
 }
@@ -106,7 +106,7 @@ fn busy_servers_are_asked_again_and_never_marked() {
         for attempt in 2..=4 {
             let next = again(retry.next(websocket(&error), 1.0));
             assert_eq!(next.over_sse, attempt == 4, "the last one tries SSE");
-            assert_eq!(next.mark, None);
+            assert_eq!(next.trip, None);
             assert_eq!(next.delay, Duration::from_millis(base << (attempt - 2)));
         }
         assert_eq!(retry.next(failed(&error, Transport::Sse), 1.0), RetryDecision::Fail);
@@ -145,8 +145,8 @@ fn c036_an_uncertain_request_is_replayed_once() {
 
 #[test]
 fn c036_c047_c156_where_the_one_resend_after_a_close_or_a_reset_goes() {
-    let fresh = |next: &NextAttempt| next.fresh && !next.over_sse && next.mark.is_none();
-    let sse = |next: &NextAttempt| next.over_sse && next.mark == Some(BreakerTrip::Silent);
+    let fresh = |next: &NextAttempt| next.fresh && !next.over_sse && next.trip.is_none();
+    let sse = |next: &NextAttempt| next.over_sse && next.trip == Some(BreakerTrip::Silent);
     assert!(BreakerTrip::Silent.needs_sse_confirmation(), "it is remembered if SSE works");
     let codes = [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1015].map(Some);
     let mut errors: Vec<(Error, bool)> = codes
@@ -308,7 +308,7 @@ fn c038_a_frame_that_is_too_large_goes_over_sse_at_once_and_costs_no_attempt() {
     let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
     let next = again(RetryState::new(policy, TransportPolicy::Auto).next(websocket(&error), 0.0));
     assert!(next.over_sse && next.delay.is_zero());
-    assert_eq!(next.mark, None, "it is about this request");
+    assert_eq!(next.trip, None, "it is about this request");
     let mut only = retry(ReplayPolicy::Restart, TransportPolicy::WebSocketOnly);
     assert_eq!(only.next(websocket(&error), 0.0), RetryDecision::Fail);
 }
@@ -446,7 +446,7 @@ fn c057_a_network_that_is_down_is_waited_for_by_a_schedule_of_its_own() {
     for wait in [1, 2, 4, 8, 16, 29] {
         let next = again(retry.next(at(now), 1.0));
         assert_eq!(next.delay, Duration::from_secs(wait), "the last one ends at the deadline");
-        assert!(!next.over_sse && next.mark.is_none());
+        assert!(!next.over_sse && next.trip.is_none());
         now += wait;
     }
     assert_eq!(retry.attempts, 1);
@@ -494,10 +494,10 @@ fn c035_silence_on_a_socket_that_never_answered_leads_to_sse() {
     let silent = AttemptFailure { silent: true, answered: false, ..websocket(&error) };
     let next = again(auto().next(silent, 0.5));
     assert!(next.over_sse && next.delay.is_zero());
-    assert_eq!(next.mark, Some(BreakerTrip::Silent));
+    assert_eq!(next.trip, Some(BreakerTrip::Silent));
     assert!(BreakerTrip::Silent.needs_sse_confirmation(), "the server itself may be slow");
     let known = again(auto().next(AttemptFailure { answered: true, ..silent }, 0.5));
-    assert!(known.fresh && !known.over_sse && known.mark.is_none());
+    assert!(known.fresh && !known.over_sse && known.trip.is_none());
     let mut only = retry(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
     assert!(again(only.next(silent, 0.5)).fresh);
     let mut never = retry(ReplayPolicy::Never, TransportPolicy::Auto);

@@ -229,10 +229,10 @@ impl TurnMachine {
             self.over_sse = true;
             self.commands.push_back(Command::Notify(Notice::FallsBack));
         }
-        match again.mark {
+        match again.trip {
             // Recorded once SSE succeeds: otherwise the whole network may be down.
-            Some(mark) if mark.needs_sse_confirmation() => self.pending_fallback = again.mark,
-            Some(mark) => self.origin.mark(mark, now),
+            Some(mark) if mark.needs_sse_confirmation() => self.pending_fallback = again.trip,
+            Some(mark) => self.origin.trip(mark, now),
             None => {}
         }
         Some(delay)

@@ -49,7 +49,7 @@ impl TurnMachine {
     pub(super) fn opened_ahead(&mut self, seat: &Seat, now: Instant) {
         // Cleared here, because the turn will find the socket open, which proves nothing about
         // opening one.
-        self.origin.clear_mark();
+        self.origin.clear_breaker();
         self.connected(seat, now);
     }
 
@@ -176,8 +176,8 @@ impl TurnMachine {
         };
         let RetryDecision::Retry(again) = self.retry.next(failed, 0.0) else { return };
         // Unconfirmed marks are dropped, because no SSE request follows here to confirm them.
-        if let Some(mark @ (BreakerTrip::Unsupported | BreakerTrip::Transient)) = again.mark {
-            self.origin.mark(mark, now);
+        if let Some(mark @ (BreakerTrip::Unsupported | BreakerTrip::Transient)) = again.trip {
+            self.origin.trip(mark, now);
         }
     }
 }

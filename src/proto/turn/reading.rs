@@ -176,9 +176,9 @@ impl TurnMachine {
         self.report.timings.first_event = self.elapsed(now);
         match (self.over_transport(), self.pending_fallback.take()) {
             // A reused socket proves nothing about opening a new one.
-            (Transport::WebSocket, _) if !self.report.reused => self.origin.clear_mark(),
+            (Transport::WebSocket, _) if !self.report.reused => self.origin.clear_breaker(),
             (Transport::WebSocket, _) => {}
-            (Transport::Sse, Some(mark)) => self.origin.mark(mark, now),
+            (Transport::Sse, Some(mark)) => self.origin.trip(mark, now),
             (Transport::Sse, None) => {}
         }
         self.restarted = self.earlier_delivery == Some(Delivery::OutputStarted);

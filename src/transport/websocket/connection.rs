@@ -98,7 +98,7 @@ fn poll_idle(
                 IdleAction::Drop => continue,
                 IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
             },
-            Read::StreamEnd(end) => end,
+            Read::End(end) => end,
         };
         return Poll::Ready(Idle::Ended(end));
     }
@@ -139,7 +139,7 @@ async fn run_exchange(
     let mut writing = match socket.start_send(text) {
         Ok(()) => true,
         Err(end) => {
-            answer.push(Incoming::StreamEnd(end));
+            answer.push(Incoming::End(end));
             tell();
             return ExchangeEnd::Broken;
         }
@@ -173,9 +173,9 @@ async fn run_exchange(
             let route = match ready!(socket.poll_read(cx)) {
                 Read::Nothing => continue,
                 Read::Text(payload) => strays.route(Frame::new(payload), socket.heard()),
-                Read::StreamEnd(end) => {
+                Read::End(end) => {
                     tell();
-                    answer.push(Incoming::StreamEnd(end));
+                    answer.push(Incoming::End(end));
                     return Poll::Ready(ExchangeEnd::Broken);
                 }
             };
@@ -184,7 +184,7 @@ async fn run_exchange(
                 Route::Deliver { late, held, frame } => (late, held, frame),
                 Route::Overflow => {
                     tell();
-                    answer.push(Incoming::StreamEnd(StreamEnd::TooLarge));
+                    answer.push(Incoming::End(StreamEnd::TooLarge));
                     return Poll::Ready(ExchangeEnd::Broken);
                 }
             };

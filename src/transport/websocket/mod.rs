@@ -251,7 +251,7 @@ impl WebSocketExchange {
         self.ended = match &incoming {
             Incoming::Frame(frame) => frame.tag.role.ends_turn(),
             Incoming::LateEvents => false,
-            Incoming::StreamEnd(_) => true,
+            Incoming::End(_) => true,
         };
         Poll::Ready(incoming)
     }

@@ -48,7 +48,7 @@ pub(super) enum Read {
     Text(ByteString),
     /// A pong, or a ping, which tungstenite answers.
     Nothing,
-    StreamEnd(StreamEnd),
+    End(StreamEnd),
 }
 
 impl Socket {
@@ -104,20 +104,20 @@ impl Socket {
         let turn = ready!(coop::poll_proceed(cx));
         let Poll::Ready(read) = pin!(&mut self.stream).poll_next(cx) else {
             drop(turn);
-            return self.poll_silence(cx).map(Read::StreamEnd);
+            return self.poll_silence(cx).map(Read::End);
         };
         turn.made_progress();
         Poll::Ready(match read {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
                 Ok(text) => Read::Text(text),
-                Err(_) => Read::StreamEnd(StreamEnd::Protocol(ProtocolError::NotAnEvent)),
+                Err(_) => Read::End(StreamEnd::Protocol(ProtocolError::NotAnEvent)),
             },
             Some(Ok(Message::Binary(_))) => {
-                Read::StreamEnd(StreamEnd::Protocol(ProtocolError::BinaryFrame))
+                Read::End(StreamEnd::Protocol(ProtocolError::BinaryFrame))
             }
             Some(Ok(Message::Close(frame))) => {
                 self.closing = true;
-                Read::StreamEnd(StreamEnd::Closed(frame.map(|frame| {
+                Read::End(StreamEnd::Closed(frame.map(|frame| {
                     CloseFrame::new(frame.code.into(), frame.reason.as_str().to_owned())
                 })))
             }
@@ -130,8 +130,8 @@ impl Socket {
                 Read::Nothing
             }
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => Read::Nothing,
-            Some(Err(error)) => Read::StreamEnd(end_of(error)),
-            None => Read::StreamEnd(StreamEnd::Disconnected(None)),
+            Some(Err(error)) => Read::End(end_of(error)),
+            None => Read::End(StreamEnd::Disconnected(None)),
         })
     }
 
@@ -296,10 +296,7 @@ mod tests {
             server
         });
         let read = poll_fn(|cx| socket.poll_read(cx)).await;
-        assert!(
-            matches!(read, Read::StreamEnd(StreamEnd::PongTimeout)),
-            "half a frame is no event"
-        );
+        assert!(matches!(read, Read::End(StreamEnd::PongTimeout)), "half a frame is no event");
         assert_eq!(start.elapsed(), seconds(75 + 30));
         drop(dripping.await);
     }
