@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for ahead in ["nothing", "connect", "prewarm"] {
         let mut session = client.session();
         match ahead {
-            "connect" => session.connect()?,
+            "connect" => session.preconnect()?,
             "prewarm" => session.prewarm(&request)?,
             _ => {}
         }

@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .json_schema("shopping", &schema.into())
         .input([Item::user(&text)]);
     let response = client.session().stream(&request).await?.final_response().await?;
-    for Article { name, amount } in response.parsed::<Shopping>()?.items {
+    for Article { name, amount } in response.parse_output::<Shopping>()?.items {
         println!("{amount:>8}  {name}");
     }
     Ok(())

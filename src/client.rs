@@ -1,9 +1,6 @@
 //! The client: endpoint, settings and shared state of its sessions.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-};
+use std::{fmt, sync::Arc};
 
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -12,8 +9,10 @@ use tokio::time::Instant;
 use crate::{
     auth::Auth,
     config::{
-        ConfigError, Limits, NetworkSettings, Provider, RetryPolicy, Timeouts, TransportPolicy,
+        ConfigError, Limits, NetworkSettings, Policy, Provider, RetryPolicy, Timeouts,
+        TransportPolicy,
     },
+    endpoint::{Endpoint, Runtimes, SessionRegistry},
     endpoints::responses::{self, ResponseOp},
     error::Error,
     net::{HttpNetwork, Network},
@@ -21,7 +20,6 @@ use crate::{
     proto::route::Fallback,
     response::Response,
     session::{Checkpoint, ResponsesSession},
-    shared::{Runtimes, Shared},
 };
 
 /// Client of one provider, with its settings and credentials. Cloning is cheap.
@@ -30,7 +28,7 @@ use crate::{
 /// fail. Create one client and keep it: reading the platform's certificates takes milliseconds.
 #[derive(Clone, Debug)]
 pub struct ResponsesClient {
-    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
 }
 
 /// Builder of a [`ResponsesClient`]. Each method names the default of its setting.
@@ -39,12 +37,7 @@ pub struct ResponsesClientBuilder {
     provider: Provider,
     auth: Auth,
     headers: Vec<(String, String)>,
-    timeouts: Timeouts,
-    limits: Limits,
-    retry: RetryPolicy,
-    transport: TransportPolicy,
-    continue_over_sse: bool,
-    incremental: bool,
+    policy: Policy,
     network: NetworkSettings,
     account: Option<String>,
     observer: Option<Arc<dyn TurnObserver>>,
@@ -59,7 +52,7 @@ impl ResponsesSession {
     /// headers and [account](ResponsesClientBuilder::account) are the same. Otherwise it drops
     /// both, so that nothing of one account is ever named to another.
     pub fn set_client(&mut self, client: &ResponsesClient) {
-        self.switch_endpoint(Arc::clone(&client.shared));
+        self.switch_endpoint(Arc::clone(&client.endpoint));
     }
 }
 
@@ -87,12 +80,7 @@ impl ResponsesClient {
             provider,
             auth: Auth::None,
             headers: Vec::new(),
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
-            retry: RetryPolicy::default(),
-            transport: TransportPolicy::default(),
-            continue_over_sse: false,
-            incremental: true,
+            policy: Policy::default(),
             network: NetworkSettings::default(),
             account: None,
             observer: None,
@@ -102,7 +90,7 @@ impl ResponsesClient {
 
     /// Returns a new session. Nothing is opened before its first turn.
     pub fn session(&self) -> ResponsesSession {
-        ResponsesSession::new(Arc::clone(&self.shared))
+        ResponsesSession::new(Arc::clone(&self.endpoint))
     }
 
     /// Returns a session that continues from a [`checkpoint`](ResponsesSession::checkpoint). Its
@@ -110,7 +98,7 @@ impl ResponsesClient {
     /// client uses the same server and [account](ResponsesClientBuilder::account). Otherwise the
     /// next turn is sent in full.
     pub fn resume(&self, checkpoint: Checkpoint) -> ResponsesSession {
-        ResponsesSession::resumed(Arc::clone(&self.shared), checkpoint)
+        ResponsesSession::resumed(Arc::clone(&self.endpoint), checkpoint)
     }
 
     /// Retrieves a response that the server stores, for example one in the
@@ -126,7 +114,7 @@ impl ResponsesClient {
     ///
     /// The future may be dropped at any time.
     pub async fn retrieve(&self, response_id: &str) -> Result<Response, Error> {
-        responses::run(&self.shared, response_id, ResponseOp::Retrieve).await
+        responses::run(&self.endpoint, response_id, ResponseOp::Retrieve).await
     }
 
     /// Cancels a response in the background, and returns its state afterwards. Cancelling twice is
@@ -140,7 +128,7 @@ impl ResponsesClient {
     ///
     /// After the future is dropped, the response may or may not have been cancelled.
     pub async fn cancel(&self, response_id: &str) -> Result<Response, Error> {
-        responses::run(&self.shared, response_id, ResponseOp::Cancel).await
+        responses::run(&self.endpoint, response_id, ResponseOp::Cancel).await
     }
 
     /// Closes all sessions of this client, as [`ResponsesSession::close`] does and within the same
@@ -151,7 +139,7 @@ impl ResponsesClient {
     ///
     /// After the future is dropped, the sessions still close in the background.
     pub async fn close(&self) {
-        let ends = self.shared.registered();
+        let ends = self.endpoint.sessions.open();
         join_all(ends.iter().filter_map(|session| session.close())).await;
     }
 
@@ -159,13 +147,13 @@ impl ResponsesClient {
     /// [`TransportPolicy::Auto`] use WebSockets. An open WebSocket of a session stays in use during
     /// a fallback.
     pub fn fallback(&self) -> Option<Fallback> {
-        self.shared.origin.fallback(Instant::now().into_std())
+        self.endpoint.origin.fallback(Instant::now().into_std())
     }
 
     /// Clears the fallback, so that the next turn opens a WebSocket. Call this method after the
     /// network has changed.
     pub fn reset_fallback(&self) {
-        self.shared.origin.clear_breaker();
+        self.endpoint.origin.clear_breaker();
     }
 }
 
@@ -192,26 +180,26 @@ impl ResponsesClientBuilder {
 
     /// Sets the time limits. Default: [`Timeouts::default`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = timeouts;
+        self.policy.timeouts = timeouts;
         self
     }
 
     /// Sets the sizes of buffers. Default: [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.policy.limits = limits;
         self
     }
 
     /// Sets the number of attempts and the requests that may be resent. Default: four attempts, and
     /// one replay of a request that had no answer.
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
+        self.policy.retry = retry;
         self
     }
 
     /// Sets the allowed transports. Default: [`TransportPolicy::Auto`].
     pub fn transport(mut self, transport: TransportPolicy) -> Self {
-        self.transport = transport;
+        self.policy.transport = transport;
         self
     }
 
@@ -219,14 +207,14 @@ impl ResponsesClientBuilder {
     /// full history. Default: `false`, because not every server that stores responses supports it,
     /// and a lost response costs a round trip.
     pub fn continue_over_sse(mut self, on: bool) -> Self {
-        self.continue_over_sse = on;
+        self.policy.continue_over_sse = on;
         self
     }
 
     /// Sets whether a turn sends only new items when possible. Default: `true`. With `false`, every
     /// turn is sent in full, for comparisons and for servers that continue incorrectly.
     pub fn incremental(mut self, on: bool) -> Self {
-        self.incremental = on;
+        self.policy.incremental = on;
         self
     }
 
@@ -280,7 +268,7 @@ impl ResponsesClientBuilder {
         let network = match self.connector {
             Some(network) => network,
             None => {
-                let network = HttpNetwork::new(self.network, self.timeouts.connect);
+                let network = HttpNetwork::new(self.network, self.policy.timeouts.connect);
                 let network = network.map_err(|error| {
                     use std::error::Error as _;
                     let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
@@ -290,26 +278,21 @@ impl ResponsesClientBuilder {
             }
         };
         let notifier = Notifier::new(self.observer, self.provider.origin());
-        let shared = Shared {
+        let endpoint = Endpoint {
             provider: self.provider,
             auth: self.auth,
             headers,
             uri,
-            timeouts: self.timeouts,
-            limits: self.limits,
-            retry: self.retry,
-            transport: self.transport,
-            continue_over_sse: self.continue_over_sse,
-            incremental: self.incremental,
+            policy: self.policy,
             network,
             settings,
             account: self.account,
             notifier,
-            sessions: Mutex::default(),
+            sessions: SessionRegistry::default(),
             origin: Arc::default(),
             runtimes: Runtimes::default(),
         };
-        Ok(ResponsesClient { shared: Arc::new(shared) })
+        Ok(ResponsesClient { endpoint: Arc::new(endpoint) })
     }
 }
 
@@ -326,7 +309,7 @@ impl fmt::Debug for ResponsesClientBuilder {
         f.debug_struct("ResponsesClientBuilder")
             .field("provider", &self.provider)
             .field("auth", &self.auth)
-            .field("transport", &self.transport)
+            .field("transport", &self.policy.transport)
             .finish_non_exhaustive()
     }
 }

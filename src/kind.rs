@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Truncated,
     /// The server violated the protocol; the source has the details.
     Protocol,
-    /// An event exceeded [`Limits::event`](crate::Limits::event), or the data before the response
+    /// An event exceeded [`Limits::max_event_bytes`](crate::Limits::max_event_bytes), or the data before the response
     /// exceeded [`Limits::read_ahead`](crate::Limits::read_ahead).
     TooLarge,
     /// The session started another turn before this one had ended.

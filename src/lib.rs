@@ -37,14 +37,15 @@ pub use session::{Checkpoint, ResponseStream, ResponsesSession};
 
 mod api;
 mod auth;
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub mod bench;
 mod client;
 mod config;
+mod endpoint;
 mod endpoints;
 pub mod error;
 pub mod event;
+#[cfg(feature = "internal")]
+#[doc(hidden)]
+pub mod internal;
 mod json;
 mod kind;
 mod net;
@@ -57,7 +58,6 @@ pub mod response;
 #[cfg(feature = "testing")]
 mod server;
 mod session;
-mod shared;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;

@@ -98,22 +98,22 @@ impl Notifier {
 
     pub(crate) fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
         tracing::debug!(target: TARGET, %transport, ?plan, bytes, "sending");
-        self.tell(|observer| observer.planned(plan, transport, bytes));
+        self.notify(|observer| observer.planned(plan, transport, bytes));
     }
 
     pub(crate) fn attempt_failed(&self, transport: Transport, kind: ErrorKind, delay: Duration) {
         tracing::debug!(target: TARGET, %transport, ?kind, ?delay, "attempt failed");
-        self.tell(|observer| observer.attempt_failed(&AttemptFailed { transport, kind, delay }));
+        self.notify(|observer| observer.attempt_failed(&AttemptFailed { transport, kind, delay }));
     }
 
     pub(crate) fn fell_back(&self) {
         tracing::info!(target: TARGET, origin = self.origin, "falling back to SSE");
-        self.tell(|observer| observer.fell_back());
+        self.notify(|observer| observer.fell_back());
     }
 
     pub(crate) fn too_large_for_frame(&self) {
         tracing::info!(target: TARGET, origin = self.origin, "frame too large: falling back to SSE");
-        self.tell(|observer| observer.fell_back());
+        self.notify(|observer| observer.fell_back());
     }
 
     pub(crate) fn prewarm_failed(&self, kind: ErrorKind) {
@@ -123,12 +123,12 @@ impl Notifier {
     pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {
         let kind = error.map(Error::kind);
         tracing::debug!(target: TARGET, error = ?kind, "turn ended");
-        self.tell(|observer| observer.done(report, error));
+        self.notify(|observer| observer.done(report, error));
     }
 
-    fn tell(&self, tell: impl FnOnce(&dyn TurnObserver)) {
+    fn notify(&self, call: impl FnOnce(&dyn TurnObserver)) {
         if let Some(observer) = &self.observer {
-            tell(&**observer);
+            call(&**observer);
         }
     }
 }

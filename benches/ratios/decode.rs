@@ -4,7 +4,7 @@
 //! the event, and the response that grows by it. Theirs is the tree alone.
 
 use bytes::Bytes;
-use responses_client::bench::Turn;
+use responses_client::internal::Turn;
 use serde_json::{Value, json};
 
 use crate::{

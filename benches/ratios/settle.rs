@@ -1,7 +1,7 @@
 //! What an item of a response costs among many items against what it costs among few.
 
 use bytes::Bytes;
-use responses_client::bench::Turn;
+use responses_client::internal::Turn;
 use serde_json::{Value, json};
 
 use crate::{

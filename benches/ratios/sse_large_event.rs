@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, StreamExt, stream};
-use responses_client::bench::sse_events;
+use responses_client::internal::sse_events;
 
 use crate::{
     Effort,

@@ -2,7 +2,7 @@
 
 use responses_client::{
     Item, Provider, ResponsesClient, ResponsesRequest, ResponsesSession, TransportPolicy,
-    bench::Conversation,
+    internal::Conversation,
     report::Plan,
     testing::{Script, ScriptedServer, Turn},
 };
@@ -100,7 +100,7 @@ impl Agent {
             .expect("a client");
         let session = client.session();
         let mut agent = Self { request, session, turns: 0, _server: server };
-        agent.turn(Plan::Full(responses_client::report::FullReason::FirstTurn)).await;
+        agent.turn(Plan::Full(responses_client::report::FullSendReason::FirstTurn)).await;
         agent
     }
 

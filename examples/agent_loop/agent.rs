@@ -82,14 +82,14 @@ impl Agent {
             let output = tools::run(&self.folder, &call.name, &call.arguments);
             self.request.input.push(Item::function_call_output(&call.call_id, &output));
         }
-        let output = response.output_items().map(|item| item.json().get().to_owned()).collect();
+        let output = response.output_items().map(|item| item.json().as_str().to_owned()).collect();
         Ok(Turn { number: self.turns, report, output, same_history, answer })
     }
 
     /// Edits the history as agents do that run out of room.
     fn shorten_longest_output(&mut self) {
         let is_output = |item: &Item| item.item_type() == "function_call_output";
-        let size = |item: &Item| item.json().get().len();
+        let size = |item: &Item| item.json().as_str().len();
         let items = self.request.input.iter().enumerate();
         let longest = items.filter(|(_, item)| is_output(item)).max_by_key(|(_, item)| size(item));
         if let Some((index, call_id)) = longest.and_then(|(i, item)| Some((i, item.call_id()?))) {

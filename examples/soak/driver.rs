@@ -120,15 +120,15 @@ impl Episode {
             ReplayPolicy::Restart,
         ];
         retry.replay = replays[rng.usize(..replays.len())];
-        retry.replays = rng.u32(1..3);
-        retry.attempts = rng.u32(1..6);
+        retry.max_replays = rng.u32(1..3);
+        retry.max_attempts = rng.u32(1..6);
         let max_age = rng.bool().then(|| Duration::from_secs(rng.u64(60..900)));
         let deadline = (rng.u8(..4) == 0).then(|| Duration::from_secs(rng.u64(10..300)));
         let rules = Rules {
             deadline,
             replay: retry.replay,
-            replays: retry.replays,
-            attempts: retry.attempts,
+            replays: retry.max_replays,
+            attempts: retry.max_attempts,
             transport,
             max_age,
         };
@@ -153,7 +153,7 @@ impl Episode {
         let clients = ["one-a", "one-b", "two-a"].map(|token| {
             let provider = Provider::compatible(&server.url()).expect("a URL");
             let account = token.split('-').next().unwrap_or_default();
-            ResponsesClient::builder(provider.max_age(max_age).keeps_socket_after_error(keeps))
+            ResponsesClient::builder(provider.max_age(max_age).reuses_socket_after_error(keeps))
                 .auth(Auth::provider(Login::new(token)))
                 .account(account)
                 .transport(transport)
@@ -269,7 +269,7 @@ impl Episode {
             }
             1 => self.conversations[at].session.set_client(&client),
             2 => self.fork(at).await,
-            3 if self.conversations[at].session.connect().is_err() => {
+            3 if self.conversations[at].session.preconnect().is_err() => {
                 self.violate(|| "it cannot connect".to_owned());
             }
             4 | 5 if self.warms => {
@@ -580,5 +580,5 @@ fn values(request: &ResponsesRequest) -> Vec<Value> {
 }
 
 fn value(item: &Item) -> Value {
-    parse_json(item.json().get()).unwrap_or_default()
+    parse_json(item.json().as_str()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use responses_client::{Json, bench::Turn};
+use responses_client::{Json, internal::Turn};
 
 fuzz_target!(|input: &[u8]| {
     let mut turn = Turn::new();

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use responses_client::{Item, ResponsesRequest, bench::Conversation, report::Plan};
+use responses_client::{Item, ResponsesRequest, internal::Conversation, report::Plan};
 use serde_json::Value;
 
 /// The items of a frame.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use responses_client::{Error, bench::sse_events};
+use responses_client::{Error, internal::sse_events};
 
 fn events(
     pieces: impl IntoIterator<Item = Bytes>,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use responses_client::{Json, bench::Turn};
+use responses_client::{Json, internal::Turn};
 
 fuzz_target!(|input: &[u8]| {
     let (mut turn, mut observed) = (Turn::new(), Turn::new());

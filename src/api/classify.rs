@@ -24,7 +24,7 @@ impl ApiError {
         let class = match group {
             Some(Group::Parent) => ErrorClass::LostParent,
             Some(Group::SocketAge) => ErrorClass::SocketAge,
-            Some(Group::Moment) => ErrorClass::Transient,
+            Some(Group::Transient) => ErrorClass::Transient,
             Some(Group::Overload) => ErrorClass::Overload,
             Some(Group::Quota) => ErrorClass::Quota,
             Some(Group::Credential) => ErrorClass::Credential,

@@ -10,7 +10,7 @@ pub(super) enum Group {
     /// The WebSocket has reached its maximum age.
     SocketAge,
     /// The server cannot serve the request now; a retry may succeed after a short delay.
-    Moment,
+    Transient,
     /// The server cannot serve the request now; a retry may succeed after a longer delay.
     Overload,
     /// A quota or a budget is used up.
@@ -76,7 +76,7 @@ codes! {
         /// The WebSocket has reached its maximum age. A session then opens another one.
         ConnectionLimitReached = "websocket_connection_limit_reached";
     }
-    Moment {
+    Transient {
         /// Too many requests or tokens.
         RateLimitExceeded = "rate_limit_exceeded";
         /// The server failed.

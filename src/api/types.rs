@@ -41,7 +41,7 @@ fn by_name(error_type: &str) -> Option<Group> {
         "ratelimit" | "ratelimitexceeded" | "ratelimitreached" | "toomanyrequests" | "tokens"
         | "requests" | "api" | "apiconnection" | "apitimeout" | "timeout" | "server"
         | "internal" | "internalserver" | "badgateway" | "gatewaytimeout" | "upstream"
-        | "provider" => Group::Moment,
+        | "provider" => Group::Transient,
         "overloaded" | "engineoverloaded" | "modeloverloaded" | "serviceunavailable" => {
             Group::Overload
         }
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn c146_one_type_is_known_in_all_its_spellings() {
         for (types, expected) in [
-            (&["rate_limit_error", "RateLimitError", "rate_limit", "tokens"][..], Group::Moment),
-            (&["api_error", "APIError", "timeout_error", "server_error"], Group::Moment),
+            (&["rate_limit_error", "RateLimitError", "rate_limit", "tokens"][..], Group::Transient),
+            (&["api_error", "APIError", "timeout_error", "server_error"], Group::Transient),
             (&["overloaded_error", "ServiceUnavailableError", "slow_down"], Group::Overload),
             (&["billing_error", "insufficient_quota"], Group::Quota),
             (&["authentication_error", "AuthenticationError"], Group::Credential),

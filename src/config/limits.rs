@@ -9,19 +9,19 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest event on either transport. Default: 128 MiB, because images arrive as base64 inside
     /// one event, and the terminal event repeats all of them.
-    pub event: usize,
+    pub max_event_bytes: usize,
     /// Bytes that a WebSocket reads ahead of the consumer before it pauses. Default: 8 MiB, the
     /// text of a whole turn.
     pub read_ahead: usize,
     /// Bytes kept of the body of an error. Default: 64 KiB, because errors of the API have a few
     /// hundred bytes, and a proxy's page some thousand.
-    pub error_body: usize,
+    pub max_error_body_bytes: usize,
     /// Longest time to read the body of an error. Default: 5 s, because the status is known
     /// already.
     pub error_body_time: Duration,
     /// Bytes read of an SSE body after the terminal event, so that its connection can be reused.
     /// Default: 64 KiB, because only the end of the body follows there.
-    pub drain: usize,
+    pub max_drain_bytes: usize,
     /// Longest time to read the rest of an SSE body after the terminal event. Default: 500 ms, less
     /// than a new connection over a bad link takes.
     pub drain_time: Duration,
@@ -30,11 +30,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            event: 128 << 20,
+            max_event_bytes: 128 << 20,
             read_ahead: 8 << 20,
-            error_body: 64 << 10,
+            max_error_body_bytes: 64 << 10,
             error_body_time: Duration::from_secs(5),
-            drain: 64 << 10,
+            max_drain_bytes: 64 << 10,
             drain_time: Duration::from_millis(500),
         }
     }

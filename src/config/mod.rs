@@ -15,3 +15,29 @@ mod policy;
 mod profile;
 mod provider;
 mod timeouts;
+
+/// Policies of a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub(crate) transport: TransportPolicy,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    /// Continue stored responses by their id over SSE.
+    pub(crate) continue_over_sse: bool,
+    /// Send only new items where possible.
+    pub(crate) incremental: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            transport: TransportPolicy::default(),
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            continue_over_sse: false,
+            incremental: true,
+        }
+    }
+}

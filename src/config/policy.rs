@@ -39,7 +39,7 @@ pub enum ReplayPolicy {
     /// A request that may still run, once per turn: it had no answer, its connection was lost, or a
     /// gateway gave up waiting (408, 504, 520 to 529).
     ///
-    /// A request that may have run but has ended is sent again within [`RetryPolicy::attempts`]:
+    /// A request that may have run but has ended is sent again within [`RetryPolicy::max_attempts`]:
     /// the server answered with 500, 502, or 503 without a code and `Retry-After`, or ended it with
     /// `server_error` before any output.
     #[default]
@@ -55,9 +55,9 @@ pub enum ReplayPolicy {
 ///
 /// | failure | retry |
 /// |---|---|
-/// | a lost parent, a socket at its maximum age, a kept connection that died before it answered, an upgrade that is refused or breaks, a frame that the server finds too large | immediately, not counted in `attempts`; each once per turn |
-/// | 401, and the token is [fetched](crate::Auth::Provider) | immediately with another token, not counted in `attempts`; once per turn |
-/// | the network is down: the name does not resolve, no server accepts, no route | as set by `network_down_…`, not counted in `attempts` |
+/// | a lost parent, a socket at its maximum age, a kept connection that died before it answered, an upgrade that is refused or breaks, a frame that the server finds too large | immediately, not counted in `max_attempts`; each once per turn |
+/// | 401, and the token is [fetched](crate::Auth::Provider) | immediately with another token, not counted in `max_attempts`; once per turn |
+/// | the network is down: the name does not resolve, no server accepts, no route | as set by `network_down_…`, not counted in `max_attempts` |
 /// | `rate_limit_exceeded`, 408, 409, 429, 5xx, a broken connection | after `Retry-After`, or `backoff` |
 /// | `server_is_overloaded`, `slow_down`, 503 | after `Retry-After`, or five times `backoff` |
 /// | a WebSocket that is closed or lost before any event, with close code 1008 or 4000 to 4999 | after `backoff`, only over SSE |
@@ -73,29 +73,29 @@ pub enum ReplayPolicy {
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts of a turn over both transports together, the first included. Default: 4.
-    pub attempts: u32,
+    pub max_attempts: u32,
     /// Delay before the second attempt. Default: 200 ms. The delay doubles with each further
     /// attempt, and is shortened at random by up to a quarter, so that clients do not retry in
     /// step.
     pub backoff: Duration,
     /// Longest back-off. Default: 8 s.
-    pub backoff_max: Duration,
+    pub max_backoff: Duration,
     /// Longest delay that a server may ask for. Default: 60 s. Above it, the turn ends with the
     /// error.
-    pub retry_after_max: Duration,
+    pub max_retry_after: Duration,
     /// Requests that may be sent again when their fate is unknown. Default:
     /// [`ReplayPolicy::BeforeCreated`].
     pub replay: ReplayPolicy,
     /// Number of times that a turn may resend a request that may still run. Default: 1. Requests
     /// that have ended do not count, nor do those over a kept connection that died before an
     /// answer.
-    pub replays: u32,
+    pub max_replays: u32,
     /// First delay while the network is down. Default: 1 s. The delay doubles with each further
     /// attempt, and is shortened like `backoff`.
     pub network_down_backoff: Duration,
     /// Longest delay while the network is down. Default: 30 s; a laptop that wakes up or a roaming
     /// phone is back sooner.
-    pub network_down_backoff_max: Duration,
+    pub network_down_max_backoff: Duration,
     /// Longest time that a turn waits for a network that is down, from the first failure on.
     /// Default: 60 s. Zero returns the error immediately; `None` counts such attempts like all
     /// others.
@@ -103,7 +103,7 @@ pub struct RetryPolicy {
     /// Bytes of requests that a turn may resend, all attempts after the first together. Default: 64
     /// MiB, some replays of the largest history. A retry beyond the limit is not made, and
     /// [`Error::is_resend_limited`](crate::Error::is_resend_limited) returns `true`.
-    pub resend_bytes: u64,
+    pub max_resend_bytes: u64,
 }
 
 impl Transport {
@@ -125,16 +125,16 @@ impl fmt::Display for Transport {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: 4,
+            max_attempts: 4,
             backoff: Duration::from_millis(200),
-            backoff_max: Duration::from_secs(8),
-            retry_after_max: Duration::from_secs(60),
+            max_backoff: Duration::from_secs(8),
+            max_retry_after: Duration::from_secs(60),
             replay: ReplayPolicy::default(),
-            replays: 1,
+            max_replays: 1,
             network_down_backoff: Duration::from_secs(1),
-            network_down_backoff_max: Duration::from_secs(30),
+            network_down_max_backoff: Duration::from_secs(30),
             network_down_deadline: Some(Duration::from_secs(60)),
-            resend_bytes: 64 << 20,
+            max_resend_bytes: 64 << 20,
         }
     }
 }

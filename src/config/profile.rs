@@ -34,7 +34,7 @@ impl Provider {
     pub fn vercel() -> Self {
         Self::known("https://ai-gateway.vercel.sh/v1")
             .frame_limit(Some(4 << 20))
-            .keeps_socket_after_error(false)
+            .reuses_socket_after_error(false)
             .max_age(Some(Duration::from_secs(13 * 60)))
     }
 
@@ -54,7 +54,7 @@ impl Provider {
             ..Self::known("https://chatgpt.com/backend-api/codex")
         }
         .stores_by_default(false)
-        .keeps_socket_after_error(false)
+        .reuses_socket_after_error(false)
     }
 
     /// Returns the preset for GitHub Copilot, `https://api.githubcopilot.com`: SSE.
@@ -88,7 +88,7 @@ impl Provider {
     /// # Errors
     ///
     /// Like [`compatible`](Self::compatible).
-    pub fn at(self, base_url: &str) -> Result<Self, ConfigError> {
+    pub fn with_base_url(self, base_url: &str) -> Result<Self, ConfigError> {
         Ok(Self { base: Self::compatible(base_url)?.base, ..self })
     }
 
@@ -118,14 +118,14 @@ mod tests {
             assert_eq!(url(&provider), format!("{address}/responses"));
             let ways = (provider.websocket, provider.stores_by_default);
             assert_eq!(ways, (websocket, stores), "{address}");
-            assert_eq!(provider.keeps_socket_after_error, keeps, "{address}");
+            assert_eq!(provider.reuses_socket_after_error, keeps, "{address}");
             assert_eq!(provider.frame_limit, Some(frame << 20), "{address}");
-            let moved = provider.clone().at("http://127.0.0.1:8/v1/").unwrap();
+            let moved = provider.clone().with_base_url("http://127.0.0.1:8/v1/").unwrap();
             assert_eq!(url(&moved), "http://127.0.0.1:8/v1/responses");
-            assert_eq!(moved.at(address).unwrap(), provider, "the ways stay");
+            assert_eq!(moved.with_base_url(address).unwrap(), provider, "the ways stay");
         }
         assert!(Provider::azure("https://r.openai.azure.com/openai/v1").unwrap().websocket);
         assert!(!Provider::vllm("http://localhost:8000/v1").unwrap().websocket);
-        assert!(Provider::xai().at("api.x.ai").is_err());
+        assert!(Provider::xai().with_base_url("api.x.ai").is_err());
     }
 }

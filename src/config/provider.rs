@@ -12,7 +12,7 @@ pub struct Provider {
     pub(super) base: Url,
     pub(crate) websocket: bool,
     pub(crate) stores_by_default: bool,
-    pub(crate) keeps_socket_after_error: bool,
+    pub(crate) reuses_socket_after_error: bool,
     pub(crate) frame_limit: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) credentials_over_http: bool,
@@ -49,7 +49,7 @@ impl Provider {
             base,
             websocket: true,
             stores_by_default: true,
-            keeps_socket_after_error: true,
+            reuses_socket_after_error: true,
             frame_limit: Some(16 << 20),
             max_age: Some(Duration::from_secs(60 * 60)),
             credentials_over_http: false,
@@ -76,8 +76,8 @@ impl Provider {
     /// Sets whether a WebSocket stays usable after an error frame. Default: `true`, as at OpenAI.
     /// The ChatGPT backend stops responding and drops the WebSocket.
     #[must_use]
-    pub fn keeps_socket_after_error(mut self, keeps: bool) -> Self {
-        self.keeps_socket_after_error = keeps;
+    pub fn reuses_socket_after_error(mut self, keeps: bool) -> Self {
+        self.reuses_socket_after_error = keeps;
         self
     }
 

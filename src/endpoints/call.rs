@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     config::{Transport, TransportPolicy},
+    endpoint::Endpoint,
     error::{Cause, Error},
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         retry::{AttemptFailure, RetryDecision, RetryState},
         turn,
     },
-    shared::Shared,
     transport,
 };
 
@@ -32,9 +32,9 @@ pub(super) struct Call {
 /// # Errors
 ///
 /// Returns the error of the last attempt.
-pub(super) async fn call(shared: &Shared, call: Call) -> Result<Vec<u8>, Error> {
-    let deadline = shared.timeouts.request.map(|time| after(Instant::now(), time));
-    let attempts = try_until_done(shared, &call, deadline);
+pub(super) async fn call(endpoint: &Endpoint, call: Call) -> Result<Vec<u8>, Error> {
+    let deadline = endpoint.policy.timeouts.request.map(|time| after(Instant::now(), time));
+    let attempts = try_until_done(endpoint, &call, deadline);
     match deadline {
         Some(deadline) => timeout_at(deadline, attempts).await.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None))
@@ -44,31 +44,31 @@ pub(super) async fn call(shared: &Shared, call: Call) -> Result<Vec<u8>, Error> 
 }
 
 async fn try_until_done(
-    shared: &Shared,
+    endpoint: &Endpoint,
     call: &Call,
     deadline: Option<Instant>,
 ) -> Result<Vec<u8>, Error> {
-    let mut retry = RetryState::new(shared.retry, TransportPolicy::SseOnly);
+    let mut retry = RetryState::new(endpoint.policy.retry, TransportPolicy::SseOnly);
     loop {
-        let error = match try_once(shared, call, deadline).await {
+        let error = match try_once(endpoint, call, deadline).await {
             Ok(body) => return Ok(body),
             // Repeating the request is harmless, so that every failure counts as a refusal.
             Err(error) => error.with_delivery(Delivery::Refused),
         };
         if error.kind() == ErrorKind::Api && error.is_authentication() {
-            shared.auth.refused();
+            endpoint.auth.refused();
         }
         let failed = AttemptFailure {
             error: &error,
             transport: Transport::Sse,
             reused: false,
             incremental: false,
-            stale: transport::call::is_stale(&error),
+            stale: transport::http1::is_stale(&error),
             silent: false,
             answered: true,
             resumable: false,
             progressed: false,
-            renewable: shared.auth.is_renewable(),
+            renewable: endpoint.auth.is_renewable(),
             at: Instant::now().into_std(),
         };
         let RetryDecision::Retry(again) = retry.next(failed, fastrand::f64()) else {
@@ -84,14 +84,14 @@ async fn try_until_done(
 }
 
 async fn try_once(
-    shared: &Shared,
+    endpoint: &Endpoint,
     call: &Call,
     deadline: Option<Instant>,
 ) -> Result<Vec<u8>, Error> {
     let (method, uri) = (call.method.clone(), call.uri.clone());
-    let request = transport::call::request(method, uri, shared.headers().await?, None);
+    let request = transport::http1::request(method, uri, endpoint.headers().await?, None);
     let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
-    transport::call::fetch(&*shared.network, request, deadline, shared.limits).await
+    transport::http1::fetch(&*endpoint.network, request, deadline, endpoint.policy.limits).await
 }
 
 fn after(start: Instant, time: Duration) -> Instant {

@@ -4,10 +4,10 @@ use http::Method;
 
 use super::call::{Call, call};
 use crate::{
+    endpoint::Endpoint,
     error::{Error, ProtocolError},
     kind::Phase,
     response::Response,
-    shared::Shared,
 };
 
 /// Operation on a stored response.
@@ -25,12 +25,12 @@ pub(crate) enum ResponseOp {
 ///
 /// Returns [`InvalidRequest`](crate::ErrorKind::InvalidRequest) if the id cannot be part of a path,
 /// and the errors of [`call`].
-pub(crate) async fn run(shared: &Shared, id: &str, op: ResponseOp) -> Result<Response, Error> {
+pub(crate) async fn run(endpoint: &Endpoint, id: &str, op: ResponseOp) -> Result<Response, Error> {
     let (method, action) = match op {
         ResponseOp::Retrieve => (Method::GET, None),
         ResponseOp::Cancel => (Method::POST, Some("cancel")),
     };
-    let body = call(shared, Call { method, uri: shared.uri_of(id, action)? }).await?;
+    let body = call(endpoint, Call { method, uri: endpoint.response_uri(id, action)? }).await?;
     Response::read(body).map_err(|source| {
         let event = "response".to_owned();
         Error::protocol(Phase::Events, ProtocolError::Event { event, source })

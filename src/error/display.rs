@@ -25,7 +25,7 @@ impl fmt::Display for Error {
             write!(f, " ({})", self.0.delivery.what())?;
         }
         if self.0.resend_limited {
-            f.write_str("; `RetryPolicy::resend_bytes` stopped the retries")?;
+            f.write_str("; `RetryPolicy::max_resend_bytes` stopped the retries")?;
         }
         f.write_str(": ")?;
         write_advice(self, f)
@@ -46,7 +46,7 @@ fn write_advice(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::Proxy => "ask the proxy's administrator, or choose another `ProxySetting`",
         ErrorKind::ProxyAuthentication => "add `user:password@` to the proxy URL",
         ErrorKind::UpgradeRefused => "allow SSE with `TransportPolicy::Auto`",
-        ErrorKind::TooLarge => "raise `Limits::event` or `Limits::read_ahead`",
+        ErrorKind::TooLarge => "raise `Limits::max_event_bytes` or `Limits::read_ahead`",
         ErrorKind::Superseded => "read the stream of the newer turn",
         ErrorKind::SessionClosed => "start another session",
         ErrorKind::NoRuntime => "call it inside a tokio runtime",

@@ -236,7 +236,7 @@ impl Error {
             && self.partial().is_some_and(|it| it.status() == ResponseStatus::Cancelled)
     }
 
-    /// Returns `true` if only [`RetryPolicy::resend_bytes`](crate::RetryPolicy::resend_bytes)
+    /// Returns `true` if only [`RetryPolicy::max_resend_bytes`](crate::RetryPolicy::max_resend_bytes)
     /// prevented another attempt.
     pub fn is_resend_limited(&self) -> bool {
         self.0.resend_limited

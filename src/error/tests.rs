@@ -120,7 +120,7 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
             Reconfigure,
             "base URL",
         ),
-        (bare(ErrorKind::TooLarge, Phase::Events), Reconfigure, "raise `Limits::event`"),
+        (bare(ErrorKind::TooLarge, Phase::Events), Reconfigure, "raise `Limits::max_event_bytes`"),
         (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of the newer turn"),
         (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "start another session"),
         (bare(ErrorKind::NoRuntime, Phase::Prepare), Reconfigure, "inside a tokio runtime"),

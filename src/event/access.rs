@@ -78,7 +78,7 @@ impl OutputItemAdded {
 impl OutputItemDone {
     /// Returns a copy of the finished item that does not keep the frame in memory.
     pub fn to_item(&self) -> Item {
-        Item::from_trusted(self.item.detached())
+        Item::from_trusted(self.item.to_detached())
     }
 
     /// Returns the finished item, decoded. Its texts are slices of the frame, like those of the

@@ -43,7 +43,7 @@ impl ResponseEvent {
             _ => return false,
         };
         // In an event that the server sent, the response is only a part of the text.
-        response.get().len() == self.raw().trim().len()
+        response.as_str().len() == self.raw().trim().len()
     }
 }
 

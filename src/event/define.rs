@@ -148,10 +148,10 @@ macro_rules! events {
                         .map_err(|error| DecodeError::new("the event", &error))?;
                     Ok(ResponseEvent::$name(Self {
                         $(
-                            item_id: of!($item, wire.item_id.own(&payload, "item_id")).unwrap_or_default(),
+                            item_id: of!($item, wire.item_id.into_owned(&payload, "item_id")).unwrap_or_default(),
                             output_index: wire.output_index.0,
                         )?
-                        $($field: wire.$field.own(&payload, stringify!($field)).map_err(|expected| {
+                        $($field: wire.$field.into_owned(&payload, stringify!($field)).map_err(|expected| {
                             DecodeError::expected(concat!("`", stringify!($field), "`"), expected)
                         })?,)*
                         sequence_number: wire.sequence_number.0,

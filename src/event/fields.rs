@@ -1,6 +1,6 @@
 //! Decoding of the members of an event.
 //!
-//! A member that the turn needs ([`Text`], [`Json`]) must be present. Other members are read
+//! A member that the turn needs ([`WireText`], [`Json`]) must be present. Other members are read
 //! leniently: a missing or malformed index or id must not end a turn that could continue.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
@@ -13,13 +13,13 @@ use crate::json::{self, Decoded, WITH_HALVES};
 
 /// Required string.
 #[derive(Default)]
-pub(crate) struct Text<'a>(Option<Decoded<'a>>);
+pub(crate) struct WireText<'a>(Option<Decoded<'a>>);
 /// Optional string.
 #[derive(Default)]
 pub(crate) struct MaybeText<'a>(pub(crate) Option<Decoded<'a>>);
 /// String, or the `text` of an object in its place, as early servers send a delta.
 #[derive(Default)]
-pub(crate) struct Piece<'a>(Option<Decoded<'a>>);
+pub(crate) struct TextOrObject<'a>(Option<Decoded<'a>>);
 /// Required string. JSON in its place stands for its own text.
 #[derive(Default)]
 pub(crate) struct Arguments<'a>(Found<'a>);
@@ -41,9 +41,9 @@ pub(crate) struct MaybeJson<'a>(Option<&'a RawValue>);
 
 /// Types of the members in the public events.
 pub(crate) mod owned {
-    pub(crate) type Text = crate::json::Text;
+    pub(crate) type WireText = crate::json::Text;
     pub(crate) type MaybeText = Option<crate::json::Text>;
-    pub(crate) type Piece = Option<crate::json::Text>;
+    pub(crate) type TextOrObject = Option<crate::json::Text>;
     pub(crate) type Arguments = crate::json::Text;
     pub(crate) type MaybeArguments = Option<crate::json::Text>;
     pub(crate) type Index = u32;
@@ -51,46 +51,54 @@ pub(crate) mod owned {
     pub(crate) type MaybeJson = Option<crate::json::Json>;
 }
 
-impl Text<'_> {
-    pub(crate) fn own(self, source: &ByteString, _: &str) -> Result<json::Text, &'static str> {
-        self.0.map(|text| json::Text::part_of(source, text)).ok_or("a string")
+impl WireText<'_> {
+    pub(crate) fn into_owned(
+        self,
+        source: &ByteString,
+        _: &str,
+    ) -> Result<json::Text, &'static str> {
+        self.0.map(|text| json::Text::from_decoded(source, text)).ok_or("a string")
     }
 }
 
 impl MaybeText<'_> {
-    pub(crate) fn own(
+    pub(crate) fn into_owned(
         self,
         source: &ByteString,
         _: &str,
     ) -> Result<Option<json::Text>, &'static str> {
-        Ok(self.0.map(|text| json::Text::part_of(source, text)))
+        Ok(self.0.map(|text| json::Text::from_decoded(source, text)))
     }
 }
 
-impl Piece<'_> {
-    pub(crate) fn own(
+impl TextOrObject<'_> {
+    pub(crate) fn into_owned(
         self,
         source: &ByteString,
         name: &str,
     ) -> Result<Option<json::Text>, &'static str> {
-        MaybeText(self.0).own(source, name)
+        MaybeText(self.0).into_owned(source, name)
     }
 }
 
 impl Arguments<'_> {
-    pub(crate) fn own(self, source: &ByteString, name: &str) -> Result<json::Text, &'static str> {
-        MaybeArguments(self.0).own(source, name)?.ok_or("a string")
+    pub(crate) fn into_owned(
+        self,
+        source: &ByteString,
+        name: &str,
+    ) -> Result<json::Text, &'static str> {
+        MaybeArguments(self.0).into_owned(source, name)?.ok_or("a string")
     }
 }
 
 impl MaybeArguments<'_> {
-    pub(crate) fn own(
+    pub(crate) fn into_owned(
         self,
         source: &ByteString,
         name: &str,
     ) -> Result<Option<json::Text>, &'static str> {
         Ok(match self.0 {
-            Found::Text(text) => Some(json::Text::part_of(source, text)),
+            Found::Text(text) => Some(json::Text::from_decoded(source, text)),
             // The position was not kept, because strings do not need it.
             Found::Container => {
                 let event = json::Json::from_trusted(source.clone());
@@ -103,20 +111,24 @@ impl MaybeArguments<'_> {
 }
 
 impl Index<'_> {
-    pub(crate) fn own(self, _: &ByteString, _: &str) -> Result<u32, &'static str> {
+    pub(crate) fn into_owned(self, _: &ByteString, _: &str) -> Result<u32, &'static str> {
         Ok(self.0)
     }
 }
 
 impl Json<'_> {
-    pub(crate) fn own(self, source: &ByteString, _: &str) -> Result<json::Json, &'static str> {
+    pub(crate) fn into_owned(
+        self,
+        source: &ByteString,
+        _: &str,
+    ) -> Result<json::Json, &'static str> {
         let object = self.0.filter(|raw| raw.get().starts_with('{'));
-        object.map(|raw| json::Json::part_of(source, raw)).ok_or("an object")
+        object.map(|raw| json::Json::slice_of(source, raw)).ok_or("an object")
     }
 }
 
 impl MaybeJson<'_> {
-    pub(crate) fn own(
+    pub(crate) fn into_owned(
         self,
         source: &ByteString,
         _: &str,
@@ -124,7 +136,7 @@ impl MaybeJson<'_> {
         Ok(self.0.map(|raw| match raw.get() {
             // Nearly all deltas have empty `logprobs`, which need no slice of the frame.
             "[]" => json::Json::from_trusted(ByteString::from_static("[]")),
-            _ => json::Json::part_of(source, raw),
+            _ => json::Json::slice_of(source, raw),
         }))
     }
 }
@@ -267,7 +279,7 @@ impl<'de> Visitor<'de> for Numbers {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for WireText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Found::deserialize(deserializer).map(|found| Self(found.text()))
     }
@@ -279,7 +291,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for MaybeText<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Piece<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for TextOrObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Default, serde::Deserialize)]
         #[serde(default)]

@@ -19,7 +19,7 @@ events! {
         /// Index of the part in the item, from 0.
         content_index: Index,
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
         /// Log probabilities of the tokens, if the request asked for them: see
         /// [`logprobs`](Self::logprobs).
         logprobs: MaybeJson,
@@ -34,14 +34,14 @@ events! {
         /// Index of the part in the summary, from 0.
         summary_index: Index,
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
     }
     /// A piece of the model's reasoning text (open-weight models).
     ReasoningTextDelta = "response.reasoning_text.delta" of item {
         /// Index of the part in the item, from 0.
         content_index: Index,
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
     }
     /// A piece of the input of a custom tool; free text.
     CustomToolCallInputDelta = "response.custom_tool_call_input.delta" of item {
@@ -53,7 +53,7 @@ events! {
         /// Index of the part in the item, from 0.
         content_index: Index,
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
     }
     /// The server accepted the request; the first event of a response.
     Created = "response.created" {
@@ -227,7 +227,7 @@ events! {
     /// A piece of the code for the code interpreter.
     CodeInterpreterCallCodeDelta = "response.code_interpreter_call_code.delta" of item {
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
     }
     /// The code for the code interpreter is finished.
     CodeInterpreterCallCodeDone = "response.code_interpreter_call_code.done" of item {
@@ -285,7 +285,7 @@ events! {
         /// Index of the command in the call, from 0.
         command_index: Index,
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
     }
     /// A command for a shell is finished.
     ShellCallCommandDone = "response.shell_call_command.done" {
@@ -301,14 +301,14 @@ events! {
     /// A piece of audio.
     AudioDelta = "response.audio.delta" {
         /// Delta of the audio, in base64.
-        delta: Text,
+        delta: WireText,
     }
     /// The audio is finished.
     AudioDone = "response.audio.done" {}
     /// A piece of the transcript of the audio.
     AudioTranscriptDelta = "response.audio.transcript.delta" {
         /// Text of this delta.
-        delta: Text,
+        delta: WireText,
     }
     /// The transcript of the audio is finished.
     AudioTranscriptDone = "response.audio.transcript.done" {}
@@ -331,28 +331,28 @@ events! {
         /// Index of the part in the summary, from 0.
         summary_index: Index,
         /// Text of this delta, a string or the `text` of an object.
-        delta: Piece,
+        delta: TextOrObject,
     }
     /// The summary of reasoning is finished, by an early name (other servers).
     ReasoningSummaryDone = "response.reasoning_summary.done" of item {
         /// Index of the part in the summary, from 0.
         summary_index: Index,
         /// Complete text; `None` if the server omits it.
-        text: Piece,
+        text: TextOrObject,
     }
     /// A piece of reasoning text, by an early name (other servers).
     ReasoningDelta = "response.reasoning.delta" of item {
         /// Index of the part in the item, from 0.
         content_index: Index,
         /// Text of this delta, a string or the `text` of an object.
-        delta: Piece,
+        delta: TextOrObject,
     }
     /// The reasoning text is finished, by an early name (other servers).
     ReasoningDone = "response.reasoning.done" of item {
         /// Index of the part in the item, from 0.
         content_index: Index,
         /// Complete text; `None` if the server omits it.
-        text: Piece,
+        text: TextOrObject,
     }
     /// A response was cancelled. A stream ends with an [`Error`](crate::Error) instead of this;
     /// some proxies send it, OpenAI does not.

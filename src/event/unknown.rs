@@ -40,13 +40,13 @@ impl Unknown {
         #[serde(default)]
         struct Wire<'a> {
             #[serde(borrow, rename = "type")]
-            event_type: fields::Text<'a>,
+            event_type: fields::WireText<'a>,
             #[serde(borrow)]
             sequence_number: fields::Number<'a>,
         }
         let wire: Wire<'_> =
             json::from_str(&payload).map_err(|error| DecodeError::new("the event", &error))?;
-        let event_type = match wire.event_type.own(&payload, "type") {
+        let event_type = match wire.event_type.into_owned(&payload, "type") {
             Err(_) if !name.is_empty() => name.into(),
             own => own.map_err(|expected| DecodeError::expected("`type`", expected))?,
         };

@@ -56,14 +56,14 @@ pub(super) struct Cursor<'a> {
 pub(super) struct Elements<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
     close: u8,
-    state: State,
+    state: Position,
 }
 
 /// A key, as WTF-8, and the cursor before its value.
 type Member<'c, 'a> = (Cow<'a, [u8]>, &'c mut Cursor<'a>);
 
 #[derive(PartialEq)]
-enum State {
+enum Position {
     First,
     Open,
     Closed,
@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
             return Err(Error::custom("no list or object, or one that nests too deep"));
         }
         self.depth += 1;
-        Ok(Elements { cursor: self, close, state: State::First })
+        Ok(Elements { cursor: self, close, state: Position::First })
     }
 
     /// Returns an error if text is left.
@@ -150,18 +150,18 @@ impl<'a> Cursor<'a> {
 impl<'a> Elements<'_, 'a> {
     /// Returns the cursor before the next element, or `None` after the last.
     pub(super) fn next_element(&mut self) -> Result<Option<&mut Cursor<'a>>> {
-        if self.state == State::Closed {
+        if self.state == Position::Closed {
             return Ok(None);
         }
         if self.cursor.take(self.close) {
-            self.state = State::Closed;
+            self.state = Position::Closed;
             self.cursor.depth -= 1;
             return Ok(None);
         }
-        if self.state == State::Open && !self.cursor.take(b',') {
+        if self.state == Position::Open && !self.cursor.take(b',') {
             return Err(Error::custom("a comma is missing"));
         }
-        self.state = State::Open;
+        self.state = Position::Open;
         Ok(Some(self.cursor))
     }
 

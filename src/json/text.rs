@@ -33,7 +33,7 @@ pub(crate) struct TextBuf {
     wtf8: Option<Box<Wtf8>>,
 }
 
-/// Decoded string before its owner is known: see [`Text::part_of`].
+/// Decoded string before its owner is known: see [`Text::from_decoded`].
 ///
 /// Every event has several of these, so their size matters.
 pub(crate) enum Decoded<'a> {
@@ -46,7 +46,7 @@ pub(crate) enum Decoded<'a> {
 
 impl Text {
     /// Returns the string that `decoded` borrows from `source`, or a copy if it had escapes.
-    pub(crate) fn part_of(source: &ByteString, decoded: Decoded<'_>) -> Self {
+    pub(crate) fn from_decoded(source: &ByteString, decoded: Decoded<'_>) -> Self {
         match decoded {
             Decoded::Borrowed(text) => Self::slice_of(source, text),
             Decoded::Owned(text) => Self { text: text.into(), wtf8: None },
@@ -63,7 +63,7 @@ impl Text {
 
     /// Returns the text of WTF-8, which can encode unpaired surrogates.
     pub(crate) fn from_wtf8(wtf8: &[u8]) -> Self {
-        Self::part_of(&ByteString::new(), Decoded::from_wtf8(Cow::Owned(wtf8.to_vec())))
+        Self::from_decoded(&ByteString::new(), Decoded::from_wtf8(Cow::Owned(wtf8.to_vec())))
     }
 
     /// Returns the string, with U+FFFD for each unpaired surrogate.

@@ -57,7 +57,7 @@ impl Json {
     }
 
     /// Returns the slice of `source` that `raw` borrows.
-    pub(crate) fn part_of(source: &ByteString, raw: &RawValue) -> Self {
+    pub(crate) fn slice_of(source: &ByteString, raw: &RawValue) -> Self {
         Self(source.slice_ref(raw.get()))
     }
 
@@ -72,7 +72,7 @@ impl Json {
     }
 
     /// Returns the text as received.
-    pub fn get(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -135,7 +135,7 @@ impl Json {
     }
 
     /// Returns a copy of the text that does not keep the frame in memory.
-    pub(crate) fn detached(&self) -> Self {
+    pub(crate) fn to_detached(&self) -> Self {
         Self(ByteString::from(self.0.to_string()))
     }
 }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn the_text_is_kept_and_values_are_compared() {
         let json = Json::parse(" {\"b\": 1.0, \"a\": [null]} ").unwrap();
-        assert_eq!(json.get(), "{\"b\": 1.0, \"a\": [null]}");
+        assert_eq!(json.as_str(), "{\"b\": 1.0, \"a\": [null]}");
         assert_eq!(json, Json::parse(r#"{"a":[null],"b":1}"#).unwrap());
         assert_ne!(json, Json::parse(r#"{"a":[null],"b":2}"#).unwrap());
         assert_eq!(format!("{json:?}"), "Json(23 bytes)");

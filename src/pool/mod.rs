@@ -1,7 +1,10 @@
 //! The connections of a session: the WebSocket that is leased for a turn, the successor of that
 //! WebSocket, and the connection of the last SSE response.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     task::{AbortHandle, JoinHandle},
@@ -13,6 +16,10 @@ use crate::{
     proto::{plan::ConnectionId, turn::Seat},
     transport::WebSocket,
 };
+
+/// Number of the next WebSocket. All clients share one counter, because a session may take its
+/// WebSocket from one client to another.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// The connections of a session. No method waits.
 ///
@@ -168,4 +175,9 @@ pub(crate) fn seat_of(socket: &WebSocket) -> Seat {
         headers: std::sync::Arc::clone(socket.headers()),
         frame_limit: socket.frame_limit(),
     }
+}
+
+/// Returns the id of a new WebSocket.
+pub(crate) fn next_connection() -> ConnectionId {
+    ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed))
 }

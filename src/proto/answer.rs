@@ -24,12 +24,12 @@ use crate::{config::Limits, error::ProtocolError};
 
 /// Turns the pieces of a body into frames.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct AnswerReader {
     status: u16,
     headers: Arc<HeaderMap>,
     limits: Limits,
     content: Content,
-    state: State,
+    state: BodyState,
 }
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ enum Content {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum BodyState {
     Reading,
     /// The body has ended; a last event may be left.
     Ended,
@@ -60,13 +60,13 @@ struct Objects {
     object: BytesMut,
 }
 
-impl Answer {
+impl AnswerReader {
     pub(crate) fn new(status: u16, headers: Arc<HeaderMap>, limits: Limits) -> Self {
         let content = match body::is_labelled_page(&headers) {
             true => Content::Page(Vec::new()),
             false => Content::Unknown(Sniffer::new()),
         };
-        Self { status, headers, limits, content, state: State::Reading }
+        Self { status, headers, limits, content, state: BodyState::Reading }
     }
 
     /// Takes the next piece of the body. Call [`next_frame`](Self::next_frame) afterwards until it
@@ -84,11 +84,11 @@ impl Answer {
             Content::Json(objects) => objects.pieces.push_back(piece),
             Content::Page(page) => {
                 let before = page.len();
-                let room = self.limits.error_body.saturating_sub(before);
+                let room = self.limits.max_error_body_bytes.saturating_sub(before);
                 page.extend(piece.iter().take(room));
                 // The title is all that the error shows, so the rest of the page is not awaited.
                 if piece.len() >= room || has_title(page, before) {
-                    self.state = State::Ended;
+                    self.state = BodyState::Ended;
                 }
             }
             Content::Other => {}
@@ -97,8 +97,8 @@ impl Answer {
 
     /// Marks the end of the body, complete or cut.
     pub(crate) fn end(&mut self) {
-        if self.state == State::Reading {
-            self.state = State::Ended;
+        if self.state == BodyState::Reading {
+            self.state = BodyState::Ended;
         }
     }
 
@@ -110,10 +110,10 @@ impl Answer {
     /// Returns the next frame, or the end of the frames. `None` if the body must continue first.
     pub(crate) fn next_frame(&mut self) -> Option<Result<Frame, StreamEnd>> {
         let next = match &mut self.content {
-            _ if self.state == State::Done => None,
+            _ if self.state == BodyState::Done => None,
             Content::Unknown(_) => None,
             Content::Events(decoder) => next_event(decoder, &mut self.state),
-            Content::Json(objects) => objects.next(self.limits.event).map(|object| {
+            Content::Json(objects) => objects.next(self.limits.max_event_bytes).map(|object| {
                 let frame = object?;
                 match frame.tag.role {
                     // The label explains more than the object does.
@@ -121,7 +121,7 @@ impl Answer {
                     _ => Ok(frame),
                 }
             }),
-            Content::Page(page) if self.state == State::Ended => {
+            Content::Page(page) if self.state == BodyState::Ended => {
                 let page = body::page(self.status, &self.headers, page);
                 Some(Err(StreamEnd::Protocol(ProtocolError::WebPage(page))))
             }
@@ -130,13 +130,15 @@ impl Answer {
         };
         // A bare response is the whole answer; further objects are not part of it.
         if matches!(&next, Some(Ok(frame)) if frame.tag.bare) {
-            self.state = State::Done;
+            self.state = BodyState::Done;
             return next;
         }
         match self.state {
-            State::Reading => next,
+            BodyState::Reading => next,
             // A complete last event counts even if the body was cut.
-            State::Ended | State::Done => Some(next.unwrap_or(Err(StreamEnd::Disconnected(None)))),
+            BodyState::Ended | BodyState::Done => {
+                Some(next.unwrap_or(Err(StreamEnd::Disconnected(None))))
+            }
         }
     }
 
@@ -147,7 +149,9 @@ impl Answer {
             Form::Page => Content::Page(Vec::new()),
             // In a stream, unknown fields are skipped.
             Form::Other if !label.is_empty() && !is_stream(label) => Content::Other,
-            Form::Events | Form::Other => Content::Events(Decoder::new(self.limits.event)),
+            Form::Events | Form::Other => {
+                Content::Events(Decoder::new(self.limits.max_event_bytes))
+            }
         }
     }
 }
@@ -177,20 +181,20 @@ impl Objects {
     }
 }
 
-fn next_event(decoder: &mut Decoder, state: &mut State) -> Option<Result<Frame, StreamEnd>> {
+fn next_event(decoder: &mut Decoder, state: &mut BodyState) -> Option<Result<Frame, StreamEnd>> {
     let event = match state {
-        State::Reading => decoder.next_event(),
-        State::Ended | State::Done => decoder.finish(),
+        BodyState::Reading => decoder.next_event(),
+        BodyState::Ended | BodyState::Done => decoder.finish(),
     };
     match event {
         Ok(Some(SseEvent { data: Some(data), .. })) if data.starts_with("[DONE]") => {
-            *state = State::Done;
+            *state = BodyState::Done;
             None
         }
         Ok(Some(SseEvent { name, data: Some(data) })) => {
             let frame = Frame::named(name, data);
             // An event without its blank line may be incomplete, unless it is a whole object.
-            let whole = *state == State::Reading
+            let whole = *state == BodyState::Reading
                 || frame.tag.role.keeps_connection() && is_json(&frame.payload);
             whole.then_some(Ok(frame))
         }

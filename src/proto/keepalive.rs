@@ -33,12 +33,12 @@ pub(crate) struct KeepAliveConfig {
 }
 
 /// The shortest interval.
-const LEAST: Duration = Duration::from_millis(1);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Times of the traffic on a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
-    heard: Instant,
+    last_received: Instant,
     /// Last time at which the system accepted bytes for sending.
     wrote: Instant,
     /// Time at which all accepted bytes have arrived, at [`MIN_RATE`].
@@ -48,7 +48,7 @@ pub(crate) struct Traffic {
 /// Keep-alive state of a connection.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
-    patience: KeepAliveConfig,
+    config: KeepAliveConfig,
     /// The ping that no received byte has followed.
     ping: Option<Ping>,
     /// Number of the last ping.
@@ -80,12 +80,12 @@ pub(crate) enum KeepAliveAction {
 
 impl Traffic {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { heard: now, wrote: now, arrived: now }
+        Self { last_received: now, wrote: now, arrived: now }
     }
 
     /// Returns the last time at which a byte was received.
-    pub(crate) fn heard(&self) -> Instant {
-        self.heard
+    pub(crate) fn last_received(&self) -> Instant {
+        self.last_received
     }
 
     /// Returns the last time at which the system accepted bytes for sending.
@@ -94,8 +94,8 @@ impl Traffic {
     }
 
     /// Records that bytes were received.
-    pub(crate) fn note_heard(&mut self, now: Instant) {
-        self.heard = now;
+    pub(crate) fn note_received(&mut self, now: Instant) {
+        self.last_received = now;
     }
 
     /// Records that the system accepted `bytes` for sending.
@@ -117,22 +117,22 @@ impl Traffic {
 }
 
 impl KeepAlive {
-    pub(crate) fn new(mut patience: KeepAliveConfig) -> Self {
+    pub(crate) fn new(mut config: KeepAliveConfig) -> Self {
         // Without a minimum, each answer would trigger a ping immediately.
-        patience.interval = patience.interval.map(|interval| interval.max(LEAST));
-        Self { patience, ping: None, pings: 0 }
+        config.interval = config.interval.map(|interval| interval.max(MIN_INTERVAL));
+        Self { config, ping: None, pings: 0 }
     }
 
     /// Decides about the silence of a peer. A ping that this method returns counts as sent at
     /// `now`.
     pub(crate) fn poll_action(&mut self, traffic: &Traffic, now: Instant) -> KeepAliveAction {
-        let Some(interval) = self.patience.interval else { return KeepAliveAction::Wait };
+        let Some(interval) = self.config.interval else { return KeepAliveAction::Wait };
         // Any byte received since the ping answers it; a pong is not required.
-        if self.ping.is_some_and(|ping| traffic.heard >= ping.since) {
+        if self.ping.is_some_and(|ping| traffic.last_received >= ping.since) {
             self.ping = None;
         }
         let Some(ping) = self.ping else {
-            return match traffic.heard.checked_add(interval) {
+            return match traffic.last_received.checked_add(interval) {
                 Some(due) if due > now => KeepAliveAction::WaitUntil(due),
                 Some(_) => {
                     self.pings = self.pings.wrapping_add(1);
@@ -145,7 +145,7 @@ impl KeepAlive {
         };
         // The deadline does not start while earlier bytes are still leaving.
         let start = ping.left.unwrap_or(ping.since.max(traffic.wrote)).max(ping.behind);
-        match self.patience.deadline.and_then(|deadline| start.checked_add(deadline)) {
+        match self.config.deadline.and_then(|deadline| start.checked_add(deadline)) {
             Some(due) if due > now => KeepAliveAction::WaitUntil(due),
             Some(_) => KeepAliveAction::Dead,
             None => KeepAliveAction::Wait,
@@ -186,21 +186,16 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn liveness() -> (KeepAlive, Instant) {
-        let patience = KeepAliveConfig { interval: Some(20 * SECOND), deadline: Some(10 * SECOND) };
-        (KeepAlive::new(patience), Instant::now())
-    }
-
-    /// Of a peer that was heard last at `heard`, and nothing was written to.
-    fn heard(heard: Instant) -> Traffic {
-        Traffic::new(heard)
+    fn keep_alive() -> (KeepAlive, Instant) {
+        let config = KeepAliveConfig { interval: Some(20 * SECOND), deadline: Some(10 * SECOND) };
+        (KeepAlive::new(config), Instant::now())
     }
 
     #[test]
     fn c110_silence_is_asked_about_once_and_then_it_is_death() {
-        let (mut peer, start) = liveness();
+        let (mut peer, start) = keep_alive();
         let at = |seconds: u32| start + seconds * SECOND;
-        let traffic = heard(start);
+        let traffic = Traffic::new(start);
         assert_eq!(peer.poll_action(&traffic, start), KeepAliveAction::WaitUntil(at(20)));
         assert_eq!(peer.poll_action(&traffic, at(19)), KeepAliveAction::WaitUntil(at(20)));
         assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
@@ -211,25 +206,28 @@ mod tests {
 
     #[test]
     fn c095_any_byte_is_life_and_no_second_ping_puts_off_the_deadline() {
-        let (mut peer, start) = liveness();
+        let (mut peer, start) = keep_alive();
         let at = |seconds: u32| start + seconds * SECOND;
-        assert_eq!(peer.poll_action(&heard(start), at(20)), KeepAliveAction::Ping(1));
+        assert_eq!(peer.poll_action(&Traffic::new(start), at(20)), KeepAliveAction::Ping(1));
         peer.ping_left(at(20));
         // What came before the ping is no answer to it, and looking again sends no other.
-        assert_eq!(peer.poll_action(&heard(at(19)), at(25)), KeepAliveAction::WaitUntil(at(30)));
         assert_eq!(
-            peer.poll_action(&heard(at(29)), at(29)),
+            peer.poll_action(&Traffic::new(at(19)), at(25)),
+            KeepAliveAction::WaitUntil(at(30))
+        );
+        assert_eq!(
+            peer.poll_action(&Traffic::new(at(29)), at(29)),
             KeepAliveAction::WaitUntil(at(49)),
             "any byte"
         );
-        assert_eq!(peer.poll_action(&heard(at(29)), at(49)), KeepAliveAction::Ping(2));
-        assert_eq!(peer.poll_action(&heard(at(29)), at(59)), KeepAliveAction::Dead);
+        assert_eq!(peer.poll_action(&Traffic::new(at(29)), at(49)), KeepAliveAction::Ping(2));
+        assert_eq!(peer.poll_action(&Traffic::new(at(29)), at(59)), KeepAliveAction::Dead);
     }
 
     #[test]
     fn each_part_can_be_off() {
         let start = Instant::now();
-        let (traffic, far) = (heard(start), start + 100_000 * SECOND);
+        let (traffic, far) = (Traffic::new(start), start + 100_000 * SECOND);
         let mut off = KeepAlive::new(KeepAliveConfig { interval: None, deadline: Some(SECOND) });
         assert_eq!(off.poll_action(&traffic, far), KeepAliveAction::Wait);
         let mut patient =
@@ -241,28 +239,31 @@ mod tests {
     #[test]
     fn no_interval_is_so_short_that_pings_never_end() {
         let start = Instant::now();
-        let patience = KeepAliveConfig { interval: Some(Duration::ZERO), deadline: Some(SECOND) };
-        let verdict = KeepAlive::new(patience).poll_action(&heard(start), start);
-        assert_eq!(verdict, KeepAliveAction::WaitUntil(start + LEAST));
+        let config = KeepAliveConfig { interval: Some(Duration::ZERO), deadline: Some(SECOND) };
+        let verdict = KeepAlive::new(config).poll_action(&Traffic::new(start), start);
+        assert_eq!(verdict, KeepAliveAction::WaitUntil(start + MIN_INTERVAL));
     }
 
     #[test]
     fn a_pause_is_no_silence() {
-        let (mut peer, start) = liveness();
-        assert_eq!(peer.poll_action(&heard(start), start + 20 * SECOND), KeepAliveAction::Ping(1));
+        let (mut peer, start) = keep_alive();
+        assert_eq!(
+            peer.poll_action(&Traffic::new(start), start + 20 * SECOND),
+            KeepAliveAction::Ping(1)
+        );
         peer.pause();
         let later = start + 60 * SECOND;
         assert_eq!(
-            peer.poll_action(&heard(later), later),
+            peer.poll_action(&Traffic::new(later), later),
             KeepAliveAction::WaitUntil(later + 20 * SECOND)
         );
     }
 
     #[test]
     fn c142_the_deadline_starts_when_the_ping_has_left() {
-        let (mut peer, start) = liveness();
+        let (mut peer, start) = keep_alive();
         let at = |seconds: u32| start + seconds * SECOND;
-        let mut traffic = heard(start);
+        let mut traffic = Traffic::new(start);
         assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
         // Bytes before it leave one by one; each is at its place in no time.
         for second in (20..60).step_by(5) {
@@ -281,8 +282,8 @@ mod tests {
 
     #[test]
     fn c142_a_ping_that_cannot_leave_has_its_deadline_too() {
-        let (mut peer, start) = liveness();
-        let traffic = heard(start);
+        let (mut peer, start) = keep_alive();
+        let traffic = Traffic::new(start);
         assert_eq!(peer.poll_action(&traffic, start + 20 * SECOND), KeepAliveAction::Ping(1));
         assert_eq!(peer.poll_action(&traffic, start + 30 * SECOND), KeepAliveAction::Dead);
     }
@@ -303,9 +304,9 @@ mod tests {
             // Behind the ping, it holds up no answer.
             (vec![(21, 100)], 30),
         ] {
-            let (mut peer, start) = liveness();
+            let (mut peer, start) = keep_alive();
             let at = |seconds: u32| start + seconds * SECOND;
-            let mut traffic = heard(start);
+            let mut traffic = Traffic::new(start);
             let write = |traffic: &mut Traffic, before: bool| {
                 for &(when, seconds) in writes.iter().filter(|(when, _)| (*when < 20) == before) {
                     traffic.note_written(seconds * second, at(when));
@@ -331,16 +332,16 @@ mod tests {
         for (number, more, death) in
             [(1, false, 52_u64), (2, false, 310), (0, false, 310), (1, true, 310)]
         {
-            let (mut peer, start) = liveness();
+            let (mut peer, start) = keep_alive();
             let at = |seconds: u32| start + seconds * SECOND;
-            let mut traffic = heard(start);
+            let mut traffic = Traffic::new(start);
             traffic.note_written(upload, start);
             assert_eq!(peer.poll_action(&traffic, at(20)), KeepAliveAction::Ping(1));
             peer.ping_left(at(20));
             if more {
                 traffic.note_written(1, at(21));
             }
-            traffic.note_heard(at(22));
+            traffic.note_received(at(22));
             peer.ping_answered(number, &mut traffic, at(22));
             assert_eq!(peer.poll_action(&traffic, at(42)), KeepAliveAction::Ping(2), "{number}");
             peer.ping_left(at(42));

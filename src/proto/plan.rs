@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     config::Transport,
     json::same_item,
-    report::{FullReason, Plan},
+    report::{FullSendReason, Plan},
     request::{FieldDifference, Item, ResponsesRequest},
 };
 
@@ -72,7 +72,7 @@ pub(crate) enum SendPlan {
     /// The items after the first `skip`, as a continuation of `parent`.
     Incremental { parent: String, skip: usize },
     /// The full request.
-    Full(FullReason),
+    Full(FullSendReason),
 }
 
 /// Compares `request` with the previous full request and its output.
@@ -87,26 +87,26 @@ fn compare(
     request: &ResponsesRequest,
     prior: &PreviousTurn,
     to: Target,
-) -> Result<SendPlan, FullReason> {
+) -> Result<SendPlan, FullSendReason> {
     if !to.incremental {
-        return Err(FullReason::Disabled);
+        return Err(FullSendReason::Disabled);
     }
     // Two parents would contradict each other.
     if request.caller_managed() {
-        return Err(FullReason::CallerManaged);
+        return Err(FullSendReason::CallerManaged);
     }
     let base = match prior {
-        PreviousTurn::None => return Err(FullReason::FirstTurn),
-        PreviousTurn::NotCompleted => return Err(FullReason::PriorNotCompleted),
-        PreviousTurn::Ambiguous => return Err(FullReason::ParentAmbiguous),
+        PreviousTurn::None => return Err(FullSendReason::FirstTurn),
+        PreviousTurn::NotCompleted => return Err(FullSendReason::PriorNotCompleted),
+        PreviousTurn::Ambiguous => return Err(FullSendReason::ParentAmbiguous),
         PreviousTurn::Completed(base) => base,
     };
     if let Some(difference) = request.context_difference(&base.request) {
         return Err(match difference {
-            FieldDifference::Model => FullReason::ModelChanged,
-            FieldDifference::Tools => FullReason::ToolsChanged,
-            FieldDifference::Instructions => FullReason::InstructionsChanged,
-            FieldDifference::Other(name) => FullReason::FieldChanged(name),
+            FieldDifference::Model => FullSendReason::ModelChanged,
+            FieldDifference::Tools => FullSendReason::ToolsChanged,
+            FieldDifference::Instructions => FullSendReason::InstructionsChanged,
+            FieldDifference::Other(name) => FullSendReason::FieldChanged(name),
         });
     }
     // A continuation keeps the server's context, so only the input may have grown.
@@ -117,38 +117,42 @@ fn compare(
             base.stored || base.connection.is_some() && base.connection == to.connection
         }
         Transport::Sse if base.stored && to.continue_over_sse => true,
-        Transport::Sse => return Err(FullReason::ProviderUnsupported),
+        Transport::Sse if base.stored => return Err(FullSendReason::SseContinuationOff),
+        Transport::Sse => return Err(FullSendReason::ProviderUnsupported),
     };
     if !reachable {
-        return Err(FullReason::ConnectionChanged);
+        return Err(FullSendReason::ConnectionChanged);
     }
     Ok(SendPlan::Incremental { parent: base.response_id.clone(), skip })
 }
 
 /// Returns the number of items of `request` that the server has: the previous input and its output.
-fn matched_prefix_len(request: &ResponsesRequest, base: &Baseline) -> Result<usize, FullReason> {
+fn matched_prefix_len(
+    request: &ResponsesRequest,
+    base: &Baseline,
+) -> Result<usize, FullSendReason> {
     let (input, old) = (&request.input, &base.request.input);
     // One digest covers the whole prefix, so that a long history costs no more than a short one.
     if input.len() < old.len() || input.digest_at(old.len()) != old.digest_at(old.len()) {
         let at = input.first_difference(old);
         let cut_short = at == input.len();
         return Err(if cut_short {
-            FullReason::InputShorter
+            FullSendReason::InputShorter
         } else {
-            FullReason::PrefixDiverged { at }
+            FullSendReason::PrefixDiverged { at }
         });
     }
     let mut given = input.iter_from(old.len());
     for (index, sent) in base.output.iter().enumerate() {
-        let Some(given) = given.next() else { return Err(FullReason::InputShorter) };
+        let Some(given) = given.next() else { return Err(FullSendReason::InputShorter) };
         // Callers may drop members that only the server adds, so digests are not enough here.
         if !is_same(given, sent) {
-            return Err(FullReason::PrefixDiverged { at: old.len() + index });
+            return Err(FullSendReason::PrefixDiverged { at: old.len() + index });
         }
     }
     let skip = old.len() + base.output.len();
     // A warm-up processed the input of the turn itself, so the turn may add no items.
-    if input.len() == skip && !base.warm_up { Err(FullReason::NothingNew) } else { Ok(skip) }
+    if input.len() == skip && !base.warm_up { Err(FullSendReason::NothingNew) } else { Ok(skip) }
 }
 
 /// Returns `true` if `given` is the settled item, or that item as received.
@@ -156,7 +160,7 @@ fn is_same(given: &Item, settled: &Item) -> bool {
     given == settled
         || [settled.json(), settled.received()]
             .iter()
-            .any(|form| same_item(given.json().get(), form.get()))
+            .any(|form| same_item(given.json().as_str(), form.as_str()))
 }
 
 impl SendPlan {

@@ -13,7 +13,7 @@ use crate::{
     error::{self, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
     proto::route::{self, BreakerTrip},
-    report::FullReason,
+    report::FullSendReason,
 };
 
 /// Factor of the back-off for a server that reports overload. At 5, the default delays are 1, 2 and
@@ -87,12 +87,12 @@ pub(crate) struct NextAttempt {
     /// Observation to record about the origin.
     pub(crate) trip: Option<BreakerTrip>,
     /// Reason of a full request, if the previous attempt was incremental.
-    pub(crate) reason: FullReason,
+    pub(crate) reason: FullSendReason,
 }
 
 /// Class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum FailureClass {
     /// A retry cannot help.
     Final,
     /// The response to continue is gone.
@@ -126,7 +126,7 @@ const IMMEDIATE: NextAttempt = NextAttempt {
     over_sse: false,
     fresh: false,
     trip: None,
-    reason: FullReason::ConnectionChanged,
+    reason: FullSendReason::ConnectionChanged,
 };
 
 impl RetryState {
@@ -148,10 +148,10 @@ impl RetryState {
     /// Decides about the attempt after `failed`. `chance` is uniform in 0..1.
     pub(crate) fn next(&mut self, failed: AttemptFailure<'_>, chance: f64) -> RetryDecision {
         let error = failed.error;
-        let cause = match cause(failed) {
-            Cause::NetworkDown => match self.policy.network_down_deadline {
+        let cause = match classify(failed) {
+            FailureClass::NetworkDown => match self.policy.network_down_deadline {
                 Some(deadline) => return self.wait_for_network(failed.at, deadline, chance),
-                None => Cause::Connection,
+                None => FailureClass::Connection,
             },
             cause => cause,
         };
@@ -165,48 +165,50 @@ impl RetryState {
         let may_use_sse = websocket && self.transports == TransportPolicy::Auto;
         // Two in a row show that WebSockets lose requests, even if responses arrived before.
         self.creates_lost = match cause {
-            Cause::CreateLost { .. } => self.creates_lost + 1,
+            FailureClass::CreateLost { .. } => self.creates_lost + 1,
             _ => 0,
         };
         // These failures belong to the protocol or to the network path, and cost no attempt. Each
         // can happen once per turn.
         match cause {
-            Cause::Final => return RetryDecision::Fail,
-            Cause::LostParent if self.parent_recovered || !self.may_replay(error) => {
+            FailureClass::Final => return RetryDecision::Fail,
+            FailureClass::LostParent if self.parent_recovered || !self.may_replay(error) => {
                 return RetryDecision::Fail;
             }
-            Cause::LostParent => {
+            FailureClass::LostParent => {
                 self.parent_recovered = true;
                 self.count_replay(error);
                 return RetryDecision::Retry(NextAttempt {
-                    reason: FullReason::ParentNotFound,
+                    reason: FullSendReason::ParentNotFound,
                     ..IMMEDIATE
                 });
             }
-            Cause::StaleConnection if !self.connection_renewed && self.may_renew(failed) => {
+            FailureClass::StaleConnection if !self.connection_renewed && self.may_renew(failed) => {
                 self.connection_renewed = true;
                 if !failed.stale {
                     self.count_replay(error);
                 }
                 return RetryDecision::Retry(NextAttempt { fresh: true, ..IMMEDIATE });
             }
-            Cause::Credential
+            FailureClass::Credential
                 if failed.renewable && !self.credential_renewed && self.may_replay(error) =>
             {
                 self.credential_renewed = true;
                 self.count_replay(error);
                 return RetryDecision::Retry(NextAttempt { fresh: true, ..IMMEDIATE });
             }
-            Cause::Credential => return RetryDecision::Fail,
-            Cause::FrameTooLarge if may_use_sse && self.may_replay(error) => {
+            FailureClass::Credential => return RetryDecision::Fail,
+            FailureClass::FrameTooLarge if may_use_sse && self.may_replay(error) => {
                 self.count_replay(error);
                 return RetryDecision::Retry(NextAttempt { over_sse: true, ..IMMEDIATE });
             }
             // The same bytes would exceed the same limit.
-            Cause::FrameTooLarge => return RetryDecision::Fail,
+            FailureClass::FrameTooLarge => return RetryDecision::Fail,
             // The server would close another WebSocket for the same reason.
-            Cause::CreateLost { by_policy: true } if !may_use_sse => return RetryDecision::Fail,
-            Cause::NoWebSocket { certain } => {
+            FailureClass::CreateLost { by_policy: true } if !may_use_sse => {
+                return RetryDecision::Fail;
+            }
+            FailureClass::NoWebSocket { certain } => {
                 return if may_use_sse {
                     let trip = Some(if certain {
                         BreakerTrip::Unsupported
@@ -219,23 +221,23 @@ impl RetryState {
                 };
             }
             // The failed handshake is evidence enough, so SSE does not wait for the last attempt.
-            Cause::HandshakeBroken if may_use_sse => {
+            FailureClass::HandshakeBroken if may_use_sse => {
                 let trip = Some(BreakerTrip::Transient);
                 return RetryDecision::Retry(NextAttempt { over_sse: true, trip, ..IMMEDIATE });
             }
             _ => {}
         }
-        if !self.may_replay(error) || self.attempts >= self.policy.attempts {
+        if !self.may_replay(error) || self.attempts >= self.policy.max_attempts {
             return RetryDecision::Fail;
         }
         let Some(delay) = self.delay(error, cause, chance) else { return RetryDecision::Fail };
-        let last = self.attempts + 1 == self.policy.attempts;
+        let last = self.attempts + 1 == self.policy.max_attempts;
         let again = match cause {
             // The timeout was delay enough.
-            Cause::SilentSocket if may_use_sse => {
+            FailureClass::SilentSocket if may_use_sse => {
                 NextAttempt { over_sse: true, trip: Some(BreakerTrip::Silent), ..IMMEDIATE }
             }
-            Cause::CreateLost { by_policy } => {
+            FailureClass::CreateLost { by_policy } => {
                 let another = failed.answered && self.creates_lost < 2 && !by_policy;
                 if may_use_sse && !another {
                     NextAttempt {
@@ -249,16 +251,18 @@ impl RetryState {
                 }
             }
             // A busy server is as busy over SSE. A server whose WebSocket fails may not be.
-            Cause::Connection if may_use_sse && last => {
+            FailureClass::Connection if may_use_sse && last => {
                 // An unreachable server is no evidence against WebSockets.
                 let trip = (error.kind() != ErrorKind::Connect).then_some(BreakerTrip::Transient);
                 NextAttempt { delay, over_sse: true, trip, ..IMMEDIATE }
             }
-            Cause::Later { .. } if may_use_sse && last && error.phase() == Phase::Connect => {
+            FailureClass::Later { .. }
+                if may_use_sse && last && error.phase() == Phase::Connect =>
+            {
                 NextAttempt { delay, over_sse: true, ..IMMEDIATE }
             }
-            Cause::Later { .. } => {
-                NextAttempt { delay, reason: FullReason::PriorNotCompleted, ..IMMEDIATE }
+            FailureClass::Later { .. } => {
+                NextAttempt { delay, reason: FullSendReason::PriorNotCompleted, ..IMMEDIATE }
             }
             _ => NextAttempt { delay, fresh: true, ..IMMEDIATE },
         };
@@ -268,19 +272,26 @@ impl RetryState {
     }
 
     /// Resumes a response. Nothing is resent, so that no replay policy applies.
-    fn resume(&mut self, failed: AttemptFailure<'_>, cause: Cause, chance: f64) -> RetryDecision {
+    fn resume(
+        &mut self,
+        failed: AttemptFailure<'_>,
+        cause: FailureClass,
+        chance: f64,
+    ) -> RetryDecision {
         // New events prove that resuming works, so the response gets all its attempts back.
         if failed.progressed {
             self.attempts = 1;
         }
-        let renewed = cause == Cause::Credential && failed.renewable && !self.credential_renewed;
+        let renewed =
+            cause == FailureClass::Credential && failed.renewable && !self.credential_renewed;
         self.credential_renewed |= renewed;
-        if cause == Cause::StaleConnection && !self.connection_renewed {
+        if cause == FailureClass::StaleConnection && !self.connection_renewed {
             self.connection_renewed = true;
             return RetryDecision::Retry(NextAttempt { fresh: true, over_sse: true, ..IMMEDIATE });
         }
-        let passes = matches!(cause, Cause::Connection | Cause::Later { .. }) || renewed;
-        if !passes || self.attempts >= self.policy.attempts {
+        let passes =
+            matches!(cause, FailureClass::Connection | FailureClass::Later { .. }) || renewed;
+        if !passes || self.attempts >= self.policy.max_attempts {
             return RetryDecision::Fail;
         }
         let Some(delay) = self.delay(failed.error, cause, chance) else {
@@ -291,11 +302,12 @@ impl RetryState {
     }
 
     /// Returns the delay; `None` if the server asks for more than the policy allows.
-    fn delay(&self, error: &Error, cause: Cause, chance: f64) -> Option<Duration> {
-        let longer = if cause == (Cause::Later { overloaded: true }) { OVERLOAD_FACTOR } else { 1 };
-        let wait = |step, base| backoff(base, step, self.policy.backoff_max, chance);
+    fn delay(&self, error: &Error, cause: FailureClass, chance: f64) -> Option<Duration> {
+        let longer =
+            if cause == (FailureClass::Later { overloaded: true }) { OVERLOAD_FACTOR } else { 1 };
+        let wait = |step, base| backoff(base, step, self.policy.max_backoff, chance);
         match error.retry_after() {
-            Some(asked) if asked > self.policy.retry_after_max => None,
+            Some(asked) if asked > self.policy.max_retry_after => None,
             // Without a minimum, zero or a time in the past would make all attempts follow
             // immediately.
             Some(asked) => Some(asked.max(wait(0, self.policy.backoff))),
@@ -322,7 +334,7 @@ impl RetryState {
             (Delivery::OutputStarted, _) => false,
         };
         // A request that has ended cannot run twice at a time, so `replays` does not limit it.
-        replay && (self.replays < self.policy.replays || has_ended(error))
+        replay && (self.replays < self.policy.max_replays || has_ended(error))
     }
 
     /// Returns `true` if a request may be resent because its connection was stale. A server that
@@ -348,9 +360,9 @@ impl RetryState {
             return RetryDecision::Fail;
         }
         self.down = Some((since, waits.saturating_add(1)));
-        let RetryPolicy { network_down_backoff, network_down_backoff_max, .. } = self.policy;
+        let RetryPolicy { network_down_backoff, network_down_max_backoff, .. } = self.policy;
         let base = network_down_backoff.max(NETWORK_DOWN_MIN_DELAY);
-        let wait = backoff(base, waits, network_down_backoff_max.max(base), chance);
+        let wait = backoff(base, waits, network_down_max_backoff.max(base), chance);
         RetryDecision::Retry(NextAttempt { delay: wait.min(left), fresh: true, ..IMMEDIATE })
     }
 
@@ -361,7 +373,8 @@ impl RetryState {
 
     /// Returns `true` if `bytes` may be sent within the limit on resent bytes.
     pub(crate) fn may_resend(&self, bytes: u64) -> bool {
-        self.resent.is_none_or(|resent| resent.saturating_add(bytes) <= self.policy.resend_bytes)
+        self.resent
+            .is_none_or(|resent| resent.saturating_add(bytes) <= self.policy.max_resend_bytes)
     }
 }
 
@@ -397,65 +410,67 @@ fn class(error: &Error) -> ErrorClass {
     error.api_error().map_or(ErrorClass::Unknown, ApiError::class)
 }
 
-fn cause(failed: AttemptFailure<'_>) -> Cause {
+fn classify(failed: AttemptFailure<'_>) -> FailureClass {
     let error = failed.error;
     let websocket = failed.transport == Transport::WebSocket;
     let connecting = error.phase() == Phase::Connect;
     match error.kind() {
         ErrorKind::Api => match class(error) {
-            ErrorClass::LostParent if failed.incremental => Cause::LostParent,
-            ErrorClass::SocketAge => Cause::StaleConnection,
-            ErrorClass::Credential => Cause::Credential,
-            ErrorClass::Transient => Cause::Later { overloaded: false },
-            ErrorClass::Overload => Cause::Later { overloaded: true },
+            ErrorClass::LostParent if failed.incremental => FailureClass::LostParent,
+            ErrorClass::SocketAge => FailureClass::StaleConnection,
+            ErrorClass::Credential => FailureClass::Credential,
+            ErrorClass::Transient => FailureClass::Later { overloaded: false },
+            ErrorClass::Overload => FailureClass::Later { overloaded: true },
             ErrorClass::LostParent
             | ErrorClass::RetryForbidden
             | ErrorClass::Quota
             | ErrorClass::Permission
             | ErrorClass::WrongEndpoint
             | ErrorClass::Request
-            | ErrorClass::Unknown => Cause::Final,
+            | ErrorClass::Unknown => FailureClass::Final,
         },
         ErrorKind::UpgradeRefused => {
             let certain = error.status().is_some_and(route::decides);
-            Cause::NoWebSocket { certain }
+            FailureClass::NoWebSocket { certain }
         }
         ErrorKind::Closed | ErrorKind::Truncated => {
             let nothing_came = error.delivery() <= Delivery::Unknown;
             match error.close_frame().map(|frame| frame.code) {
-                _ if websocket && connecting => Cause::HandshakeBroken,
+                _ if websocket && connecting => FailureClass::HandshakeBroken,
                 // No byte of an answer arrived over the kept connection, so a new one may work.
-                _ if failed.stale => Cause::StaleConnection,
+                _ if failed.stale => FailureClass::StaleConnection,
                 _ if failed.reused && error.delivery() == Delivery::NotSent => {
-                    Cause::StaleConnection
+                    FailureClass::StaleConnection
                 }
-                Some(1009) => Cause::FrameTooLarge,
-                Some(1008 | 4000..) if nothing_came => Cause::CreateLost { by_policy: true },
+                Some(1009) => FailureClass::FrameTooLarge,
+                Some(1008 | 4000..) if nothing_came => FailureClass::CreateLost { by_policy: true },
                 // The server ended the response deliberately.
-                Some(1000 | 1008 | 4000..) if !nothing_came => Cause::Final,
-                _ if websocket && nothing_came => Cause::CreateLost { by_policy: false },
-                _ => Cause::Connection,
+                Some(1000 | 1008 | 4000..) if !nothing_came => FailureClass::Final,
+                _ if websocket && nothing_came => FailureClass::CreateLost { by_policy: false },
+                _ => FailureClass::Connection,
             }
         }
         // The caller's own credentials were not obtained in time.
-        ErrorKind::Timeout if error.phase() == Phase::Prepare => Cause::Final,
-        ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => Cause::HandshakeBroken,
+        ErrorKind::Timeout if error.phase() == Phase::Prepare => FailureClass::Final,
+        ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => {
+            FailureClass::HandshakeBroken
+        }
         ErrorKind::Timeout
             if websocket
                 && failed.silent
                 && !failed.answered
                 && error.phase() == Phase::FirstEvent =>
         {
-            Cause::SilentSocket
+            FailureClass::SilentSocket
         }
-        ErrorKind::Timeout => Cause::Connection,
-        ErrorKind::Connect => Cause::NetworkDown,
+        ErrorKind::Timeout => FailureClass::Connection,
+        ErrorKind::Connect => FailureClass::NetworkDown,
         ErrorKind::Protocol if connecting && websocket => match error.cause() {
-            error::Cause::Protocol(ProtocolError::Handshake(_)) => Cause::HandshakeBroken,
-            _ => Cause::Final,
+            error::Cause::Protocol(ProtocolError::Handshake(_)) => FailureClass::HandshakeBroken,
+            _ => FailureClass::Final,
         },
         // The response runs on, and its events can be requested.
-        ErrorKind::Protocol if failed.resumable && is_unfinished(error) => Cause::Connection,
+        ErrorKind::Protocol if failed.resumable && is_unfinished(error) => FailureClass::Connection,
         ErrorKind::InvalidRequest
         | ErrorKind::InvalidConfig
         | ErrorKind::Auth
@@ -467,7 +482,7 @@ fn cause(failed: AttemptFailure<'_>) -> Cause {
         | ErrorKind::Superseded
         | ErrorKind::SessionClosed
         | ErrorKind::NoRuntime
-        | ErrorKind::Decode => Cause::Final,
+        | ErrorKind::Decode => FailureClass::Final,
     }
 }
 

@@ -85,10 +85,10 @@ pub enum FallbackKind {
 
 /// Fallback state of an origin.
 #[derive(Debug, Default)]
-pub(crate) struct WebSocketBreaker(Option<State>);
+pub(crate) struct WebSocketBreaker(Option<BreakerState>);
 
 #[derive(Debug)]
-struct State {
+struct BreakerState {
     kind: FallbackKind,
     until: Instant,
     /// Number of consecutive handshake failures.
@@ -152,7 +152,7 @@ impl WebSocketBreaker {
             BreakerTrip::Unsupported | BreakerTrip::Unconfirmed => FallbackKind::Unsupported,
             BreakerTrip::Transient | BreakerTrip::Silent => FallbackKind::Transient,
         };
-        let new = State { kind, until: now, broken: 0, probing: false };
+        let new = BreakerState { kind, until: now, broken: 0, probing: false };
         let state = self.0.get_or_insert(new);
         match kind {
             // Sessions that meet the same failure together count as one failure.
@@ -178,7 +178,7 @@ impl WebSocketBreaker {
 
     /// Returns the fallback in force.
     pub(crate) fn fallback(&self, now: Instant) -> Option<Fallback> {
-        let State { kind, until, .. } = self.0.as_ref()?;
+        let BreakerState { kind, until, .. } = self.0.as_ref()?;
         let remaining = until.saturating_duration_since(now);
         // An elapsed fallback stays recorded, because its probe may still fail.
         (!remaining.is_zero()).then_some(Fallback { kind: *kind, remaining })

@@ -54,15 +54,15 @@ pub enum Prewarm {
     /// The server had processed the request, and the turn continues from there.
     Warmed,
     /// The prewarm was useless.
-    Wasted(Waste),
+    Failed(PrewarmFailure),
 }
 
 /// Reason why a prewarm was useless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Waste {
+pub enum PrewarmFailure {
     /// The prewarm failed with an error of this kind.
-    Failed(ErrorKind),
+    Error(ErrorKind),
     /// The server did not end the prewarm within [`Timeouts::prewarm`](crate::Timeouts::prewarm).
     TimedOut,
     /// The server generated output, although the prewarm asked for none. The output was cut off.
@@ -109,13 +109,13 @@ pub enum Plan {
         new_items: usize,
     },
     /// The full request.
-    Full(FullReason),
+    Full(FullSendReason),
 }
 
 /// Reason why the full request was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum FullReason {
+pub enum FullSendReason {
     /// The session had no previous turn.
     FirstTurn,
     /// `model` changed.
@@ -147,11 +147,13 @@ pub enum FullReason {
     ParentAmbiguous,
     /// The request itself names the response or the conversation to continue.
     CallerManaged,
-    /// The provider supports no continuation over this transport. Over SSE, that is so unless
-    /// [`continue_over_sse`](crate::ResponsesClientBuilder::continue_over_sse) is set. Over any
-    /// transport, that is so for 10 minutes after the server called `previous_response_id`
-    /// unsupported twice in a row.
+    /// The provider supports no continuation here: the turn went over SSE and the response is not
+    /// stored, or the server called `previous_response_id` unsupported twice in a row within the
+    /// last 10 minutes.
     ProviderUnsupported,
+    /// The turn went over SSE, and
+    /// [`continue_over_sse`](crate::ResponsesClientBuilder::continue_over_sse) is off.
+    SseContinuationOff,
     /// Incremental sending is off: see [`incremental`](crate::ResponsesClientBuilder::incremental).
     Disabled,
 }
@@ -179,7 +181,7 @@ pub struct Timings {
     pub done: Option<Duration>,
 }
 
-impl FullReason {
+impl FullSendReason {
     /// Returns the reason in snake case, without its details.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -197,12 +199,13 @@ impl FullReason {
             Self::ParentAmbiguous => "parent_ambiguous",
             Self::CallerManaged => "caller_managed",
             Self::ProviderUnsupported => "provider_unsupported",
+            Self::SseContinuationOff => "sse_continuation_off",
             Self::Disabled => "disabled",
         }
     }
 }
 
-impl fmt::Display for FullReason {
+impl fmt::Display for FullSendReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())?;
         match self {
@@ -238,8 +241,8 @@ mod tests {
     fn a_plan_is_shown_with_its_reason_and_its_details() {
         let shown = |plan: Plan| plan.to_string();
         assert_eq!(shown(Plan::Incremental { new_items: 2 }), "incremental: 2 new");
-        assert_eq!(shown(Plan::Full(FullReason::ToolsChanged)), "full: tools_changed");
-        let edited = FullReason::PrefixDiverged { at: 7 };
+        assert_eq!(shown(Plan::Full(FullSendReason::ToolsChanged)), "full: tools_changed");
+        let edited = FullSendReason::PrefixDiverged { at: 7 };
         assert_eq!(shown(Plan::Full(edited)), "full: prefix_diverged (at 7)");
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn encode(
         Encoded::Frame { parent, skip } => (br#"{"type":"response.create","#, parent, skip),
     };
     let over_websocket = matches!(encoded, Encoded::WarmUp | Encoded::Frame { .. });
-    let items = || request.input.iter_from(skip).map(|item| item.json().get());
+    let items = || request.input.iter_from(skip).map(|item| item.json().as_str());
     let mut out = Vec::with_capacity(items().map(|item| item.len() + 1).sum::<usize>() + 1024);
     out.extend_from_slice(head);
     request.for_each_member(|name, value| {

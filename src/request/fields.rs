@@ -288,7 +288,7 @@ impl ResponsesRequest {
             || self.conversation.is_some()
             || self.extra.iter().any(|(name, value)| {
                 matches!(name.as_str(), "previous_response_id" | "conversation")
-                    && value.get() != "null"
+                    && value.as_str() != "null"
             })
     }
 }
@@ -333,7 +333,7 @@ impl FromStr for ResponsesRequest {
 impl<'de> Deserialize<'de> for Tool {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        Self::from_json(json.get()).map_err(de::Error::custom)
+        Self::from_json(json.as_str()).map_err(de::Error::custom)
     }
 }
 
@@ -433,7 +433,7 @@ mod tests {
             .text(serde_json::json!({"verbosity": "low"}))
             .json_schema("answer", &Json::parse(r#"{"z":1e2,"a":{}}"#).unwrap());
         assert_eq!(
-            request.text.unwrap().get(),
+            request.text.unwrap().as_str(),
             r#"{"format":{"type":"json_schema","name":"answer","schema":{"z":1e2,"a":{}},"strict":true},"verbosity":"low"}"#
         );
     }
@@ -464,7 +464,7 @@ mod tests {
         let request = ResponsesRequest::from_json(r#"{"model":"m","input":"\ud83d"}"#).unwrap();
         let item =
             r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"\ud83d"}]}"#;
-        assert_eq!(request.input.get(0).unwrap().json().get(), item);
+        assert_eq!(request.input.get(0).unwrap().json().as_str(), item);
     }
 
     #[test]

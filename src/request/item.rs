@@ -75,7 +75,7 @@ fn data_url(media_type: &str, content: &[u8]) -> String {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Sent<'a> {
+enum ItemBody<'a> {
     FunctionCallOutput { call_id: &'a str, output: &'a str },
     CustomToolCallOutput { call_id: &'a str, output: &'a str },
     ItemReference { id: &'a str },
@@ -141,17 +141,17 @@ impl Item {
 
     /// Returns the output of a function for the call `call_id`.
     pub fn function_call_output(call_id: &str, output: &str) -> Self {
-        Self::new(&Sent::FunctionCallOutput { call_id, output })
+        Self::new(&ItemBody::FunctionCallOutput { call_id, output })
     }
 
     /// Returns the output of a custom tool for the call `call_id`.
     pub fn custom_tool_call_output(call_id: &str, output: &str) -> Self {
-        Self::new(&Sent::CustomToolCallOutput { call_id, output })
+        Self::new(&ItemBody::CustomToolCallOutput { call_id, output })
     }
 
     /// Returns a reference to an item that the server stores, by its id.
     pub fn reference(id: &str) -> Self {
-        Self::new(&Sent::ItemReference { id })
+        Self::new(&ItemBody::ItemReference { id })
     }
 
     /// Parses any item from JSON text, which is sent byte for byte.
@@ -198,7 +198,7 @@ impl Item {
 
     pub(crate) fn digest(&self) -> Digest {
         *self.0.digest.get_or_init(|| {
-            let text = self.json().get();
+            let text = self.json().as_str();
             digest_of(text).unwrap_or_else(|_| digest_of_text(text))
         })
     }
@@ -233,7 +233,7 @@ impl TryFrom<Json> for Item {
     type Error = DecodeError;
 
     fn try_from(json: Json) -> Result<Self, DecodeError> {
-        if json.get().starts_with('{') {
+        if json.as_str().starts_with('{') {
             Ok(Self::from_trusted(json))
         } else {
             Err(DecodeError::expected("an item", "a JSON object"))
@@ -243,7 +243,7 @@ impl TryFrom<Json> for Item {
 
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Item({} bytes)", self.json().get().len())
+        write!(f, "Item({} bytes)", self.json().as_str().len())
     }
 }
 
@@ -324,7 +324,7 @@ mod tests {
     fn c121_items_with_halves_are_equal_by_their_escapes() {
         let item = |text: &str| Item::from_json(text).unwrap();
         let sent = item(r#"{"t":"\ud83d","a":"A"}"#);
-        assert_eq!(sent.json().get(), r#"{"t":"\ud83d","a":"A"}"#);
+        assert_eq!(sent.json().as_str(), r#"{"t":"\ud83d","a":"A"}"#);
         assert_eq!(sent, item(r#"{ "\u0061" : "\u0041", "t" : "\uD83D" }"#));
         for other in [r"\ud83e", r"\ude00", r"\ufffd", r"\ud83dx", r"\ud83d\ude00"] {
             assert_ne!(sent, item(&format!(r#"{{"t":"{other}","a":"A"}}"#)), "{other}");
@@ -335,7 +335,7 @@ mod tests {
     fn c025_any_object_is_kept_to_the_letter_and_nothing_else_is_an_item() {
         let text = "{\"type\" : \"new_thing\",\n \"n\": 1.50}";
         let item = Item::from_json(text).unwrap();
-        assert_eq!(item.json().get(), text);
+        assert_eq!(item.json().as_str(), text);
         assert_eq!(item.item_type(), "new_thing");
         assert_eq!(serde_json::to_string(&[&item]).unwrap(), format!("[{text}]"));
         for text in ["[]", "\"text\"", "{", "{} {}"] {

@@ -10,14 +10,14 @@ pub(crate) trait Member {
 
 impl Member for Json {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        out.extend_from_slice(self.get().as_bytes());
+        out.extend_from_slice(self.as_str().as_bytes());
         Ok(())
     }
 }
 
 impl Member for Vec<Tool> {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
-        join(out, self.iter().map(|tool| tool.json().get()));
+        join(out, self.iter().map(|tool| tool.json().as_str()));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ pub struct Tool(Json);
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Sent<'a> {
+enum ToolBody<'a> {
     Function { name: &'a str, description: &'a str, parameters: &'a Json, strict: bool },
     Custom { name: &'a str, description: &'a str },
 }
@@ -21,12 +21,12 @@ impl Tool {
     /// The function is not `strict`, because a schema must satisfy further rules for that (see
     /// [`Tool::from_json`]).
     pub fn function(name: &str, description: &str, parameters: &Json) -> Self {
-        Self::new(&Sent::Function { name, description, parameters, strict: false })
+        Self::new(&ToolBody::Function { name, description, parameters, strict: false })
     }
 
     /// Returns a tool of the caller that takes free text.
     pub fn custom(name: &str, description: &str) -> Self {
-        Self::new(&Sent::Custom { name, description })
+        Self::new(&ToolBody::Custom { name, description })
     }
 
     /// Returns a tool that the server runs and that needs no settings, for example `web_search`.
@@ -48,7 +48,7 @@ impl Tool {
         &self.0
     }
 
-    fn new(tool: &Sent<'_>) -> Self {
+    fn new(tool: &ToolBody<'_>) -> Self {
         #[expect(clippy::expect_used, reason = "strings and JSON always have a JSON form")]
         let json = serde_json::to_string(tool).expect("a tool of strings and JSON");
         Self(Json::from_trusted(json))
@@ -59,7 +59,7 @@ impl TryFrom<Json> for Tool {
     type Error = DecodeError;
 
     fn try_from(json: Json) -> Result<Self, DecodeError> {
-        if json.get().starts_with('{') {
+        if json.as_str().starts_with('{') {
             Ok(Self(json))
         } else {
             Err(DecodeError::expected("a tool", "a JSON object"))
@@ -81,7 +81,7 @@ mod tests {
     fn a_tool_is_any_object_and_is_kept_to_the_letter() {
         let text = r#"{"type": "brand_new", "n": 1.50}"#;
         let tool = Tool::try_from(Json::parse(text).unwrap()).unwrap();
-        assert_eq!(tool.json().get(), text);
+        assert_eq!(tool.json().as_str(), text);
         assert_eq!(serde_json::to_string(&[&tool]).unwrap(), format!("[{text}]"));
         assert!(Tool::try_from(Json::parse("[]").unwrap()).is_err());
     }

@@ -88,8 +88,8 @@ impl Accumulator {
             }
             ResponseEvent::OutputItemDone(e) => return self.finish(e.output_index, &e.to_item()),
             _ => {
-                if let Some((output_index, item_id)) = place(event) {
-                    self.grow(output_index, item_id, event);
+                if let Some((output_index, item_id)) = item_ref(event) {
+                    self.apply_delta(output_index, item_id, event);
                 }
             }
         }
@@ -203,7 +203,7 @@ impl Accumulator {
         let mut known = self.open_at(output_index).filter(|(_, slot)| {
             let is_open = !slot.is_finished() && !slot.arguments_done && slot.head.fits(&head);
             is_open
-                && (slot.parts.as_ref().is_none_or(|parts| parts.skeleton.is_none())
+                && (slot.parts.as_ref().is_none_or(|parts| parts.initial.is_none())
                     || slot.head.has_id_of(&head)
                     || slot.head.has_call_id_of(&head))
         });
@@ -224,7 +224,7 @@ impl Accumulator {
         if let Some(slot) = self.slots.get_mut(place) {
             let known = mem::replace(&mut slot.head, head);
             slot.head.complete_from(known);
-            slot.parts().skeleton = Some(item.detached());
+            slot.parts().initial = Some(item.to_detached());
         }
     }
 
@@ -273,7 +273,7 @@ impl Accumulator {
         self.start(output_index, Head::default())
     }
 
-    fn grow(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
+    fn apply_delta(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
         let kind = kind_of(event);
         // Nearly always, the event names the open item or no item.
         if let Some(place) = self.open.get(&output_index)
@@ -403,7 +403,7 @@ fn is_about_a_part(event: &ResponseEvent) -> bool {
 }
 
 /// Returns the place of an event that belongs to an item, and the item's id.
-fn place(event: &ResponseEvent) -> Option<(u32, Option<&Text>)> {
+fn item_ref(event: &ResponseEvent) -> Option<(u32, Option<&Text>)> {
     macro_rules! places {
         ($($name:ident),*) => {
             match event {

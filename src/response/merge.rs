@@ -56,7 +56,7 @@ pub(super) fn continued(item: &Item, head: &Head, late: &PartialItem) -> Item {
         if added.starts_with(&text) {
             draft.set("content", more);
         } else if !text.contains(&added) {
-            draft.set("content", joined(content.get(), &more));
+            draft.set("content", joined(content.as_str(), &more));
         }
     }
     draft.into_item()
@@ -73,8 +73,8 @@ fn joined(content: &str, more: &str) -> String {
 
 /// Returns an item that never finished, built from its streamed parts.
 pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
-    let item = match parts.skeleton() {
-        Some(announced) if announced.get().starts_with('{') => announced.clone(),
+    let item = match parts.initial() {
+        Some(announced) if announced.as_str().starts_with('{') => announced.clone(),
         _ => {
             let id = head.id.as_ref().map(|id| format!(r#","id":{}"#, quoted(id.as_str())));
             let id = id.unwrap_or_default();
@@ -97,7 +97,7 @@ pub(super) fn streamed(head: &Head, parts: &PartialItem) -> Item {
 /// The identity of the item stays. Every other value of the terminal event wins, unless it is
 /// blank.
 pub(super) fn overruled(item: &Item, terminal: &Json, head: &Head) -> Item {
-    if item.received().get() == terminal.get() {
+    if item.received().as_str() == terminal.as_str() {
         return item.clone();
     }
     let (Some(mut draft), Ok(told)) = (Draft::of(item), Members::of(terminal)) else {
@@ -141,7 +141,7 @@ pub(super) fn text_of(content: &Json) -> String {
 
 /// Returns `true` if a member with this value is blank: it has no element, or no text.
 pub(super) fn is_blank(name: &str, value: &Json) -> bool {
-    is_void(value.get())
+    is_void(value.as_str())
         || matches!(name, "content" | "summary")
             && texts(value).iter().all(|text| text.as_ref().is_some_and(|text| text.is_empty()))
 }
@@ -224,14 +224,14 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        let Some(Ok(announced)) = parts.skeleton().map(Members::of) else { return };
+        let Some(Ok(announced)) = parts.initial().map(Members::of) else { return };
         // An announced `encrypted_content` is only a prefix, and useless.
         for name in CONTENTS.into_iter().filter(|name| *name != "encrypted_content") {
             if let Ok(Some(value)) = announced.read::<Option<Json>>(name)
                 && !is_blank(name, &value)
                 && self.lacks(name)
             {
-                self.set(name, value.get());
+                self.set(name, value.as_str());
             }
         }
     }
@@ -274,7 +274,7 @@ impl<'a> Draft<'a> {
 
     fn written(&self) -> String {
         let mut written = HashSet::new();
-        let mut text = String::with_capacity(self.item.json().get().len() + 64);
+        let mut text = String::with_capacity(self.item.json().as_str().len() + 64);
         let own = self.members.iter().map(|(name, raw)| {
             written.insert(name);
             (name, self.changes.get(name).map_or(raw, String::as_str))
@@ -330,7 +330,7 @@ fn streamed_member(kind: &str, name: &str, parts: &PartialItem) -> Option<String
 fn message_content(parts: &PartialItem) -> Option<String> {
     let annotations = |index: u32| {
         let own = parts.annotations.range((index, 0)..=(index, u32::MAX));
-        let own: Vec<&str> = own.map(|(_, annotation)| annotation.get()).collect();
+        let own: Vec<&str> = own.map(|(_, annotation)| annotation.as_str()).collect();
         format!(r#","annotations":[{}]"#, own.join(","))
     };
     let none = |_| String::new();

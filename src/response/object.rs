@@ -175,7 +175,7 @@ impl Response {
     /// [`DecodeError`] if the text does not deserialize into `T`, for example because the response
     /// is [incomplete](Self::incomplete_reason) or the model
     /// [refused](crate::event::Message::refusal).
-    pub fn parsed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+    pub fn parse_output<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         json::from_str(&self.output_text())
             .map_err(|error| DecodeError::new("the text of a response", &error))
     }
@@ -222,7 +222,7 @@ impl Response {
     }
 
     /// Returns `true` if the server's terminal event arrived.
-    pub fn is_ended(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.ended
     }
 

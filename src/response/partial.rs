@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct PartialItem {
     output_index: u32,
-    pub(super) skeleton: Option<Json>,
+    pub(super) initial: Option<Json>,
     pub(super) text: Parts,
     pub(super) refusal: Parts,
     pub(super) reasoning: Parts,
@@ -46,8 +46,8 @@ impl PartialItem {
     }
 
     /// Returns the item as announced at its start. `None` if the server did not announce it.
-    pub fn skeleton(&self) -> Option<&Json> {
-        self.skeleton.as_ref()
+    pub fn initial(&self) -> Option<&Json> {
+        self.initial.as_ref()
     }
 
     /// Returns the text of a message.
@@ -156,7 +156,7 @@ impl PartialItem {
             ResponseEvent::OutputTextAnnotationAdded(e) => {
                 if let Some(annotation) = &e.annotation {
                     let place = (e.content_index, e.annotation_index);
-                    self.annotations.insert(place, annotation.detached());
+                    self.annotations.insert(place, annotation.to_detached());
                 }
             }
             ResponseEvent::ShellCallOutputContentDelta(e) => {

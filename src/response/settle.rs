@@ -47,7 +47,7 @@ pub(super) fn settle(mut slots: Vec<Slot>, response: &Json, outcome: Outcome) ->
     };
     let told: Vec<Json> =
         member("output").as_ref().and_then(elements).into_iter().flatten().collect();
-    let told: Vec<Json> = told.into_iter().filter(|item| item.get().starts_with('{')).collect();
+    let told: Vec<Json> = told.into_iter().filter(|item| item.as_str().starts_with('{')).collect();
     let mut output = Output::new(outcome, &told, &slots);
     for (before, item, slot) in arrange(slots, told) {
         before.into_iter().for_each(|slot| output.add_streamed(slot));
@@ -57,7 +57,7 @@ pub(super) fn settle(mut slots: Vec<Slot>, response: &Json, outcome: Outcome) ->
             (None, _) => {}
         }
     }
-    if let Some(text) = member("output_text").filter(|text| text.get().len() > 2) {
+    if let Some(text) = member("output_text").filter(|text| text.as_str().len() > 2) {
         output.add_text(&text);
     }
     output.into_settled()
@@ -141,7 +141,7 @@ fn fates(slots: &[Slot], told: &[Json]) -> Vec<Fate> {
     }
     let is_told = |(slot, told): (&Slot, &Json)| {
         slot.parts.is_none()
-            && slot.item.as_ref().is_some_and(|item| item.received().get() == told.get())
+            && slot.item.as_ref().is_some_and(|item| item.received().as_str() == told.as_str())
     };
     if slots.len() == told.len() && slots.iter().zip(told).all(is_told) {
         return (0..slots.len()).map(Fate::Told).collect();
@@ -461,7 +461,7 @@ impl Output {
     /// Adds an item that only the terminal event has.
     fn add_told(&mut self, told: &Json) {
         let head = Head::of_finished(told);
-        let item = Item::from_trusted(told.detached());
+        let item = Item::from_trusted(told.to_detached());
         self.add(merge::finished(&item, &head, None), head, false);
     }
 
@@ -471,11 +471,11 @@ impl Output {
         let Some(item) = slot.finished() else {
             let mut head = Head::of_finished(told);
             head.complete_from(slot.head);
-            let item = Item::from_trusted(told.detached());
+            let item = Item::from_trusted(told.to_detached());
             return self.add(merge::finished(&item, &head, slot.parts.as_deref()), head, false);
         };
         let merged = merge::overruled(&item, told, &slot.head);
-        if merged.json().get() != item.json().get() {
+        if merged.json().as_str() != item.json().as_str() {
             self.note(Anomaly::ItemChanged { output_index });
         }
         self.add(merged, slot.head, true);
@@ -513,11 +513,11 @@ impl Output {
             content.is_some_and(|content| !merge::text_of(&content).is_empty())
         };
         let is_silent = self.outcome != Outcome::Failed
-            && text.get().starts_with('"')
+            && text.as_str().starts_with('"')
             && !self.rows.iter().any(|(item, head)| is_message(head) && has_text(item))
             && self.settled.unfinished.iter().all(|parts| parts.text().is_empty());
         if is_silent {
-            let item = merge::message_of(text.get());
+            let item = merge::message_of(text.as_str());
             let head = Head::of_finished(item.json());
             // The text belongs to a message without text, if there is one.
             match self.rows.iter_mut().rfind(|(_, head)| is_message(head)) {

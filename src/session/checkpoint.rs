@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
+    endpoint::Endpoint,
     proto::plan::{Baseline, PreviousTurn},
     request::{History, ResponsesRequest},
-    shared::Shared,
 };
 
 /// State of a conversation: its last completed turn, and the id of the response on the server.
@@ -48,13 +48,13 @@ struct Last {
 const VERSION: u32 = 1;
 
 impl Checkpoint {
-    pub(super) fn new(shared: &Shared, prior: PreviousTurn) -> Self {
-        Self { server: shared.provider.address(), account: shared.account.clone(), prior }
+    pub(super) fn new(endpoint: &Endpoint, prior: PreviousTurn) -> Self {
+        Self { server: endpoint.provider.address(), account: endpoint.account.clone(), prior }
     }
 
     /// Returns what a session of this client may continue.
-    pub(super) fn prior(self, shared: &Shared) -> PreviousTurn {
-        let here = self.server == shared.provider.address() && self.account == shared.account;
+    pub(super) fn prior(self, endpoint: &Endpoint) -> PreviousTurn {
+        let here = self.server == endpoint.provider.address() && self.account == endpoint.account;
         match self.prior {
             PreviousTurn::Completed(mut base) => {
                 // Connection ids are unique within one process only.

@@ -18,14 +18,14 @@ use crate::{kind::ErrorKind, transport::ExchangeAbort};
 /// reading must not keep its connection open.
 #[derive(Default)]
 pub(super) struct TurnControl {
-    state: Mutex<State>,
+    state: Mutex<ControlState>,
     cancelled: AtomicBool,
     finished: AtomicBool,
     waker: AtomicWaker,
 }
 
 #[derive(Default)]
-struct State {
+struct ControlState {
     reason: Option<ErrorKind>,
     abort: Option<ExchangeAbort>,
 }
@@ -91,7 +91,7 @@ impl TurnControl {
         !self.finished.load(Ordering::Acquire) && !self.cancelled.load(Ordering::Acquire)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ControlState> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,6 +13,7 @@ use tracing::Span;
 use super::control::TurnControl;
 use crate::{
     config::Provider,
+    endpoint::CloseOnShutdown,
     kind::ErrorKind,
     observe::Notifier,
     pool::{AbortOnDrop, Connections, Lease},
@@ -21,7 +22,6 @@ use crate::{
         turn::Goal,
     },
     report::Prewarm,
-    shared::CloseOnShutdown,
     transport::WebSocket,
 };
 

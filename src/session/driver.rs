@@ -15,14 +15,14 @@ use tokio::{
 
 use super::{control::TurnControl, core::SessionCore, work::Work};
 use crate::{
+    endpoint::Endpoint,
     error::Error,
     kind::ErrorKind,
     pool::AbortOnDrop,
     proto::turn::{Ended, Goal, Output, after},
-    report::{Prewarm, TurnReport, Waste},
+    report::{Prewarm, PrewarmFailure, TurnReport},
     request::ResponsesRequest,
     response::Response,
-    shared::Shared,
 };
 
 /// A turn in progress: its machine, and the IO that the machine has requested.
@@ -51,14 +51,14 @@ impl Driver {
     /// turn.
     pub(super) fn new(
         goal: Goal,
-        shared: Arc<Shared>,
+        endpoint: Arc<Endpoint>,
         core: SessionCore,
         control: Arc<TurnControl>,
         request: Arc<ResponsesRequest>,
         runtime: Handle,
     ) -> Self {
         let now = Instant::now();
-        let work = Work::new(goal, shared, core, control, request, runtime, now);
+        let work = Work::new(goal, endpoint, core, control, request, runtime, now);
         Self { work, timer: sleep_until(now) }
     }
 
@@ -83,7 +83,7 @@ impl Driver {
 
     /// Resolves when work ahead of a turn is over.
     pub(super) fn poll_prewarm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Prewarm> {
-        let failed = Prewarm::Wasted(Waste::Failed(ErrorKind::NoRuntime));
+        let failed = Prewarm::Failed(PrewarmFailure::Error(ErrorKind::NoRuntime));
         let mut this = self;
         std::task::ready!(this.as_mut().poll(cx, false));
         Poll::Ready(this.work.machine.prewarm().unwrap_or(failed))
@@ -202,10 +202,10 @@ impl PinnedDrop for Driver {
 fn run_commands(work: &mut Work, now: Instant) {
     work.run_commands(now);
     if std::mem::take(&mut work.has_new_socket) {
-        set_rotation_timer(&work.core, &work.shared, &work.runtime);
+        set_rotation_timer(&work.core, &work.endpoint, &work.runtime);
     }
     if std::mem::take(&mut work.has_released) {
-        start_rotation(&work.core, &work.shared, &work.runtime);
+        start_rotation(&work.core, &work.endpoint, &work.runtime);
     }
 }
 
@@ -213,35 +213,35 @@ fn run_commands(work: &mut Work, now: Instant) {
 pub(super) fn begin_ahead(
     goal: Goal,
     core: &SessionCore,
-    shared: &Arc<Shared>,
+    endpoint: &Arc<Endpoint>,
     request: Arc<ResponsesRequest>,
     runtime: &Handle,
 ) {
-    let (work_core, shared, handle) = (core.clone(), Arc::clone(shared), runtime.clone());
+    let (work_core, endpoint, handle) = (core.clone(), Arc::clone(endpoint), runtime.clone());
     core.begin_ahead(goal, runtime, async move {
-        let driver = Driver::new(goal, shared, work_core, Arc::default(), request, handle);
+        let driver = Driver::new(goal, endpoint, work_core, Arc::default(), request, handle);
         let mut driver = std::pin::pin!(driver);
         poll_fn(|cx| driver.as_mut().poll_prewarm(cx)).await
     });
 }
 
 /// Opens the WebSocket that is to follow this one, if that has served its time.
-fn start_rotation(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
-    if core.needs_rotation(&shared.provider) {
-        begin_ahead(Goal::Rotate, core, shared, Arc::default(), runtime);
+fn start_rotation(core: &SessionCore, endpoint: &Arc<Endpoint>, runtime: &Handle) {
+    if core.needs_rotation(&endpoint.provider) {
+        begin_ahead(Goal::Rotate, core, endpoint, Arc::default(), runtime);
     }
 }
 
 /// Has the WebSocket replaced in time, also if no turn follows.
-fn set_rotation_timer(core: &SessionCore, shared: &Arc<Shared>, runtime: &Handle) {
-    let Some(rotation) = shared.provider.rotation() else { return };
+fn set_rotation_timer(core: &SessionCore, endpoint: &Arc<Endpoint>, runtime: &Handle) {
+    let Some(rotation) = endpoint.provider.rotation() else { return };
     let Some(opened) = core.with_connections(|it| it.opened()) else { return };
     let due = after(opened.into_std(), rotation);
-    let (weak, shared, handle) = (core.downgrade(), Arc::clone(shared), runtime.clone());
+    let (weak, endpoint, handle) = (core.downgrade(), Arc::clone(endpoint), runtime.clone());
     let timer = runtime.spawn(async move {
         sleep_until(due.into()).await;
         if let Some(core) = weak.upgrade() {
-            start_rotation(&core, &shared, &handle);
+            start_rotation(&core, &endpoint, &handle);
         }
     });
     core.with_connections(|it| it.set_rotation_timer(AbortOnDrop::new(&timer)));

@@ -9,11 +9,11 @@ pub use stream::ResponseStream;
 
 use self::{control::TurnControl, core::SessionCore, driver::Driver};
 use crate::{
+    endpoint::Endpoint,
     error::{Cause, Error},
     kind::{ErrorKind, Phase},
     proto::turn::Goal,
     request::ResponsesRequest,
-    shared::Shared,
 };
 
 mod checkpoint;
@@ -31,18 +31,18 @@ mod work;
 ///
 /// Dropping the session closes its WebSocket once a stream in progress has ended.
 pub struct ResponsesSession {
-    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
     core: SessionCore,
 }
 
 impl ResponsesSession {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self::with_core(shared, SessionCore::new())
+    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self::with_core(endpoint, SessionCore::new())
     }
 
-    fn with_core(shared: Arc<Shared>, core: SessionCore) -> Self {
-        shared.register(core.as_close());
-        Self { shared, core }
+    fn with_core(endpoint: Arc<Endpoint>, core: SessionCore) -> Self {
+        endpoint.sessions.register(core.as_close());
+        Self { endpoint, core }
     }
 
     /// Sends a turn, and resolves at the first event of its response.
@@ -64,9 +64,9 @@ impl ResponsesSession {
         request.check().map_err(Error::invalid_request)?;
         let turn: Arc<TurnControl> = Arc::default();
         self.core.begin(&turn);
-        let (shared, core) = (Arc::clone(&self.shared), self.core.clone());
+        let (endpoint, core) = (Arc::clone(&self.endpoint), self.core.clone());
         let request = Arc::new(request.clone());
-        let mut driver = Box::pin(Driver::new(Goal::Turn, shared, core, turn, request, runtime));
+        let mut driver = Box::pin(Driver::new(Goal::Turn, endpoint, core, turn, request, runtime));
         poll_fn(|cx| driver.as_mut().poll_begun(cx)).await?;
         Ok(ResponseStream::new(driver))
     }
@@ -81,11 +81,11 @@ impl ResponsesSession {
     /// # Errors
     ///
     /// Returns [`ErrorKind::NoRuntime`] outside of a tokio runtime.
-    pub fn connect(&mut self) -> Result<(), Error> {
+    pub fn preconnect(&mut self) -> Result<(), Error> {
         self.begin_ahead(Goal::Connect, Arc::default())
     }
 
-    /// Like [`connect`](Self::connect), and also sends `request` with `generate: false`, so that
+    /// Like [`preconnect`](Self::preconnect), and also sends `request` with `generate: false`, so that
     /// the server processes the request before the turn.
     ///
     /// The next turn continues the prepared response if its request is `request` or extends the
@@ -108,20 +108,20 @@ impl ResponsesSession {
 
     fn begin_ahead(&self, goal: Goal, request: Arc<ResponsesRequest>) -> Result<(), Error> {
         let runtime = runtime()?;
-        driver::begin_ahead(goal, &self.core, &self.shared, request, &runtime);
+        driver::begin_ahead(goal, &self.core, &self.endpoint, request, &runtime);
         Ok(())
     }
 
-    pub(crate) fn switch_endpoint(&mut self, shared: Arc<Shared>) {
-        if shared.is_same_account(&self.shared) {
-            self.shared.unregister(&self.core.as_close());
+    pub(crate) fn switch_endpoint(&mut self, endpoint: Arc<Endpoint>) {
+        if endpoint.is_same_account(&self.endpoint) {
+            self.endpoint.sessions.unregister(&self.core.as_close());
         } else {
             // The old core stays registered with the old client: while a stream holds the core,
             // closing that client ends the stream.
             self.core = self.core.detach();
         }
-        shared.register(self.core.as_close());
-        self.shared = shared;
+        endpoint.sessions.register(self.core.as_close());
+        self.endpoint = endpoint;
     }
 
     /// Returns the state of the conversation, for [`ResponsesClient::resume`] in another process.
@@ -129,12 +129,12 @@ impl ResponsesSession {
     ///
     /// [`ResponsesClient::resume`]: crate::ResponsesClient::resume
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(&self.shared, self.core.previous())
+        Checkpoint::new(&self.endpoint, self.core.previous())
     }
 
-    pub(crate) fn resumed(shared: Arc<Shared>, checkpoint: Checkpoint) -> Self {
-        let prior = checkpoint.prior(&shared);
-        let session = Self::new(shared);
+    pub(crate) fn resumed(endpoint: Arc<Endpoint>, checkpoint: Checkpoint) -> Self {
+        let prior = checkpoint.prior(&endpoint);
+        let session = Self::new(endpoint);
         session.core.set_previous(prior);
         session
     }
@@ -145,7 +145,7 @@ impl ResponsesSession {
     /// turn is sent in full if the server does not, or if a turn is in progress in this session.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self::with_core(Arc::clone(&self.shared), self.core.fork())
+        Self::with_core(Arc::clone(&self.endpoint), self.core.fork())
     }
 
     /// Closes the session: cancels a turn in progress, whose stream yields

@@ -33,10 +33,10 @@ use crate::{
 /// stream after its end keeps the connection.
 #[must_use = "a stream that is dropped cancels its turn"]
 pub struct ResponseStream {
-    state: State,
+    state: StreamState,
 }
 
-enum State {
+enum StreamState {
     Live(Pin<Box<Driver>>),
     /// The turn has ended. Its driver was dropped, so that the stream holds nothing of the client.
     Ended(Box<Ended>),
@@ -44,7 +44,7 @@ enum State {
 
 impl ResponseStream {
     pub(super) fn new(driver: Pin<Box<Driver>>) -> Self {
-        Self { state: State::Live(driver) }
+        Self { state: StreamState::Live(driver) }
     }
 
     /// Returns the next event; `None` after the last event. Equivalent to polling the [`Stream`],
@@ -75,7 +75,7 @@ impl ResponseStream {
     /// returned that error. The second copy lacks a source from outside of this crate.
     pub async fn final_response(mut self) -> Result<Response, Error> {
         while self.try_next().await?.is_some() {}
-        let State::Ended(ended) = self.state else {
+        let StreamState::Ended(ended) = self.state else {
             // Not reached: the state is `Ended` once the events have ended.
             return Err(Error::new(ErrorKind::Truncated, Phase::Events, Cause::None));
         };
@@ -89,16 +89,16 @@ impl ResponseStream {
     /// Returns the response as received so far.
     pub fn response(&self) -> Response {
         match &self.state {
-            State::Live(driver) => driver.response(),
-            State::Ended(ended) => ended.response.clone(),
+            StreamState::Live(driver) => driver.response(),
+            StreamState::Ended(ended) => ended.response.clone(),
         }
     }
 
     /// Returns the report of the turn so far. The report is complete once the turn has ended.
     pub fn report(&self) -> &TurnReport {
         match &self.state {
-            State::Live(driver) => driver.report(),
-            State::Ended(ended) => &ended.report,
+            StreamState::Live(driver) => driver.report(),
+            StreamState::Ended(ended) => &ended.report,
         }
     }
 }
@@ -107,14 +107,14 @@ impl Stream for ResponseStream {
     type Item = Result<ResponseEvent, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let State::Live(driver) = &mut self.state else { return Poll::Ready(None) };
+        let StreamState::Live(driver) = &mut self.state else { return Poll::Ready(None) };
         let last = match ready!(driver.as_mut().poll_output(cx)) {
             Some(Output::Event(event)) => return Poll::Ready(Some(Ok(event))),
             Some(Output::Last(last)) => Some(last),
             None => None,
         };
         let ended = driver.as_mut().take_ended();
-        self.state = State::Ended(Box::new(ended));
+        self.state = StreamState::Ended(Box::new(ended));
         Poll::Ready(last)
     }
 }

@@ -16,9 +16,10 @@ use tracing::Span;
 use super::{control::TurnControl, core::SessionCore};
 use crate::{
     config::TransportPolicy,
+    endpoint::{Endpoint, RuntimeEnd},
     error::Error,
     observe::Notifier,
-    pool::{Lease, seat_of},
+    pool::{Lease, next_connection, seat_of},
     proto::{
         parents::ParentFate,
         plan::{ConnectionId, PreviousTurn},
@@ -26,9 +27,8 @@ use crate::{
     },
     report::{Prewarm, TurnReport},
     request::ResponsesRequest,
-    shared::{RuntimeEnd, Shared, next_connection},
     transport::{
-        Exchange, Incoming, SocketOptions, SseExchange, WebSocket, WebSocketExchange, call,
+        Exchange, Incoming, SocketOptions, SseExchange, WebSocket, WebSocketExchange, http1,
     },
 };
 
@@ -37,7 +37,7 @@ pub(super) struct Work {
     goal: Goal,
     pub(super) machine: TurnMachine,
     pub(super) core: SessionCore,
-    pub(super) shared: Arc<Shared>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) control: Arc<TurnControl>,
     pub(super) runtime: Handle,
     pub(super) runtime_end: RuntimeEnd,
@@ -72,7 +72,7 @@ impl Work {
     /// Returns the work of a turn that begins now.
     pub(super) fn new(
         goal: Goal,
-        shared: Arc<Shared>,
+        endpoint: Arc<Endpoint>,
         core: SessionCore,
         control: Arc<TurnControl>,
         request: Arc<ResponsesRequest>,
@@ -80,22 +80,22 @@ impl Work {
         now: Instant,
     ) -> Self {
         let setup = Setup {
-            settings: shared.turn_settings(),
-            origin: Arc::clone(&shared.origin),
+            settings: endpoint.turn_settings(),
+            origin: Arc::clone(&endpoint.origin),
             request,
             previous: core.previous(),
             seed: fastrand::u64(..),
         };
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
-        let runtime_end = shared.runtimes.end_of(&runtime);
-        let turn_span = shared.notifier.turn(core.span());
+        let runtime_end = endpoint.runtimes.end_of(&runtime);
+        let turn_span = endpoint.notifier.turn(core.span());
         Self {
             goal,
             machine,
             core,
             control,
-            shared,
+            endpoint,
             runtime_end,
             runtime,
             step: Mutex::default(),
@@ -124,17 +124,17 @@ impl Work {
             Command::Lease { fresh, caller_managed } => self.lease(fresh, caller_managed, now),
             Command::Drain => self.drain(now),
             Command::Authorize => {
-                let shared = Arc::clone(&self.shared);
-                self.begin(async move { Done::Authorized(shared.headers().await) });
+                let endpoint = Arc::clone(&self.endpoint);
+                self.begin(async move { Done::Authorized(endpoint.headers().await) });
             }
             Command::Open { deadline } => self.open(Instant::from_std(deadline)),
             Command::Send { connection, frame } => self.send(connection, frame, now),
             Command::Post { body, deadline, fresh } => {
-                let uri = self.shared.uri.clone();
+                let uri = self.endpoint.uri.clone();
                 self.request(Method::POST, uri, Some(body), deadline, fresh);
             }
             Command::Resume { id, after, deadline, fresh } => {
-                match self.shared.events_uri(&id, after) {
+                match self.endpoint.events_uri(&id, after) {
                     Ok(uri) => self.request(Method::GET, uri, None, deadline, fresh),
                     Err(error) => self.machine.handle_posted(Err(error), false, now.into_std()),
                 }
@@ -143,7 +143,7 @@ impl Work {
             Command::Abort => self.abort(),
             Command::SetBaseline(previous) => self.set_baseline(previous),
             Command::Commit { previous, fate } => self.commit(previous, fate, now),
-            Command::RefuseCredential => self.shared.auth.refused(),
+            Command::RefuseCredential => self.endpoint.auth.refused(),
             Command::Notify(notice) => self.notify(notice),
         }
     }
@@ -189,7 +189,7 @@ impl Work {
             }
             Done::Opened(result) => {
                 let result = result.map(|socket| {
-                    self.attempt_span.in_scope(|| self.shared.notifier.websocket_opened());
+                    self.attempt_span.in_scope(|| self.endpoint.notifier.websocket_opened());
                     let seat = seat_of(&socket);
                     if self.goal == Goal::Rotate {
                         self.core.set_successor(socket);
@@ -206,7 +206,7 @@ impl Work {
                 self.machine.handle_sent(result, time);
             }
             Done::Posted(result) => {
-                let stale = result.as_ref().err().is_some_and(call::is_stale);
+                let stale = result.as_ref().err().is_some_and(http1::is_stale);
                 let result = result.map(|exchange| {
                     let headers = Arc::clone(exchange.headers());
                     self.hold(Exchange::Sse(exchange));
@@ -267,7 +267,7 @@ impl Work {
     fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
         let lease = {
             let _in_runtime = self.runtime.enter();
-            self.core.lease(fresh, caller_managed, &self.shared.provider)
+            self.core.lease(fresh, caller_managed, &self.endpoint.provider)
         };
         let Lease { seat, rotated, retired } = lease;
         drop(retired);
@@ -281,7 +281,7 @@ impl Work {
         match self.core.with_connections(|it| it.take_draining()) {
             Some(draining) => {
                 // The task limits itself to this time, but cannot if its runtime has shut down.
-                let time = self.shared.limits.drain_time;
+                let time = self.endpoint.policy.limits.drain_time;
                 self.begin(async move {
                     _ = timeout(time, draining).await;
                     Done::Drained
@@ -292,23 +292,23 @@ impl Work {
     }
 
     fn open(&mut self, deadline: Instant) {
-        let shared = Arc::clone(&self.shared);
+        let endpoint = Arc::clone(&self.endpoint);
         let headers = self.headers.take().unwrap_or_default();
         let options = SocketOptions {
-            limits: shared.limits,
-            timeouts: shared.timeouts,
-            has_fallback: shared.transport == TransportPolicy::Auto,
-            unannounced: Arc::clone(&shared.origin.unannounced),
+            limits: endpoint.policy.limits,
+            timeouts: endpoint.policy.timeouts,
+            has_fallback: endpoint.policy.transport == TransportPolicy::Auto,
+            unannounced: Arc::clone(&endpoint.origin.unannounced),
         };
         self.begin(async move {
-            let request = call::request(Method::GET, shared.uri.clone(), headers, None);
-            let (network, id) = (&*shared.network, next_connection());
+            let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
+            let (network, id) = (&*endpoint.network, next_connection());
             Done::Opened(WebSocket::connect(network, request, id, deadline, options).await)
         });
     }
 
     fn send(&mut self, connection: ConnectionId, frame: String, now: Instant) {
-        let stall = self.shared.timeouts.send;
+        let stall = self.endpoint.policy.timeouts.send;
         match self.core.with_socket(connection, |socket| socket.send(frame, stall)) {
             Some(sending) => self.begin(async move { Done::Sent(sending.await) }),
             None => self.machine.handle_unseated(now.into_std()),
@@ -325,13 +325,13 @@ impl Work {
         fresh: bool,
     ) {
         let headers = self.headers.take().unwrap_or_default();
-        let mut request = call::request(method, uri, headers, body);
+        let mut request = http1::request(method, uri, headers, body);
         if fresh {
-            call::ask_for_fresh(&mut request);
+            http1::use_fresh_connection(&mut request);
         }
-        let (shared, deadline) = (Arc::clone(&self.shared), Instant::from_std(deadline));
+        let (endpoint, deadline) = (Arc::clone(&self.endpoint), Instant::from_std(deadline));
         self.begin(async move {
-            let (network, limits) = (&*shared.network, shared.limits);
+            let (network, limits) = (&*endpoint.network, endpoint.policy.limits);
             Done::Posted(SseExchange::open(network, request, deadline, limits).await)
         });
     }
@@ -346,7 +346,7 @@ impl Work {
         self.control.disarm();
         match self.exchange.take() {
             Some(Exchange::Sse(exchange)) => {
-                let draining = self.runtime.spawn(exchange.drain(self.shared.limits));
+                let draining = self.runtime.spawn(exchange.drain(self.endpoint.policy.limits));
                 self.core.set_draining(draining);
             }
             Some(Exchange::WebSocket(_)) if retire => self.core.set_socket(None),
@@ -375,7 +375,7 @@ impl Work {
         let is_current = self.core.commit(&self.control, previous);
         if let Some(fate) = fate.filter(|_| is_current) {
             let refusals = self.core.count_refusal(fate == ParentFate::Unsupported);
-            self.shared.origin.note_parent(fate, refusals, now.into_std());
+            self.endpoint.origin.note_parent(fate, refusals, now.into_std());
         }
     }
 
@@ -391,7 +391,7 @@ impl Work {
             return;
         }
         let _in_attempt = self.attempt_span.enter();
-        let notifier = &self.shared.notifier;
+        let notifier = &self.endpoint.notifier;
         match notice {
             Notice::Attempt { .. } => {}
             Notice::Sends { bytes } => {
@@ -411,7 +411,7 @@ impl Work {
 
     pub(super) fn notify_done(&self, error: Option<&Error>) {
         let _in_turn = self.turn_span.enter();
-        self.shared.notifier.done(self.machine.report(), error);
+        self.endpoint.notifier.done(self.machine.report(), error);
     }
 }
 

@@ -6,8 +6,8 @@ pub(crate) use incoming::Incoming;
 pub(crate) use sse::SseExchange;
 pub(crate) use websocket::{SocketOptions, WebSocket, WebSocketExchange};
 
-pub(crate) mod call;
 mod exchange;
+pub(crate) mod http1;
 mod incoming;
 mod queue;
 pub(crate) mod sse;

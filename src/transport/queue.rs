@@ -44,11 +44,11 @@ const GIVE_BACK: usize = 64 << 10;
 #[derive(Debug)]
 struct Shared {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: VecDeque<Incoming>,
     /// Bytes charged for the frames that wait, or that were taken and not consumed.
     bytes: usize,
@@ -128,7 +128,7 @@ impl Receiver {
     }
 
     /// Gives back the room of the consumed frames.
-    fn give_back(&mut self, mut state: MutexGuard<'_, State>) {
+    fn give_back(&mut self, mut state: MutexGuard<'_, QueueState>) {
         let limit = self.shared.limit;
         let was_full = state.bytes >= limit;
         state.bytes -= std::mem::take(&mut self.consumed);
@@ -177,7 +177,7 @@ impl Shared {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,12 +13,12 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, header};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::{Incoming, call};
+use super::{Incoming, http1};
 use crate::{
     config::Limits,
     error::Error,
     net::{Body, NetError, Network},
-    proto::{answer::Answer, turn::response::StreamEnd},
+    proto::{answer::AnswerReader, turn::response::StreamEnd},
 };
 
 /// Number of times that draining yields to other tasks after the end of a body.
@@ -32,7 +32,7 @@ const POOL_RETURN: usize = 16;
 /// A request that was sent, and its response. Dropping an exchange closes its connection.
 pub(crate) struct SseExchange {
     body: SharedBody,
-    answer: Box<Answer>,
+    answer: Box<AnswerReader>,
     /// Error that ended the body.
     cause: Option<NetError>,
     headers: Arc<HeaderMap>,
@@ -78,11 +78,11 @@ impl SseExchange {
     ) -> Result<Self, Error> {
         let accepted = HeaderValue::from_static("text/event-stream");
         request.headers_mut().insert(header::ACCEPT, accepted);
-        let (head, body) = call::send(network, request, deadline, limits).await?;
+        let (head, body) = http1::send(network, request, deadline, limits).await?;
         let headers = Arc::new(head.headers);
         Ok(Self {
             body: Arc::new(Mutex::new(Some(body))),
-            answer: Box::new(Answer::new(head.status.as_u16(), Arc::clone(&headers), limits)),
+            answer: Box::new(AnswerReader::new(head.status.as_u16(), Arc::clone(&headers), limits)),
             cause: None,
             headers,
             page_timer: None,
@@ -132,7 +132,7 @@ impl SseExchange {
     /// next turn. If the rest exceeds the limits on size or time, the connection is closed.
     pub(crate) async fn drain(self, limits: Limits) {
         let rest = async {
-            let mut left = limits.drain;
+            let mut left = limits.max_drain_bytes;
             while let Some(piece) = poll_fn(|cx| poll_piece(&self.body, cx)).await {
                 let size = piece.map_or(usize::MAX, |piece| piece.len());
                 match left.checked_sub(size) {

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::error::ProtocolError;
 
 /// Adds the headers that request the upgrade. Returns the key that the response must match.
-pub(super) fn ask(headers: &mut HeaderMap) -> Result<HeaderValue, ProtocolError> {
+pub(super) fn request_headers(headers: &mut HeaderMap) -> Result<HeaderValue, ProtocolError> {
     let nonce: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
     let key = HeaderValue::try_from(STANDARD.encode(nonce))
         .map_err(|_| ProtocolError::Handshake("could not create a key"))?;
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn only_the_right_answer_is_taken() {
         let mut asked = HeaderMap::new();
-        let key = ask(&mut asked).unwrap();
+        let key = request_headers(&mut asked).unwrap();
         assert_eq!(asked.len(), 4);
         let accept = derive_accept_key(key.as_bytes());
         let right = [

@@ -1,6 +1,6 @@
 //! A response of many items costs as much an item as one of few.
 
-use responses_client::bench::Turn;
+use responses_client::internal::Turn;
 use serde_json::{Value, json};
 
 use crate::{ALLOCATOR, is_alone};

@@ -217,7 +217,7 @@ async fn c099_the_terminal_object_stays_as_received() {
             assert_eq!(outcome.events.last().expect("the terminal").raw(), event);
             let response = outcome.response();
             let raw = response.raw().expect("the terminal object");
-            assert_eq!(raw.get(), ODD, "{transport} {kind}");
+            assert_eq!(raw.as_str(), ODD, "{transport} {kind}");
             let object: Value = raw.decode().expect("JSON");
             // Null, empty and absent are not the same.
             assert_eq!(object.get("error"), Some(&Value::Null));
@@ -346,7 +346,7 @@ async fn c101_sparse_indices_are_kept_in_partial_snapshots() {
         assert_eq!(partial.unfinished_items()[1].text(), "last but one of all");
         assert_eq!(ids(&partial), ["m"]);
         assert!(partial.output_text().contains("finished "));
-        assert!(!partial.is_ended());
+        assert!(!partial.is_finished());
     }
 }
 
@@ -385,7 +385,7 @@ async fn c101_shell_output_is_kept_whatever_its_order() {
             .map(|(place, output)| (place, output.stdout.as_str(), output.stderr.as_str()))
             .collect();
         assert_eq!(output, [(0, "ab", "oh no"), (2, "all of it", "!")], "{transport}");
-        let skeleton = shell.skeleton().expect("how it began");
+        let skeleton = shell.initial().expect("how it began");
         assert_eq!(skeleton.member::<String>("id").expect("JSON").as_deref(), Some("sh_1"));
     }
 }

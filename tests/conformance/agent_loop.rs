@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use agent::{Agent, TURNS, Turn};
 use responses_client::{
     Transport,
-    report::{FullReason, Plan},
+    report::{FullSendReason, Plan},
     testing::{Script, ScriptedServer},
 };
 
@@ -29,7 +29,7 @@ async fn run(transport: Transport) -> (Vec<Turn>, ScriptedServer) {
 }
 
 /// The turns that sent everything, with their reasons.
-fn full_sends(turns: &[Turn]) -> Vec<(usize, &FullReason)> {
+fn full_sends(turns: &[Turn]) -> Vec<(usize, &FullSendReason)> {
     let full = turns.iter().filter_map(|turn| match &turn.report.plan {
         Some(Plan::Full(reason)) => Some((turn.number, reason)),
         _ => None,
@@ -42,12 +42,12 @@ async fn over_a_websocket_one_connection_carries_what_is_new() {
     let (turns, server) = run(Transport::WebSocket).await;
     assert!(turns.iter().all(|turn| turn.same_history == Some(true)));
     assert!(turns.last().unwrap().answer.is_some());
-    let [(1, FullReason::FirstTurn), (8, FullReason::ToolsChanged), (14, diverged)] =
+    let [(1, FullSendReason::FirstTurn), (8, FullSendReason::ToolsChanged), (14, diverged)] =
         full_sends(&turns)[..]
     else {
         panic!("{:?}", full_sends(&turns));
     };
-    assert!(matches!(diverged, FullReason::PrefixDiverged { .. }));
+    assert!(matches!(diverged, FullSendReason::PrefixDiverged { .. }));
     let log = server.log();
     assert_eq!(log.connections.len(), 1);
     assert_eq!(log.requests.len(), TURNS);
@@ -72,8 +72,8 @@ async fn over_sse_one_connection_carries_all_turns() {
     assert!(turns.iter().all(|turn| turn.same_history == Some(true)));
     let full = full_sends(&turns);
     assert_eq!(full.len(), TURNS);
-    assert_eq!(*full[7].1, FullReason::ToolsChanged);
-    assert!(matches!(full[13].1, FullReason::PrefixDiverged { .. }));
+    assert_eq!(*full[7].1, FullSendReason::ToolsChanged);
+    assert!(matches!(full[13].1, FullSendReason::PrefixDiverged { .. }));
     assert_eq!(server.log().connections.len(), 1);
 }
 

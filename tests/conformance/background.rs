@@ -6,7 +6,7 @@ use responses_client::{
     Checkpoint, ErrorKind, Provider, ReplayPolicy, ResponseStatus, ResponsesClient,
     ResponsesRequest, RetryPolicy, Timeouts, Transport, TransportPolicy,
     event::ResponseEvent,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Gate, Script, ScriptedServer, Step, Turn, items},
 };
 
@@ -74,7 +74,7 @@ async fn c143_each_cut_that_events_came_before_has_all_attempts() {
     let server = ScriptedServer::in_memory(Script::new().turn(script));
     let mut retry = RetryPolicy::default();
     retry.replay = ReplayPolicy::Never;
-    retry.attempts = 2;
+    retry.max_attempts = 2;
     let mut session = builder(&server).retry(retry).build().expect("a client").session();
     let mut stream = session.stream(&background(&["hi"])).await.expect("a stream");
     let mut numbers = Vec::new();
@@ -98,7 +98,7 @@ async fn c143_cuts_that_no_event_came_between_share_the_attempts() {
         let server = ScriptedServer::in_memory(Script::new().turn(script));
         let mut retry = RetryPolicy::default();
         retry.replay = ReplayPolicy::Never;
-        retry.attempts = attempts;
+        retry.max_attempts = attempts;
         let mut session = builder(&server).retry(retry).build().expect("a client").session();
         let mut stream = session.stream(&background(&["hi"])).await.expect("a stream");
         let (mut events, mut cuts) = (0, 0);
@@ -147,11 +147,11 @@ async fn a_response_in_the_background_can_be_looked_at_and_ended() {
     let id = stream.response().id().expect("an id").to_owned();
     let standing = client.retrieve(&id).await.expect("a response");
     assert_eq!((standing.id(), standing.status()), (Some(id.as_str()), ResponseStatus::InProgress));
-    assert!(!standing.is_ended());
+    assert!(!standing.is_finished());
     for _ in 0..2 {
         let ended = client.cancel(&id).await.expect("a response");
         assert_eq!(ended.status(), ResponseStatus::Cancelled);
-        assert!(ended.is_ended());
+        assert!(ended.is_finished());
     }
     gate.open();
     drop(stream);
@@ -187,7 +187,7 @@ async fn a_checkpoint_goes_on_in_another_process_by_id_when_stored_else_in_full(
         let mut session = stored(&server).resume(checkpoint);
         let two = turn(&mut session, &second).await;
         assert_eq!(two.response().output_text(), "two");
-        let plan = if store { incremental(1) } else { full(FullReason::ConnectionChanged) };
+        let plan = if store { incremental(1) } else { full(FullSendReason::ConnectionChanged) };
         assert_eq!(two.report.plan, plan, "stored: {store}");
         let three = turn(&mut session, &appended(&second, &two, "and more")).await;
         assert_eq!(three.report.plan, incremental(1));
@@ -212,7 +212,7 @@ async fn a_checkpoint_is_named_to_no_other_server_or_account() {
         let mut session = other.build().expect("a client").resume(session.checkpoint());
         let two = turn(&mut session, &appended(&first, &one, "more")).await;
         let kept = what == "nothing";
-        let plan = if kept { incremental(1) } else { full(FullReason::ConnectionChanged) };
+        let plan = if kept { incremental(1) } else { full(FullSendReason::ConnectionChanged) };
         assert_eq!(two.report.plan, plan, "{what}");
     }
 }
@@ -260,6 +260,6 @@ async fn the_report_keeps_its_plan_when_nothing_answers_behind_a_cut() {
     };
     let report = error.report().expect("a report");
     assert!(report.attempts.len() > 2, "it was tried again");
-    assert_eq!(report.plan, full(FullReason::FirstTurn));
+    assert_eq!(report.plan, full(FullSendReason::FirstTurn));
     assert!(report.bytes_sent > 0);
 }

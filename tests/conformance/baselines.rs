@@ -3,7 +3,7 @@
 use responses_client::{
     ErrorKind, Item, Provider, ResponsesClient, Transport, TransportPolicy,
     event::EventKind,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Gate, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ async fn c020_a_terminal_event_that_was_not_handed_out_commits_nothing() {
         next.input.push(Item::user("two"));
         drop(stream);
         let second = turn(&mut session, &next).await;
-        assert_eq!(second.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+        assert_eq!(second.report.plan, full(FullSendReason::PriorNotCompleted), "{transport}");
         let log = server.log();
         assert_eq!((log.connections.len(), log.requests[1].input_items), (2, 3), "{transport}");
     }
@@ -71,7 +71,7 @@ async fn c021_a_rejected_parent_is_forgotten_before_everything_is_sent_again() {
         let next = appended(&request, &first, "two");
         assert_eq!(turn(&mut session, &next).await.error().kind(), ErrorKind::Api);
         let third = turn(&mut session, &next).await;
-        assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+        assert_eq!(third.report.plan, full(FullSendReason::PriorNotCompleted), "{transport}");
         let log = server.log();
         let continued: Vec<bool> =
             log.requests.iter().map(|request| request.previous_response_id.is_some()).collect();
@@ -99,7 +99,7 @@ async fn c021_a_turn_dropped_while_everything_is_sent_again_leaves_no_parent() {
     }
     gate.open();
     let third = turn(&mut session, &next).await;
-    assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted));
+    assert_eq!(third.report.plan, full(FullSendReason::PriorNotCompleted));
     assert_eq!(third.response().output_text(), "b");
 }
 
@@ -149,7 +149,7 @@ async fn c026_what_is_not_stored_is_continued_on_its_own_socket() {
     let mut ids = Vec::new();
     for index in 0..4 {
         let outcome = turn(&mut session, &request).await;
-        let plan = if index == 0 { full(FullReason::FirstTurn) } else { incremental(1) };
+        let plan = if index == 0 { full(FullSendReason::FirstTurn) } else { incremental(1) };
         assert_eq!((outcome.report.plan.clone(), outcome.report.attempts.len()), (plan, 1));
         ids.push(outcome.response().id().map(str::to_owned));
         request = appended(&request, &outcome, "go on");
@@ -177,7 +177,7 @@ async fn c027_what_is_not_stored_is_not_continued_on_another_socket() {
             assert_eq!(second.report.plan, incremental(1));
             assert_eq!(parent, first.response().id());
         } else {
-            assert_eq!(second.report.plan, full(FullReason::ConnectionChanged));
+            assert_eq!(second.report.plan, full(FullSendReason::ConnectionChanged));
             assert_eq!((parent, log.requests[1].input_items), (None, 3));
         }
         assert_eq!((log.connections.len(), log.requests.len()), (2, 2));
@@ -193,7 +193,7 @@ async fn c027_a_fork_does_not_continue_what_is_not_stored() {
     let next = appended(&request, &first, "two");
     let mut fork = session.fork();
     let forked = turn(&mut fork, &next).await;
-    assert_eq!(forked.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(forked.report.plan, full(FullSendReason::ConnectionChanged));
     // The session itself still has its socket, and the chain on it.
     assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
     let log = server.log();
@@ -216,7 +216,7 @@ async fn c029_nothing_of_a_turn_that_did_not_complete_is_continued() {
             request.input.extend(kept.unwrap_or_else(|_| Vec::<Item>::new()));
             request.input.push(Item::user("three"));
             let third = turn(&mut session, &request).await;
-            assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{name}");
+            assert_eq!(third.report.plan, full(FullSendReason::PriorNotCompleted), "{name}");
             let log = server.log();
             let sent = log.requests.last().unwrap();
             assert_eq!((sent.input_items, log.requests.len()), (request.input.len(), 3), "{name}");
@@ -240,7 +240,7 @@ async fn c029_nothing_of_a_cancelled_turn_is_continued() {
         while stream.try_next().await.unwrap().unwrap().kind() != EventKind::OutputTextDelta {}
         drop(stream);
         let third = turn(&mut session, &next).await;
-        assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+        assert_eq!(third.report.plan, full(FullSendReason::PriorNotCompleted), "{transport}");
         assert_eq!(third.response().output_text(), "b");
         assert_eq!(server.log().requests[2].input_items, 3);
     }
@@ -275,8 +275,8 @@ async fn c153_what_the_server_says_about_storing_counts() {
                 let two = turn(&mut session, &appended(&first, &one, "two")).await;
                 let plan = match (said, transport) {
                     (true, _) => incremental(1),
-                    (false, Transport::WebSocket) => full(FullReason::ConnectionChanged),
-                    (false, Transport::Sse) => full(FullReason::ProviderUnsupported),
+                    (false, Transport::WebSocket) => full(FullSendReason::ConnectionChanged),
+                    (false, Transport::Sse) => full(FullSendReason::ProviderUnsupported),
                 };
                 let what = format!("{transport} {asked:?} {by_default} {said} {in_created}");
                 assert_eq!(two.report.plan, plan, "{what}");

@@ -189,7 +189,7 @@ async fn c089_what_goes_beyond_a_limit_ends_the_turn_and_keeps_what_came() {
         for (size, whole) in [(2000, false), (500, true)] {
             let events = [created(), delta("one "), delta(&"x".repeat(size)), completed()];
             let server = ScriptedServer::in_memory(Script::new().turn(Turn::events(events)));
-            let mut session = session(&server, transport, |it| it.event = 1000);
+            let mut session = session(&server, transport, |it| it.max_event_bytes = 1000);
             let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
             settled(&server).await;
             if whole {
@@ -322,7 +322,7 @@ async fn c092_decoding_does_not_run_ahead_of_the_consumer() {
             assert_eq!(stream.response().output_text(), text, "{transport}");
             let report = stream.report();
             assert_eq!((report.events, report.bytes_received), (taken, bytes), "{transport}");
-            assert!(!stream.response().is_ended());
+            assert!(!stream.response().is_finished());
         }
         let error = stream.try_next().await.expect_err("it cannot be read");
         let source = std::error::Error::source(&error).expect("a cause");

@@ -6,7 +6,7 @@ use responses_client::{
     Delivery, ErrorKind, Item, Limits, Phase, ResponseStream, Transport,
     error::ErrorCode,
     event::ResponseEvent,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Exchange, Gate, Refusal, Script, ScriptedServer, Step, Turn},
 };
 use tokio::time::Instant;
@@ -64,7 +64,7 @@ async fn c059_cancel_then_next_turn_gets_only_its_own_events() {
         gate.open();
         let next = guarded(turn(&mut session, &request(&["one", "two"]))).await;
         assert_is_whole(&next, "This is wanted");
-        assert_eq!(next.report.plan, full(FullReason::PriorNotCompleted));
+        assert_eq!(next.report.plan, full(FullSendReason::PriorNotCompleted));
         assert_eq!(next.report.attempts.len(), 1);
 
         guarded(server.wait_for(|log| log.connections[0].closed)).await;
@@ -93,7 +93,7 @@ async fn c059_cancel_before_the_first_event_then_next_turn_gets_only_its_own_eve
         gate.open();
         let next = guarded(turn(&mut session, &request(&["one", "two"]))).await;
         assert_is_whole(&next, "This is wanted");
-        assert_eq!(next.report.plan, full(FullReason::PriorNotCompleted));
+        assert_eq!(next.report.plan, full(FullSendReason::PriorNotCompleted));
         guarded(server.wait_for(|log| log.connections[0].closed)).await;
         assert_eq!(server.log().connections.len(), 2, "{transport}");
     }
@@ -275,7 +275,7 @@ async fn c085_a_terminal_in_the_buffer_of_a_superseded_stream_does_not_commit() 
         guarded(server.wait_for(|log| log.finished() == 1)).await;
         let now = guarded(turn(&mut session, &request(&["one", "two"]))).await;
         assert_is_whole(&now, "two");
-        assert_eq!(now.report.plan, full(FullReason::PriorNotCompleted));
+        assert_eq!(now.report.plan, full(FullSendReason::PriorNotCompleted));
         assert!(before.try_next().await.expect_err("it was superseded").is_superseded());
         assert!(matches!(before.try_next().await, Ok(None)));
         assert_eq!(server.log().requests[1].previous_response_id, None);

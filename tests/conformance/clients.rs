@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use responses_client::{
     Auth, Error, ErrorKind, ReplayPolicy, ResponsesClient, ResponsesClientBuilder,
     ResponsesSession, RetryPolicy, Timeouts, Transport, TransportPolicy,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Gate, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::json;
@@ -58,7 +58,7 @@ async fn c002_what_is_another_account_or_way_opens_a_socket_and_drops_the_baseli
         let two = turn(&mut session, &second).await;
         assert_eq!(two.response().output_text(), "two", "{what}");
         assert_eq!(two.report.reused, kept, "{what}");
-        let plan = if kept { incremental(1) } else { full(FullReason::ConnectionChanged) };
+        let plan = if kept { incremental(1) } else { full(FullSendReason::ConnectionChanged) };
         assert_eq!(two.report.plan, plan, "{what}");
         if !kept {
             settled(&server).await;
@@ -173,7 +173,7 @@ fn c008_another_runtime_reconnects_whether_the_one_before_rests_or_has_ended() {
             assert_eq!(outcome.report.attempts.len(), 1);
             assert_eq!(server.log().connections.len(), 2);
             if transport == Transport::WebSocket {
-                assert_eq!(outcome.report.plan, full(FullReason::ConnectionChanged));
+                assert_eq!(outcome.report.plan, full(FullSendReason::ConnectionChanged));
             }
             // And it goes on there as if there had been no other.
             let third = appended(&second, &outcome, "and more");
@@ -244,9 +244,9 @@ async fn sockets_of_several_clients_are_told_apart() {
     session.set_client(&built(builder(&server)));
     server.close_idle(1001, "");
     server.wait_for(|log| log.connections[0].closed).await;
-    session.connect().expect("a runtime");
+    session.preconnect().expect("a runtime");
     let two = turn(&mut session, &appended(&first, &one, "more")).await;
-    assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(two.report.plan, full(FullSendReason::ConnectionChanged));
     assert_eq!(server.log().requests[1].previous_response_id, None);
 }
 
@@ -361,7 +361,7 @@ fn c141_whoever_waits_for_another_attempt_is_woken_when_the_runtime_ends() {
         let cut = Turn::text("some text").cut_after(6, Step::Reset);
         let server = servers.block_on(server(Script::new().turn(cut)));
         let mut retry = RetryPolicy::default();
-        (retry.replay, retry.backoff, retry.backoff_max) =
+        (retry.replay, retry.backoff, retry.max_backoff) =
             (ReplayPolicy::Restart, Duration::from_secs(60), Duration::from_secs(60));
         let client = patient(&server, transport, ReplayPolicy::Restart).retry(retry).build();
         let mut session = client.unwrap().session();

@@ -11,7 +11,7 @@ use responses_client::{
     RetryAction, RetryPolicy, Timeouts, Transport, TransportPolicy,
     error::{ErrorCode, ProtocolError},
     event::{EventKind, ResponseEvent},
-    report::FullReason,
+    report::FullSendReason,
     testing::{Exchange, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::{Value, json};
@@ -291,7 +291,7 @@ async fn c131_the_next_turn_goes_on_from_a_whole_response() {
             assert_eq!(next.report.plan, incremental(1));
             assert!(sent["previous_response_id"].is_string());
         } else {
-            assert_eq!(next.report.plan, full(FullReason::ProviderUnsupported));
+            assert_eq!(next.report.plan, full(FullSendReason::SseContinuationOff));
             assert_eq!(sent["input"][1]["content"][0]["text"], "An answer");
         }
     }
@@ -366,7 +366,7 @@ async fn c131_the_limit_of_one_event_and_the_time_of_the_first_hold() {
     for (limit, fits) in [(body.len(), true), (body.len() - 1, false)] {
         let server = answering(labelled("application/json", body.clone()));
         let mut limits = Limits::default();
-        limits.event = limit;
+        limits.max_event_bytes = limit;
         let client = builder(&server).transport(TransportPolicy::SseOnly).limits(limits);
         let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
         assert_eq!(outcome.result.is_ok(), fits);

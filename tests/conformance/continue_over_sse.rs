@@ -2,7 +2,7 @@
 
 use responses_client::{
     ErrorKind, Item, Provider, ResponsesClient, ResponsesRequest, RetryPolicy, Transport,
-    report::{FullReason, Prewarm},
+    report::{FullSendReason, Prewarm},
     testing::{Refusal, RequestLog, Script, ScriptedServer, Turn, Upgrade},
 };
 
@@ -37,7 +37,7 @@ async fn c041_after_a_refused_upgrade_the_body_carries_everything() {
     server.close_idle(1001, "");
     server.wait_for(|log| log.connections[0].closed).await;
     let second = turn(&mut session, &appended(&request, &first, "two")).await;
-    assert_eq!(second.report.plan, full(FullReason::ProviderUnsupported));
+    assert_eq!(second.report.plan, full(FullSendReason::ProviderUnsupported));
     let log = server.log();
     let posted: Vec<_> = log.posts().collect();
     assert_eq!((posted.len(), log.creates().count()), (1, 1));
@@ -88,7 +88,8 @@ async fn c041_a_stored_parent_may_go_along_by_choice() {
         server.close_idle(1001, "");
         server.wait_for(|log| log.connections[0].closed).await;
         let second = turn(&mut session, &appended(&request, &first, "two")).await;
-        let plan = if by_choice { incremental(1) } else { full(FullReason::ProviderUnsupported) };
+        let plan =
+            if by_choice { incremental(1) } else { full(FullSendReason::SseContinuationOff) };
         assert_eq!((second.report.transport, second.report.plan), (Some(Transport::Sse), plan));
     }
 }
@@ -98,7 +99,7 @@ async fn c038_a_frame_that_the_server_finds_too_large_goes_over_sse_and_smaller_
     let too_large = Turn::steps([close(1009)]);
     let server = ScriptedServer::in_memory(answers().turn(too_large));
     let mut retry = RetryPolicy::default();
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     let client = builder(&server).retry(retry).build().unwrap();
     let mut session = client.session();
     let first = turn(&mut session, &request(&["large"])).await;

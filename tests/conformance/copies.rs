@@ -39,7 +39,7 @@ async fn an_image_is_decoded_from_the_frame_itself() {
         let OutputItem::ImageGenerationCall(call) = OutputItem::read(&item).unwrap() else {
             panic!()
         };
-        assert!(is_part_of(call.result.as_ref().unwrap(), item.json().get()));
+        assert!(is_part_of(call.result.as_ref().unwrap(), item.json().as_str()));
         let mut out = Vec::new();
         assert_eq!(call.write_to(&mut out).unwrap(), 1000);
         assert_eq!((out.len(), &out[..4]), (1000, &b"\x89PNG"[..]));
@@ -100,7 +100,7 @@ async fn what_an_item_was_finished_with_is_held_once() {
         let mut session = socket_client(&server, only(transport)).session();
         let mut stream = session.stream(&request(&["hi"])).await.unwrap();
         let place = |response: &Response| {
-            response.output_items().next().map(|item| item.json().get().as_ptr())
+            response.output_items().next().map(|item| item.json().as_str().as_ptr())
         };
         let (mut finished, mut frames) = (None, Vec::new());
         while let Some(event) = stream.try_next().await.unwrap() {
@@ -114,7 +114,7 @@ async fn what_an_item_was_finished_with_is_held_once() {
         let items: Vec<Item> = response.output_items().collect();
         assert_eq!(items.len(), 2);
         for item in &items {
-            let pinned = frames.iter().any(|frame| is_part_of(item.json().get(), frame.raw()));
+            let pinned = frames.iter().any(|frame| is_part_of(item.json().as_str(), frame.raw()));
             assert!(!pinned, "{transport}: a history holds no frames");
         }
     }

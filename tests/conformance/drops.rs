@@ -16,7 +16,7 @@ use responses_client::{
     Auth, AuthProvider, ErrorKind, Item, ResponseStream, ResponsesClient, ResponsesRequest,
     ResponsesSession, Secret, Timeouts, TokenFuture, Transport, TransportPolicy,
     event::ResponseEvent,
-    report::{FullReason, TurnReport},
+    report::{FullSendReason, TurnReport},
     testing::{Exchange, Refusal, Script, ScriptedServer, ServerLog, Step, Turn, Upgrade},
 };
 
@@ -88,7 +88,7 @@ impl Seen {
 
     /// What came last was the whole of `request`.
     fn last_was(&self, request: &ResponsesRequest) {
-        let parse = |item: &Item| serde_json::from_str(item.json().get()).expect("JSON");
+        let parse = |item: &Item| serde_json::from_str(item.json().as_str()).expect("JSON");
         let items: Vec<Value> = request.input.iter().map(parse).collect();
         assert!(*self.0.lock().expect("no panic") == items, "the history is the caller's");
     }
@@ -220,7 +220,7 @@ impl Scene {
                 let outcome = turn(&mut session, &asks).await;
                 asks.input.extend(outcome.response().output_items());
             }
-            Before::Connect => session.connect().expect("a runtime"),
+            Before::Connect => session.preconnect().expect("a runtime"),
             Before::WarmUp => session.prewarm(&asks).expect("a runtime"),
         }
         asks.input.push(Item::user(&format!("drop me{}", " ".repeat(case.size))));
@@ -266,7 +266,7 @@ impl Scene {
             }
             (None, 0) => {}
             (None, _) => {
-                assert_eq!(then.report.plan, full(FullReason::PriorNotCompleted), "{at}");
+                assert_eq!(then.report.plan, full(FullSendReason::PriorNotCompleted), "{at}");
             }
         }
         drop((session, client));
@@ -371,7 +371,7 @@ async fn c059_c064_a_stream_may_be_dropped_behind_any_event() {
                 assert!(next.events.iter().filter_map(response_id).all(|id| id == own), "{at}");
                 assert_eq!(next.report.reused, ended || transport == Transport::Sse, "{at}");
                 if !ended {
-                    assert_eq!(next.report.plan, full(FullReason::PriorNotCompleted), "{at}");
+                    assert_eq!(next.report.plan, full(FullSendReason::PriorNotCompleted), "{at}");
                 } else if transport == Transport::WebSocket {
                     assert_eq!(next.report.plan, incremental(1), "{at}");
                 }
@@ -520,7 +520,7 @@ async fn c060_a_turn_that_is_not_begun_sends_nothing() {
         settled(&server).await;
         assert!(server.log().connections.is_empty(), "{transport}");
         let outcome = turn(&mut session, &asks).await;
-        assert_eq!(outcome.report.plan, full(FullReason::FirstTurn), "{transport}");
+        assert_eq!(outcome.report.plan, full(FullSendReason::FirstTurn), "{transport}");
         assert_eq!(server.log().requests.len(), 1);
     }
 }

@@ -21,7 +21,7 @@ async fn run(transport: Transport, answer: Turn) -> Outcome {
     let server = ScriptedServer::in_memory(Script::new().turn(answer));
     let mut retry = RetryPolicy::default();
     retry.replay = ReplayPolicy::Never;
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
     turn(&mut client.session(), &request(&["hi"])).await
 }

@@ -73,7 +73,7 @@ async fn c031_a_token_that_is_refused_is_fetched_anew_once() {
         let server = ScriptedServer::in_memory(script(1));
         let tokens = Tokens::default();
         let mut retry = RetryPolicy::default();
-        retry.attempts = 1;
+        retry.max_attempts = 1;
         let client = builder(&server).transport(only(transport)).retry(retry);
         let client = client.auth(Auth::provider(tokens.clone())).build().unwrap();
         let outcome = turn(&mut client.session(), &request(&["hi"])).await;
@@ -130,7 +130,8 @@ async fn c055_a_credential_is_fetched_after_the_wait_and_not_before() {
         let busy = Turn::error(500, "server_error", "no").then(Step::End);
         let server = ScriptedServer::in_memory(answers().turn(busy));
         let tokens = Tokens::default();
-        let provider = Provider::compatible(&server.url()).unwrap().keeps_socket_after_error(false);
+        let provider =
+            Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false);
         let client = ResponsesClient::builder(provider)
             .connector(&server.connector())
             .transport(only(transport))
@@ -243,7 +244,8 @@ async fn c105_an_error_is_told_at_once_and_the_socket_that_falls_silent_then_is_
     };
     for (status, sent) in [(400, 1), (500, 2)] {
         let server = ScriptedServer::in_memory(answers().turn(silent(status)));
-        let provider = Provider::compatible(&server.url()).unwrap().keeps_socket_after_error(false);
+        let provider =
+            Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false);
         let client = ResponsesClient::builder(provider)
             .connector(&server.connector())
             .transport(TransportPolicy::WebSocketOnly)

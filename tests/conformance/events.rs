@@ -167,7 +167,7 @@ async fn each_end_is_an_end() {
             let end = json!({"type": format!("response.{status}"), "response": {"id": "r", "status": status}});
             let server = server(Script::new().turn(Turn::events([end.clone()]))).await;
             let mut retry = responses_client::RetryPolicy::default();
-            retry.attempts = 1;
+            retry.max_attempts = 1;
             let client = builder(&server).transport(only(transport)).retry(retry);
             let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
             assert_eq!(outcome.result.is_ok(), goes_well, "{transport} {status}");
@@ -222,7 +222,7 @@ async fn every_event_of_every_fixture_is_kept_byte_for_byte() {
         for (name, transcript) in &fixtures {
             let server = ScriptedServer::in_memory(Script::new().turn(Turn::jsonl(transcript)));
             let mut retry = responses_client::RetryPolicy::default();
-            retry.attempts = 1;
+            retry.max_attempts = 1;
             let client = builder(&server).transport(only(transport)).retry(retry);
             let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
             let raws: Vec<&str> = outcome.events.iter().map(ResponseEvent::raw).collect();
@@ -232,7 +232,7 @@ async fn every_event_of_every_fixture_is_kept_byte_for_byte() {
                 let last = lines.pop().unwrap();
                 assert!(last.starts_with(r#"{"type":"response.failed""#), "{name}");
                 let partial = outcome.error().partial().unwrap();
-                assert!(partial.raw().is_some_and(|raw| last.contains(raw.get())));
+                assert!(partial.raw().is_some_and(|raw| last.contains(raw.as_str())));
             }
             assert_eq!(raws, lines, "{name} over {transport}");
             count += raws.len();
@@ -302,7 +302,7 @@ async fn early_names_grow_an_item_like_the_modern_ones() {
             (last_delta.unwrap(), "First this, then that.", "In order."),
         ] {
             let mut retry = responses_client::RetryPolicy::default();
-            retry.attempts = 1;
+            retry.max_attempts = 1;
             let cut = Turn::jsonl(transcript).cut_after(cut, Step::End);
             let server = server(Script::new().turn(cut)).await;
             let client = builder(&server).transport(only(transport)).retry(retry);

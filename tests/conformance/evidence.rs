@@ -68,7 +68,7 @@ async fn c130_what_has_ended_costs_no_replay_and_what_may_run_is_replayed_once()
         for status in [500, 502, 503] {
             for replays in [0, 1] {
                 let mut retry = RetryPolicy::default();
-                retry.replays = replays;
+                retry.max_replays = replays;
                 // As in a deploy.
                 let faults = [(); 3].map(|()| bare(status));
                 let start = Instant::now();

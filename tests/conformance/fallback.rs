@@ -39,7 +39,7 @@ pub(crate) fn client(server: &ScriptedServer) -> ResponsesClient {
 
 fn attempts(number: u32) -> RetryPolicy {
     let mut retry = RetryPolicy::default();
-    retry.attempts = number;
+    retry.max_attempts = number;
     retry
 }
 

@@ -5,7 +5,7 @@ use responses_client::{
     Delivery, ErrorKind, Limits, Phase, Provider, ResponsesClient, Transport,
     error::ProtocolError,
     event::{EventKind, OutputItem, ResponseEvent, Usage},
-    report::{Anomaly, FullReason},
+    report::{Anomaly, FullSendReason},
     testing::{Script, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn c070_a_binary_frame_is_an_error_and_poisons_the_socket() {
         assert_eq!(ran.odd.report.attempts.len(), 1);
         assert_eq!(ran.odd.error().partial().is_some(), ran.odd.events.len() == 2);
         assert_eq!(ran.same_socket, Some(false));
-        assert_eq!(ran.next.report.plan, full(FullReason::PriorNotCompleted));
+        assert_eq!(ran.next.report.plan, full(FullSendReason::PriorNotCompleted));
     }
 }
 
@@ -57,7 +57,7 @@ async fn c071_what_is_no_event_ends_the_turn_and_retires_the_connection() {
             let ran = bench.run(after_output(text(garbage)).then(Step::Event(completed("")))).await;
             assert_cut_after_output(&ran.odd, ErrorKind::Protocol);
             assert!(ran.same_socket != Some(true), "{transport} {garbage}");
-            assert_eq!(ran.next.report.plan, full(FullReason::PriorNotCompleted));
+            assert_eq!(ran.next.report.plan, full(FullSendReason::PriorNotCompleted));
 
             let ran = bench.run(Turn::steps([text(garbage), text(created().to_string())])).await;
             let error = ran.odd.error();
@@ -240,7 +240,7 @@ async fn c073_a_defect_elsewhere_shows_when_that_part_is_read() {
         let [OutputItem::Message(_), OutputItem::Other(kept)] = &response.output()[..] else {
             panic!("{:?}", response.output())
         };
-        assert_eq!(kept.json().get(), item.item.get());
+        assert_eq!(kept.json().as_str(), item.item.as_str());
         let ResponseEvent::Completed(end) = &odd.events[7] else { panic!() };
         assert!(end.response.member::<Usage>("usage").is_err());
     }
@@ -265,7 +265,7 @@ async fn c074_a_terminal_without_response_is_an_error_and_the_connection_stays()
                 );
                 assert!(ran.same_socket != Some(false), "{transport} {terminal}");
                 assert!(ran.next.report.reused);
-                assert_eq!(ran.next.report.plan, full(FullReason::PriorNotCompleted));
+                assert_eq!(ran.next.report.plan, full(FullSendReason::PriorNotCompleted));
             }
         }
     }
@@ -324,7 +324,7 @@ async fn c080_a_close_in_mid_response_is_not_success() {
                 assert_eq!(told, code);
                 assert_eq!(ran.same_socket, Some(false));
             }
-            assert_eq!(ran.next.report.plan, full(FullReason::PriorNotCompleted));
+            assert_eq!(ran.next.report.plan, full(FullSendReason::PriorNotCompleted));
         }
     }
 }
@@ -368,7 +368,7 @@ async fn c081_an_event_above_the_limit_ends_the_turn() {
     for transport in BOTH {
         let server = server(Script::new()).await;
         let mut limits = Limits::default();
-        limits.event = 64 << 10;
+        limits.max_event_bytes = 64 << 10;
         let provider = Provider::compatible(&server.url()).expect("a URL");
         let client = ResponsesClient::builder(provider).limits(limits).transport(only(transport));
         let bench = Bench { transport, server, client: client.build().expect("a client") };
@@ -384,7 +384,7 @@ async fn c081_an_event_above_the_limit_ends_the_turn() {
             let ran = bench.run(after_output(event(&above))).await;
             assert_cut_after_output(&ran.odd, ErrorKind::TooLarge);
             assert!(ran.same_socket != Some(true), "{}", bench.transport);
-            assert_eq!(ran.next.report.plan, full(FullReason::PriorNotCompleted));
+            assert_eq!(ran.next.report.plan, full(FullSendReason::PriorNotCompleted));
         }
     }
 }

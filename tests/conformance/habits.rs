@@ -1,7 +1,7 @@
 //! A transcript settles to the same items (C122 to C126), whichever known habits the server has.
 
 use proptest::prelude::*;
-use responses_client::{Item, bench::Turn};
+use responses_client::{Item, internal::Turn};
 use serde_json::{Value, json};
 
 /// How a server tells a response.

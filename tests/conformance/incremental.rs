@@ -2,7 +2,7 @@
 
 use responses_client::{
     Item, Json, ResponsesRequest, ResponsesSession, Tool, Transport,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Script, ScriptedServer, Step, Turn, history_digest},
 };
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ async fn c014_what_was_appended_is_sent_with_the_id_of_the_response_before() {
         let request = stored(&["one", "two"]);
         let first = turn(&mut session, &request).await;
         let second = turn(&mut session, &appended(&request, &first, "three")).await;
-        assert_eq!(first.report.plan, full(FullReason::FirstTurn), "{transport}");
+        assert_eq!(first.report.plan, full(FullSendReason::FirstTurn), "{transport}");
         assert_eq!(second.report.plan, incremental(1), "{transport}");
         let sent = &server.log().requests[1];
         assert_eq!(sent.previous_response_id.as_deref(), first.response().id());
@@ -155,7 +155,7 @@ async fn c015_an_edited_history_is_sent_in_full() {
             let mut next = appended(&request, &first, "three");
             next.input.splice(edited..edited + 1, [Item::user("something else")]);
             let second = turn(&mut session, &next).await;
-            let reason = FullReason::PrefixDiverged { at: edited };
+            let reason = FullSendReason::PrefixDiverged { at: edited };
             assert_eq!(second.report.plan, full(reason), "{transport}");
             let sent = &server.log().requests[1];
             assert_eq!((sent.input_items, &sent.previous_response_id), (4, &None));
@@ -184,10 +184,10 @@ async fn plan_with(
 async fn c016_a_change_of_what_the_model_sees_is_sent_in_full() {
     for transport in BOTH {
         for (body, reason) in [
-            (json!({ "model": "other" }), FullReason::ModelChanged),
-            (json!({ "instructions": "new" }), FullReason::InstructionsChanged),
-            (json!({ "tools": [{ "type": "web_search" }] }), FullReason::ToolsChanged),
-            (json!({ "tools": [] }), FullReason::ToolsChanged),
+            (json!({ "model": "other" }), FullSendReason::ModelChanged),
+            (json!({ "instructions": "new" }), FullSendReason::InstructionsChanged),
+            (json!({ "tools": [{ "type": "web_search" }] }), FullSendReason::ToolsChanged),
+            (json!({ "tools": [] }), FullSendReason::ToolsChanged),
         ] {
             let plan = plan_with(transport, |request| with(&request, &body)).await;
             assert_eq!(plan, full(reason), "{transport} {body}");
@@ -218,7 +218,7 @@ async fn c016_a_change_of_what_the_model_sees_is_sent_in_full() {
             ("of_a_later_version", json!(1)),
         ] {
             let plan = plan_with(transport, |request| with(&request, &json!({ name: new }))).await;
-            assert_eq!(plan, full(FullReason::FieldChanged(name.to_owned())), "{transport}");
+            assert_eq!(plan, full(FullSendReason::FieldChanged(name.to_owned())), "{transport}");
         }
     }
 }
@@ -275,7 +275,7 @@ async fn c017_a_shorter_history_is_sent_in_full() {
             let mut next = appended(&request, &first, "three");
             next.input.truncate(3 - missing);
             let second = turn(&mut session, &next).await;
-            assert_eq!(second.report.plan, full(FullReason::InputShorter), "{transport}");
+            assert_eq!(second.report.plan, full(FullSendReason::InputShorter), "{transport}");
             let sent = &server.log().requests[1];
             assert_eq!((sent.input_items, &sent.previous_response_id), (3 - missing, &None));
         }
@@ -291,7 +291,7 @@ async fn c017_a_history_with_nothing_new_is_sent_in_full() {
         let first = turn(&mut session, &request).await;
         request.input.extend(first.response().output_items());
         let second = turn(&mut session, &request).await;
-        assert_eq!(second.report.plan, full(FullReason::NothingNew), "{transport}");
+        assert_eq!(second.report.plan, full(FullSendReason::NothingNew), "{transport}");
         assert_eq!(server.log().requests[1].input_items, 2);
     }
 }
@@ -311,7 +311,7 @@ async fn c018_items_are_compared_by_value() {
         }
         let other = r#"{"id":"x_1","type":"new_thing","n":1.5,"deep":{"a":[true,10]}}"#;
         let plan = plan_after(transport, &item, |_| other.to_owned()).await;
-        assert_eq!(plan, full(FullReason::PrefixDiverged { at: 1 }), "{transport}");
+        assert_eq!(plan, full(FullSendReason::PrefixDiverged { at: 1 }), "{transport}");
     }
 }
 
@@ -334,7 +334,7 @@ async fn c147_integers_are_compared_exactly() {
         for transport in BOTH {
             let item = format!(r#"{{"type":"response.output_item.done","item":{}}}"#, sent(n));
             for (given, plan) in
-                [(same, incremental(1)), (other, full(FullReason::PrefixDiverged { at: 1 }))]
+                [(same, incremental(1)), (other, full(FullSendReason::PrefixDiverged { at: 1 }))]
             {
                 let end =
                     r#"{"type":"response.completed","response":{"id":"r","status":"completed"}}"#;
@@ -403,11 +403,11 @@ async fn c018_the_callers_own_items_may_be_spelled_anew() {
 async fn c018_strings_within_items_are_compared_to_the_letter() {
     for transport in BOTH {
         let sent = call(r#"{"a": 1, "b": 2}"#);
-        let same = plan_after(transport, &sent, |item| item.json().get().to_owned()).await;
+        let same = plan_after(transport, &sent, |item| item.json().as_str().to_owned()).await;
         assert_eq!(same, incremental(1), "{transport}");
         for arguments in [r#"{"a":1,"b":2}"#, r#"{"b": 2, "a": 1}"#, r#"{"a": 1.0, "b": 2}"#] {
             let plan = plan_after(transport, &sent, |_| call(arguments).to_string()).await;
-            assert_eq!(plan, full(FullReason::PrefixDiverged { at: 1 }), "{transport}");
+            assert_eq!(plan, full(FullSendReason::PrefixDiverged { at: 1 }), "{transport}");
         }
     }
 }
@@ -438,7 +438,7 @@ async fn c019_what_only_the_server_adds_may_be_dropped() {
         }
         for member in ["id", "role", "text"] {
             let plan = plan_after(transport, &message(), |item| without(item, &[member])).await;
-            let diverged = full(FullReason::PrefixDiverged { at: 1 });
+            let diverged = full(FullSendReason::PrefixDiverged { at: 1 });
             assert_eq!(plan, diverged, "{transport} {member}");
         }
     }

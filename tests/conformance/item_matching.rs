@@ -215,7 +215,7 @@ async fn c145_only_failed_cancelled_and_incomplete_override_the_name() {
                 let script = Script::new().turn(Turn::events([created(), last]));
                 let server = ScriptedServer::in_memory(script);
                 let mut retry = responses_client::RetryPolicy::default();
-                retry.attempts = 1;
+                retry.max_attempts = 1;
                 let client = builder(&server).transport(only(transport)).retry(retry);
                 let mut session = client.build().expect("a client").session();
                 let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
@@ -224,7 +224,7 @@ async fn c145_only_failed_cancelled_and_incomplete_override_the_name() {
                     "failed" | "cancelled" => {
                         let partial = outcome.error().partial().expect("the response");
                         assert_eq!(partial.output_text(), "Hm.", "{what}");
-                        assert!(partial.is_ended(), "{what}");
+                        assert!(partial.is_finished(), "{what}");
                     }
                     _ => {
                         let incomplete = status == "incomplete" || kind == "response.incomplete";

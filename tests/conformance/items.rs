@@ -405,7 +405,7 @@ async fn items_come_typed_and_to_the_letter_on_both_transports() {
         let response = outcome.response();
         assert_eq!(response.output(), samples.iter().map(read).collect::<Vec<_>>());
         for (item, sample) in response.output_items().zip(&samples) {
-            assert_eq!(item.json().get(), sample.to_string(), "{transport}");
+            assert_eq!(item.json().as_str(), sample.to_string(), "{transport}");
         }
     }
 }
@@ -414,7 +414,7 @@ async fn items_come_typed_and_to_the_letter_on_both_transports() {
 fn unknown_types_and_values_survive() {
     let item = json!({"type": "brand_new_call", "id": "x", "secret_sauce": {"a": [1.5]}});
     let OutputItem::Other(other) = read(&item) else { panic!() };
-    assert_eq!(other.json().get(), item.to_string());
+    assert_eq!(other.json().as_str(), item.to_string());
 
     let OutputItem::Message(message) = read(&json!({
         "type": "message", "status": "dreaming", "phase": "overture", "role": "narrator",
@@ -430,7 +430,7 @@ fn unknown_types_and_values_survive() {
     );
     assert_eq!(message.text(), "T");
     let ContentPart::Other(part) = &message.content[0] else { panic!() };
-    assert_eq!(part.get(), r#"{"type":"brand_new_part","x":1}"#);
+    assert_eq!(part.as_str(), r#"{"type":"brand_new_part","x":1}"#);
     let annotations: Vec<&Annotation> = message.annotations().collect();
     let [Annotation::Other(annotation)] = annotations[..] else { panic!() };
     assert_eq!(annotation.member::<u8>("shelf").unwrap(), Some(7));
@@ -441,7 +441,7 @@ fn unknown_types_and_values_survive() {
         panic!()
     };
     let Some(WebSearchAction::Other(action)) = search.action else { panic!() };
-    assert_eq!(action.get(), r#"{"deep":true,"type":"dig"}"#);
+    assert_eq!(action.as_str(), r#"{"deep":true,"type":"dig"}"#);
 
     let OutputItem::ComputerCall(call) = read(&json!({"type": "computer_call", "call_id": "c",
         "action": {"type": "wait"}, "actions": [{"type": "juggle"}, {"type": "screenshot"}]}))
@@ -472,7 +472,7 @@ fn the_other_forms_of_members_are_read() {
     assert_eq!(text.decode::<String>().unwrap(), "it broke");
     let tool = error(json!({"type": "mcp_tool_execution_error", "content": [{"text": "t"}]}));
     let McpError::ToolExecution(tool) = tool else { panic!() };
-    assert_eq!(tool.content.unwrap().get(), r#"[{"text":"t"}]"#);
+    assert_eq!(tool.content.unwrap().as_str(), r#"[{"text":"t"}]"#);
     let http = error(json!({"type": "http_error", "code": 502.0, "message": "m"}));
     let McpError::Http(http) = http else { panic!() };
     assert_eq!((http.code, http.message.as_deref()), (Some(502), Some("m")));
@@ -516,7 +516,7 @@ fn the_other_forms_of_members_are_read() {
     let OutputItem::ShellCall(local) = read(&local) else { panic!() };
     assert!(!local.is_complete());
     let Some(ShellEnvironment::Local(environment)) = local.environment else { panic!() };
-    assert_eq!(environment.get(), r#"{"skills":[],"type":"local"}"#);
+    assert_eq!(environment.as_str(), r#"{"skills":[],"type":"local"}"#);
 }
 
 #[tokio::test]
@@ -552,7 +552,7 @@ async fn a_response_says_what_it_took_and_why() {
         assert_eq!(removed.reason.as_deref(), Some("model_mismatch"));
         let usage = response.tool_usage().unwrap();
         assert_eq!(usage.web_search.unwrap().num_requests, Some(3));
-        assert!(response.prompt_cache_diagnostics().unwrap().get().contains("cache_miss"));
+        assert!(response.prompt_cache_diagnostics().unwrap().as_str().contains("cache_miss"));
         let written = response.usage().unwrap().input_tokens_details.cache_write_tokens_details;
         assert_eq!((written.ttl_30m_tokens, written.ttl_12h_tokens), (2, 3));
 
@@ -579,7 +579,7 @@ async fn an_item_that_nests_too_deep_to_be_read_spoils_no_other() {
         let outcome = turn(&mut session, &request(&["hi"])).await;
         let items: Vec<Item> = outcome.response().output_items().collect();
         assert_eq!(items.len(), 2, "{transport}");
-        assert_eq!(items[0].json().get(), deep);
+        assert_eq!(items[0].json().as_str(), deep);
         let [OutputItem::FunctionCallOutput(read), OutputItem::Message(_)] =
             &outcome.response().output()[..]
         else {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use responses_client::{
     Delivery, ErrorKind, Limits, Phase, ReplayPolicy, ResponsesClient, ResponsesRequest,
     RetryPolicy, Timeouts, Transport, TransportPolicy,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Gate, Script, ScriptedServer, Step, Turn},
 };
 use tokio::time::{Instant, advance, sleep};
@@ -55,7 +55,7 @@ async fn c110_a_socket_that_dies_idle_is_known_before_it_is_used() {
     sleep(Duration::from_secs(31)).await;
     let second = turn(&mut session, &appended(&request(&["hi"]), &first, "more")).await;
     assert_eq!(second.response().output_text(), "two");
-    assert_eq!(second.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(second.report.plan, full(FullSendReason::ConnectionChanged));
     // It cost nothing: no attempt met the dead socket.
     assert_eq!(second.report.attempts.len(), 1);
     assert!(!second.report.reused);

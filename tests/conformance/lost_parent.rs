@@ -11,7 +11,7 @@ use std::{
 
 use responses_client::{
     ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Transport,
-    report::{FullReason, Plan},
+    report::{FullSendReason, Plan},
     testing::{Refusal, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ async fn conversation(transport: Transport, shape: Turn) -> (Outcome, Outcome, S
     let turns = [Turn::text("a"), shape, Turn::text("b"), Turn::text("c")];
     let server = ScriptedServer::in_memory(Script::new().turns(turns));
     let mut retry = RetryPolicy::default();
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     let client = builder(&server).transport(only(transport)).continue_over_sse(true).retry(retry);
     let mut session = client.build().expect("a client").session();
     let one = request(&["one"]).store(true);
@@ -166,7 +166,7 @@ async fn c022_c108_a_lost_parent_in_every_shape_is_answered_by_one_full_request(
             assert!(start.elapsed() < Duration::from_millis(50), "{what}");
             assert_eq!(second.result.as_ref().expect(&what).output_text(), "b", "{what}");
             assert_eq!((created(&second), second.kinds()[0]), (1, "response.created"), "{what}");
-            assert_eq!(second.report.plan, full(FullReason::ParentNotFound), "{what}");
+            assert_eq!(second.report.plan, full(FullSendReason::ParentNotFound), "{what}");
             assert_eq!((second.report.attempts.len(), second.report.reused), (2, true), "{what}");
             assert!(second.report.attempts[0].failure.is_some(), "{what}");
             // C023: the next one is incremental again, and continues the full one.
@@ -194,7 +194,7 @@ async fn c022_a_parent_that_is_lost_after_created_is_resent_for_under_the_same_c
             let what = format!("{transport}: {shape}");
             assert_eq!(second.result.as_ref().expect(&what).output_text(), "b", "{what}");
             assert_eq!((created(&second), second.kinds()[0]), (1, "response.created"), "{what}");
-            assert_eq!(second.report.plan, full(FullReason::ParentNotFound), "{what}");
+            assert_eq!(second.report.plan, full(FullSendReason::ParentNotFound), "{what}");
             assert_eq!(third.report.plan, incremental(1), "{what}");
             assert_eq!(server.log().connections.len(), 1, "{what}");
         }
@@ -224,7 +224,7 @@ async fn c022_what_only_sounds_like_it_is_an_error() {
             assert!(second.result.is_err(), "{transport} {frame}");
             // The next turn is the one that the script has for the resend.
             assert_eq!(third.response().output_text(), "b", "{transport} {frame}");
-            assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted));
+            assert_eq!(third.report.plan, full(FullSendReason::PriorNotCompleted));
             assert_eq!(server.log().requests.len(), 3, "{transport} {frame}");
         }
     }
@@ -237,7 +237,7 @@ async fn c022_after_output_a_lost_parent_is_an_error() {
         let cut = Turn::text("some text").cut_after(6, Step::Event(frame));
         let (second, third, server) = conversation(transport, cut).await;
         assert_eq!(second.error().code().map(|code| code.as_str()), Some(CODE), "{transport}");
-        assert_eq!(third.report.plan, full(FullReason::PriorNotCompleted));
+        assert_eq!(third.report.plan, full(FullSendReason::PriorNotCompleted));
         assert_eq!(server.log().requests.len(), 3, "{transport}");
     }
 }
@@ -305,9 +305,9 @@ async fn plans(
 
 #[tokio::test(start_paused = true)]
 async fn c128_a_server_that_does_not_take_parents_is_asked_twice_and_then_left_in_peace() {
-    let first = full(FullReason::FirstTurn);
-    let lost = full(FullReason::ParentNotFound);
-    let off = full(FullReason::ProviderUnsupported);
+    let first = full(FullSendReason::FirstTurn);
+    let lost = full(FullSendReason::ParentNotFound);
+    let off = full(FullSendReason::ProviderUnsupported);
     for transport in BOTH {
         for refusal in unsupported() {
             let refuses = Arc::new(AtomicBool::new(true));
@@ -359,7 +359,7 @@ async fn c128_refusals_that_are_not_in_a_row_or_of_which_the_full_request_fails_
         });
         let mut session = continuing(&server, transport).session();
         let mut asks = request(&["one"]).store(true);
-        let lost = full(FullReason::ParentNotFound);
+        let lost = full(FullSendReason::ParentNotFound);
         let expected = [lost.clone(), incremental(1), lost.clone(), incremental(1), lost];
         plans(&mut session, &mut asks, 1).await;
         assert_eq!(plans(&mut session, &mut asks, 5).await, expected, "{transport}");
@@ -378,7 +378,7 @@ async fn c128_refusals_that_are_not_in_a_row_or_of_which_the_full_request_fails_
             assert_eq!(turn(&mut session, &asks).await.error().status(), Some(400));
         }
         plans(&mut session, &mut asks, 1).await;
-        let expected = [full(FullReason::ParentNotFound), incremental(1)];
+        let expected = [full(FullSendReason::ParentNotFound), incremental(1)];
         assert_eq!(plans(&mut session, &mut asks, 2).await, expected, "{transport}");
     }
 }
@@ -397,7 +397,7 @@ async fn c128_a_parent_that_is_gone_each_time_turns_nothing_off() {
             let mut session = client.session();
             let mut asks = request(&["one"]).store(true);
             plans(&mut session, &mut asks, 1).await;
-            let expected = [(); 4].map(|()| full(FullReason::ParentNotFound));
+            let expected = [(); 4].map(|()| full(FullSendReason::ParentNotFound));
             assert_eq!(plans(&mut session, &mut asks, 4).await, expected, "{transport} {name}");
         }
     }
@@ -422,7 +422,7 @@ async fn c128_a_parent_of_the_callers_own_is_given_up_for_no_refusal() {
             let (mut session, mut asks) = (client.session(), request(&["one"]).store(true));
             plans(&mut session, &mut asks, 1).await;
             let next = plans(&mut session, &mut asks, 1).await;
-            assert_eq!(next, [full(FullReason::ParentNotFound)], "nothing is turned off");
+            assert_eq!(next, [full(FullSendReason::ParentNotFound)], "nothing is turned off");
         }
     }
 }
@@ -445,7 +445,7 @@ async fn c129_a_call_or_an_output_that_the_server_lacks_is_answered_by_one_full_
                 let (second, third, server) =
                     conversation(transport, Turn::events([frame.clone()])).await;
                 assert_eq!(second.response().output_text(), "b", "{what}");
-                assert_eq!(second.report.plan, full(FullReason::ParentNotFound), "{what}");
+                assert_eq!(second.report.plan, full(FullSendReason::ParentNotFound), "{what}");
                 assert_eq!(third.report.plan, incremental(1), "{what}");
                 assert_eq!(server.log().connections.len(), 1, "{what}");
                 // In full it is the caller's own history that lacks it.
@@ -469,7 +469,7 @@ async fn fifty(client: &ResponsesClient, store: bool) -> Vec<(ResponsesSession, 
         let mut session = client.session();
         let mut asks = request(&[format!("task {index}").as_str()]).store(store);
         let plans = plans(&mut session, &mut asks, 2).await;
-        assert_eq!(plans, [full(FullReason::FirstTurn), incremental(1)]);
+        assert_eq!(plans, [full(FullSendReason::FirstTurn), incremental(1)]);
         sessions.push((session, asks));
     }
     sessions
@@ -506,7 +506,7 @@ async fn c128_fifty_sessions_that_lose_their_parents_together_lose_nothing_else(
             // The server forgets all that it had.
             known.lock().expect("no panic").clear();
             for plans in all_go_on(sessions).await {
-                let lost = full(FullReason::ParentNotFound);
+                let lost = full(FullSendReason::ParentNotFound);
                 assert_eq!(plans, [lost, incremental(1), incremental(1)], "{transport} {name}");
             }
             let requests = SESSIONS * (2 + 3 + 1);
@@ -530,7 +530,8 @@ async fn c128_fifty_sessions_get_through_a_restart_of_their_server() {
         settled(&server).await;
         for plans in all_go_on(sessions).await {
             // What is stored outlives its connection.
-            let first = if store { incremental(1) } else { full(FullReason::ConnectionChanged) };
+            let first =
+                if store { incremental(1) } else { full(FullSendReason::ConnectionChanged) };
             assert_eq!(plans, [first, incremental(1), incremental(1)], "{close} {store}");
         }
         let log = server.log();

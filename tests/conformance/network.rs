@@ -344,7 +344,7 @@ async fn c134_a_post_over_a_kept_connection_that_the_server_closes_is_sent_once_
         {
             let server = Closing::start(reset).await;
             let mut retry = RetryPolicy::default();
-            (retry.attempts, retry.replays, retry.replay) = (1, 0, policy);
+            (retry.max_attempts, retry.max_replays, retry.replay) = (1, 0, policy);
             let client = ResponsesClient::builder(Provider::compatible(&server.url).unwrap())
                 .transport(TransportPolicy::SseOnly)
                 .network(NetworkSettings::new().proxy(ProxySetting::Direct))
@@ -381,7 +381,7 @@ async fn c134_a_connection_that_dies_with_its_first_request_is_not_a_kept_one() 
         }
     });
     let mut retry = RetryPolicy::default();
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     let client = ResponsesClient::builder(Provider::compatible(&url).unwrap())
         .transport(TransportPolicy::SseOnly)
         .network(NetworkSettings::new().proxy(ProxySetting::Direct))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use responses_client::{
     Delivery, ErrorKind, Provider, ResponsesClient, ResponsesSession, Timeouts, Transport,
     TransportPolicy,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Gate, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ async fn c112_what_follows_the_terminal_event_is_swallowed_or_ends_the_socket() 
                     assert_eq!(same, kept, "{what}");
                     let plan = match kept {
                         true => incremental(1),
-                        false => full(FullReason::ConnectionChanged),
+                        false => full(FullSendReason::ConnectionChanged),
                     };
                     assert_eq!(next.report.plan, plan, "{what}");
                 }
@@ -178,7 +178,7 @@ async fn c105_an_error_is_told_at_once_and_a_socket_that_falls_silent_is_not_use
     let script = Script::new().turns([silent, Turn::text("All is well")]);
     let server = ScriptedServer::in_memory(script);
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    let client = ResponsesClient::builder(provider.keeps_socket_after_error(false))
+    let client = ResponsesClient::builder(provider.reuses_socket_after_error(false))
         .connector(&server.connector())
         .transport(TransportPolicy::WebSocketOnly);
     let mut session = client.build().expect("a client").session();
@@ -311,7 +311,7 @@ async fn c024_a_parent_is_that_of_one_session() {
         // The same history at another server, and at the same one under another client.
         for url in [there.url(), here.url(), format!("{}/", here.url())] {
             let other = guarded(turn(&mut open(&url), &two)).await;
-            assert_eq!(other.report.plan, full(FullReason::FirstTurn), "{url}");
+            assert_eq!(other.report.plan, full(FullSendReason::FirstTurn), "{url}");
             assert_eq!(other.response().output_text(), "Fine");
         }
         assert_eq!(guarded(turn(&mut session, &two)).await.report.plan, incremental(1));

@@ -108,7 +108,7 @@ pub(crate) fn assert_cut_after_output(outcome: &Outcome, kind: ErrorKind) {
     assert_eq!(outcome.report.attempts.len(), 1);
     let partial = error.partial().expect("what came");
     assert_eq!((partial.id(), &*partial.output_text()), (Some("resp_odd"), "So far"));
-    assert!(!partial.is_ended());
+    assert!(!partial.is_finished());
 }
 
 pub(crate) fn protocol_error(outcome: &Outcome) -> ProtocolError {

@@ -9,9 +9,10 @@ use std::{
 use bytes::Bytes;
 use responses_client::{
     Delivery, Error, ErrorKind, Item, Limits, ReplayPolicy, Response, ResponsesClient,
-    ResponsesSession, RetryPolicy, Transport, bench,
+    ResponsesSession, RetryPolicy, Transport,
     error::ErrorCode,
     event::{CustomToolCall, FunctionCall, ResponseEvent},
+    internal,
     testing::{Script, ScriptedServer, Step, Turn, parse_json},
 };
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ fn assert_kept(fixture: &Fixture, error: &Error, came: &Content, what: &str) {
     match error.partial() {
         None => assert_eq!(came, &Content::default(), "{what}"),
         Some(partial) => {
-            assert!(!partial.is_ended(), "{what}");
+            assert!(!partial.is_finished(), "{what}");
             assert_eq!(&Content::of_response(partial), came, "{what}");
         }
     }
@@ -53,7 +54,7 @@ fn assert_kept(fixture: &Fixture, error: &Error, came: &Content, what: &str) {
 fn once() -> RetryPolicy {
     let mut retry = RetryPolicy::default();
     retry.replay = ReplayPolicy::Never;
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     retry
 }
 
@@ -152,7 +153,7 @@ async fn c119_a_cut_at_any_event_is_one_error_over_real_sockets() {
 /// Gives a payload to the bare core, and the events that it hands out to `events`. Returns whether
 /// the turn has ended with it, and how.
 fn push(
-    turn: &mut bench::Turn,
+    turn: &mut internal::Turn,
     payload: &str,
     events: &mut Vec<ResponseEvent>,
 ) -> Option<Result<(), Error>> {
@@ -175,10 +176,10 @@ fn push(
 
 /// Runs a body through the bare core to its end. What stands behind the end of the turn is not
 /// looked at.
-fn core(mut turn: bench::Turn, body: &[u8]) -> (Vec<ResponseEvent>, Result<Response, Error>) {
+fn core(mut turn: internal::Turn, body: &[u8]) -> (Vec<ResponseEvent>, Result<Response, Error>) {
     let (mut events, mut end) = (Vec::new(), None);
     let body = Bytes::copy_from_slice(body);
-    bench::sse_events([body], usize::MAX, |data| {
+    internal::sse_events([body], usize::MAX, |data| {
         if end.is_none() {
             end = push(&mut turn, data.unwrap_or("\u{fffd}"), &mut events);
         }
@@ -198,7 +199,7 @@ fn c119_a_cut_at_any_byte_is_one_error_on_the_bare_core_and_keeps_what_came() {
         let (lines, end) = (fixture.lines(), fixture.end());
         let came = Came::by_events(&lines);
         // The turn as it stands before each event: only the bytes after it are read anew.
-        let (mut before, mut given) = (bench::Turn::new(), Vec::new());
+        let (mut before, mut given) = (internal::Turn::new(), Vec::new());
         for (place, line) in lines[..=end].iter().enumerate() {
             let event = sse_body(&[line]);
             let whole_at = event.len() - "\n\n".len();
@@ -305,8 +306,8 @@ impl Told {
             failure: error.map(|e| (e.delivery(), e.code().cloned(), e.status())),
             id: response.id().map(str::to_owned),
             status: format!("{:?}", response.status()),
-            output: response.output_items().map(|item| item.json().get().to_owned()).collect(),
-            raw: response.raw().map(|raw| raw.get().to_owned()),
+            output: response.output_items().map(|item| item.json().as_str().to_owned()).collect(),
+            raw: response.raw().map(|raw| raw.as_str().to_owned()),
             text: response.output_text(),
             calls: response.function_calls(),
             custom_calls: response.custom_tool_calls(),
@@ -324,7 +325,7 @@ async fn c119_uncut_both_transports_and_the_bare_core_give_the_same() {
         let turns = BOTH.map(|_| Turn::jsonl(&fixture.text));
         let server = server(Script::new().turns(turns)).await;
         let lines = fixture.lines();
-        let (events, result) = core(bench::Turn::new(), &sse_body(&lines));
+        let (events, result) = core(internal::Turn::new(), &sse_body(&lines));
         let bare = Told::new(&events, &result);
         let mut reports = Vec::new();
         for transport in BOTH {

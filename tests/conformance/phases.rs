@@ -7,7 +7,7 @@ use responses_client::{
     Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, ResponsesRequest,
     ResponsesSession, RetryPolicy, Timeouts,
     Transport::{self, Sse, WebSocket},
-    report::{FullReason, Prewarm, Waste},
+    report::{FullSendReason, Prewarm, PrewarmFailure},
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use tokio::{
@@ -173,7 +173,7 @@ fn rows() -> Vec<Row> {
 
 fn client(server: &ScriptedServer, transport: Transport, timeouts: Timeouts) -> ResponsesClient {
     let mut retry = RetryPolicy::default();
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     retry.replay = ReplayPolicy::Never;
     let client = builder(server).transport(only(transport)).timeouts(timeouts).retry(retry);
     client.build().expect("a client")
@@ -238,7 +238,7 @@ async fn c093_a_ping_and_its_answer_have_a_time_each() {
 async fn c093_a_warm_up_is_waited_for_as_long_as_it_may_take() {
     let inside = LIMIT - SECOND;
     for (limit, takes, waits, prewarm) in [
-        (Some(LIMIT), LIMIT + SECOND, LIMIT, Prewarm::Wasted(Waste::TimedOut)),
+        (Some(LIMIT), LIMIT + SECOND, LIMIT, Prewarm::Failed(PrewarmFailure::TimedOut)),
         (Some(LIMIT), inside, inside, Prewarm::Warmed),
         // Longer than that by far, but no more than a connection may last.
         (None, 40 * LIMIT, 40 * LIMIT, Prewarm::Warmed),
@@ -391,7 +391,7 @@ async fn c097_after_a_timeout_the_connection_is_left_and_the_session_goes_on() {
                 }
                 let next = turn(&mut session, &request(&["one", "two"])).await;
                 assert_eq!(next.response().output_text(), "hi", "{transport} {at}");
-                assert_eq!(next.report.plan, full(FullReason::PriorNotCompleted));
+                assert_eq!(next.report.plan, full(FullSendReason::PriorNotCompleted));
                 assert_eq!(next.report.attempts.len(), 1);
                 assert_eq!(server.log().requests[1].connection, 1, "{transport} {at}");
                 assert!(start.elapsed() <= Timeouts::default().close, "{transport} {at}");

@@ -8,7 +8,7 @@ use std::{
 use responses_client::{
     Auth, AuthProvider, ErrorKind, Provider, ReplayPolicy, ResponsesClient, ResponsesRequest,
     RetryPolicy, Timeouts, TokenFuture, Transport, TransportPolicy,
-    report::{FullReason, Prewarm, Waste},
+    report::{FullSendReason, Prewarm, PrewarmFailure},
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::json;
@@ -32,7 +32,7 @@ fn more(request: &ResponsesRequest, text: &str) -> ResponsesRequest {
 async fn c009_the_first_turn_goes_over_the_socket_that_was_opened_for_it() {
     let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("hi")));
     let mut session = client(&server).session();
-    session.connect().expect("a runtime");
+    session.preconnect().expect("a runtime");
     server.wait_for(|log| log.connections.iter().any(|it| it.transport.is_some())).await;
     let mut request = request(&["hi"]);
     request.metadata = Some(json!({"other": "metadata"}).into());
@@ -74,8 +74,8 @@ async fn a_warm_up_for_another_request_is_reported_as_wasted() {
     session.prewarm(&request(&["a task"])).expect("a runtime");
     let other = request(&["a task"]).instructions("others");
     let outcome = turn(&mut session, &other).await;
-    assert_eq!(outcome.report.plan, full(FullReason::InstructionsChanged));
-    assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(Waste::Unused)));
+    assert_eq!(outcome.report.plan, full(FullSendReason::InstructionsChanged));
+    assert_eq!(outcome.report.prewarm, Some(Prewarm::Failed(PrewarmFailure::Unused)));
     assert_eq!(server.log().connections.len(), 1);
 }
 
@@ -92,24 +92,24 @@ async fn a_warm_up_harms_nothing_whatever_the_server_does_with_it() {
         )
     };
     let close = Step::Close { code: Some(1011), reason: String::new() };
-    for (answer, waste, connections) in [
-        (Turn::text("a long answer that nobody asked for"), Waste::Generated, 2),
-        (Turn::steps([created("r"), Step::Stall]), Waste::TimedOut, 2),
-        (Turn::steps([Step::Stall]), Waste::TimedOut, 2),
-        (Turn::error(400, "invalid_value", "no"), Waste::Refused, 1),
-        (Turn::error(401, "invalid_api_key", "no"), Waste::Refused, 2),
-        (Turn::steps([close]), Waste::Failed(ErrorKind::Closed), 2),
-        (Turn::steps([created("r"), Step::Reset]), Waste::Failed(ErrorKind::Truncated), 2),
+    for (answer, failure, connections) in [
+        (Turn::text("a long answer that nobody asked for"), PrewarmFailure::Generated, 2),
+        (Turn::steps([created("r"), Step::Stall]), PrewarmFailure::TimedOut, 2),
+        (Turn::steps([Step::Stall]), PrewarmFailure::TimedOut, 2),
+        (Turn::error(400, "invalid_value", "no"), PrewarmFailure::Refused, 1),
+        (Turn::error(401, "invalid_api_key", "no"), PrewarmFailure::Refused, 2),
+        (Turn::steps([close]), PrewarmFailure::Error(ErrorKind::Closed), 2),
+        (Turn::steps([created("r"), Step::Reset]), PrewarmFailure::Error(ErrorKind::Truncated), 2),
     ] {
         let server = ScriptedServer::in_memory(ignorant(answer));
         let mut session = client(&server).session();
         session.prewarm(&request(&["a task"])).expect("a runtime");
         let outcome = guarded(turn(&mut session, &request(&["a task"]))).await;
-        assert_eq!(outcome.response().output_text(), "hi", "{waste:?}");
-        assert_eq!(outcome.report.plan, full(FullReason::FirstTurn), "{waste:?}");
-        assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(waste)));
-        assert_eq!(outcome.report.attempts.len(), 1, "{waste:?}");
-        assert_eq!(server.log().connections.len(), connections, "{waste:?}");
+        assert_eq!(outcome.response().output_text(), "hi", "{failure:?}");
+        assert_eq!(outcome.report.plan, full(FullSendReason::FirstTurn), "{failure:?}");
+        assert_eq!(outcome.report.prewarm, Some(Prewarm::Failed(failure)));
+        assert_eq!(outcome.report.attempts.len(), 1, "{failure:?}");
+        assert_eq!(server.log().connections.len(), connections, "{failure:?}");
     }
 }
 
@@ -122,7 +122,7 @@ async fn c010_the_first_turn_waits_the_rest_of_the_connect_timeout_and_no_more()
         let server = ScriptedServer::in_memory(script);
         let mut session = client(&server).session();
         let start = Instant::now();
-        session.connect().expect("a runtime");
+        session.preconnect().expect("a runtime");
         sleep(Duration::from_secs(4)).await;
         let outcome = turn(&mut session, &request(&["hi"])).await;
         assert_eq!(start.elapsed().as_secs(), expected);
@@ -146,8 +146,8 @@ async fn what_is_refused_ahead_is_not_asked_for_again() {
     assert_eq!(outcome.report.transport, Some(Transport::Sse));
     assert_eq!(outcome.report.attempts.len(), 1);
     assert_eq!(server.log().upgrades_refused, 1);
-    let waste = Waste::Failed(ErrorKind::UpgradeRefused);
-    assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(waste)));
+    let failure = PrewarmFailure::Error(ErrorKind::UpgradeRefused);
+    assert_eq!(outcome.report.prewarm, Some(Prewarm::Failed(failure)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +207,7 @@ async fn c005_an_old_socket_is_replaced_between_turns_and_no_turn_waits_for_it()
     let two = turn(&mut session, &second).await;
     assert!(two.report.reused && two.report.timings.connected.is_none(), "it was open by then");
     // What the server keeps with a connection stays behind.
-    assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(two.report.plan, full(FullSendReason::ConnectionChanged));
     assert_eq!(two.report.attempts.len(), 1);
     server.wait_for(|log| log.connections[0].closed).await;
     let three = turn(&mut session, &appended(&second, &two, "and more")).await;
@@ -265,7 +265,7 @@ async fn c113_the_end_of_its_hour_on_an_idle_socket_costs_the_next_turn_nothing(
     server.wait_for(|log| log.connections[0].closed).await;
     let two = turn(&mut session, &appended(&first, &one, "more")).await;
     assert_eq!(two.response().output_text(), "two");
-    assert_eq!(two.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(two.report.plan, full(FullSendReason::ConnectionChanged));
     assert_eq!(two.report.attempts.len(), 1);
 }
 
@@ -309,7 +309,7 @@ async fn a_warm_up_is_wasted_on_a_turn_over_sse() {
     first.background = Some(true);
     let outcome = turn(&mut session, &first).await;
     assert_eq!(outcome.report.transport, Some(Transport::Sse));
-    assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(Waste::Unused)));
+    assert_eq!(outcome.report.prewarm, Some(Prewarm::Failed(PrewarmFailure::Unused)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,7 +333,7 @@ async fn nothing_is_done_ahead_while_a_turn_waits_for_another_attempt() {
     let mut retry = RetryPolicy::default();
     retry.replay = ReplayPolicy::Restart;
     retry.backoff = MINUTE;
-    retry.backoff_max = MINUTE;
+    retry.max_backoff = MINUTE;
     let cut = Turn::text("one").insert(4, Step::Reset);
     let server = ScriptedServer::in_memory(Script::new().turn(cut).turn(Turn::text("two")));
     let mut session = builder(&server).retry(retry).build().expect("a client").session();
@@ -409,7 +409,7 @@ async fn c140_a_prewarm_of_a_caller_managed_request_only_connects() {
         assert_eq!(log.requests.len(), 1, "nothing takes the place of the parent");
         assert_eq!(log.connections.len(), if fresh { 2 } else { 1 });
         let two = turn(&mut session, &own).await;
-        assert_eq!(two.report.plan, full(FullReason::CallerManaged));
+        assert_eq!(two.report.plan, full(FullSendReason::CallerManaged));
         assert_eq!((two.report.prewarm, two.report.reused), (Some(Prewarm::Connected), true));
         assert_eq!(two.result.is_ok(), !fresh, "it has its parent");
     }
@@ -444,8 +444,8 @@ async fn c140_the_time_of_a_prewarm_says_nothing_about_the_origin() {
         let mut session = client.session();
         session.prewarm(&request(&["hi"])).expect("a runtime");
         let outcome = turn(&mut session, &request(&["hi"])).await;
-        let waste = Waste::Failed(ErrorKind::Timeout);
-        assert_eq!(outcome.report.prewarm, Some(Prewarm::Wasted(waste)));
+        let failure = PrewarmFailure::Error(ErrorKind::Timeout);
+        assert_eq!(outcome.report.prewarm, Some(Prewarm::Failed(failure)));
         assert_eq!(client.fallback().is_some(), marked, "{prewarm} {connect}");
         let transport = if marked { Transport::Sse } else { Transport::WebSocket };
         assert_eq!(outcome.report.transport, Some(transport), "{prewarm} {connect}");
@@ -464,7 +464,7 @@ async fn c140_a_prewarm_that_goes_well_clears_the_breaker() {
         let mut probing = client.session();
         match warm_up {
             true => probing.prewarm(&request(&["hi"])).expect("a runtime"),
-            false => probing.connect().expect("a runtime"),
+            false => probing.preconnect().expect("a runtime"),
         }
         settled(&server).await;
         // While it would be probing still, another session need not go over SSE.
@@ -489,7 +489,7 @@ async fn c140_rotation_leaves_the_chain_of_a_caller_alone() {
             let own = request(&["more"]).previous_response_id(parent.clone());
             let outcome = turn(&mut session, &own).await;
             parent = outcome.response().id().expect("its parent was there").to_owned();
-            session.connect().expect("a runtime");
+            session.preconnect().expect("a runtime");
         }
         settled(&server).await;
         let log = server.log();

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use proptest::{prelude::*, sample::Index};
 use responses_client::{
-    Limits, Response, bench,
+    Limits, Response,
     event::ResponseEvent,
+    internal,
     testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -115,7 +116,7 @@ proptest! {
             let payloads = framing.payloads(&fixture.lines());
             let pieces = framing.pieces(framing.body(&payloads));
             let mut read = Vec::new();
-            bench::sse_events(pieces, usize::MAX, |data| read.push(data.map(str::to_owned)))
+            internal::sse_events(pieces, usize::MAX, |data| read.push(data.map(str::to_owned)))
                 .expect("no limit");
             let expected: Vec<_> = payloads.into_iter().map(Some).collect();
             prop_assert_eq!(read, expected, "{}", fixture.name);
@@ -143,7 +144,7 @@ proptest! {
                 let outcome = on_paused_time(async {
                     let server = ScriptedServer::in_memory(Script::new().turn(Turn::steps(steps)));
                     let mut retry = responses_client::RetryPolicy::default();
-                    retry.attempts = 1;
+                    retry.max_attempts = 1;
                     let client = builder(&server).transport(only(transport)).retry(retry);
                     let mut session = client.build().expect("a client").session();
                     turn(&mut session, &request(&["hi"])).await
@@ -486,7 +487,7 @@ fn without_id(mut item: Value) -> Value {
 
 /// Runs events through the bare core; they must not fail.
 fn run(events: &[Value]) -> Response {
-    let mut turn = bench::Turn::new();
+    let mut turn = internal::Turn::new();
     for event in events {
         turn.push(event.to_string().into()).expect("no error");
     }
@@ -519,7 +520,7 @@ proptest! {
             .collect();
         done.sort_by_key(|(place, _)| *place);
         let kept = run(came);
-        prop_assert!(!kept.is_ended());
+        prop_assert!(!kept.is_finished());
         let items: Vec<Value> = Settled::of(&kept).output;
         let done = done.into_iter().map(|(_, item)| without_id(item));
         prop_assert_eq!(items, done.collect::<Vec<_>>());

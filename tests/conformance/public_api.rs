@@ -6,7 +6,7 @@ use responses_client::{
     Auth, AuthProvider, Delivery, Error, ErrorKind, Item, NetworkSettings, Provider, ProxySetting,
     Response, ResponseEvent, ResponseStream, ResponsesClient, ResponsesRequest, ResponsesSession,
     TokenFuture, Transport, TransportPolicy, TurnReport,
-    report::{FullReason, Plan},
+    report::{FullSendReason, Plan},
     testing::{Refusal, Script, ScriptedServer, Turn},
 };
 
@@ -213,7 +213,7 @@ async fn a_fork_goes_on_from_the_same_history_on_a_connection_of_its_own() {
         let forked = turn(&mut fork, &request).await;
         let expected = match stored {
             true => Plan::Incremental { new_items: 1 },
-            false => Plan::Full(FullReason::ConnectionChanged),
+            false => Plan::Full(FullSendReason::ConnectionChanged),
         };
         assert_eq!(forked.report.plan, Some(expected));
         let own = turn(&mut session, &request).await;

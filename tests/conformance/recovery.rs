@@ -6,7 +6,7 @@ use responses_client::{
     Delivery, ErrorKind, Provider, ReplayPolicy, ResponseStream, ResponsesClient, ResponsesSession,
     RetryPolicy, Transport, TransportPolicy,
     error::ErrorCode,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::json;
@@ -32,7 +32,7 @@ async fn second_turn(
 ) -> (Outcome, ScriptedServer) {
     let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("a")).turns(turns));
     let mut retry = RetryPolicy::default();
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     let client = builder(&server).transport(only(transport)).continue_over_sse(true).retry(retry);
     let mut session = client.build().unwrap().session();
     let request = request(&["one"]).store(true);
@@ -52,7 +52,7 @@ async fn c022_a_lost_parent_is_answered_by_one_full_request_on_the_same_connecti
         let (outcome, server) = second_turn(transport, [lost_parent(), Turn::text("b")]).await;
         assert_eq!(outcome.response().output_text(), "b", "{transport}");
         assert_eq!((created(&outcome), outcome.kinds()[0]), (1, "response.created"));
-        assert_eq!(outcome.report.plan, full(FullReason::ParentNotFound), "{transport}");
+        assert_eq!(outcome.report.plan, full(FullSendReason::ParentNotFound), "{transport}");
         assert_eq!((outcome.report.attempts.len(), outcome.report.reused), (2, true));
         let log = server.log();
         let sent: Vec<_> = log
@@ -86,7 +86,7 @@ async fn c022_a_parent_that_the_caller_named_is_not_given_up_for_it() {
         let request = request(&["one"]).previous_response_id("resp_of_the_caller");
         let outcome = turn(&mut client.session(), &request).await;
         assert_eq!(outcome.error().code(), Some(&ErrorCode::PreviousResponseNotFound));
-        assert_eq!(outcome.report.plan, full(FullReason::CallerManaged), "{transport}");
+        assert_eq!(outcome.report.plan, full(FullSendReason::CallerManaged), "{transport}");
         let log = server.log();
         assert_eq!(log.requests.len(), 1, "{transport}");
         assert_eq!(log.requests[0].previous_response_id.as_deref(), Some("resp_of_the_caller"));
@@ -105,8 +105,8 @@ async fn c022_the_chain_goes_on_after_it() {
         request = appended(&request, &outcome, "go on");
         plans.push(outcome.report.plan);
     }
-    let lost = full(FullReason::ParentNotFound);
-    assert_eq!(plans, [full(FullReason::FirstTurn), lost, incremental(1), incremental(1)]);
+    let lost = full(FullSendReason::ParentNotFound);
+    assert_eq!(plans, [full(FullSendReason::FirstTurn), lost, incremental(1), incremental(1)]);
     assert_eq!(server.log().connections.len(), 1);
 }
 
@@ -117,7 +117,7 @@ async fn c045_the_connection_limit_is_answered_by_a_full_request_on_another_sock
     let (outcome, server) = second_turn(Transport::WebSocket, turns).await;
     assert_eq!(outcome.response().output_text(), "b");
     assert_eq!((created(&outcome), outcome.report.attempts.len()), (1, 2));
-    assert_eq!(outcome.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(outcome.report.plan, full(FullSendReason::ConnectionChanged));
     assert_eq!((outcome.report.reused, start.elapsed()), (false, Duration::ZERO));
     let log = server.log();
     let sent: Vec<_> = log
@@ -168,14 +168,14 @@ async fn c045_it_holds_for_providers_whose_sockets_end_with_an_error() {
     let gone = connection_limit().then(Step::End);
     let script = Script::new().turn(Turn::text("a")).turn(gone).turn(Turn::text("b"));
     let server = ScriptedServer::in_memory(script);
-    let provider = Provider::compatible(&server.url()).unwrap().keeps_socket_after_error(false);
+    let provider = Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false);
     let client = ResponsesClient::builder(provider).connector(&server.connector()).build();
     let mut session = client.unwrap().session();
     let request = request(&["one"]);
     let first = turn(&mut session, &request).await;
     let second = turn(&mut session, &appended(&request, &first, "two")).await;
     assert_eq!(second.response().output_text(), "b");
-    assert_eq!(second.report.plan, full(FullReason::ConnectionChanged));
+    assert_eq!(second.report.plan, full(FullSendReason::ConnectionChanged));
     assert_eq!(server.log().websockets().count(), 2);
 }
 

@@ -12,7 +12,7 @@ use responses_client::{
     Delivery, ErrorKind, Phase, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts,
     Transport, TransportPolicy,
     event::EventKind,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::json;
@@ -30,7 +30,7 @@ fn answers() -> Script {
 
 fn attempts(number: u32) -> RetryPolicy {
     let mut retry = RetryPolicy::default();
-    retry.attempts = number;
+    retry.max_attempts = number;
     retry
 }
 
@@ -136,7 +136,7 @@ async fn c036_after_output_a_cut_is_an_error_that_keeps_what_came() {
             assert!(!deltas.is_empty() && text.starts_with(&deltas));
             assert_eq!(partial.output_text(), deltas, "{transport}");
             assert_eq!(partial.unfinished_items().len(), 1);
-            assert!(!partial.is_ended() && partial.id().is_some());
+            assert!(!partial.is_finished() && partial.id().is_some());
             assert_eq!(server.log().requests.len(), 1);
         }
     }
@@ -332,7 +332,7 @@ async fn c048_both_transports_share_one_budget() {
     // After the first WebSocket attempt the upgrade is refused, which costs none.
     let refused = Upgrade::Refuse(Refusal::status(426));
     let provider = |server: &ScriptedServer| {
-        Provider::compatible(&server.url()).unwrap().keeps_socket_after_error(false)
+        Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false)
     };
     let server = ScriptedServer::in_memory(script.every_upgrade(refused));
     let client = ResponsesClient::builder(provider(&server)).connector(&server.connector());
@@ -353,7 +353,7 @@ async fn c049_bytes_that_are_sent_again_have_a_limit() {
         // As a frame it has one member more than as a body, and one less.
         for (limit, sent) in [(0, 1), (one - 100, 1), (2 * one + 100, 3), (3 * one + 100, 4)] {
             let mut retry = RetryPolicy::default();
-            retry.resend_bytes = limit;
+            retry.max_resend_bytes = limit;
             let (outcome, server) = after(transport, faults(), retry).await;
             assert_eq!(server.log().requests.len(), sent, "{transport} {limit}");
             if sent == 4 {
@@ -362,7 +362,7 @@ async fn c049_bytes_that_are_sent_again_have_a_limit() {
             }
             let error = outcome.error();
             assert!(error.is_resend_limited() && error.status() == Some(500), "{transport}");
-            assert!(error.to_string().contains("`RetryPolicy::resend_bytes`"), "{error}");
+            assert!(error.to_string().contains("`RetryPolicy::max_resend_bytes`"), "{error}");
         }
         let (outcome, _) = after(transport, faults().chain(faults()), RetryPolicy::default()).await;
         assert!(!outcome.error().is_resend_limited(), "it was the attempts that ran out");
@@ -374,7 +374,7 @@ async fn c051_what_may_have_run_is_sent_as_often_as_the_policy_says() {
     for transport in BOTH {
         for (replays, sent) in [(0, 1), (1, 2), (2, 3)] {
             let mut retry = RetryPolicy::default();
-            retry.replays = replays;
+            retry.max_replays = replays;
             let cuts = (0..3).map(|_| Turn::steps([Step::End]));
             let (outcome, server) = after(transport, cuts, retry).await;
             assert_eq!(outcome.error().delivery(), Delivery::Unknown, "{transport}");
@@ -418,7 +418,7 @@ async fn c056_an_overloaded_server_is_asked_later_and_in_full() {
             assert_eq!(two.response().output_text(), "b");
             let waited = start.elapsed().as_millis();
             assert!((750..=1002).contains(&waited), "{transport} {waited}");
-            assert_eq!(two.report.plan, full(FullReason::PriorNotCompleted), "{transport}");
+            assert_eq!(two.report.plan, full(FullSendReason::PriorNotCompleted), "{transport}");
             let log = server.log();
             let parents: Vec<bool> =
                 log.requests.iter().map(|it| it.previous_response_id.is_some()).collect();
@@ -467,7 +467,7 @@ async fn c134_a_post_over_a_kept_connection_that_dies_is_sent_once_more_for_free
             let script = Script::new().turns([Turn::text("a"), cut]).respond(|_| Turn::text("b"));
             let server = ScriptedServer::in_memory(script);
             let mut retry = attempts(1);
-            (retry.replay, retry.replays) = (policy, 0);
+            (retry.replay, retry.max_replays) = (policy, 0);
             let client = builder(&server).transport(TransportPolicy::SseOnly).retry(retry);
             let client = client.build().unwrap();
             let mut session = client.session();

@@ -3,7 +3,7 @@
 use responses_client::{
     ErrorKind, Provider, ResponsesClient, ResponsesRequest, Transport, TransportPolicy,
     error::ErrorCode,
-    report::FullReason,
+    report::FullSendReason,
     testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ async fn c003_a_socket_closed_while_idle_is_replaced_before_sending() {
         assert_eq!(second.response().output_text(), "b");
         let report = &second.report;
         assert_eq!(report.transport, Some(Transport::WebSocket));
-        assert_eq!(report.plan, full(FullReason::ConnectionChanged));
+        assert_eq!(report.plan, full(FullSendReason::ConnectionChanged));
         assert!(!report.reused);
         let log = server.log();
         let on: Vec<usize> = log.requests.iter().map(|request| request.connection).collect();
@@ -128,7 +128,7 @@ async fn c007_the_socket_is_used_again_after_every_end_by_the_servers_word() {
 
 #[tokio::test]
 async fn c007_the_provider_may_say_that_an_error_ends_the_socket() {
-    let strict = |provider: Provider| provider.keeps_socket_after_error(false);
+    let strict = |provider: Provider| provider.reuses_socket_after_error(false);
     let error = Turn::error(400, "invalid_value", "no");
     assert_eq!(sockets_of_two_turns(error, strict).await, [0, 1]);
     // No error, no reason to leave it.
@@ -182,7 +182,7 @@ async fn c106_the_socket_that_goes_on_after_an_error_is_used_again() {
             let next = guarded(turn(&mut session, &request(&["one", "two"]))).await;
             assert_eq!(next.response().output_text(), "2 items");
             assert!(next.report.reused);
-            assert_eq!(next.report.plan, full(FullReason::PriorNotCompleted));
+            assert_eq!(next.report.plan, full(FullSendReason::PriorNotCompleted));
             assert_eq!(next.report.attempts.len(), 1);
             let log = server.log();
             assert_eq!((log.connections.len(), log.requests.len()), (1, 2));
@@ -196,7 +196,7 @@ async fn c106_the_socket_of_a_provider_that_drops_it_after_an_error_is_not() {
         Script::new().turn(Turn::error(400, "invalid_prompt", "No.")).turn(Turn::text("Fine"));
     let server = server(script).await;
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    let client = ResponsesClient::builder(provider.keeps_socket_after_error(false));
+    let client = ResponsesClient::builder(provider.reuses_socket_after_error(false));
     let mut session = client.build().expect("a client").session();
     let odd = guarded(turn(&mut session, &request(&["one"]))).await;
     assert_eq!(odd.error().code(), Some(&ErrorCode::InvalidPrompt));

@@ -77,7 +77,7 @@ async fn edits_apply_in_their_order() {
 /// A client that tries once: a recording has the end of a turn, not the attempts before it.
 fn once(server: &ScriptedServer, transport: Transport) -> ResponsesClientBuilder {
     let mut retry = RetryPolicy::default();
-    retry.attempts = 1;
+    retry.max_attempts = 1;
     builder(server).transport(only(transport)).retry(retry)
 }
 

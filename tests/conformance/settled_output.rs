@@ -5,7 +5,7 @@ use std::{fs, path::Path, slice::from_ref};
 use responses_client::{
     Item, Response, ResponsesRequest, Transport,
     event::{CustomToolCall, FunctionCall, ResponseEvent},
-    report::{Anomaly, FullReason},
+    report::{Anomaly, FullSendReason},
     testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -146,11 +146,11 @@ pub(crate) async fn played<S: ToString>(transport: Transport, events: &[S]) -> R
     let second = guarded(turn(&mut session, &two)).await;
     let completed = matches!(outcome.events.last(), Some(ResponseEvent::Completed(_)));
     if completed {
-        assert_eq!(second.report.plan, full(FullReason::InstructionsChanged));
+        assert_eq!(second.report.plan, full(FullSendReason::InstructionsChanged));
     }
     let body = server.log().requests[1].raw.clone();
     let items: Vec<Item> = outcome.response().output_items().collect();
-    let sent: Vec<&str> = items.iter().map(|item| item.json().get()).collect();
+    let sent: Vec<&str> = items.iter().map(|item| item.json().as_str()).collect();
     assert!(body.contains(&sent.join(",")), "{transport}: {sent:?} in {body}");
     let third = guarded(turn(&mut session, &appended(&two, &second, "three"))).await;
     assert_eq!(third.response().output_text(), "three");
@@ -329,7 +329,7 @@ async fn c122_an_item_that_needs_no_merge_stays_byte_for_byte() {
         {
             let ran = played(transport, &events(&output)).await;
             let item = ran.response().output_items().next().expect("an item");
-            assert_eq!(item.json().get(), ODD, "{transport} {output}");
+            assert_eq!(item.json().as_str(), ODD, "{transport} {output}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use responses_client::{
     Delivery, ErrorKind, ReplayPolicy, RetryPolicy, Transport, TransportPolicy,
-    report::{Anomaly, FullReason},
+    report::{Anomaly, FullSendReason},
     testing::{Gate, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -113,9 +113,9 @@ async fn c135_a_terminal_under_another_id_leaves_nothing_to_go_on_from() {
             let (outcomes, _server) = three_turns(transport, [first, Turn::text("two")]).await;
             assert_eq!(outcomes[0].response().output_text(), "Fine");
             let plan = match (ambiguous, transport) {
-                (true, _) => full(FullReason::ParentAmbiguous),
+                (true, _) => full(FullSendReason::ParentAmbiguous),
                 (false, Transport::WebSocket) => incremental(1),
-                (false, _) => full(FullReason::ProviderUnsupported),
+                (false, _) => full(FullSendReason::ProviderUnsupported),
             };
             assert_eq!(outcomes[1].report.plan, plan, "{transport} {end}");
             assert!(outcomes[1].report.reused, "{transport}");
@@ -247,7 +247,7 @@ async fn c137_the_echo_of_an_error_does_not_end_the_recovery_of_a_lost_parent() 
         let second = guarded(turn(&mut session, &appended(&one, &first, "two"))).await;
         let what = format!("{idle:?} {crossing:?}");
         assert_eq!(second.response().id(), Some("resp_2"), "{what}");
-        assert_eq!(second.report.plan, full(FullReason::ParentNotFound), "{what}");
+        assert_eq!(second.report.plan, full(FullSendReason::ParentNotFound), "{what}");
         let log = server.log();
         assert_eq!((log.requests.len(), log.connections.len()), (3, 1), "{what}");
     }

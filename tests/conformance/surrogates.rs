@@ -4,7 +4,7 @@
 use responses_client::{
     ErrorKind, Item, Json, ResponsesRequest, ResponsesSession, Transport,
     event::{OutputItem, ResponseEvent},
-    report::FullReason,
+    report::FullSendReason,
     testing::{Refusal, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::Value;
@@ -130,7 +130,7 @@ async fn c121_an_item_with_a_half_goes_back_as_received_and_still_matches() {
         let outcome = turn(&mut session, &first).await;
         assert_eq!(outcome.response().output_text(), "ok \u{fffd}", "{transport}");
         let items: Vec<Item> = outcome.response().output_items().collect();
-        assert_eq!(items[0].json().get(), ANSWER, "{transport}");
+        assert_eq!(items[0].json().as_str(), ANSWER, "{transport}");
 
         let next = appended(&first, &outcome, "two");
         let second = turn(&mut session, &next).await;
@@ -139,7 +139,11 @@ async fn c121_an_item_with_a_half_goes_back_as_received_and_still_matches() {
         let mut edited = appended(&next, &second, "three");
         edited.input.splice(0..1, [Item::user("another")]);
         let third = turn(&mut session, &edited).await;
-        assert_eq!(third.report.plan, full(FullReason::PrefixDiverged { at: 0 }), "{transport}");
+        assert_eq!(
+            third.report.plan,
+            full(FullSendReason::PrefixDiverged { at: 0 }),
+            "{transport}"
+        );
         assert!(server.log().requests[2].raw.contains(ANSWER), "{transport}");
     }
 }
@@ -165,7 +169,7 @@ async fn c121_items_are_the_same_by_their_escapes() {
                 request.input.push(Item::from_json(given.clone()).unwrap());
                 request.input.push(Item::user("two"));
                 let plan = turn(&mut session, &request).await.report.plan;
-                let diverged = full(FullReason::PrefixDiverged { at: 1 });
+                let diverged = full(FullSendReason::PrefixDiverged { at: 1 });
                 let expected = if is_same { incremental(1) } else { diverged };
                 assert_eq!(plan, expected, "{transport} {given}");
             }
@@ -268,9 +272,9 @@ async fn c121_keys_with_halves_and_members_given_twice_spoil_no_event() {
         let response = outcome.response();
         assert_eq!(response.output_text(), "x", "{transport}");
         let given: Vec<Item> = response.output_items().collect();
-        assert_eq!((given[0].id().as_deref(), given[0].json().get()), (Some("msg_1"), item));
+        assert_eq!((given[0].id().as_deref(), given[0].json().as_str()), (Some("msg_1"), item));
         let member: Option<Json> = outcome.events[0].raw_member("\u{fffd}");
-        assert_eq!(member.unwrap().get(), r#"{"\ud83e":null}"#);
+        assert_eq!(member.unwrap().as_str(), r#"{"\ud83e":null}"#);
     }
 }
 
@@ -280,7 +284,7 @@ async fn c121_json_output_with_halves_is_parsed() {
     let item = ANSWER.replace(r"ok \uD83d", r#"{\"a\":\"\\ud83d\"}"#);
     for transport in BOTH {
         let outcome = ran(transport, answer(&item)).await;
-        let parsed: Value = outcome.response().parsed().unwrap();
+        let parsed: Value = outcome.response().parse_output().unwrap();
         assert_eq!(parsed["a"], "\u{fffd}", "{transport}");
         let [OutputItem::Message(message)] = &outcome.response().output()[..] else { panic!() };
         assert_eq!(message.text(), r#"{"a":"\ud83d"}"#);

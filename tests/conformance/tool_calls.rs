@@ -61,9 +61,9 @@ async fn an_answer_is_read_by_its_schema() {
         let mut session = socket_client(&server, only(transport)).session();
         let request = request(&["where?"]).json_schema("look", &schema);
         let first = turn(&mut session, &request).await;
-        assert_eq!(first.response().parsed::<Look>().unwrap(), Look { at: 7 });
+        assert_eq!(first.response().parse_output::<Look>().unwrap(), Look { at: 7 });
         assert_eq!(server.log().requests[0].body["text"]["format"]["type"], "json_schema");
-        assert!(turn(&mut session, &request).await.response().parsed::<Look>().is_err());
+        assert!(turn(&mut session, &request).await.response().parse_output::<Look>().is_err());
     }
 }
 
@@ -84,7 +84,7 @@ async fn after_a_cut_the_finished_items_lead_on_and_no_tool_runs_twice() {
         let mut request = request(&["hi"]);
         let outcome = turn(&mut session, &request).await;
         let partial = outcome.error().partial().unwrap().clone();
-        assert!(!partial.is_ended());
+        assert!(!partial.is_finished());
         let items = partial.replayable_items();
         let types: Vec<_> = items.iter().map(Item::item_type).collect();
         assert_eq!(types, ["reasoning", "function_call"], "{transport}");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use responses_client::{
     Delivery, Item, ReplayPolicy, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts,
     Transport,
-    report::{FullReason, Plan},
+    report::{FullSendReason, Plan},
     testing::{Exchange, NoOutput, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -247,14 +247,14 @@ impl Cell {
         healthy_but_history(events, &next, &requests)?;
         let over_sse = self.transport == Transport::Sse;
         let plan = match (completed, kept) {
-            (false, _) => full(FullReason::PriorNotCompleted),
+            (false, _) => full(FullSendReason::PriorNotCompleted),
             // C135: its end names another response than its beginning.
             (true, _) if self.fault == Fault::OtherResponseIds && !over_sse => {
-                full(FullReason::ParentAmbiguous)
+                full(FullSendReason::ParentAmbiguous)
             }
             (true, _) if over_sse => next.report.plan.clone().filter(Plan::is_full),
             (true, true) => incremental(1),
-            (true, false) => full(FullReason::ConnectionChanged),
+            (true, false) => full(FullSendReason::ConnectionChanged),
         };
         check!(next.report.plan, plan, "the next plan");
         if over_sse {
@@ -442,10 +442,10 @@ impl Policy {
     pub(crate) fn retry(self) -> RetryPolicy {
         let mut retry = RetryPolicy::default();
         match self {
-            Self::Once => (retry.replay, retry.attempts) = (ReplayPolicy::Never, 1),
+            Self::Once => (retry.replay, retry.max_attempts) = (ReplayPolicy::Never, 1),
             Self::Never => retry.replay = ReplayPolicy::Never,
             Self::Default => {}
-            Self::Restart => (retry.replay, retry.attempts) = (ReplayPolicy::Restart, 4),
+            Self::Restart => (retry.replay, retry.max_attempts) = (ReplayPolicy::Restart, 4),
         }
         retry
     }

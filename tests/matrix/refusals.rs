@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use responses_client::{
     Delivery, ErrorKind, Transport, TransportPolicy,
-    report::{FullReason, Plan},
+    report::{FullSendReason, Plan},
     testing::{Exchange, Refusal, Script, ScriptedServer, Turn, Upgrade},
 };
 use tokio::time::Instant;
@@ -262,7 +262,7 @@ impl Upgraded {
             }
             (false, true) => incremental(1),
             // Nothing was sent so far.
-            (false, false) => full(FullReason::FirstTurn),
+            (false, false) => full(FullSendReason::FirstTurn),
         };
         check!(next.report.plan, plan, "the next plan");
         Ok(())
@@ -309,7 +309,7 @@ impl Idle {
         }
         let plan = match self.keeps_socket() {
             true => incremental(1),
-            false => full(FullReason::ConnectionChanged),
+            false => full(FullSendReason::ConnectionChanged),
         };
         check!((next.report.plan, next.report.reused), (plan, self.keeps_socket()), "the plan");
         Ok(())

@@ -73,7 +73,8 @@ impl Events {
             let mut raw: Vec<String> =
                 outcome.events.iter().map(|event| event.raw().to_owned()).collect();
             if let Err(error) = &outcome.result {
-                let response = error.partial().and_then(|it| it.raw()).expect("a response").get();
+                let response =
+                    error.partial().and_then(|it| it.raw()).expect("a response").as_str();
                 raw.push(format!(r#"{{"type":"response.failed","response":{response}}}"#));
             }
             let values: Vec<Value> = raw.iter().map(|it| parse(it)).collect();

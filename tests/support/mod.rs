@@ -11,7 +11,7 @@ use responses_client::{
     Error, ErrorKind, Item, Provider, Response, ResponsesClient, ResponsesClientBuilder,
     ResponsesRequest, ResponsesSession, Transport, TransportPolicy,
     event::ResponseEvent,
-    report::{Attempt, FullReason, Plan, TurnReport},
+    report::{Attempt, FullSendReason, Plan, TurnReport},
     testing::{Script, ScriptedServer, Step},
 };
 
@@ -89,7 +89,7 @@ pub(crate) fn incremental(new_items: usize) -> Option<Plan> {
 }
 
 /// A plan that sends everything.
-pub(crate) fn full(reason: FullReason) -> Option<Plan> {
+pub(crate) fn full(reason: FullSendReason) -> Option<Plan> {
     Some(Plan::Full(reason))
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use responses_client::{
     Error, Response, Transport,
     event::EventKind,
-    report::{Attempt, Plan, Timings, TurnReport},
+    report::{Attempt, FullSendReason, Plan, Timings, TurnReport},
 };
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -118,10 +118,7 @@ impl<'a> TurnLine<'a> {
             transport: report.transport.map(Transport::as_str),
             reused: report.reused,
             plan: report.plan.as_ref().map(|it| if it.is_full() { "full" } else { "incremental" }),
-            reason: match &report.plan {
-                Some(Plan::Full(reason)) => Some(reason.as_str()),
-                _ => None,
-            },
+            reason: report.plan.as_ref().and_then(full_send_reason),
             new_items,
             attempts: report.attempts.iter().map(AttemptLine::new).collect(),
             bytes_sent: report.bytes_sent,
@@ -202,6 +199,18 @@ fn one_line(json: &str) -> Cow<'_, str> {
         true
     });
     Cow::Owned(kept.collect())
+}
+
+/// Returns the reason as the output names it. The output had one name for both reasons against
+/// continuing over a transport before the library distinguished them, and programs read that name.
+fn full_send_reason(plan: &Plan) -> Option<&'static str> {
+    match plan {
+        Plan::Full(FullSendReason::SseContinuationOff) => {
+            Some(FullSendReason::ProviderUnsupported.as_str())
+        }
+        Plan::Full(reason) => Some(reason.as_str()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

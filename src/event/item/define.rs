@@ -61,7 +61,7 @@ macro_rules! unions {
 
         impl $crate::event::item::Read for $name {
             $(
-                const IS_ITS_ITEM: bool = true;
+                const REQUIRED_LIST: bool = true;
 
                 fn of_text(json: &$crate::json::Json) -> Option<Self> {
                     Self::$of_text(json)

@@ -82,7 +82,7 @@ mcp_arguments!(McpCall McpApprovalRequest);
 fn mcp_arguments<T: DeserializeOwned>(arguments: Option<&Json>) -> Result<T, DecodeError> {
     let missing = || DecodeError::expected("`arguments`", "a string");
     let arguments = arguments.ok_or_else(missing)?;
-    if arguments.get().starts_with('"') {
+    if arguments.as_str().starts_with('"') {
         read_arguments(&arguments.decode::<Cow<'_, str>>()?)
     } else {
         arguments.decode::<T>()

@@ -17,7 +17,7 @@ pub(crate) trait Read: Sized {
     const EXPECTED: &'static str = "an object";
     /// `true` if a list of these values is the content of its item: then no other type is accepted
     /// in its place.
-    const IS_ITS_ITEM: bool = false;
+    const REQUIRED_LIST: bool = false;
 
     /// Reads JSON that is not null.
     fn read(json: &Json) -> Option<Self>;
@@ -28,12 +28,12 @@ pub(crate) trait Read: Sized {
     }
 
     /// Returns the value for a missing member or null; `None` if the member is required.
-    fn missing() -> Option<Self> {
+    fn default_if_missing() -> Option<Self> {
         None
     }
 
     /// Returns the value for a member of another type; `None` if that is an error.
-    fn odd() -> Option<Self> {
+    fn default_if_wrong_type() -> Option<Self> {
         None
     }
 }
@@ -63,8 +63,9 @@ impl<'a> Members<'a> {
     pub(crate) fn read<T: Read>(&self, name: &'static str) -> Result<T, DecodeError> {
         let found = self.found.iter().rfind(|(key, _)| **key == *name);
         let value = match found.filter(|(_, raw)| raw.get() != "null") {
-            Some((_, raw)) => T::read(&Json::part_of(self.object.source(), raw)).or_else(T::odd),
-            None => T::missing(),
+            Some((_, raw)) => T::read(&Json::slice_of(self.object.source(), raw))
+                .or_else(T::default_if_wrong_type),
+            None => T::default_if_missing(),
         };
         value.ok_or_else(|| DecodeError::expected(format!("`{name}`"), T::EXPECTED))
     }
@@ -78,7 +79,7 @@ pub(crate) fn type_of(json: &Json) -> Option<Cow<'_, str>> {
 /// Returns the elements of a list, as slices of its text.
 pub(crate) fn elements(list: &Json) -> Option<impl Iterator<Item = Json> + '_> {
     let raws: Vec<&RawValue> = list.decode().ok()?;
-    Some(raws.into_iter().map(|raw| Json::part_of(list.source(), raw)))
+    Some(raws.into_iter().map(|raw| Json::slice_of(list.source(), raw)))
 }
 
 /// String that identifies or classifies. Unless it is optional, it is required.
@@ -96,10 +97,10 @@ impl Read for Text {
 
     fn read(json: &Json) -> Option<Self> {
         let text = json.decode::<MaybeText<'_>>().ok()?.0?;
-        Some(Self::part_of(json.source(), text))
+        Some(Self::from_decoded(json.source(), text))
     }
 
-    fn missing() -> Option<Self> {
+    fn default_if_missing() -> Option<Self> {
         Some(Self::default())
     }
 }
@@ -111,15 +112,15 @@ impl Read for Arguments {
     const EXPECTED: &'static str = "a string";
 
     fn read(json: &Json) -> Option<Self> {
-        let text = match json.get().starts_with(['{', '[']) {
-            true => Text::slice_of(json.source(), json.get()),
+        let text = match json.as_str().starts_with(['{', '[']) {
+            true => Text::slice_of(json.source(), json.as_str()),
             false => Text::read(json)?,
         };
         Some(Self(text))
     }
 
-    fn missing() -> Option<Self> {
-        Text::missing().map(Self)
+    fn default_if_missing() -> Option<Self> {
+        Text::default_if_missing().map(Self)
     }
 }
 
@@ -165,11 +166,11 @@ impl<T: Read> Read for Option<T> {
         T::read(json).map(Some)
     }
 
-    fn missing() -> Option<Self> {
+    fn default_if_missing() -> Option<Self> {
         Some(None)
     }
 
-    fn odd() -> Option<Self> {
+    fn default_if_wrong_type() -> Option<Self> {
         Some(None)
     }
 }
@@ -185,12 +186,12 @@ impl<T: Read> Read for Vec<T> {
         Some(elements(json)?.filter_map(|element| T::read(&element)).collect())
     }
 
-    fn missing() -> Option<Self> {
+    fn default_if_missing() -> Option<Self> {
         Some(Self::new())
     }
 
-    fn odd() -> Option<Self> {
-        (!T::IS_ITS_ITEM).then(Self::new)
+    fn default_if_wrong_type() -> Option<Self> {
+        (!T::REQUIRED_LIST).then(Self::new)
     }
 }
 

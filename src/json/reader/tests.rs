@@ -54,13 +54,13 @@ fn c121_halves_show_replacements_and_raw_values_stay() {
     let value: Value = from_str(text).unwrap();
     assert_eq!(value, json!({"\u{fffd}": "\u{fffd}x", "b": {"\u{fffd}": ["\u{fffd}😀"]}}));
     let raw: BTreeMap<String, Json> = from_str(text).unwrap();
-    assert_eq!(raw["\u{fffd}"].get(), r#""\uDE00x""#);
-    assert_eq!(raw["b"].get(), r#"{"\ud83e":[ "\ud83d\ud83d\ude00" ]}"#);
+    assert_eq!(raw["\u{fffd}"].as_str(), r#""\uDE00x""#);
+    assert_eq!(raw["b"].as_str(), r#"{"\ud83e":[ "\ud83d\ud83d\ude00" ]}"#);
     let borrowed: BTreeMap<String, &RawValue> = from_str(text).unwrap();
-    assert_eq!(borrowed["b"].get(), raw["b"].get());
+    assert_eq!(borrowed["b"].get(), raw["b"].as_str());
     let json = Json::parse(text).unwrap();
     assert_eq!(json.member::<String>("\u{fffd}").unwrap().unwrap(), "\u{fffd}x");
-    assert_eq!(json.get(), text);
+    assert_eq!(json.as_str(), text);
 }
 
 #[test]

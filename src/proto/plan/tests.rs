@@ -31,7 +31,7 @@ fn prior(request: &ResponsesRequest, output: Vec<Item>) -> PreviousTurn {
     }))
 }
 
-fn full(request: &ResponsesRequest, prior: &PreviousTurn, to: Target) -> FullReason {
+fn full(request: &ResponsesRequest, prior: &PreviousTurn, to: Target) -> FullSendReason {
     match plan(request, prior, to) {
         SendPlan::Full(reason) => reason,
         SendPlan::Incremental { .. } => panic!("incremental"),
@@ -59,7 +59,7 @@ fn c015_an_edited_history_is_sent_in_full_and_the_place_is_named() {
         (vec![Item::user("a"), Item::user("x"), answer(), Item::user("c")], 1),
         (vec![Item::user("a"), Item::user("b"), Item::user("c")], 2),
     ] {
-        assert_eq!(full(&request(&items), &base, HERE), FullReason::PrefixDiverged { at });
+        assert_eq!(full(&request(&items), &base, HERE), FullSendReason::PrefixDiverged { at });
     }
 }
 
@@ -68,15 +68,18 @@ fn c016_a_changed_field_is_named() {
     let base = prior(&request(&[Item::user("a")]), vec![answer()]);
     let now = request(&[Item::user("a"), answer(), Item::user("b")]);
     let reason = |request: ResponsesRequest| full(&request, &base, HERE);
-    let other = |name: &str| FullReason::FieldChanged(name.to_owned());
+    let other = |name: &str| FullSendReason::FieldChanged(name.to_owned());
     let with = |name: &str, value| {
         let mut body = serde_json::to_value(&now).unwrap();
         body[name] = value;
         ResponsesRequest::from_json(&body.to_string()).unwrap()
     };
-    assert_eq!(reason(with("model", json!("n"))), FullReason::ModelChanged);
-    assert_eq!(reason(with("instructions", json!("j"))), FullReason::InstructionsChanged);
-    assert_eq!(reason(now.clone().tools([Tool::hosted("web_search")])), FullReason::ToolsChanged);
+    assert_eq!(reason(with("model", json!("n"))), FullSendReason::ModelChanged);
+    assert_eq!(reason(with("instructions", json!("j"))), FullSendReason::InstructionsChanged);
+    assert_eq!(
+        reason(now.clone().tools([Tool::hosted("web_search")])),
+        FullSendReason::ToolsChanged
+    );
     for name in [
         "store",
         "background",
@@ -119,10 +122,10 @@ fn c016_a_changed_field_is_named() {
 fn c017_less_than_before_is_sent_in_full_and_so_is_nothing_new() {
     let before = request(&[Item::user("a"), Item::user("b")]);
     let base = prior(&before, vec![answer()]);
-    assert_eq!(full(&request(&[Item::user("a")]), &base, HERE), FullReason::InputShorter);
-    assert_eq!(full(&before, &base, HERE), FullReason::InputShorter);
+    assert_eq!(full(&request(&[Item::user("a")]), &base, HERE), FullSendReason::InputShorter);
+    assert_eq!(full(&before, &base, HERE), FullSendReason::InputShorter);
     let same = request(&[Item::user("a"), Item::user("b"), answer()]);
-    assert_eq!(full(&same, &base, HERE), FullReason::NothingNew);
+    assert_eq!(full(&same, &base, HERE), FullSendReason::NothingNew);
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn c018_spelling_does_not_break_the_match_and_strings_count_to_the_letter() {
         call(r#"{"type":"function_call","call_id":"d","name":"f","arguments":"{\"a\":1}"}"#);
     let now = |given: Item| request(&[rebuilt.clone(), given, Item::user("b")]);
     assert_eq!(plan(&now(same), &base, HERE), incremental(2));
-    assert_eq!(full(&now(reformatted), &base, HERE), FullReason::PrefixDiverged { at: 1 });
+    assert_eq!(full(&now(reformatted), &base, HERE), FullSendReason::PrefixDiverged { at: 1 });
 }
 
 #[test]
@@ -163,9 +166,9 @@ fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
         incremental: true,
     };
     for (to, kept) in [
-        (Target { connection: Some(ConnectionId(8)), ..HERE }, FullReason::ConnectionChanged),
-        (Target { connection: None, ..HERE }, FullReason::ConnectionChanged),
-        (sse, FullReason::ProviderUnsupported),
+        (Target { connection: Some(ConnectionId(8)), ..HERE }, FullSendReason::ConnectionChanged),
+        (Target { connection: None, ..HERE }, FullSendReason::ConnectionChanged),
+        (sse, FullSendReason::ProviderUnsupported),
     ] {
         let mut base = prior(&before, vec![answer()]);
         assert_eq!(full(&now, &base, to), kept);
@@ -179,23 +182,23 @@ fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
         base.stored = true;
     }
     let not_over_sse = Target { continue_over_sse: false, ..sse };
-    assert_eq!(full(&now, &stored, not_over_sse), FullReason::ProviderUnsupported);
+    assert_eq!(full(&now, &stored, not_over_sse), FullSendReason::SseContinuationOff);
 }
 
 #[test]
 fn other_reasons() {
     let now = request(&[Item::user("a")]);
-    assert_eq!(full(&now, &PreviousTurn::None, HERE), FullReason::FirstTurn);
+    assert_eq!(full(&now, &PreviousTurn::None, HERE), FullSendReason::FirstTurn);
     let off = Target { incremental: false, ..HERE };
-    assert_eq!(full(&now, &PreviousTurn::None, off), FullReason::Disabled);
-    assert_eq!(full(&now, &PreviousTurn::NotCompleted, HERE), FullReason::PriorNotCompleted);
+    assert_eq!(full(&now, &PreviousTurn::None, off), FullSendReason::Disabled);
+    assert_eq!(full(&now, &PreviousTurn::NotCompleted, HERE), FullSendReason::PriorNotCompleted);
     let base = prior(&now, vec![]);
     let next = request(&[Item::user("a"), Item::user("b")]);
     for managed in [
         next.clone().previous_response_id("resp_0"),
         next.clone().conversation(Json::from_serialize("conv_1").unwrap()),
     ] {
-        assert_eq!(full(&managed, &base, HERE), FullReason::CallerManaged);
+        assert_eq!(full(&managed, &base, HERE), FullSendReason::CallerManaged);
     }
 }
 

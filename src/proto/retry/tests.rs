@@ -213,7 +213,7 @@ fn c130_what_has_ended_is_tried_again_within_the_attempts_and_what_may_run_once(
     for status in [500, 502, 503] {
         for code in ["", "server_error"] {
             assert_eq!(tries(policy(Never), status, code), 1, "{status}");
-            let none = RetryPolicy { replays: 0, ..RetryPolicy::default() };
+            let none = RetryPolicy { max_replays: 0, ..RetryPolicy::default() };
             assert_eq!(tries(none, status, code), 4, "no replay: {status}");
             for replay in [BeforeCreated, BeforeOutput, Restart] {
                 assert_eq!(tries(policy(replay), status, code), 4, "{status}");
@@ -223,7 +223,7 @@ fn c130_what_has_ended_is_tried_again_within_the_attempts_and_what_may_run_once(
     for status in [408, 504, 520, 522, 524, 529] {
         assert_eq!(tries(policy(Never), status, ""), 1, "{status}");
         assert_eq!(tries(policy(BeforeCreated), status, ""), 2, "{status}");
-        let more = RetryPolicy { replays: 2, ..RetryPolicy::default() };
+        let more = RetryPolicy { max_replays: 2, ..RetryPolicy::default() };
         assert_eq!(tries(more, status, ""), 3, "{status}");
     }
     // The server reports the failure of a response that it had accepted.
@@ -243,7 +243,7 @@ fn c134_a_kept_connection_that_died_is_replaced_once_for_free_but_not_under_neve
     let lost = Error::new(ErrorKind::Truncated, Phase::FirstEvent, ErrorCause::None);
     assert_eq!(lost.delivery(), Delivery::Unknown);
     let stale = AttemptFailure { stale: true, reused: true, ..failed(&lost, Transport::Sse) };
-    let one = RetryPolicy { attempts: 1, replays: 0, ..RetryPolicy::default() };
+    let one = RetryPolicy { max_attempts: 1, max_replays: 0, ..RetryPolicy::default() };
     let mut retry = RetryState::new(one, TransportPolicy::Auto);
     let next = again(retry.next(stale, 0.5));
     assert_eq!(next, NextAttempt { fresh: true, ..IMMEDIATE });
@@ -305,7 +305,7 @@ fn c149_a_server_that_names_no_time_at_all_is_left_alone_for_the_first_step() {
 #[test]
 fn c038_a_frame_that_is_too_large_goes_over_sse_at_once_and_costs_no_attempt() {
     let error = closed(Some(1009), Delivery::Refused);
-    let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let policy = RetryPolicy { max_attempts: 1, ..RetryPolicy::default() };
     let next = again(RetryState::new(policy, TransportPolicy::Auto).next(websocket(&error), 0.0));
     assert!(next.over_sse && next.delay.is_zero());
     assert_eq!(next.trip, None, "it is about this request");
@@ -319,7 +319,7 @@ fn a_lost_parent_is_resent_in_full_once_at_once_and_for_free() {
     let mut retry = auto();
     let lost = AttemptFailure { incremental: true, ..websocket(&error) };
     let next = again(retry.next(lost, 0.5));
-    assert_eq!(next.reason, FullReason::ParentNotFound);
+    assert_eq!(next.reason, FullSendReason::ParentNotFound);
     assert!(next.delay.is_zero() && !next.fresh && !next.over_sse);
     assert_eq!(retry.attempts, 1);
     assert_eq!(retry.next(lost, 0.5), RetryDecision::Fail);
@@ -383,7 +383,7 @@ fn c048_the_budget_is_one_whatever_fails_and_wherever() {
 #[test]
 fn c049_bytes_that_are_sent_again_are_counted() {
     let mut retry = RetryState::new(
-        RetryPolicy { resend_bytes: 100, ..RetryPolicy::default() },
+        RetryPolicy { max_resend_bytes: 100, ..RetryPolicy::default() },
         TransportPolicy::Auto,
     );
     assert!(retry.may_resend(1000), "nothing was sent so far");
@@ -535,7 +535,7 @@ fn a_server_that_names_a_time_is_obeyed_up_to_a_limit() {
 
 #[test]
 fn waits_double_to_a_limit_and_are_spread() {
-    let policy = RetryPolicy { attempts: 12, ..RetryPolicy::default() };
+    let policy = RetryPolicy { max_attempts: 12, ..RetryPolicy::default() };
     let error = api(Phase::FirstEvent, 500, "", Delivery::Refused);
     for (chance, share) in [(0.0, 0.75), (1.0, 1.0)] {
         let mut retry = RetryState::new(policy, TransportPolicy::Auto);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use http::HeaderMap;
 
 use super::{
-    BaselineDraft, Command, Goal, Next, Notice, Prepared, Seat, State, TurnMachine,
+    BaselineDraft, Command, Goal, Next, Notice, Prepared, Seat, TurnMachine, TurnState,
     response::ResponseReader, timed_out,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         plan::{ConnectionId, PreviousTurn, SendPlan, Target, plan},
         route::RouteQuery,
     },
-    report::{Attempt, FullReason, Prewarm, ServerHeaders, Timings, Waste},
+    report::{Attempt, FullSendReason, Prewarm, PrewarmFailure, ServerHeaders, Timings},
     request::{Encoded, RequestError, encode},
 };
 
@@ -66,7 +66,7 @@ impl TurnMachine {
 
     pub(super) fn needs(&self, open_socket: bool) -> RouteQuery {
         RouteQuery {
-            policy: self.settings.transport,
+            policy: self.settings.policy.transport,
             websocket: self.settings.websocket,
             background: self.goal == Goal::Turn && self.request.background == Some(true),
             open_socket,
@@ -81,13 +81,13 @@ impl TurnMachine {
     }
 
     pub(super) fn lease(&mut self) {
-        self.state = State::Leasing;
+        self.state = TurnState::Leasing;
         let caller_managed = Some(self.request.caller_managed());
         self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed });
     }
 
     fn drain(&mut self) {
-        self.state = State::Draining;
+        self.state = TurnState::Draining;
         self.commands.push_back(Command::Drain);
     }
 
@@ -133,14 +133,15 @@ impl TurnMachine {
 
     /// Requests the headers for `next`. Obtaining a credential may take as long as connecting.
     pub(super) fn authorize(&mut self, next: Next, now: Instant) {
-        let deadline = self.deadline_for(self.settings.timeouts.connect, now);
-        self.state = State::Authorizing { next, deadline };
+        let deadline = self.deadline_for(self.settings.policy.timeouts.connect, now);
+        self.state = TurnState::Authorizing { next, deadline };
         self.commands.push_back(Command::Authorize);
     }
 
     /// Handles the headers of the request, or the error of obtaining them.
     pub(crate) fn handle_authorized(&mut self, result: Result<(), Error>, now: Instant) {
-        let State::Authorizing { next, .. } = std::mem::replace(&mut self.state, State::Done)
+        let TurnState::Authorizing { next, .. } =
+            std::mem::replace(&mut self.state, TurnState::Done)
         else {
             return;
         };
@@ -149,24 +150,24 @@ impl TurnMachine {
         }
         match next {
             Next::Open(prepared) => {
-                let connect = self.settings.timeouts.connect;
+                let connect = self.settings.policy.timeouts.connect;
                 self.connect_deadline = connect.map(|time| super::after(now, time));
-                self.state = State::Opening(prepared);
+                self.state = TurnState::Opening(prepared);
                 let deadline = self.deadline_for(connect, now);
                 self.commands.push_back(Command::Open { deadline });
             }
             Next::Post(Prepared { plan, body }) => {
                 self.note_sending(&plan, body.len() as u64);
                 let deadline = self.await_answer(Transport::Sse, None, now);
-                self.state = State::Posting;
+                self.state = TurnState::Posting;
                 self.commands.push_back(Command::Post { body, deadline, fresh: self.fresh });
             }
             Next::Resume => {
-                let first_event = self.settings.timeouts.first_event(Transport::Sse);
+                let first_event = self.settings.policy.timeouts.first_event(Transport::Sse);
                 let deadline = self.deadline_for(first_event, now);
                 let id = self.reader.response_id().unwrap_or_default().to_owned();
                 let after = self.reader.last_event();
-                self.state = State::Posting;
+                self.state = TurnState::Posting;
                 let fresh = self.fresh;
                 self.commands.push_back(Command::Resume { id, after, deadline, fresh });
             }
@@ -175,7 +176,8 @@ impl TurnMachine {
 
     /// Handles an opened WebSocket, or the error of opening one.
     pub(crate) fn handle_opened(&mut self, result: Result<Seat, Error>, now: Instant) {
-        let State::Opening(prepared) = std::mem::replace(&mut self.state, State::Done) else {
+        let TurnState::Opening(prepared) = std::mem::replace(&mut self.state, TurnState::Done)
+        else {
             return;
         };
         let seat = match result {
@@ -205,7 +207,7 @@ impl TurnMachine {
 
     pub(super) fn send_frame(&mut self, connection: ConnectionId, frame: String) {
         self.baseline.connection = Some(connection);
-        self.state = State::Sending;
+        self.state = TurnState::Sending;
         self.commands.push_back(Command::Send { connection, frame });
     }
 
@@ -217,7 +219,7 @@ impl TurnMachine {
         }
         self.report.timings.sent = self.elapsed(now);
         self.await_answer(Transport::WebSocket, self.baseline.connection, now);
-        self.state = State::Awaiting;
+        self.state = TurnState::Awaiting;
     }
 
     /// Handles the head of the response to a POST or GET, or an error in its place. `stale` is
@@ -241,7 +243,7 @@ impl TurnMachine {
         }
         self.report.timings.sent = self.elapsed(now);
         self.report.timings.first_byte = self.elapsed(now);
-        self.state = State::Awaiting;
+        self.state = TurnState::Awaiting;
     }
 
     /// Prepares for the response. Returns the time by which its first event must arrive.
@@ -258,10 +260,10 @@ impl TurnMachine {
         let stored = self.request.store.unwrap_or(self.settings.stores_by_default);
         self.baseline = BaselineDraft { connection, stored };
         self.ready_bytes = 0;
-        self.in_hand = InHand::new(self.settings.limits.read_ahead);
+        self.in_hand = InHand::new(self.settings.policy.limits.read_ahead);
         self.extension = None;
         let time = match self.goal {
-            Goal::Turn => self.settings.timeouts.first_event(transport),
+            Goal::Turn => self.settings.policy.timeouts.first_event(transport),
             Goal::Connect | Goal::WarmUp | Goal::Rotate => None,
         };
         self.first_event_deadline = self.deadline_for(time, now);
@@ -278,7 +280,7 @@ impl TurnMachine {
         if let (Some(prewarm @ Prewarm::Warmed), SendPlan::Full(_)) =
             (&mut self.report.prewarm, plan)
         {
-            *prewarm = Prewarm::Wasted(Waste::Unused);
+            *prewarm = Prewarm::Failed(PrewarmFailure::Unused);
         }
         self.report.plan = Some(plan.report(self.request.input.len()));
         self.report.bytes_sent += size;
@@ -289,7 +291,7 @@ impl TurnMachine {
     /// Switches the turn to SSE, because the server would refuse a frame of this size. Fails the
     /// turn if SSE is not allowed.
     fn above_frame_limit(&mut self, now: Instant) {
-        if self.settings.transport != TransportPolicy::Auto {
+        if self.settings.policy.transport != TransportPolicy::Auto {
             let why = "the frame exceeds the size limit of the server";
             return self.fail(Error::invalid_request(RequestError::NoTransport(why)), now);
         }
@@ -313,8 +315,8 @@ impl TurnMachine {
         Target {
             transport: Transport::WebSocket,
             connection,
-            continue_over_sse: self.settings.continue_over_sse,
-            incremental: self.settings.incremental,
+            continue_over_sse: self.settings.policy.continue_over_sse,
+            incremental: self.settings.policy.incremental,
         }
     }
 
@@ -324,7 +326,7 @@ impl TurnMachine {
             // Servers that refused `previous_response_id` repeatedly get full requests for a while:
             // each refusal costs a round trip.
             (SendPlan::Incremental { .. }, _) if !self.origin.may_name_parent(now) => {
-                SendPlan::Full(FullReason::ProviderUnsupported)
+                SendPlan::Full(FullSendReason::ProviderUnsupported)
             }
             (plan, _) => plan,
         }

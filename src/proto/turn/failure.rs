@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Command, Goal, Notice, Outcome, State, TurnMachine, after, response::StreamEnd};
+use super::{Command, Goal, Notice, Outcome, TurnMachine, TurnState, after, response::StreamEnd};
 use crate::{
     api::ApiError,
     config::Transport,
@@ -13,7 +13,7 @@ use crate::{
         plan::PreviousTurn,
         retry::{AttemptFailure, NextAttempt, RetryDecision, is_unfinished},
     },
-    report::{Failure, FullReason, Plan},
+    report::{Failure, FullSendReason, Plan},
     request::Encoded,
 };
 
@@ -25,7 +25,7 @@ impl TurnMachine {
         if self.goal != Goal::Turn {
             return self.fail_ahead(&error, now);
         }
-        if matches!(self.state, State::Streaming) {
+        if matches!(self.state, TurnState::Streaming) {
             self.report.anomalies = self.reader.anomalies().to_vec();
             self.earlier = self.reader.response();
             self.earlier_delivery = Some(error.delivery());
@@ -33,7 +33,7 @@ impl TurnMachine {
         }
         self.ready.clear();
         match self.on_attempt_failed(&mut error, now) {
-            Some(delay) => self.state = State::Backoff { until: after(now, delay) },
+            Some(delay) => self.state = TurnState::Backoff { until: after(now, delay) },
             None => self.finish(error),
         }
     }
@@ -51,7 +51,7 @@ impl TurnMachine {
         self.commands.retain(|it| matches!(it, Command::RefuseCredential));
         self.commands.push_back(Command::Abort);
         let delivery = match self.state {
-            State::Streaming => {
+            TurnState::Streaming => {
                 self.earlier = self.reader.response();
                 Some(self.reader.delivery())
             }
@@ -76,8 +76,8 @@ impl TurnMachine {
     pub(crate) fn handle_runtime_shutdown(&mut self, now: Instant) {
         self.forbid_attempts();
         match self.state {
-            State::Done => {}
-            State::Streaming => self.handle_end(StreamEnd::Disconnected(None), now),
+            TurnState::Done => {}
+            TurnState::Streaming => self.handle_end(StreamEnd::Disconnected(None), now),
             _ => self.finish(self.cancelled_error(ErrorKind::NoRuntime)),
         }
     }
@@ -96,7 +96,7 @@ impl TurnMachine {
             _ => error,
         };
         self.ready.clear();
-        self.state = State::Done;
+        self.state = TurnState::Done;
         self.outcome = Some(Outcome::Turn(Some(error.clone_without_source())));
         self.failure = Some(error.with_report(self.report.clone()));
     }
@@ -211,7 +211,7 @@ impl TurnMachine {
         let delay = again.delay;
         let kind = error.kind();
         self.commands.push_back(Command::Notify(Notice::AttemptFailed { transport, kind, delay }));
-        if again.reason == FullReason::ParentNotFound {
+        if again.reason == FullSendReason::ParentNotFound {
             let unsupported = error.api_error().is_some_and(ApiError::is_parent_unsupported);
             self.parent =
                 Some(if unsupported { ParentFate::Unsupported } else { ParentFate::Gone });

@@ -26,9 +26,9 @@ use std::{
 
 use http::HeaderMap;
 
-use self::response::{ResponseReader, Step};
+use self::response::{ReadStep, ResponseReader};
 use crate::{
-    config::{Limits, RetryPolicy, Timeouts, Transport, TransportPolicy},
+    config::{Policy, Transport},
     error::Error,
     event::{EventKind, ResponseEvent},
     kind::{Delivery, ErrorKind, Phase},
@@ -39,7 +39,7 @@ use crate::{
         plan::{ConnectionId, PreviousTurn, SendPlan},
         retry::RetryState,
     },
-    report::{FullReason, Prewarm, TurnReport},
+    report::{FullSendReason, Prewarm, TurnReport},
     request::ResponsesRequest,
     response::Response,
 };
@@ -60,14 +60,14 @@ pub(crate) struct TurnMachine {
     /// because a WebSocket's server forgets the response when a later request fails.
     previous: PreviousTurn,
     retry: RetryState,
-    state: State,
+    state: TurnState,
     commands: VecDeque<Command>,
 
     /// Reader of the attempt's response.
     reader: ResponseReader,
     baseline: BaselineDraft,
     /// Steps that were read and not yielded yet.
-    ready: VecDeque<Step>,
+    ready: VecDeque<ReadStep>,
     /// Bytes charged for the steps in `ready` before the response has begun.
     ready_bytes: usize,
     /// Lifecycle events that the caller has received.
@@ -79,7 +79,7 @@ pub(crate) struct TurnMachine {
     restarted: bool,
 
     /// Reason for sending the full request, if an earlier attempt determined it.
-    full_reason: Option<FullReason>,
+    full_reason: Option<FullSendReason>,
     /// `true` if the rest of the turn goes over SSE.
     over_sse: bool,
     /// `true` if the next attempt must not reuse a connection.
@@ -147,12 +147,7 @@ pub(crate) enum Goal {
 /// Policies of the client, and facts about the provider.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) timeouts: Timeouts,
-    pub(crate) limits: Limits,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) transport: TransportPolicy,
-    pub(crate) continue_over_sse: bool,
-    pub(crate) incremental: bool,
+    pub(crate) policy: Policy,
     /// `true` if the provider supports WebSockets.
     pub(crate) websocket: bool,
     pub(crate) stores_by_default: bool,
@@ -258,7 +253,7 @@ enum Next {
 }
 
 #[derive(Debug)]
-enum State {
+enum TurnState {
     /// The work has not begun.
     New,
     Prewarming,
@@ -319,16 +314,16 @@ impl TurnMachine {
     pub(crate) fn new(goal: Goal, setup: Setup, now: Instant) -> Self {
         let Setup { settings, origin, request, previous, seed } = setup;
         let time = match goal {
-            Goal::Turn => settings.timeouts.turn,
-            Goal::Connect | Goal::WarmUp | Goal::Rotate => settings.timeouts.prewarm,
+            Goal::Turn => settings.policy.timeouts.turn,
+            Goal::Connect | Goal::WarmUp | Goal::Rotate => settings.policy.timeouts.prewarm,
         };
         Self {
             goal,
             origin,
             request,
             previous,
-            retry: RetryState::new(settings.retry, settings.transport),
-            state: State::New,
+            retry: RetryState::new(settings.policy.retry, settings.policy.transport),
+            state: TurnState::New,
             commands: VecDeque::new(),
             reader: ResponseReader::new(),
             baseline: BaselineDraft::default(),
@@ -352,7 +347,7 @@ impl TurnMachine {
             first_event_deadline: now,
             last_event: now,
             yielded_at: None,
-            in_hand: InHand::new(settings.limits.read_ahead),
+            in_hand: InHand::new(settings.policy.limits.read_ahead),
             extension: None,
             report: TurnReport::default(),
             earlier: Response::default(),
@@ -371,7 +366,7 @@ impl TurnMachine {
     pub(crate) fn begin(&mut self, now: Instant) {
         match self.goal {
             Goal::Turn => {
-                self.state = State::Prewarming;
+                self.state = TurnState::Prewarming;
                 self.commands.push_back(Command::AwaitPrewarm { deadline: self.deadline });
             }
             Goal::Connect | Goal::WarmUp => self.lease_ahead(),
@@ -391,23 +386,23 @@ impl TurnMachine {
 
     /// Returns `true` if the machine accepts frames.
     pub(crate) fn reads(&self) -> bool {
-        matches!(self.state, State::Awaiting | State::Streaming)
+        matches!(self.state, TurnState::Awaiting | TurnState::Streaming)
     }
 
     /// Returns `true` while the events of a response are read.
     pub(crate) fn is_streaming(&self) -> bool {
-        matches!(self.state, State::Streaming)
+        matches!(self.state, TurnState::Streaming)
     }
 
     /// Returns `true` once the work is over. [`poll_output`](Self::poll_output) may still return
     /// an error.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        matches!(self.state, TurnState::Done)
     }
 
     /// Returns `true` once the response has begun, in this attempt or an earlier one.
     pub(crate) fn has_begun(&self) -> bool {
-        matches!(self.state, State::Streaming) || self.earlier_delivery.is_some()
+        matches!(self.state, TurnState::Streaming) || self.earlier_delivery.is_some()
     }
 
     /// Returns the report so far. It is complete once the machine is done.
@@ -418,7 +413,7 @@ impl TurnMachine {
     /// Returns the response as received so far.
     pub(crate) fn response(&self) -> Response {
         match self.state {
-            State::Streaming => self.reader.response(),
+            TurnState::Streaming => self.reader.response(),
             _ => self.earlier.clone(),
         }
     }

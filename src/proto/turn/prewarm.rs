@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use super::{
-    Command, Goal, Next, Outcome, Seat, State, TurnMachine,
-    response::{ResponseReader, Step},
+    Command, Goal, Next, Outcome, Seat, TurnMachine, TurnState,
+    response::{ReadStep, ResponseReader},
 };
 use crate::{
     config::Transport,
@@ -21,14 +21,14 @@ use crate::{
         retry::{AttemptFailure, RetryDecision},
         route::BreakerTrip,
     },
-    report::{FullReason, Prewarm, Waste},
+    report::{FullSendReason, Prewarm, PrewarmFailure},
     request::Encoded,
 };
 
 impl TurnMachine {
     /// Requests the open WebSocket of the session.
     pub(super) fn lease_ahead(&mut self) {
-        self.state = State::Leasing;
+        self.state = TurnState::Leasing;
         // `None` keeps the setting of the last turn: a WebSocket that holds the caller's responses
         // must not be replaced here.
         self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed: None });
@@ -78,7 +78,7 @@ impl TurnMachine {
         }
         let to = self.websocket(Some(seat.connection));
         match plan(&self.request, &self.previous, to) {
-            SendPlan::Incremental { .. } | SendPlan::Full(FullReason::NothingNew) => false,
+            SendPlan::Incremental { .. } | SendPlan::Full(FullSendReason::NothingNew) => false,
             SendPlan::Full(_) => true,
         }
     }
@@ -92,7 +92,7 @@ impl TurnMachine {
         let mut step = self.reader.handle(frame);
         loop {
             match step {
-                Step::Done(event @ ResponseEvent::Completed(_))
+                ReadStep::Finished(event @ ResponseEvent::Completed(_))
                     if self.reader.response().output_items().len() == 0 =>
                 {
                     let mut previous = self.baseline_after(&event, &self.reader);
@@ -104,19 +104,19 @@ impl TurnMachine {
                     return self.finish_ahead(Prewarm::Warmed);
                 }
                 // The terminal event contains output, so that the model has already generated.
-                Step::Done(_) => return self.generated(),
-                Step::Failed(error) => {
+                ReadStep::Finished(_) => return self.generated(),
+                ReadStep::Failed(error) => {
                     if role.keeps_connection() {
                         self.release(Some(&error));
                     }
                     self.commands.push_back(Command::Abort);
-                    return self.finish_ahead(Prewarm::Wasted(Waste::Refused));
+                    return self.finish_ahead(Prewarm::Failed(PrewarmFailure::Refused));
                 }
-                Step::Event(_) if self.reader.delivery() == Delivery::OutputStarted => {
+                ReadStep::Event(_) if self.reader.delivery() == Delivery::OutputStarted => {
                     return self.generated();
                 }
-                Step::Event(_) => {}
-                Step::Nothing => return,
+                ReadStep::Event(_) => {}
+                ReadStep::None => return,
             }
             match self.reader.next_step() {
                 Some(next) => step = next,
@@ -129,26 +129,26 @@ impl TurnMachine {
     /// opens another one for the turn.
     fn generated(&mut self) {
         self.commands.push_back(Command::Abort);
-        self.warmed_for_nothing = Some(Prewarm::Wasted(Waste::Generated));
+        self.warmed_for_nothing = Some(Prewarm::Failed(PrewarmFailure::Generated));
         self.fresh = true;
         self.reader = ResponseReader::new();
-        self.in_hand = InHand::new(self.settings.limits.read_ahead);
+        self.in_hand = InHand::new(self.settings.policy.limits.read_ahead);
         self.lease_ahead();
     }
 
     pub(super) fn warm_up_timed_out(&mut self) {
         self.commands.push_back(Command::Abort);
-        self.finish_ahead(Prewarm::Wasted(Waste::TimedOut));
+        self.finish_ahead(Prewarm::Failed(PrewarmFailure::TimedOut));
     }
 
     pub(super) fn fail_ahead(&mut self, error: &Error, now: Instant) {
         self.commands.push_back(Command::Notify(super::Notice::PrewarmFailed(error.kind())));
         self.record_fallback(error, now);
-        self.finish_ahead(Prewarm::Wasted(Waste::Failed(error.kind())));
+        self.finish_ahead(Prewarm::Failed(PrewarmFailure::Error(error.kind())));
     }
 
     fn finish_ahead(&mut self, prewarm: Prewarm) {
-        self.state = State::Done;
+        self.state = TurnState::Done;
         self.outcome = Some(Outcome::Prewarm(prewarm));
     }
 

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Command, Goal, Outcome, Output, State, TurnMachine,
-    response::{ResponseReader, Step, StreamEnd},
+    Command, Goal, Outcome, Output, TurnMachine, TurnState,
+    response::{ReadStep, ResponseReader, StreamEnd},
 };
 use crate::{
     config::Transport,
@@ -25,9 +25,9 @@ impl TurnMachine {
     /// Handles a frame of the response.
     pub(crate) fn handle_frame(&mut self, frame: Frame, now: Instant) {
         match self.state {
-            State::Awaiting if self.goal == Goal::WarmUp => self.warm_up_frame(frame, now),
-            State::Awaiting => self.first_frame(frame, now),
-            State::Streaming => self.frame(frame, now),
+            TurnState::Awaiting if self.goal == Goal::WarmUp => self.warm_up_frame(frame, now),
+            TurnState::Awaiting => self.first_frame(frame, now),
+            TurnState::Streaming => self.frame(frame, now),
             _ => {}
         }
     }
@@ -40,12 +40,12 @@ impl TurnMachine {
     /// Handles the end of the frames.
     pub(crate) fn handle_end(&mut self, end: StreamEnd, now: Instant) {
         match self.state {
-            State::Awaiting => {
+            TurnState::Awaiting => {
                 let error = self.reader.end(end);
                 self.fail(error, now);
             }
             // The error must not overtake events that the reader still holds back.
-            State::Streaming => self.reader.close(end),
+            TurnState::Streaming => self.reader.close(end),
             _ => {}
         }
     }
@@ -58,7 +58,7 @@ impl TurnMachine {
             self.yielded_at = Some(now);
             return Some(Output::Event(ResponseEvent::Restarted));
         }
-        while matches!(self.state, State::Streaming) {
+        while matches!(self.state, TurnState::Streaming) {
             let step = match self.ready.pop_front() {
                 Some(step) => step,
                 None => self.reader.next_step()?,
@@ -87,10 +87,10 @@ impl TurnMachine {
     /// Returns the time at which [`handle_timeout`](Self::handle_timeout) must be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Authorizing { deadline, .. } => Some(*deadline),
-            State::Sending => self.deadline,
-            State::Backoff { until } => Some(self.deadline.map_or(*until, |it| it.min(*until))),
-            State::Awaiting | State::Streaming => {
+            TurnState::Authorizing { deadline, .. } => Some(*deadline),
+            TurnState::Sending => self.deadline,
+            TurnState::Backoff { until } => Some(self.deadline.map_or(*until, |it| it.min(*until))),
+            TurnState::Awaiting | TurnState::Streaming => {
                 let deadline = self.reading_deadline()?;
                 Some(self.extension.unwrap_or(deadline))
             }
@@ -102,13 +102,13 @@ impl TurnMachine {
     /// ready. `open_socket` is `true` if the session has an open WebSocket.
     pub(crate) fn handle_timeout(&mut self, open_socket: bool, now: Instant) {
         match &self.state {
-            State::Authorizing { .. } => self.authorization_timed_out(now),
-            State::Sending => {
+            TurnState::Authorizing { .. } => self.authorization_timed_out(now),
+            TurnState::Sending => {
                 let error = super::timed_out(crate::kind::Phase::Send, Delivery::Unknown);
                 self.fail(error, now);
             }
-            State::Backoff { .. } => self.attempt(open_socket, now),
-            State::Awaiting | State::Streaming => {
+            TurnState::Backoff { .. } => self.attempt(open_socket, now),
+            TurnState::Awaiting | TurnState::Streaming => {
                 let Some(deadline) = self.reading_deadline() else { return };
                 // If the machine was not polled when the deadline passed, frames may have arrived
                 // in time without being read: reading gets a short extension.
@@ -127,10 +127,10 @@ impl TurnMachine {
 
     /// Returns the time by which a frame must have arrived.
     fn reading_deadline(&self) -> Option<Instant> {
-        if !matches!(self.state, State::Streaming) {
+        if !matches!(self.state, TurnState::Streaming) {
             return Some(self.first_event_deadline);
         }
-        let between = self.settings.timeouts.between_events(self.over_transport());
+        let between = self.settings.policy.timeouts.between_events(self.over_transport());
         let next = between.map(|time| super::after(self.last_event, time));
         [next, self.deadline].into_iter().flatten().min()
     }
@@ -154,20 +154,20 @@ impl TurnMachine {
         let frame = frame.compacted();
         let charge = frame.charge();
         match self.reader.handle(frame) {
-            Step::Failed(error) => self.failed_by_frame(role, error, now),
-            Step::Nothing => {}
-            step @ (Step::Event(_) | Step::Done(_)) => {
+            ReadStep::Failed(error) => self.failed_by_frame(role, error, now),
+            ReadStep::None => {}
+            step @ (ReadStep::Event(_) | ReadStep::Finished(_)) => {
                 self.ready_bytes += charge;
-                let is_last = matches!(step, Step::Done(_));
+                let is_last = matches!(step, ReadStep::Finished(_));
                 self.ready.push_back(step);
                 if self.reader.has_begun() || is_last {
                     self.begin_response(now);
-                } else if self.ready_bytes > self.settings.limits.read_ahead {
+                } else if self.ready_bytes > self.settings.policy.limits.read_ahead {
                     self.handle_end(StreamEnd::TooLarge, now);
                 }
             }
         }
-        if matches!(self.state, State::Awaiting) && self.reader.has_begun() {
+        if matches!(self.state, TurnState::Awaiting) && self.reader.has_begun() {
             self.begin_response(now);
         }
     }
@@ -188,9 +188,9 @@ impl TurnMachine {
 
     /// Enters the state in which the events of the response are read.
     pub(super) fn stream(&mut self, now: Instant) {
-        self.state = State::Streaming;
+        self.state = TurnState::Streaming;
         self.last_event = now;
-        self.in_hand = InHand::new(self.settings.limits.read_ahead);
+        self.in_hand = InHand::new(self.settings.policy.limits.read_ahead);
         self.extension = None;
     }
 
@@ -207,23 +207,23 @@ impl TurnMachine {
             self.last_event = now;
         }
         match self.reader.handle(frame) {
-            Step::Nothing => {}
+            ReadStep::None => {}
             step => self.ready.push_back(step),
         }
     }
 
     /// Returns the output of a step. Returns `None` if the step has none, or if the caller has
     /// already received its event.
-    fn hand_out(&mut self, step: Step, now: Instant) -> Option<Output> {
+    fn hand_out(&mut self, step: ReadStep, now: Instant) -> Option<Output> {
         match step {
-            Step::Nothing => None,
-            Step::Event(event) if self.already_yielded.contains(&event.kind()) => None,
-            Step::Event(event) => {
+            ReadStep::None => None,
+            ReadStep::Event(event) if self.already_yielded.contains(&event.kind()) => None,
+            ReadStep::Event(event) => {
                 self.note_event(&event, now);
                 Some(Output::Event(event))
             }
-            Step::Done(event) => Some(self.complete(event, now)),
-            Step::Failed(error) => {
+            ReadStep::Finished(event) => Some(self.complete(event, now)),
+            ReadStep::Failed(error) => {
                 // Released before `fail` aborts: the server has finished the exchange, so that the
                 // connection may serve the next attempt.
                 if self.reader.ended_by_server() {
@@ -263,7 +263,7 @@ impl TurnMachine {
         self.release(None);
         self.earlier = self.reader.response();
         self.outcome = Some(Outcome::Turn(None));
-        self.state = State::Done;
+        self.state = TurnState::Done;
         Output::Last(Ok(event))
     }
 

@@ -27,7 +27,7 @@ use crate::{
 /// Reads the frames of one response, from its first event to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseReader {
-    state: State,
+    state: ReaderState,
     response: Accumulator,
     /// Highest sequence number of an event so far.
     last: Option<u64>,
@@ -43,14 +43,14 @@ pub(crate) struct ResponseReader {
     /// Events that are held back.
     held: HalfJoiner,
     /// The step that ends the turn, after the events in `held`.
-    last_step: Option<Box<Step>>,
+    last_step: Option<Box<ReadStep>>,
     ended_by_server: bool,
     /// `store` as stated by the server; `None` until the server states it.
     stored: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ReaderState {
     Waiting,
     Accepted,
     Output,
@@ -59,24 +59,24 @@ enum State {
 
 /// Result of reading a frame.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum ReadStep {
     /// An event to yield.
     Event(ResponseEvent),
     /// The event that ends the response successfully: `Completed` or `Incomplete`.
-    Done(ResponseEvent),
+    Finished(ResponseEvent),
     /// No event to yield.
-    Nothing,
+    None,
     /// The turn failed.
     Failed(Error),
 }
 
 /// A copied error lacks its source, which cannot be copied.
-impl Clone for Step {
+impl Clone for ReadStep {
     fn clone(&self) -> Self {
         match self {
             Self::Event(event) => Self::Event(event.clone()),
-            Self::Done(event) => Self::Done(event.clone()),
-            Self::Nothing => Self::Nothing,
+            Self::Finished(event) => Self::Finished(event.clone()),
+            Self::None => Self::None,
             Self::Failed(error) => Self::Failed(error.clone_without_source()),
         }
     }
@@ -107,7 +107,7 @@ impl ResponseReader {
     /// Returns the reader of a response that follows the response with the id `before`.
     pub(crate) fn after(before: Option<&str>) -> Self {
         Self {
-            state: State::Waiting,
+            state: ReaderState::Waiting,
             response: Accumulator::default(),
             last: None,
             created: None,
@@ -125,26 +125,26 @@ impl ResponseReader {
     ///
     /// Events are large, and most of them are yielded immediately. Therefore each function on this
     /// path returns the step of the function that it calls, so that the step is not copied.
-    pub(crate) fn handle(&mut self, frame: Frame) -> Step {
-        if self.state == State::Ended {
-            return Step::Nothing;
+    pub(crate) fn handle(&mut self, frame: Frame) -> ReadStep {
+        if self.state == ReaderState::Ended {
+            return ReadStep::None;
         }
         let by_server = frame.tag.role.keeps_connection();
         match frame.tag.role {
-            Role::Ignored => Step::Nothing,
+            Role::Ignored => ReadStep::None,
             Role::Invalid => self.fail(StreamEnd::Protocol(ProtocolError::NotAnEvent), by_server),
             Role::Error => {
                 let error = self.api_failure(normalize::error_frame(&frame));
-                self.finish(Step::Failed(error), by_server)
+                self.finish(ReadStep::Failed(error), by_server)
             }
             Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
         }
     }
 
     /// Returns the next step of the frames read so far; `None` if another frame is needed.
-    pub(crate) fn next_step(&mut self) -> Option<Step> {
+    pub(crate) fn next_step(&mut self) -> Option<ReadStep> {
         match self.held.pop() {
-            Some(event) => Some(Step::Event(event)),
+            Some(event) => Some(ReadStep::Event(event)),
             None if self.held.is_empty() => self.last_step.take().map(|step| *step),
             None => None,
         }
@@ -155,7 +155,7 @@ impl ResponseReader {
     pub(crate) fn close(&mut self, end: StreamEnd) {
         let error = self.end(end);
         self.held.give_up();
-        self.last_step = Some(Box::new(Step::Failed(error)));
+        self.last_step = Some(Box::new(ReadStep::Failed(error)));
     }
 
     /// Returns `true` if the server itself ended the turn, so that the connection can be reused.
@@ -165,27 +165,27 @@ impl ResponseReader {
 
     /// Returns `event` as a step, unless the event must be held back. `size` is the size of its
     /// frame in bytes.
-    fn pass(&mut self, mut event: ResponseEvent, size: usize) -> Step {
+    fn pass(&mut self, mut event: ResponseEvent, size: usize) -> ReadStep {
         if self.held.passes(&mut event) {
-            return Step::Event(event);
+            return ReadStep::Event(event);
         }
-        self.held.push(event, size).map_or(Step::Nothing, Step::Event)
+        self.held.push(event, size).map_or(ReadStep::None, ReadStep::Event)
     }
 
     /// Ends the turn with `last`, after the events that are held back.
-    fn finish(&mut self, last: Step, by_server: bool) -> Step {
+    fn finish(&mut self, last: ReadStep, by_server: bool) -> ReadStep {
         self.ended_by_server = by_server;
         self.held.give_up();
         if self.held.is_empty() {
             return last;
         }
         self.last_step = Some(Box::new(last));
-        self.next_step().unwrap_or(Step::Nothing)
+        self.next_step().unwrap_or(ReadStep::None)
     }
 
-    fn fail(&mut self, end: StreamEnd, by_server: bool) -> Step {
+    fn fail(&mut self, end: StreamEnd, by_server: bool) -> ReadStep {
         let error = self.end(end);
-        self.finish(Step::Failed(error), by_server)
+        self.finish(ReadStep::Failed(error), by_server)
     }
 
     /// Ends the turn without a terminal event. Returns the error, with the partial response.
@@ -214,12 +214,12 @@ impl ResponseReader {
             Delivery::Unknown if refused => Delivery::Refused,
             delivery => delivery,
         };
-        self.conclude(error.with_delivery(delivery))
+        self.into_final_error(error.with_delivery(delivery))
     }
 
     /// Returns `true` once an event of the response has arrived.
     pub(crate) fn has_begun(&self) -> bool {
-        self.state != State::Waiting
+        self.state != ReaderState::Waiting
     }
 
     /// Returns `true` if the response can be resumed after its connection was cut.
@@ -248,17 +248,17 @@ impl ResponseReader {
         self.resumed_after = self.last;
         self.unfinished = false;
         self.state = match delivery {
-            Delivery::OutputStarted => State::Output,
-            _ => State::Accepted,
+            Delivery::OutputStarted => ReaderState::Output,
+            _ => ReaderState::Accepted,
         };
     }
 
     /// Returns the delivery of the request, judged by the events received.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.state {
-            State::Waiting => Delivery::Unknown,
-            State::Accepted => Delivery::Accepted,
-            State::Output | State::Ended => Delivery::OutputStarted,
+            ReaderState::Waiting => Delivery::Unknown,
+            ReaderState::Accepted => Delivery::Accepted,
+            ReaderState::Output | ReaderState::Ended => Delivery::OutputStarted,
         }
     }
 
@@ -302,9 +302,9 @@ impl ResponseReader {
             && lane::response_id(frame) == self.before
     }
 
-    fn event(&mut self, frame: Frame) -> Step {
+    fn event(&mut self, frame: Frame) -> ReadStep {
         if self.is_late(&frame) {
-            return Step::Nothing;
+            return ReadStep::None;
         }
         let (Tag { kind, role, bare }, size) = (frame.tag, frame.payload.len());
         let by_server = role.keeps_connection();
@@ -317,16 +317,16 @@ impl ResponseReader {
         };
         let number = event.sequence_number();
         if number.is_some() && number <= self.resumed_after {
-            return Step::Nothing;
+            return ReadStep::None;
         }
         self.last = self.last.max(number);
-        self.unfinished = bare && role == Role::Lifecycle && self.state == State::Waiting;
+        self.unfinished = bare && role == Role::Lifecycle && self.state == ReaderState::Waiting;
         self.state = match (self.state, role) {
             // A complete response object contains output, even if the response failed. The request
             // must not run again.
-            (_, Role::Terminal) if bare => State::Output,
-            (State::Waiting, Role::Lifecycle) => State::Accepted,
-            (State::Waiting | State::Accepted, Role::Output) => State::Output,
+            (_, Role::Terminal) if bare => ReaderState::Output,
+            (ReaderState::Waiting, Role::Lifecycle) => ReaderState::Accepted,
+            (ReaderState::Waiting | ReaderState::Accepted, Role::Output) => ReaderState::Output,
             (state, _) => state,
         };
         if let Err(source) = self.response.push(&event) {
@@ -337,7 +337,7 @@ impl ResponseReader {
             // events from the first one on.
             Role::Lifecycle if bare => {
                 self.note_response(&event);
-                Step::Nothing
+                ReadStep::None
             }
             Role::Lifecycle => {
                 self.note_response(&event);
@@ -367,18 +367,18 @@ impl ResponseReader {
     }
 
     /// Ends the turn with a terminal event.
-    fn end_with(&mut self, event: ResponseEvent, size: usize) -> Step {
+    fn end_with(&mut self, event: ResponseEvent, size: usize) -> ReadStep {
         let last = match event {
             ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_) => {
-                self.state = State::Ended;
-                Step::Done(event)
+                self.state = ReaderState::Ended;
+                ReadStep::Finished(event)
             }
             ResponseEvent::Failed(failed) => {
-                Step::Failed(self.api_failure(normalize::failed_response(&failed.response)))
+                ReadStep::Failed(self.api_failure(normalize::failed_response(&failed.response)))
             }
             ResponseEvent::Cancelled(cancelled) => {
                 let error = cancelled.response.as_ref().map(normalize::failed_response);
-                Step::Failed(self.api_failure(error.unwrap_or_default()))
+                ReadStep::Failed(self.api_failure(error.unwrap_or_default()))
             }
             event => return self.pass(event, size),
         };
@@ -396,11 +396,11 @@ impl ResponseReader {
             delivery => delivery,
         };
         let error = Error::api(self.phase(), error).with_delivery(delivery);
-        self.conclude(error)
+        self.into_final_error(error)
     }
 
-    fn conclude(&mut self, error: Error) -> Error {
-        self.state = State::Ended;
+    fn into_final_error(&mut self, error: Error) -> Error {
+        self.state = ReaderState::Ended;
         if self.response.is_empty() { error } else { error.with_partial(self.response()) }
     }
 

@@ -1,13 +1,12 @@
 //! The transitions of a turn, and the commands that each gives.
 
-#![expect(clippy::field_reassign_with_default, reason = "as callers write it, from outside")]
-
 use super::{response::StreamEnd, *};
 use crate::{
     api::{ApiError, ErrorCode},
+    config::{ReplayPolicy, TransportPolicy},
     error::Cause,
     proto::classify::Frame,
-    report::{Plan, Waste},
+    report::{Plan, PrewarmFailure},
     request::Item,
 };
 
@@ -26,18 +25,18 @@ const COMPLETED: &str =
 
 fn settings() -> Settings {
     Settings {
-        timeouts: Timeouts::default(),
-        limits: Limits::default(),
-        retry: RetryPolicy::default(),
-        transport: TransportPolicy::Auto,
-        continue_over_sse: false,
-        incremental: true,
+        policy: Policy::default(),
         websocket: true,
         stores_by_default: false,
         frame_limit: None,
         reuses_socket_after_error: true,
         renewable_credential: false,
     }
+}
+
+/// Settings with this policy for transports.
+fn over(transport: TransportPolicy) -> Settings {
+    Settings { policy: Policy { transport, ..Policy::default() }, ..settings() }
 }
 
 fn seat() -> Seat {
@@ -242,7 +241,7 @@ fn a_turn_goes_from_command_to_command_over_a_new_websocket() {
 
 #[test]
 fn a_turn_goes_from_command_to_command_over_sse() {
-    let settings = Settings { transport: TransportPolicy::SseOnly, ..settings() };
+    let settings = over(TransportPolicy::SseOnly);
     let mut scene = Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
     assert_eq!(scene.prewarmed().commands(), "await prewarm, drain");
     scene.machine.handle_drained(true, scene.now);
@@ -315,7 +314,7 @@ fn a_lost_parent_is_sent_in_full_on_the_same_websocket_without_delay() {
     assert_eq!(scene.machine.poll_timeout(), Some(scene.now), "no delay");
     assert_eq!(scene.timeout().commands(), "lease fresh=false");
     assert_eq!(scene.leased(Some(&seat())).commands(), "no baseline, sends, send");
-    assert_eq!(scene.machine.report().plan, Some(Plan::Full(FullReason::ParentNotFound)));
+    assert_eq!(scene.machine.report().plan, Some(Plan::Full(FullSendReason::ParentNotFound)));
     scene.sent().frame(CREATED).frame(COMPLETED);
     assert_eq!(scene.outputs().0.len(), 2, "the caller sees one `Created`");
 }
@@ -344,7 +343,8 @@ fn a_frame_above_the_limit_goes_over_sse_in_the_same_attempt() {
     let small = Seat { frame_limit: Some(10), ..seat() };
     assert_eq!(scene.opened(Ok(small)).commands(), "too large, drain");
     assert_eq!(scene.machine.report().attempts.len(), 1);
-    let only = Settings { transport: TransportPolicy::WebSocketOnly, ..limited };
+    let only =
+        Settings { frame_limit: limited.frame_limit, ..over(TransportPolicy::WebSocketOnly) };
     let mut scene = Scene::new(Goal::Turn, only, request(), PreviousTurn::None);
     assert_eq!(scene.prewarmed().leased(None).error().kind(), ErrorKind::InvalidRequest);
 }
@@ -359,9 +359,8 @@ fn what_follows_output_is_the_end_or_a_restart_by_policy() {
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::OutputStarted));
     assert!(error.partial().is_some() && error.report().is_some());
 
-    let mut retry = RetryPolicy::default();
-    retry.replay = crate::config::ReplayPolicy::Restart;
-    let settings = Settings { retry, ..settings() };
+    let mut settings = settings();
+    settings.policy.retry.replay = ReplayPolicy::Restart;
     let mut scene = Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
     scene.prewarmed().leased(None).authorized().opened(Ok(seat())).sent();
     scene.frame(CREATED).frame(DELTA);
@@ -464,12 +463,12 @@ fn a_runtime_that_shuts_down_ends_a_turn_in_every_state() {
 
 #[test]
 fn each_wait_has_its_time() {
-    let mut timeouts = Timeouts::default();
+    let mut settings = settings();
+    let timeouts = &mut settings.policy.timeouts;
     timeouts.connect = Some(2 * SECOND);
     timeouts.first_event_websocket = Some(3 * SECOND);
     timeouts.between_events_websocket = Some(4 * SECOND);
     timeouts.turn = Some(60 * SECOND);
-    let settings = Settings { timeouts, ..settings() };
     let new = || Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
     let left = |scene: &Scene| scene.machine.poll_timeout().map(|at| at - scene.now);
 
@@ -531,7 +530,7 @@ fn a_warm_up_that_generates_costs_its_websocket_and_opens_another() {
     assert_eq!(scene.frame(CREATED).frame(DELTA).commands(), "abort, lease fresh=true");
     assert_eq!(scene.leased(None).authorized().commands(), "authorize, open");
     scene.opened(Ok(seat()));
-    assert_eq!(scene.machine.prewarm(), Some(Prewarm::Wasted(Waste::Generated)));
+    assert_eq!(scene.machine.prewarm(), Some(Prewarm::Failed(PrewarmFailure::Generated)));
 }
 
 #[test]
@@ -543,13 +542,13 @@ fn work_ahead_of_a_turn_fails_without_harm_and_records_what_it_learned() {
                 scene.leased(None);
             }
             scene.authorized().opened(Err(error.clone_without_source()));
-            let outcome = Prewarm::Wasted(Waste::Failed(ErrorKind::UpgradeRefused));
+            let outcome = Prewarm::Failed(PrewarmFailure::Error(ErrorKind::UpgradeRefused));
             assert_eq!(scene.machine.prewarm(), Some(outcome), "{goal:?}");
             assert_eq!(scene.origin.fallback(scene.now).is_some(), marked, "{goal:?}");
         }
     }
     // Where turns go over SSE, there is nothing to open.
-    let sse = Settings { transport: TransportPolicy::SseOnly, ..settings() };
+    let sse = over(TransportPolicy::SseOnly);
     let mut scene = Scene::new(Goal::Connect, sse, request(), PreviousTurn::None);
     assert_eq!(scene.leased(None).machine.prewarm(), Some(Prewarm::Connected));
 }

@@ -35,7 +35,7 @@ async fn run(turn: Turn, transport: Transport) -> Result<Response, Error> {
 }
 
 fn output(response: &Response) -> Vec<Value> {
-    let json = |item: crate::Item| serde_json::from_str(item.json().get()).unwrap();
+    let json = |item: crate::Item| serde_json::from_str(item.json().as_str()).unwrap();
     response.output_items().map(json).collect()
 }
 

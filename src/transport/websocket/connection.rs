@@ -94,10 +94,12 @@ fn poll_idle(
     while let Poll::Ready(read) = socket.poll_read(cx) {
         let end = match read {
             Read::Nothing => continue,
-            Read::Text(payload) => match strays.judge_idle(&Frame::new(payload), socket.heard()) {
-                IdleAction::Drop => continue,
-                IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
-            },
+            Read::Text(payload) => {
+                match strays.judge_idle(&Frame::new(payload), socket.last_received()) {
+                    IdleAction::Drop => continue,
+                    IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
+                }
+            }
             Read::End(end) => end,
         };
         return Poll::Ready(Idle::Ended(end));
@@ -172,7 +174,7 @@ async fn run_exchange(
             }
             let route = match ready!(socket.poll_read(cx)) {
                 Read::Nothing => continue,
-                Read::Text(payload) => strays.route(Frame::new(payload), socket.heard()),
+                Read::Text(payload) => strays.route(Frame::new(payload), socket.last_received()),
                 Read::End(end) => {
                     tell();
                     answer.push(Incoming::End(end));
@@ -199,7 +201,7 @@ async fn run_exchange(
                 // have to be sent before the next request.
                 role if role.ends_turn() && writing => Some(ExchangeEnd::Broken),
                 role if role.ends_turn() => {
-                    strays.finish(&frame, socket.heard());
+                    strays.finish(&frame, socket.last_received());
                     Some(ExchangeEnd::Ended)
                 }
                 _ => None,

@@ -33,7 +33,7 @@ use self::{
     socket::Socket,
 };
 use super::{
-    Incoming, call,
+    Incoming, http1,
     queue::{Closer, Receiver, queue},
     upgrade,
 };
@@ -83,27 +83,27 @@ impl WebSocket {
     ) -> Result<Self, Error> {
         let SocketOptions { limits, timeouts, has_fallback, .. } = options;
         let broken = |error| Error::protocol(Phase::Connect, error);
-        let key = upgrade::ask(request.headers_mut()).map_err(broken)?;
-        call::ask_for_fresh(&mut request);
+        let key = upgrade::request_headers(request.headers_mut()).map_err(broken)?;
+        http1::use_fresh_connection(&mut request);
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
             return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
         };
-        let answer = answer.map_err(|e| call::network_error(e, Phase::Connect))?;
+        let answer = answer.map_err(|e| http1::network_error(e, Phase::Connect))?;
         let io = match answer.content {
             Content::Upgraded(io) => io,
             Content::Body(body) => {
                 let status = answer.head.status;
                 let body = match has_fallback && route::decides(status.as_u16()) {
-                    true => call::read_ready(body, limits),
-                    false => call::read_error_body(body, limits).await,
+                    true => http1::read_ready(body, limits),
+                    false => http1::read_error_body(body, limits).await,
                 };
                 let error = normalize::http_error(status.as_u16(), &answer.head.headers, &body);
                 return Err(refused(status, error));
             }
         };
         upgrade::check(&answer.head, &key).map_err(broken)?;
-        let patience = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
-        let socket = Socket::new(io, limits.event, patience).await;
+        let config = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
+        let socket = Socket::new(io, limits.max_event_bytes, config).await;
         // The capacity is the minimum: a socket serves one request at a time, and a queued request
         // can still be cancelled without being sent.
         let (commands, requests) = mpsc::channel(1);

@@ -54,7 +54,7 @@ pub(super) enum Read {
 impl Socket {
     /// Returns the client side of an upgraded connection. `event` is the maximum size of a received
     /// message in bytes.
-    pub(super) async fn new(io: Box<dyn Io>, event: usize, patience: KeepAliveConfig) -> Self {
+    pub(super) async fn new(io: Box<dyn Io>, event: usize, keepalive: KeepAliveConfig) -> Self {
         let now = Instant::now();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -63,7 +63,7 @@ impl Socket {
         let io = ActivityIo { io, traffic: Traffic::new(now.into_std()) };
         Self {
             stream: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
-            keepalive: KeepAlive::new(patience),
+            keepalive: KeepAlive::new(keepalive),
             timer: Box::pin(sleep_until(now)),
             paused: false,
             closing: false,
@@ -71,8 +71,8 @@ impl Socket {
     }
 
     /// Returns the time at which a byte last arrived from the peer.
-    pub(super) fn heard(&self) -> std::time::Instant {
-        self.stream.get_ref().traffic.heard()
+    pub(super) fn last_received(&self) -> std::time::Instant {
+        self.stream.get_ref().traffic.last_received()
     }
 
     /// Returns the time at which the system last accepted bytes for sending.
@@ -96,7 +96,7 @@ impl Socket {
     /// other tasks.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if std::mem::take(&mut self.paused) {
-            self.stream.get_mut().traffic.note_heard(Instant::now().into_std());
+            self.stream.get_mut().traffic.note_received(Instant::now().into_std());
             self.keepalive.pause();
         }
         // One read of the socket may return thousands of frames, which tokio's own accounting
@@ -209,7 +209,7 @@ impl AsyncRead for ActivityIo {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut this.io).poll_read(cx, buf));
         if buf.filled().len() > before {
-            this.traffic.note_heard(Instant::now().into_std());
+            this.traffic.note_received(Instant::now().into_std());
         }
         Poll::Ready(read)
     }
@@ -284,8 +284,8 @@ mod tests {
     async fn c095_any_byte_is_a_sign_of_life_and_half_a_frame_no_event() {
         let seconds = Duration::from_secs;
         let (client, mut server) = duplex(1024);
-        let patience = KeepAliveConfig { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
-        let mut socket = Socket::new(Box::new(client), 1024, patience).await;
+        let config = KeepAliveConfig { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
+        let mut socket = Socket::new(Box::new(client), 1024, config).await;
         let start = Instant::now();
         // The server answers no ping. Its only frame takes 75 s, one byte every 25 s.
         let dripping = tokio::spawn(async move {
@@ -337,8 +337,8 @@ mod tests {
 
     #[tokio::test]
     async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
-        let patience = KeepAliveConfig { interval: None, deadline: None };
-        let mut socket = Socket::new(Box::new(Endless), 1024, patience).await;
+        let config = KeepAliveConfig { interval: None, deadline: None };
+        let mut socket = Socket::new(Box::new(Endless), 1024, config).await;
         for _ in 0..3 {
             let mut reads = 0;
             let yielded = poll_fn(|cx| {

@@ -12,7 +12,7 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let uri = http::Uri::from_static("http://memory.invalid/v1/responses");
     let deadline = Instant::now() + Duration::from_secs(10);
     let (id, limits) = (ConnectionId(0), Limits::default());
-    let request = call::request(http::Method::GET, uri, HeaderMap::new(), None);
+    let request = http1::request(http::Method::GET, uri, HeaderMap::new(), None);
     let options = SocketOptions {
         limits,
         timeouts: Timeouts::default(),

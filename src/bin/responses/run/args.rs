@@ -167,7 +167,7 @@ impl Args {
     fn provider(&self, base_url: Option<&str>) -> Result<Provider, Stop> {
         match (self.provider.known(), base_url) {
             (Some(provider), None) => Ok(provider),
-            (Some(provider), Some(url)) => provider.at(url).map_err(bad_setting),
+            (Some(provider), Some(url)) => provider.with_base_url(url).map_err(bad_setting),
             (None, Some(url)) => self.provider.by_url(url).map_err(bad_setting),
             (None, None) => Err(Stop::Bad("this --provider needs a --base-url".to_owned())),
         }

@@ -18,13 +18,13 @@ fn run(
     loop {
         let step = turn.next_step().or_else(|| Some(turn.handle(frame(payloads.next()?))));
         match step {
-            Some(Step::Event(event)) => events.push(event),
-            Some(Step::Nothing) => {}
-            Some(Step::Done(event)) => {
+            Some(ReadStep::Event(event)) => events.push(event),
+            Some(ReadStep::None) => {}
+            Some(ReadStep::Finished(event)) => {
                 events.push(event);
                 return (events, Ok(turn.response()));
             }
-            Some(Step::Failed(error)) => return (events, Err(error)),
+            Some(ReadStep::Failed(error)) => return (events, Err(error)),
             None => turn.close(end()),
         }
     }
@@ -116,7 +116,7 @@ fn c072_unknown_events_pass_with_all_their_members() {
     let ResponseEvent::Unknown(event) = &events[1] else { panic!() };
     assert_eq!(event.event_type, "response.brand_new");
     assert_eq!(
-        event.member::<crate::json::Json>("deep").unwrap().unwrap().get(),
+        event.member::<crate::json::Json>("deep").unwrap().unwrap().as_str(),
         r#"{"n":[1.50]}"#
     );
     assert_eq!(result.unwrap_err().delivery(), Delivery::OutputStarted, "it may have been output");
@@ -335,7 +335,7 @@ fn c099_the_terminal_object_stays_as_received() {
         let object = format!(r#"{{"id":"r","status":"completed"{sep}{members}}}"#);
         let payload = format!(r#"{{"type":"response.completed","response":{object}}}"#);
         let response = run(&[CREATED, DONE, &payload], lost).1.unwrap();
-        assert_eq!(response.raw().unwrap().get(), object);
+        assert_eq!(response.raw().unwrap().as_str(), object);
     }
 }
 
@@ -354,7 +354,9 @@ fn c100_changed_and_repeated_ids_are_reported_and_harm_nothing() {
     ];
     for payload in steps {
         let step = turn.handle(frame(payload));
-        let (Step::Event(event) | Step::Done(event)) = step else { panic!("{payload}") };
+        let (ReadStep::Event(event) | ReadStep::Finished(event)) = step else {
+            panic!("{payload}")
+        };
         assert_eq!(event.raw(), payload);
     }
     assert_eq!(
@@ -433,7 +435,7 @@ fn nothing_follows_the_end() {
         turn.handle(frame(payload));
     }
     for payload in TEXT {
-        assert!(matches!(turn.handle(frame(payload)), Step::Nothing));
+        assert!(matches!(turn.handle(frame(payload)), ReadStep::None));
     }
 }
 
@@ -453,9 +455,9 @@ proptest! {
             let payload = pool[pick];
             let payload = if cut < payload.len() { &payload[..cut] } else { payload };
             match turn.handle(frame(payload)) {
-                Step::Done(_) | Step::Failed(_) => ends += 1,
-                Step::Event(_) => prop_assert_eq!(ends, 0),
-                Step::Nothing => {}
+                ReadStep::Finished(_) | ReadStep::Failed(_) => ends += 1,
+                ReadStep::Event(_) => prop_assert_eq!(ends, 0),
+                ReadStep::None => {}
             }
         }
         prop_assert!(ends <= 1);
@@ -470,7 +472,7 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
     let created = r#"{"type":"response.created","sequence_number":0,"response":{"id":"r"}}"#;
     let mut turn = ResponseReader::new();
     for payload in [created.to_owned(), numbered(1), numbered(2)] {
-        assert!(matches!(turn.handle(Frame::new(payload.into())), Step::Event(_)));
+        assert!(matches!(turn.handle(Frame::new(payload.into())), ReadStep::Event(_)));
     }
     let error = turn.end(StreamEnd::Disconnected(None));
     assert_eq!((turn.is_resumable(), turn.last_event()), (true, Some(2)));
@@ -478,7 +480,7 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
     for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]
     {
         let step = turn.handle(Frame::new(payload.into()));
-        assert_eq!(matches!(step, Step::Event(_)), comes);
+        assert_eq!(matches!(step, ReadStep::Event(_)), comes);
     }
     assert_eq!((turn.last_event(), turn.delivery()), (Some(3), Delivery::OutputStarted));
 }

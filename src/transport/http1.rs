@@ -33,7 +33,7 @@ pub(crate) fn request(
 }
 
 /// Marks `request` to be sent over a new connection, because a kept connection may have died.
-pub(crate) fn ask_for_fresh(request: &mut Request<Bytes>) {
+pub(crate) fn use_fresh_connection(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);
 }
 
@@ -102,7 +102,7 @@ pub(crate) async fn fetch(
         let mut read = Vec::new();
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| network_error(error, Phase::Events))?;
-            if read.len() + piece.len() > limits.event {
+            if read.len() + piece.len() > limits.max_event_bytes {
                 return Err(Error::new(ErrorKind::TooLarge, Phase::Events, Cause::None));
             }
             read.extend_from_slice(&piece);
@@ -119,7 +119,7 @@ pub(super) async fn read_error_body(mut body: Body, limits: Limits) -> Vec<u8> {
     let mut read = Vec::new();
     let reading = async {
         while let Some(Ok(piece)) = body.next().await {
-            let room = limits.error_body - read.len();
+            let room = limits.max_error_body_bytes - read.len();
             read.extend(piece.iter().take(room));
             if piece.len() >= room {
                 return;
@@ -133,10 +133,10 @@ pub(super) async fn read_error_body(mut body: Body, limits: Limits) -> Vec<u8> {
 /// Returns the part of a body that has already arrived.
 pub(super) fn read_ready(mut body: Body, limits: Limits) -> Vec<u8> {
     let mut read = Vec::new();
-    while read.len() < limits.error_body
+    while read.len() < limits.max_error_body_bytes
         && let Some(Some(Ok(piece))) = body.next().now_or_never()
     {
-        read.extend(piece.iter().take(limits.error_body - read.len()));
+        read.extend(piece.iter().take(limits.max_error_body_bytes - read.len()));
     }
     read
 }

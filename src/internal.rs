@@ -17,7 +17,7 @@ use crate::{
         classify::Frame,
         plan::{Baseline, ConnectionId, PreviousTurn, Target, plan},
         sse::{Decoder, SseEvent, TooLong},
-        turn::response::{ResponseReader, Step, StreamEnd},
+        turn::response::{ReadStep, ResponseReader, StreamEnd},
     },
     report::Plan,
     request::{Encoded, Item, RequestError, ResponsesRequest, encode},
@@ -91,11 +91,11 @@ impl Turn {
     }
 }
 
-fn event_of(step: Step) -> Result<Option<ResponseEvent>, Error> {
+fn event_of(step: ReadStep) -> Result<Option<ResponseEvent>, Error> {
     match step {
-        Step::Event(event) | Step::Done(event) => Ok(Some(event)),
-        Step::Nothing => Ok(None),
-        Step::Failed(error) => Err(error),
+        ReadStep::Event(event) | ReadStep::Finished(event) => Ok(Some(event)),
+        ReadStep::None => Ok(None),
+        ReadStep::Failed(error) => Err(error),
     }
 }
 

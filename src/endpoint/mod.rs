@@ -1,0 +1,121 @@
+//! The server that a client talks to: its address, the credential and the policies for it, and the
+//! sessions with it.
+
+use std::{fmt, sync::Arc};
+
+use http::HeaderMap;
+
+pub(crate) use registry::{CloseOnShutdown, SessionRegistry};
+pub(crate) use runtime::{RuntimeEnd, Runtimes};
+
+use crate::{
+    auth::{Auth, AuthError},
+    config::{NetworkSettings, Policy, Provider},
+    error::{Cause, Error},
+    kind::{ErrorKind, Phase},
+    net::Network,
+    observe::Notifier,
+    proto::{origin::Origin, turn::Settings},
+    request::RequestError,
+};
+
+mod registry;
+mod runtime;
+
+/// Endpoint of a client, which its sessions share.
+pub(crate) struct Endpoint {
+    pub(crate) provider: Provider,
+    pub(crate) auth: Auth,
+    pub(crate) headers: HeaderMap,
+    pub(crate) uri: http::Uri,
+    pub(crate) policy: Policy,
+    pub(crate) network: Arc<dyn Network>,
+    /// Settings of the network; `None` if the network itself was given.
+    pub(crate) settings: Option<NetworkSettings>,
+    /// Account of the credential, if the caller named it.
+    pub(crate) account: Option<String>,
+    pub(crate) notifier: Notifier,
+    pub(crate) sessions: SessionRegistry,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) runtimes: Runtimes,
+}
+
+impl Endpoint {
+    /// Returns the policies and facts that decide about a turn.
+    pub(crate) fn turn_settings(&self) -> Settings {
+        Settings {
+            policy: self.policy,
+            websocket: self.provider.websocket,
+            stores_by_default: self.provider.stores_by_default,
+            frame_limit: self.provider.frame_limit,
+            reuses_socket_after_error: self.provider.reuses_socket_after_error,
+            renewable_credential: self.auth.is_renewable(),
+        }
+    }
+
+    /// Returns `true` if a session of `other` may keep its connection and its responses here.
+    pub(crate) fn is_same_account(&self, other: &Self) -> bool {
+        let account = match (&self.account, &other.account) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => self.auth.is_same(&other.auth),
+            _ => false,
+        };
+        let network = Arc::ptr_eq(&self.network, &other.network)
+            || self.settings.is_some() && self.settings == other.settings;
+        account && network && self.provider == other.provider && self.headers == other.headers
+    }
+
+    /// Returns the URI of a stored response, or of an action on it.
+    pub(crate) fn response_uri(&self, id: &str, action: Option<&str>) -> Result<http::Uri, Error> {
+        self.build_uri(id, action, |_| {})
+    }
+
+    /// Returns the URI of the events of a response: of all, or of those after one of them.
+    pub(crate) fn events_uri(&self, id: &str, after: Option<u64>) -> Result<http::Uri, Error> {
+        self.build_uri(id, None, |url| {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("stream", "true");
+            if let Some(number) = after {
+                query.append_pair("starting_after", &number.to_string());
+            }
+        })
+    }
+
+    fn build_uri(
+        &self,
+        id: &str,
+        action: Option<&str>,
+        query: impl FnOnce(&mut url::Url),
+    ) -> Result<http::Uri, Error> {
+        // As path segments, these ids would address another resource.
+        if matches!(id, "" | "." | "..") {
+            return Err(Error::invalid_request(RequestError::ResponseId));
+        }
+        let mut url = self.provider.response_url(id, action);
+        query(&mut url);
+        url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
+    }
+
+    /// Returns the headers of one request or upgrade, with a current credential.
+    pub(crate) async fn headers(&self) -> Result<HeaderMap, Error> {
+        let mut headers = self.headers.clone();
+        match self.auth.apply(&mut headers).await {
+            Ok(()) => Ok(headers),
+            Err(AuthError::Provider(source)) => {
+                Err(Error::new(ErrorKind::Auth, Phase::Prepare, Cause::Other(source)))
+            }
+            Err(AuthError::NoHeader) => Err(Error::invalid_request(RequestError::InvalidHeader)),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL and the headers may hold keys.
+        f.debug_struct("Endpoint")
+            .field("provider", &self.provider)
+            .field("auth", &self.auth)
+            .field("transport", &self.policy.transport)
+            .finish_non_exhaustive()
+    }
+}
