@@ -17,7 +17,10 @@ use crate::{
     error::Error,
     net::{HttpNetwork, Network},
     observe::{Notifier, TurnObserver},
-    proto::route::Fallback,
+    proto::{
+        route::Fallback,
+        wire::{Wire, responses::Responses},
+    },
     response::Response,
     session::{Checkpoint, ResponsesSession},
 };
@@ -262,7 +265,8 @@ impl ResponsesClientBuilder {
         if credentials && self.provider.exposes_credentials() {
             return Err(invalid(ConfigError::ExposedCredentials));
         }
-        let uri = self.provider.responses_url().as_str().parse();
+        let wire: &'static dyn Wire = &Responses;
+        let uri = self.provider.url(wire.path()).as_str().parse();
         let uri = uri.map_err(|_| invalid(ConfigError::BaseUrl("too long")))?;
         let settings = self.connector.is_none().then(|| self.network.clone());
         let network = match self.connector {
@@ -280,6 +284,7 @@ impl ResponsesClientBuilder {
         let notifier = Notifier::new(self.observer, self.provider.origin());
         let endpoint = Endpoint {
             provider: self.provider,
+            wire,
             auth: self.auth,
             headers,
             uri,

@@ -14,13 +14,13 @@ use crate::{
     json::DecodeError,
     kind::{ErrorKind, Phase},
     proto::{
-        classify::Frame,
         plan::{Baseline, ConnectionId, PreviousTurn, Target, plan},
         sse::{Decoder, SseEvent, TooLong},
         turn::response::{ReadStep, ResponseReader, StreamEnd},
+        wire::{Encoded, Wire, responses::Responses},
     },
     report::Plan,
-    request::{Encoded, Item, RequestError, ResponsesRequest, encode},
+    request::{Item, RequestError, ResponsesRequest},
     response::Response,
 };
 
@@ -68,7 +68,7 @@ impl Turn {
     pub fn push(&mut self, payload: Bytes) -> Result<Option<ResponseEvent>, Error> {
         let payload = ByteString::try_from(payload)
             .map_err(|_| Error::protocol(Phase::Events, ProtocolError::NotAnEvent))?;
-        event_of(self.0.handle(Frame::new(payload)))
+        event_of(self.0.handle(Responses.classify(ByteString::new(), payload)))
     }
 
     /// Returns the next event that was held back until a later payload arrived.
@@ -124,10 +124,11 @@ impl Conversation {
         };
         let decision = plan(&request, &prior, to);
         let (parent, skip) = decision.parent();
-        let frame = encode(&request, Encoded::Frame { parent, skip }).map_err(|error| {
-            let error = DecodeError::new("the request", &error);
-            Error::invalid_request(RequestError::Body(error))
-        })?;
+        let frame =
+            Responses.encode(&request, Encoded::Frame { parent, skip }).map_err(|error| {
+                let error = DecodeError::new("the request", &error);
+                Error::invalid_request(RequestError::Body(error))
+            })?;
         let plan = decision.report(request.input.len());
         self.sent = Some(request);
         Ok((plan, frame))

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn each_has_its_address_and_its_ways() {
-        let url = |provider: &Provider| provider.responses_url().to_string();
+        let url = |provider: &Provider| provider.url("responses").to_string();
         for (provider, address, websocket, stores, keeps, frame) in [
             (Provider::openai(), "https://api.openai.com/v1", true, true, true, 16),
             (Provider::xai(), "https://api.x.ai/v1", true, true, true, 16),

@@ -108,17 +108,17 @@ impl Provider {
         self
     }
 
-    /// Returns the URL that both transports send to.
-    pub(crate) fn responses_url(&self) -> Url {
+    /// Returns the URL of a path below the base URL.
+    pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
-        let path = format!("{}/responses", url.path().trim_end_matches('/'));
+        let path = format!("{}/{path}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         url
     }
 
     /// Returns the URL of a stored response, or of an action on it.
     pub(crate) fn response_url(&self, id: &str, action: Option<&str>) -> Url {
-        let mut url = self.responses_url();
+        let mut url = self.url("responses");
         if let Ok(mut path) = url.path_segments_mut() {
             path.push(id).extend(action);
         }
@@ -168,9 +168,9 @@ mod tests {
 
     #[test]
     fn the_path_is_joined_whatever_the_slashes_and_the_query_is_kept() {
-        let url = |base| Provider::compatible(base).unwrap().responses_url().to_string();
+        let url = |base| Provider::compatible(base).unwrap().url("responses").to_string();
         assert_eq!(
-            Provider::openai().responses_url().as_str(),
+            Provider::openai().url("responses").as_str(),
             "https://api.openai.com/v1/responses"
         );
         assert_eq!(url("http://127.0.0.1:8/v1/"), "http://127.0.0.1:8/v1/responses");

@@ -15,7 +15,7 @@ use crate::{
     kind::{ErrorKind, Phase},
     net::Network,
     observe::Notifier,
-    proto::{origin::Origin, turn::Settings},
+    proto::{origin::Origin, turn::Settings, wire::Wire},
     request::RequestError,
 };
 
@@ -29,6 +29,7 @@ pub(crate) struct Endpoint {
     pub(crate) headers: HeaderMap,
     pub(crate) uri: http::Uri,
     pub(crate) policy: Policy,
+    pub(crate) wire: &'static dyn Wire,
     pub(crate) network: Arc<dyn Network>,
     /// Settings of the network; `None` if the network itself was given.
     pub(crate) settings: Option<NetworkSettings>,
@@ -45,6 +46,7 @@ impl Endpoint {
     pub(crate) fn turn_settings(&self) -> Settings {
         Settings {
             policy: self.policy,
+            wire: self.wire,
             websocket: self.provider.websocket,
             stores_by_default: self.provider.stores_by_default,
             frame_limit: self.provider.frame_limit,

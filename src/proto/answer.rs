@@ -16,9 +16,9 @@ use http::HeaderMap;
 
 use super::{
     body::{self, Form, JsonEnd, Sniffer},
-    classify::{Frame, Role},
     sse::{Decoder, SseEvent, TooLong},
     turn::response::StreamEnd,
+    wire::{Frame, Role, Wire},
 };
 use crate::{config::Limits, error::ProtocolError};
 
@@ -27,6 +27,7 @@ use crate::{config::Limits, error::ProtocolError};
 pub(crate) struct AnswerReader {
     status: u16,
     headers: Arc<HeaderMap>,
+    wire: &'static dyn Wire,
     limits: Limits,
     content: Content,
     state: BodyState,
@@ -61,12 +62,17 @@ struct Objects {
 }
 
 impl AnswerReader {
-    pub(crate) fn new(status: u16, headers: Arc<HeaderMap>, limits: Limits) -> Self {
+    pub(crate) fn new(
+        status: u16,
+        headers: Arc<HeaderMap>,
+        wire: &'static dyn Wire,
+        limits: Limits,
+    ) -> Self {
         let content = match body::is_labelled_page(&headers) {
             true => Content::Page(Vec::new()),
             false => Content::Unknown(Sniffer::new()),
         };
-        Self { status, headers, limits, content, state: BodyState::Reading }
+        Self { status, headers, wire, limits, content, state: BodyState::Reading }
     }
 
     /// Takes the next piece of the body. Call [`next_frame`](Self::next_frame) afterwards until it
@@ -112,15 +118,17 @@ impl AnswerReader {
         let next = match &mut self.content {
             _ if self.state == BodyState::Done => None,
             Content::Unknown(_) => None,
-            Content::Events(decoder) => next_event(decoder, &mut self.state),
-            Content::Json(objects) => objects.next(self.limits.max_event_bytes).map(|object| {
-                let frame = object?;
-                match frame.tag.role {
-                    // The label explains more than the object does.
-                    Role::Invalid => Err(not_a_stream(&self.headers)),
-                    _ => Ok(frame),
-                }
-            }),
+            Content::Events(decoder) => next_event(decoder, &mut self.state, self.wire),
+            Content::Json(objects) => {
+                objects.next(self.wire, self.limits.max_event_bytes).map(|object| {
+                    let frame = object?;
+                    match frame.tag.role {
+                        // The label explains more than the object does.
+                        Role::Invalid => Err(not_a_stream(&self.headers)),
+                        _ => Ok(frame),
+                    }
+                })
+            }
             Content::Page(page) if self.state == BodyState::Ended => {
                 let page = body::page(self.status, &self.headers, page);
                 Some(Err(StreamEnd::Protocol(ProtocolError::WebPage(page))))
@@ -157,7 +165,7 @@ impl AnswerReader {
 }
 
 impl Objects {
-    fn next(&mut self, limit: usize) -> Option<Result<Frame, StreamEnd>> {
+    fn next(&mut self, wire: &dyn Wire, limit: usize) -> Option<Result<Frame, StreamEnd>> {
         while let Some(mut piece) = self.pieces.pop_front() {
             let end = self.end.push(&piece);
             let part = piece.split_to(end.unwrap_or(piece.len()));
@@ -174,14 +182,19 @@ impl Objects {
                 self.pieces.push_front(piece);
                 let object = ByteString::try_from(self.object.split().freeze());
                 let not_utf8 = |_| StreamEnd::Protocol(ProtocolError::NotAnEvent);
-                return Some(object.map(Frame::new).map_err(not_utf8));
+                let frame = object.map(|object| wire.classify(ByteString::new(), object));
+                return Some(frame.map_err(not_utf8));
             }
         }
         None
     }
 }
 
-fn next_event(decoder: &mut Decoder, state: &mut BodyState) -> Option<Result<Frame, StreamEnd>> {
+fn next_event(
+    decoder: &mut Decoder,
+    state: &mut BodyState,
+    wire: &dyn Wire,
+) -> Option<Result<Frame, StreamEnd>> {
     let event = match state {
         BodyState::Reading => decoder.next_event(),
         BodyState::Ended | BodyState::Done => decoder.finish(),
@@ -192,7 +205,7 @@ fn next_event(decoder: &mut Decoder, state: &mut BodyState) -> Option<Result<Fra
             None
         }
         Ok(Some(SseEvent { name, data: Some(data) })) => {
-            let frame = Frame::named(name, data);
+            let frame = wire.classify(name, data);
             // An event without its blank line may be incomplete, unless it is a whole object.
             let whole = *state == BodyState::Reading
                 || frame.tag.role.keeps_connection() && is_json(&frame.payload);

@@ -33,8 +33,8 @@
 use std::{collections::VecDeque, time::Duration, time::Instant};
 
 use super::{
-    classify::{Frame, Role},
     normalize,
+    wire::{Frame, Role},
 };
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},

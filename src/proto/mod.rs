@@ -5,7 +5,6 @@
 
 pub(crate) mod answer;
 pub(crate) mod body;
-pub(crate) mod classify;
 pub(crate) mod deadline;
 pub(crate) mod keepalive;
 pub(crate) mod lane;
@@ -18,3 +17,4 @@ pub(crate) mod route;
 pub(crate) mod sse;
 pub(crate) mod surrogates;
 pub(crate) mod turn;
+pub(crate) mod wire;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{body, classify::Frame};
+use super::{body, wire::Frame};
 use crate::{
     api::{ApiError, ErrorCode, RetryAfter},
     event::{MAX_HEADERS, header},
@@ -200,10 +200,13 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::api::ErrorClass;
+    use crate::{
+        api::ErrorClass,
+        proto::wire::{Wire, responses::Responses},
+    };
 
     fn error_frame(payload: &str) -> ApiError {
-        super::error_frame(&Frame::new(payload.into()))
+        super::error_frame(&Responses.classify("".into(), payload.into()))
     }
 
     #[test]
@@ -333,7 +336,7 @@ mod tests {
     #[test]
     fn c127_an_error_may_have_its_type_from_the_name_of_its_event() {
         let named = |name: &str, payload: &str| {
-            super::error_frame(&Frame::named(name.into(), payload.into()))
+            super::error_frame(&Responses.classify(name.into(), payload.into()))
         };
         for (name, payload, error_type, message) in [
             ("error", r#"{"message":"Slow."}"#, None, Some("Slow.")),

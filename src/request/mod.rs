@@ -6,7 +6,7 @@ pub use history::History;
 pub use item::{InputPart, Item};
 pub use tool::Tool;
 
-pub(crate) use encode::{Encoded, encode};
+pub(crate) use encode::CreateBody;
 pub(crate) use fields::FieldDifference;
 
 mod encode;

@@ -295,6 +295,7 @@ impl Work {
         let endpoint = Arc::clone(&self.endpoint);
         let headers = self.headers.take().unwrap_or_default();
         let options = SocketOptions {
+            wire: endpoint.wire,
             limits: endpoint.policy.limits,
             timeouts: endpoint.policy.timeouts,
             has_fallback: endpoint.policy.transport == TransportPolicy::Auto,
@@ -331,8 +332,9 @@ impl Work {
         }
         let (endpoint, deadline) = (Arc::clone(&self.endpoint), Instant::from_std(deadline));
         self.begin(async move {
-            let (network, limits) = (&*endpoint.network, endpoint.policy.limits);
-            Done::Posted(SseExchange::open(network, request, deadline, limits).await)
+            let (network, wire, limits) =
+                (&*endpoint.network, endpoint.wire, endpoint.policy.limits);
+            Done::Posted(SseExchange::open(network, request, deadline, wire, limits).await)
         });
     }
 

@@ -1,6 +1,6 @@
 //! Input of an exchange.
 
-use crate::proto::{classify::Frame, turn::response::StreamEnd};
+use crate::proto::{turn::response::StreamEnd, wire::Frame};
 
 /// Input of an exchange.
 #[derive(Debug)]

@@ -195,7 +195,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
-    use crate::proto::classify::Frame;
+    use crate::proto::wire::{Wire, responses::Responses};
 
     struct Flag(std::sync::atomic::AtomicBool);
 
@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn frame(size: usize) -> Incoming {
-        Incoming::Frame(Frame::new("x".repeat(size).into()))
+        Incoming::Frame(Responses.classify("".into(), "x".repeat(size).into()))
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         let buffer = bytestring::ByteString::from("x".repeat(40 << 10));
         let slices = [0..10, 10..20, 20..(20 << 10)].map(|range| buffer.slice_ref(&buffer[range]));
         for slice in &slices {
-            sender.push(Incoming::Frame(Frame::new(slice.clone())));
+            sender.push(Incoming::Frame(Responses.classify("".into(), slice.clone())));
         }
         let is_slice = slices.map(|slice| {
             let Poll::Ready(Incoming::Frame(frame)) = receiver.poll_next(&mut cx) else { panic!() };

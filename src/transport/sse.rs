@@ -18,7 +18,7 @@ use crate::{
     config::Limits,
     error::Error,
     net::{Body, NetError, Network},
-    proto::{answer::AnswerReader, turn::response::StreamEnd},
+    proto::{answer::AnswerReader, turn::response::StreamEnd, wire::Wire},
 };
 
 /// Number of times that draining yields to other tasks after the end of a body.
@@ -74,15 +74,17 @@ impl SseExchange {
         network: &dyn Network,
         mut request: http::Request<Bytes>,
         deadline: Instant,
+        wire: &'static dyn Wire,
         limits: Limits,
     ) -> Result<Self, Error> {
         let accepted = HeaderValue::from_static("text/event-stream");
         request.headers_mut().insert(header::ACCEPT, accepted);
         let (head, body) = http1::send(network, request, deadline, limits).await?;
         let headers = Arc::new(head.headers);
+        let answer = AnswerReader::new(head.status.as_u16(), Arc::clone(&headers), wire, limits);
         Ok(Self {
             body: Arc::new(Mutex::new(Some(body))),
-            answer: Box::new(AnswerReader::new(head.status.as_u16(), Arc::clone(&headers), limits)),
+            answer: Box::new(answer),
             cause: None,
             headers,
             page_timer: None,

@@ -1,7 +1,7 @@
 use http::{HeaderValue, header};
 
 use super::*;
-use crate::event::EventKind;
+use crate::{event::EventKind, proto::wire::responses::Responses};
 
 fn limits() -> Limits {
     Limits { max_event_bytes: 1000, max_error_body_bytes: 1000, ..Limits::default() }
@@ -13,7 +13,7 @@ fn read<'a>(label: &str, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Stri
     if !label.is_empty() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(label).unwrap());
     }
-    let mut answer = AnswerReader::new(200, Arc::new(headers), limits());
+    let mut answer = AnswerReader::new(200, Arc::new(headers), &Responses, limits());
     let mut pieces = pieces.into_iter();
     let mut told = Vec::new();
     loop {
@@ -121,7 +121,7 @@ fn c132_what_is_no_stream_is_an_error_that_says_what_it_is() {
 
 #[test]
 fn c132_a_page_is_read_no_further_than_its_title() {
-    let mut answer = AnswerReader::new(200, Arc::default(), limits());
+    let mut answer = AnswerReader::new(200, Arc::default(), &Responses, limits());
     answer.push(Bytes::from_static(b"<html><title>Hi</ti"));
     assert!(answer.next_frame().is_none() && answer.is_page());
     answer.push(Bytes::from_static(b"tle>"));
@@ -129,7 +129,7 @@ fn c132_a_page_is_read_no_further_than_its_title() {
         answer.next_frame(),
         Some(Err(StreamEnd::Protocol(ProtocolError::WebPage(_))))
     ));
-    let mut answer = AnswerReader::new(200, Arc::default(), limits());
+    let mut answer = AnswerReader::new(200, Arc::default(), &Responses, limits());
     let pieces = (0..).take_while(|_| {
         answer.push(Bytes::from_static(b"<html> and no title"));
         answer.next_frame().is_none()
@@ -140,7 +140,7 @@ fn c132_a_page_is_read_no_further_than_its_title() {
 #[test]
 fn c131_a_response_in_progress_is_followed_by_nothing() {
     let body = br#"{"object":"response","id":"r","status":"queued"}"#;
-    let mut answer = AnswerReader::new(200, Arc::default(), limits());
+    let mut answer = AnswerReader::new(200, Arc::default(), &Responses, limits());
     answer.push(Bytes::from_static(body));
     let frame = answer.next_frame().unwrap().unwrap();
     assert_eq!((frame.tag.kind, frame.tag.bare), (EventKind::Queued, true));

@@ -1,10 +1,11 @@
 use super::*;
+use crate::proto::wire::{Wire, responses::Responses};
 
 const LIMIT: usize = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn frame(payload: &str) -> Frame {
-    Frame::new(payload.into())
+    Responses.classify("".into(), payload.into())
 }
 
 fn of(kind: &str, id: &str) -> Frame {

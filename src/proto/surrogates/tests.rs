@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::proto::classify::Frame;
+use crate::proto::wire::{Wire, responses::Responses};
 
 const HIGH: &str = r"\ud83d";
 const LOW: &str = r"\ude00";
 
 fn event(payload: &str) -> ResponseEvent {
-    let frame = Frame::new(payload.into());
+    let frame = Responses.classify("".into(), payload.into());
     ResponseEvent::decode(frame.tag.kind, frame.payload).unwrap()
 }
 

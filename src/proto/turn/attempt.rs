@@ -17,9 +17,10 @@ use crate::{
         deadline::InHand,
         plan::{ConnectionId, PreviousTurn, SendPlan, Target, plan},
         route::RouteQuery,
+        wire::Encoded,
     },
     report::{Attempt, FullSendReason, Prewarm, PrewarmFailure, ServerHeaders, Timings},
-    request::{Encoded, RequestError, encode},
+    request::RequestError,
 };
 
 impl TurnMachine {
@@ -333,7 +334,7 @@ impl TurnMachine {
     }
 
     pub(super) fn encode(&self, encoded: Encoded<'_>) -> Result<String, Error> {
-        encode(&self.request, encoded).map_err(|error| {
+        self.settings.wire.encode(&self.request, encoded).map_err(|error| {
             let error = DecodeError::new("the request", &error);
             Error::invalid_request(RequestError::Body(error))
         })

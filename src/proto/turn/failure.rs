@@ -12,9 +12,9 @@ use crate::{
         parents::ParentFate,
         plan::PreviousTurn,
         retry::{AttemptFailure, NextAttempt, RetryDecision, is_unfinished},
+        wire::Encoded,
     },
     report::{Failure, FullSendReason, Plan},
-    request::Encoded,
 };
 
 impl TurnMachine {

@@ -38,6 +38,7 @@ use crate::{
         parents::ParentFate,
         plan::{ConnectionId, PreviousTurn, SendPlan},
         retry::RetryState,
+        wire::Wire,
     },
     report::{FullSendReason, Prewarm, TurnReport},
     request::ResponsesRequest,
@@ -148,6 +149,8 @@ pub(crate) enum Goal {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
+    /// Format of the requests to the provider.
+    pub(crate) wire: &'static dyn Wire,
     /// `true` if the provider supports WebSockets.
     pub(crate) websocket: bool,
     pub(crate) stores_by_default: bool,

@@ -15,14 +15,13 @@ use crate::{
     event::ResponseEvent,
     kind::Delivery,
     proto::{
-        classify::Frame,
         deadline::InHand,
         plan::{PreviousTurn, SendPlan, plan},
         retry::{AttemptFailure, RetryDecision},
         route::BreakerTrip,
+        wire::{Encoded, Frame},
     },
     report::{FullSendReason, Prewarm, PrewarmFailure},
-    request::Encoded,
 };
 
 impl TurnMachine {

@@ -12,11 +12,11 @@ use crate::{
     event::{EventKind, ResponseEvent},
     kind::Delivery,
     proto::{
-        classify::{Frame, Role},
         deadline::InHand,
         parents::ParentFate,
         plan::{Baseline, PreviousTurn},
         retry::retires_socket,
+        wire::{Frame, Role},
     },
     response::Anomaly,
 };

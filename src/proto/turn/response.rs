@@ -17,9 +17,9 @@ use crate::{
     json::DecodeError,
     kind::{Delivery, ErrorKind, Phase},
     proto::{
-        classify::{Frame, Role, Tag},
         lane, normalize,
         surrogates::HalfJoiner,
+        wire::{Frame, Role, Tag},
     },
     response::{Accumulator, Anomaly, Response},
 };

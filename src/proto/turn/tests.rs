@@ -5,7 +5,7 @@ use crate::{
     api::{ApiError, ErrorCode},
     config::{ReplayPolicy, TransportPolicy},
     error::Cause,
-    proto::classify::Frame,
+    proto::wire::responses::Responses,
     report::{Plan, PrewarmFailure},
     request::Item,
 };
@@ -26,6 +26,7 @@ const COMPLETED: &str =
 fn settings() -> Settings {
     Settings {
         policy: Policy::default(),
+        wire: &Responses,
         websocket: true,
         stores_by_default: false,
         frame_limit: None,
@@ -144,7 +145,7 @@ impl Scene {
     }
 
     fn frame(&mut self, payload: &str) -> &mut Self {
-        self.machine.handle_frame(Frame::new(payload.into()), self.now);
+        self.machine.handle_frame(Responses.classify("".into(), payload.into()), self.now);
         self
     }
 

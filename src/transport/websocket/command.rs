@@ -12,13 +12,14 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     config::{Limits, Timeouts},
-    proto::turn::response::StreamEnd,
+    proto::{turn::response::StreamEnd, wire::Wire},
     transport::queue::Sender,
 };
 
 /// Options of a WebSocket.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketOptions {
+    pub(crate) wire: &'static dyn Wire,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// `true` if a refused upgrade leads to SSE. If the status of the refusal suffices for that

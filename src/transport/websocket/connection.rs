@@ -15,9 +15,9 @@ use super::{
 use crate::{
     error::ProtocolError,
     proto::{
-        classify::{Frame, Role},
         lane::{IdleAction, Route, StrayFilter},
         turn::response::StreamEnd,
+        wire::Role,
     },
     transport::Incoming,
 };
@@ -94,12 +94,10 @@ fn poll_idle(
     while let Poll::Ready(read) = socket.poll_read(cx) {
         let end = match read {
             Read::Nothing => continue,
-            Read::Text(payload) => {
-                match strays.judge_idle(&Frame::new(payload), socket.last_received()) {
-                    IdleAction::Drop => continue,
-                    IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
-                }
-            }
+            Read::Frame(frame) => match strays.judge_idle(&frame, socket.last_received()) {
+                IdleAction::Drop => continue,
+                IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
+            },
             Read::End(end) => end,
         };
         return Poll::Ready(Idle::Ended(end));
@@ -174,7 +172,7 @@ async fn run_exchange(
             }
             let route = match ready!(socket.poll_read(cx)) {
                 Read::Nothing => continue,
-                Read::Text(payload) => strays.route(Frame::new(payload), socket.last_received()),
+                Read::Frame(frame) => strays.route(frame, socket.last_received()),
                 Read::End(end) => {
                     tell();
                     answer.push(Incoming::End(end));

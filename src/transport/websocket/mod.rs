@@ -81,7 +81,7 @@ impl WebSocket {
         deadline: Instant,
         options: SocketOptions,
     ) -> Result<Self, Error> {
-        let SocketOptions { limits, timeouts, has_fallback, .. } = options;
+        let SocketOptions { wire, limits, timeouts, has_fallback, .. } = options;
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::request_headers(request.headers_mut()).map_err(broken)?;
         http1::use_fresh_connection(&mut request);
@@ -103,7 +103,7 @@ impl WebSocket {
         };
         upgrade::check(&answer.head, &key).map_err(broken)?;
         let config = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
-        let socket = Socket::new(io, limits.max_event_bytes, config).await;
+        let socket = Socket::new(io, wire, limits.max_event_bytes, config).await;
         // The capacity is the minimum: a socket serves one request at a time, and a queued request
         // can still be cancelled without being sent.
         let (commands, requests) = mpsc::channel(1);

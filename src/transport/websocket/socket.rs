@@ -27,15 +27,16 @@ use crate::{
     error::{CloseFrame, ProtocolError},
     net::Io,
     proto::{
-        classify::READ_BUFFER,
         keepalive::{KeepAlive, KeepAliveAction, KeepAliveConfig, Traffic},
         turn::response::StreamEnd,
+        wire::{Frame, READ_BUFFER, Wire},
     },
 };
 
 /// A WebSocket that reads and writes frames, and detects a dead peer with pings.
 pub(super) struct Socket {
     stream: WebSocketStream<ActivityIo>,
+    wire: &'static dyn Wire,
     keepalive: KeepAlive,
     timer: Pin<Box<Sleep>>,
     paused: bool,
@@ -45,7 +46,7 @@ pub(super) struct Socket {
 
 /// Result of reading a frame.
 pub(super) enum Read {
-    Text(ByteString),
+    Frame(Frame),
     /// A pong, or a ping, which tungstenite answers.
     Nothing,
     End(StreamEnd),
@@ -54,7 +55,12 @@ pub(super) enum Read {
 impl Socket {
     /// Returns the client side of an upgraded connection. `event` is the maximum size of a received
     /// message in bytes.
-    pub(super) async fn new(io: Box<dyn Io>, event: usize, keepalive: KeepAliveConfig) -> Self {
+    pub(super) async fn new(
+        io: Box<dyn Io>,
+        wire: &'static dyn Wire,
+        event: usize,
+        keepalive: KeepAliveConfig,
+    ) -> Self {
         let now = Instant::now();
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -63,6 +69,7 @@ impl Socket {
         let io = ActivityIo { io, traffic: Traffic::new(now.into_std()) };
         Self {
             stream: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
+            wire,
             keepalive: KeepAlive::new(keepalive),
             timer: Box::pin(sleep_until(now)),
             paused: false,
@@ -109,7 +116,7 @@ impl Socket {
         turn.made_progress();
         Poll::Ready(match read {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
-                Ok(text) => Read::Text(text),
+                Ok(text) => Read::Frame(self.wire.classify(ByteString::new(), text)),
                 Err(_) => Read::End(StreamEnd::Protocol(ProtocolError::NotAnEvent)),
             },
             Some(Ok(Message::Binary(_))) => {
@@ -279,13 +286,14 @@ mod tests {
     };
 
     use super::*;
+    use crate::proto::wire::responses::Responses;
 
     #[tokio::test(start_paused = true)]
     async fn c095_any_byte_is_a_sign_of_life_and_half_a_frame_no_event() {
         let seconds = Duration::from_secs;
         let (client, mut server) = duplex(1024);
         let config = KeepAliveConfig { interval: Some(seconds(20)), deadline: Some(seconds(10)) };
-        let mut socket = Socket::new(Box::new(client), 1024, config).await;
+        let mut socket = Socket::new(Box::new(client), &Responses, 1024, config).await;
         let start = Instant::now();
         // The server answers no ping. Its only frame takes 75 s, one byte every 25 s.
         let dripping = tokio::spawn(async move {
@@ -338,7 +346,7 @@ mod tests {
     #[tokio::test]
     async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
         let config = KeepAliveConfig { interval: None, deadline: None };
-        let mut socket = Socket::new(Box::new(Endless), 1024, config).await;
+        let mut socket = Socket::new(Box::new(Endless), &Responses, 1024, config).await;
         for _ in 0..3 {
             let mut reads = 0;
             let yielded = poll_fn(|cx| {

@@ -1,8 +1,11 @@
 use futures_util::FutureExt;
 
 use super::*;
-use crate::config::{Limits, Timeouts};
-use crate::testing::{Script, ScriptedServer, Step, Turn};
+use crate::{
+    config::{Limits, Timeouts},
+    proto::wire::responses::Responses,
+    testing::{Script, ScriptedServer, Step, Turn},
+};
 
 #[tokio::test(start_paused = true)]
 async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
@@ -14,6 +17,7 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let (id, limits) = (ConnectionId(0), Limits::default());
     let request = http1::request(http::Method::GET, uri, HeaderMap::new(), None);
     let options = SocketOptions {
+        wire: &Responses,
         limits,
         timeouts: Timeouts::default(),
         has_fallback: true,

@@ -1,10 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{api::ErrorCode, response::ResponseStatus};
+use crate::{
+    api::ErrorCode,
+    proto::wire::{Wire, responses::Responses},
+    response::ResponseStatus,
+};
 
 fn frame(payload: &str) -> Frame {
-    Frame::new(payload.into())
+    Responses.classify("".into(), payload.into())
 }
 
 /// Returns the yielded events, and the error if there was one.
@@ -217,7 +221,7 @@ fn c153_the_last_word_about_being_stored_counts() {
     ] {
         let mut turn = ResponseReader::new();
         for payload in [event("created", created), event("completed", completed)] {
-            turn.handle(Frame::new(payload.into()));
+            turn.handle(frame(&payload));
         }
         assert_eq!(turn.is_stored(), stored, "{created} {completed}");
     }
@@ -472,14 +476,14 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
     let created = r#"{"type":"response.created","sequence_number":0,"response":{"id":"r"}}"#;
     let mut turn = ResponseReader::new();
     for payload in [created.to_owned(), numbered(1), numbered(2)] {
-        assert!(matches!(turn.handle(Frame::new(payload.into())), ReadStep::Event(_)));
+        assert!(matches!(turn.handle(frame(&payload)), ReadStep::Event(_)));
     }
     let error = turn.end(StreamEnd::Disconnected(None));
     assert_eq!((turn.is_resumable(), turn.last_event()), (true, Some(2)));
     turn.resume(error.delivery());
     for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]
     {
-        let step = turn.handle(Frame::new(payload.into()));
+        let step = turn.handle(frame(&payload));
         assert_eq!(matches!(step, ReadStep::Event(_)), comes);
     }
     assert_eq!((turn.last_event(), turn.delivery()), (Some(3), Delivery::OutputStarted));

@@ -2,115 +2,21 @@
 
 use std::{borrow::Cow, fmt};
 
-use bytestring::ByteString;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use crate::{event::EventKind, json};
-
-/// Payload and its classification.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame {
-    pub(crate) tag: Tag,
-    pub(crate) payload: ByteString,
-    /// Name of the SSE event if the payload has no `type`, otherwise empty.
-    pub(crate) name: ByteString,
-}
-
-/// Classification of a payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tag {
-    pub(crate) kind: EventKind,
-    pub(crate) role: Role,
-    /// `true` if the payload is a response itself, not an event that contains a response.
-    pub(crate) bare: bool,
-}
-
-/// Meaning of a payload for the course of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Data about the connection or the account. Such a payload does not show that a response
-    /// started.
-    Metadata,
-    /// The response was accepted or is in progress.
-    Lifecycle,
-    /// The response has output.
-    Output,
-    /// The response has ended.
-    Terminal,
-    /// An error, in any of its shapes.
-    Error,
-    /// `{}` or `[DONE]`, which some servers send without a meaning.
-    Ignored,
-    /// Not an event.
-    Invalid,
-}
-
-impl Frame {
-    /// Returns the frame of a WebSocket message.
-    pub(crate) fn new(payload: ByteString) -> Self {
-        Self { tag: classify("", &payload).0, payload, name: ByteString::new() }
-    }
-
-    /// Returns the frame of a server-sent event.
-    pub(crate) fn named(name: ByteString, payload: ByteString) -> Self {
-        let (tag, by_name) = classify(&name, &payload);
-        Self { tag, payload, name: if by_name { name } else { ByteString::new() } }
-    }
-
-    /// Returns the bytes that a waiting frame counts for: its payload, and the overhead of keeping
-    /// it.
-    pub(crate) fn charge(&self) -> usize {
-        self.payload.len().saturating_add(FRAME_COST)
-    }
-
-    /// Returns the frame in memory proportional to its size. A payload is a slice of the read
-    /// buffer, and a small slice would keep all of that buffer, so it is copied.
-    pub(crate) fn compacted(self) -> Self {
-        if self.payload.len() >= READ_BUFFER {
-            return self;
-        }
-        Self { payload: self.payload.to_string().into(), ..self }
-    }
-}
-
-/// Size of the buffers that frames are read into, in bytes. A larger frame has a buffer of its own.
-/// tungstenite clears its buffer before every read, so a large one costs more than it saves.
-pub(crate) const READ_BUFFER: usize = 16 << 10;
-
-/// Bytes that a waiting frame counts for besides its payload: a place in a queue, and an
-/// allocation.
-const FRAME_COST: usize = 128;
-
-impl Role {
-    /// Returns `true` if such a frame ends the turn.
-    pub(crate) fn ends_turn(self) -> bool {
-        matches!(self, Self::Terminal | Self::Error | Self::Invalid)
-    }
-
-    /// Returns `true` if the server answers the request with such a frame, with success or not.
-    pub(crate) fn is_answer(self) -> bool {
-        self.is_progress() || self == Self::Error
-    }
-
-    /// Returns `true` if such a frame shows progress of the response.
-    pub(crate) fn is_progress(self) -> bool {
-        matches!(self, Self::Lifecycle | Self::Output | Self::Terminal)
-    }
-
-    /// Returns `true` if such a frame is the server's own end of the turn, so that the connection
-    /// stays usable.
-    pub(crate) fn keeps_connection(self) -> bool {
-        matches!(self, Self::Terminal | Self::Error)
-    }
-}
+use crate::{
+    event::EventKind,
+    json,
+    proto::wire::{Role, Tag},
+};
 
 /// Returns the tag of a payload, and `true` if `name` replaces its type. The payload itself is not
 /// validated here; decoding it does that.
-fn classify(name: &str, payload: &str) -> (Tag, bool) {
+pub(super) fn classify(name: &str, payload: &str) -> (Tag, bool) {
     match event_type(payload).map(EventKind::from_wire) {
         Some(kind) if kind != EventKind::Unknown => (known(kind), false),
         // The SSE standard gives an event without a name the name `message`.
@@ -309,6 +215,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::wire::{Frame, Wire, responses::Responses};
+
+    fn named(name: &str, payload: &str) -> Frame {
+        Responses.classify(name.into(), payload.into())
+    }
 
     #[test]
     fn types_are_found_wherever_they_stand() {
@@ -318,7 +229,7 @@ mod tests {
             r#"{"sequence_number":0,"type":"response.created"}"#,
             r#"{"type":"response.\u0063reated"}"#,
         ] {
-            let tag = Frame::new(payload.into()).tag;
+            let tag = named("", payload).tag;
             assert_eq!((tag.kind, tag.role), (EventKind::Created, Role::Lifecycle), "{payload}");
         }
     }
@@ -406,7 +317,7 @@ mod tests {
             ("error", "out of memory", Unknown, Role::Error),
             ("error", "", Unknown, Role::Error),
         ] {
-            let frame = Frame::named(name.into(), payload.into());
+            let frame = named(name, payload);
             assert_eq!((frame.tag.kind, frame.tag.role), (kind, role), "{name} {payload}");
             assert_eq!(frame.name, name, "{payload}");
         }
@@ -421,7 +332,7 @@ mod tests {
             ("response.created", r#"{"type":"ping"}"#, Role::Metadata),
             ("response.created", r#"{"type":"pong"}"#, Role::Metadata),
         ] {
-            let frame = Frame::named(name.into(), payload.into());
+            let frame = named(name, payload);
             assert_eq!((frame.tag.role, &*frame.name), (role, ""), "{name} {payload}");
         }
     }
@@ -440,7 +351,7 @@ mod tests {
             ("message", r#"{"detail":"x"}"#, Role::Error),
             ("", "hello", Role::Invalid),
         ] {
-            let frame = Frame::named(name.into(), payload.into());
+            let frame = named(name, payload);
             assert_eq!(frame.tag.role, role, "{name} {payload}");
         }
     }
@@ -459,7 +370,7 @@ mod tests {
             (r#"{"object":"response","status":"in_progress"}"#, InProgress, Role::Lifecycle),
         ] {
             for name in ["", "response.completed"] {
-                let tag = Frame::named(name.into(), payload.into()).tag;
+                let tag = named(name, payload).tag;
                 assert_eq!((tag.kind, tag.role, tag.bare), (kind, role, true), "{payload}");
             }
         }
@@ -469,7 +380,7 @@ mod tests {
             r#"{"output":[]}"#,
             r#"{"object":"chat.completion","status":"completed"}"#,
         ] {
-            assert!(!Frame::new(payload.into()).tag.bare, "{payload}");
+            assert!(!named("", payload).tag.bare, "{payload}");
         }
     }
 }

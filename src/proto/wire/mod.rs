@@ -1,0 +1,127 @@
+//! Wires: the formats of requests and of the payloads that answer them.
+//!
+//! The machine of a turn and both transports take the wire of their server as a value. A [`Frame`]
+//! contains an event of the Responses API whatever the wire. Therefore decoding, the normalization
+//! of errors and all decisions about a turn do not depend on the wire.
+
+use std::fmt::Debug;
+
+use bytestring::ByteString;
+
+use crate::{event::EventKind, request::ResponsesRequest};
+
+pub(crate) mod responses;
+
+/// Format of the requests to a server and of its answers.
+pub(crate) trait Wire: Debug + Send + Sync {
+    /// Returns the path that requests go to, below the base URL of the provider.
+    fn path(&self) -> &'static str;
+
+    /// Encodes `request`. If a parent has its first `skip` input items, the encoding omits them.
+    fn encode(
+        &self,
+        request: &ResponsesRequest,
+        encoded: Encoded<'_>,
+    ) -> Result<String, serde_json::Error>;
+
+    /// Returns the frame of a payload. `name` is the name of the server-sent event; empty for other
+    /// payloads. The payload is not validated here; decoding it does that.
+    fn classify(&self, name: ByteString, payload: ByteString) -> Frame;
+}
+
+/// Form in which a request is encoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Encoded<'a> {
+    /// The body of a POST, with or without a parent.
+    Http { parent: Option<&'a str>, skip: usize },
+    /// A WebSocket message, with or without a parent.
+    Frame { parent: Option<&'a str>, skip: usize },
+    /// A WebSocket message for which the server generates nothing.
+    WarmUp,
+}
+
+/// Payload and its classification.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) tag: Tag,
+    pub(crate) payload: ByteString,
+    /// Name of the SSE event if the payload has no `type`, otherwise empty.
+    pub(crate) name: ByteString,
+}
+
+/// Classification of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) kind: EventKind,
+    pub(crate) role: Role,
+    /// `true` if the payload is a response itself, not an event that contains a response.
+    pub(crate) bare: bool,
+}
+
+/// Meaning of a payload for the course of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Data about the connection or the account. Such a payload does not show that a response
+    /// started.
+    Metadata,
+    /// The response was accepted or is in progress.
+    Lifecycle,
+    /// The response has output.
+    Output,
+    /// The response has ended.
+    Terminal,
+    /// An error, in any of its shapes.
+    Error,
+    /// `{}` or `[DONE]`, which some servers send without a meaning.
+    Ignored,
+    /// Not an event.
+    Invalid,
+}
+
+impl Frame {
+    /// Returns the bytes that a waiting frame counts for: its payload, and the overhead of keeping
+    /// it.
+    pub(crate) fn charge(&self) -> usize {
+        self.payload.len().saturating_add(FRAME_COST)
+    }
+
+    /// Returns the frame in memory proportional to its size. A payload is a slice of the read
+    /// buffer, and a small slice would keep all of that buffer, so it is copied.
+    pub(crate) fn compacted(self) -> Self {
+        if self.payload.len() >= READ_BUFFER {
+            return self;
+        }
+        Self { payload: self.payload.to_string().into(), ..self }
+    }
+}
+
+/// Size of the buffers that frames are read into, in bytes. A larger frame has a buffer of its own.
+/// tungstenite clears its buffer before every read, so a large one costs more than it saves.
+pub(crate) const READ_BUFFER: usize = 16 << 10;
+
+/// Bytes that a waiting frame counts for besides its payload: a place in a queue, and an
+/// allocation.
+const FRAME_COST: usize = 128;
+
+impl Role {
+    /// Returns `true` if such a frame ends the turn.
+    pub(crate) fn ends_turn(self) -> bool {
+        matches!(self, Self::Terminal | Self::Error | Self::Invalid)
+    }
+
+    /// Returns `true` if the server answers the request with such a frame, with success or not.
+    pub(crate) fn is_answer(self) -> bool {
+        self.is_progress() || self == Self::Error
+    }
+
+    /// Returns `true` if such a frame shows progress of the response.
+    pub(crate) fn is_progress(self) -> bool {
+        matches!(self, Self::Lifecycle | Self::Output | Self::Terminal)
+    }
+
+    /// Returns `true` if such a frame is the server's own end of the turn, so that the connection
+    /// stays usable.
+    pub(crate) fn keeps_connection(self) -> bool {
+        matches!(self, Self::Terminal | Self::Error)
+    }
+}

@@ -1,0 +1,43 @@
+//! The wire of the Responses API.
+
+use bytestring::ByteString;
+
+use super::{Encoded, Frame, Wire};
+use crate::request::{CreateBody, ResponsesRequest};
+
+mod classify;
+
+/// The wire of the Responses API, over both transports.
+#[derive(Debug)]
+pub(crate) struct Responses;
+
+impl Wire for Responses {
+    fn path(&self) -> &'static str {
+        "responses"
+    }
+
+    fn encode(
+        &self,
+        request: &ResponsesRequest,
+        encoded: Encoded<'_>,
+    ) -> Result<String, serde_json::Error> {
+        let (head, parent, skip) = match encoded {
+            Encoded::Http { parent, skip } => (r#"{"stream":true,"#, parent, skip),
+            Encoded::Frame { parent, skip } => (r#"{"type":"response.create","#, parent, skip),
+            Encoded::WarmUp => (r#"{"type":"response.create","generate":false,"#, None, 0),
+        };
+        let over_websocket = matches!(encoded, Encoded::Frame { .. } | Encoded::WarmUp);
+        // Servers refuse this member over a WebSocket, even when it is `false`.
+        let omits_background = over_websocket && request.background == Some(false);
+        let omitted = omits_background.then_some("background");
+        CreateBody { head, parent, skip, omitted }.encode(request)
+    }
+
+    fn classify(&self, name: ByteString, payload: ByteString) -> Frame {
+        let (tag, by_name) = classify::classify(&name, &payload);
+        Frame { tag, payload, name: if by_name { name } else { ByteString::new() } }
+    }
+}
+
+#[cfg(test)]
+mod tests;
