@@ -23,8 +23,7 @@ impl CreateBody<'_> {
     /// between.
     pub(crate) fn encode(self, request: &ResponsesRequest) -> Result<String, serde_json::Error> {
         let Self { head, parent, skip, omitted } = self;
-        let items = || request.input.iter_from(skip).map(|item| item.json().as_str());
-        let mut out = Vec::with_capacity(items().map(|item| item.len() + 1).sum::<usize>() + 1024);
+        let mut out = Vec::with_capacity(request.input.bytes(skip) + 1024);
         out.extend_from_slice(head.as_bytes());
         request.for_each_member(|name, value| {
             // The session's own parent replaces a null that the caller passed on.
@@ -44,7 +43,7 @@ impl CreateBody<'_> {
             out.push(b',');
         }
         out.extend_from_slice(br#""input":"#);
-        join(&mut out, items());
+        join(&mut out, request.input.iter_from(skip).map(|item| item.json().as_str()));
         out.push(b'}');
         String::from_utf8(out).map_err(serde::ser::Error::custom)
     }

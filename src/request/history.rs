@@ -1,4 +1,4 @@
-//! The items of a conversation, with a digest of every prefix.
+//! The items of a conversation, with the digest and the size of every prefix.
 
 use std::{ops::Range, sync::Arc};
 
@@ -25,6 +25,8 @@ struct Entry {
     item: Item,
     /// Digest of all items up to and including this one.
     chain: Digest,
+    /// Bytes of all items up to and including this one, as encoded.
+    bytes: usize,
 }
 
 const CHUNK: usize = 64;
@@ -38,7 +40,9 @@ impl History {
     /// Adds `item` at the end.
     pub fn push(&mut self, item: Item) {
         let chain = self.digest_at(self.len).chain(item.digest());
-        let entry = Entry { item, chain };
+        // One byte for the comma or the bracket after the item.
+        let bytes = self.bytes_before(self.len) + item.json().as_str().len() + 1;
+        let entry = Entry { item, chain, bytes };
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK => Arc::make_mut(chunk).push(entry),
             _ => {
@@ -111,7 +115,17 @@ impl History {
 
     /// Returns the digest of the first `len` items.
     pub(crate) fn digest_at(&self, len: usize) -> Digest {
-        len.checked_sub(1).and_then(|last| self.entry(last)).map(|e| e.chain).unwrap_or_default()
+        self.last_before(len).map(|entry| entry.chain).unwrap_or_default()
+    }
+
+    /// Returns the bytes that the items from `skip` on have in an encoded request: the text of each
+    /// item, and the comma or the bracket after the item.
+    pub(crate) fn bytes(&self, skip: usize) -> usize {
+        self.bytes_before(self.len) - self.bytes_before(skip.min(self.len))
+    }
+
+    fn bytes_before(&self, len: usize) -> usize {
+        self.last_before(len).map_or(0, |entry| entry.bytes)
     }
 
     /// Returns the index of the first item that differs in `other`, or the length of the shorter
@@ -129,6 +143,11 @@ impl History {
             }
         }
         low
+    }
+
+    /// Returns the last of the first `len` entries.
+    fn last_before(&self, len: usize) -> Option<&Entry> {
+        self.entry(len.checked_sub(1)?)
     }
 
     fn entry(&self, index: usize) -> Option<&Entry> {
@@ -271,6 +290,7 @@ mod tests {
             for n in [0, 1, model.len() / 2, model.len()] {
                 prop_assert_eq!(history.digest_at(n), fresh.digest_at(n));
                 prop_assert!(history.iter_from(n).eq(fresh.iter().skip(n)));
+                prop_assert_eq!(history.bytes(n), fresh.bytes(n));
             }
         }
 

@@ -286,6 +286,9 @@ impl TurnMachine {
         self.report.plan = Some(plan.report(self.request.input.len()));
         self.report.bytes_sent += size;
         self.bytes_in_attempt = size;
+        let (_, skip) = plan.parent();
+        let omitted = self.request.input.bytes(0) - self.request.input.bytes(skip);
+        self.full_bytes = size + omitted as u64;
         self.commands.push_back(Command::Notify(Notice::Sends { bytes: size }));
     }
 

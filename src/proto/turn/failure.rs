@@ -12,7 +12,6 @@ use crate::{
         parents::ParentFate,
         plan::PreviousTurn,
         retry::{AttemptFailure, NextAttempt, RetryDecision, is_unfinished},
-        wire::Encoded,
     },
     report::{Failure, FullSendReason, Plan},
 };
@@ -160,7 +159,8 @@ impl TurnMachine {
         if self.is_past_deadline(after(now, again.delay)) || self.is_runtime_gone {
             return None;
         }
-        if !self.resuming && !self.may_resend() {
+        // A repeated request is sent in full.
+        if !self.resuming && !self.retry.may_resend(self.full_bytes) {
             error.set_resend_limited();
             return None;
         }
@@ -236,16 +236,6 @@ impl TurnMachine {
             None => {}
         }
         Some(delay)
-    }
-
-    /// Returns `true` if the limit on resent bytes allows another attempt. The size of the full
-    /// request counts, because a repeated request is sent in full.
-    fn may_resend(&self) -> bool {
-        if self.report.bytes_sent == 0 {
-            return true;
-        }
-        let full = self.encode(Encoded::Http { parent: None, skip: 0 });
-        full.is_ok_and(|body| self.retry.may_resend(body.len() as u64))
     }
 
     /// Returns the next pseudo-random number, in 0..=1. The sequence depends only on the seed, so

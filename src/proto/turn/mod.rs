@@ -97,6 +97,8 @@ pub(crate) struct TurnMachine {
     parent: Option<ParentFate>,
     /// Size in bytes of the request that the attempt sends.
     bytes_in_attempt: u64,
+    /// Size in bytes that the last request would have had with the items that it omitted.
+    full_bytes: u64,
 
     started: Instant,
     /// End of the whole turn.
@@ -344,6 +346,7 @@ impl TurnMachine {
             pending_fallback: None,
             parent: None,
             bytes_in_attempt: 0,
+            full_bytes: 0,
             started: now,
             deadline: time.map(|time| after(now, time)),
             connect_deadline: None,

@@ -5,7 +5,7 @@ use crate::{
     api::{ApiError, ErrorCode},
     config::{ReplayPolicy, TransportPolicy},
     error::Cause,
-    proto::wire::responses::Responses,
+    proto::wire::{Encoded, responses::Responses},
     report::{Plan, PrewarmFailure},
     request::Item,
 };
@@ -318,6 +318,23 @@ fn a_lost_parent_is_sent_in_full_on_the_same_websocket_without_delay() {
     assert_eq!(scene.machine.report().plan, Some(Plan::Full(FullSendReason::ParentNotFound)));
     scene.sent().frame(CREATED).frame(COMPLETED);
     assert_eq!(scene.outputs().0.len(), 2, "the caller sees one `Created`");
+}
+
+#[test]
+fn c049_an_incremental_request_counts_in_full_where_it_is_sent_again() {
+    let (request, previous) = continued();
+    let full = Responses.encode(&request, Encoded::Frame { parent: None, skip: 0 }).unwrap().len();
+    let lost = r#"{"type":"error","status":400,"error":{"code":"previous_response_not_found"}}"#;
+    // The incremental request named its parent, which the full one does not.
+    for (spare, is_limited) in [(-1, true), (100, false)] {
+        let mut settings = settings();
+        settings.policy.retry.max_resend_bytes = (full as u64).saturating_add_signed(spare);
+        let mut scene = Scene::new(Goal::Turn, settings, request.clone(), previous.clone());
+        scene.prewarmed().leased(Some(&seat())).sent().frame(lost);
+        assert!(scene.machine.report().bytes_sent < full as u64);
+        let error = scene.outputs().1;
+        assert_eq!(error.is_some_and(|error| error.is_resend_limited()), is_limited);
+    }
 }
 
 #[test]

@@ -47,3 +47,16 @@ fn both_transports_differ_in_their_head_alone() {
         )
     );
 }
+
+#[test]
+fn the_items_have_the_size_that_the_history_states() {
+    const ITEMS: usize = 70;
+    let mut request = ResponsesRequest::new("m");
+    request.input.extend((0..ITEMS).map(|n| Item::user(&"\"é".repeat(n))));
+    let size = |skip| text(&request, Encoded::Http { parent: None, skip }).len();
+    for skip in 0..ITEMS {
+        // The empty list has two brackets; any other list has one besides those that count.
+        assert_eq!(request.input.bytes(skip), size(skip) - size(ITEMS) + 1, "{skip}");
+    }
+    assert_eq!((request.input.bytes(ITEMS), request.input.bytes(ITEMS + 1)), (0, 0));
+}
