@@ -40,7 +40,6 @@ use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     event::EventKind,
     json::Json,
-    response::Facts,
 };
 
 /// Finished responses of a socket whose ids are remembered.
@@ -199,7 +198,7 @@ impl StrayFilter {
         let current = std::mem::take(&mut self.current);
         let is_error = end.tag.role == Role::Error;
         // An error seldom names its response; the events before it do.
-        let of_end = (is_error || current.ids.is_empty()).then(|| response_id(end)).flatten();
+        let of_end = (is_error || current.ids.is_empty()).then(|| end.response_id()).flatten();
         for id in current.ids.into_iter().chain(of_end) {
             remember(&mut self.finished, id);
         }
@@ -363,27 +362,14 @@ fn remember(ids: &mut VecDeque<String>, id: String) {
     ids.push_back(id);
 }
 
-/// Like [`response_id`], but does not parse output events that name no response: most do not, and
+/// Like [`Frame::response_id`], but does not parse output events that name no response: most do not, and
 /// each token has one.
 fn named_id(frame: &Frame) -> Option<String> {
     let names =
         |key: &str| memchr::memmem::find(frame.payload.as_bytes(), key.as_bytes()).is_some();
     let may_name =
         frame.tag.role != Role::Output || names("\"response_id\"") || names("\"response\"");
-    may_name.then(|| response_id(frame)).flatten()
-}
-
-/// Returns the id of the response that an event names. Lifecycle events have one, and all events of
-/// some servers.
-pub(crate) fn response_id(frame: &Frame) -> Option<String> {
-    let payload = Json::from_trusted(frame.payload.clone());
-    if let Ok(Some(id)) = payload.member::<String>("response_id")
-        && !id.is_empty()
-    {
-        return Some(id);
-    }
-    let response: Json = payload.member("response").ok()??;
-    Facts::of(&response).id
+    may_name.then(|| frame.response_id()).flatten()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
     json::DecodeError,
     kind::{Delivery, ErrorKind, Phase},
     proto::{
-        lane, normalize,
+        normalize,
         surrogates::HalfJoiner,
         wire::{Frame, Role, Tag},
     },
@@ -299,7 +299,7 @@ impl ResponseReader {
             && self.before.is_some()
             && self.created.is_some()
             && self.before != self.created
-            && lane::response_id(frame) == self.before
+            && frame.response_id() == self.before
     }
 
     fn event(&mut self, frame: Frame) -> ReadStep {

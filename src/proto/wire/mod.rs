@@ -8,7 +8,7 @@ use std::fmt::Debug;
 
 use bytestring::ByteString;
 
-use crate::{event::EventKind, request::ResponsesRequest};
+use crate::{event::EventKind, json::Json, request::ResponsesRequest, response::Facts};
 
 pub(crate) mod responses;
 
@@ -79,6 +79,19 @@ pub(crate) enum Role {
 }
 
 impl Frame {
+    /// Returns the id of the response that the event names. Lifecycle events have one, and all
+    /// events of some servers.
+    pub(crate) fn response_id(&self) -> Option<String> {
+        let payload = Json::from_trusted(self.payload.clone());
+        if let Ok(Some(id)) = payload.member::<String>("response_id")
+            && !id.is_empty()
+        {
+            return Some(id);
+        }
+        let response: Json = payload.member("response").ok()??;
+        Facts::of(&response).id
+    }
+
     /// Returns the bytes that a waiting frame counts for: its payload, and the overhead of keeping
     /// it.
     pub(crate) fn charge(&self) -> usize {
