@@ -14,7 +14,8 @@ use crate::{
     json::DecodeError,
     kind::{ErrorKind, Phase},
     proto::{
-        plan::{Baseline, ConnectionId, PreviousTurn, Target, plan},
+        lane::{ConnectionId, LaneId, SeatId},
+        plan::{Baseline, PreviousTurn, Target, plan},
         sse::{Decoder, SseEvent, TooLong},
         turn::response::{ReadStep, ResponseReader, StreamEnd},
         wire::{Encoded, Wire, responses::Responses},
@@ -118,7 +119,7 @@ impl Conversation {
         let prior = std::mem::replace(&mut self.prior, PreviousTurn::NotCompleted);
         let to = Target {
             transport: Transport::WebSocket,
-            connection: Some(CONNECTION),
+            seat: Some(SEAT),
             continue_over_sse: false,
             incremental: true,
         };
@@ -141,7 +142,7 @@ impl Conversation {
                 response_id: response_id.to_owned(),
                 request,
                 output,
-                connection: Some(CONNECTION),
+                seat: Some(SEAT),
                 stored: false,
                 warm_up: false,
             }));
@@ -149,4 +150,4 @@ impl Conversation {
     }
 }
 
-const CONNECTION: ConnectionId = ConnectionId(0);
+const SEAT: SeatId = SeatId { connection: ConnectionId(0), lane: LaneId::DEFAULT };

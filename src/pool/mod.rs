@@ -1,11 +1,15 @@
-//! The connections of a session: the WebSocket that is leased for a turn, the successor of that
-//! WebSocket, and the connection of the last SSE response.
+//! The connections of a session: the lease of a lane of a WebSocket, the successor of that lease,
+//! and the connection of the last SSE response.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     task::{AbortHandle, JoinHandle},
     time::Instant,
@@ -13,48 +17,104 @@ use tokio::{
 
 use crate::{
     config::Provider,
-    proto::{plan::ConnectionId, turn::Seat},
-    transport::WebSocket,
+    error::Error,
+    net::Network,
+    proto::{
+        lane::{ConnectionId, LaneId, SeatId},
+        turn::Seat,
+    },
+    transport::{SocketOptions, WebSocket, WebSocketExchange},
 };
 
 /// Number of the next WebSocket. All clients share one counter, because a session may take its
 /// WebSocket from one client to another.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
+/// Right to send requests on a lane of a WebSocket.
+///
+/// A connection has one lease, whose drop closes the WebSocket once its exchange is over.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    connection: WebSocket,
+    lane: LaneId,
+}
+
 /// The connections of a session. No method waits.
 ///
-/// A method that replaces a socket returns the old socket. The caller drops the old socket after
+/// A method that replaces a lease returns the old lease. The caller drops the old lease after
 /// releasing its locks, because dropping closes a socket and wakes its task.
 #[derive(Default)]
 pub(crate) struct Connections {
-    socket: Option<WebSocket>,
-    /// Task that starts the rotation when the socket is due for replacement.
+    lease: Option<Lease>,
+    /// Task that starts the rotation when the WebSocket is due for replacement.
     rotation_timer: Option<AbortOnDrop>,
-    /// The socket that replaces `socket` at the next lease.
-    successor: Option<WebSocket>,
+    /// The lease of another WebSocket, which replaces `lease` before the next turn.
+    successor: Option<Lease>,
     /// Task that reads the rest of the last SSE response.
     draining: Option<JoinHandle<()>>,
     used_http: bool,
     /// `true` if the caller of the last turn sets `previous_response_id`. The server may keep such
-    /// a parent for this socket only, so that the socket must not be replaced.
+    /// a parent for this WebSocket only, so that the WebSocket must not be replaced.
     caller_managed: bool,
 }
 
 /// Aborts a task when dropped.
 pub(crate) struct AbortOnDrop(AbortHandle);
 
-/// Outcome of leasing a WebSocket.
-pub(crate) struct Lease {
-    /// The leased WebSocket; `None` if a new one must be opened.
+/// Outcome of leasing a lane for a turn.
+pub(crate) struct Leased {
+    /// The lane to use; `None` if a new WebSocket must be opened.
     pub(crate) seat: Option<Seat>,
-    /// `true` if the successor has replaced the socket.
+    /// `true` if the successor has replaced the lease.
     pub(crate) rotated: bool,
-    /// Sockets to drop.
-    pub(crate) retired: Vec<WebSocket>,
+    /// Leases to drop.
+    pub(crate) retired: Vec<Lease>,
+}
+
+impl Lease {
+    /// Opens a WebSocket, and leases its default lane. See [`WebSocket::connect`].
+    pub(crate) async fn open(
+        network: &dyn Network,
+        request: http::Request<Bytes>,
+        deadline: Instant,
+        options: SocketOptions,
+    ) -> Result<Self, Error> {
+        let id = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
+        let connection = WebSocket::connect(network, request, id, deadline, options).await?;
+        Ok(Self { connection, lane: LaneId::DEFAULT })
+    }
+
+    /// Returns the facts about the lane and its WebSocket that a turn needs.
+    pub(crate) fn seat(&self) -> Seat {
+        let headers = Arc::clone(self.connection.headers());
+        Seat { id: self.id(), headers, frame_limit: self.connection.frame_limit() }
+    }
+
+    fn id(&self) -> SeatId {
+        SeatId { connection: self.connection.id(), lane: self.lane }
+    }
+
+    fn is_open(&self) -> bool {
+        self.connection.is_open()
+    }
+
+    /// Sends a request on the lane. See [`WebSocket::send`].
+    pub(crate) fn send(
+        &self,
+        text: String,
+        stall: Option<Duration>,
+    ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
+        self.connection.send(self.lane, text, stall)
+    }
+
+    /// Closes the WebSocket. See [`WebSocket::close`].
+    pub(crate) async fn close(self) {
+        self.connection.close().await;
+    }
 }
 
 impl Connections {
-    /// Leases the open WebSocket, unless the turn needs a fresh one.
+    /// Leases a lane of the open WebSocket, unless the turn needs a fresh one.
     ///
     /// `caller_managed` is `true` if the caller of the turn sets `previous_response_id`, and `None`
     /// for work ahead of a turn. `followed` is `true` if a successor is being opened.
@@ -64,54 +124,54 @@ impl Connections {
         caller_managed: Option<bool>,
         provider: &Provider,
         followed: bool,
-    ) -> Lease {
+    ) -> Leased {
         if let Some(caller_managed) = caller_managed {
             self.caller_managed = caller_managed;
         }
         // A socket that has died is replaced even if it held the caller's parents.
-        let closed = self.socket.take_if(|socket| !socket.is_open());
-        let mut lease = Lease { seat: None, rotated: false, retired: Vec::from_iter(closed) };
-        if self.socket.is_some() && !fresh && self.caller_managed {
-            lease.seat = self.seat();
-            return lease;
+        let closed = self.lease.take_if(|lease| !lease.is_open());
+        let mut leased = Leased { seat: None, rotated: false, retired: Vec::from_iter(closed) };
+        if self.lease.is_some() && !fresh && self.caller_managed {
+            leased.seat = self.seat();
+            return leased;
         }
-        if let Some(successor) = self.successor.take().filter(WebSocket::is_open) {
-            lease.retired.extend(self.socket.replace(successor));
-            lease.rotated = true;
+        if let Some(successor) = self.successor.take().filter(Lease::is_open) {
+            leased.retired.extend(self.lease.replace(successor));
+            leased.rotated = true;
         }
         if fresh || self.needs_rotation(provider, followed) {
-            lease.retired.extend(self.socket.take());
+            leased.retired.extend(self.lease.take());
         }
-        lease.seat = self.seat();
-        lease
+        leased.seat = self.seat();
+        leased
     }
 
     /// Returns `true` if there is a WebSocket that is open, as far as is known.
     pub(crate) fn has_open_socket(&self) -> bool {
-        self.socket.as_ref().is_some_and(WebSocket::is_open)
+        self.lease.as_ref().is_some_and(Lease::is_open)
     }
 
     fn seat(&self) -> Option<Seat> {
-        self.socket.as_ref().map(seat_of)
+        self.lease.as_ref().map(Lease::seat)
     }
 
-    /// Returns the WebSocket with this id, if it is still the session's.
-    pub(crate) fn socket(&self, id: ConnectionId) -> Option<&WebSocket> {
-        self.socket.as_ref().filter(|socket| socket.id() == id)
+    /// Returns the lease of `seat`, if the session still has that lease.
+    pub(crate) fn lease_of(&self, seat: SeatId) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.id() == seat)
     }
 
-    /// Sets the WebSocket for the next turns. Returns the previous socket.
-    pub(crate) fn set_socket(&mut self, socket: Option<WebSocket>) -> Option<WebSocket> {
-        std::mem::replace(&mut self.socket, socket)
+    /// Sets the lease for the next turns. Returns the previous lease.
+    pub(crate) fn set_lease(&mut self, lease: Option<Lease>) -> Option<Lease> {
+        std::mem::replace(&mut self.lease, lease)
     }
 
-    /// Sets the successor of the WebSocket. Returns the previous successor.
-    pub(crate) fn set_successor(&mut self, socket: WebSocket) -> Option<WebSocket> {
-        self.successor.replace(socket)
+    /// Sets the successor of the lease. Returns the previous successor.
+    pub(crate) fn set_successor(&mut self, lease: Lease) -> Option<Lease> {
+        self.successor.replace(lease)
     }
 
     /// Removes and returns the successor and the timer, which only later turns would need.
-    pub(crate) fn release(&mut self) -> (Option<WebSocket>, Option<AbortOnDrop>) {
+    pub(crate) fn release(&mut self) -> (Option<Lease>, Option<AbortOnDrop>) {
         (self.successor.take(), self.rotation_timer.take())
     }
 
@@ -121,7 +181,7 @@ impl Connections {
 
     /// Returns the time at which the WebSocket was opened.
     pub(crate) fn opened(&self) -> Option<Instant> {
-        self.socket.as_ref().map(WebSocket::opened)
+        self.lease.as_ref().map(|lease| lease.connection.opened())
     }
 
     /// Returns `true` if the WebSocket is due for replacement. While a successor is being opened,
@@ -166,18 +226,4 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Returns the facts about a WebSocket that a turn needs.
-pub(crate) fn seat_of(socket: &WebSocket) -> Seat {
-    Seat {
-        connection: socket.id(),
-        headers: std::sync::Arc::clone(socket.headers()),
-        frame_limit: socket.frame_limit(),
-    }
-}
-
-/// Returns the id of a new WebSocket.
-pub(crate) fn next_connection() -> ConnectionId {
-    ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     config::Transport,
     json::same_item,
+    proto::lane::SeatId,
     report::{FullSendReason, Plan},
     request::{FieldDifference, Item, ResponsesRequest},
 };
@@ -17,17 +18,13 @@ pub(crate) struct Baseline {
     pub(crate) request: Arc<ResponsesRequest>,
     /// Settled output of the turn.
     pub(crate) output: Vec<Item>,
-    /// WebSocket of the turn; `None` over SSE.
-    pub(crate) connection: Option<ConnectionId>,
+    /// Lane of the turn; `None` over SSE.
+    pub(crate) seat: Option<SeatId>,
     /// `true` if the server stores the response beyond its connection.
     pub(crate) stored: bool,
     /// `true` for a warm-up: the turn itself follows, and may add no items.
     pub(crate) warm_up: bool,
 }
-
-/// Number of a WebSocket, unique in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// Previous turn of a session.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +55,8 @@ impl PreviousTurn {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) transport: Transport,
-    /// The open WebSocket, if there is one.
-    pub(crate) connection: Option<ConnectionId>,
+    /// The lane of the open WebSocket, if there is one.
+    pub(crate) seat: Option<SeatId>,
     /// `true` if stored responses may be continued over SSE.
     pub(crate) continue_over_sse: bool,
     /// `true` if responses may be continued.
@@ -113,8 +110,9 @@ fn compare(
     let skip = matched_prefix_len(request, base)?;
     let reachable = match to.transport {
         Transport::WebSocket => {
-            // The server keeps an unstored response only for the connection that carried it.
-            base.stored || base.connection.is_some() && base.connection == to.connection
+            // The server keeps an unstored response only for the connection that carried it, and
+            // only until the next response on the same lane.
+            base.stored || base.seat.is_some() && base.seat == to.seat
         }
         Transport::Sse if base.stored && to.continue_over_sse => true,
         Transport::Sse if base.stored => return Err(FullSendReason::SseContinuationOff),

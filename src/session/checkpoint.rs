@@ -58,7 +58,7 @@ impl Checkpoint {
         match self.prior {
             PreviousTurn::Completed(mut base) => {
                 // Connection ids are unique within one process only.
-                base.connection = None;
+                base.seat = None;
                 base.stored &= here;
                 PreviousTurn::Completed(base)
             }
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Checkpoint {
                 response_id: last.response_id,
                 request: Arc::new(last.request),
                 output: last.output.iter().cloned().collect(),
-                connection: None,
+                seat: None,
                 stored: last.stored,
                 warm_up: false,
             }))

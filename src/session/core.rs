@@ -16,13 +16,9 @@ use crate::{
     endpoint::CloseOnShutdown,
     kind::ErrorKind,
     observe::Notifier,
-    pool::{AbortOnDrop, Connections, Lease},
-    proto::{
-        plan::{ConnectionId, PreviousTurn},
-        turn::Goal,
-    },
+    pool::{AbortOnDrop, Connections, Lease, Leased},
+    proto::{lane::SeatId, plan::PreviousTurn, turn::Goal},
     report::Prewarm,
-    transport::WebSocket,
 };
 
 /// Shared state of a session. Its lock is held briefly, and never across an await.
@@ -100,19 +96,19 @@ impl SessionCore {
         }
     }
 
-    /// Ends the turn in progress, and the session. Returns its WebSocket, to be closed.
-    pub(super) fn close(&self) -> Option<WebSocket> {
+    /// Ends the turn in progress, and the session. Returns its lease, to be closed.
+    pub(super) fn close(&self) -> Option<Lease> {
         close(&self.inner)
     }
 
     /// Returns a core for the session's move to another server or account. The core has no
     /// connections, and its history names no response of the old server.
     pub(super) fn detach(&self) -> Self {
-        let (next, socket) = {
+        let (next, lease) = {
             let mut inner = self.lock();
             let mut previous = inner.previous.clone();
             if let PreviousTurn::Completed(baseline) = &mut previous {
-                baseline.connection = None;
+                baseline.seat = None;
                 baseline.stored = false;
             }
             let next = Inner {
@@ -121,10 +117,10 @@ impl SessionCore {
                 lifecycle: inner.lifecycle,
                 ..Inner::default()
             };
-            (next, inner.connections.set_socket(None))
+            (next, inner.connections.set_lease(None))
         };
-        // Outside of the lock: dropping a WebSocket closes it and wakes its task.
-        drop(socket);
+        // Outside of the lock: dropping a lease closes its WebSocket and wakes a task.
+        drop(lease);
         self.on_session_dropped();
         Self { inner: Arc::new(Mutex::new(next)), span: self.span.clone() }
     }
@@ -223,13 +219,13 @@ impl SessionCore {
         inner.refused_parents
     }
 
-    /// Leases a WebSocket: see [`Connections::lease`].
+    /// Leases a lane: see [`Connections::lease`].
     pub(super) fn lease(
         &self,
         fresh: bool,
         caller_managed: Option<bool>,
         provider: &Provider,
-    ) -> Lease {
+    ) -> Leased {
         let mut inner = self.lock();
         let followed = inner.is_rotating();
         inner.connections.lease(fresh, caller_managed, provider, followed)
@@ -241,38 +237,34 @@ impl SessionCore {
         inner.connections.needs_rotation(provider, inner.is_rotating())
     }
 
-    /// Sets the WebSocket for the next turns. If the session was closed, closes `socket`.
-    pub(super) fn set_socket(&self, socket: Option<WebSocket>) {
+    /// Sets the lease for the next turns. If the session was closed, drops `lease`.
+    pub(super) fn set_lease(&self, lease: Option<Lease>) {
         let old = {
             let mut inner = self.lock();
             match inner.lifecycle {
-                Lifecycle::Closed => socket,
-                _ => inner.connections.set_socket(socket),
+                Lifecycle::Closed => lease,
+                _ => inner.connections.set_lease(lease),
             }
         };
         drop(old);
     }
 
-    /// Sets the WebSocket that replaces the present one. If the session was dropped or closed,
-    /// closes `socket`.
-    pub(super) fn set_successor(&self, socket: WebSocket) {
+    /// Sets the lease that replaces the present one. If the session was dropped or closed, drops
+    /// `lease`.
+    pub(super) fn set_successor(&self, lease: Lease) {
         let old = {
             let mut inner = self.lock();
             match inner.lifecycle {
-                Lifecycle::Open => inner.connections.set_successor(socket),
-                _ => Some(socket),
+                Lifecycle::Open => inner.connections.set_successor(lease),
+                _ => Some(lease),
             }
         };
         drop(old);
     }
 
-    /// Calls `f` with the WebSocket of this id, if it is still the session's.
-    pub(super) fn with_socket<T>(
-        &self,
-        id: ConnectionId,
-        f: impl FnOnce(&WebSocket) -> T,
-    ) -> Option<T> {
-        self.lock().connections.socket(id).map(f)
+    /// Calls `f` with the lease of `seat`, if the session still has that lease.
+    pub(super) fn with_lease<T>(&self, seat: SeatId, f: impl FnOnce(&Lease) -> T) -> Option<T> {
+        self.lock().connections.lease_of(seat).map(f)
     }
 
     /// Calls `f` with the connections.
@@ -320,22 +312,22 @@ fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
     inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn close(inner: &Mutex<Inner>) -> Option<WebSocket> {
-    let (current, socket, others) = {
+fn close(inner: &Mutex<Inner>) -> Option<Lease> {
+    let (current, lease, others) = {
         let mut inner = lock(inner);
         inner.lifecycle = Lifecycle::Closed;
         let others = (inner.connections.release(), inner.ahead.take());
-        (inner.current.take(), inner.connections.set_socket(None), others)
+        (inner.current.take(), inner.connections.set_lease(None), others)
     };
     drop(others);
     if let Some(current) = current {
         current.cancel(ErrorKind::SessionClosed);
     }
-    socket
+    lease
 }
 
 impl CloseOnShutdown for Mutex<Inner> {
     fn close(&self) -> Option<BoxFuture<'static, ()>> {
-        close(self).map(|socket| socket.close().boxed())
+        close(self).map(|lease| lease.close().boxed())
     }
 }

@@ -156,8 +156,8 @@ impl ResponsesSession {
     ///
     /// Dropping the future does not stop the closing, which continues in the background.
     pub async fn close(self) {
-        if let Some(socket) = self.core.close() {
-            socket.close().await;
+        if let Some(lease) = self.core.close() {
+            lease.close().await;
         }
     }
 }

@@ -19,17 +19,16 @@ use crate::{
     endpoint::{Endpoint, RuntimeEnd},
     error::Error,
     observe::Notifier,
-    pool::{Lease, next_connection, seat_of},
+    pool::{Lease, Leased},
     proto::{
+        lane::SeatId,
         parents::ParentFate,
-        plan::{ConnectionId, PreviousTurn},
+        plan::PreviousTurn,
         turn::{Command, Goal, Notice, Setup, TurnMachine, response::StreamEnd},
     },
     report::{Prewarm, TurnReport},
     request::ResponsesRequest,
-    transport::{
-        Exchange, Incoming, SocketOptions, SseExchange, WebSocket, WebSocketExchange, http1,
-    },
+    transport::{Exchange, Incoming, SocketOptions, SseExchange, WebSocketExchange, http1},
 };
 
 /// The machine of a turn, and the IO that carries out the machine's commands.
@@ -63,7 +62,7 @@ pub(super) enum Done {
     Prewarmed(Option<Prewarm>),
     Drained,
     Authorized(Result<HeaderMap, Error>),
-    Opened(Result<WebSocket, Error>),
+    Opened(Result<Lease, Error>),
     Sent(Result<WebSocketExchange, Error>),
     Posted(Result<SseExchange, Error>),
 }
@@ -128,7 +127,7 @@ impl Work {
                 self.begin(async move { Done::Authorized(endpoint.headers().await) });
             }
             Command::Open { deadline } => self.open(Instant::from_std(deadline)),
-            Command::Send { connection, frame } => self.send(connection, frame, now),
+            Command::Send { seat, frame } => self.send(seat, frame, now),
             Command::Post { body, deadline, fresh } => {
                 let uri = self.endpoint.uri.clone();
                 self.request(Method::POST, uri, Some(body), deadline, fresh);
@@ -188,13 +187,13 @@ impl Work {
                 self.machine.handle_authorized(result, time);
             }
             Done::Opened(result) => {
-                let result = result.map(|socket| {
+                let result = result.map(|lease| {
                     self.attempt_span.in_scope(|| self.endpoint.notifier.websocket_opened());
-                    let seat = seat_of(&socket);
+                    let seat = lease.seat();
                     if self.goal == Goal::Rotate {
-                        self.core.set_successor(socket);
+                        self.core.set_successor(lease);
                     } else {
-                        self.core.set_socket(Some(socket));
+                        self.core.set_lease(Some(lease));
                         self.has_new_socket = true;
                     }
                     seat
@@ -265,11 +264,11 @@ impl Work {
     }
 
     fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
-        let lease = {
+        let leased = {
             let _in_runtime = self.runtime.enter();
             self.core.lease(fresh, caller_managed, &self.endpoint.provider)
         };
-        let Lease { seat, rotated, retired } = lease;
+        let Leased { seat, rotated, retired } = leased;
         drop(retired);
         if rotated {
             self.has_new_socket = true;
@@ -303,14 +302,13 @@ impl Work {
         };
         self.begin(async move {
             let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
-            let (network, id) = (&*endpoint.network, next_connection());
-            Done::Opened(WebSocket::connect(network, request, id, deadline, options).await)
+            Done::Opened(Lease::open(&*endpoint.network, request, deadline, options).await)
         });
     }
 
-    fn send(&mut self, connection: ConnectionId, frame: String, now: Instant) {
+    fn send(&mut self, seat: SeatId, frame: String, now: Instant) {
         let stall = self.endpoint.policy.timeouts.send;
-        match self.core.with_socket(connection, |socket| socket.send(frame, stall)) {
+        match self.core.with_lease(seat, |lease| lease.send(frame, stall)) {
             Some(sending) => self.begin(async move { Done::Sent(sending.await) }),
             None => self.machine.handle_unseated(now.into_std()),
         }
@@ -351,7 +349,7 @@ impl Work {
                 let draining = self.runtime.spawn(exchange.drain(self.endpoint.policy.limits));
                 self.core.set_draining(draining);
             }
-            Some(Exchange::WebSocket(_)) if retire => self.core.set_socket(None),
+            Some(Exchange::WebSocket(_)) if retire => self.core.set_lease(None),
             Some(Exchange::WebSocket(_)) | None => {}
         }
         if self.goal == Goal::Turn && self.machine.is_done() {

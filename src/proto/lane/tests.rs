@@ -1,363 +1,171 @@
+//! The transitions of a lane, and the decision that each gives.
+
 use super::*;
 use crate::proto::wire::{Wire, responses::Responses};
 
-const LIMIT: usize = 1 << 20;
-const SECOND: Duration = Duration::from_secs(1);
+const LANE: LaneId = LaneId::DEFAULT;
+const OTHER: LaneId = LaneId(1);
 
-fn frame(payload: &str) -> Frame {
-    Responses.classify("".into(), payload.into())
-}
+const KEEPALIVE: &str = r#"{"type":"keepalive"}"#;
+const CREATED: &str = r#"{"type":"response.created","response":{"id":"resp_2"}}"#;
+const DELTA: &str = r#"{"type":"response.output_text.delta","delta":"x"}"#;
+const COMPLETED: &str = r#"{"type":"response.completed","response":{"id":"resp_2"}}"#;
+const OLD: &str = r#"{"type":"response.completed","response":{"id":"resp_1"}}"#;
+const ERROR: &str = r#"{"type":"error","error":{"code":"server_error"}}"#;
 
-fn of(kind: &str, id: &str) -> Frame {
-    frame(&format!(r#"{{"type":"response.{kind}","response":{{"id":"{id}"}}}}"#))
-}
-
-/// Returns an event without a response id. Item ids do not identify responses.
-fn bare(kind: &str) -> Frame {
-    frame(&format!(
-        r#"{{"type":"response.{kind}","sequence_number":1,"item_id":"resp_1","response":{{}}}}"#
-    ))
-}
-
-fn delta(text: &str) -> Frame {
-    frame(&format!(r#"{{"type":"response.output_text.delta","delta":"{text}"}}"#))
-}
-
-fn error() -> Frame {
-    frame(r#"{"type":"error","error":{"code":"server_error","message":"m"}}"#)
-}
-
-/// Runs an exchange of these frames, which ends with the last frame.
-fn exchange(filter: &mut StrayFilter, frames: &[Frame]) {
-    filter.begin(false);
-    for frame in frames {
-        filter.route(frame.clone(), Instant::now());
-    }
-    filter.finish(frames.last().unwrap(), Instant::now());
-}
-
-/// Returns the filter of a socket whose last response, `resp_1`, was announced and has ended.
-fn announced() -> StrayFilter {
-    let mut filter = StrayFilter::new(LIMIT);
-    exchange(&mut filter, &[of("created", "resp_1"), of("completed", "resp_1")]);
-    filter.begin(false);
-    filter
-}
-
-/// Returns the frames that the consumer receives, and `true` if late events were reported.
-fn delivered(filter: &mut StrayFilter, frames: &[Frame]) -> (Vec<String>, bool) {
-    let (mut out, mut noted) = (Vec::new(), false);
-    for frame in frames {
-        match filter.route(frame.clone(), Instant::now()) {
-            Route::Deliver { late, held, frame } => {
-                noted |= late;
-                out.extend(held.iter().chain([&frame]).map(|frame| frame.payload.to_string()));
-            }
-            Route::Withhold => {}
-            Route::Overflow => out.push("overflow".to_owned()),
-        }
-    }
-    (out, noted)
-}
-
-fn payloads(frames: &[&Frame]) -> Vec<String> {
-    frames.iter().map(|frame| frame.payload.to_string()).collect()
-}
-
-#[test]
-fn only_what_is_known_is_dropped_between_turns() {
-    for (payload, action) in [
-        (r#"{"type":"keepalive"}"#, IdleAction::Drop),
-        (r#"{"type":"codex.rate_limits"}"#, IdleAction::Drop),
-        ("{}", IdleAction::Drop),
-        (r#"{"type":"response.done","response":{"id":"resp_1"}}"#, IdleAction::Drop),
-        (r#"{"type":"response.steer.pending","response_id":"resp_1"}"#, IdleAction::Drop),
-        (r#"{"type":"response.done","response":{"id":"resp_2"}}"#, IdleAction::Retire),
-        (r#"{"type":"response.created","response":{"id":"resp_2"}}"#, IdleAction::Retire),
-        (r#"{"type":"response.failed","response":{"id":"resp_2"}}"#, IdleAction::Retire),
-        (r#"{"type":"response.output_text.delta","delta":"x"}"#, IdleAction::Retire),
-        (
-            r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#,
-            IdleAction::Retire,
-        ),
-        ("nonsense", IdleAction::Retire),
-    ] {
-        let action_now = announced().judge_idle(&frame(payload), Instant::now());
-        assert_eq!(action_now, action, "{payload}");
-    }
-    let failed = of("failed", "resp_2");
-    let mut new = StrayFilter::new(LIMIT);
-    assert_eq!(new.judge_idle(&failed, Instant::now()), IdleAction::Retire);
-}
-
-#[test]
-fn c006_late_events_are_told_from_those_of_the_next_response() {
-    for end in [of("completed", "resp_1"), error()] {
-        let mut filter = StrayFilter::new(LIMIT);
-        exchange(&mut filter, &[of("created", "resp_1"), end]);
-        filter.begin(false);
-        let late = [of("failed", "resp_1"), of("done", "resp_1"), of("in_progress", "resp_1")];
-        assert_eq!(delivered(&mut filter, &late), (vec![], false));
-        let own = [frame(r#"{"type":"keepalive"}"#), of("completed", "resp_2")];
-        assert_eq!(delivered(&mut filter, &own).0, payloads(&[&own[0], &own[1]]));
-    }
-}
-
-#[test]
-fn c135_an_older_response_is_known_by_its_id_also_when_the_next_has_begun() {
-    let mut filter = announced();
-    let named =
-        frame(r#"{"type":"response.output_text.delta","response_id":"resp_1","delta":"x"}"#);
-    let about = frame(r#"{"type":"codex.response.metadata","response_id":"resp_1"}"#);
-    let late = [of("completed", "resp_1"), of("cancelled", "resp_1"), named, about];
-    assert_eq!(delivered(&mut filter, &late), (vec![], false));
-    let begin = of("created", "resp_2");
-    assert_eq!(delivered(&mut filter, std::slice::from_ref(&begin)).0, payloads(&[&begin]));
-    assert_eq!(delivered(&mut filter, &late), (vec![], false));
-    let own = [delta("own"), of("completed", "resp_3")];
-    assert_eq!(delivered(&mut filter, &own).0, payloads(&[&own[0], &own[1]]));
-    // The id of the last response but one is known as well, and so is the id in a terminal event.
-    filter.finish(&own[1], Instant::now());
-    filter.begin(false);
-    let late = [of("done", "resp_1"), of("done", "resp_2"), of("done", "resp_3")];
-    assert_eq!(delivered(&mut filter, &late), (vec![], false));
-}
-
-#[test]
-fn c135_a_server_that_gives_all_responses_one_id_is_understood() {
-    let mut filter = announced();
-    let own = [of("created", "resp_1"), delta("own"), of("completed", "resp_1")];
-    assert_eq!(delivered(&mut filter, &own).0, payloads(&[&own[0], &own[1], &own[2]]));
-}
-
-#[test]
-fn c136_events_without_an_id_wait_until_it_is_known_whose_they_are() {
-    let (begin, old, end) = (of("created", "resp_2"), delta("old"), of("completed", "resp_2"));
-    let in_progress = bare("in_progress");
-    let named =
-        frame(r#"{"type":"response.output_text.delta","response_id":"resp_2","delta":"x"}"#);
-    let ended = bare("completed");
-    for (frames, expected, late) in [
-        (vec![&old], vec![], false),
-        (vec![&old, &ended], vec![], false),
-        (vec![&old, &begin], vec![&begin], true),
-        (vec![&old, &ended, &begin, &end], vec![&begin, &end], true),
-        (vec![&ended, &begin, &old], vec![&begin, &old], true),
-        (vec![&old, &in_progress, &ended], vec![&in_progress, &ended], true),
-        // The exchange has no lifecycle event.
-        (vec![&old, &old, &end], vec![&old, &old, &end], false),
-        (vec![&old, &named], vec![&old, &named], false),
-        (vec![&ended, &end], vec![&end], true),
-        (vec![&old, &ended, &named, &end], vec![&named, &end], true),
-    ] {
-        let frames: Vec<Frame> = frames.into_iter().cloned().collect();
-        let (out, noted) = delivered(&mut announced(), &frames);
-        assert_eq!((out, noted), (payloads(&expected), late), "{frames:?}");
-    }
-    // Metadata does not belong to a response, and an error answers the request.
-    let frames = [old, frame(r#"{"type":"keepalive"}"#), error()];
-    let expected = payloads(&[&frames[1], &frames[2]]);
-    assert_eq!(delivered(&mut announced(), &frames), (expected, true));
-}
-
-#[test]
-fn c136_metadata_does_not_overtake_what_is_held_back() {
-    let (keepalive, old) = (frame(r#"{"type":"keepalive"}"#), delta("x"));
-    let (begin, end, ended) =
-        (of("created", "resp_2"), of("completed", "resp_2"), bare("completed"));
-    for (frames, expected) in [
-        ([&old, &keepalive, &old, &end], vec![&old, &keepalive, &old, &end]),
-        // Late events are dropped, and metadata stays.
-        ([&old, &keepalive, &begin, &end], vec![&keepalive, &begin, &end]),
-        ([&keepalive, &ended, &keepalive, &end], vec![&keepalive, &keepalive, &end]),
-    ] {
-        let frames: Vec<Frame> = frames.into_iter().cloned().collect();
-        let (out, _) = delivered(&mut announced(), &frames);
-        assert_eq!(out, payloads(&expected), "{frames:?}");
-    }
-}
-
-#[test]
-fn c136_a_late_failure_without_an_id_ends_nothing() {
-    let mut filter = announced();
-    let own = [bare("failed"), of("created", "resp_2"), of("completed", "resp_2")];
-    assert_eq!(delivered(&mut filter, &own), (payloads(&[&own[1], &own[2]]), true));
-}
-
-#[test]
-fn c136_a_refusal_without_an_id_is_no_late_failure() {
-    for (code, passes) in [
-        ("websocket_connection_limit_reached", true),
-        ("previous_response_not_found", true),
-        ("insufficient_quota", true),
-        ("invalid_api_key", true),
-        ("invalid_prompt", true),
-        ("server_error", false),
-        ("rate_limit_exceeded", false),
-        ("brand_new", false),
-    ] {
-        let failed = frame(&format!(
-            r#"{{"type":"response.failed","response":{{"error":{{"code":"{code}"}}}}}}"#
-        ));
-        let (out, late) = delivered(&mut announced(), &[delta("late"), failed.clone()]);
-        assert_eq!((out.contains(&failed.payload.to_string()), late), (passes, passes), "{code}");
-        assert_eq!(out.len(), usize::from(passes), "{code}");
-    }
-}
-
-#[test]
-fn c136_the_first_response_of_a_socket_shows_how_a_server_begins() {
-    // The frames of an exchange, and `true` if they show that the server announces no responses.
-    for (first, unannounced) in [
-        (vec![of("created", "resp_1"), of("completed", "resp_1")], false),
-        (vec![bare("in_progress"), bare("completed")], false),
-        (vec![delta("x"), of("completed", "resp_1")], true),
-        (vec![delta("x"), bare("completed")], true),
-        (vec![of("completed", "resp_1")], true),
-        (vec![of("failed", "resp_1")], false),
-        (vec![error()], false),
-    ] {
-        let mut filter = StrayFilter::new(LIMIT);
-        exchange(&mut filter, &first);
-        assert_eq!(filter.is_unannounced(), unannounced, "{first:?}");
-        filter.begin(false);
-        let own = [delta("own"), of("completed", "resp_2")];
-        let passes = delivered(&mut filter, &own[..1]).0.len() == 1;
-        assert_eq!(passes, unannounced, "{first:?}");
-        let rest = delivered(&mut filter, &own[1..]).0;
-        assert_eq!(rest.len(), if unannounced { 1 } else { 2 });
-    }
-    // The observation on another socket of the origin applies to this socket too.
-    let mut filter = announced();
-    filter.begin(true);
-    let own = [delta("own"), bare("completed")];
-    assert_eq!(delivered(&mut filter, &own), (payloads(&[&own[0], &own[1]]), false));
-}
-
-#[test]
-fn c136_behind_a_refusal_a_response_that_names_nothing_comes_whole() {
-    let mut filter = StrayFilter::new(LIMIT);
-    exchange(&mut filter, &[error()]);
-    filter.begin(false);
-    let own = [delta("a"), delta("b"), bare("completed")];
-    assert_eq!(delivered(&mut filter, &own), (payloads(&[&own[0], &own[1], &own[2]]), false));
-    filter.finish(&own[2], Instant::now());
-    assert!(filter.is_unannounced());
-}
-
-#[test]
-fn c136_what_is_held_back_is_bounded() {
-    for size in [10, 10_000] {
-        let mut filter = StrayFilter::new(1);
-        exchange(&mut filter, &[of("created", "resp_1"), of("completed", "resp_1")]);
-        filter.begin(false);
-        let text = "x".repeat(size);
-        let held = (0..HELD_MIN)
-            .take_while(|_| matches!(filter.route(delta(&text), Instant::now()), Route::Withhold))
-            .count();
-        assert_eq!(held, HELD_MIN / delta(&text).charge(), "{size}");
-    }
-}
-
-#[test]
-fn c137_one_failure_is_the_echo_of_an_error() {
-    let with_code = |id: &str, code: &str| {
-        frame(&format!(
-            r#"{{"type":"response.failed","response":{{"id":"{id}","error":{{"code":{code}}}}}}}"#
-        ))
-    };
-    let echo = with_code("resp_x", r#""server_error""#);
-    let null = with_code("resp_x", "null");
-    let other = with_code("resp_x", r#""rate_limit_exceeded""#);
-    // The failures that arrive, the time since the error, and the failures that are dropped.
-    for (failures, after, dropped) in [
-        (vec![&echo], 0, vec![true]),
-        (vec![&echo], 5, vec![true]),
-        (vec![&echo], 6, vec![false]),
-        (vec![&null], 0, vec![true]),
-        (vec![&other], 0, vec![false]),
-        (vec![&echo, &echo], 0, vec![true, false]),
-        (vec![&null, &echo], 0, vec![true, false]),
-    ] {
-        for idle in [true, false] {
-            let mut filter = StrayFilter::new(LIMIT);
-            let (error, start) = (error(), Instant::now());
-            filter.begin(false);
-            filter.route(error.clone(), start);
-            filter.finish(&error, start);
-            filter.begin(false);
-            let now = start + after * SECOND;
-            let mut is_dropped = |failed: &&Frame| match idle {
-                true => filter.judge_idle(failed, now) == IdleAction::Drop,
-                false => matches!(filter.route((*failed).clone(), now), Route::Withhold),
+/// Decides about a frame, and describes the decision.
+fn route(lanes: &mut Lanes, payload: &str) -> String {
+    let frame = Responses.classify("".into(), payload.into());
+    match lanes.route(frame, Instant::now()) {
+        Route::To { lane, late, held, frame, end } => {
+            assert_eq!(frame.payload, payload);
+            let late = if late { "late, " } else { "" };
+            let held = if held.is_empty() { String::new() } else { format!("{} + ", held.len()) };
+            let end = match end {
+                None => "",
+                Some(ExchangeEnd::Free) => ", free",
+                Some(ExchangeEnd::Close) => ", close",
             };
-            let got: Vec<bool> = failures.iter().map(&mut is_dropped).collect();
-            assert_eq!(got, dropped, "{failures:?} {after} {idle}");
+            format!("{late}{held}to {}{end}", lane.0)
         }
+        Route::Ignore => "ignore".to_owned(),
+        Route::Retire => "retire".to_owned(),
+        Route::Overflow => "overflow".to_owned(),
+    }
+}
+
+/// Returns the lanes of a socket without a request.
+fn idle() -> Lanes {
+    Lanes::new(1)
+}
+
+fn writing() -> Lanes {
+    let mut lanes = idle();
+    lanes.begin(LANE, false);
+    lanes
+}
+
+fn written() -> Lanes {
+    let mut lanes = writing();
+    lanes.written();
+    lanes
+}
+
+/// Returns the lanes of a socket whose last response, `resp_1`, has ended.
+fn reused() -> Lanes {
+    let mut lanes = written();
+    route(&mut lanes, &CREATED.replace("resp_2", "resp_1"));
+    assert_eq!(route(&mut lanes, OLD), "to 0, free");
+    lanes
+}
+
+/// Returns the lanes of such a socket, with the next request written.
+fn written_again() -> Lanes {
+    let mut lanes = reused();
+    lanes.begin(OTHER, false);
+    lanes.written();
+    lanes
+}
+
+#[test]
+fn each_course_decides_about_each_frame() {
+    let courses = [idle, writing, written, reused, written_again];
+    for (payload, decisions) in [
+        // Idle, writing, written, idle again, written again.
+        (KEEPALIVE, ["ignore", "to 0", "to 0", "ignore", "to 1"]),
+        (CREATED, ["retire", "to 0", "to 0", "retire", "to 1"]),
+        (DELTA, ["retire", "to 0", "to 0", "retire", "ignore"]),
+        (COMPLETED, ["retire", "to 0, close", "to 0, free", "retire", "to 1, free"]),
+        (OLD, ["retire", "to 0, close", "to 0, free", "ignore", "ignore"]),
+        (ERROR, ["retire", "to 0, close", "to 0, free", "retire", "to 1, free"]),
+        ("nonsense", ["retire", "to 0, close", "to 0, close", "retire", "to 1, close"]),
+        ("{}", ["ignore", "to 0", "to 0", "ignore", "to 1"]),
+    ] {
+        let got = courses.map(|lanes| route(&mut lanes(), payload));
+        assert_eq!(got, decisions, "{payload}");
     }
 }
 
 #[test]
-fn c137_no_failure_is_an_echo_once_a_response_has_begun() {
-    let mut filter = StrayFilter::new(LIMIT);
-    exchange(&mut filter, &[error()]);
-    filter.begin(false);
-    let own = [of("created", "resp_2"), of("failed", "resp_2")];
-    assert_eq!(delivered(&mut filter, &own).0, payloads(&[&own[0], &own[1]]));
-    // A second failure that follows the echo by id is not dropped either.
-    let mut filter = StrayFilter::new(LIMIT);
-    exchange(&mut filter, &[of("created", "resp_1"), error()]);
-    filter.begin(false);
-    let (echo, second) = (of("failed", "resp_1"), of("failed", "resp_2"));
-    assert_eq!(delivered(&mut filter, &[echo, second.clone()]).0, payloads(&[&second]));
-}
-
-#[test]
-fn c139_frames_that_mean_nothing_pass_once_as_a_sign_of_life() {
-    let mut filter = StrayFilter::new(LIMIT);
-    filter.begin(false);
-    let frames = ["{}", "", "[DONE]", "{}"].map(frame);
-    assert_eq!(delivered(&mut filter, &frames), (payloads(&[&frames[0]]), false));
-}
-
-/// Tries all positions of three late events among the events of the next response. Late events
-/// with an id may be anywhere, late events without an id precede the lifecycle event.
-#[test]
-fn c135_c136_no_late_event_reaches_the_next_response_and_nothing_of_it_is_lost() {
-    let named = |kind: &str| {
-        frame(&format!(r#"{{"type":"response.{kind}","response_id":"resp_1","delta":"late"}}"#))
-    };
-    let everywhere =
-        [of("completed", "resp_1"), of("failed", "resp_1"), named("output_text.delta")];
-    let before = [delta("late"), bare("completed"), bare("failed"), bare("output_item.done")];
-    let responses = [
-        vec![of("created", "resp_2"), delta("own"), delta("own"), of("completed", "resp_2")],
-        vec![bare("in_progress"), delta("own"), bare("completed")],
-        vec![of("created", "resp_2"), bare("output_item.done"), of("failed", "resp_2")],
-    ];
-    let late: Vec<&Frame> = everywhere.iter().chain(&before).collect();
-    let mut cases = 0;
-    for own in &responses {
-        let places = own.len();
-        for case in 0..(late.len() * places).pow(3) {
-            let pick = |nth: u32| {
-                let choice = case / (late.len() * places).pow(nth) % (late.len() * places);
-                (choice % late.len(), choice / late.len())
-            };
-            let strays = [pick(0), pick(1), pick(2)];
-            if strays.iter().any(|(which, place)| *which >= everywhere.len() && *place > 0) {
-                continue;
-            }
-            cases += 1;
-            let mut frames = Vec::new();
-            for (place, own) in own.iter().enumerate() {
-                let here = strays.iter().filter(|(_, at)| *at == place);
-                frames.extend(here.map(|(which, _)| late[*which].clone()));
-                frames.push(own.clone());
-            }
-            let expected: Vec<&Frame> = own.iter().collect();
-            assert_eq!(delivered(&mut announced(), &frames).0, payloads(&expected), "{frames:?}");
+fn an_end_frees_the_lane_for_the_next_request() {
+    for end in [COMPLETED, ERROR] {
+        let mut lanes = idle();
+        for lane in [LANE, OTHER] {
+            assert!(lanes.accept_requests(), "{end}");
+            lanes.begin(lane, false);
+            assert!(!lanes.accept_requests() && lanes.is_writing(), "{end}");
+            lanes.written();
+            assert!(!lanes.accept_requests() && !lanes.is_writing(), "{end}");
+            assert_eq!(route(&mut lanes, CREATED), format!("to {}", lane.0));
+            assert!(!lanes.accept_requests(), "{end}");
+            assert_eq!(route(&mut lanes, end), format!("to {}, free", lane.0));
         }
+        assert!(lanes.accept_requests() && !lanes.is_writing(), "{end}");
+        // Nothing is being written now.
+        lanes.written();
+        assert!(lanes.accept_requests(), "{end}");
     }
-    assert!(cases > 5_000, "{cases}");
+}
+
+#[test]
+fn a_consumer_that_leaves_closes_the_connection_until_its_response_has_ended() {
+    for (lanes, lane, end) in [
+        (idle(), LANE, ExchangeEnd::Free),
+        (writing(), LANE, ExchangeEnd::Close),
+        (written(), LANE, ExchangeEnd::Close),
+        (reused(), LANE, ExchangeEnd::Free),
+        (written_again(), OTHER, ExchangeEnd::Close),
+        // The exchange in progress is another one.
+        (written_again(), LANE, ExchangeEnd::Free),
+    ] {
+        let mut lanes = lanes;
+        let before = format!("{lanes:?}");
+        assert_eq!(lanes.abandon(lane), end, "{before}");
+        assert_eq!(lanes.abandon(lane), ExchangeEnd::Free, "{before}");
+    }
+}
+
+#[test]
+fn what_is_held_back_goes_to_its_lane_or_closes_the_connection() {
+    let mut own = written_again();
+    let frames = [DELTA, DELTA, COMPLETED];
+    let got = frames.map(|payload| route(&mut own, payload));
+    assert_eq!(got, ["ignore", "ignore", "2 + to 1, free"]);
+
+    let mut late = written_again();
+    let got = [DELTA, CREATED, COMPLETED].map(|payload| route(&mut late, payload));
+    assert_eq!(got, ["ignore", "late, to 1", "to 1, free"]);
+
+    let mut full = written_again();
+    let long = DELTA.replace(r#""x""#, &format!(r#""{}""#, "y".repeat(40 << 10)));
+    let got = [&long, &long].map(|payload| route(&mut full, payload));
+    assert_eq!(got, ["ignore", "overflow"]);
+}
+
+#[test]
+fn only_what_is_known_is_dropped_between_exchanges() {
+    for (payload, decision) in [
+        (r#"{"type":"codex.rate_limits"}"#, "ignore"),
+        (r#"{"type":"response.done","response":{"id":"resp_1"}}"#, "ignore"),
+        (r#"{"type":"response.steer.pending","response_id":"resp_1"}"#, "ignore"),
+        (r#"{"type":"response.done","response":{"id":"resp_2"}}"#, "retire"),
+        (r#"{"type":"response.failed","response":{"id":"resp_2"}}"#, "retire"),
+        (r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#, "retire"),
+    ] {
+        assert_eq!(route(&mut reused(), payload), decision, "{payload}");
+    }
+    let failed = r#"{"type":"response.failed","response":{"id":"resp_2"}}"#;
+    assert_eq!(route(&mut idle(), failed), "retire");
+}
+
+#[test]
+fn the_first_response_of_a_socket_shows_how_a_server_begins() {
+    let mut lanes = written();
+    assert!(!lanes.is_unannounced());
+    route(&mut lanes, DELTA);
+    assert!(lanes.is_unannounced());
+    // The observation on another socket of the origin applies to this one.
+    let mut lanes = reused();
+    lanes.begin(LANE, true);
+    assert_eq!(route(&mut lanes, DELTA), "to 0");
 }

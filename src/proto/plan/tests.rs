@@ -2,12 +2,16 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{json::Json, request::Tool};
+use crate::{
+    json::Json,
+    proto::lane::{ConnectionId, LaneId},
+    request::Tool,
+};
 
-const SOCKET: ConnectionId = ConnectionId(7);
+const SEAT: SeatId = SeatId { connection: ConnectionId(7), lane: LaneId::DEFAULT };
 const HERE: Target = Target {
     transport: Transport::WebSocket,
-    connection: Some(SOCKET),
+    seat: Some(SEAT),
     continue_over_sse: false,
     incremental: true,
 };
@@ -25,7 +29,7 @@ fn prior(request: &ResponsesRequest, output: Vec<Item>) -> PreviousTurn {
         response_id: "resp_1".to_owned(),
         request: Arc::new(request.clone()),
         output,
-        connection: Some(SOCKET),
+        seat: Some(SEAT),
         stored: false,
         warm_up: false,
     }))
@@ -161,13 +165,16 @@ fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
     let now = request(&[Item::user("a"), answer(), Item::user("b")]);
     let sse = Target {
         transport: Transport::Sse,
-        connection: None,
+        seat: None,
         continue_over_sse: true,
         incremental: true,
     };
+    let other_connection = SeatId { connection: ConnectionId(8), ..SEAT };
+    let other_lane = SeatId { lane: LaneId(1), ..SEAT };
     for (to, kept) in [
-        (Target { connection: Some(ConnectionId(8)), ..HERE }, FullSendReason::ConnectionChanged),
-        (Target { connection: None, ..HERE }, FullSendReason::ConnectionChanged),
+        (Target { seat: Some(other_connection), ..HERE }, FullSendReason::ConnectionChanged),
+        (Target { seat: Some(other_lane), ..HERE }, FullSendReason::ConnectionChanged),
+        (Target { seat: None, ..HERE }, FullSendReason::ConnectionChanged),
         (sse, FullSendReason::ProviderUnsupported),
     ] {
         let mut base = prior(&before, vec![answer()]);

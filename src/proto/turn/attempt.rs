@@ -15,7 +15,8 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
-        plan::{ConnectionId, PreviousTurn, SendPlan, Target, plan},
+        lane::SeatId,
+        plan::{PreviousTurn, SendPlan, Target, plan},
         route::RouteQuery,
         wire::Encoded,
     },
@@ -102,7 +103,7 @@ impl TurnMachine {
         // A new WebSocket cannot continue a response that is bound to another connection. So the
         // plan is known before the socket is open, and a request that cannot be encoded fails
         // without opening a connection.
-        let plan = self.plan(self.websocket(seat.map(|seat| seat.connection)), now);
+        let plan = self.plan(self.websocket(seat.map(|seat| seat.id)), now);
         let (parent, skip) = plan.parent();
         let body = match self.encode(Encoded::Frame { parent, skip }) {
             Ok(body) => body,
@@ -203,13 +204,13 @@ impl TurnMachine {
         let Prepared { plan, body } = prepared;
         self.report.server = ServerHeaders::new(Arc::clone(&seat.headers));
         self.note_sending(&plan, body.len() as u64);
-        self.send_frame(seat.connection, body);
+        self.send_frame(seat.id, body);
     }
 
-    pub(super) fn send_frame(&mut self, connection: ConnectionId, frame: String) {
-        self.baseline.connection = Some(connection);
+    pub(super) fn send_frame(&mut self, seat: SeatId, frame: String) {
+        self.baseline.seat = Some(seat);
         self.state = TurnState::Sending;
-        self.commands.push_back(Command::Send { connection, frame });
+        self.commands.push_back(Command::Send { seat, frame });
     }
 
     /// Handles the outcome of sending the frame. The delivery of an error states if the server may
@@ -219,7 +220,7 @@ impl TurnMachine {
             return self.fail(error, now);
         }
         self.report.timings.sent = self.elapsed(now);
-        self.await_answer(Transport::WebSocket, self.baseline.connection, now);
+        self.await_answer(Transport::WebSocket, self.baseline.seat, now);
         self.state = TurnState::Awaiting;
     }
 
@@ -251,7 +252,7 @@ impl TurnMachine {
     fn await_answer(
         &mut self,
         transport: Transport,
-        connection: Option<ConnectionId>,
+        seat: Option<SeatId>,
         now: Instant,
     ) -> Instant {
         // Over WebSocket, the connection's task drops late terminal events, because the task must
@@ -259,7 +260,7 @@ impl TurnMachine {
         let before = self.previous_id().filter(|_| transport == Transport::Sse);
         self.reader = ResponseReader::after(before.as_deref());
         let stored = self.request.store.unwrap_or(self.settings.stores_by_default);
-        self.baseline = BaselineDraft { connection, stored };
+        self.baseline = BaselineDraft { seat, stored };
         self.ready_bytes = 0;
         self.in_hand = InHand::new(self.settings.policy.limits.read_ahead);
         self.extension = None;
@@ -315,10 +316,10 @@ impl TurnMachine {
         limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
     }
 
-    pub(super) fn websocket(&self, connection: Option<ConnectionId>) -> Target {
+    pub(super) fn websocket(&self, seat: Option<SeatId>) -> Target {
         Target {
             transport: Transport::WebSocket,
-            connection,
+            seat,
             continue_over_sse: self.settings.policy.continue_over_sse,
             incremental: self.settings.policy.incremental,
         }

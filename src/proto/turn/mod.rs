@@ -34,9 +34,10 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
+        lane::SeatId,
         origin::Origin,
         parents::ParentFate,
-        plan::{ConnectionId, PreviousTurn, SendPlan},
+        plan::{PreviousTurn, SendPlan},
         retry::RetryState,
         wire::Wire,
     },
@@ -173,10 +174,10 @@ pub(crate) struct Setup {
     pub(crate) seed: u64,
 }
 
-/// An open WebSocket.
+/// A lane of an open WebSocket.
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
-    pub(crate) connection: ConnectionId,
+    pub(crate) id: SeatId,
     /// Headers of the response to the upgrade.
     pub(crate) headers: Arc<HeaderMap>,
     /// Maximum size of a message in bytes, if the server announced a limit.
@@ -199,7 +200,7 @@ pub(crate) enum Command {
     /// Open a WebSocket by the deadline; then `handle_opened`.
     Open { deadline: Instant },
     /// Send a frame; then `handle_sent`.
-    Send { connection: ConnectionId, frame: String },
+    Send { seat: SeatId, frame: String },
     /// POST a body, whose response must begin by the deadline; then `handle_posted`.
     Post { body: String, deadline: Instant, fresh: bool },
     /// GET the events of a response after a sequence number; then `handle_posted`.
@@ -284,7 +285,7 @@ enum TurnState {
 /// Draft of the baseline for the next turn, without the output.
 #[derive(Clone, Copy, Debug, Default)]
 struct BaselineDraft {
-    connection: Option<ConnectionId>,
+    seat: Option<SeatId>,
     /// `true` if the server is expected to store the response. The server's own statement
     /// overrides this field.
     stored: bool,

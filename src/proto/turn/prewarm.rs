@@ -63,7 +63,7 @@ impl TurnMachine {
             Ok(frame) if self.is_above_limit(&frame, Some(seat)) => {
                 self.finish_ahead(Prewarm::Connected);
             }
-            Ok(frame) => self.send_frame(seat.connection, frame),
+            Ok(frame) => self.send_frame(seat.id, frame),
             Err(error) => self.fail(error, now),
         }
     }
@@ -75,7 +75,7 @@ impl TurnMachine {
         if self.request.caller_managed() || self.origin.are_parents_off(now) {
             return false;
         }
-        let to = self.websocket(Some(seat.connection));
+        let to = self.websocket(Some(seat.id));
         match plan(&self.request, &self.previous, to) {
             SendPlan::Incremental { .. } | SendPlan::Full(FullSendReason::NothingNew) => false,
             SendPlan::Full(_) => true,

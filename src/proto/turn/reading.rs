@@ -290,7 +290,7 @@ impl TurnMachine {
             response_id,
             request: std::sync::Arc::clone(&self.request),
             output: reader.response().output_items().collect(),
-            connection: self.baseline.connection,
+            seat: self.baseline.seat,
             stored: reader.is_stored().unwrap_or(self.baseline.stored),
             warm_up: false,
         }))

@@ -5,7 +5,10 @@ use crate::{
     api::{ApiError, ErrorCode},
     config::{ReplayPolicy, TransportPolicy},
     error::Cause,
-    proto::wire::{Encoded, responses::Responses},
+    proto::{
+        lane::{ConnectionId, LaneId},
+        wire::{Encoded, responses::Responses},
+    },
     report::{Plan, PrewarmFailure},
     request::Item,
 };
@@ -40,8 +43,10 @@ fn over(transport: TransportPolicy) -> Settings {
     Settings { policy: Policy { transport, ..Policy::default() }, ..settings() }
 }
 
+const SEAT: SeatId = SeatId { connection: ConnectionId(1), lane: LaneId::DEFAULT };
+
 fn seat() -> Seat {
-    Seat { connection: ConnectionId(1), headers: Arc::default(), frame_limit: None }
+    Seat { id: SEAT, headers: Arc::default(), frame_limit: None }
 }
 
 fn request() -> ResponsesRequest {
@@ -201,7 +206,7 @@ fn api(status: u16, code: &str) -> Error {
     Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused)
 }
 
-/// Returns a previous turn of the seat's connection, which the request continues.
+/// Returns a previous turn of the seat, which the request continues.
 fn continued() -> (ResponsesRequest, PreviousTurn) {
     let output = Item::from_json(
         r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"ho"}]}"#,
@@ -212,7 +217,7 @@ fn continued() -> (ResponsesRequest, PreviousTurn) {
         response_id: "before".into(),
         request: Arc::new(request()),
         output: vec![output],
-        connection: Some(ConnectionId(1)),
+        seat: Some(SEAT),
         stored: false,
         warm_up: false,
     };

@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     config::{Limits, Timeouts},
-    proto::{turn::response::StreamEnd, wire::Wire},
+    proto::{lane::LaneId, turn::response::StreamEnd, wire::Wire},
     transport::queue::Sender,
 };
 
@@ -51,12 +51,16 @@ impl Status {
     }
 }
 
-/// A request to send.
-pub(super) struct Create {
-    pub(super) text: String,
-    pub(super) answer: Sender,
-    /// Resolves once the request is written, or the server has answered.
-    pub(super) sent: oneshot::Sender<SendOutcome>,
+/// Message to the task of a WebSocket.
+pub(super) enum Command {
+    /// Send a request.
+    Create {
+        lane: LaneId,
+        text: String,
+        answer: Sender,
+        /// Resolves once the request is written, or the server has answered.
+        sent: oneshot::Sender<SendOutcome>,
+    },
 }
 
 /// Outcome of sending a request.
@@ -64,6 +68,7 @@ pub(super) struct Create {
 pub(super) enum SendOutcome {
     /// The request was sent, or a part of it may have been.
     Yes,
-    /// The socket had ended before the request was sent.
-    No(StreamEnd),
+    /// The socket had ended before the request was sent. The end is `None` if this side ended the
+    /// socket, or if an earlier request has received the end.
+    No(Option<StreamEnd>),
 }

@@ -1,214 +1,243 @@
-//! The task that serves a WebSocket.
+//! The task that serves a WebSocket. No other task polls the socket.
+//!
+//! The task moves requests and frames. [`Lanes`] decides to whom a frame belongs and what ends an
+//! exchange.
 
 use std::{
     future::poll_fn,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
-    command::{Create, SendOutcome, SocketOptions, Status},
+    command::{Command, SendOutcome, SocketOptions, Status},
     socket::{Read, Socket},
 };
 use crate::{
     error::ProtocolError,
     proto::{
-        lane::{IdleAction, Route, StrayFilter},
+        lane::{ExchangeEnd, LaneId, Lanes, Route},
         turn::response::StreamEnd,
+        wire::Frame,
         wire::Role,
     },
-    transport::Incoming,
+    transport::{Incoming, queue::Sender},
 };
 
 /// Serves the socket until its end.
 pub(super) async fn serve(
-    mut socket: Socket,
-    mut requests: mpsc::Receiver<Create>,
+    socket: Socket,
+    commands: mpsc::Receiver<Command>,
     status: Arc<Status>,
     options: SocketOptions,
 ) {
-    let mut strays = StrayFilter::new(options.limits.read_ahead);
-    let close = loop {
-        let create =
-            match poll_fn(|cx| poll_idle(&mut socket, &mut requests, &mut strays, cx)).await {
-                Idle::Create(create) => create,
-                Idle::Released => break Closing::Ours,
-                Idle::Ended(end) => {
-                    status.over.store(true, Ordering::Release);
-                    // A request that was queued meanwhile was not sent, and is safe to retry.
-                    requests.close();
-                    if let Some(create) = requests.recv().await {
-                        _ = create.sent.send(SendOutcome::No(end));
-                    }
-                    break Closing::Theirs;
-                }
-            };
-        strays.begin(options.unannounced.load(Ordering::Relaxed));
-        let end = run_exchange(&mut socket, create, &mut strays, &status).await;
-        if strays.is_unannounced() {
-            options.unannounced.store(true, Ordering::Relaxed);
-        }
-        match end {
-            ExchangeEnd::Ended => {}
-            ExchangeEnd::Abandoned => break Closing::Ours,
-            ExchangeEnd::Broken => break Closing::Theirs,
-        }
+    let mut connection = Connection {
+        socket,
+        commands,
+        lanes: Lanes::new(options.limits.read_ahead),
+        consumer: None,
+        status,
+        unannounced: options.unannounced,
     };
-    status.over.store(true, Ordering::Release);
-    // The consumer has received everything by now, and does not wait for the close.
-    _ = timeout(options.timeouts.close, async {
-        match close {
-            // The Close frame makes the server stop generating. Waiting for the server's own Close
-            // frame would gain nothing.
-            Closing::Ours => socket.close().await,
-            Closing::Theirs => socket.answer_close().await,
-        }
-    })
-    .await;
+    let closing = poll_fn(|cx| connection.poll(cx)).await;
+    connection.close(closing, options.timeouts.close).await;
+}
+
+struct Connection {
+    socket: Socket,
+    commands: mpsc::Receiver<Command>,
+    lanes: Lanes,
+    /// Consumer of the exchange in progress.
+    consumer: Option<Consumer>,
+    status: Arc<Status>,
+    unannounced: Arc<AtomicBool>,
+}
+
+/// Side of an exchange that receives its frames.
+struct Consumer {
+    lane: LaneId,
+    answer: Sender,
+    /// `None` once the sender of the request knows that the request was sent.
+    sent: Option<oneshot::Sender<SendOutcome>>,
 }
 
 /// Side that ended the socket.
 enum Closing {
     Ours,
-    Theirs,
+    /// The end, if no consumer has received it.
+    Theirs(Option<StreamEnd>),
 }
 
-enum Idle {
-    Create(Create),
-    /// The handle was dropped.
-    Released,
-    Ended(StreamEnd),
-}
-
-/// Watches the socket between requests.
-fn poll_idle(
-    socket: &mut Socket,
-    requests: &mut mpsc::Receiver<Create>,
-    strays: &mut StrayFilter,
-    cx: &mut Context<'_>,
-) -> Poll<Idle> {
-    // The socket is read first, because a request must not be sent on a socket whose end has
-    // already arrived.
-    while let Poll::Ready(read) = socket.poll_read(cx) {
-        let end = match read {
-            Read::Nothing => continue,
-            Read::Frame(frame) => match strays.judge_idle(&frame, socket.last_received()) {
-                IdleAction::Drop => continue,
-                IdleAction::Retire => StreamEnd::Protocol(ProtocolError::NotAnEvent),
-            },
-            Read::End(end) => end,
-        };
-        return Poll::Ready(Idle::Ended(end));
-    }
-    Poll::Ready(match ready!(requests.poll_recv(cx)) {
-        Some(create) => Idle::Create(create),
-        None => Idle::Released,
-    })
-}
-
-/// End of an exchange.
-enum ExchangeEnd {
-    /// The turn is over.
-    Ended,
-    /// The consumer dropped or cancelled the exchange.
-    Abandoned,
-    /// The socket cannot be used any more.
-    Broken,
-}
-
-/// Sends a request, and passes the frames of its response to the consumer.
-async fn run_exchange(
-    socket: &mut Socket,
-    create: Create,
-    strays: &mut StrayFilter,
-    status: &Status,
-) -> ExchangeEnd {
-    let Create { text, answer, sent } = create;
-    // A request that was cancelled while it was queued must not be sent.
-    if answer.is_closed() {
-        return ExchangeEnd::Abandoned;
-    }
-    let mut sent = Some(sent);
-    let mut tell = move || {
-        if let Some(sent) = sent.take() {
-            _ = sent.send(SendOutcome::Yes);
-        }
-    };
-    let mut writing = match socket.start_send(text) {
-        Ok(()) => true,
-        Err(end) => {
-            answer.push(Incoming::End(end));
-            tell();
-            return ExchangeEnd::Broken;
-        }
-    };
-    poll_fn(move |cx| {
-        if writing {
-            let flushed = socket.poll_flush(cx);
-            status.note_written(socket.wrote());
-            match flushed {
-                Poll::Ready(true) => {
-                    writing = false;
-                    tell();
-                }
-                // The read below returns a better reason: a server that refuses the rest of the
-                // request has usually sent an error or a Close frame.
-                Poll::Ready(false) => writing = false,
-                // A ping would be queued behind the request. While the request is written, the send
-                // timeout detects a dead peer.
-                Poll::Pending => socket.pause(),
-            }
-        }
+impl Connection {
+    /// Serves the socket until one side ends it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         loop {
-            if answer.is_closed() {
-                return Poll::Ready(ExchangeEnd::Abandoned);
+            self.poll_write(cx);
+            // The socket is read first, because a request must not be sent on a socket whose end
+            // has already arrived.
+            if let Poll::Ready(closing) = self.poll_read(cx) {
+                return Poll::Ready(closing);
             }
-            if answer.poll_capacity(cx).is_pending() {
-                // Pongs are not read either, so that silence proves nothing about the peer.
-                socket.pause();
+            if !self.lanes.accept_requests() {
                 return Poll::Pending;
             }
-            let route = match ready!(socket.poll_read(cx)) {
-                Read::Nothing => continue,
-                Read::Frame(frame) => strays.route(frame, socket.last_received()),
-                Read::End(end) => {
-                    tell();
-                    answer.push(Incoming::End(end));
-                    return Poll::Ready(ExchangeEnd::Broken);
-                }
+            let closing = match ready!(self.commands.poll_recv(cx)) {
+                Some(command) => self.run(command),
+                // The handle was dropped.
+                None => Some(Closing::Ours),
             };
-            let (late, held, frame) = match route {
-                Route::Withhold => continue,
-                Route::Deliver { late, held, frame } => (late, held, frame),
-                Route::Overflow => {
-                    tell();
-                    answer.push(Incoming::End(StreamEnd::TooLarge));
-                    return Poll::Ready(ExchangeEnd::Broken);
-                }
-            };
-            tell();
-            if late {
-                answer.push(Incoming::LateEvents);
-            }
-            held.into_iter().for_each(|frame| answer.push(Incoming::Frame(frame)));
-            let end = match frame.tag.role {
-                Role::Invalid => Some(ExchangeEnd::Broken),
-                // The server has refused the request before its end. The rest of the message would
-                // have to be sent before the next request.
-                role if role.ends_turn() && writing => Some(ExchangeEnd::Broken),
-                role if role.ends_turn() => {
-                    strays.finish(&frame, socket.last_received());
-                    Some(ExchangeEnd::Ended)
-                }
-                _ => None,
-            };
-            answer.push(Incoming::Frame(frame));
-            if let Some(end) = end {
-                return Poll::Ready(end);
+            if let Some(closing) = closing {
+                return Poll::Ready(closing);
             }
         }
-    })
-    .await
+    }
+
+    fn run(&mut self, command: Command) -> Option<Closing> {
+        let Command::Create { lane, text, answer, sent } = command;
+        self.lanes.begin(lane, self.unannounced.load(Ordering::Relaxed));
+        self.consumer = Some(Consumer { lane, answer, sent: Some(sent) });
+        // A request that was cancelled while it was queued must not be sent.
+        self.end_abandoned().or_else(|| {
+            let end = self.socket.start_send(text).err()?;
+            Some(self.end(end))
+        })
+    }
+
+    /// Writes the request in progress.
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
+        if !self.lanes.is_writing() {
+            return;
+        }
+        let flushed = self.socket.poll_flush(cx);
+        self.status.note_written(self.socket.wrote());
+        let Poll::Ready(flushed) = flushed else {
+            // A ping would be queued behind the request. While the request is written, the send
+            // timeout detects a dead peer.
+            return self.socket.pause();
+        };
+        self.lanes.written();
+        // If writing failed, reading returns a better reason: a server that refuses the rest of the
+        // request has usually sent an error or a Close frame.
+        if let Some(consumer) = self.consumer.as_mut().filter(|_| flushed) {
+            consumer.confirm_sent();
+        }
+    }
+
+    /// Reads frames, as far ahead of the consumer as the limit allows.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
+        loop {
+            if let Some(closing) = self.end_abandoned() {
+                return Poll::Ready(closing);
+            }
+            if let Some(consumer) = &self.consumer
+                && consumer.answer.poll_capacity(cx).is_pending()
+            {
+                // Pongs are not read either, so that silence proves nothing about the peer.
+                self.socket.pause();
+                return Poll::Pending;
+            }
+            let frame = match ready!(self.socket.poll_read(cx)) {
+                Read::Nothing => continue,
+                Read::Frame(frame) => frame,
+                Read::End(end) => return Poll::Ready(self.end(end)),
+            };
+            let closing = match self.lanes.route(frame, self.socket.last_received()) {
+                Route::Ignore => None,
+                Route::To { lane, late, held, frame, end } => {
+                    if let Some(consumer) = self.consumer.as_mut().filter(|it| it.lane == lane) {
+                        consumer.deliver(late, held, frame);
+                    }
+                    end.and_then(|end| self.end_exchange(end, Closing::Theirs(None)))
+                }
+                Route::Retire => Some(self.end(StreamEnd::Protocol(ProtocolError::NotAnEvent))),
+                Route::Overflow => Some(self.end(StreamEnd::TooLarge)),
+            };
+            if let Some(closing) = closing {
+                return Poll::Ready(closing);
+            }
+        }
+    }
+
+    /// Ends the exchange if its consumer dropped or cancelled it.
+    fn end_abandoned(&mut self) -> Option<Closing> {
+        let lane = self.consumer.as_ref().filter(|it| it.answer.is_closed())?.lane;
+        let end = self.lanes.abandon(lane);
+        self.end_exchange(end, Closing::Ours)
+    }
+
+    /// Ends the exchange. Returns `closing` if the socket must not be used again.
+    fn end_exchange(&mut self, end: ExchangeEnd, closing: Closing) -> Option<Closing> {
+        self.drop_consumer();
+        match end {
+            ExchangeEnd::Free => None,
+            ExchangeEnd::Close => Some(closing),
+        }
+    }
+
+    /// Passes the end of the socket to the consumer of the exchange in progress.
+    fn end(&mut self, end: StreamEnd) -> Closing {
+        let Some(consumer) = &mut self.consumer else { return Closing::Theirs(Some(end)) };
+        consumer.confirm_sent();
+        consumer.answer.push(Incoming::End(end));
+        self.drop_consumer();
+        Closing::Theirs(None)
+    }
+
+    fn drop_consumer(&mut self) {
+        self.consumer = None;
+        if self.lanes.is_unannounced() {
+            self.unannounced.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the socket. Takes at most `limit`.
+    async fn close(self, closing: Closing, limit: Duration) {
+        let Self { mut socket, mut commands, status, .. } = self;
+        let (is_ours, end) = match closing {
+            Closing::Ours => (true, None),
+            Closing::Theirs(end) => (false, end),
+        };
+        status.over.store(true, Ordering::Release);
+        // A request that was queued meanwhile was not sent, and is safe to retry.
+        commands.close();
+        if let Some(Command::Create { sent, .. }) = commands.recv().await {
+            _ = sent.send(SendOutcome::No(end));
+        }
+        // The consumer has received everything by now, and does not wait for the close.
+        _ = timeout(limit, async {
+            match is_ours {
+                // The Close frame makes the server stop generating. Waiting for the server's own
+                // Close frame would gain nothing.
+                true => socket.close().await,
+                false => socket.answer_close().await,
+            }
+        })
+        .await;
+    }
+}
+
+impl Consumer {
+    fn confirm_sent(&mut self) {
+        if let Some(sent) = self.sent.take() {
+            _ = sent.send(SendOutcome::Yes);
+        }
+    }
+
+    /// Passes `frame` to the consumer, after the `held` ones.
+    fn deliver(&mut self, late: bool, held: Vec<Frame>, frame: Frame) {
+        self.confirm_sent();
+        if late {
+            self.answer.push(Incoming::LateEvents);
+        }
+        held.into_iter().chain([frame]).for_each(|it| self.answer.push(Incoming::Frame(it)));
+    }
 }

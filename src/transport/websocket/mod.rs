@@ -1,9 +1,11 @@
 //! One WebSocket, and the task that serves it.
 //!
-//! The task is in one of two states. While idle, the task answers pings and watches for the end of
-//! the socket, so that a dead socket is detected before its next use. During an exchange, the task
-//! reads while it writes the request, because a server may refuse a large request before receiving
-//! all of it. The task passes frames to the consumer, as far ahead as the limit allows.
+//! While no request is in progress, the task answers pings and watches for the end of the socket, so
+//! that a dead socket is detected before its next use. During an exchange, the task reads while it
+//! writes the request, because a server may refuse a large request before receiving all of it. The
+//! task passes frames to the consumer, as far ahead as the limit allows.
+//!
+//! [`Lanes`](crate::proto::lane::Lanes) decides to whom a frame belongs and what ends an exchange.
 //!
 //! Dropping the handle closes the socket after the exchange in progress. Dropping the exchange
 //! before its end closes the socket immediately.
@@ -29,7 +31,7 @@ use tokio::{
 pub(crate) use command::SocketOptions;
 
 use self::{
-    command::{Create, SendOutcome, Status},
+    command::{Command, SendOutcome, Status},
     socket::Socket,
 };
 use super::{
@@ -42,7 +44,10 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     net::{Content, Network},
     proto::{
-        keepalive::KeepAliveConfig, normalize, plan::ConnectionId, route, turn::response::StreamEnd,
+        keepalive::KeepAliveConfig,
+        lane::{ConnectionId, LaneId},
+        normalize, route,
+        turn::response::StreamEnd,
     },
 };
 
@@ -54,7 +59,7 @@ mod socket;
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     id: ConnectionId,
-    commands: mpsc::Sender<Create>,
+    commands: mpsc::Sender<Command>,
     status: Arc<Status>,
     read_ahead: usize,
     headers: Arc<HeaderMap>,
@@ -106,11 +111,11 @@ impl WebSocket {
         let socket = Socket::new(io, wire, limits.max_event_bytes, config).await;
         // The capacity is the minimum: a socket serves one request at a time, and a queued request
         // can still be cancelled without being sent.
-        let (commands, requests) = mpsc::channel(1);
+        let (commands, inbox) = mpsc::channel(1);
         let opened = Instant::now();
         let status =
             Arc::new(Status { over: AtomicBool::new(false), opened, written: AtomicU64::new(0) });
-        let task = tokio::spawn(connection::serve(socket, requests, Arc::clone(&status), options));
+        let task = tokio::spawn(connection::serve(socket, inbox, Arc::clone(&status), options));
         Ok(Self {
             id,
             commands,
@@ -160,11 +165,12 @@ impl WebSocket {
         _ = timeout(self.close, self.task).await;
     }
 
-    /// Sends a request. Resolves when the request is written, or with an error when no byte of the
+    /// Sends a request on `lane`. Resolves when the request is written, or with an error when no byte of the
     /// request was accepted for `stall`. Dropping the future cancels the request by closing the
     /// socket.
     pub(crate) fn send(
         &self,
+        lane: LaneId,
         text: String,
         stall: Option<Duration>,
     ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
@@ -175,14 +181,14 @@ impl WebSocket {
         let commands = self.commands.clone();
         async move {
             let start = Instant::now();
-            let create = Create { text, answer: sender, sent };
+            let create = Command::Create { lane, text, answer: sender, sent };
             let sending = pin!(async {
                 if commands.send(create).await.is_err() {
                     return Err(gone(None));
                 }
                 match outcome.await {
                     Ok(SendOutcome::Yes) => Ok(exchange),
-                    Ok(SendOutcome::No(end)) => Err(gone(Some(end))),
+                    Ok(SendOutcome::No(end)) => Err(gone(end)),
                     // The task ended before it received the request.
                     Err(_) => Err(gone(None)),
                 }

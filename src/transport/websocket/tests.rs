@@ -25,7 +25,8 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     };
     let socket = WebSocket::connect(&*network, request, id, deadline, options);
     let socket = socket.await.unwrap();
-    let create = || socket.send(r#"{"type":"response.create","input":[]}"#.to_owned(), None);
+    let text = r#"{"type":"response.create","input":[]}"#;
+    let create = || socket.send(LaneId::DEFAULT, text.to_owned(), None);
     let _first = create().await.unwrap();
     server.wait_for(|log| log.requests.len() == 1).await;
     // One request waits in the queue, the others wait in their callers.

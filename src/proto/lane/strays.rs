@@ -32,14 +32,14 @@
 
 use std::{collections::VecDeque, time::Duration, time::Instant};
 
-use super::{
-    normalize,
-    wire::{Frame, Role},
-};
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     event::EventKind,
     json::Json,
+    proto::{
+        normalize,
+        wire::{Frame, Role},
+    },
 };
 
 /// Finished responses of a socket whose ids are remembered.
@@ -54,7 +54,7 @@ const HELD_MIN: usize = 64 << 10;
 /// Filter that separates the events of the response in progress from those of older ones, over the
 /// life of a WebSocket.
 #[derive(Debug)]
-pub(crate) struct StrayFilter {
+pub(super) struct StrayFilter {
     /// Ids of the responses that ended on this socket, in order.
     finished: VecDeque<String>,
     /// Error that ended the last response, until its echo has arrived.
@@ -95,9 +95,9 @@ struct Current {
     held_bytes: usize,
 }
 
-/// Destination of a frame of an exchange.
+/// Decision about a frame of an exchange.
 #[derive(Debug)]
-pub(crate) enum Route {
+pub(super) enum Filtered {
     /// Deliver the held frames, then `frame`. `late` if some held frames belonged to an older
     /// response and were dropped.
     Deliver { late: bool, held: Vec<Frame>, frame: Frame },
@@ -107,19 +107,9 @@ pub(crate) enum Route {
     Overflow,
 }
 
-/// Action for a frame that no request waits for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum IdleAction {
-    /// Drop the frame, which is harmless.
-    Drop,
-    /// Close the socket. The frame belongs to no known response, and later frames cannot be
-    /// trusted.
-    Retire,
-}
-
 impl StrayFilter {
     /// Returns the filter of a new socket, which holds back events of about `held_limit` bytes.
-    pub(crate) fn new(held_limit: usize) -> Self {
+    pub(super) fn new(held_limit: usize) -> Self {
         Self {
             finished: VecDeque::new(),
             echo: None,
@@ -131,38 +121,38 @@ impl StrayFilter {
     }
 
     /// Begins an exchange; `unannounced` if the origin is known to begin responses with output.
-    pub(crate) fn begin(&mut self, unannounced: bool) {
+    pub(super) fn begin(&mut self, unannounced: bool) {
         self.current = Current { unannounced, ..Current::default() };
     }
 
     /// Decides about a frame that arrived at `now` during an exchange.
-    pub(crate) fn route(&mut self, frame: Frame, now: Instant) -> Route {
-        let route = self.decide(frame, now);
-        self.current.heard |= !matches!(route, Route::Withhold);
-        route
+    pub(super) fn filter(&mut self, frame: Frame, now: Instant) -> Filtered {
+        let filtered = self.decide(frame, now);
+        self.current.heard |= !matches!(filtered, Filtered::Withhold);
+        filtered
     }
 
-    fn decide(&mut self, frame: Frame, now: Instant) -> Route {
+    fn decide(&mut self, frame: Frame, now: Instant) -> Filtered {
         let role = frame.tag.role;
         match role {
             // The first one passes, because it proves that the server responds.
-            Role::Ignored if self.current.heard => return Route::Withhold,
-            Role::Ignored | Role::Invalid => return Route::of(frame),
+            Role::Ignored if self.current.heard => return Filtered::Withhold,
+            Role::Ignored | Role::Invalid => return Filtered::of(frame),
             Role::Error => return self.deliver_without_held(frame),
             // No event can be late, and the response has begun already.
             Role::Output | Role::Metadata if self.current.begun && self.finished.is_empty() => {
-                return Route::of(frame);
+                return Filtered::of(frame);
             }
             _ => {}
         }
         let id = named_id(&frame);
         if self.is_late(&frame, id.as_deref(), now) {
-            return Route::Withhold;
+            return Filtered::Withhold;
         }
         if role == Role::Metadata {
             // Metadata is never late, but must not overtake earlier events.
             return match self.current.held.is_empty() {
-                true => Route::of(frame),
+                true => Filtered::of(frame),
                 false => self.hold(frame),
             };
         }
@@ -194,7 +184,7 @@ impl StrayFilter {
     }
 
     /// Ends the exchange with `end`, which arrived at `now`.
-    pub(crate) fn finish(&mut self, end: &Frame, now: Instant) {
+    pub(super) fn finish(&mut self, end: &Frame, now: Instant) {
         let current = std::mem::take(&mut self.current);
         let is_error = end.tag.role == Role::Error;
         // An error seldom names its response; the events before it do.
@@ -207,9 +197,10 @@ impl StrayFilter {
         self.reused = true;
     }
 
-    /// Decides about a frame that arrived at `now` between exchanges.
-    pub(crate) fn judge_idle(&mut self, frame: &Frame, now: Instant) -> IdleAction {
-        let harmless = match frame.tag.role {
+    /// Returns `true` if a frame that arrived at `now` between exchanges is harmless. An echo counts
+    /// only once.
+    pub(super) fn discards_idle(&mut self, frame: &Frame, now: Instant) -> bool {
+        match frame.tag.role {
             Role::Metadata | Role::Ignored => true,
             Role::Lifecycle | Role::Output | Role::Terminal => {
                 let id = named_id(frame);
@@ -217,13 +208,12 @@ impl StrayFilter {
             }
             // No request is in progress, so an error or garbage belongs to nothing known.
             Role::Error | Role::Invalid => false,
-        };
-        if harmless { IdleAction::Drop } else { IdleAction::Retire }
+        }
     }
 
     /// Returns `true` if the first response on this socket began without a lifecycle event, because
     /// the origin does not announce responses.
-    pub(crate) fn is_unannounced(&self) -> bool {
+    pub(super) fn is_unannounced(&self) -> bool {
         self.habit == Some(Beginning::Output)
     }
 
@@ -269,31 +259,31 @@ impl StrayFilter {
         may_be_late && (role != Role::Terminal || self.habit == Some(Beginning::Lifecycle))
     }
 
-    fn hold(&mut self, frame: Frame) -> Route {
+    fn hold(&mut self, frame: Frame) -> Filtered {
         let current = &mut self.current;
         current.held_bytes = current.held_bytes.saturating_add(frame.charge());
         if current.held_bytes > self.held_limit {
-            return Route::Overflow;
+            return Filtered::Overflow;
         }
         // A held frame must not keep the read buffer in memory.
         current.held.push(frame.compacted());
-        Route::Withhold
+        Filtered::Withhold
     }
 
     /// Delivers `frame`, and drops the held frames.
-    fn deliver_without_held(&mut self, frame: Frame) -> Route {
+    fn deliver_without_held(&mut self, frame: Frame) -> Filtered {
         let mut held = std::mem::take(&mut self.current.held);
         let late = drop_late(&mut held, |_| true);
-        Route::Deliver { late, held, frame }
+        Filtered::Deliver { late, held, frame }
     }
 
     /// Delivers the held frames, and `frame` after them.
-    fn deliver_with_held(&mut self, frame: Frame) -> Route {
+    fn deliver_with_held(&mut self, frame: Frame) -> Filtered {
         let mut held = std::mem::take(&mut self.current.held);
         // A response has one terminal event, so all events up to that one were an older response's.
         let end = held.iter().rposition(|held| held.tag.role == Role::Terminal);
         let late = drop_late(&mut held, |place| Some(place) <= end);
-        Route::Deliver { late, held, frame }
+        Filtered::Deliver { late, held, frame }
     }
 
     fn note_beginning(&mut self, beginning: Beginning) {
@@ -312,7 +302,7 @@ fn drop_late(held: &mut Vec<Frame>, is_late: impl Fn(usize) -> bool) -> bool {
     held.len() < before
 }
 
-impl Route {
+impl Filtered {
     fn of(frame: Frame) -> Self {
         Self::Deliver { late: false, held: Vec::new(), frame }
     }
