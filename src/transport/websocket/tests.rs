@@ -27,7 +27,7 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let socket = socket.await.unwrap();
     let text = r#"{"type":"response.create","input":[]}"#;
     let create = || socket.send(LaneId::DEFAULT, text.to_owned(), None);
-    let _first = create().await.unwrap();
+    let mut first = create().await.unwrap();
     server.wait_for(|log| log.requests.len() == 1).await;
     // One request waits in the queue, the others wait in their callers.
     let mut others: Vec<_> = (0..3).map(|_| Box::pin(create())).collect();
@@ -39,6 +39,8 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
         tokio::task::yield_now().await;
     }
     assert_eq!(server.log().requests.len(), 1);
+    let next = std::future::poll_fn(|cx| first.poll_next(cx));
+    assert!(next.now_or_never().is_none(), "no other request ends the exchange");
     drop(others);
     assert_eq!(server.log().requests.len(), 1);
 }
