@@ -21,6 +21,21 @@ impl ResponseEvent {
         }
     }
 
+    /// Returns the response object of a lifecycle or terminal event.
+    pub(crate) fn response(&self) -> Option<&Json> {
+        match self {
+            Self::Created(event) => event.response.as_ref(),
+            Self::Queued(event) => event.response.as_ref(),
+            Self::InProgress(event) => event.response.as_ref(),
+            Self::Completed(event) => Some(&event.response),
+            Self::Done(event) => Some(&event.response),
+            Self::Incomplete(event) => Some(&event.response),
+            Self::Failed(event) => Some(&event.response),
+            Self::Cancelled(event) => event.response.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Returns the piece of reasoning, from its summary or its text.
     pub fn reasoning_delta(&self) -> Option<&str> {
         match self {

@@ -46,6 +46,7 @@ pub(crate) enum Decoded<'a> {
 
 impl Text {
     /// Returns the string that `decoded` borrows from `source`, or a copy if it had escapes.
+    #[inline]
     pub(crate) fn from_decoded(source: &ByteString, decoded: Decoded<'_>) -> Self {
         match decoded {
             Decoded::Borrowed(text) => Self::slice_of(source, text),
@@ -57,6 +58,7 @@ impl Text {
     }
 
     /// Returns the slice `text` of `source`.
+    #[inline]
     pub(crate) fn slice_of(source: &ByteString, text: &str) -> Self {
         Self { text: source.slice_ref(text), wtf8: None }
     }
@@ -110,10 +112,16 @@ impl TextBuf {
     }
 
     /// Adds a piece.
+    #[inline]
     pub(crate) fn push(&mut self, piece: &Text) {
-        if self.wtf8.is_none() && piece.wtf8.is_none() {
-            return self.text.push_str(&piece.text);
+        match self.wtf8.is_none() && piece.wtf8.is_none() {
+            true => self.text.push_str(&piece.text),
+            false => self.push_wtf8(piece),
         }
+    }
+
+    /// Adds a piece where either text has unpaired surrogates.
+    fn push_wtf8(&mut self, piece: &Text) {
         let wtf8 = self.wtf8.get_or_insert_with(|| Box::new(Wtf8::new(self.text.as_bytes())));
         let start =
             wtf8.push(piece.wtf8.as_ref().map_or(piece.text.as_bytes(), |it| it.as_bytes()));

@@ -63,24 +63,43 @@ impl Response {
 const MAX_ANOMALIES: usize = 32;
 
 impl Accumulator {
-    /// Adds `event` to the response.
+    /// Adds a lifecycle or terminal event, whose response object has these `facts`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if the event finishes a call that cannot be run or answered.
+    pub(crate) fn push_response(
+        &mut self,
+        event: &ResponseEvent,
+        facts: Facts,
+    ) -> Result<(), DecodeError> {
+        let response = event.response();
+        match (event, response) {
+            (ResponseEvent::Created(_), _) => self.create(response, facts),
+            (ResponseEvent::Queued(_) | ResponseEvent::InProgress(_), _) => {
+                self.set_last(response, facts);
+            }
+            (ResponseEvent::Completed(_), Some(response)) => {
+                return self.end(response, facts, Outcome::Completed);
+            }
+            (ResponseEvent::Incomplete(_), Some(response)) => {
+                return self.end(response, facts, Outcome::Incomplete);
+            }
+            (ResponseEvent::Failed(_) | ResponseEvent::Cancelled(_), Some(response)) => {
+                return self.end(response, facts, Outcome::Failed);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Adds any other event.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if the event finishes a call that cannot be run or answered.
     pub(crate) fn push(&mut self, event: &ResponseEvent) -> Result<(), DecodeError> {
         match event {
-            ResponseEvent::Created(e) => self.create(e.response.as_ref()),
-            ResponseEvent::Queued(e) => self.lifecycle(e.response.as_ref()),
-            ResponseEvent::InProgress(e) => self.lifecycle(e.response.as_ref()),
-            ResponseEvent::Completed(e) => return self.end(&e.response, Outcome::Completed),
-            ResponseEvent::Incomplete(e) => return self.end(&e.response, Outcome::Incomplete),
-            ResponseEvent::Failed(e) => return self.end(&e.response, Outcome::Failed),
-            ResponseEvent::Cancelled(e) => {
-                if let Some(response) = &e.response {
-                    return self.end(response, Outcome::Failed);
-                }
-            }
             ResponseEvent::OutputItemAdded(e) => {
                 if let Some(item) = &e.item {
                     self.begin(e.output_index, item);
@@ -99,14 +118,15 @@ impl Accumulator {
     /// Builds a response from the object that the server stores.
     pub(crate) fn from_object(response: &Json) -> Result<Self, DecodeError> {
         let mut accumulator = Self::default();
-        let status: Option<String> = response.member("status").ok().flatten();
-        let outcome = match status.as_deref() {
+        let facts = Facts::of(response);
+        let outcome = match facts.status.as_deref() {
             Some("incomplete") => Outcome::Incomplete,
             Some("failed" | "cancelled" | "queued" | "in_progress") => Outcome::Failed,
             _ => Outcome::Completed,
         };
-        accumulator.end(response, outcome)?;
-        accumulator.ended = !matches!(status.as_deref(), Some("queued" | "in_progress"));
+        let is_running = matches!(facts.status.as_deref(), Some("queued" | "in_progress"));
+        accumulator.end(response, facts, outcome)?;
+        accumulator.ended = !is_running;
         Ok(accumulator)
     }
 
@@ -159,8 +179,7 @@ impl Accumulator {
     }
 
     /// Starts the response anew if a second `created` has another id.
-    fn create(&mut self, response: Option<&Json>) {
-        let facts = response.map(Facts::of).unwrap_or_default();
+    fn create(&mut self, response: Option<&Json>, facts: Facts) {
         if self.id.is_some() && facts.id.is_some() && facts.id != self.id {
             let anomalies = mem::take(&mut self.anomalies);
             *self = Self { anomalies, ..Self::default() };
@@ -169,11 +188,7 @@ impl Accumulator {
         self.set_last(response, facts);
     }
 
-    fn lifecycle(&mut self, response: Option<&Json>) {
-        let facts = response.map(Facts::of).unwrap_or_default();
-        self.set_last(response, facts);
-    }
-
+    /// Records the response object of a lifecycle or terminal event.
     fn set_last(&mut self, response: Option<&Json>, facts: Facts) {
         match (&self.id, &facts.id) {
             (Some(known), Some(id)) if known != id => self.note(Anomaly::ResponseId),
@@ -187,8 +202,8 @@ impl Accumulator {
     }
 
     /// Settles the output with the terminal event.
-    fn end(&mut self, response: &Json, outcome: Outcome) -> Result<(), DecodeError> {
-        self.lifecycle(Some(response));
+    fn end(&mut self, response: &Json, facts: Facts, outcome: Outcome) -> Result<(), DecodeError> {
+        self.set_last(Some(response), facts);
         self.ended = true;
         self.settled = settle(mem::take(&mut self.slots), response, outcome);
         for anomaly in mem::take(&mut self.settled.anomalies) {

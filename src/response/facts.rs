@@ -15,6 +15,8 @@ pub(crate) struct Facts {
     pub(crate) id: Option<String>,
     /// `store`: the server keeps the response.
     pub(crate) stored: Option<bool>,
+    /// `status`, known or unknown.
+    pub(crate) status: Option<String>,
 }
 
 impl Facts {
@@ -26,11 +28,14 @@ impl Facts {
             id: Option<&'a RawValue>,
             #[serde(borrow, default)]
             store: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            status: Option<&'a RawValue>,
         }
         let wire: Wire<'_> = response.decode().unwrap_or_default();
-        let id = wire.id.and_then(|id| json::from_str(id.get()).ok());
+        let text = |raw: Option<&RawValue>| json::from_str::<String>(raw?.get()).ok();
         Self {
-            id: id.filter(|id: &String| !id.is_empty()),
+            id: text(wire.id).filter(|id| !id.is_empty()),
+            status: text(wire.status),
             stored: wire.store.and_then(|store| json::from_str(store.get()).ok()),
         }
     }
@@ -42,18 +47,19 @@ mod tests {
 
     #[test]
     fn members_of_another_type_are_missing_and_leave_the_others() {
-        for (response, id, stored) in [
-            (r#"{"id":"r","store":true}"#, Some("r"), Some(true)),
-            (r#"{"store":false,"x":{"id":"other"},"id":"r"}"#, Some("r"), Some(false)),
-            (r#"{"id":"","store":null}"#, None, None),
-            (r#"{"id":7,"store":true}"#, None, Some(true)),
-            (r#"{"id":"r","store":"no"}"#, Some("r"), None),
-            (r#"{"id":"r\ud83d","id":"s"}"#, Some("s"), None),
-            ("{}", None, None),
-            ("[]", None, None),
+        for (response, id, stored, status) in [
+            (r#"{"id":"r","store":true,"status":"failed"}"#, Some("r"), Some(true), Some("failed")),
+            (r#"{"store":false,"x":{"id":"other"},"id":"r"}"#, Some("r"), Some(false), None),
+            (r#"{"id":"","store":null,"status":null}"#, None, None, None),
+            (r#"{"id":7,"store":true,"status":1}"#, None, Some(true), None),
+            (r#"{"id":"r","store":"no","status":"new"}"#, Some("r"), None, Some("new")),
+            (r#"{"id":"r\ud83d","id":"s"}"#, Some("s"), None, None),
+            ("{}", None, None, None),
+            ("[]", None, None, None),
         ] {
             let facts = Facts::of(&Json::parse(response).unwrap());
-            assert_eq!(facts, Facts { id: id.map(str::to_owned), stored }, "{response}");
+            let (id, status) = (id.map(str::to_owned), status.map(str::to_owned));
+            assert_eq!(facts, Facts { id, stored, status }, "{response}");
         }
     }
 }

@@ -141,9 +141,19 @@ pub(super) fn text_of(content: &Json) -> String {
 
 /// Returns `true` if a member with this value is blank: it has no element, or no text.
 pub(super) fn is_blank(name: &str, value: &Json) -> bool {
-    is_void(value.as_str())
-        || matches!(name, "content" | "summary")
-            && texts(value).iter().all(|text| text.as_ref().is_some_and(|text| text.is_empty()))
+    is_void(value.as_str()) || matches!(name, "content" | "summary") && has_only_empty_texts(value)
+}
+
+/// Returns `true` if each part of `content` is an empty text. Texts are not decoded, since only
+/// `""` is empty.
+fn has_only_empty_texts(content: &Json) -> bool {
+    let is_empty = |part: Json| {
+        let Ok(members) = Members::of(&part) else { return false };
+        let text = |name| members.raw(name).filter(|raw| raw.starts_with('"'));
+        text("text").or_else(|| text("refusal")) == Some("\"\"")
+    };
+    // A string in place of a list is not void, and therefore not empty.
+    elements(content).is_some_and(|mut parts| parts.all(is_empty))
 }
 
 /// Returns `true` for `null`, `""`, `[]` and `{}`.

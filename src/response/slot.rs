@@ -102,6 +102,7 @@ impl Slot {
     }
 
     /// Returns the streamed parts of the item.
+    #[inline]
     pub(super) fn parts(&mut self) -> &mut PartialItem {
         let output_index = self.output_index;
         self.parts.get_or_insert_with(|| Box::new(PartialItem::new(output_index)))

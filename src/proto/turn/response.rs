@@ -21,7 +21,7 @@ use crate::{
         surrogates::HalfJoiner,
         wire::{Frame, Role, Tag},
     },
-    response::{Accumulator, Anomaly, Response},
+    response::{Accumulator, Anomaly, Facts, Response},
 };
 
 /// Reads the frames of one response, from its first event to its end.
@@ -311,7 +311,8 @@ impl ResponseReader {
         let unreadable = |source| {
             StreamEnd::Protocol(ProtocolError::Event { event: kind.as_str().to_owned(), source })
         };
-        let event = match read(frame) {
+        let mut facts = None;
+        let event = match read(frame, &mut facts) {
             Ok(event) => event,
             Err(source) => return self.fail(unreadable(source), by_server),
         };
@@ -329,7 +330,11 @@ impl ResponseReader {
             (ReaderState::Waiting | ReaderState::Accepted, Role::Output) => ReaderState::Output,
             (state, _) => state,
         };
-        if let Err(source) = self.response.push(&event) {
+        let pushed = match facts {
+            Some(facts) => self.response.push_response(&event, facts),
+            None => self.response.push(&event),
+        };
+        if let Err(source) = pushed {
             return self.fail(unreadable(source), by_server);
         }
         match role {
@@ -410,35 +415,32 @@ impl ResponseReader {
 }
 
 /// Decodes an event. The status of a terminal event overrides its name only if the status states
-/// that the response did not complete.
-fn read(frame: Frame) -> Result<ResponseEvent, DecodeError> {
+/// that the response did not complete. Sets `facts` of a lifecycle or terminal event.
+fn read(frame: Frame, facts: &mut Option<Facts>) -> Result<ResponseEvent, DecodeError> {
     let Frame { tag, payload, name } = frame;
-    match tag.kind {
-        // The kind of a bare response object follows from its status.
-        kind if tag.bare => ResponseEvent::from_response(kind, payload),
-        EventKind::Unknown => Unknown::decode(&name, payload).map(ResponseEvent::Unknown),
-        kind @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete) => {
-            let event = ResponseEvent::decode(kind, payload.clone())?;
-            let kind = kind_by_status(&event);
-            if kind == event.kind() { Ok(event) } else { ResponseEvent::decode(kind, payload) }
-        }
-        kind => ResponseEvent::decode(kind, payload),
-    }
-}
-
-/// Returns the kind of a terminal event, corrected by the status of its response.
-fn kind_by_status(event: &ResponseEvent) -> EventKind {
-    let (named, response) = match event {
-        ResponseEvent::Completed(e) => (EventKind::Completed, &e.response),
-        ResponseEvent::Done(e) => (EventKind::Completed, &e.response),
-        ResponseEvent::Incomplete(e) => (EventKind::Incomplete, &e.response),
-        _ => return event.kind(),
+    let mut with_facts = |event: ResponseEvent| {
+        *facts = Some(event.response().map(Facts::of).unwrap_or_default());
+        event
     };
-    let status: Option<String> = response.member("status").ok().flatten();
-    match status.as_deref() {
-        Some("failed" | "cancelled") => EventKind::Failed,
-        Some("incomplete") => EventKind::Incomplete,
-        _ => named,
+    match (tag.kind, tag.role) {
+        // The kind of a bare response object follows from its status.
+        (kind, _) if tag.bare => ResponseEvent::from_response(kind, payload).map(with_facts),
+        (EventKind::Unknown, _) => Unknown::decode(&name, payload).map(ResponseEvent::Unknown),
+        (named @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete), _) => {
+            let event = with_facts(ResponseEvent::decode(named, payload.clone())?);
+            let status = facts.as_ref().and_then(|facts| facts.status.as_deref());
+            let kind = match (named, status) {
+                (_, Some("failed" | "cancelled")) => EventKind::Failed,
+                (_, Some("incomplete")) => EventKind::Incomplete,
+                (EventKind::Done, _) => EventKind::Completed,
+                _ => named,
+            };
+            if kind == named { Ok(event) } else { ResponseEvent::decode(kind, payload) }
+        }
+        (kind, Role::Lifecycle | Role::Terminal) => {
+            ResponseEvent::decode(kind, payload).map(with_facts)
+        }
+        (kind, _) => ResponseEvent::decode(kind, payload),
     }
 }
 

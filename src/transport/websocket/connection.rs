@@ -28,7 +28,6 @@ use crate::{
         lane::{ExchangeEnd, LaneId, Lanes, Route},
         turn::response::StreamEnd,
         wire::Frame,
-        wire::Role,
     },
     transport::{Incoming, queue::Sender},
 };
