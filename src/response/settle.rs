@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     hash::Hash,
+    mem,
+    ops::Range,
 };
 
 use super::{
@@ -79,8 +81,8 @@ fn arrange(slots: Vec<Slot>, told: Vec<Json>) -> Vec<Place> {
     let mut next = 0;
     for ((slot, fate), owner) in slots.into_iter().zip(fates).zip(owners) {
         match (fate, owner) {
-            (Fate::Told(place), _) => {
-                next = place + 1;
+            (Fate::Told { place, end }, _) => {
+                next = end;
                 if let Some(place) = places.get_mut(place) {
                     place.2 = Some(slot);
                 }
@@ -114,7 +116,7 @@ fn owners(slots: &[Slot], fates: &[Fate]) -> Vec<Option<usize>> {
                 return owner;
             }
             owner = match fate {
-                Fate::Told(place) => Some(*place),
+                Fate::Told { place, .. } => Some(*place),
                 Fate::Left | Fate::Rest => None,
             };
             None
@@ -127,8 +129,9 @@ fn owners(slots: &[Slot], fates: &[Fate]) -> Vec<Option<usize>> {
 /// Relation of a streamed item to the terminal event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// The item at this place of the terminal `output` is the same one.
-    Told(usize),
+    /// The item at this place of the terminal `output` is the same one. `end`: the place after it,
+    /// and after the messages that the stream joined to it.
+    Told { place: usize, end: usize },
     /// The terminal event lacks the item.
     Left,
     /// The item is the end of the previous message, which the terminal event has as one message.
@@ -144,7 +147,7 @@ fn fates(slots: &[Slot], told: &[Json]) -> Vec<Fate> {
             && slot.item.as_ref().is_some_and(|item| item.received().as_str() == told.as_str())
     };
     if slots.len() == told.len() && slots.iter().zip(told).all(is_told) {
-        return (0..slots.len()).map(Fate::Told).collect();
+        return (0..slots.len()).map(|place| Fate::Told { place, end: place + 1 }).collect();
     }
     let low = slots.first().map_or(0, |slot| slot.output_index);
     let shared: HashSet<u32> = slots
@@ -211,6 +214,13 @@ impl Face {
 
     fn call_id(&self) -> Option<(Text, Text)> {
         Some((self.head.kind.clone(), self.head.call_id.clone()?))
+    }
+
+    fn message_text(&self) -> Option<&str> {
+        match &self.body {
+            Body::Text(text) if self.head.kind == "message" => Some(text),
+            _ => None,
+        }
     }
 
     fn content(&self) -> Option<(Text, &Body)> {
@@ -366,13 +376,20 @@ impl<'a> Pairs<'a> {
         }
     }
 
-    fn fates(self, slots: &[Slot]) -> Vec<Fate> {
+    fn fates(mut self, slots: &[Slot]) -> Vec<Fate> {
         let mut before: Option<(&Slot, &Face, usize)> = None;
+        let mut next = 0;
         let mut fates = Vec::with_capacity(slots.len());
-        for ((slot, face), pair) in slots.iter().zip(self.streamed).zip(self.places) {
-            if let Some(place) = pair {
+        let pairs = mem::take(&mut self.places);
+        for ((slot, face), pair) in slots.iter().zip(self.streamed).zip(pairs) {
+            let run = if slot.is_finished() { None } else { self.run(face, pair, next) };
+            if let Some(Range { start: place, end }) = run.or(pair.map(|place| place..place + 1)) {
+                if let Some(are_taken) = self.is_taken.get_mut(place..end) {
+                    are_taken.fill(true);
+                }
                 before = Some((slot, face, place));
-                fates.push(Fate::Told(place));
+                next = end;
+                fates.push(Fate::Told { place, end });
                 continue;
             }
             let is_rest = before.is_some_and(|(first, start, place)| {
@@ -383,6 +400,22 @@ impl<'a> Pairs<'a> {
             fates.push(if is_rest { Fate::Rest } else { Fate::Left });
         }
         fates
+    }
+
+    /// Returns the places of the unmatched messages of the terminal event whose joined text is that
+    /// of the streamed message: from its counterpart on, or from `next`. Messages that a server
+    /// sends as deltas alone at one index arrive as one.
+    fn run(&self, streamed: &Face, pair: Option<usize>, next: usize) -> Option<Range<usize>> {
+        let start = pair.unwrap_or(next);
+        let mut end = start;
+        let mut rest = streamed.message_text()?;
+        while !rest.is_empty() {
+            let is_free = pair == Some(end) || !*self.is_taken.get(end)?;
+            let text = self.told.get(end).filter(|_| is_free)?.message_text()?;
+            rest = rest.strip_prefix(text)?;
+            end += 1;
+        }
+        (end > start).then_some(start..end)
     }
 }
 

@@ -163,6 +163,43 @@ async fn c125_each_item_counts_once_under_whatever_names() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c125_messages_that_arrive_as_one_are_those_of_the_terminal() {
+    let pieces = |id: &str| [delta(0, id, "text "), delta(0, id, id)];
+    let m = |id: &str, name: &str| message(id, &format!("text {name}"));
+    let told = [m("t0", "a"), m("t1", "b"), call("f", "c", "{}"), m("t3", "d"), m("t4", "e")];
+    let secret = reasoning("rs", "E");
+    let runs_of_two = [
+        pieces("a").as_slice(),
+        &pieces("b"),
+        from_ref(&done(0, call("f", "c", "{}"))),
+        &pieces("d"),
+        &pieces("e"),
+        from_ref(&completed(&told)),
+    ]
+    .concat();
+    let left_over = [
+        pieces("a").as_slice(),
+        &pieces("b"),
+        &[done(0, secret.clone()), completed(&[m("a", "a"), m("b", "b")])],
+    ]
+    .concat();
+    // The terminal event's message is the counterpart of the finished item alone.
+    let taken = vec![delta(0, "", "text a"), done(1, m("a", "a")), completed(&[m("a", "a")])];
+    for transport in BOTH {
+        let settled = async |events: &[Value]| {
+            played(transport, &[from_ref(&created()), events].concat()).await.items
+        };
+        assert_eq!(settled(&runs_of_two).await, told, "{transport}");
+        assert_eq!(
+            settled(&left_over).await,
+            [m("a", "a"), m("b", "b"), secret.clone()],
+            "{transport}"
+        );
+        assert_eq!(settled(&taken).await.len(), 2, "{transport}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn c126_the_order_is_the_terminals_and_the_rest_stays_at_its_place() {
     let m = |id: &str| message(id, id);
     let r = |id: &str| with(reasoning(id, id), json!({ "encrypted_content": id }));
