@@ -216,9 +216,10 @@ impl Face {
         Some((self.head.kind.clone(), self.head.call_id.clone()?))
     }
 
+    /// Returns the text of a message that has some.
     fn message_text(&self) -> Option<&str> {
         match &self.body {
-            Body::Text(text) if self.head.kind == "message" => Some(text),
+            Body::Text(text) if self.head.kind == "message" && !text.is_empty() => Some(text),
             _ => None,
         }
     }
@@ -411,6 +412,7 @@ impl<'a> Pairs<'a> {
         let mut rest = streamed.message_text()?;
         while !rest.is_empty() {
             let is_free = pair == Some(end) || !*self.is_taken.get(end)?;
+            // Each step takes some text, so that the cost is linear in it.
             let text = self.told.get(end).filter(|_| is_free)?.message_text()?;
             rest = rest.strip_prefix(text)?;
             end += 1;
