@@ -246,9 +246,19 @@ mod tests {
             r#"{"a":1,"b":1}"#,
         ];
         for (i, a) in texts.iter().enumerate() {
+            assert_ne!(digest(a), Digest::default(), "{a}");
             for (j, b) in texts.iter().enumerate() {
                 assert_eq!(digest(a) == digest(b), i == j, "{a} {b}");
             }
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_json_has_a_digest_of_its_bytes() {
+        let texts = ["", "1", "1.0", "[["].map(digest_of_text);
+        for (i, a) in texts.iter().enumerate() {
+            assert!(*a != Digest::default() && *a != digest("1"));
+            assert!(texts.iter().enumerate().all(|(j, b)| (a == b) == (i == j)));
         }
     }
 

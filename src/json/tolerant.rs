@@ -40,13 +40,12 @@ fn same_members<'a>(
     same: impl Fn(&[u8], &Tree<'_>, &Tree<'_>) -> bool,
 ) -> bool {
     let all_sent = given.iter().all(|(key, value)| match sent.get(key) {
-        Some(sent) if !sent.is_null() => same(key, value, sent),
-        _ => value.is_null(),
+        Some(sent) => same(key, value, sent),
+        None => value.is_null(),
     });
-    let all_given = sent.iter().all(|(key, value)| match given.get(key) {
-        Some(given) => value.is_null() || !given.is_null(),
-        None => value.is_null() || droppable.iter().any(|name| name.as_bytes() == &**key),
-    });
+    let may_lack = |key: &[u8]| droppable.iter().any(|name| name.as_bytes() == key);
+    let all_given =
+        sent.iter().all(|(key, value)| given.contains_key(key) || value.is_null() || may_lack(key));
     all_sent && all_given
 }
 
@@ -83,6 +82,43 @@ mod tests {
         ] {
             assert!(!same_item(given, SENT), "{given}");
         }
+    }
+
+    #[test]
+    fn null_is_absent_and_nothing_else_is() {
+        for (given, sent, same) in [
+            (r#"{"a":null}"#, "{}", true),
+            ("{}", r#"{"a":null}"#, true),
+            (r#"{"a":null}"#, r#"{"a":null}"#, true),
+            (r#"{"a":null}"#, r#"{"a":0}"#, false),
+            (r#"{"a":0}"#, r#"{"a":null}"#, false),
+            (r#"{"a":0}"#, "{}", false),
+            ("{}", r#"{"a":0}"#, false),
+            (r#"{"content":[null]}"#, r#"{"content":null}"#, false),
+            (r#"{"status":null}"#, r#"{"status":"completed"}"#, false),
+        ] {
+            assert_eq!(same_item(given, sent), same, "{given} {sent}");
+        }
+    }
+
+    #[test]
+    fn parts_are_compared_one_by_one() {
+        let parts = |parts: &str| format!(r#"{{"type":"message","content":{parts}}}"#);
+        for (given, sent, same) in [
+            (r#"["a"]"#, r#"["a"]"#, true),
+            (r#"["a"]"#, r#"["b"]"#, false),
+            (r#"["a"]"#, r#"["a","b"]"#, false),
+            (r#"["a",{}]"#, r#"["a",{"logprobs":[]}]"#, true),
+            (r#"["a",{}]"#, r#"["a",{"text":""}]"#, false),
+            (r#"[{"text":"a"}]"#, r#"[{"text":"b"}]"#, false),
+            (r#"[{"text":"a"}]"#, r#"["a"]"#, false),
+            (r#"[{"text":"a"}]"#, r#"{"text":"a"}"#, false),
+            (r#""a""#, r#""a""#, true),
+        ] {
+            assert_eq!(same_item(&parts(given), &parts(sent)), same, "{given} {sent}");
+        }
+        let summary = |text: &str| format!(r#"{{"type":"reasoning","summary":[{text}]}}"#);
+        assert!(same_item(&summary("{}"), &summary(r#"{"annotations":[]}"#)));
     }
 
     #[test]

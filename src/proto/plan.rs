@@ -130,9 +130,9 @@ fn matched_prefix_len(
     base: &Baseline,
 ) -> Result<usize, FullSendReason> {
     let (input, old) = (&request.input, &base.request.input);
-    // One digest covers the whole prefix, so that a long history costs no more than a short one.
-    if input.len() < old.len() || input.digest_at(old.len()) != old.digest_at(old.len()) {
-        let at = input.first_difference(old);
+    // The search compares few digests, so that a long history costs little more than a short one.
+    let at = input.first_difference(old);
+    if at < old.len() {
         let cut_short = at == input.len();
         return Err(if cut_short {
             FullSendReason::InputShorter
@@ -165,7 +165,7 @@ impl SendPlan {
     pub(crate) fn report(&self, input: usize) -> Plan {
         match self {
             Self::Incremental { skip, .. } => {
-                Plan::Incremental { new_items: input - skip.min(&input) }
+                Plan::Incremental { new_items: input.saturating_sub(*skip) }
             }
             Self::Full(reason) => Plan::Full(reason.clone()),
         }

@@ -260,6 +260,64 @@ mod tests {
     }
 
     #[test]
+    fn c034_failures_in_one_cool_down_count_once_and_the_longer_fallback_applies() {
+        use BreakerTrip::{Transient, Unsupported};
+        use FallbackKind as Kind;
+        // Trips, with the second of each, and the fallback at the last one.
+        for (trips, kind, remaining) in [
+            (&[(Transient, 0), (Transient, 59)][..], Kind::Transient, 1),
+            (&[(Transient, 0), (Transient, 60)], Kind::Transient, 120),
+            (&[(Transient, 0), (Transient, 100)], Kind::Transient, 120),
+            (&[(Unsupported, 0), (Transient, 500)], Kind::Unsupported, 100),
+            (&[(Unsupported, 0), (Transient, 590)], Kind::Unsupported, 60),
+            (&[(Unsupported, 0), (Transient, 600)], Kind::Transient, 60),
+            (&[(Transient, 0), (Unsupported, 1)], Kind::Unsupported, 600),
+        ] {
+            let (mut breaker, start) = (WebSocketBreaker::default(), Instant::now());
+            let mut now = start;
+            for (trip, second) in trips {
+                now = start + *second * SECOND;
+                breaker.trip(*trip, now);
+            }
+            let fallback = Fallback { kind, remaining: remaining * SECOND };
+            assert_eq!(breaker.fallback(now), Some(fallback), "{trips:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_probe_decides_anew() {
+        let (mut breaker, start) = (WebSocketBreaker::default(), Instant::now());
+        breaker.trip(BreakerTrip::Unsupported, start);
+        let probe = start + UNSUPPORTED;
+        assert_eq!(route(&mut breaker, probe), Transport::WebSocket);
+        breaker.trip(BreakerTrip::Transient, probe + SECOND);
+        let fallback = Fallback { kind: FallbackKind::Transient, remaining: TRANSIENT };
+        assert_eq!(breaker.fallback(probe + SECOND), Some(fallback));
+        assert_eq!(route(&mut breaker, probe + SECOND + PROBE), Transport::Sse);
+    }
+
+    #[test]
+    fn a_refused_upgrade_is_judged_by_its_status() {
+        // `certain` needs no look at the body.
+        for (statuses, unsupported, certain) in [
+            (&[200, 301, 399, 404, 405, 426, 501][..], true, true),
+            (&[400, 402, 403, 406, 415, 422], true, false),
+            (&[401, 408, 409, 425, 429, 500, 502, 503, 504, 520, 599], false, false),
+        ] {
+            for status in statuses {
+                assert_eq!(means_no_websocket(*status), unsupported, "{status}");
+                assert_eq!(decides(*status), certain, "{status}");
+            }
+        }
+        use BreakerTrip::{Silent, Transient, Unconfirmed, Unsupported};
+        for (trip, confirmed) in
+            [(Unsupported, false), (Transient, false), (Unconfirmed, true), (Silent, true)]
+        {
+            assert_eq!(trip.needs_sse_confirmation(), confirmed, "{trip:?}");
+        }
+    }
+
+    #[test]
     fn a_policy_is_never_overridden() {
         let (mut breaker, now) = (WebSocketBreaker::default(), Instant::now());
         let mut route = |policy, websocket, background| {

@@ -290,14 +290,6 @@ impl Accumulator {
 
     fn apply_delta(&mut self, output_index: u32, item_id: Option<&Text>, event: &ResponseEvent) {
         let kind = kind_of(event);
-        // Nearly always, the event names the open item or no item.
-        if let Some(place) = self.open.get(&output_index)
-            && let Some(slot) = self.slots.get_mut(*place)
-            && (item_id.is_none() || item_id == slot.head.id.as_ref())
-            && slot.takes(kind)
-        {
-            return slot.add(kind, event);
-        }
         let place = match self.open_for(output_index, kind, item_id) {
             Some((place, slot)) if slot.takes(kind) => place,
             _ => {
@@ -344,6 +336,7 @@ impl Accumulator {
     /// decides.
     fn open_for(&self, index: u32, kind: &str, id: Option<&Text>) -> Option<(usize, &Slot)> {
         let last = self.open_at(index)?;
+        // Nearly always, the event names the open item or no item.
         if id.is_none() || id == last.1.head.id.as_ref() {
             return Some(last);
         }
@@ -455,3 +448,6 @@ fn item_ref(event: &ResponseEvent) -> Option<(u32, Option<&Text>)> {
         ShellCallOutputContentDone
     )
 }
+
+#[cfg(test)]
+mod tests;

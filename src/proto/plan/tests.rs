@@ -65,6 +65,9 @@ fn c015_an_edited_history_is_sent_in_full_and_the_place_is_named() {
     ] {
         assert_eq!(full(&request(&items), &base, HERE), FullSendReason::PrefixDiverged { at });
     }
+    let base = prior(&before, vec![answer(), Item::user("output")]);
+    let items = [Item::user("a"), Item::user("b"), answer(), Item::user("x")];
+    assert_eq!(full(&request(&items), &base, HERE), FullSendReason::PrefixDiverged { at: 3 });
 }
 
 #[test]
@@ -130,6 +133,22 @@ fn c017_less_than_before_is_sent_in_full_and_so_is_nothing_new() {
     assert_eq!(full(&before, &base, HERE), FullSendReason::InputShorter);
     let same = request(&[Item::user("a"), Item::user("b"), answer()]);
     assert_eq!(full(&same, &base, HERE), FullSendReason::NothingNew);
+    assert_eq!(full(&before, &prior(&before, vec![]), HERE), FullSendReason::NothingNew);
+}
+
+#[test]
+fn the_turn_after_its_warm_up_may_add_nothing() {
+    let input = request(&[Item::user("a"), Item::user("b")]);
+    let mut warm = prior(&input, vec![]);
+    if let PreviousTurn::Completed(base) = &mut warm {
+        base.warm_up = true;
+    }
+    let plan = plan(&input, &warm, HERE);
+    assert_eq!(plan, incremental(2));
+    assert_eq!(plan.report(input.input.len()), Plan::Incremental { new_items: 0 });
+    assert_eq!(plan.report(5), Plan::Incremental { new_items: 3 });
+    assert_eq!(plan.parent(), (Some("resp_1"), 2));
+    assert_eq!(SendPlan::Full(FullSendReason::FirstTurn).parent(), (None, 0));
 }
 
 #[test]
@@ -184,6 +203,12 @@ fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
         }
         assert_eq!(plan(&now, &base, to), incremental(2), "a stored one may be");
     }
+    let mut over_sse = prior(&before, vec![answer()]);
+    if let PreviousTurn::Completed(base) = &mut over_sse {
+        base.seat = None;
+    }
+    let unopened = Target { seat: None, ..HERE };
+    assert_eq!(full(&now, &over_sse, unopened), FullSendReason::ConnectionChanged);
     let mut stored = prior(&before, vec![answer()]);
     if let PreviousTurn::Completed(base) = &mut stored {
         base.stored = true;

@@ -5,6 +5,8 @@ use crate::{
     proto::route::BreakerTrip,
 };
 
+mod connections;
+
 fn retry(replay: ReplayPolicy, transports: TransportPolicy) -> RetryState {
     RetryState::new(RetryPolicy { replay, ..RetryPolicy::default() }, transports)
 }
@@ -279,6 +281,7 @@ fn c143_progress_of_a_response_that_is_gone_on_with_renews_the_attempts() {
         RetryDecision::Retry(again) => Some(again.delay.as_millis()),
         RetryDecision::Fail => None,
     })
+    .take(9)
     .collect();
     assert_eq!(waits, [400, 800]);
 }
@@ -401,6 +404,14 @@ fn c051_a_replay_under_another_name_is_one() {
     let mut retry = auto();
     again(retry.next(AttemptFailure { renewable: true, ..websocket(&error) }, 0.5));
     assert_eq!(retry.next(websocket(&cut), 0.5), RetryDecision::Fail);
+    // What was not sent or was refused is no replay, and neither is what has ended.
+    for delivery in [Delivery::NotSent, Delivery::Refused, Delivery::Unknown] {
+        let before = api(Phase::FirstEvent, 500, "", delivery);
+        let mut retry = auto();
+        again(retry.next(websocket(&before), 0.5));
+        again(retry.next(websocket(&cut), 0.5));
+        assert_eq!(retry.next(websocket(&cut), 0.5), RetryDecision::Fail);
+    }
 }
 
 #[test]
@@ -530,6 +541,7 @@ fn a_server_that_names_a_time_is_obeyed_up_to_a_limit() {
         Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused)
     };
     assert_eq!(again(auto().next(websocket(&error(7)), 0.0)).delay, Duration::from_secs(7));
+    assert_eq!(again(auto().next(websocket(&error(60)), 0.0)).delay, Duration::from_secs(60));
     assert_eq!(auto().next(websocket(&error(61)), 0.0), RetryDecision::Fail);
 }
 
@@ -553,6 +565,8 @@ fn c106_a_socket_goes_on_after_an_error_unless_the_error_or_the_provider_says_ot
         (error(400, "invalid_value"), false),
         (error(500, "server_error"), false),
         (error(401, "invalid_api_key"), true),
+        (error(401, "insufficient_quota"), true),
+        (error(403, "invalid_api_key"), true),
         (error(400, "websocket_connection_limit_reached"), true),
     ] {
         assert_eq!(retires_socket(&error, true), retires, "{error}");

@@ -219,10 +219,9 @@ impl TurnMachine {
         match &self.report.plan {
             // A further attempt does not change the reason for the full request.
             Some(Plan::Full(reason)) => self.full_reason = Some(reason.clone()),
-            Some(Plan::Incremental { .. }) if error.delivery() != Delivery::NotSent => {
-                self.full_reason = Some(again.reason);
-            }
-            _ => {}
+            Some(Plan::Incremental { .. }) => self.full_reason = Some(again.reason),
+            // The request was not sent.
+            None => {}
         }
         self.fresh = again.fresh;
         if again.over_sse && !self.over_sse {

@@ -89,7 +89,8 @@ impl TurnMachine {
         match &self.state {
             TurnState::Authorizing { deadline, .. } => Some(*deadline),
             TurnState::Sending => self.deadline,
-            TurnState::Backoff { until } => Some(self.deadline.map_or(*until, |it| it.min(*until))),
+            // An attempt that would begin after the end of the turn is not waited for.
+            TurnState::Backoff { until } => Some(*until),
             TurnState::Awaiting | TurnState::Streaming => {
                 let deadline = self.reading_deadline()?;
                 Some(self.extension.unwrap_or(deadline))
@@ -154,21 +155,17 @@ impl TurnMachine {
         let frame = frame.compacted();
         let charge = frame.charge();
         match self.reader.handle(frame) {
-            ReadStep::Failed(error) => self.failed_by_frame(role, error, now),
+            ReadStep::Failed(error) => return self.failed_by_frame(role, error, now),
             ReadStep::None => {}
             step @ (ReadStep::Event(_) | ReadStep::Finished(_)) => {
                 self.ready_bytes += charge;
-                let is_last = matches!(step, ReadStep::Finished(_));
                 self.ready.push_back(step);
-                if self.reader.has_begun() || is_last {
-                    self.begin_response(now);
-                } else if self.ready_bytes > self.settings.policy.limits.read_ahead {
-                    self.handle_end(StreamEnd::TooLarge, now);
-                }
             }
         }
-        if matches!(self.state, TurnState::Awaiting) && self.reader.has_begun() {
+        if self.reader.has_begun() {
             self.begin_response(now);
+        } else if self.ready_bytes > self.settings.policy.limits.read_ahead {
+            self.handle_end(StreamEnd::TooLarge, now);
         }
     }
 

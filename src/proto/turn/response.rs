@@ -143,11 +143,9 @@ impl ResponseReader {
 
     /// Returns the next step of the frames read so far; `None` if another frame is needed.
     pub(crate) fn next_step(&mut self) -> Option<ReadStep> {
-        match self.held.pop() {
-            Some(event) => Some(ReadStep::Event(event)),
-            None if self.held.is_empty() => self.last_step.take().map(|step| *step),
-            None => None,
-        }
+        let event = self.held.pop().map(ReadStep::Event);
+        // Held events wait for nothing once there is a last step.
+        event.or_else(|| self.last_step.take().map(|step| *step))
     }
 
     /// Ends the turn like [`end`](Self::end), after the events that are held back. The last
@@ -214,7 +212,7 @@ impl ResponseReader {
             Delivery::Unknown if refused => Delivery::Refused,
             delivery => delivery,
         };
-        self.into_final_error(error.with_delivery(delivery))
+        self.final_error(error.with_delivery(delivery))
     }
 
     /// Returns `true` once an event of the response has arrived.
@@ -401,10 +399,10 @@ impl ResponseReader {
             delivery => delivery,
         };
         let error = Error::api(self.phase(), error).with_delivery(delivery);
-        self.into_final_error(error)
+        self.final_error(error)
     }
 
-    fn into_final_error(&mut self, error: Error) -> Error {
+    fn final_error(&mut self, error: Error) -> Error {
         self.state = ReaderState::Ended;
         if self.response.is_empty() { error } else { error.with_partial(self.response()) }
     }

@@ -13,6 +13,11 @@ use crate::{
     request::Item,
 };
 
+mod ahead;
+mod attempts;
+mod failures;
+mod reading;
+
 /// A machine, and the clock whose time is passed to the machine.
 struct Scene {
     machine: TurnMachine,
@@ -481,6 +486,8 @@ fn a_runtime_that_shuts_down_ends_a_turn_in_every_state() {
         };
         assert_eq!(error.kind(), expected, "{state}");
         assert!(scene.machine.is_done(), "{state}");
+        scene.machine.handle_runtime_shutdown(scene.now);
+        assert!(scene.outputs().1.is_none(), "{state}: it ends once");
     }
 }
 

@@ -19,6 +19,7 @@ fn run(
     let mut turn = ResponseReader::new();
     let mut events = Vec::new();
     let mut payloads = payloads.iter();
+    let mut is_closed = false;
     loop {
         let step = turn.next_step().or_else(|| Some(turn.handle(frame(payloads.next()?))));
         match step {
@@ -29,7 +30,11 @@ fn run(
                 return (events, Ok(turn.response()));
             }
             Some(ReadStep::Failed(error)) => return (events, Err(error)),
-            None => turn.close(end()),
+            None => {
+                assert!(!is_closed, "the end must come");
+                is_closed = true;
+                turn.close(end());
+            }
         }
     }
 }
@@ -274,6 +279,24 @@ fn c007_a_response_done_is_what_its_status_says() {
 }
 
 #[test]
+fn the_status_of_a_terminal_event_counts_more_than_its_name() {
+    use EventKind::{Completed, Incomplete};
+    for (name, status, kind) in [
+        ("completed", "completed", Some(Completed)),
+        ("completed", "in_progress", Some(Completed)),
+        ("completed", "incomplete", Some(Incomplete)),
+        ("completed", "failed", None),
+        ("completed", "cancelled", None),
+        ("incomplete", "completed", Some(Incomplete)),
+        ("incomplete", "failed", None),
+    ] {
+        let last = format!(r#"{{"type":"response.{name}","response":{{"status":"{status}"}}}}"#);
+        let (events, result) = run(&[CREATED, &last], lost);
+        assert_eq!(result.ok().map(|_| events[1].kind()), kind, "{name} {status}");
+    }
+}
+
+#[test]
 fn c083_an_incomplete_response_keeps_its_calls_and_falls_back_to_its_output() {
     let call = r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"fc_1","type":"function_call","call_id":"c1","name":"f","arguments":"{}","status":"completed"}}"#;
     let cut = r#"{"type":"response.output_item.done","output_index":1,"item":{"id":"fc_2","type":"function_call","call_id":"c2","name":"f","arguments":"{","status":"incomplete"}}"#;
@@ -481,6 +504,7 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
     let error = turn.end(StreamEnd::Disconnected(None));
     assert_eq!((turn.is_resumable(), turn.last_event()), (true, Some(2)));
     turn.resume(error.delivery());
+    assert_eq!(turn.delivery(), Delivery::OutputStarted);
     for (payload, comes) in [(created.to_owned(), false), (numbered(2), false), (numbered(3), true)]
     {
         let step = turn.handle(frame(&payload));
@@ -490,10 +514,83 @@ fn what_came_before_a_cut_is_not_handed_out_again() {
 }
 
 #[test]
+fn a_response_is_resumed_by_its_id_and_its_last_number_or_as_unfinished() {
+    let bare = r#"{"object":"response","id":"resp_1","status":"queued"}"#;
+    let nameless = r#"{"type":"response.created","sequence_number":0}"#;
+    let unnumbered = r#"{"type":"response.created","response":{"id":"r"}}"#;
+    for (payload, resumable) in
+        [(CREATED, true), (bare, true), (nameless, false), (unnumbered, false)]
+    {
+        let mut turn = ResponseReader::new();
+        turn.handle(frame(payload));
+        assert_eq!(turn.is_resumable(), resumable, "{payload}");
+    }
+}
+
+#[test]
+fn c143_only_new_numbers_are_progress() {
+    let mut turn = ResponseReader::new();
+    assert!(!turn.has_progressed());
+    turn.handle(frame(CREATED));
+    assert!(turn.has_progressed());
+    turn.resume(Delivery::Accepted);
+    assert!(!turn.has_progressed());
+    turn.handle(frame(CREATED));
+    assert!(!turn.has_progressed(), "it is a repetition");
+    let unnumbered = turn.handle(frame(DELTA));
+    assert!(matches!(unnumbered, ReadStep::Event(_)), "it cannot be a repetition");
+    turn.handle(frame(r#"{"type":"response.in_progress","sequence_number":1}"#));
+    assert!(turn.has_progressed());
+}
+
+#[test]
+fn an_end_under_the_name_of_the_previous_response_is_late() {
+    let event = |kind: &str, id: &str| {
+        format!(r#"{{"type":"response.{kind}","response":{{"id":"{id}"}}}}"#)
+    };
+    for (before, created, end, is_late) in [
+        (Some("a"), Some("b"), "a", true),
+        (Some("a"), Some("b"), "b", false),
+        (Some("a"), Some("b"), "c", false),
+        (Some("a"), Some("a"), "a", false),
+        (Some("a"), None, "a", false),
+        (None, Some("b"), "a", false),
+    ] {
+        let mut turn = ResponseReader::after(before);
+        if let Some(created) = created {
+            turn.handle(frame(&event("created", created)));
+        }
+        turn.handle(frame(&event("in_progress", end)));
+        let step = turn.handle(frame(&event("completed", end)));
+        assert_eq!(matches!(step, ReadStep::None), is_late, "{before:?} {created:?} {end}");
+        assert_eq!(turn.last_id(), Some(end), "the lifecycle event counts");
+    }
+}
+
+#[test]
+fn only_a_created_event_names_what_was_created() {
+    let mut turn = ResponseReader::new();
+    for (payload, created) in [
+        (r#"{"type":"response.in_progress","response":{"id":"a"}}"#, None),
+        (r#"{"type":"response.created","response":{"id":"b"}}"#, Some("b")),
+        (r#"{"type":"response.created","response":{}}"#, Some("b")),
+        (r#"{"type":"response.in_progress","response":{"id":"c"}}"#, Some("b")),
+        (r#"{"type":"response.created","response":{"id":"d"}}"#, Some("d")),
+    ] {
+        turn.handle(frame(payload));
+        assert_eq!(turn.created_id(), created, "{payload}");
+    }
+}
+
+#[test]
 fn c131_a_response_in_progress_that_events_follow_is_no_longer_the_answer() {
     let bare = r#"{"object":"response","id":"resp_1","status":"queued"}"#;
-    let error = run(&[bare], lost).1.unwrap_err();
+    let (events, result) = run(&[bare], lost);
+    let error = result.unwrap_err();
+    assert!(events.is_empty(), "its events are still to come");
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Protocol, Delivery::Accepted));
+    let failed = run(&[r#"{"object":"response","id":"resp_1","status":"failed"}"#], lost);
+    assert_eq!(failed.1.unwrap_err().delivery(), Delivery::OutputStarted, "it must not run again");
     let error = run(&[bare, CREATED], lost).1.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::Accepted));
     let error = run(&[CREATED, bare], lost).1.unwrap_err();

@@ -1,0 +1,163 @@
+//! The connection of the next attempt, in each case with all that the attempt is.
+
+use super::*;
+
+fn plain(kind: ErrorKind, phase: Phase) -> Error {
+    Error::new(kind, phase, ErrorCause::None)
+}
+
+fn fresh(millis: u64) -> NextAttempt {
+    NextAttempt { delay: Duration::from_millis(millis), fresh: true, ..IMMEDIATE }
+}
+
+fn over_sse(millis: u64, trip: Option<BreakerTrip>) -> NextAttempt {
+    NextAttempt { delay: Duration::from_millis(millis), over_sse: true, trip, ..IMMEDIATE }
+}
+
+const POLICIES: [TransportPolicy; 2] = [TransportPolicy::Auto, TransportPolicy::WebSocketOnly];
+
+#[test]
+fn the_last_attempt_after_failed_connections_goes_over_sse_unless_the_policy_forbids_it() {
+    let timeout = plain(ErrorKind::Timeout, Phase::Send).with_delivery(Delivery::NotSent);
+    let unreachable = plain(ErrorKind::Connect, Phase::Connect);
+    let policy = RetryPolicy { network_down_deadline: None, ..RetryPolicy::default() };
+    // An unreachable server says nothing about WebSockets.
+    for (error, trip) in [(timeout, Some(BreakerTrip::Transient)), (unreachable, None)] {
+        for transports in POLICIES {
+            let mut retry = RetryState::new(policy, transports);
+            let mut next = || retry.next(websocket(&error), 1.0);
+            assert_eq!((again(next()), again(next())), (fresh(200), fresh(400)));
+            let last = match transports {
+                TransportPolicy::Auto => over_sse(800, trip),
+                _ => fresh(800),
+            };
+            assert_eq!(again(next()), last, "{error}");
+            assert_eq!(next(), RetryDecision::Fail, "{error}");
+        }
+        let mut retry = RetryState::new(policy, TransportPolicy::Auto);
+        for millis in [200, 400, 800] {
+            assert_eq!(again(retry.next(failed(&error, Transport::Sse), 1.0)), fresh(millis));
+        }
+    }
+}
+
+#[test]
+fn a_broken_handshake_is_repeated_where_the_policy_forbids_sse() {
+    let handshake = Error::protocol(Phase::Connect, ProtocolError::Handshake("no WebSocket"));
+    // The last column is the next attempt if the failed one went over SSE.
+    for (error, after_sse) in [
+        (plain(ErrorKind::Timeout, Phase::Connect), Some(fresh(200))),
+        (plain(ErrorKind::Truncated, Phase::Connect), Some(fresh(200))),
+        (plain(ErrorKind::Tls, Phase::Connect), None),
+        (handshake, None),
+    ] {
+        let broken = |transports| retry(ReplayPolicy::default(), transports);
+        let mut auto = broken(TransportPolicy::Auto);
+        let transient = Some(BreakerTrip::Transient);
+        assert_eq!(again(auto.next(websocket(&error), 1.0)), over_sse(0, transient));
+        let mut only = broken(TransportPolicy::WebSocketOnly);
+        assert_eq!(again(only.next(websocket(&error), 1.0)), fresh(200), "{error}");
+        let decision = broken(TransportPolicy::Auto).next(failed(&error, Transport::Sse), 1.0);
+        assert_eq!(
+            decision,
+            after_sse.map_or(RetryDecision::Fail, RetryDecision::Retry),
+            "{error}"
+        );
+    }
+    let redirect = ProtocolError::Redirect("https://elsewhere".into());
+    let redirect = Error::protocol(Phase::Connect, redirect);
+    assert_eq!(auto().next(websocket(&redirect), 1.0), RetryDecision::Fail, "it would be the same");
+}
+
+#[test]
+fn a_server_that_answers_later_is_asked_over_the_same_connection() {
+    let limited = |phase| api(phase, 429, "rate_limit_exceeded", Delivery::Refused);
+    let later = |millis| NextAttempt {
+        delay: Duration::from_millis(millis),
+        reason: FullSendReason::PriorNotCompleted,
+        ..IMMEDIATE
+    };
+    for (phase, transports, last) in [
+        (Phase::FirstEvent, TransportPolicy::Auto, later(800)),
+        (Phase::Connect, TransportPolicy::WebSocketOnly, later(800)),
+        (Phase::Connect, TransportPolicy::Auto, over_sse(800, None)),
+    ] {
+        let error = limited(phase);
+        let mut retry = retry(ReplayPolicy::default(), transports);
+        for expected in [later(200), later(400), last] {
+            assert_eq!(again(retry.next(websocket(&error), 1.0)), expected, "{phase:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_create_waits_before_it_is_sent_again() {
+    let lost = closed(None, Delivery::Unknown);
+    let unanswered = AttemptFailure { answered: false, ..websocket(&lost) };
+    assert_eq!(again(auto().next(websocket(&lost), 1.0)), fresh(200));
+    let silent = Some(BreakerTrip::Silent);
+    assert_eq!(again(auto().next(unanswered, 1.0)), over_sse(200, silent));
+}
+
+#[test]
+fn only_a_request_without_an_event_over_a_websocket_is_a_lost_create() {
+    let lost = closed(None, Delivery::Refused);
+    let mut over_sse = auto();
+    for millis in [200, 400] {
+        assert_eq!(again(over_sse.next(failed(&lost, Transport::Sse), 1.0)), fresh(millis));
+        assert!(!over_sse.loses_creates());
+    }
+    let begun = closed(None, Delivery::Accepted);
+    let begun = AttemptFailure { answered: false, ..websocket(&begun) };
+    let mut retry = retry(ReplayPolicy::BeforeOutput, TransportPolicy::Auto);
+    assert_eq!(again(retry.next(begun, 1.0)), fresh(200));
+}
+
+#[test]
+fn only_silence_of_a_whole_websocket_after_the_request_blames_its_frames() {
+    let timeout = |phase| plain(ErrorKind::Timeout, phase).with_delivery(Delivery::NotSent);
+    let (late, sending) = (timeout(Phase::FirstEvent), timeout(Phase::Send));
+    let silent = AttemptFailure { silent: true, answered: false, ..websocket(&late) };
+    for (failed, expected) in [
+        (silent, over_sse(0, Some(BreakerTrip::Silent))),
+        (AttemptFailure { silent: false, ..silent }, fresh(200)),
+        (AttemptFailure { answered: true, ..silent }, fresh(200)),
+        (AttemptFailure { transport: Transport::Sse, ..silent }, fresh(200)),
+        (AttemptFailure { error: &sending, ..silent }, fresh(200)),
+    ] {
+        assert_eq!(again(auto().next(failed, 1.0)), expected, "{failed:?}");
+    }
+    let mut only = retry(ReplayPolicy::default(), TransportPolicy::WebSocketOnly);
+    assert_eq!(again(only.next(silent, 1.0)), fresh(200));
+    let credentials = timeout(Phase::Prepare);
+    assert_eq!(auto().next(websocket(&credentials), 1.0), RetryDecision::Fail);
+}
+
+#[test]
+fn each_attempt_while_the_network_is_down_opens_a_connection() {
+    let down = plain(ErrorKind::Connect, Phase::Connect);
+    assert_eq!(again(auto().next(websocket(&down), 1.0)), fresh(1000));
+}
+
+#[test]
+fn a_response_is_resumed_over_sse() {
+    let unfinished = Error::protocol(Phase::Events, ProtocolError::Unfinished);
+    let unreadable = Error::protocol(Phase::Events, ProtocolError::NotAnEvent);
+    let cut = plain(ErrorKind::Truncated, Phase::Events);
+    let resumed = Some(over_sse(200, None));
+    for (error, resumable, expected) in [
+        (&cut, true, resumed.clone()),
+        (&unfinished, true, resumed),
+        (&unfinished, false, None),
+        (&unreadable, true, None),
+    ] {
+        let failed = AttemptFailure { resumable, ..failed(error, Transport::Sse) };
+        let decision = auto().next(failed, 1.0);
+        assert_eq!(decision, expected.map_or(RetryDecision::Fail, RetryDecision::Retry), "{error}");
+    }
+    let stale = AttemptFailure { resumable: true, stale: true, ..failed(&cut, Transport::Sse) };
+    let mut retry = auto();
+    let next = again(retry.next(stale, 1.0));
+    assert_eq!(next, NextAttempt { fresh: true, ..over_sse(0, None) });
+    assert_eq!(retry.next(stale, 1.0), RetryDecision::Fail, "once a turn");
+}
