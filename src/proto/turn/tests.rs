@@ -1,5 +1,7 @@
 //! The transitions of a turn, and the commands that each gives.
 
+#![expect(clippy::field_reassign_with_default, reason = "as callers write it, from outside")]
+
 use super::{response::StreamEnd, *};
 use crate::{
     api::{ApiError, ErrorCode},
