@@ -318,6 +318,16 @@ fn a_finished_item_ends_the_item_that_it_means() {
             &[ItemType { output_index: 0 }],
         ),
         (
+            "an item that was announced as two types ends the last one",
+            vec![
+                added(0, message("a", "")),
+                added(0, json!({ "type": "reasoning", "id": "a" })),
+                done(0, message("a", "A")),
+            ],
+            &["a A", "a … "],
+            &[ItemType { output_index: 0 }],
+        ),
+        (
             "items in another order than their indices",
             vec![done(1, message("b", "B")), done(0, message("a", "A"))],
             &["a A", "b B"],
