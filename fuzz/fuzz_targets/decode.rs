@@ -19,6 +19,6 @@ fuzz_target!(|input: &[u8]| {
     let response = turn.response();
     _ = (response.output(), response.output_text(), response.usage(), response.function_calls());
     for item in response.output_items() {
-        Json::parse(item.json().get()).unwrap();
+        Json::parse(item.json().as_str()).unwrap();
     }
 });

@@ -50,5 +50,5 @@ fuzz_target!(|input: &[u8]| {
 fn items(turn: &Turn) -> Vec<String> {
     let response = turn.response();
     _ = (response.output_text(), response.function_calls());
-    response.output_items().map(|item| item.json().get().to_owned()).collect()
+    response.output_items().map(|item| item.json().as_str().to_owned()).collect()
 }
