@@ -240,10 +240,10 @@ impl ResponsesRequest {
         self
     }
 
-    /// Requests an answer in JSON by this schema; [`Response::parsed`] parses it. Other settings in
+    /// Requests an answer in JSON by this schema; [`Response::parse_output`] parses it. Other settings in
     /// [`text`](Self#structfield.text) are kept.
     ///
-    /// [`Response::parsed`]: crate::Response::parsed
+    /// [`Response::parse_output`]: crate::Response::parse_output
     #[must_use]
     pub fn json_schema(mut self, name: &str, schema: &Json) -> Self {
         /// The schema is sent byte for byte, because the order of its members determines the order
