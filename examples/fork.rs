@@ -4,24 +4,25 @@
 //! OPENAI_API_KEY=… cargo run --example fork
 //! ```
 //!
-//! Without a key it asks the embedded server.
+//! Without a key the example asks the embedded server.
+
+use std::env;
 
 use responses_client::{
-    Auth, Error, Item, Provider, ResponsesClient, ResponsesRequest, ResponsesSession,
-    testing::{Script, ScriptedServer, Turn},
+    Error, Item, ResponsesClient, ResponsesRequest, ResponsesSession,
+    testing::{Exchange, Script, ScriptedServer, Turn},
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let echo = |exchange: &responses_client::testing::Exchange| {
+    let echo = |exchange: &Exchange| {
         Turn::text(format!("(an answer to {} items)", exchange.history.len()))
     };
     let server = ScriptedServer::start(Script::new().respond(echo)).await?;
-    let (provider, auth) = match std::env::var("OPENAI_API_KEY") {
-        Ok(key) => (Provider::openai(), Auth::bearer(key)),
-        Err(_) => (Provider::compatible(&server.url())?, Auth::None),
+    let client = match env::var_os("OPENAI_API_KEY") {
+        Some(_) => ResponsesClient::from_env()?,
+        None => server.client()?,
     };
-    let client = ResponsesClient::builder(provider).auth(auth).build()?;
 
     let mut session = client.session();
     // The server keeps the response, so that other connections can continue it.
@@ -40,18 +41,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A turn of a conversation.
+/// Runs a turn of a conversation, and returns the answer.
 async fn ask(
     session: &mut ResponsesSession,
     request: &mut ResponsesRequest,
     text: &str,
 ) -> Result<String, Error> {
     request.input.push(Item::user(text));
-    let stream = session.stream(request).await?;
-    if let Some(plan) = &stream.report().plan {
+    let response = session.respond(&*request).await?;
+    if let Some(plan) = &response.report().plan {
         println!("{text} ({plan})");
     }
-    let response = stream.final_response().await?;
     request.input.extend(response.output_items());
     Ok(response.output_text())
 }

@@ -1,30 +1,29 @@
-//! The first turn with nothing done ahead, with an open WebSocket, and with a request that the
-//! server has read.
+//! The first turn of a session: without preparation, with an open WebSocket, and with a request that
+//! the server has processed.
 //!
 //! ```text
 //! OPENAI_API_KEY=… cargo run --example prewarm
 //! ```
 //!
-//! Without a key it asks the embedded server, where opening a WebSocket takes 200 ms. Reading a
-//! request ahead is billed.
+//! Without a key, the example asks the embedded server, where opening a WebSocket takes
+//! 200 ms. The tokens of a request that is processed ahead are billed.
 
-use std::time::Duration;
+use std::{env, error::Error, time::Duration};
 
 use responses_client::{
-    Auth, Item, Provider, ResponsesClient, ResponsesRequest,
+    Item, ResponsesClient, ResponsesRequest,
     testing::{Script, ScriptedServer, Turn, Upgrade},
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let slow = Upgrade::Delay(Duration::from_millis(200));
     let answers = Script::new().respond(|_| Turn::text("Rayleigh scattering."));
     let server = ScriptedServer::start(answers.every_upgrade(slow)).await?;
-    let (provider, auth) = match std::env::var("OPENAI_API_KEY") {
-        Ok(key) => (Provider::openai(), Auth::bearer(key)),
-        Err(_) => (Provider::compatible(&server.url())?, Auth::None),
+    let client = match env::var_os("OPENAI_API_KEY") {
+        Some(_) => ResponsesClient::from_env()?,
+        None => server.client()?,
     };
-    let client = ResponsesClient::builder(provider).auth(auth).build()?;
     let request = ResponsesRequest::new("gpt-6-astra").instructions("Answer in one sentence.");
 
     for ahead in ["nothing", "connect", "prewarm"] {
@@ -34,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             "prewarm" => session.prewarm(&request)?,
             _ => {}
         }
-        // What the user needs to type the question.
+        // The user types the question.
         tokio::time::sleep(Duration::from_millis(500)).await;
 
         let request = request.clone().input([Item::user("Why is the sky blue?")]);

@@ -1,13 +1,15 @@
-//! A create body that is JSON already, its events as JSON, and a history that is kept as JSON.
+//! A request body that is JSON already, events as JSON, and a history that is saved as JSON.
 //!
 //! ```text
 //! OPENAI_API_KEY=… cargo run --example raw_request -- '{"model":"gpt-6-astra","input":"Say hi"}'
 //! ```
 //!
-//! Without a key it asks the embedded server.
+//! Without a key, the example asks the embedded server.
+
+use std::{env, error::Error};
 
 use responses_client::{
-    Auth, History, Item, Provider, ResponsesClient, ResponsesRequest,
+    History, Item, ResponsesClient, ResponsesRequest,
     testing::{Script, ScriptedServer, Turn},
 };
 
@@ -18,17 +20,16 @@ const BODY: &str = r#"{
 }"#;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let answers = Script::new().turns([Turn::text("Hi."), Turn::text("Ho.")]);
     let server = ScriptedServer::start(answers).await?;
-    let (provider, auth) = match std::env::var("OPENAI_API_KEY") {
-        Ok(key) => (Provider::openai(), Auth::bearer(key)),
-        Err(_) => (Provider::compatible(&server.url())?, Auth::None),
+    let client = match env::var_os("OPENAI_API_KEY") {
+        Some(_) => ResponsesClient::from_env()?,
+        None => server.client()?,
     };
-    let client = ResponsesClient::builder(provider).auth(auth).build()?;
 
-    let body = std::env::args().nth(1).unwrap_or_else(|| BODY.to_owned());
-    // What this version does not know is sent as it is.
+    let body = env::args().nth(1).unwrap_or_else(|| BODY.to_owned());
+    // Members that this version does not know are sent unchanged.
     let mut request = ResponsesRequest::from_json(&body)?;
     let mut session = client.session();
     let mut stream = session.stream(&request).await?;
@@ -37,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     request.input.extend(stream.final_response().await?.output_items());
 
-    // Items keep their text to the letter, so that a history that was saved still matches.
+    // Items keep their text byte for byte, so that a saved history still matches.
     let saved = serde_json::to_string(&request.input)?;
     request.input = serde_json::from_str::<History>(&saved)?;
     request.input.push(Item::from_json(r#"{"role":"user","content":"Say ho"}"#)?);

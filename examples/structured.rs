@@ -1,56 +1,58 @@
-//! An answer that is JSON by a schema, read into a type.
+//! An answer in JSON by the schema of a type, read into that type.
 //!
 //! ```text
 //! OPENAI_API_KEY=… cargo run --example structured -- "Two eggs, and 200 g of flour."
 //! ```
 //!
-//! Without a key it asks the embedded server.
+//! Without a key, the example asks the embedded server.
+
+use std::{env, error::Error};
 
 use responses_client::{
-    Auth, Item, Provider, ResponsesClient, ResponsesRequest,
+    ResponsesClient, ResponsesRequest,
+    error::OutputError,
     testing::{Script, ScriptedServer, Turn},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-#[derive(Debug, Deserialize)]
+/// Strict schemas allow no further members, which schemars takes from `deny_unknown_fields`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Shopping {
     items: Vec<Article>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Article {
     name: String,
     amount: String,
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let answer = r#"{"items":[{"name":"eggs","amount":"2"},{"name":"flour","amount":"200 g"}]}"#;
     let server = ScriptedServer::start(Script::new().turn(Turn::text(answer))).await?;
-    let (provider, auth) = match std::env::var("OPENAI_API_KEY") {
-        Ok(key) => (Provider::openai(), Auth::bearer(key)),
-        Err(_) => (Provider::compatible(&server.url())?, Auth::None),
+    let client = match env::var_os("OPENAI_API_KEY") {
+        Some(_) => ResponsesClient::from_env()?,
+        None => server.client()?,
     };
-    let client = ResponsesClient::builder(provider).auth(auth).build()?;
 
-    // `strict` schemas name all members as required, and allow no others.
-    let strings = json!({"name": {"type": "string"}, "amount": {"type": "string"}});
-    let article = json!({
-        "type": "object", "properties": strings,
-        "required": ["name", "amount"], "additionalProperties": false,
-    });
-    let schema = json!({
-        "type": "object", "properties": {"items": {"type": "array", "items": article}},
-        "required": ["items"], "additionalProperties": false,
-    });
-    let text = std::env::args().nth(1).unwrap_or_else(|| "Two eggs, 200 g of flour.".to_owned());
+    let text = env::args().nth(1).unwrap_or_else(|| "Two eggs, 200 g of flour.".to_owned());
     let request = ResponsesRequest::new("gpt-6-astra")
-        .json_schema("shopping", &schema.into())
-        .input([Item::user(&text)]);
-    let response = client.session().stream(&request).await?.final_response().await?;
-    for Article { name, amount } in response.parse_output::<Shopping>()?.items {
-        println!("{amount:>8}  {name}");
+        .json_schema("shopping", schemars::schema_for!(Shopping).to_value())
+        .input(text);
+    let response = client.session().respond(&request).await?;
+    match response.parse_output::<Shopping>() {
+        Ok(shopping) => {
+            for Article { name, amount } in shopping.items {
+                println!("{amount:>8}  {name}");
+            }
+        }
+        Err(OutputError::Refused(why)) => println!("the model refused: {why}"),
+        Err(OutputError::Incomplete(reason)) => println!("the answer was cut off: {reason:?}"),
+        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

@@ -68,6 +68,10 @@ mod transport;
 mod pages {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/migrating.md")]
+    struct Migrating;
+    #[doc = include_str!("../docs/recipes.md")]
+    struct Recipes;
     #[doc = include_str!("../docs/transports.md")]
     struct Transports;
     #[doc = include_str!("../docs/retries.md")]

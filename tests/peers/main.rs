@@ -4,6 +4,7 @@
 //! `RESPONSES_CLIENT_PEERS=1` asks for their tests, and `.ci/run` installs them.
 
 mod aimock;
+mod async_openai;
 mod codex;
 mod items;
 mod middleboxes;
