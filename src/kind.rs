@@ -1,6 +1,6 @@
 //! Kind, phase and delivery of an error.
 
-use std::fmt;
+use crate::format::named;
 
 /// Kind of an [`Error`](crate::Error).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,8 +44,9 @@ pub enum ErrorKind {
     /// No tokio runtime is running, or the one in which the turn started has shut down. A runtime
     /// without a timer panics instead, as it does for every timer.
     NoRuntime,
-    /// JSON could not be decoded: a [`DecodeError`](crate::error::DecodeError) that `?` in the
-    /// caller's code converted into an [`Error`](crate::Error). No turn ends with this kind.
+    /// JSON could not be decoded: a [`DecodeError`](crate::error::DecodeError) or an
+    /// [`OutputError`](crate::error::OutputError) that `?` in the caller's code converted into an
+    /// [`Error`](crate::Error). No turn ends with this kind.
     Decode,
 }
 
@@ -86,30 +87,6 @@ pub enum Delivery {
 }
 
 impl ErrorKind {
-    /// Returns the kind in snake case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidConfig => "invalid_config",
-            Self::Auth => "auth",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Proxy => "proxy",
-            Self::ProxyAuthentication => "proxy_authentication",
-            Self::Timeout => "timeout",
-            Self::UpgradeRefused => "upgrade_refused",
-            Self::Api => "api",
-            Self::Closed => "closed",
-            Self::Truncated => "truncated",
-            Self::Protocol => "protocol",
-            Self::TooLarge => "too_large",
-            Self::Superseded => "superseded",
-            Self::SessionClosed => "session_closed",
-            Self::NoRuntime => "no_runtime",
-            Self::Decode => "decode",
-        }
-    }
-
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::InvalidRequest => "the request is invalid",
@@ -135,17 +112,6 @@ impl ErrorKind {
 }
 
 impl Phase {
-    /// Returns the phase in snake case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Prepare => "prepare",
-            Self::Connect => "connect",
-            Self::Send => "send",
-            Self::FirstEvent => "first_event",
-            Self::Events => "events",
-        }
-    }
-
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::Prepare => "obtaining credentials",
@@ -158,17 +124,6 @@ impl Phase {
 }
 
 impl Delivery {
-    /// Returns the step in snake case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotSent => "not_sent",
-            Self::Refused => "refused",
-            Self::Unknown => "unknown",
-            Self::Accepted => "accepted",
-            Self::OutputStarted => "output_started",
-        }
-    }
-
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::NotSent => "the request was not sent",
@@ -180,14 +135,39 @@ impl Delivery {
     }
 }
 
-macro_rules! shown_as_str {
-    ($($name:ident)*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    )*};
+named! {
+    ErrorKind {
+        InvalidRequest = "invalid_request",
+        InvalidConfig = "invalid_config",
+        Auth = "auth",
+        Connect = "connect",
+        Tls = "tls",
+        Proxy = "proxy",
+        ProxyAuthentication = "proxy_authentication",
+        Timeout = "timeout",
+        UpgradeRefused = "upgrade_refused",
+        Api = "api",
+        Closed = "closed",
+        Truncated = "truncated",
+        Protocol = "protocol",
+        TooLarge = "too_large",
+        Superseded = "superseded",
+        SessionClosed = "session_closed",
+        NoRuntime = "no_runtime",
+        Decode = "decode",
+    }
+    Phase {
+        Prepare = "prepare",
+        Connect = "connect",
+        Send = "send",
+        FirstEvent = "first_event",
+        Events = "events",
+    }
+    Delivery {
+        NotSent = "not_sent",
+        Refused = "refused",
+        Unknown = "unknown",
+        Accepted = "accepted",
+        OutputStarted = "output_started",
+    }
 }
-
-shown_as_str!(ErrorKind Phase Delivery);

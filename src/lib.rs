@@ -43,6 +43,7 @@ mod endpoint;
 mod endpoints;
 pub mod error;
 pub mod event;
+mod format;
 #[cfg(feature = "internal")]
 #[doc(hidden)]
 pub mod internal;

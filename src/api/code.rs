@@ -1,6 +1,8 @@
 //! The error codes of the API, and the meaning of each for the request.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{convert::Infallible, str::FromStr};
+
+use crate::format::named_or_other;
 
 /// Group of codes that the crate reacts to in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +42,6 @@ macro_rules! codes {
         }
 
         impl ErrorCode {
-            /// Returns the code as received.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $($(Self::$name => $text,)*)*
-                    Self::Other(code) => code,
-                }
-            }
-
             pub(super) fn group(&self) -> Option<Group> {
                 match self {
                     $($(Self::$name)|* => Some(Group::$group),)*
@@ -56,14 +50,7 @@ macro_rules! codes {
             }
         }
 
-        impl From<&str> for ErrorCode {
-            fn from(code: &str) -> Self {
-                match code {
-                    $($($text => Self::$name,)*)*
-                    _ => Self::Other(code.to_owned()),
-                }
-            }
-        }
+        named_or_other!(ErrorCode { $($($name = $text,)*)* });
     };
 }
 
@@ -240,12 +227,6 @@ impl FromStr for ErrorCode {
 
     fn from_str(code: &str) -> Result<Self, Infallible> {
         Ok(code.into())
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Policies for transports and retries.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+use crate::format::named;
 
 /// Transport of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,19 +108,21 @@ pub struct RetryPolicy {
     pub max_resend_bytes: u64,
 }
 
-impl Transport {
-    /// Returns `"websocket"` or `"sse"`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::Sse => "sse",
-        }
+named! {
+    Transport {
+        WebSocket = "websocket",
+        Sse = "sse",
     }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+    TransportPolicy {
+        Auto = "auto",
+        WebSocketOnly = "websocket_only",
+        SseOnly = "sse_only",
+    }
+    ReplayPolicy {
+        Never = "never",
+        BeforeCreated = "before_created",
+        BeforeOutput = "before_output",
+        Restart = "restart",
     }
 }
 

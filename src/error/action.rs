@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Cause, Error, ProtocolError};
 use crate::{
     api::ErrorClass,
+    format::named_with_data,
     kind::{Delivery, ErrorKind},
     request::RequestError,
 };
@@ -108,5 +109,16 @@ impl Error {
                 RetryAction::Stop
             }
         }
+    }
+}
+
+named_with_data! {
+    RetryAction {
+        Retry { after as after_ms } = "retry";
+        RetryMayRepeat { after as after_ms } = "retry_may_repeat";
+        Reauthenticate = "reauthenticate";
+        ChangeRequest = "change_request";
+        Reconfigure = "reconfigure";
+        Stop = "stop";
     }
 }

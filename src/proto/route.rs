@@ -12,8 +12,11 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::{
     config::{Transport, TransportPolicy},
+    format::{milliseconds, named},
     request::RequestError,
 };
 
@@ -62,13 +65,15 @@ impl BreakerTrip {
 }
 
 /// Fallback to SSE in force for an origin, returned by
-/// [`ResponsesClient::fallback`](crate::ResponsesClient::fallback).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// [`ResponsesClient::fallback`](crate::ResponsesClient::fallback). The time serializes as
+/// `remaining_ms`, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Fallback {
     /// Reason of the fallback.
     pub kind: FallbackKind,
     /// Remaining time of the fallback. Afterwards one turn tries a WebSocket again.
+    #[serde(rename = "remaining_ms", serialize_with = "milliseconds")]
     pub remaining: Duration,
 }
 
@@ -81,6 +86,13 @@ pub enum FallbackKind {
     /// A middlebox broke the handshake or blocked frames. This fallback lasts 1 minute, and doubles
     /// with each further failure, up to 10 minutes.
     Transient,
+}
+
+named! {
+    FallbackKind {
+        Unsupported = "unsupported",
+        Transient = "transient",
+    }
 }
 
 /// Fallback state of an origin.

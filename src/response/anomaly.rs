@@ -1,5 +1,7 @@
 //! Irregularities in the events of a response.
 
+use crate::format::named_with_data;
+
 /// Harmless irregularity in the events of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -61,4 +63,23 @@ pub enum Anomaly {
         /// Type of the event, at most 64 characters.
         event: String,
     },
+}
+
+named_with_data! {
+    Anomaly {
+        ResponseId = "response_id";
+        ItemId { output_index } = "item_id", " (at {output_index})";
+        ItemType { output_index } = "item_type", " (at {output_index})";
+        DuplicateItemId { output_index } = "duplicate_item_id", " (at {output_index})";
+        OutputIndexShared { output_index } = "output_index_shared", " (at {output_index})";
+        ItemFinishedTwice { output_index } = "item_finished_twice", " (at {output_index})";
+        OutputMissing = "output_missing";
+        ResponseRestarted = "response_restarted";
+        ItemChanged { output_index } = "item_changed", " (at {output_index})";
+        ItemMissing { output_index } = "item_missing", " (at {output_index})";
+        ItemUnfinished { output_index } = "item_unfinished", " (at {output_index})";
+        CallRepeated = "call_repeated";
+        LateEvents = "late_events";
+        UnknownEvent { event } = "unknown_event", " ({event})";
+    }
 }

@@ -19,6 +19,7 @@ mod tree;
 /// Layers from the bottom up: a file imports its own layer and those below.
 const LAYERS: &[&str] = &[
     "json",
+    "format",
     "kind",
     "api",
     "config",
