@@ -569,8 +569,12 @@ impl Episode {
 /// An event as it was received, with the type that only its `event:` field may have had.
 fn received(event: &ResponseEvent) -> Value {
     let mut received = parse_json(event.raw()).unwrap_or_default();
+    let event_type = match event {
+        ResponseEvent::Unknown(event) => event.event_type.as_str(),
+        event => event.kind().as_str(),
+    };
     if let Some(members) = received.as_object_mut().filter(|it| !it.contains_key("object")) {
-        members.entry("type").or_insert_with(|| event.kind().as_str().into());
+        members.entry("type").or_insert_with(|| event_type.into());
     }
     received
 }

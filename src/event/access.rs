@@ -21,6 +21,43 @@ impl ResponseEvent {
         }
     }
 
+    /// Returns the piece of a refusal in a [`RefusalDelta`](super::RefusalDelta). A model that
+    /// refuses sends these instead of text.
+    ///
+    /// ```
+    /// # use responses_client::ResponseEvent;
+    /// fn show(event: &ResponseEvent) {
+    ///     if let Some(text) = event.text_delta() {
+    ///         print!("{text}");
+    ///     } else if let Some(refusal) = event.refusal_delta() {
+    ///         eprint!("{refusal}");
+    ///     }
+    /// }
+    /// ```
+    pub fn refusal_delta(&self) -> Option<&str> {
+        match self {
+            Self::RefusalDelta(event) => Some(&event.delta),
+            _ => None,
+        }
+    }
+
+    /// Returns `stream_id`, the lane of the event on a WebSocket. `None` for the default lane. Reads
+    /// [`raw`](Self::raw) on each call.
+    pub fn stream_id(&self) -> Option<String> {
+        self.text("stream_id")
+    }
+
+    /// Returns `obfuscation`, the random string that a server adds to deltas, so that their sizes
+    /// do not reveal the text. Reads [`raw`](Self::raw) on each call.
+    pub fn obfuscation(&self) -> Option<String> {
+        self.text("obfuscation")
+    }
+
+    /// Reads a member that few callers need. As a field, it would make every event larger.
+    fn text(&self, name: &str) -> Option<String> {
+        Json::from_trusted(self.source()?.clone()).member(name).ok().flatten()
+    }
+
     /// Returns the response object of a lifecycle or terminal event.
     pub(crate) fn response(&self) -> Option<&Json> {
         match self {

@@ -4,29 +4,38 @@ macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $wire:literal $(of $item:ident)? {
         $($(#[$field_doc:meta])* $field:ident: $type:ident,)*
     })*) => {
-        /// Kind of an event. It serializes as its name in snake case: `"output_text_delta"`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-        #[serde(rename_all = "snake_case")]
+        /// Kind of an event. Its name is the `type` on the wire, for example
+        /// `response.output_text.delta`.
+        ///
+        /// ```
+        /// use responses_client::event::EventKind;
+        ///
+        /// let kind = EventKind::from("response.output_text.delta");
+        /// assert_eq!(kind, EventKind::OutputTextDelta);
+        /// assert_eq!(kind.to_string(), "response.output_text.delta");
+        /// assert_eq!(EventKind::from("response.brand_new"), EventKind::Unknown);
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum EventKind {
             $(#[doc = concat!("`", $wire, "`")] $name,)*
-            /// An event of a type that this version does not know.
+            /// An event of a type that this version does not know. Its name is `unknown`.
             Unknown,
-            /// An event of the crate, not of the server: see [`ResponseEvent::Restarted`].
+            /// An event of the crate, not of the server: see [`ResponseEvent::Restarted`]. Its name
+            /// is `responses_client.restarted`.
             Restarted,
         }
 
-        impl EventKind {
-            /// Returns the `type` on the wire; `""` for `Unknown` and `Restarted`.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $wire,)*
-                    Self::Unknown | Self::Restarted => "",
-                }
-            }
+        named!(EventKind {
+            $($name = $wire,)*
+            Unknown = "unknown",
+            Restarted = "responses_client.restarted",
+        });
 
-            /// Returns the kind of a `type` on the wire.
-            pub(crate) fn from_wire(name: &str) -> Self {
+        /// Converts a `type` on the wire. A type that no server sends or that this version does not
+        /// know is [`Unknown`](EventKind::Unknown).
+        impl From<&str> for EventKind {
+            fn from(name: &str) -> Self {
                 match name {
                     $($wire => Self::$name,)*
                     _ => Self::Unknown,
@@ -38,6 +47,9 @@ macro_rules! events {
         ///
         /// Strings and JSON in an event are slices of the received frame and keep the frame in
         /// memory; copy a part that you keep for long. [`raw`](Self::raw) returns the frame.
+        ///
+        /// An event serializes as it was received, byte for byte, and
+        /// [`from_json`](Self::from_json) reads it back.
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub enum ResponseEvent {
@@ -64,10 +76,15 @@ macro_rules! events {
 
             /// Returns the JSON as received, byte for byte. Empty for `Restarted`.
             pub fn raw(&self) -> &str {
+                self.source().map_or("", |raw| &**raw)
+            }
+
+            /// Returns the JSON as received, for slices of it.
+            pub(super) fn source(&self) -> Option<&ByteString> {
                 match self {
-                    $(Self::$name(event) => &event.raw,)*
-                    Self::Unknown(event) => &event.raw,
-                    Self::Restarted => "",
+                    $(Self::$name(event) => Some(&event.raw),)*
+                    Self::Unknown(event) => Some(&event.raw),
+                    Self::Restarted => None,
                 }
             }
 

@@ -4,14 +4,17 @@
 use std::fmt;
 
 use bytestring::ByteString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
     define::{events, of},
     fields::{self, owned},
     unknown::Unknown,
 };
-use crate::json::{DecodeError, Json};
+use crate::{
+    format::named,
+    json::{DecodeError, Json},
+};
 
 events! {
     /// A piece of text for the user.
@@ -425,5 +428,15 @@ events! {
         input: MaybeJson,
         /// `{"code": …, "message": …}`.
         error: MaybeJson,
+    }
+    /// The server accepted the interruption of a response (ChatGPT backend).
+    InterruptAccepted = "response.interrupt.accepted" {
+        /// Id of the response.
+        response_id: MaybeText,
+    }
+    /// The interruption of a response cut an item off (ChatGPT backend). The item stays unfinished.
+    OutputItemInterrupted = "response.output_item.interrupted" of item {
+        /// Id of the response.
+        response_id: MaybeText,
     }
 }

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{CodexRateLimits, ResponseEvent};
-use crate::json::Json;
+use crate::{format::milliseconds, json::Json};
 
 /// Maximum number of headers taken from the events of a response. The head of an answer holds at
 /// most a hundred, and a map of very many headers panics.
 pub(crate) const MAX_HEADERS: usize = 256;
 
 /// Remaining rates of a key, from the headers `x-ratelimit-*`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RateLimits {
     /// Remaining requests.
@@ -23,8 +23,9 @@ pub struct RateLimits {
     pub tokens: RateLimit,
 }
 
-/// One rate; a field is `None` if the server did not send it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// One rate; a field is `None` if the server did not send it. The time serializes as `reset_ms`, in
+/// milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RateLimit {
     /// Maximum per window.
@@ -32,11 +33,12 @@ pub struct RateLimit {
     /// Remaining in the current window.
     pub remaining: Option<u64>,
     /// Time until the full limit is available again.
+    #[serde(rename = "reset_ms", serialize_with = "milliseconds")]
     pub reset: Option<Duration>,
 }
 
 /// Usage of a plan of the ChatGPT backend: a short and a long window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PlanLimits {
@@ -47,7 +49,7 @@ pub struct PlanLimits {
 }
 
 /// Usage of one window of a plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PlanWindow {
@@ -57,6 +59,18 @@ pub struct PlanWindow {
     pub window_minutes: Option<u64>,
     /// Time at which the window resets, in seconds since 1970.
     pub reset_at: Option<u64>,
+}
+
+/// Credits of an account of the ChatGPT backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlanCredits {
+    /// `true` if the account has credits.
+    pub has_credits: bool,
+    /// `true` if the credits are not limited.
+    pub unlimited: bool,
+    /// Remaining credits, as the server writes the number; `None` if the server did not send it.
+    pub balance: Option<String>,
 }
 
 impl RateLimits {
@@ -87,7 +101,34 @@ impl PlanLimits {
     }
 }
 
+impl PlanCredits {
+    pub(crate) fn read<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        let value = |what: &str| header(&format!("x-codex-credits-{what}")).map(str::trim);
+        let is_true = |text: Option<&str>| text.is_some_and(|it| it.eq_ignore_ascii_case("true"));
+        let [has_credits, unlimited, balance] = ["has-credits", "unlimited", "balance"].map(value);
+        has_credits.or(unlimited).or(balance)?;
+        Some(Self {
+            has_credits: is_true(has_credits),
+            unlimited: is_true(unlimited),
+            balance: balance.filter(|text| !text.is_empty()).map(str::to_owned),
+        })
+    }
+}
+
 impl CodexRateLimits {
+    /// Returns the credits of the account; `None` if the server did not send them.
+    pub fn plan_credits(&self) -> Option<PlanCredits> {
+        let credits = self.credits.as_ref()?;
+        let is_true = |name| matches!(credits.member(name), Ok(Some(true)));
+        let balance = match credits.member("balance").ok().flatten() {
+            Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+            Some(number @ Value::Number(_)) => Some(number.to_string()),
+            _ => None,
+        };
+        let has_credits = is_true("has_credits");
+        Some(PlanCredits { has_credits, unlimited: is_true("unlimited"), balance })
+    }
+
     /// Returns the usage of the plan. Values that cannot be parsed are omitted.
     pub fn plan_limits(&self) -> PlanLimits {
         let window = |limits: &Json, name| limits.member(name).ok().flatten();
@@ -190,6 +231,36 @@ mod tests {
         let plan = PlanLimits::read(header);
         let window = PlanWindow { used_percent: 12.5, window_minutes: Some(300), reset_at: None };
         assert_eq!((plan.primary, plan.secondary), (Some(window), None));
+    }
+
+    #[test]
+    fn credits_are_read_from_headers_and_from_events() {
+        let read = |has: &'static str, balance: &'static str| {
+            PlanCredits::read(move |name| match name {
+                "x-codex-credits-has-credits" => Some(has),
+                "x-codex-credits-balance" => Some(balance),
+                _ => None,
+            })
+        };
+        let credits = |has_credits, balance: Option<&str>| {
+            let balance = balance.map(str::to_owned);
+            Some(PlanCredits { has_credits, unlimited: false, balance })
+        };
+        assert_eq!(read("True", " 12.50 "), credits(true, Some("12.50")));
+        assert_eq!(read("false", ""), credits(false, None));
+        assert_eq!(PlanCredits::read(|_| None), None);
+
+        let event = |credits: &str| {
+            let event = format!(r#"{{"type":"codex.rate_limits","credits":{credits}}}"#);
+            match ResponseEvent::from_json(event).unwrap() {
+                ResponseEvent::CodexRateLimits(event) => event.plan_credits(),
+                _ => None,
+            }
+        };
+        assert_eq!(event(r#"{"has_credits":true,"balance":"7"}"#), credits(true, Some("7")));
+        assert_eq!(event(r#"{"has_credits":true,"balance":7.5}"#), credits(true, Some("7.5")));
+        assert_eq!(event(r#"{"has_credits":null,"balance":""}"#), credits(false, None));
+        assert_eq!(event("null"), None);
     }
 
     #[test]

@@ -21,11 +21,11 @@
 
 pub use item::{
     Annotation, ContentPart, CustomToolCall, FunctionCall, ImageGenerationCall, Message,
-    OutputItem, Reasoning,
+    MessagePhase, OutputItem, Reasoning,
 };
 pub use kinds::*;
 pub(crate) use limits::{MAX_HEADERS, header};
-pub use limits::{PlanLimits, PlanWindow, RateLimit, RateLimits};
+pub use limits::{PlanCredits, PlanLimits, PlanWindow, RateLimit, RateLimits};
 pub(crate) use piece::PartKey;
 pub use unknown::Unknown;
 pub use usage::{CacheWriteTokensDetails, InputTokensDetails, OutputTokensDetails, Usage};
@@ -37,6 +37,7 @@ mod fields;
 pub mod item;
 mod kinds;
 mod limits;
+mod parse;
 mod piece;
 mod unknown;
 mod usage;

@@ -3,13 +3,17 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::{self, Json};
+use super::InputTransformation;
+use crate::{
+    event::item::Read,
+    json::{self, Json},
+};
 
 /// Identity and state of a response, as its object states them.
 ///
 /// All are read in one pass, once for each event: the object repeats instructions and tools, and each
 /// look at a member walks through them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Facts {
     /// `id`. An empty one is missing.
     pub(crate) id: Option<String>,
@@ -17,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) stored: Option<bool>,
     /// `status`, known or unknown.
     pub(crate) status: Option<String>,
+    /// `input_transformations`.
+    pub(crate) transformations: Vec<InputTransformation>,
 }
 
 impl Facts {
@@ -30,6 +36,8 @@ impl Facts {
             store: Option<&'a RawValue>,
             #[serde(borrow, default)]
             status: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            input_transformations: Option<&'a RawValue>,
         }
         let wire: Wire<'_> = response.decode().unwrap_or_default();
         let text = |raw: Option<&RawValue>| json::from_str::<String>(raw?.get()).ok();
@@ -37,6 +45,10 @@ impl Facts {
             id: text(wire.id).filter(|id| !id.is_empty()),
             status: text(wire.status),
             stored: wire.store.and_then(|store| json::from_str(store.get()).ok()),
+            transformations: wire
+                .input_transformations
+                .and_then(|list| Read::read(&Json::slice_of(response.source(), list)))
+                .unwrap_or_default(),
         }
     }
 }
@@ -59,7 +71,14 @@ mod tests {
         ] {
             let facts = Facts::of(&Json::parse(response).unwrap());
             let (id, status) = (id.map(str::to_owned), status.map(str::to_owned));
-            assert_eq!(facts, Facts { id, stored, status }, "{response}");
+            let transformations = Vec::new();
+            assert_eq!(facts, Facts { id, stored, status, transformations }, "{response}");
         }
+        let count = |list: &str| {
+            let response = format!(r#"{{"input_transformations":{list}}}"#);
+            Facts::of(&Json::parse(response).unwrap()).transformations.len()
+        };
+        let counts = ["null", "[]", "{}", r#"[{"id":"rs_1"},7,{}]"#].map(count);
+        assert_eq!(counts, [0, 0, 0, 2]);
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use responses_client::{
     Delivery, Item, ReplayPolicy, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts,
     Transport,
+    event::EventKind,
     report::{FullSendReason, Plan},
     testing::{Exchange, NoOutput, Script, ScriptedServer, Step, Turn},
 };
@@ -197,7 +198,7 @@ impl Cell {
             check!(response.output_text(), "An answer", "the text");
             let restarted = failure.delivery == Delivery::OutputStarted;
             let expected: Vec<&str> = match restarted {
-                true => before.chain([""]).chain(answer).collect(),
+                true => before.chain([EventKind::Restarted.as_str()]).chain(answer).collect(),
                 // What was told of the beginning is not told again.
                 false => answer.collect(),
             };

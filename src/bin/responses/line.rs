@@ -18,6 +18,7 @@ pub(crate) struct EventLine<'a> {
     pub(crate) turn: u64,
     #[serde(serialize_with = "as_received")]
     pub(crate) event: &'a str,
+    #[serde(serialize_with = "snake_case")]
     pub(crate) kind: EventKind,
 }
 
@@ -182,6 +183,23 @@ fn as_received<S: Serializer>(event: &str, serializer: S) -> Result<S::Ok, S::Er
     raw.serialize(serializer)
 }
 
+/// Serializes the kind of an event in snake case: its name without `response.`. A few names are
+/// older than this rule.
+fn snake_case<S: Serializer>(kind: &EventKind, serializer: S) -> Result<S::Ok, S::Error> {
+    let name = match kind {
+        EventKind::ErrorEvent => "error_event",
+        EventKind::ResponseMetadata => "response_metadata",
+        EventKind::WebsocketTiming => "websocket_timing",
+        EventKind::Restarted => "restarted",
+        kind => {
+            let name = kind.as_str();
+            let name = name.strip_prefix("response.").unwrap_or(name);
+            return serializer.serialize_str(&name.replace('.', "_"));
+        }
+    };
+    serializer.serialize_str(name)
+}
+
 /// Returns JSON on one line: removes the white space between its tokens if there are line breaks.
 fn one_line(json: &str) -> Cow<'_, str> {
     // Line breaks within strings are escaped in JSON.
@@ -230,6 +248,27 @@ mod tests {
             r#"{"turn":1,"event":{"a b":[1,"\" \\",2]},"kind":"output_text_delta"}"#
         );
         assert_eq!(line("", EventKind::Restarted), r#"{"turn":1,"event":null,"kind":"restarted"}"#);
+    }
+
+    #[test]
+    fn each_kind_is_the_snake_case_of_its_variant() {
+        let table = include_str!("../../event/kinds.rs");
+        let names =
+            table.split_whitespace().filter_map(|word| word.strip_prefix('"')?.strip_suffix('"'));
+        let mut count = 0;
+        for kind in names.map(EventKind::from).filter(|kind| *kind != EventKind::Unknown) {
+            let mut snake = String::new();
+            for letter in format!("{kind:?}").chars() {
+                if letter.is_ascii_uppercase() && !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.push(letter.to_ascii_lowercase());
+            }
+            let line = serde_json::to_value(EventLine { turn: 1, event: "{}", kind }).unwrap();
+            assert_eq!(line["kind"], snake);
+            count += 1;
+        }
+        assert!(count >= 80, "{count} kinds");
     }
 
     #[test]

@@ -20,7 +20,7 @@ items! {
     Message = "message" {
         /// Role of the author: `assistant`.
         role: Option<String>,
-        /// Phase: `commentary` or `final_answer`. Only some models distinguish them.
+        /// Phase as received: see [`phase`](Self::phase).
         phase: Option<String>,
         /// Parts of the message.
         content: Vec<ContentPart>,
@@ -274,6 +274,16 @@ items! {
         /// Tools, in the form in which a request declares them.
         tools: Vec<Json>,
     }
+    /// Change of settings in the course of a conversation. Each setting applies from the item on,
+    /// until the next change.
+    ConfigurationUpdate = "configuration_update" {
+        /// Settings for reasoning: see [`reasoning_effort`](Self::reasoning_effort).
+        reasoning: Option<Json>,
+        /// Settings for text: see [`text_format`](Self::text_format).
+        text: Option<Json>,
+    }
+    /// Request to compact the conversation. The server answers with a [`Compaction`].
+    CompactionTrigger = "compaction_trigger" {}
     /// Program that the model wrote and that calls tools.
     Program = "program" {
         /// `call_id` that the output names.

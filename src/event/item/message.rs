@@ -5,12 +5,40 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Annotation, ApplyPatchCall, ComputerAction, ComputerCall, ContentPart, CustomToolCall,
-    FunctionCall, LocalShellCall, McpApprovalRequest, McpCall, Message, Reasoning, ShellCall,
+    Annotation, ApplyPatchCall, ComputerAction, ComputerCall, ConfigurationUpdate, ContentPart,
+    CustomToolCall, FunctionCall, LocalShellCall, McpApprovalRequest, McpCall, Message, Reasoning,
+    ShellCall,
 };
-use crate::json::{self, DecodeError, Json};
+use crate::{
+    format::named_or_other,
+    json::{self, DecodeError, Json},
+};
+
+/// Phase of a [`Message`]. Only some models distinguish phases.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MessagePhase {
+    /// The model reports on its work while it continues.
+    Commentary,
+    /// The message belongs to the answer.
+    FinalAnswer,
+    /// Any other phase, as received.
+    Other(String),
+}
+
+named_or_other! {
+    MessagePhase {
+        Commentary = "commentary",
+        FinalAnswer = "final_answer",
+    }
+}
 
 impl Message {
+    /// Returns the phase of the message; `None` if the server did not send it.
+    pub fn phase(&self) -> Option<MessagePhase> {
+        self.phase.as_deref().map(MessagePhase::from)
+    }
+
     /// Returns the text of all parts.
     pub fn text(&self) -> String {
         self.content.iter().filter_map(ContentPart::text).collect()
@@ -107,6 +135,19 @@ macro_rules! calls {
 
 // The calls that the caller runs.
 calls!(FunctionCall CustomToolCall ComputerCall LocalShellCall ShellCall ApplyPatchCall);
+
+impl ConfigurationUpdate {
+    /// Returns the effort of reasoning from here on, for example `high`. `None` if the item does
+    /// not change it.
+    pub fn reasoning_effort(&self) -> Option<String> {
+        self.reasoning.as_ref()?.member("effort").ok().flatten()
+    }
+
+    /// Returns the format of the text from here on. `None` if the item does not change it.
+    pub fn text_format(&self) -> Option<Json> {
+        self.text.as_ref()?.member("format").ok().flatten()
+    }
+}
 
 impl ComputerCall {
     /// Returns the actions in order, from either member in which servers send them.

@@ -2,6 +2,7 @@
 
 pub use detail::*;
 pub use kinds::*;
+pub use message::MessagePhase;
 pub use part::*;
 
 pub(crate) use define::objects;

@@ -55,6 +55,15 @@ impl<'a> Members<'a> {
         self.found.iter().map(|(name, raw)| (&**name, raw.get()))
     }
 
+    /// Returns the members in the order of their names' last occurrences, `null` included.
+    pub(crate) fn unique(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        let is_last =
+            |place: usize, name: &str| !self.found.iter().skip(place + 1).any(|it| *it.0 == *name);
+        let all = self.found.iter().enumerate();
+        all.filter(move |(place, (name, _))| is_last(*place, name))
+            .map(|(_, (name, raw))| (&**name, *raw))
+    }
+
     /// Returns one member as JSON text, `null` included.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         self.found.iter().rfind(|(key, _)| **key == *name).map(|(_, raw)| raw.get())

@@ -21,7 +21,7 @@ use crate::{
         surrogates::HalfJoiner,
         wire::{Frame, Role, Tag},
     },
-    response::{Accumulator, Anomaly, Facts, Response},
+    response::{Accumulator, Anomaly, Facts, InputTransformation, Response},
 };
 
 /// Reads the frames of one response, from its first event to its end.
@@ -288,6 +288,12 @@ impl ResponseReader {
         self.response.anomalies()
     }
 
+    /// Returns the changes that the server made to the input, by the last lifecycle or terminal
+    /// event.
+    pub(crate) fn transformations(&self) -> &[InputTransformation] {
+        &self.response.facts().transformations
+    }
+
     /// Returns `true` if `frame` is the late terminal event of the previous response.
     ///
     /// This needs the `created` event of the present response, because some servers give all
@@ -427,12 +433,7 @@ fn read(frame: Frame, facts: &mut Option<Facts>) -> Result<ResponseEvent, Decode
         (named @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete), _) => {
             let event = with_facts(ResponseEvent::decode(named, payload.clone())?);
             let status = facts.as_ref().and_then(|facts| facts.status.as_deref());
-            let kind = match (named, status) {
-                (_, Some("failed" | "cancelled")) => EventKind::Failed,
-                (_, Some("incomplete")) => EventKind::Incomplete,
-                (EventKind::Done, _) => EventKind::Completed,
-                _ => named,
-            };
+            let kind = named.with_status(status);
             if kind == named { Ok(event) } else { ResponseEvent::decode(kind, payload) }
         }
         (kind, Role::Lifecycle | Role::Terminal) => {

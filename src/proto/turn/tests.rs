@@ -399,7 +399,8 @@ fn what_follows_output_is_the_end_or_a_restart_by_policy() {
     assert!(!scene.machine.is_done() && scene.machine.has_begun());
     assert!(scene.machine.response().id().is_some(), "it is shown until the next");
     scene.timeout().leased(None).authorized().opened(Ok(seat())).sent().frame(CREATED);
-    assert_eq!(scene.outputs().0, ["", "response.created"], "`Restarted` comes first");
+    let restarted = EventKind::Restarted.as_str();
+    assert_eq!(scene.outputs().0, [restarted, "response.created"], "`Restarted` comes first");
 }
 
 #[test]

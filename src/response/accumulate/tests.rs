@@ -7,7 +7,7 @@ use crate::event::EventKind;
 
 /// Returns the event with these members.
 fn event(kind: &str, members: Value) -> ResponseEvent {
-    let kind = EventKind::from_wire(&format!("response.{kind}"));
+    let kind = EventKind::from(&*format!("response.{kind}"));
     assert_ne!(kind, EventKind::Unknown);
     ResponseEvent::decode(kind, members.to_string().into()).unwrap()
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Returns the tag of a payload, and `true` if `name` replaces its type. The payload itself is not
 /// validated here; decoding it does that.
 pub(super) fn classify(name: &str, payload: &str) -> (Tag, bool) {
-    match event_type(payload).map(EventKind::from_wire) {
+    match event_type(payload).map(EventKind::from) {
         Some(kind) if kind != EventKind::Unknown => (known(kind), false),
         // The SSE standard gives an event without a name the name `message`.
         _ => classify_members(if name == "message" { "" } else { name }, payload),
@@ -49,7 +49,8 @@ fn known(kind: EventKind) -> Tag {
         | EventKind::SteerPending
         | EventKind::SteerFailed
         | EventKind::InjectCreated
-        | EventKind::InjectFailed => Role::Metadata,
+        | EventKind::InjectFailed
+        | EventKind::InterruptAccepted => Role::Metadata,
         EventKind::ErrorEvent => Role::Error,
         _ => Role::Output,
     };
@@ -62,7 +63,7 @@ fn unknown(role: Role) -> Tag {
 
 /// Returns the tag of an event of this type, known or unknown.
 fn tag(event_type: &str) -> Tag {
-    match EventKind::from_wire(event_type) {
+    match EventKind::from(event_type) {
         EventKind::Unknown if names_error(event_type) => unknown(Role::Error),
         EventKind::Unknown if event_type.starts_with("response.") => unknown(Role::Output),
         EventKind::Unknown => unknown(Role::Metadata),
@@ -140,15 +141,7 @@ impl<'a> Members<'a> {
     }
 
     fn response_tag(&self) -> Tag {
-        let status = text(self.status);
-        let kind = match status.as_deref() {
-            Some("queued") => EventKind::Queued,
-            Some("in_progress") => EventKind::InProgress,
-            Some("failed") => EventKind::Failed,
-            Some("cancelled") => EventKind::Cancelled,
-            Some("incomplete") => EventKind::Incomplete,
-            _ => EventKind::Completed,
-        };
+        let kind = EventKind::of_response(text(self.status).as_deref());
         Tag { bare: true, ..known(kind) }
     }
 
