@@ -50,7 +50,7 @@ fn write_advice(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::Superseded => "read the stream of the newer turn",
         ErrorKind::SessionClosed => "start another session",
         ErrorKind::NoRuntime => "call it inside a tokio runtime",
-        ErrorKind::Decode => "fix the JSON; the source names the place",
+        ErrorKind::Decode => "the source has the reason",
         ErrorKind::Timeout
         | ErrorKind::Api
         | ErrorKind::Closed

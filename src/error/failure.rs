@@ -10,7 +10,7 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     report::TurnReport,
     request::RequestError,
-    response::{Response, ResponseStatus},
+    response::{OutputError, Response, ResponseStatus},
 };
 
 /// Error of a turn, or of building a client.
@@ -256,6 +256,15 @@ impl From<DecodeError> for Error {
     /// Converts the error, so that `?` works when reading an event or a response.
     /// [`phase`](Self::phase) and [`delivery`](Self::delivery) are meaningless then.
     fn from(error: DecodeError) -> Self {
+        Self::new(ErrorKind::Decode, Phase::Prepare, Cause::Other(Box::new(error)))
+    }
+}
+
+impl From<OutputError> for Error {
+    /// Converts the error, so that `?` works when parsing the output of a response. The
+    /// [`source`](StdError::source) is the [`OutputError`]. [`phase`](Self::phase) and
+    /// [`delivery`](Self::delivery) are meaningless then.
+    fn from(error: OutputError) -> Self {
         Self::new(ErrorKind::Decode, Phase::Prepare, Cause::Other(Box::new(error)))
     }
 }

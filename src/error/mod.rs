@@ -14,6 +14,7 @@ pub use crate::{
     json::DecodeError,
     kind::{Delivery, ErrorKind, Phase},
     request::RequestError,
+    response::OutputError,
 };
 
 mod action;

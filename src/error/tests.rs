@@ -124,7 +124,7 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of the newer turn"),
         (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "start another session"),
         (bare(ErrorKind::NoRuntime, Phase::Prepare), Reconfigure, "inside a tokio runtime"),
-        (decode.into(), Stop, "fix the JSON"),
+        (decode.into(), Stop, "the source has the reason"),
     ]
 }
 

@@ -49,16 +49,6 @@ pub(crate) struct Accumulator {
     anomalies: Vec<Anomaly>,
 }
 
-impl Response {
-    /// Parses a response from the object that the server stores.
-    pub(crate) fn read(object: Vec<u8>) -> Result<Self, DecodeError> {
-        let not_text = |_| DecodeError::expected("a response", "UTF-8");
-        let response = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
-        response.member::<String>("id")?.ok_or(DecodeError::expected("`id`", "a string"))?;
-        Ok(Accumulator::from_object(&response)?.snapshot())
-    }
-}
-
 /// Maximum number of irregularities kept. More of them add no information.
 const MAX_ANOMALIES: usize = 32;
 

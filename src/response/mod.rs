@@ -3,6 +3,7 @@
 pub use anomaly::Anomaly;
 pub use detail::{InputTransformation, ResponseError, ToolUsage, WebSearchUsage};
 pub use object::{Response, ResponseStatus};
+pub use output::OutputError;
 pub use partial::PartialItem;
 
 pub(crate) use accumulate::Accumulator;
@@ -13,8 +14,11 @@ mod anomaly;
 mod detail;
 mod facts;
 mod head;
+mod members;
 mod merge;
 mod object;
+mod output;
+mod parse;
 mod partial;
 mod settle;
 mod slot;

@@ -1,19 +1,15 @@
 //! The response object.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fmt,
-};
+use std::{collections::HashSet, fmt};
 
-use serde::de::DeserializeOwned;
-
-use super::{InputTransformation, PartialItem, ResponseError, ToolUsage};
+use super::PartialItem;
 use crate::{
     event::{
-        CustomToolCall, FunctionCall, OutputItem, Usage,
+        CustomToolCall, FunctionCall, OutputItem,
         item::{Members, Read},
     },
-    json::{self, DecodeError, Json},
+    format::named_or_other,
+    json::Json,
     request::Item,
 };
 
@@ -23,6 +19,19 @@ use crate::{
 /// item, the values of the terminal event win, under the identity that the stream gave the item. An
 /// item that only one of them has is kept, at its place. A session compares the next request with
 /// the same list. Cloning copies the list, not the items.
+///
+/// ```
+/// # use responses_client::Response;
+/// fn show(response: &Response) {
+///     println!("{}", response.output_text());
+///     if let Some(usage) = response.usage() {
+///         println!("{} tokens", usage.total_tokens);
+///     }
+///     // A member without a method of its own.
+///     let user: Option<String> = response.raw().and_then(|it| it.member("user").ok().flatten());
+///     println!("{user:?}");
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct Response {
     pub(super) id: Option<String>,
@@ -52,88 +61,21 @@ pub enum ResponseStatus {
     Other(String),
 }
 
+named_or_other! {
+    ResponseStatus {
+        Completed = "completed",
+        Incomplete = "incomplete",
+        Failed = "failed",
+        InProgress = "in_progress",
+        Queued = "queued",
+        Cancelled = "cancelled",
+    }
+}
+
 impl Response {
     /// Returns `id`, or `None` if no part of the response arrived.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
-    }
-
-    /// Returns the status in the last lifecycle event.
-    pub fn status(&self) -> ResponseStatus {
-        match self.member::<String>("status").as_deref() {
-            Some("completed") => ResponseStatus::Completed,
-            Some("incomplete") => ResponseStatus::Incomplete,
-            Some("failed") => ResponseStatus::Failed,
-            Some("queued") => ResponseStatus::Queued,
-            Some("cancelled") => ResponseStatus::Cancelled,
-            Some("in_progress") | None => ResponseStatus::InProgress,
-            Some(other) => ResponseStatus::Other(other.to_owned()),
-        }
-    }
-
-    /// Returns `model`, as the server names it.
-    pub fn model(&self) -> Option<String> {
-        self.member("model")
-    }
-
-    /// Returns the creation time, in seconds since 1970.
-    pub fn created_at(&self) -> Option<f64> {
-        self.member("created_at")
-    }
-
-    /// Returns the completion time, in seconds since 1970.
-    pub fn completed_at(&self) -> Option<f64> {
-        self.member("completed_at")
-    }
-
-    /// Returns the service tier that processed the response. It may differ from the requested tier.
-    pub fn service_tier(&self) -> Option<String> {
-        self.member("service_tier")
-    }
-
-    /// Returns the `metadata` of the request, as the server stored it.
-    pub fn metadata(&self) -> BTreeMap<String, String> {
-        let pairs = self.last.as_ref().and_then(|last| last.member("metadata").ok().flatten());
-        pairs.unwrap_or_default()
-    }
-
-    /// Returns the token usage; `None` until the response has ended.
-    pub fn usage(&self) -> Option<Usage> {
-        self.last.as_ref()?.member("usage").ok().flatten()
-    }
-
-    /// Returns the reason why an incomplete response ended, for example `max_output_tokens` or
-    /// `content_filter`.
-    pub fn incomplete_reason(&self) -> Option<String> {
-        let details: Json = self.member("incomplete_details")?;
-        details.member("reason").ok().flatten()
-    }
-
-    /// Returns the error of a failed response.
-    pub fn error(&self) -> Option<ResponseError> {
-        self.member("error")
-    }
-
-    /// Returns `true` if the agent's turn ended with this response. Only the ChatGPT backend sends
-    /// the value.
-    pub fn end_turn(&self) -> Option<bool> {
-        self.member("end_turn")
-    }
-
-    /// Returns the changes that the server made to the input, for example removed reasoning that it
-    /// could not use. A history that keeps such items has them removed each turn.
-    pub fn input_transformations(&self) -> Vec<InputTransformation> {
-        self.member("input_transformations").unwrap_or_default()
-    }
-
-    /// Returns the usage of the server's own tools.
-    pub fn tool_usage(&self) -> Option<ToolUsage> {
-        self.member("tool_usage")
-    }
-
-    /// Returns the diagnostics of a prompt cache miss, if the request asked for them.
-    pub fn prompt_cache_diagnostics(&self) -> Option<Json> {
-        self.member("prompt_cache_diagnostics")
     }
 
     /// Returns the items of the output in the form for the input of the next request.
@@ -156,28 +98,6 @@ impl Response {
     /// Returns the items that started but did not finish before the response was cut off.
     pub fn unfinished_items(&self) -> &[PartialItem] {
         &self.unfinished
-    }
-
-    /// Returns the text for the user, joined from all messages, including unfinished ones.
-    pub fn output_text(&self) -> String {
-        let finished = self.output().into_iter().filter_map(|item| match item {
-            OutputItem::Message(message) => Some(message.text()),
-            _ => None,
-        });
-        finished.chain(self.unfinished.iter().map(PartialItem::text)).collect()
-    }
-
-    /// Parses the text as JSON. Use this method for a request with
-    /// [`json_schema`](crate::ResponsesRequest::json_schema).
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] if the text does not deserialize into `T`, for example because the response
-    /// is [incomplete](Self::incomplete_reason) or the model
-    /// [refused](crate::event::Message::refusal).
-    pub fn parse_output<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        json::from_str(&self.output_text())
-            .map_err(|error| DecodeError::new("the text of a response", &error))
     }
 
     /// Returns the finished items of a cut response that may be sent back to the server. Unfinished
@@ -244,7 +164,7 @@ impl Response {
         })
     }
 
-    fn member<T: Read>(&self, name: &'static str) -> Option<T> {
+    pub(super) fn member<T: Read>(&self, name: &'static str) -> Option<T> {
         Members::of(self.last.as_ref()?).ok()?.read(name).ok().flatten()
     }
 }
