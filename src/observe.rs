@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Serialize;
 use tracing::Span;
 
 use crate::{
     config::Transport,
     error::Error,
+    format::milliseconds,
     kind::ErrorKind,
     report::{Plan, TurnReport},
 };
@@ -45,15 +47,17 @@ pub trait TurnObserver: Send + Sync + 'static {
     /// Called when the rest of the turn goes over SSE instead of a WebSocket.
     fn fell_back(&self) {}
 
-    /// Called when the turn has ended: successfully, or with `error`. Not called if the stream is
-    /// dropped before the end of the turn.
+    /// Called when the turn has ended: successfully, or with `error`. The report contains the
+    /// [`warnings`](TurnReport#structfield.warnings) of the turn. Not called if the stream is dropped
+    /// before the end of the turn.
     fn done(&self, report: &TurnReport, error: Option<&Error>) {
         _ = (report, error);
     }
 }
 
-/// A failed attempt that is followed by another attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A failed attempt that is followed by another attempt. The time serializes as `delay_ms`, in
+/// milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AttemptFailed {
     /// Transport of the failed attempt.
@@ -61,6 +65,7 @@ pub struct AttemptFailed {
     /// Kind of the attempt's error. [`TurnReport::attempts`] contains the details.
     pub kind: ErrorKind,
     /// Time until the next attempt.
+    #[serde(rename = "delay_ms", serialize_with = "milliseconds")]
     pub delay: Duration,
 }
 
@@ -121,6 +126,9 @@ impl Notifier {
     }
 
     pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {
+        for warning in &report.warnings {
+            tracing::warn!(target: TARGET, origin = self.origin, %warning, "turn ended with a warning");
+        }
         let kind = error.map(Error::kind);
         tracing::debug!(target: TARGET, error = ?kind, "turn ended");
         self.notify(|observer| observer.done(report, error));

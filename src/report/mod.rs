@@ -1,6 +1,8 @@
 //! Report of a turn.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+use serde::Serialize;
 
 pub use server::ServerHeaders;
 
@@ -8,14 +10,26 @@ pub use server::ServerHeaders;
 pub use crate::response::Anomaly;
 
 use crate::{
+    api::masked,
     config::Transport,
+    format::{milliseconds, named_with_data},
     kind::{Delivery, ErrorKind},
+    response::InputTransformation,
 };
 
 mod server;
 
 /// Report of a turn: its attempts, their transport, what they sent, and their timing.
-#[derive(Clone, Debug, Default)]
+///
+/// The report serializes under the names of its fields, and its times in milliseconds:
+///
+/// ```
+/// # use responses_client::TurnReport;
+/// let report = serde_json::to_value(TurnReport::default()).unwrap();
+/// assert_eq!(report["bytes_sent"], 0);
+/// assert_eq!(report["timings"]["first_text_ms"], serde_json::Value::Null);
+/// ```
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct TurnReport {
     /// Transport of the last attempt; `None` if no attempt was made.
@@ -38,6 +52,9 @@ pub struct TurnReport {
     pub timings: Timings,
     /// Harmless irregularities of the events; at most 32 are kept.
     pub anomalies: Vec<Anomaly>,
+    /// Effects on the turn that the caller should know of. They are also logged at the level WARN
+    /// when the turn ends.
+    pub warnings: Vec<Warning>,
     /// Outcome of the [`prewarm`](crate::ResponsesSession::prewarm) before the turn; `None` if
     /// there was none.
     pub prewarm: Option<Prewarm>,
@@ -73,8 +90,35 @@ pub enum PrewarmFailure {
     Unused,
 }
 
+/// Effect on a turn that the caller should know of, although the turn did not fail.
+///
+/// ```
+/// # use responses_client::{TurnReport, report::Warning};
+/// fn check(report: &TurnReport) {
+///     for warning in &report.warnings {
+///         if let Warning::InputTransformed { items, .. } = warning {
+///             eprintln!("the model did not see {items} of the items");
+///         }
+///         eprintln!("{warning}");
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The server changed the input before the model read it. Usually the server removed reasoning
+    /// that an edit of the history, another model or another user has made unusable.
+    /// [`Response::input_transformations`](crate::Response::input_transformations) lists the items.
+    InputTransformed {
+        /// Number of changed items.
+        items: usize,
+        /// Reasons of the changes, each once, for example `prefix_mismatch`.
+        reasons: Vec<String>,
+    },
+}
+
 /// One attempt of a turn.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
     /// Transport of the attempt.
@@ -88,7 +132,7 @@ pub struct Attempt {
 }
 
 /// Failure of an attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Failure {
     /// Kind of the error.
@@ -99,7 +143,8 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Content that a turn sent.
+/// Content that a turn sent. `Display` writes for example `incremental: 2 new` or
+/// `full: tools_changed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Plan {
@@ -161,75 +206,98 @@ pub enum FullSendReason {
 /// Times at which the phases of a turn ended, counted from the call of
 /// [`stream`](crate::ResponsesSession::stream). After several attempts, the times are those of the
 /// last one. `None` for a phase that was not reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// Each time serializes in milliseconds, under the name of its field with `_ms`:
+/// `{"queued_ms":0.012,"connected_ms":null,…}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Timings {
     /// The session was free for the turn: the rest of the previous turn had been cleaned up.
+    #[serde(rename = "queued_ms", serialize_with = "milliseconds")]
     pub queued: Option<Duration>,
     /// The connection was open, including its upgrade; `None` if it was open before the turn. Over
     /// SSE, connecting is part of [`first_byte`](Self::first_byte).
+    #[serde(rename = "connected_ms", serialize_with = "milliseconds")]
     pub connected: Option<Duration>,
     /// The request was written. Over SSE, its answer had started.
+    #[serde(rename = "sent_ms", serialize_with = "milliseconds")]
     pub sent: Option<Duration>,
     /// The head of the answer, or the first frame, had arrived.
+    #[serde(rename = "first_byte_ms", serialize_with = "milliseconds")]
     pub first_byte: Option<Duration>,
     /// The first event of the response had arrived.
+    #[serde(rename = "first_event_ms", serialize_with = "milliseconds")]
     pub first_event: Option<Duration>,
     /// The first piece of text for the user had arrived.
+    #[serde(rename = "first_text_ms", serialize_with = "milliseconds")]
     pub first_text: Option<Duration>,
     /// The event that ended the response had arrived.
+    #[serde(rename = "done_ms", serialize_with = "milliseconds")]
     pub done: Option<Duration>,
 }
 
-impl FullSendReason {
-    /// Returns the reason in snake case, without its details.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::FirstTurn => "first_turn",
-            Self::ModelChanged => "model_changed",
-            Self::ToolsChanged => "tools_changed",
-            Self::InstructionsChanged => "instructions_changed",
-            Self::FieldChanged(_) => "field_changed",
-            Self::PrefixDiverged { .. } => "prefix_diverged",
-            Self::InputShorter => "input_shorter",
-            Self::NothingNew => "nothing_new",
-            Self::PriorNotCompleted => "prior_not_completed",
-            Self::ConnectionChanged => "connection_changed",
-            Self::ParentNotFound => "parent_not_found",
-            Self::ParentAmbiguous => "parent_ambiguous",
-            Self::CallerManaged => "caller_managed",
-            Self::ProviderUnsupported => "provider_unsupported",
-            Self::SseContinuationOff => "sse_continuation_off",
-            Self::Disabled => "disabled",
-        }
+named_with_data! {
+    Plan {
+        Incremental { new_items } = "incremental", ": {new_items} new";
+        Full(reason) = "full", ": {reason}";
+    }
+    FullSendReason {
+        FirstTurn = "first_turn";
+        ModelChanged = "model_changed";
+        ToolsChanged = "tools_changed";
+        InstructionsChanged = "instructions_changed";
+        FieldChanged(field) = "field_changed", " ({field})";
+        PrefixDiverged { at } = "prefix_diverged", " (at {at})";
+        InputShorter = "input_shorter";
+        NothingNew = "nothing_new";
+        PriorNotCompleted = "prior_not_completed";
+        ConnectionChanged = "connection_changed";
+        ParentNotFound = "parent_not_found";
+        ParentAmbiguous = "parent_ambiguous";
+        CallerManaged = "caller_managed";
+        ProviderUnsupported = "provider_unsupported";
+        SseContinuationOff = "sse_continuation_off";
+        Disabled = "disabled";
+    }
+    Prewarm {
+        Connected = "connected";
+        Warmed = "warmed";
+        Failed(reason) = "failed", ": {reason}";
+    }
+    PrewarmFailure {
+        Error(error) = "error", " ({error})";
+        TimedOut = "timed_out";
+        Generated = "generated";
+        Refused = "refused";
+        Unused = "unused";
+    }
+    Warning {
+        InputTransformed { items, reasons } = "input_transformed", ": {items} items, {reasons:?}";
     }
 }
 
-impl fmt::Display for FullSendReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())?;
-        match self {
-            Self::FieldChanged(name) => write!(f, " ({name})"),
-            Self::PrefixDiverged { at } => write!(f, " (at {at})"),
-            _ => Ok(()),
+impl Warning {
+    /// Returns the warning about these changes of the input; `None` if there are none.
+    pub(crate) fn of_input(changes: &[InputTransformation]) -> Option<Self> {
+        let mut reasons = Vec::new();
+        for reason in changes.iter().filter_map(|change| change.reason.as_deref()) {
+            let reason = masked(reason, 64);
+            if reasons.len() < MAX_REASONS && !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
         }
+        let items = changes.len();
+        (items > 0).then_some(Self::InputTransformed { items, reasons })
     }
 }
+
+/// Maximum number of reasons in a warning. The API has five.
+const MAX_REASONS: usize = 8;
 
 impl Plan {
     /// Returns `true` if the full request was sent.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
-    }
-}
-
-impl fmt::Display for Plan {
-    /// Formats as `incremental: 2 new` or `full: tools_changed`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Incremental { new_items } => write!(f, "incremental: {new_items} new"),
-            Self::Full(reason) => write!(f, "full: {reason}"),
-        }
     }
 }
 

@@ -3,12 +3,28 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderMap;
+use serde::{Serialize, Serializer};
 
-use crate::event::{MAX_HEADERS, PlanLimits, RateLimits};
+use crate::{
+    event::{MAX_HEADERS, PlanCredits, PlanLimits, RateLimits},
+    format::milliseconds,
+};
 
 /// Headers of an answer, and those added by metadata events of the response.
 ///
 /// Over a WebSocket, the headers are those of its upgrade, so that their rates date from then.
+///
+/// The type serializes as the values that its methods return, and never as the raw headers, which
+/// may contain cookies and tokens. The time serializes as `processing_time_ms`, in milliseconds.
+///
+/// ```
+/// # use responses_client::TurnReport;
+/// fn show(report: &TurnReport) {
+///     let server = &report.server;
+///     println!("request {:?} by {:?}", server.request_id(), server.model());
+///     println!("{:?} tokens left", server.rate_limits().tokens.remaining);
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct ServerHeaders(Arc<HeaderMap>);
 
@@ -55,6 +71,39 @@ impl ServerHeaders {
         PlanLimits::read(|name| self.get(name))
     }
 
+    /// Returns the credits in `x-codex-credits-*` of the ChatGPT backend. `None` if the server sent
+    /// none of these headers.
+    pub fn plan_credits(&self) -> Option<PlanCredits> {
+        PlanCredits::read(|name| self.get(name))
+    }
+
+    /// Returns `x-codex-plan-type` of the ChatGPT backend, the name of the plan, for example `pro`.
+    pub fn plan_type(&self) -> Option<&str> {
+        self.get("x-codex-plan-type")
+    }
+
+    /// Returns `x-codex-active-limit` of the ChatGPT backend, the family of limits that applies to
+    /// the request.
+    pub fn active_limit(&self) -> Option<&str> {
+        self.get("x-codex-active-limit")
+    }
+
+    /// Returns `x-codex-limit-name` of the ChatGPT backend, the name of the limit for people.
+    pub fn limit_name(&self) -> Option<&str> {
+        self.get("x-codex-limit-name")
+    }
+
+    /// Returns `x-codex-rate-limit-reached-type` of the ChatGPT backend, the kind of the limit that
+    /// was reached.
+    pub fn rate_limit_reached_type(&self) -> Option<&str> {
+        self.get("x-codex-rate-limit-reached-type")
+    }
+
+    /// Returns `x-codex-promo-message` of the ChatGPT backend, a message for the user of a plan.
+    pub fn promo_message(&self) -> Option<&str> {
+        self.get("x-codex-promo-message")
+    }
+
     /// Adds the headers of an event, which replace earlier values.
     pub(crate) fn add(&mut self, headers: HeaderMap) {
         let all = Arc::make_mut(&mut self.0);
@@ -63,6 +112,40 @@ impl ServerHeaders {
                 all.insert(name, value.clone());
             }
         }
+    }
+}
+
+impl Serialize for ServerHeaders {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Values<'a> {
+            request_id: Option<&'a str>,
+            model: Option<&'a str>,
+            #[serde(rename = "processing_time_ms", serialize_with = "milliseconds")]
+            processing_time: Option<Duration>,
+            rate_limits: RateLimits,
+            plan_limits: PlanLimits,
+            plan_credits: Option<PlanCredits>,
+            plan_type: Option<&'a str>,
+            active_limit: Option<&'a str>,
+            limit_name: Option<&'a str>,
+            rate_limit_reached_type: Option<&'a str>,
+            promo_message: Option<&'a str>,
+        }
+        let values = Values {
+            request_id: self.request_id(),
+            model: self.model(),
+            processing_time: self.processing_time(),
+            rate_limits: self.rate_limits(),
+            plan_limits: self.plan_limits(),
+            plan_credits: self.plan_credits(),
+            plan_type: self.plan_type(),
+            active_limit: self.active_limit(),
+            limit_name: self.limit_name(),
+            rate_limit_reached_type: self.rate_limit_reached_type(),
+            promo_message: self.promo_message(),
+        };
+        values.serialize(serializer)
     }
 }
 
@@ -94,6 +177,45 @@ mod tests {
         assert_eq!((server.model(), server.turn_state()), (Some("b"), Some("state")));
         let shown = format!("{server:?}");
         assert!(shown.contains("set-cookie") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn the_values_serialize_without_the_headers() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("set-cookie", "secret"),
+            ("x-codex-turn-state", "secret"),
+            ("x-request-id", "req_1"),
+            ("openai-model", "m"),
+            ("openai-processing-ms", "12.5"),
+            ("x-ratelimit-remaining-tokens", "5"),
+            ("x-ratelimit-reset-tokens", "1s"),
+            ("x-codex-primary-used-percent", "50"),
+            ("x-codex-credits-unlimited", "true"),
+            ("x-codex-plan-type", "pro"),
+            ("x-codex-active-limit", "codex"),
+            ("x-codex-limit-name", "five hours"),
+            ("x-codex-rate-limit-reached-type", "primary"),
+            ("x-codex-promo-message", "more"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let server = ServerHeaders::new(Arc::new(headers));
+        let expected = serde_json::json!({
+            "request_id": "req_1", "model": "m", "processing_time_ms": 12.5,
+            "rate_limits": {
+                "requests": {"limit": null, "remaining": null, "reset_ms": null},
+                "tokens": {"limit": null, "remaining": 5, "reset_ms": 1000.0},
+            },
+            "plan_limits": {
+                "primary": {"used_percent": 50.0, "window_minutes": null, "reset_at": null},
+                "secondary": null,
+            },
+            "plan_credits": {"has_credits": false, "unlimited": true, "balance": null},
+            "plan_type": "pro", "active_limit": "codex", "limit_name": "five hours",
+            "rate_limit_reached_type": "primary", "promo_message": "more",
+        });
+        assert_eq!(serde_json::to_value(&server).unwrap(), expected);
     }
 
     #[test]

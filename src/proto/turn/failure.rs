@@ -25,7 +25,7 @@ impl TurnMachine {
             return self.fail_ahead(&error, now);
         }
         if matches!(self.state, TurnState::Streaming) {
-            self.report.anomalies = self.reader.anomalies().to_vec();
+            self.report_findings();
             self.earlier = self.reader.response();
             self.earlier_delivery = Some(error.delivery());
             self.save_for_resume(&error);

@@ -18,6 +18,7 @@ use crate::{
         retry::retires_socket,
         wire::{Frame, Role},
     },
+    report::Warning,
     response::Anomaly,
 };
 
@@ -248,11 +249,19 @@ impl TurnMachine {
         self.yielded_at = Some(now);
     }
 
+    /// Reports the irregularities of the response, and the changes that the server made to the
+    /// input.
+    pub(super) fn report_findings(&mut self) {
+        self.report.anomalies = self.reader.anomalies().to_vec();
+        self.report.warnings.clear();
+        self.report.warnings.extend(Warning::of_input(self.reader.transformations()));
+    }
+
     /// Ends the turn successfully.
     fn complete(&mut self, event: ResponseEvent, now: Instant) -> Output {
         self.report.events += 1;
         self.report.timings.done = self.elapsed(now);
-        self.report.anomalies = self.reader.anomalies().to_vec();
+        self.report_findings();
         let continued = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
         let fate = if continued { Some(ParentFate::Continued) } else { self.parent };
         let previous = self.baseline_after(&event, &self.reader);
