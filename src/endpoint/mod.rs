@@ -104,7 +104,7 @@ impl Endpoint {
         match self.auth.apply(&mut headers).await {
             Ok(()) => Ok(headers),
             Err(AuthError::Provider(source)) => {
-                Err(Error::new(ErrorKind::Auth, Phase::Prepare, Cause::Other(source)))
+                Err(Error::new(ErrorKind::Auth, Phase::Prepare, Cause::other(source)))
             }
             Err(AuthError::NoHeader) => Err(Error::invalid_request(RequestError::InvalidHeader)),
         }

@@ -1,11 +1,12 @@
 //! Error of a turn, or of a client that could not be built.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use super::{CloseFrame, ProtocolError};
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     config::ConfigError,
+    event::ResponseEvent,
     json::DecodeError,
     kind::{Delivery, ErrorKind, Phase},
     report::TurnReport,
@@ -18,25 +19,31 @@ use crate::{
 /// The error is one pointer in size. [`kind`](Self::kind) names the failure,
 /// [`delivery`](Self::delivery) the point that the request reached, and
 /// [`retry_action`](Self::retry_action) the recommended reaction. [`report`](Self::report) lists
-/// the attempts, and [`partial`](Self::partial) keeps the part of the response that had arrived.
+/// the attempts, [`response`](Self::response) keeps the part of the response that had arrived, and
+/// [`event`](Self::event) the event in which the server reported the error.
 ///
 /// `Display` shows the failure, the delivery and the recommended reaction; the underlying cause is
 /// in [`source`](StdError::source). Neither `Display` nor `Debug` shows a payload or a credential.
 /// At most 512 bytes of the server's message are shown, with strings that look like keys masked.
+#[derive(Clone)]
 pub struct Error(pub(super) Box<Inner>);
 
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) kind: ErrorKind,
     pub(crate) phase: Phase,
     pub(crate) delivery: Delivery,
     pub(crate) cause: Cause,
-    pub(crate) partial: Option<Response>,
+    pub(crate) response: Option<Response>,
+    /// Event in which the server reported the error.
+    pub(crate) event: Option<ResponseEvent>,
     pub(crate) report: Option<TurnReport>,
     /// The limit on resent bytes prevented another attempt.
     pub(crate) resend_limited: bool,
 }
 
 /// Underlying cause of an error.
+#[derive(Clone)]
 pub(crate) enum Cause {
     None,
     Request(RequestError),
@@ -44,7 +51,15 @@ pub(crate) enum Cause {
     Api(ApiError),
     Closed(Option<CloseFrame>),
     Protocol(ProtocolError),
-    Other(Box<dyn StdError + Send + Sync>),
+    /// Shared, because causes from other crates cannot be cloned.
+    Other(Arc<dyn StdError + Send + Sync>),
+}
+
+impl Cause {
+    /// Returns the cause for an error of another type.
+    pub(crate) fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Other(Arc::from(error.into()))
+    }
 }
 
 impl Error {
@@ -59,7 +74,8 @@ impl Error {
             phase,
             delivery,
             cause,
-            partial: None,
+            response: None,
+            event: None,
             report: None,
             resend_limited: false,
         }))
@@ -86,32 +102,19 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_partial(mut self, partial: Response) -> Self {
-        self.0.partial = Some(partial);
+    pub(crate) fn with_response(mut self, response: Response) -> Self {
+        self.0.response = Some(response);
+        self
+    }
+
+    pub(crate) fn with_event(mut self, event: Option<ResponseEvent>) -> Self {
+        self.0.event = event;
         self
     }
 
     pub(crate) fn with_report(mut self, report: TurnReport) -> Self {
         self.0.report = Some(report);
         self
-    }
-
-    /// Returns a copy to report the error twice. The copy has neither the partial response nor the
-    /// report, nor a cause from another crate.
-    pub(crate) fn clone_without_source(&self) -> Self {
-        let Inner { kind, phase, delivery, cause, partial: _, report: _, resend_limited } =
-            &*self.0;
-        let cause = match cause {
-            Cause::None | Cause::Other(_) => Cause::None,
-            Cause::Request(cause) => Cause::Request(cause.clone()),
-            Cause::Config(cause) => Cause::Config(cause.clone()),
-            Cause::Api(cause) => Cause::Api(cause.clone()),
-            Cause::Closed(cause) => Cause::Closed(cause.clone()),
-            Cause::Protocol(cause) => Cause::Protocol(cause.clone()),
-        };
-        let mut copy = Self::new(*kind, *phase, cause).with_delivery(*delivery);
-        copy.0.resend_limited = *resend_limited;
-        copy
     }
 
     pub(crate) fn set_resend_limited(&mut self) {
@@ -168,8 +171,28 @@ impl Error {
 
     /// Returns the part of the response that had arrived: finished items, and the text of
     /// unfinished ones. `None` if no part had arrived.
-    pub fn partial(&self) -> Option<&Response> {
-        self.0.partial.as_ref()
+    pub fn response(&self) -> Option<&Response> {
+        self.0.response.as_ref()
+    }
+
+    /// Returns the event that ended the turn: `error`, `response.failed` or `response.cancelled`,
+    /// as the server sent it. [`raw`](ResponseEvent::raw) returns its JSON.
+    ///
+    /// `None` if no event ended the turn, for example if the connection was lost, or if the server
+    /// refused the request with an HTTP status: [`api_error`](Self::api_error) has the contents of
+    /// such an answer. Also `None` for an error event that is not a JSON object.
+    ///
+    /// ```
+    /// # use responses_client::Error;
+    /// fn relay(error: &Error) -> String {
+    ///     match error.event() {
+    ///         Some(event) => event.raw().to_owned(),
+    ///         None => format!(r#"{{"type":"error","message":"{}"}}"#, error.kind()),
+    ///     }
+    /// }
+    /// ```
+    pub fn event(&self) -> Option<&ResponseEvent> {
+        self.0.event.as_ref()
     }
 
     /// Returns the report of the turn: its attempts, their transport and what they sent. `None` for
@@ -233,7 +256,7 @@ impl Error {
     /// Returns `true` if the response was cancelled at the server, by this client or another one.
     pub fn is_cancelled(&self) -> bool {
         self.kind() == ErrorKind::Api
-            && self.partial().is_some_and(|it| it.status() == ResponseStatus::Cancelled)
+            && self.response().is_some_and(|it| it.status() == ResponseStatus::Cancelled)
     }
 
     /// Returns `true` if only [`RetryPolicy::max_resend_bytes`](crate::RetryPolicy::max_resend_bytes)
@@ -256,7 +279,7 @@ impl From<DecodeError> for Error {
     /// Converts the error, so that `?` works when reading an event or a response.
     /// [`phase`](Self::phase) and [`delivery`](Self::delivery) are meaningless then.
     fn from(error: DecodeError) -> Self {
-        Self::new(ErrorKind::Decode, Phase::Prepare, Cause::Other(Box::new(error)))
+        Self::new(ErrorKind::Decode, Phase::Prepare, Cause::other(error))
     }
 }
 

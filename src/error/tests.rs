@@ -37,7 +37,6 @@ fn faults_of_settings_and_requests_become_errors_of_their_kind() {
     let source = |error: &Error| error.source().unwrap().to_string();
     assert_eq!(source(&config), ConfigError::InvalidHeader.to_string());
     assert_eq!(source(&request), RequestError::ResponseId.to_string());
-    assert_eq!(config.clone_without_source().source().unwrap().to_string(), source(&config));
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn display_does_not_repeat_its_source() {
     for error in [
         Error::invalid_request(RequestError::ReservedField("stream".into())),
         Error::protocol(Phase::Events, ProtocolError::BinaryFrame),
-        Error::new(ErrorKind::Connect, Phase::Connect, Cause::Other("refused".into())),
+        Error::new(ErrorKind::Connect, Phase::Connect, Cause::other("refused")),
     ] {
         let source = error.source().unwrap().to_string();
         assert!(!error.to_string().contains(&source), "{error}");

@@ -40,6 +40,8 @@ impl ResponseEvent {
             Self::Restarted => return true,
             Self::Completed(event) => &event.response,
             Self::Incomplete(event) => &event.response,
+            Self::Failed(event) => &event.response,
+            Self::Cancelled(Cancelled { response: Some(response), .. }) => response,
             _ => return false,
         };
         // In an event that the server sent, the response is only a part of the text.

@@ -72,17 +72,17 @@ impl ResponseStream {
     /// # Errors
     ///
     /// Returns the error that ended the turn, even if [`try_next`](Self::try_next) has already
-    /// returned that error. The second copy lacks a source from outside of this crate.
+    /// returned that error.
     pub async fn final_response(mut self) -> Result<Response, Error> {
         while self.try_next().await?.is_some() {}
         let StreamState::Ended(ended) = self.state else {
             // Not reached: the state is `Ended` once the events have ended.
             return Err(Error::new(ErrorKind::Truncated, Phase::Events, Cause::None));
         };
-        let Ended { report, response, failure } = *ended;
+        let Ended { response, failure, .. } = *ended;
         match failure {
             None => Ok(response),
-            Some(error) => Err(error.with_partial(response).with_report(report)),
+            Some(error) => Err(error),
         }
     }
 

@@ -156,7 +156,7 @@ pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
         }
     };
     let unsent = error.kind == NetErrorKind::Unsent;
-    let error = Error::new(kind, phase, Cause::Other(Box::new(error)));
+    let error = Error::new(kind, phase, Cause::other(error));
     if unsent { error.with_delivery(Delivery::NotSent) } else { error }
 }
 

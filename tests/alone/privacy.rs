@@ -36,7 +36,7 @@ impl Printed {
     fn error(&self, error: &Error) {
         self.debug(error);
         self.debug(&error.report());
-        self.debug(&error.partial());
+        self.debug(&error.response());
         self.debug(&error.api_error());
         self.debug(&error.close_frame());
         let mut next: Option<&dyn StdError> = Some(error);

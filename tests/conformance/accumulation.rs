@@ -313,7 +313,7 @@ async fn cut(transport: Transport, events: impl IntoIterator<Item = Value>) -> R
     let outcome = ran(transport, [Step::Event(created())].into_iter().chain(steps)).await;
     let error = outcome.error();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::OutputStarted));
-    error.partial().expect("what came").clone()
+    error.response().expect("what came").clone()
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn c143_cuts_that_no_event_came_between_share_the_attempts() {
         assert_eq!(error.report().expect("a report").attempts.len(), attempts as usize);
         // The caller can go on by hand.
         gate.open();
-        let id = error.partial().and_then(|partial| partial.id()).expect("an id").to_owned();
+        let id = error.response().and_then(|partial| partial.id()).expect("an id").to_owned();
         let response = guarded(client(&server).retrieve(&id)).await.expect("a response");
         assert_eq!(response.status(), ResponseStatus::Completed);
         assert_eq!(response.output_text(), "a long answer");

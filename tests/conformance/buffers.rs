@@ -201,7 +201,7 @@ async fn c089_what_goes_beyond_a_limit_ends_the_turn_and_keeps_what_came() {
             }
             let error = stream.try_next().await.expect_err("it is too large");
             assert_eq!(error.kind(), ErrorKind::TooLarge, "{transport}");
-            assert_eq!(error.partial().expect("what came").output_text(), "one ");
+            assert_eq!(error.response().expect("what came").output_text(), "one ");
             assert!(matches!(stream.try_next().await, Ok(None)));
         }
         // Metadata without end before the response begins.
@@ -330,7 +330,7 @@ async fn c092_decoding_does_not_run_ahead_of_the_consumer() {
             matches!(source.downcast_ref(), Some(ProtocolError::Event { event, .. }) if event.contains("delta")),
             "{source:?}"
         );
-        assert_eq!(error.partial().expect("what came").output_text(), text);
+        assert_eq!(error.response().expect("what came").output_text(), text);
     }
 }
 

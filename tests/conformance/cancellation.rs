@@ -242,14 +242,14 @@ async fn c061_a_superseded_stream_says_so_once_and_does_not_commit() {
         assert!(error.is_superseded());
         assert_eq!((error.kind(), error.phase()), (ErrorKind::Superseded, Phase::Events));
         assert_eq!(error.delivery(), Delivery::OutputStarted);
-        let partial = error.partial().expect("what came");
+        let partial = error.response().expect("what came");
         assert_eq!(partial.id(), Some(&*response_ids(&taken)[0]));
         assert_eq!(partial.output_text(), taken[4].text_delta().expect("a text"));
         for _ in 0..3 {
             assert!(matches!(before.try_next().await, Ok(None)));
         }
         let error = before.final_response().await.expect_err("it was superseded");
-        assert!(error.is_superseded() && error.partial().is_some());
+        assert!(error.is_superseded() && error.response().is_some());
 
         let response = guarded(now.final_response()).await.expect("a response");
         assert_eq!(response.output_text(), "The second");

@@ -229,7 +229,7 @@ async fn c131_a_whole_response_that_failed_is_the_error_that_it_is() {
             let error = outcome.error();
             assert_eq!((error.kind(), error.code()), (ErrorKind::Api, code.as_ref()), "{status}");
             assert_eq!(error.is_cancelled(), status == "cancelled");
-            assert_eq!(error.partial().unwrap().output_text(), "An answer");
+            assert_eq!(error.response().unwrap().output_text(), "An answer");
             assert!(outcome.events.is_empty());
             assert_eq!(server.log().requests.len(), 1, "{status}");
         }
@@ -353,7 +353,7 @@ async fn c131_a_response_in_progress_that_is_not_in_the_background_was_accepted(
             let error = outcome.error();
             assert_eq!((error.kind(), error.delivery()), (ErrorKind::Protocol, Delivery::Accepted));
             assert_eq!(protocol_error(error), &ProtocolError::Unfinished);
-            assert_eq!(error.partial().unwrap().id(), Some("resp_whole"));
+            assert_eq!(error.response().unwrap().id(), Some("resp_whole"));
             assert!(outcome.events.is_empty());
             assert_eq!((server.log().requests.len(), server.log().others.len()), (1, 0));
         }

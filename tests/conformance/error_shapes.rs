@@ -315,7 +315,7 @@ async fn c075_all_shapes_of_an_error_map_to_one_type() {
             assert_eq!(later.odd.kinds(), ["response.created", "response.output_text.delta"]);
             let error = later.odd.error();
             assert_eq!((error.phase(), error.delivery()), (Phase::Events, Delivery::OutputStarted));
-            assert_eq!(error.partial().expect("what came").output_text(), "So far");
+            assert_eq!(error.response().expect("what came").output_text(), "So far");
             for ran in [&first, &later] {
                 assert!(ran.same_socket != Some(false), "{transport} {shape}");
                 if shape.starts_with('5') {
@@ -399,7 +399,7 @@ async fn c077_an_error_before_any_event_is_like_an_http_error() {
         assert_eq!((error.kind(), error.status()), (ErrorKind::Api, Some(403)));
         assert_eq!((error.phase(), error.delivery()), (Phase::FirstEvent, Delivery::Refused));
         assert_eq!(error.code(), Some(&ErrorCode::Other("not_entitled".to_owned())));
-        assert!(error.partial().is_none());
+        assert!(error.response().is_none());
         assert!(ran.odd.events.is_empty(), "{transport}");
         assert_eq!(error.report().expect("a report").transport, Some(transport));
     }

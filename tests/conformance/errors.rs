@@ -293,7 +293,7 @@ async fn the_error_of_a_stream_is_told_again_at_its_end() {
         };
         let second = stream.final_response().await.unwrap_err();
         assert_eq!(second.to_string(), first.to_string(), "{transport}");
-        assert!(second.is_policy_violation() && second.partial().is_some());
+        assert!(second.is_policy_violation() && second.response().is_some());
         assert_eq!(second.retry_action(), RetryAction::ChangeRequest);
         assert_eq!(second.report().map(|it| it.attempts.len()), Some(1));
     }

@@ -231,7 +231,7 @@ async fn every_event_of_every_fixture_is_kept_byte_for_byte() {
             if outcome.result.is_err() {
                 let last = lines.pop().unwrap();
                 assert!(last.starts_with(r#"{"type":"response.failed""#), "{name}");
-                let partial = outcome.error().partial().unwrap();
+                let partial = outcome.error().response().unwrap();
                 assert!(partial.raw().is_some_and(|raw| last.contains(raw.as_str())));
             }
             assert_eq!(raws, lines, "{name} over {transport}");
@@ -307,7 +307,7 @@ async fn early_names_grow_an_item_like_the_modern_ones() {
             let server = server(Script::new().turn(cut)).await;
             let client = builder(&server).transport(only(transport)).retry(retry);
             let outcome = turn(&mut client.build().unwrap().session(), &request(&["hi"])).await;
-            let partial = outcome.error().partial().unwrap();
+            let partial = outcome.error().response().unwrap();
             let [item] = partial.unfinished_items() else { panic!("{partial:?}") };
             assert_eq!((&*item.reasoning(), &*item.reasoning_summary()), (reasoning, summary));
             let streamed: String =

@@ -30,7 +30,7 @@ async fn c070_a_binary_frame_is_an_error_and_poisons_the_socket() {
         let ran = bench.run(turn.then(Step::Event(completed("late")))).await;
         assert_eq!(protocol_error(&ran.odd), ProtocolError::BinaryFrame);
         assert_eq!(ran.odd.report.attempts.len(), 1);
-        assert_eq!(ran.odd.error().partial().is_some(), ran.odd.events.len() == 2);
+        assert_eq!(ran.odd.error().response().is_some(), ran.odd.events.len() == 2);
         assert_eq!(ran.same_socket, Some(false));
         assert_eq!(ran.next.report.plan, full(FullSendReason::PriorNotCompleted));
     }
@@ -63,7 +63,7 @@ async fn c071_what_is_no_event_ends_the_turn_and_retires_the_connection() {
             let error = ran.odd.error();
             assert_eq!(error.kind(), ErrorKind::Protocol, "{transport} {garbage}");
             assert_eq!((error.phase(), error.delivery()), (Phase::FirstEvent, Delivery::Unknown));
-            assert!(error.partial().is_none() && ran.odd.events.is_empty());
+            assert!(error.response().is_none() && ran.odd.events.is_empty());
             assert!(ran.same_socket != Some(true), "{transport} {garbage}");
         }
     }

@@ -259,7 +259,7 @@ async fn c145_only_failed_cancelled_and_incomplete_override_the_name() {
                 let what = format!("{transport}: {kind} with {status}");
                 match status {
                     "failed" | "cancelled" => {
-                        let partial = outcome.error().partial().expect("the response");
+                        let partial = outcome.error().response().expect("the response");
                         assert_eq!(partial.output_text(), "Hm.", "{what}");
                         assert!(partial.is_finished(), "{what}");
                     }

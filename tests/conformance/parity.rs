@@ -38,10 +38,10 @@ fn raws(events: &[ResponseEvent]) -> Vec<&str> {
 /// than the simplest means can tell: of these there must be something.
 fn assert_kept(fixture: &Fixture, error: &Error, came: &Content, what: &str) {
     if fixture.is_odd {
-        assert_eq!(error.partial().is_some(), *came != Content::default(), "{what}");
+        assert_eq!(error.response().is_some(), *came != Content::default(), "{what}");
         return;
     }
-    match error.partial() {
+    match error.response() {
         None => assert_eq!(came, &Content::default(), "{what}"),
         Some(partial) => {
             assert!(!partial.is_finished(), "{what}");
@@ -293,7 +293,7 @@ impl Told {
     fn new(events: &[ResponseEvent], result: &Result<Response, Error>) -> Self {
         let response = match result {
             Ok(response) => response.clone(),
-            Err(error) => error.partial().cloned().unwrap_or_default(),
+            Err(error) => error.response().cloned().unwrap_or_default(),
         };
         let outcome = match result {
             Ok(_) => Ok(events.last().expect("a terminal event").kind().as_str()),

@@ -131,7 +131,7 @@ async fn c036_after_output_a_cut_is_an_error_that_keeps_what_came() {
             let (outcome, server) = after(transport, [cut], more).await;
             let error = outcome.error();
             assert_eq!(error.delivery(), Delivery::OutputStarted, "{transport}");
-            let partial = error.partial().expect("what came");
+            let partial = error.response().expect("what came");
             let deltas: String = outcome.events.iter().filter_map(|e| e.text_delta()).collect();
             assert!(!deltas.is_empty() && text.starts_with(&deltas));
             assert_eq!(partial.output_text(), deltas, "{transport}");
@@ -228,7 +228,7 @@ async fn c037_metadata_does_not_count_as_begun() {
             let (outcome, _) = after(transport, [cut], replay(ReplayPolicy::Never)).await;
             let error = outcome.error();
             assert_eq!(error.delivery(), Delivery::Unknown, "{transport} {event}");
-            assert!(error.partial().is_none());
+            assert!(error.response().is_none());
         }
     }
 }

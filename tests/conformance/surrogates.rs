@@ -101,7 +101,7 @@ async fn c121_an_end_without_a_terminal_loses_no_held_delta() {
         assert_eq!(deltas(&outcome), ["ok \u{fffd}"], "{transport}");
         let error = outcome.error();
         assert_eq!(error.kind(), ErrorKind::Truncated, "{transport}");
-        assert_eq!(error.partial().unwrap().output_text(), "ok \u{fffd}");
+        assert_eq!(error.response().unwrap().output_text(), "ok \u{fffd}");
     }
 }
 

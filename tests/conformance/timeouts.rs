@@ -253,7 +253,7 @@ async fn c048_what_an_attempt_may_have_set_going_is_still_said_when_later_ones_r
         }
         let error = stream.final_response().await.unwrap_err();
         assert_eq!(error.delivery(), Delivery::OutputStarted, "{transport}");
-        assert!(!error.partial().unwrap().output_text().is_empty());
+        assert!(!error.response().unwrap().output_text().is_empty());
     }
 }
 

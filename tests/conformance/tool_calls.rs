@@ -83,7 +83,7 @@ async fn after_a_cut_the_finished_items_lead_on_and_no_tool_runs_twice() {
         let mut session = socket_client(&server, only(transport)).session();
         let mut request = request(&["hi"]);
         let outcome = turn(&mut session, &request).await;
-        let partial = outcome.error().partial().unwrap().clone();
+        let partial = outcome.error().response().unwrap().clone();
         assert!(!partial.is_finished());
         let items = partial.replayable_items();
         let types: Vec<_> = items.iter().map(Item::item_type).collect();

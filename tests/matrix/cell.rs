@@ -218,8 +218,8 @@ impl Cell {
         let carries = matches!(self.fault, Fault::Failed(_) | Fault::Cancelled)
             || format!("{:?}", self.fault).starts_with("Error(Failed");
         let has_partial = told > 0 || carries;
-        check!(error.partial().is_some(), has_partial, "whether there is a partial response");
-        if let Some(partial) = error.partial() {
+        check!(error.response().is_some(), has_partial, "whether there is a partial response");
+        if let Some(partial) = error.response() {
             let (items, text) = story.content(told);
             let finished: Vec<Value> =
                 partial.output_items().map(|item| item.json().decode().expect("JSON")).collect();

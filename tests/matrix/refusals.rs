@@ -156,7 +156,7 @@ impl Http {
             Err(error) => {
                 check!((error.kind(), error.delivery()), (failure.kind, failure.delivery), "error");
                 check!(error.retry_action(), failure.action(), "the action");
-                check!(error.partial().is_none(), true, "no partial response");
+                check!(error.response().is_none(), true, "no partial response");
                 let silence = match self.answer {
                     Answer::Silence => FIRST_EVENT,
                     Answer::StalledBody => Duration::from_secs(5),

@@ -74,7 +74,7 @@ impl Events {
                 outcome.events.iter().map(|event| event.raw().to_owned()).collect();
             if let Err(error) = &outcome.result {
                 let response =
-                    error.partial().and_then(|it| it.raw()).expect("a response").as_str();
+                    error.response().and_then(|it| it.raw()).expect("a response").as_str();
                 raw.push(format!(r#"{{"type":"response.failed","response":{response}}}"#));
             }
             let values: Vec<Value> = raw.iter().map(|it| parse(it)).collect();

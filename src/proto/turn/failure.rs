@@ -59,7 +59,7 @@ impl TurnMachine {
         let error = match delivery {
             Some(delivery) => Error::new(reason, Phase::Events, Cause::None)
                 .with_delivery(delivery)
-                .with_partial(self.earlier.clone()),
+                .with_response(self.earlier.clone()),
             None => self.cancelled_error(reason),
         };
         self.finish(error);
@@ -85,10 +85,10 @@ impl TurnMachine {
     /// which the caller decides if repeating the request is safe.
     fn finish(&mut self, error: Error) {
         let error = match self.furthest.take() {
-            Some((delivery, partial)) if delivery > error.delivery() => {
+            Some((delivery, response)) if delivery > error.delivery() => {
                 let error = error.with_delivery(delivery);
-                match partial {
-                    Some(partial) if error.partial().is_none() => error.with_partial(partial),
+                match response {
+                    Some(response) if error.response().is_none() => error.with_response(response),
                     _ => error,
                 }
             }
@@ -96,8 +96,9 @@ impl TurnMachine {
         };
         self.ready.clear();
         self.state = TurnState::Done;
-        self.outcome = Some(Outcome::Turn(Some(error.clone_without_source())));
-        self.failure = Some(error.with_report(self.report.clone()));
+        let error = error.with_report(self.report.clone());
+        self.outcome = Some(Outcome::Turn(Some(error.clone())));
+        self.failure = Some(error);
     }
 
     /// Returns the error of a turn that was cancelled before its response began.
@@ -179,7 +180,7 @@ impl TurnMachine {
         }
         let furthest = self.furthest.as_ref().map_or(Delivery::Refused, |(delivery, _)| *delivery);
         if error.delivery() > furthest {
-            self.furthest = Some((error.delivery(), error.partial().cloned()));
+            self.furthest = Some((error.delivery(), error.response().cloned()));
         }
         if error.delivery() == Delivery::NotSent {
             self.commands.push_back(Command::SetBaseline(self.previous.clone()));

@@ -304,7 +304,7 @@ enum Outcome {
 pub(crate) struct Ended {
     pub(crate) report: TurnReport,
     pub(crate) response: Response,
-    /// Copy of the error that was yielded, without a source from outside of this crate.
+    /// Copy of the error that was yielded.
     pub(crate) failure: Option<Error>,
 }
 

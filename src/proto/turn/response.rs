@@ -58,7 +58,7 @@ enum ReaderState {
 }
 
 /// Result of reading a frame.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ReadStep {
     /// An event to yield.
     Event(ResponseEvent),
@@ -68,18 +68,6 @@ pub(crate) enum ReadStep {
     None,
     /// The turn failed.
     Failed(Error),
-}
-
-/// A copied error lacks its source, which cannot be copied.
-impl Clone for ReadStep {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Event(event) => Self::Event(event.clone()),
-            Self::Finished(event) => Self::Finished(event.clone()),
-            Self::None => Self::None,
-            Self::Failed(error) => Self::Failed(error.clone_without_source()),
-        }
-    }
 }
 
 /// End of a stream of frames without a terminal event.
@@ -134,7 +122,7 @@ impl ResponseReader {
             Role::Ignored => ReadStep::None,
             Role::Invalid => self.fail(StreamEnd::Protocol(ProtocolError::NotAnEvent), by_server),
             Role::Error => {
-                let error = self.api_failure(normalize::error_frame(&frame));
+                let error = self.api_failure(normalize::error_frame(&frame), error_event(frame));
                 self.finish(ReadStep::Failed(error), by_server)
             }
             Role::Metadata | Role::Lifecycle | Role::Output | Role::Terminal => self.event(frame),
@@ -196,14 +184,14 @@ impl ResponseReader {
                 Error::protocol(self.phase(), ProtocolError::Unfinished)
             }
             StreamEnd::Disconnected(source) => {
-                let cause = source.map_or(Cause::None, Cause::Other);
+                let cause = source.map_or(Cause::None, Cause::other);
                 Error::new(ErrorKind::Truncated, self.phase(), cause)
             }
             StreamEnd::Protocol(cause) => Error::protocol(self.phase(), cause),
             StreamEnd::TooLarge => Error::new(ErrorKind::TooLarge, self.phase(), Cause::None),
             StreamEnd::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
             StreamEnd::PongTimeout => {
-                Error::new(ErrorKind::Timeout, self.phase(), Cause::Other(Box::new(NoPong)))
+                Error::new(ErrorKind::Timeout, self.phase(), Cause::other(NoPong))
             }
         };
         // With such a close code the server refuses the request: nothing ran.
@@ -382,20 +370,21 @@ impl ResponseReader {
                 self.state = ReaderState::Ended;
                 ReadStep::Finished(event)
             }
-            ResponseEvent::Failed(failed) => {
-                ReadStep::Failed(self.api_failure(normalize::failed_response(&failed.response)))
+            ResponseEvent::Failed(ref failed) => {
+                let error = normalize::failed_response(&failed.response);
+                ReadStep::Failed(self.api_failure(error, Some(event)))
             }
-            ResponseEvent::Cancelled(cancelled) => {
+            ResponseEvent::Cancelled(ref cancelled) => {
                 let error = cancelled.response.as_ref().map(normalize::failed_response);
-                ReadStep::Failed(self.api_failure(error.unwrap_or_default()))
+                ReadStep::Failed(self.api_failure(error.unwrap_or_default(), Some(event)))
             }
             event => return self.pass(event, size),
         };
         self.finish(last, true)
     }
 
-    /// Ends the turn with an error of the server.
-    fn api_failure(&mut self, error: ApiError) -> Error {
+    /// Ends the turn with an error of the server, which `event` reports.
+    fn api_failure(&mut self, error: ApiError, event: Option<ResponseEvent>) -> Error {
         // After the response has begun, an error counts as a refusal only if the request may
         // succeed later, or as a full request. Other errors may have cost tokens.
         let may_pass = || error.class().is_transient() || error.is_lost_parent();
@@ -404,13 +393,13 @@ impl ResponseReader {
             Delivery::Accepted if error.is_refusal() && may_pass() => Delivery::Refused,
             delivery => delivery,
         };
-        let error = Error::api(self.phase(), error).with_delivery(delivery);
+        let error = Error::api(self.phase(), error).with_delivery(delivery).with_event(event);
         self.final_error(error)
     }
 
     fn final_error(&mut self, error: Error) -> Error {
         self.state = ReaderState::Ended;
-        if self.response.is_empty() { error } else { error.with_partial(self.response()) }
+        if self.response.is_empty() { error } else { error.with_response(self.response()) }
     }
 
     fn phase(&self) -> Phase {
@@ -441,6 +430,20 @@ fn read(frame: Frame, facts: &mut Option<Facts>) -> Result<ResponseEvent, Decode
         }
         (kind, _) => ResponseEvent::decode(kind, payload),
     }
+}
+
+/// Returns the event of an error frame. An error may lack a type, and members that a known type
+/// has. `None` if the payload is not an object.
+fn error_event(frame: Frame) -> Option<ResponseEvent> {
+    // The error may be kept for long, and must not keep the read buffer.
+    let Frame { tag, payload, name } = frame.compacted();
+    if let (EventKind::ErrorEvent, Ok(event)) =
+        (tag.kind, ResponseEvent::decode(tag.kind, payload.clone()))
+    {
+        return Some(event);
+    }
+    let name = if name.is_empty() { EventKind::ErrorEvent.as_str() } else { &name };
+    Unknown::decode(name, payload).ok().map(ResponseEvent::Unknown)
 }
 
 /// Returns `true` for the close codes of a server that refuses all requests now, or this request.

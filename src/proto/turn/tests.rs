@@ -387,7 +387,7 @@ fn what_follows_output_is_the_end_or_a_restart_by_policy() {
     assert_eq!(kinds, ["response.created", "response.output_text.delta"]);
     let error = error.unwrap();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::OutputStarted));
-    assert!(error.partial().is_some() && error.report().is_some());
+    assert!(error.response().is_some() && error.report().is_some());
 
     let mut settings = settings();
     settings.policy.retry.replay = ReplayPolicy::Restart;
@@ -574,7 +574,7 @@ fn work_ahead_of_a_turn_fails_without_harm_and_records_what_it_learned() {
             if goal != Goal::Rotate {
                 scene.leased(None);
             }
-            scene.authorized().opened(Err(error.clone_without_source()));
+            scene.authorized().opened(Err(error.clone()));
             let outcome = Prewarm::Failed(PrewarmFailure::Error(ErrorKind::UpgradeRefused));
             assert_eq!(scene.machine.prewarm(), Some(outcome), "{goal:?}");
             assert_eq!(scene.origin.fallback(scene.now).is_some(), marked, "{goal:?}");

@@ -225,8 +225,8 @@ async fn unless_stalled<T>(
 fn gone(end: Option<StreamEnd>) -> Error {
     let cause = match end {
         Some(StreamEnd::Closed(frame)) => Cause::Closed(frame),
-        Some(StreamEnd::Disconnected(Some(source))) => Cause::Other(source),
-        Some(StreamEnd::PongTimeout) => Cause::Other(Box::new(NoPong)),
+        Some(StreamEnd::Disconnected(Some(source))) => Cause::other(source),
+        Some(StreamEnd::PongTimeout) => Cause::other(NoPong),
         _ => Cause::None,
     };
     Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)

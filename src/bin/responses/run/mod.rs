@@ -180,7 +180,7 @@ impl Runner {
 impl Outcome {
     fn failed(error: Error) -> Self {
         let report = error.report().cloned().unwrap_or_default();
-        Self { response: error.partial().cloned(), result: Err(error), report }
+        Self { response: error.response().cloned(), result: Err(error), report }
     }
 }
 

@@ -145,7 +145,7 @@ fn c073_a_defect_in_what_the_turn_needs_ends_it_and_no_other_does() {
     ] {
         let error = run(&[CREATED, broken], lost).1.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{broken}");
-        assert!(error.partial().is_some());
+        assert!(error.response().is_some());
     }
     for odd in [
         r#"{"type":"response.output_text.delta","output_index":"x","content_index":-1,"item_id":7,"delta":"x","logprobs":7}"#,
@@ -242,7 +242,7 @@ fn a_failed_response_is_an_error_with_the_response_in_it() {
         let error = run(payloads, lost).1.unwrap_err();
         assert_eq!(error.code(), Some(&ErrorCode::ServerError));
         assert_eq!(error.delivery(), delivery);
-        let partial = error.partial().unwrap();
+        let partial = error.response().unwrap();
         assert_eq!(partial.status(), ResponseStatus::Failed);
         assert_eq!(partial.output_items().len(), usize::from(payloads.len() == 5));
     }
@@ -259,7 +259,7 @@ fn a_cancelled_response_is_an_error() {
     ] {
         let error = run(&[CREATED, ADDED, DELTA, payload], lost).1.unwrap_err();
         assert_eq!((error.kind(), error.delivery()), (ErrorKind::Api, Delivery::OutputStarted));
-        assert_eq!(error.partial().unwrap().output_text(), "hi");
+        assert_eq!(error.response().unwrap().output_text(), "hi");
     }
 }
 
@@ -420,7 +420,7 @@ fn c101_partial_snapshots_keep_all_that_came() {
         r#"{"type":"response.shell_call_output_content.done","output_index":4,"command_index":1,"output":[{"stdout":"","stderr":"end"}]}"#,
     ];
     let error = run(&events, lost).1.unwrap_err();
-    let partial = error.partial().unwrap();
+    let partial = error.response().unwrap();
     let indices: Vec<_> =
         partial.unfinished_items().iter().map(|item| item.output_index()).collect();
     assert_eq!(indices, [1, 2, 3, 4, 5]);
@@ -449,8 +449,8 @@ fn c119_every_cut_gives_one_error_and_keeps_what_came() {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);
         assert_eq!(events.len(), count);
-        assert_eq!(error.partial().is_some(), count > 0);
-        let text = error.partial().map(Response::output_text).unwrap_or_default();
+        assert_eq!(error.response().is_some(), count > 0);
+        let text = error.response().map(Response::output_text).unwrap_or_default();
         assert_eq!(text, if count > 2 { "hi" } else { "" });
     }
 }
