@@ -26,7 +26,7 @@ pub use error::{Error, RetryAction};
 pub use event::ResponseEvent;
 #[doc(no_inline)]
 pub use http;
-pub use json::{Json, Text};
+pub use json::{Json, JsonIndex, Text};
 pub use kind::{Delivery, ErrorKind, Phase};
 pub use observe::{AttemptFailed, TurnObserver};
 pub use proto::route::{Fallback, FallbackKind};

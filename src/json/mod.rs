@@ -1,6 +1,7 @@
 //! JSON, kept as the text in which it was received and compared by value.
 
 pub use error::DecodeError;
+pub use index::JsonIndex;
 pub use text::Text;
 pub use value::Json;
 
@@ -11,8 +12,11 @@ pub(crate) use text::{Decoded, TextBuf};
 pub(crate) use tolerant::same_item;
 
 mod canonical;
+mod convert;
 mod error;
+mod index;
 mod key;
+mod message;
 mod number;
 mod reader;
 mod text;

@@ -22,9 +22,16 @@ use super::{
 /// let built = Json::from(json!({"effort": "high"}));
 /// let parsed = Json::parse(r#"{ "effort": "high" }"#)?;
 /// assert_eq!(built, parsed);
+/// assert_eq!(built, Json::from([("effort", "high")]));
 /// assert_eq!(parsed.member::<String>("effort")?.as_deref(), Some("high"));
 /// # Ok::<_, responses_client::error::DecodeError>(())
 /// ```
+///
+/// Booleans, numbers, strings, arrays of pairs, maps and `serde_json::Value` convert with `into()`,
+/// also where a setter takes `impl Into<Json>`. A `&str` becomes a JSON string; [`parse`] reads text
+/// that is JSON already.
+///
+/// [`parse`]: Self::parse
 ///
 /// `==` compares values: the order of keys, white space and the spelling of numbers do not count.
 /// Integers of any size are compared exactly. `Debug` shows only the length, because the text may
@@ -164,12 +171,6 @@ impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         Self::parse(String::from(Box::<str>::from(raw))).map_err(de::Error::custom)
-    }
-}
-
-impl From<serde_json::Value> for Json {
-    fn from(value: serde_json::Value) -> Self {
-        Self::from_trusted(value.to_string())
     }
 }
 
