@@ -1,4 +1,4 @@
-//! `responses`: a command-line tool that runs turns from standard input, or a scripted server.
+//! `responses`: a command-line tool that runs turns, or a scripted server.
 
 #![warn(
     clippy::expect_used,
@@ -9,16 +9,18 @@
     reason = "as in the library: the reader of the output expects a result or an error line"
 )]
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use completions::{CompletionsArgs, ManArgs};
 use stop::Stop;
 
+mod client_args;
+mod completions;
 mod line;
+mod logging;
+mod notes;
 mod run;
 mod serve;
 mod stop;
@@ -36,14 +38,17 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Serve(serve::Args),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 const AFTER_HELP: &str = "\
 Examples:
+  responses run --model gpt-6-astra 'Say hi'
   echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
   responses serve --port 8080
 
-Exit status of both: 0 if all went well, 1 if a turn failed, 2 for bad usage or a bad line.";
+Exit status: 0 if all went well, 1 if a turn failed, 2 for bad usage or bad input.";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -60,6 +65,8 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run::run(args).await,
             Command::Serve(args) => serve::serve(args).await,
+            Command::Completions(args) => completions::completions(&args, Cli::command()),
+            Command::Man(args) => completions::man(&args, Cli::command()),
         }
     });
     // A DNS lookup in progress must not delay the exit.
@@ -73,7 +80,6 @@ fn main() -> ExitCode {
 }
 
 fn bad(why: &str) -> ExitCode {
-    // If standard error is closed, the exit status still reports the failure.
-    let _ = writeln!(io::stderr(), "responses: {why}");
+    notes::error(why);
     ExitCode::from(2)
 }

@@ -4,7 +4,7 @@ use std::io;
 
 /// Reason for the end of a command before the end of its input.
 pub(crate) enum Stop {
-    /// Bad usage or a bad line, with a message.
+    /// Bad usage or bad input, with a message.
     Bad(String),
     /// The reader of standard output has closed the pipe.
     Unread,

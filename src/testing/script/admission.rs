@@ -37,8 +37,9 @@ impl Script {
             None => match self.next_turn() {
                 Some(turn) => ChosenTurn { turn, is_scripted: true },
                 None => {
+                    // A status that no client retries: a retry would get the same answer.
                     let message = "The script has no more turns.";
-                    let error = ErrorReply::new(500, "script_exhausted", message);
+                    let error = ErrorReply::new(400, "script_exhausted", message);
                     let turn = NextTurn::fixed(Turn::error_reply(error));
                     ChosenTurn { turn, is_scripted: false }
                 }

@@ -10,11 +10,12 @@ use super::{builder::Script, digest::history_digest, exchange::Exchange, turn::T
 impl Script {
     /// Returns a script with a deterministic model that works through a loop of tool calls.
     ///
-    /// The model calls the tools `list_files`, `read_file`, `search_files` and, where the request
-    /// offers it, `count_lines`, 19 calls in all, and then gives a final answer. It uses nothing
-    /// but the history of the exchange, so that a full request gets the same answer as an
-    /// incremental one. Its arguments and its final answer carry the [`history_digest`] of that
-    /// history.
+    /// The model calls those of the tools `list_files`, `read_file`, `search_files` and
+    /// `count_lines` that the request offers, 19 calls in all, and then gives a final answer. A
+    /// request that offers none of these tools gets the final answer immediately. The model uses
+    /// nothing but the tools of the request and the history of the exchange, so that a full request
+    /// gets the same answer as an incremental one. Its arguments and its final answer carry the
+    /// [`history_digest`] of that history.
     pub fn agent() -> Self {
         Self::new().respond(agent_reply)
     }
@@ -83,10 +84,8 @@ type Call = (&'static str, (&'static str, String));
 
 /// Returns the next tool in turn, or `list_files` if its argument is not known yet.
 fn next_call(exchange: &Exchange, calls: usize) -> Option<Call> {
-    let tools = exchange.body["tools"].as_array().filter(|tools| !tools.is_empty());
-    let offers = |name: &str| {
-        tools.map_or(name != COUNT, |tools| tools.iter().any(|tool| tool["name"] == name))
-    };
+    let tools = exchange.body["tools"].as_array()?;
+    let offers = |name: &str| tools.iter().any(|tool| tool["name"] == name);
     let offered: Vec<_> =
         [LIST, READ, SEARCH, COUNT].into_iter().filter(|tool| offers(tool)).collect();
     let name = *offered.get(calls.checked_rem(offered.len())?)?;

@@ -17,7 +17,7 @@ use super::{
 /// Each request takes the next turn, over either transport. A request that is invalid, that
 /// continues a response that the server does not have, or that asks for no generation takes no
 /// turn. After the last turn the function given to [`respond`](Self::respond) answers; without such
-/// a function every further request fails with `script_exhausted`.
+/// a function every further request is refused with status 400 and the code `script_exhausted`.
 #[derive(Clone)]
 pub struct Script {
     pub(crate) turns: VecDeque<Turn>,

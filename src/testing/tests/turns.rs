@@ -160,13 +160,17 @@ async fn bad_requests_are_refused_and_the_socket_stays() {
     client.create(json!({})).await;
     client.turn().await;
     client.create(json!({})).await;
-    assert_eq!(client.event().await["error"]["code"], "script_exhausted");
+    let error = client.event().await;
+    assert_eq!(
+        (&error["status"], &error["error"]["code"]),
+        (&json!(400), &json!("script_exhausted"))
+    );
 
     let connector = server.connector();
     for members in [json!({ "type": "response.create" }), json!({ "stream": false })] {
         assert_eq!(post(&connector, members).await.0, 400);
     }
-    assert_eq!(post(&connector, json!({})).await.0, 500);
+    assert_eq!(post(&connector, json!({})).await.0, 400, "the script is exhausted");
 }
 
 #[tokio::test]

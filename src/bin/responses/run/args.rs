@@ -1,71 +1,52 @@
-//! The flags of `run`, and the client that the flags configure.
+//! Arguments of `run`, and the input and the output that they choose.
 
-use std::{env, path::PathBuf, time::Duration};
-
-use clap::ValueEnum;
-use responses_client::{
-    Auth, Error, Provider, ReplayPolicy, ResponsesClient, RetryPolicy, Timeouts, TransportPolicy,
-    error::ConfigError,
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, IsTerminal, Read},
+    path::{Path, PathBuf},
 };
 
-use crate::stop::{Stop, in_words};
+use serde::Serialize;
 
-/// Runs turns from standard input in one session, and writes JSON lines to standard output
+use crate::{client_args::ClientArgs, notes::note, stop::Stop};
+
+/// Runs turns in one session, and writes JSON lines or text to standard output
 ///
-/// Each line of the input is the full request body of a turn, as a JSON object. A line
-/// {"$append":[{..},..]} repeats the previous request, followed by the output of its turn (unless
-/// the turn failed) and by the items of this list.
+/// The input is a stream of JSON objects, one after the other, on one line or on many. Each is the
+/// full request body of a turn. An object {"$append":[{..},..]} repeats the previous request,
+/// followed by the output of its turn (unless the turn failed) and by the items of this list. With
+/// --model, the argument is not a file, but the text of one request.
 ///
 /// Each event is a line {"turn":1,"event":{..},"kind":"output_text_delta"}. Each turn ends with a
-/// line that contains its outcome.
+/// line that contains its outcome. The answer to a prompt is text if standard output is a terminal.
+///
+/// Failed attempts and fallbacks are reported on standard error.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Base URL, usually ending in /v1 [default: OPENAI_BASE_URL, or the provider's own]
-    ///
-    /// OPENAI_BASE_URL is used for openai, and for providers without a base URL of their own.
-    #[arg(long, value_name = "URL")]
-    base_url: Option<String>,
+    /// File with requests, or with --model a prompt; `-` is standard input [default: -]
+    #[arg(value_name = "FILE|PROMPT")]
+    input: Option<OsString>,
 
-    /// Preset of the server: its base URL, if fixed, and its properties
-    #[arg(long, value_name = "NAME", default_value = "openai")]
-    provider: ProviderName,
+    /// Model that answers the prompt [default: none, the requests name their models]
+    #[arg(short, long, value_name = "NAME", requires = "input")]
+    model: Option<String>,
 
-    /// Transports to use
-    #[arg(long, default_value = "auto")]
-    transport: TransportName,
+    /// Write JSON lines [default: on, unless a prompt is answered on a terminal]
+    #[arg(long, conflicts_with = "text")]
+    json: bool,
 
-    /// Header to add to every request; may be repeated [default: none]
-    #[arg(long = "header", value_name = "K:V")]
-    headers: Vec<String>,
+    /// Write only the text of the answers [default: on if a prompt is answered on a terminal]
+    #[arg(long)]
+    text: bool,
 
-    /// Environment variable with the key, sent as a bearer token [default: OPENAI_API_KEY, if set]
-    ///
-    /// By default, the key is sent to OpenAI and to the given base URL. The key is not sent to the
-    /// fixed base URLs of other providers, or if a --header is a credential. Without a key, no
-    /// credential is sent.
-    #[arg(long, value_name = "NAME")]
-    api_key_env: Option<String>,
+    #[command(flatten)]
+    pub(super) client: ClientArgs,
 
-    /// Time to connect, including the WebSocket upgrade [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    timeout_connect: Option<Duration>,
-
-    /// Time from the request to the first event [default: 1m over WebSocket, 10m over SSE]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    timeout_first_event: Option<Duration>,
-
-    /// Time between two events [default: none over WebSocket, 10m over SSE]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    timeout_idle: Option<Duration>,
-
-    /// Time for a whole turn, including retries [default: none]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    timeout_turn: Option<Duration>,
-
-    /// Requests that may be sent again although they may have run, and may be billed twice
-    #[arg(long, value_name = "POLICY", default_value = "before-created")]
-    replay: ReplayName,
+    /// End the run at the first turn that fails [default: off]
+    #[arg(long)]
+    pub(super) fail_fast: bool,
 
     /// Record the received events with their times, for `serve --script` [default: no recording]
     #[arg(long, value_name = "FILE")]
@@ -74,194 +55,94 @@ pub(crate) struct Args {
     /// Omit the lines of the events [default: off]
     #[arg(long)]
     pub(super) quiet: bool,
+
+    /// Report on standard error also what is sent and received; -vv adds log lines
+    ///
+    /// RUST_LOG sets the filter of the log lines, for example RUST_LOG=responses_client=trace.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
+  responses run --model gpt-6-astra 'Say hi'
   echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
-  responses run --quiet --transport websocket --record run.jsonl <turns.jsonl
-  responses run --provider ollama --timeout-turn 90s <turns.jsonl
+  responses run --quiet --transport websocket --record run.jsonl turns.jsonl
+  responses run --provider ollama --timeout-turn 90 turns.jsonl
   responses run --base-url http://127.0.0.1:8080/v1 --header 'X-Trace: 7' <turns.jsonl
 
-Examples of times: 500ms, 2s, 1m 30s.
+Examples of times: 90, 0.5, 500ms, 1m 30s. A number without a unit is in seconds.
 
 Exit status: 0 if all turns completed or were incomplete, 1 if a turn failed (the turns after it
-are still run), 2 for bad usage or a bad line (the output of the turns before it stands).";
+are still run, unless --fail-fast is given), 2 for bad usage or bad input (the output of the turns
+before it stands).";
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum ProviderName {
-    #[value(help = "https://api.openai.com/v1")]
-    Openai,
-    /// Azure OpenAI; needs a base URL
-    Azure,
-    #[value(help = "https://api.x.ai/v1")]
-    Xai,
-    #[value(help = "https://ai-gateway.vercel.sh/v1")]
-    Vercel,
-    #[value(help = "https://openrouter.ai/api/v1; SSE")]
-    Openrouter,
-    #[value(help = "https://chatgpt.com/backend-api/codex")]
-    Chatgpt,
-    #[value(help = "https://api.githubcopilot.com; SSE")]
-    Copilot,
-    #[value(help = "http://localhost:11434/v1; SSE")]
-    Ollama,
-    #[value(help = "http://localhost:1234/v1; SSE")]
-    Lmstudio,
-    /// vLLM; SSE; needs a base URL
-    Vllm,
-    /// Any other server that behaves like openai; needs a base URL
-    Compatible,
+/// Requests to run.
+pub(super) enum Source {
+    /// A stream of JSON objects, and the name of its file, if it is not standard input.
+    Requests(Box<dyn Read + Send>, Option<PathBuf>),
+    /// The body of one request.
+    Prompt(String),
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum TransportName {
-    /// WebSocket where it works, SSE otherwise
-    Auto,
-    /// WebSocket only
-    Websocket,
-    /// SSE only
-    Sse,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ReplayName {
-    /// No requests
-    Never,
-    /// Requests without any response, once a turn
-    BeforeCreated,
-    /// Also requests that were accepted and have no output yet
-    BeforeOutput,
-    /// Also requests that have output
-    Restart,
+/// Form of the output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Text,
 }
 
 impl Args {
-    /// Returns the client that the flags and the environment configure.
-    pub(super) fn client(&self) -> Result<ResponsesClient, Stop> {
-        let base_url = self.base_url();
-        let mut builder = ResponsesClient::builder(self.provider(base_url.as_deref())?)
-            .auth(self.auth(base_url.is_some())?)
-            .transport(self.transport.policy())
-            .timeouts(self.timeouts())
-            .retry(self.retry());
-        for header in &self.headers {
-            // The message does not contain the header, which may be a credential.
-            let Some((name, value)) = header.split_once(':') else {
-                return Err(Stop::Bad("--header must be of the form NAME:VALUE".to_owned()));
-            };
-            builder = builder.header(name.trim(), value.trim());
+    /// Returns the requests that the arguments name.
+    pub(super) fn source(&self) -> Result<Source, Stop> {
+        let input = self.input.as_deref().filter(|it| *it != "-");
+        if input.is_none() && io::stdin().is_terminal() {
+            note(match self.model {
+                Some(_) => "reading the prompt from standard input; ctrl-d ends it",
+                None => "reading requests from standard input, as JSON objects; ctrl-d ends them",
+            });
         }
-        builder.build().map_err(bad_setting)
-    }
-
-    fn base_url(&self) -> Option<String> {
-        let own_address = self.provider != ProviderName::Openai && self.provider.known().is_some();
-        self.base_url.clone().or_else(
-            || {
-                if own_address { None } else { variable("OPENAI_BASE_URL") }
-            },
-        )
-    }
-
-    fn provider(&self, base_url: Option<&str>) -> Result<Provider, Stop> {
-        match (self.provider.known(), base_url) {
-            (Some(provider), None) => Ok(provider),
-            (Some(provider), Some(url)) => provider.with_base_url(url).map_err(bad_setting),
-            (None, Some(url)) => self.provider.by_url(url).map_err(bad_setting),
-            (None, None) => Err(Stop::Bad("this --provider needs a --base-url".to_owned())),
-        }
-    }
-
-    fn auth(&self, base_url_given: bool) -> Result<Auth, Stop> {
-        let key = match &self.api_key_env {
-            Some(name) => Some(variable(name).ok_or_else(|| {
-                Stop::Bad(format!("--api-key-env: the variable {name} is not set, or empty"))
-            })?),
-            None if self.brings_credentials() => None,
-            None if self.provider == ProviderName::Openai || base_url_given => {
-                variable("OPENAI_API_KEY")
+        match (&self.model, input) {
+            (Some(model), Some(text)) => {
+                let text = text.to_str().ok_or("the prompt is not valid UTF-8");
+                prompt(model, text.map_err(|why| Stop::Bad(why.to_owned()))?)
             }
-            None => None,
-        };
-        Ok(key.map_or(Auth::None, Auth::bearer))
-    }
-
-    /// Returns `true` if a header is a credential.
-    fn brings_credentials(&self) -> bool {
-        let names = self.headers.iter().filter_map(|header| header.split(':').next());
-        let mut names = names.map(|name| name.trim().to_ascii_lowercase());
-        names.any(|name| matches!(name.as_str(), "authorization" | "api-key" | "x-api-key"))
-    }
-
-    fn timeouts(&self) -> Timeouts {
-        let mut timeouts = Timeouts::default();
-        timeouts.connect = self.timeout_connect.or(timeouts.connect);
-        if self.timeout_first_event.is_some() {
-            timeouts.first_event_websocket = self.timeout_first_event;
-            timeouts.first_event_sse = self.timeout_first_event;
+            (Some(model), None) => {
+                let text = io::read_to_string(io::stdin());
+                let text = text.map_err(|error| {
+                    Stop::Bad(format!("could not read the prompt from standard input: {error}"))
+                })?;
+                prompt(model, &text)
+            }
+            (None, Some(path)) => open(Path::new(path)),
+            (None, None) => Ok(Source::Requests(Box::new(io::stdin()), None)),
         }
-        if self.timeout_idle.is_some() {
-            timeouts.between_events_websocket = self.timeout_idle;
-            timeouts.between_events_sse = self.timeout_idle;
-        }
-        timeouts.turn = self.timeout_turn;
-        timeouts
     }
 
-    fn retry(&self) -> RetryPolicy {
-        let mut retry = RetryPolicy::default();
-        retry.replay = match self.replay {
-            ReplayName::Never => ReplayPolicy::Never,
-            ReplayName::BeforeCreated => ReplayPolicy::BeforeCreated,
-            ReplayName::BeforeOutput => ReplayPolicy::BeforeOutput,
-            ReplayName::Restart => ReplayPolicy::Restart,
-        };
-        retry
+    /// Returns the form of the output.
+    pub(super) fn form(&self) -> Form {
+        let by_default = self.model.is_some() && !self.json && io::stdout().is_terminal();
+        if self.text || by_default { Form::Text } else { Form::Json }
     }
 }
 
-impl ProviderName {
-    /// Returns the provider, if its base URL is fixed.
-    fn known(self) -> Option<Provider> {
-        match self {
-            Self::Openai => Some(Provider::openai()),
-            Self::Xai => Some(Provider::xai()),
-            Self::Vercel => Some(Provider::vercel()),
-            Self::Openrouter => Some(Provider::openrouter()),
-            Self::Chatgpt => Some(Provider::chatgpt()),
-            Self::Copilot => Some(Provider::copilot()),
-            Self::Ollama => Some(Provider::ollama()),
-            Self::Lmstudio => Some(Provider::lm_studio()),
-            Self::Azure | Self::Vllm | Self::Compatible => None,
-        }
+/// Returns a request with this prompt.
+fn prompt(model: &str, input: &str) -> Result<Source, Stop> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        model: &'a str,
+        input: &'a str,
     }
-
-    /// Returns a provider without a fixed base URL.
-    fn by_url(self, base_url: &str) -> Result<Provider, ConfigError> {
-        match self {
-            Self::Azure => Provider::azure(base_url),
-            Self::Vllm => Provider::vllm(base_url),
-            _ => Provider::compatible(base_url),
-        }
-    }
+    let body = serde_json::to_string(&Body { model, input });
+    body.map(Source::Prompt).map_err(|error| Stop::Bad(error.to_string()))
 }
 
-impl TransportName {
-    fn policy(self) -> TransportPolicy {
-        match self {
-            Self::Auto => TransportPolicy::Auto,
-            Self::Websocket => TransportPolicy::WebSocketOnly,
-            Self::Sse => TransportPolicy::SseOnly,
-        }
+fn open(path: &Path) -> Result<Source, Stop> {
+    match File::open(path) {
+        Ok(file) => Ok(Source::Requests(Box::new(file), Some(path.to_owned()))),
+        Err(error) => Err(Stop::Bad(format!(
+            "could not open {}: {error} (a prompt needs --model)",
+            path.display()
+        ))),
     }
-}
-
-/// Returns an environment variable. An empty variable counts as not set.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn bad_setting(error: impl Into<Error>) -> Stop {
-    Stop::Bad(in_words(&error.into()))
 }

@@ -1,6 +1,6 @@
-//! `responses run`: runs turns from standard input in one session.
+//! `responses run`: runs turns of an input in one session.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use futures_util::FutureExt;
 use responses_client::{
@@ -13,31 +13,47 @@ use tokio::{sync::mpsc, time::Instant};
 pub(crate) use args::Args;
 
 use self::{
-    input::{Conversation, Line},
+    args::Form,
+    input::{Conversation, Value},
     record::Recorder,
+    text::TextWriter,
 };
 use crate::{
+    client_args::bad_setting,
     line::{Ending, ErrorLine, EventLine, RecordLine, Recorded, TurnLine},
+    logging,
+    notes::Notices,
     stop::{Stop, in_words, interrupted},
 };
 
 mod args;
 mod input;
 mod record;
+mod text;
 
-/// Runs the turns of standard input. Returns `true` if all turns succeeded.
+/// Runs the turns of the input. Returns `true` if all turns succeeded.
 pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
+    logging::start(args.verbose);
+    let notices = Notices::new(args.verbose > 0);
+    let client = args.client.builder()?.observer(notices.clone()).build().map_err(bad_setting)?;
+    let text = match args.form() {
+        Form::Json => None,
+        Form::Text => Some(TextWriter::new(io::stdout().is_terminal())),
+    };
     let mut runner = Runner {
-        session: args.client()?.session(),
+        session: client.session(),
         conversation: Conversation::default(),
         turn: 0,
+        notices,
         quiet: args.quiet,
+        fail_fast: args.fail_fast,
+        text,
         out: BufWriter::new(io::stdout().lock()),
         recorder: Recorder::create(args.record.as_deref())?,
     };
-    let mut lines = input::lines();
+    let mut values = input::values(args.source()?);
     let ended = tokio::select! {
-        ended = runner.turns(&mut lines) => ended,
+        ended = runner.turns(&mut values) => ended,
         () = interrupted() => Err(Stop::Interrupted),
     };
     let flushed = runner.flush();
@@ -53,7 +69,12 @@ struct Runner {
     conversation: Conversation,
     /// Number of the turn, from 1.
     turn: u64,
+    notices: Notices,
     quiet: bool,
+    /// `true` if the first turn that fails ends the run.
+    fail_fast: bool,
+    /// Writer of the answers, if the output is text.
+    text: Option<TextWriter>,
     out: BufWriter<StdoutLock<'static>>,
     recorder: Recorder,
 }
@@ -66,21 +87,25 @@ struct Outcome {
 }
 
 impl Runner {
-    async fn turns(&mut self, lines: &mut mpsc::Receiver<Line>) -> Result<bool, Stop> {
+    async fn turns(&mut self, values: &mut mpsc::Receiver<Value>) -> Result<bool, Stop> {
         let mut all_well = true;
-        while let Some(Line { number, text }) = lines.recv().await {
-            let bad_line = |why: String| Stop::Bad(format!("line {number}: {why}"));
-            let text = text.map_err(bad_line)?;
-            let request = self.conversation.request(&text).map_err(bad_line)?;
+        while let Some(Value { place, text }) = values.recv().await {
+            let bad_value = |why: String| Stop::Bad(format!("{place}: {why}"));
+            let text = text.map_err(bad_value)?;
+            let request = self.conversation.request(&text).map_err(bad_value)?;
             self.turn += 1;
+            self.notices.set_turn(self.turn);
             let start = Instant::now();
             let outcome = match self.session.stream(&request).await {
                 Ok(stream) => self.events(stream, start).await?,
-                Err(error) if is_bad_request(&error) => return Err(bad_line(in_words(&error))),
+                Err(error) if is_bad_request(&error) => return Err(bad_value(in_words(&error))),
                 Err(error) => Outcome::failed(error),
             };
             all_well &= outcome.result.is_ok();
             self.conclude(request, outcome, start)?;
+            if self.fail_fast && !all_well {
+                break;
+            }
         }
         Ok(all_well)
     }
@@ -131,6 +156,9 @@ impl Runner {
         if self.quiet {
             return Ok(());
         }
+        if let Some(text) = &mut self.text {
+            return text.event(event, &mut self.out).map_err(Stop::output);
+        }
         let line = EventLine { turn: self.turn, event: event.raw(), kind: event.kind() };
         self.write(&line)
     }
@@ -146,8 +174,14 @@ impl Runner {
         if let Err(error) = &result {
             self.record(Recorded::Error(ErrorLine::new(error)), report.transport, start)?;
         }
-        let result = result.as_ref().map(|ending| *ending);
-        self.write(&TurnLine::new(self.turn, result, response.as_ref(), &report))?;
+        let (result, response_so_far) = (result.as_ref().map(|it| *it), response.as_ref());
+        if let Some(text) = &mut self.text {
+            let failure = result.err();
+            let written = text.end(self.turn, failure, response_so_far, &mut self.out);
+            written.map_err(Stop::output)?;
+        } else {
+            self.write(&TurnLine::new(self.turn, result, response_so_far, &report))?;
+        }
         self.conversation.settle(request, response.as_ref().filter(|_| result.is_ok()));
         self.flush()
     }
@@ -184,7 +218,7 @@ impl Outcome {
     }
 }
 
-/// Returns `true` if the input line is invalid, and `false` if the policies forbid the request.
+/// Returns `true` if the value of the input is invalid, and `false` if the policies forbid the request.
 fn is_bad_request(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<RequestError>());
     matches!(
