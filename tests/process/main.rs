@@ -1,6 +1,9 @@
 //! The command-line tool and the agent of `examples/agent_loop`, as processes.
 
 mod agent;
+mod input;
+mod notices;
+mod output;
 mod proxy;
 mod run;
 mod serve;

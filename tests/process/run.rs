@@ -5,6 +5,7 @@ use responses_client::{
     testing::{Gate, Refusal, Script, Step, Turn, Upgrade},
 };
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::support::{
     BOTH, close, guarded, server,
@@ -36,7 +37,13 @@ const MEMBERS: [&str; 15] = [
 /// Runs these lines against this script.
 async fn answers(script: Script, args: &[&str], input: &[&str]) -> Ran {
     let server = server(script).await;
-    ran(run(&server.url(), args), input).await
+    ran(with_key(run(&server.url(), args)), input).await
+}
+
+/// Sets a key, so that no note says that there is none.
+fn with_key(mut command: Command) -> Command {
+    command.env("OPENAI_API_KEY", "key");
+    command
 }
 
 fn message(text: &str) -> Value {
@@ -49,7 +56,7 @@ async fn three_turns_are_continued_and_told_in_full() {
     for transport in BOTH {
         let server = server(Script::new().turns(["a", "b", "c"].map(Turn::text))).await;
         let args = ["--transport", transport.as_str()];
-        let ran = ran(run(&server.url(), &args), &[HI, "", GO_ON, "  ", GO_ON]).await;
+        let ran = ran(with_key(run(&server.url(), &args)), &[HI, "", GO_ON, "  ", GO_ON]).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
         let log = server.log();
         for (index, turn) in ran.turns().iter().enumerate() {
@@ -132,7 +139,7 @@ async fn a_failed_turn_does_not_end_the_run() {
         let limited = Turn::error(429, "rate_limit_exceeded", "Please try again in 90s.");
         let server = server(Script::new().turn(limited).turn(Turn::text("hi"))).await;
         let args = ["--transport", transport.as_str(), "--quiet"];
-        let ran = ran(run(&server.url(), &args), &[HI, GO_ON]).await;
+        let ran = ran(with_key(run(&server.url(), &args)), &[HI, GO_ON]).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""));
         assert_eq!(ran.lines.len(), 2);
         let turns = ran.turns();
@@ -208,13 +215,15 @@ async fn an_incomplete_turn_is_none_that_failed() {
 #[tokio::test]
 async fn a_bad_line_ends_the_run_and_what_came_before_it_stands() {
     for (bad, why) in [
-        ("{\"model\":", "not a JSON object"),
+        ("{\"model\":", "not a JSON object: the JSON ends too early"),
+        ("nonsense", "not a JSON object: no valid JSON: "),
         ("[1]", "not a JSON object"),
         (r#"{"model":"m","input":7}"#, "create body"),
-        (r#"{"model":"m","stream":true}"#, "`stream` belongs to the transport"),
+        (r#"{"model":"m","stream":false}"#, "`stream` belongs to the transport"),
         (r#"{"model":"m","x":1,"x":2}"#, "set twice"),
         (r#"{"$append":{"type":"message"}}"#, "a list of objects"),
         (r#"{"$append":[],"model":"m"}"#, "the only member"),
+        (r#"{"model":"m","$appendix":[]}"#, "unknown member `$appendix`"),
     ] {
         let script = Script::new().turn(Turn::text("hi")).turn(Turn::text("never"));
         let ran = answers(script, &[], &[HI, "", bad, HI]).await;
@@ -276,7 +285,8 @@ async fn nothing_to_do_is_no_failure() {
 async fn ctrl_c_ends_the_run_in_the_middle_of_a_turn() {
     for transport in BOTH {
         let server = server(Script::new().turn(Turn::text("Hello").insert(3, Step::Stall))).await;
-        let mut tool = Tool::start(run(&server.url(), &["--transport", transport.as_str()]));
+        let args = ["--transport", transport.as_str()];
+        let mut tool = Tool::start(with_key(run(&server.url(), &args)));
         tool.say(HI).await;
         tool.line_where(|line| line["kind"] == "in_progress").await;
         tool.signal("-INT");
@@ -289,7 +299,7 @@ async fn ctrl_c_ends_the_run_in_the_middle_of_a_turn() {
 #[tokio::test]
 async fn a_reader_that_goes_away_is_no_reason_for_words() {
     let server = server(Script::new().respond(|_| Turn::text("Hello"))).await;
-    let mut command = run(&server.url(), &[]);
+    let mut command = with_key(run(&server.url(), &[]));
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut child = command.stdout(writer).spawn().expect("the tool");
@@ -399,9 +409,9 @@ async fn each_time_limit_fires() {
     for transport in BOTH {
         for (flag, time, turn, delivery) in [
             ("--timeout-first-event", "80ms", silent(), "unknown"),
-            ("--timeout-idle", "80ms", stops(), "accepted"),
+            ("--timeout-idle", "0.08", stops(), "accepted"),
             // It counts from the start, so that there must be time to get so far.
-            ("--timeout-turn", "2s", silent(), "unknown"),
+            ("--timeout-turn", "2", silent(), "unknown"),
             ("--timeout-turn", "2s", stops(), "accepted"),
         ] {
             cases.push(async move {
@@ -459,15 +469,23 @@ async fn bad_usage_is_refused_before_anything_is_sent() {
         (&["run", "--replay", "always"], "never, before-created, before-output, restart"),
         (&["run", "--provider", "nobody"], "possible values: openai"),
         (&["run", "--timeout-turn", "soon"], "--timeout-turn"),
-        (&["run", "--timeout-idle", "2"], "time unit needed"),
+        (&["run", "--timeout-idle", "2 parsecs"], "--timeout-idle"),
+        (&["run", "--timeout-idle", "-2"], "-2"),
         (&["run", "--nonsense"], "--nonsense"),
         (&["run", "--base-url", "api.openai.com"], "base URL"),
         (&["run", "--base-url", url, "--header", "x canary"], "NAME:VALUE"),
+        (&["run", "--base-url", url, "--header", "@/nowhere/x"], "@/nowhere/x: "),
         (&["run", "--base-url", url, "--header", "host:canary"], "belongs to the transport"),
         (&["run", "--base-url", url, "--api-key-env", "NOT_SET"], "NOT_SET is not set"),
         (&["run", "--base-url", url, "--record", "/nowhere/x"], "/nowhere/x cannot be written"),
         (&["run", "--provider", "azure"], "needs a --base-url"),
         (&["run", "--base-url", "http://a.example/v1", "--api-key-env", "KEY"], "unencrypted"),
+        (&["run", "--base-url", url, "/nowhere/x"], "could not open /nowhere/x"),
+        (&["run", "--base-url", url, "Say hi"], "a prompt needs --model"),
+        (&["run", "--base-url", url, "--model", "m"], "<FILE|PROMPT>"),
+        (&["run", "--json", "--text"], "cannot be used with"),
+        (&["completions", "tcl"], "bash"),
+        (&["man", "walk"], "there is no command walk"),
         (&["serve", "--port", "70000"], "--port"),
         (&["serve", "--script", "/nowhere/x"], "/nowhere/x"),
         (&["serve", "--log", "/nowhere/x"], "/nowhere/x cannot be written"),
@@ -485,7 +503,7 @@ async fn bad_usage_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn the_help_tells_of_every_flag() {
     for (args, words) in [
-        (&["--help"][..], &["run", "serve", "Exit status"][..]),
+        (&["--help"][..], &["run", "serve", "completions", "man", "Exit status"][..]),
         (
             &["run", "--help"],
             &[
@@ -494,7 +512,13 @@ async fn the_help_tells_of_every_flag() {
                 "- azure:",
                 "--transport <",
                 "- websocket:",
-                "--header <K:V>",
+                "[FILE|PROMPT]",
+                "-m, --model <NAME>",
+                "--json",
+                "--text",
+                "--header <K:V|@FILE>",
+                "--organization <ID>",
+                "--project <ID>",
                 "--api-key-env <NAME>",
                 "--timeout-connect <TIME>",
                 "--timeout-first-event <TIME>",
@@ -503,7 +527,10 @@ async fn the_help_tells_of_every_flag() {
                 "--replay <POLICY>",
                 "- before-output:",
                 "--record <FILE>",
+                "--fail-fast",
                 "--quiet",
+                "-v, --verbose...",
+                "RUST_LOG",
                 "$append",
                 "Examples:",
                 "Exit status",

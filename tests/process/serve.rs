@@ -54,6 +54,39 @@ async fn the_agent_sees_one_history_over_both_transports() {
 }
 
 #[tokio::test]
+async fn c208_the_agent_answers_in_text_when_no_tools_are_offered() {
+    let other = r#"{"model":"m","input":"hi","tools":[{"type":"function","name":"other"}]}"#;
+    for transport in BOTH {
+        let (server, url, _) = serve(&[]).await;
+        let args = ["--transport", transport.as_str(), "--quiet"];
+        let ran = ran(run(&url, &args), &[HI, GO_ON, other]).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(ran.turns().len(), 3);
+        for text in texts(&ran) {
+            assert!(text.as_str().unwrap().starts_with("I made 0 tool calls."), "{text}");
+        }
+        assert_eq!(server.end().await.code, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn c208_a_script_that_is_used_up_answers_an_error_that_is_not_retried() {
+    let script = Temporary::new("used-up.json");
+    std::fs::write(&script.0, r#"{"turns":[{"text":"hi"}]}"#).unwrap();
+    for transport in BOTH {
+        let (server, url, _) = serve(&["--script", script.path()]).await;
+        let args = ["--transport", transport.as_str(), "--quiet"];
+        let ran = ran(run(&url, &args), &[HI, HI]).await;
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        let turn = &ran.turns()[1];
+        assert_eq!(turn["error"]["code"], "script_exhausted");
+        assert_eq!(turn["error"]["delivery"], "refused");
+        assert_eq!(turn["attempts"].as_array().unwrap().len(), 1);
+        assert_eq!(server.end().await.code, Some(0));
+    }
+}
+
+#[tokio::test]
 async fn a_recording_is_replayed_as_it_was() {
     for transport in BOTH {
         let unknown = json!({"type": "response.new_thing", "x": [1]});

@@ -51,7 +51,7 @@ pub(crate) struct ClientArgs {
     ///
     /// By default, the key is sent to OpenAI and to the given base URL. The key is not sent to the
     /// fixed base URLs of other providers, or if a --header is a credential. Without a key, no
-    /// credential is sent.
+    /// credential is sent, which is reported on standard error.
     #[arg(long, value_name = "NAME")]
     api_key_env: Option<String>,
 

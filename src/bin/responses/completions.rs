@@ -45,7 +45,8 @@ pub(crate) fn completions(args: &CompletionsArgs, mut tool: Command) -> Result<b
 }
 
 /// Writes the man page of `tool`, or of a command of it, to standard output.
-pub(crate) fn man(args: &ManArgs, mut tool: Command) -> Result<bool, Stop> {
+pub(crate) fn man(args: &ManArgs, tool: Command) -> Result<bool, Stop> {
+    let mut tool = tool.disable_help_subcommand(true);
     tool.build();
     let page = match &args.command {
         None => tool,

@@ -25,19 +25,19 @@ use crate::{client_args::ClientArgs, notes::note, stop::Stop};
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// File with requests, or with --model a prompt; `-` is standard input [default: -]
-    #[arg(value_name = "FILE|PROMPT")]
+    /// File with requests, or with --model a prompt; none or `-` is standard input
+    #[arg(value_name = "FILE|PROMPT", value_hint = clap::ValueHint::FilePath)]
     input: Option<OsString>,
 
-    /// Model that answers the prompt [default: none, the requests name their models]
+    /// Model that answers the prompt, which must then be given
     #[arg(short, long, value_name = "NAME", requires = "input")]
     model: Option<String>,
 
-    /// Write JSON lines [default: on, unless a prompt is answered on a terminal]
+    /// Write JSON lines [default: off for a prompt on a terminal, else on]
     #[arg(long, conflicts_with = "text")]
     json: bool,
 
-    /// Write only the text of the answers [default: on if a prompt is answered on a terminal]
+    /// Write only the text of the answers [default: on for a prompt on a terminal, else off]
     #[arg(long)]
     text: bool,
 

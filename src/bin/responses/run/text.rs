@@ -57,8 +57,12 @@ impl TextWriter {
         self.end_line(out)?;
         // On a terminal, the message must come after the text.
         out.flush()?;
+        let calls =
+            response.map_or(0, |it| it.function_calls().len() + it.custom_tool_calls().len());
         if let Some(failure) = failure {
             error(&format!("turn {turn}: {}", in_words(failure)));
+        } else if calls > 0 {
+            note(&format!("turn {turn}: the model calls tools; --json shows the calls"));
         } else if let Some(reason) = response.and_then(Response::incomplete_reason) {
             note(&format!("turn {turn}: the answer is incomplete ({reason})"));
         }
