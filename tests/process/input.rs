@@ -98,10 +98,9 @@ async fn c206_a_prompt_is_one_request() {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert!(ran.events(1).len() > 3, "JSON, as the output is no terminal");
         assert_eq!(ran.turns()[0]["outcome"], "completed");
-        let log = server.log();
-        let body = &log.requests.last().unwrap().body;
-        let text = body["input"][0]["content"].as_str().unwrap();
-        assert_eq!((&body["model"], text.trim_end()), (&json!("m"), "Say hi"));
+        let body = server.log().requests.last().unwrap().body.clone();
+        assert_eq!(body["model"], "m");
+        assert!(body["input"].to_string().contains("Say hi"), "{body}");
     }
 }
 

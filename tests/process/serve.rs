@@ -251,10 +251,10 @@ async fn the_commands_in_the_docs_work() {
     let page = include_str!("../../docs/tool.md");
     let examples = page.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0);
     let script: String = examples.collect();
-    assert!(script.matches("responses ").count() >= 3, "{script}");
+    assert!(script.matches("responses ").count() >= 6, "{script}");
     let folder = Temporary::new("docs");
     std::fs::create_dir_all(&folder.0).unwrap();
-    let server = server(Script::new().turns(["hi", "ho"].map(Turn::text))).await;
+    let server = server(Script::new().turns(["hello", "hi", "ho"].map(Turn::text))).await;
     let tool = Path::new(env!("CARGO_BIN_EXE_responses")).parent().unwrap();
     let mut shell = tokio::process::Command::new("/bin/sh");
     shell.args(["-e", "-c", &script]).current_dir(&folder.0).env_clear();
@@ -262,8 +262,10 @@ async fn the_commands_in_the_docs_work() {
     let ended = guarded(shell.output()).await.unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let output = String::from_utf8(ended.stdout).unwrap();
-    let served: Vec<Value> = output.lines().map(value).collect();
+    let (served, answer): (Vec<Value>, Vec<Value>) =
+        output.lines().map(value).partition(|line| line.get("url").is_some());
     assert_eq!((served.len(), &served[0]["ca"]), (2, &Value::Null));
+    assert_eq!(answer.last().unwrap()["output_text"], "hello");
     let events = std::fs::read_to_string(folder.0.join("events.jsonl")).unwrap();
     let last = value(events.lines().last().unwrap());
     assert_eq!((&last["turn"], &last["plan"]), (&json!(2), &json!("incremental")));

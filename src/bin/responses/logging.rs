@@ -34,8 +34,6 @@ fn filter(variable: Option<String>, verbosity: u8) -> Option<Targets> {
 
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::filter::LevelFilter;
-
     use super::*;
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
 
-    /// Omit the lines of the events [default: off]
+    /// Omit the JSON lines of the events [default: off]
     #[arg(long)]
     pub(super) quiet: bool,
 

@@ -153,11 +153,11 @@ impl Runner {
         if !event.raw().is_empty() {
             self.record(Recorded::Event(event.raw()), transport, start)?;
         }
-        if self.quiet {
-            return Ok(());
-        }
         if let Some(text) = &mut self.text {
             return text.event(event, &mut self.out).map_err(Stop::output);
+        }
+        if self.quiet {
+            return Ok(());
         }
         let line = EventLine { turn: self.turn, event: event.raw(), kind: event.kind() };
         self.write(&line)
