@@ -12,7 +12,7 @@ use crate::{
         ConfigError, Limits, NetworkSettings, Policy, Provider, RetryPolicy, Timeouts,
         TransportPolicy,
     },
-    endpoint::{Endpoint, Runtimes, SessionRegistry},
+    endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, is_reserved},
     endpoints::responses::{self, ResponseOp},
     error::Error,
     net::{HttpNetwork, Network},
@@ -58,23 +58,6 @@ impl ResponsesSession {
         self.switch_endpoint(Arc::clone(&client.endpoint));
     }
 }
-
-/// Headers that belong to the transports.
-const RESERVED: [HeaderName; 9] = [
-    header::HOST,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONTENT_TYPE,
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::EXPECT,
-];
-
-/// Headers that hold credentials, whether the caller or a provider preset sets them.
-const CREDENTIALS: [&str; 5] =
-    ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
 
 impl ResponsesClient {
     /// Returns a builder for a client of `provider`.
@@ -302,7 +285,7 @@ impl ResponsesClientBuilder {
 }
 
 fn check_name(name: &HeaderName) -> Result<(), ConfigError> {
-    if RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-") {
+    if is_reserved(name) {
         return Err(ConfigError::ReservedHeader(name.to_string()));
     }
     Ok(())

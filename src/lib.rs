@@ -33,7 +33,7 @@ pub use proto::route::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
 pub use response::{Response, ResponseStatus};
-pub use session::{Checkpoint, ResponseStream, ResponsesSession};
+pub use session::{Checkpoint, FinalResponse, ResponseStream, ResponsesSession, TurnBuilder};
 
 mod api;
 mod auth;

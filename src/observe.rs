@@ -55,6 +55,24 @@ pub trait TurnObserver: Send + Sync + 'static {
     }
 }
 
+impl<T: TurnObserver + ?Sized> TurnObserver for Arc<T> {
+    fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
+        (**self).planned(plan, transport, bytes);
+    }
+
+    fn attempt_failed(&self, failed: &AttemptFailed) {
+        (**self).attempt_failed(failed);
+    }
+
+    fn fell_back(&self) {
+        (**self).fell_back();
+    }
+
+    fn done(&self, report: &TurnReport, error: Option<&Error>) {
+        (**self).done(report, error);
+    }
+}
+
 /// A failed attempt that is followed by another attempt. The time serializes as `delay_ms`, in
 /// milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -74,12 +92,18 @@ pub struct AttemptFailed {
 pub(crate) struct Notifier {
     observer: Option<Arc<dyn TurnObserver>>,
     /// Scheme, host and port of the server.
-    origin: String,
+    origin: Arc<str>,
 }
 
 impl Notifier {
     pub(crate) fn new(observer: Option<Arc<dyn TurnObserver>>, origin: String) -> Self {
-        Self { observer, origin }
+        Self { observer, origin: origin.into() }
+    }
+
+    /// Returns the notifier of a session, whose own observer replaces that of the client.
+    pub(crate) fn of_session(&self, observer: Option<Arc<dyn TurnObserver>>) -> Self {
+        let observer = observer.or_else(|| self.observer.clone());
+        Self { observer, origin: Arc::clone(&self.origin) }
     }
 
     /// Returns the span of a session.
@@ -89,7 +113,7 @@ impl Notifier {
 
     /// Returns the span of a turn in a session.
     pub(crate) fn turn(&self, session: &Span) -> Span {
-        tracing::debug_span!(target: TARGET, parent: session, "turn", origin = self.origin)
+        tracing::debug_span!(target: TARGET, parent: session, "turn", origin = &*self.origin)
     }
 
     /// Returns the span of an attempt of a turn. The first attempt has the number 1.
@@ -98,7 +122,7 @@ impl Notifier {
     }
 
     pub(crate) fn websocket_opened(&self) {
-        tracing::debug!(target: TARGET, origin = self.origin, "WebSocket open");
+        tracing::debug!(target: TARGET, origin = &*self.origin, "WebSocket open");
     }
 
     pub(crate) fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
@@ -112,12 +136,12 @@ impl Notifier {
     }
 
     pub(crate) fn fell_back(&self) {
-        tracing::info!(target: TARGET, origin = self.origin, "falling back to SSE");
+        tracing::info!(target: TARGET, origin = &*self.origin, "falling back to SSE");
         self.notify(|observer| observer.fell_back());
     }
 
     pub(crate) fn too_large_for_frame(&self) {
-        tracing::info!(target: TARGET, origin = self.origin, "frame too large: falling back to SSE");
+        tracing::info!(target: TARGET, origin = &*self.origin, "frame too large: falling back to SSE");
         self.notify(|observer| observer.fell_back());
     }
 

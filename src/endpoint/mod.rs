@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 
 use http::HeaderMap;
 
+pub(crate) use headers::{CREDENTIALS, headers_of_turn, is_reserved};
 pub(crate) use registry::{CloseOnShutdown, SessionRegistry};
 pub(crate) use runtime::{RuntimeEnd, Runtimes};
 
@@ -19,6 +20,7 @@ use crate::{
     request::RequestError,
 };
 
+mod headers;
 mod registry;
 mod runtime;
 
@@ -98,9 +100,11 @@ impl Endpoint {
         url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
     }
 
-    /// Returns the headers of one request or upgrade, with a current credential.
-    pub(crate) async fn headers(&self) -> Result<HeaderMap, Error> {
+    /// Returns the headers of one request or upgrade, with a current credential. The headers in
+    /// `own` replace those of the client, but no credential.
+    pub(crate) async fn headers(&self, own: HeaderMap) -> Result<HeaderMap, Error> {
         let mut headers = self.headers.clone();
+        headers.extend(own);
         match self.auth.apply(&mut headers).await {
             Ok(()) => Ok(headers),
             Err(AuthError::Provider(source)) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
@@ -89,7 +89,8 @@ async fn try_once(
     deadline: Option<Instant>,
 ) -> Result<Vec<u8>, Error> {
     let (method, uri) = (call.method.clone(), call.uri.clone());
-    let request = transport::http1::request(method, uri, endpoint.headers().await?, None);
+    let request =
+        transport::http1::request(method, uri, endpoint.headers(HeaderMap::new()).await?, None);
     let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
     transport::http1::fetch(&*endpoint.network, request, deadline, endpoint.policy.limits).await
 }

@@ -93,7 +93,8 @@ impl Error {
                 Cause::Request(
                     RequestError::Body(_)
                     | RequestError::ReservedField(_)
-                    | RequestError::RepeatedField(_),
+                    | RequestError::RepeatedField(_)
+                    | RequestError::TurnHeader { .. },
                 ) => RetryAction::ChangeRequest,
                 _ => RetryAction::Reconfigure,
             },

@@ -115,8 +115,8 @@ pub(crate) struct RouteQuery {
     pub(crate) policy: TransportPolicy,
     /// `true` if the provider supports WebSockets.
     pub(crate) websocket: bool,
-    /// `true` if the response must outlive the connection.
-    pub(crate) background: bool,
+    /// Reason why the turn cannot use a WebSocket; `None` if it can.
+    pub(crate) needs_http: Option<&'static str>,
     /// `true` if the session has an open WebSocket. The breaker only prevents opening one.
     pub(crate) open_socket: bool,
 }
@@ -128,19 +128,16 @@ impl WebSocketBreaker {
         needs: RouteQuery,
         now: Instant,
     ) -> Result<Transport, RequestError> {
-        match needs.policy {
-            TransportPolicy::SseOnly => return Ok(Transport::Sse),
-            TransportPolicy::WebSocketOnly if needs.background => {
-                return Err(RequestError::NoTransport("`background` needs HTTP"));
+        let no_socket = (!needs.websocket).then_some("the provider has no WebSocket");
+        match (needs.policy, needs.needs_http.or(no_socket)) {
+            (TransportPolicy::WebSocketOnly, Some(why)) => {
+                return Err(RequestError::NoTransport(why));
             }
-            TransportPolicy::WebSocketOnly if !needs.websocket => {
-                return Err(RequestError::NoTransport("the provider has no WebSocket"));
+            (TransportPolicy::WebSocketOnly, None) => return Ok(Transport::WebSocket),
+            (TransportPolicy::SseOnly, _) | (TransportPolicy::Auto, Some(_)) => {
+                return Ok(Transport::Sse);
             }
-            TransportPolicy::WebSocketOnly => return Ok(Transport::WebSocket),
-            TransportPolicy::Auto => {}
-        }
-        if needs.background || !needs.websocket {
-            return Ok(Transport::Sse);
+            (TransportPolicy::Auto, None) => {}
         }
         // An open WebSocket has proved itself; the breaker only concerns opening one.
         if needs.open_socket {
@@ -209,7 +206,7 @@ mod tests {
     const AUTO: RouteQuery = RouteQuery {
         policy: TransportPolicy::Auto,
         websocket: true,
-        background: false,
+        needs_http: None,
         open_socket: false,
     };
     const SECOND: Duration = Duration::from_secs(1);
@@ -332,15 +329,20 @@ mod tests {
     #[test]
     fn a_policy_is_never_overridden() {
         let (mut breaker, now) = (WebSocketBreaker::default(), Instant::now());
-        let mut route = |policy, websocket, background| {
-            breaker.route(RouteQuery { policy, websocket, background, open_socket: false }, now)
+        let mut route = |policy, websocket, needs_http| {
+            // An open WebSocket does not change what the turn needs.
+            breaker.route(RouteQuery { policy, websocket, needs_http, open_socket: websocket }, now)
         };
         use TransportPolicy::{Auto, SseOnly, WebSocketOnly};
-        assert_eq!(route(SseOnly, true, false), Ok(Transport::Sse));
-        assert_eq!(route(WebSocketOnly, true, false), Ok(Transport::WebSocket));
-        assert!(matches!(route(WebSocketOnly, true, true), Err(RequestError::NoTransport(_))));
-        assert!(matches!(route(WebSocketOnly, false, false), Err(RequestError::NoTransport(_))));
-        assert_eq!(route(Auto, true, true), Ok(Transport::Sse));
-        assert_eq!(route(Auto, false, false), Ok(Transport::Sse));
+        let (why, none) = ("it needs HTTP", "the provider has no WebSocket");
+        assert_eq!(route(SseOnly, true, None), Ok(Transport::Sse));
+        assert_eq!(route(SseOnly, true, Some(why)), Ok(Transport::Sse));
+        assert_eq!(route(WebSocketOnly, true, None), Ok(Transport::WebSocket));
+        let refused = Err(RequestError::NoTransport(why));
+        assert_eq!(route(WebSocketOnly, true, Some(why)), refused);
+        assert_eq!(route(WebSocketOnly, false, None), Err(RequestError::NoTransport(none)));
+        assert_eq!(route(Auto, true, None), Ok(Transport::WebSocket));
+        assert_eq!(route(Auto, true, Some(why)), Ok(Transport::Sse));
+        assert_eq!(route(Auto, false, None), Ok(Transport::Sse));
     }
 }

@@ -26,4 +26,14 @@ pub enum RequestError {
     /// A header or a credential that cannot be sent.
     #[error("a header or a credential is empty or has characters that HTTP does not allow")]
     InvalidHeader,
+    /// A header that cannot be sent with one turn: see
+    /// [`TurnBuilder::header`](crate::TurnBuilder::header).
+    #[error("cannot send the header `{name}` with one turn: {reason}")]
+    #[non_exhaustive]
+    TurnHeader {
+        /// Name of the header, as given; at most 64 bytes, with strings that look like keys masked.
+        name: String,
+        /// Reason why the header cannot be sent.
+        reason: &'static str,
+    },
 }

@@ -48,6 +48,38 @@ struct Last {
 const VERSION: u32 = 1;
 
 impl Checkpoint {
+    /// Returns the request of the last completed turn, in full. `None` if the last turn of the
+    /// session did not complete, or if there was none.
+    pub fn request(&self) -> Option<&ResponsesRequest> {
+        match &self.prior {
+            PreviousTurn::Completed(base) => Some(&base.request),
+            PreviousTurn::None | PreviousTurn::NotCompleted | PreviousTurn::Ambiguous => None,
+        }
+    }
+
+    /// Returns the input of the last completed turn and the output of its response. The input of
+    /// the next turn begins with these items. Empty if the last turn of the session did not
+    /// complete, or if there was none.
+    ///
+    /// A turn with `previous_response_id` or `conversation` has only the items of that turn, and
+    /// not the ones that the server keeps.
+    ///
+    /// ```
+    /// # use responses_client::{Checkpoint, Item, ResponsesRequest};
+    /// fn next_request(checkpoint: &Checkpoint) -> Option<ResponsesRequest> {
+    ///     let mut request = checkpoint.request()?.clone();
+    ///     request.input = checkpoint.history();
+    ///     request.input.push(Item::user("Go on."));
+    ///     Some(request)
+    /// }
+    /// ```
+    pub fn history(&self) -> History {
+        let PreviousTurn::Completed(base) = &self.prior else { return History::default() };
+        let mut history = base.request.input.clone();
+        history.extend(base.output.iter().cloned());
+        history
+    }
+
     pub(super) fn new(endpoint: &Endpoint, prior: PreviousTurn) -> Self {
         Self { server: endpoint.provider.address(), account: endpoint.account.clone(), prior }
     }

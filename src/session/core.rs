@@ -15,7 +15,7 @@ use crate::{
     config::Provider,
     endpoint::CloseOnShutdown,
     kind::ErrorKind,
-    observe::Notifier,
+    observe::{Notifier, TurnObserver},
     pool::{AbortOnDrop, Connections, Lease, Leased},
     proto::{lane::SeatId, plan::PreviousTurn, turn::Goal},
     report::Prewarm,
@@ -45,6 +45,8 @@ struct Inner {
     ahead: Option<BackgroundTask>,
     /// Number of consecutive turns in which the server refused `previous_response_id`.
     refused_parents: u32,
+    /// Observer of this session; `None` to use that of the client.
+    observer: Option<Arc<dyn TurnObserver>>,
     lifecycle: Lifecycle,
 }
 
@@ -114,6 +116,7 @@ impl SessionCore {
             let next = Inner {
                 previous,
                 current: inner.current.clone(),
+                observer: inner.observer.clone(),
                 lifecycle: inner.lifecycle,
                 ..Inner::default()
             };
@@ -127,8 +130,20 @@ impl SessionCore {
 
     /// Returns the core of another session with the same history.
     pub(super) fn fork(&self) -> Self {
-        let previous = self.previous();
-        Self::of(Inner { previous, ..Inner::default() })
+        let (previous, observer) = (self.previous(), self.observer());
+        Self::of(Inner { previous, observer, ..Inner::default() })
+    }
+
+    /// Sets the observer of the turns that begin from now on.
+    pub(super) fn set_observer(&self, observer: Arc<dyn TurnObserver>) {
+        let old = self.lock().observer.replace(observer);
+        // Outside of the lock, because dropping the observer runs code of the caller.
+        drop(old);
+    }
+
+    /// Returns the observer of this session, if it has one of its own.
+    pub(super) fn observer(&self) -> Option<Arc<dyn TurnObserver>> {
+        self.lock().observer.clone()
     }
 
     /// Ends the work for later turns, because no turn follows.

@@ -13,7 +13,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{control::TurnControl, core::SessionCore, work::Work};
+use super::{
+    control::TurnControl,
+    core::SessionCore,
+    work::{TurnRequest, Work},
+};
 use crate::{
     endpoint::Endpoint,
     error::Error,
@@ -54,11 +58,11 @@ impl Driver {
         endpoint: Arc<Endpoint>,
         core: SessionCore,
         control: Arc<TurnControl>,
-        request: Arc<ResponsesRequest>,
+        request: impl Into<TurnRequest>,
         runtime: Handle,
     ) -> Self {
         let now = Instant::now();
-        let work = Work::new(goal, endpoint, core, control, request, runtime, now);
+        let work = Work::new(goal, endpoint, core, control, request.into(), runtime, now);
         Self { work, timer: sleep_until(now) }
     }
 

@@ -1,17 +1,20 @@
 //! Conversations: [`ResponsesSession`], and the stream of each turn.
 
-use std::{fmt, future::poll_fn, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use tokio::runtime::Handle;
 
 pub use checkpoint::Checkpoint;
+pub use final_response::FinalResponse;
 pub use stream::ResponseStream;
+pub use turn::TurnBuilder;
 
-use self::{control::TurnControl, core::SessionCore, driver::Driver};
+use self::core::SessionCore;
 use crate::{
     endpoint::Endpoint,
     error::{Cause, Error},
     kind::{ErrorKind, Phase},
+    observe::TurnObserver,
     proto::turn::Goal,
     request::ResponsesRequest,
 };
@@ -20,7 +23,9 @@ mod checkpoint;
 mod control;
 mod core;
 mod driver;
+mod final_response;
 mod stream;
+mod turn;
 mod work;
 
 /// One conversation.
@@ -47,6 +52,10 @@ impl ResponsesSession {
 
     /// Sends a turn, and resolves at the first event of its response.
     ///
+    /// `request` may be a `ResponsesRequest`, a reference to one, or an `Arc` of one. To give the
+    /// turn its own headers or time limit, use [`turn`](Self::turn). The first event may take
+    /// minutes: a [`TurnObserver`] is notified of failed attempts meanwhile.
+    ///
     /// A session has at most one running response. If the stream of the previous turn has not
     /// ended, that stream yields [`ErrorKind::Superseded`] and ends.
     ///
@@ -59,16 +68,33 @@ impl ResponsesSession {
     ///
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
     /// in full. If sending had not begun, the next turn can still continue the previous response.
-    pub async fn stream(&mut self, request: &ResponsesRequest) -> Result<ResponseStream, Error> {
-        let runtime = runtime()?;
-        request.check().map_err(Error::invalid_request)?;
-        let turn: Arc<TurnControl> = Arc::default();
-        self.core.begin(&turn);
-        let (endpoint, core) = (Arc::clone(&self.endpoint), self.core.clone());
-        let request = Arc::new(request.clone());
-        let mut driver = Box::pin(Driver::new(Goal::Turn, endpoint, core, turn, request, runtime));
-        poll_fn(|cx| driver.as_mut().poll_begun(cx)).await?;
-        Ok(ResponseStream::new(driver))
+    pub fn stream(
+        &mut self,
+        request: impl Borrow<ResponsesRequest>,
+    ) -> impl Future<Output = Result<ResponseStream, Error>> + Send {
+        self.turn(request).stream()
+    }
+
+    /// Sends a turn, runs it to its end, and returns the response with the report of the turn. Use
+    /// [`stream`](Self::stream) to read the events as they arrive.
+    ///
+    /// # Errors
+    ///
+    /// Like [`stream`](Self::stream), and the error that ended the response.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the turn, like that of [`stream`](Self::stream).
+    pub fn respond(
+        &mut self,
+        request: impl Borrow<ResponsesRequest>,
+    ) -> impl Future<Output = Result<FinalResponse, Error>> + Send {
+        self.turn(request).respond()
+    }
+
+    /// Returns a builder for one turn with its own headers or time limit.
+    pub fn turn(&mut self, request: impl Borrow<ResponsesRequest>) -> TurnBuilder<'_> {
+        TurnBuilder::new(self, request.borrow())
     }
 
     /// Starts to open the WebSocket for the next turn, and returns immediately.
@@ -101,7 +127,8 @@ impl ResponsesSession {
     ///
     /// Returns [`ErrorKind::NoRuntime`] outside of a tokio runtime, and
     /// [`ErrorKind::InvalidRequest`] if the request is invalid.
-    pub fn prewarm(&mut self, request: &ResponsesRequest) -> Result<(), Error> {
+    pub fn prewarm(&mut self, request: impl Borrow<ResponsesRequest>) -> Result<(), Error> {
+        let request = request.borrow();
         request.check().map_err(Error::invalid_request)?;
         self.begin_ahead(Goal::WarmUp, Arc::new(request.clone()))
     }
@@ -110,6 +137,30 @@ impl ResponsesSession {
         let runtime = runtime()?;
         driver::begin_ahead(goal, &self.core, &self.endpoint, request, &runtime);
         Ok(())
+    }
+
+    /// Sets the observer of the session's turns that begin from now on. It replaces the
+    /// [observer of the client](crate::ResponsesClientBuilder::observer), and stays when
+    /// [`set_client`](Self::set_client) changes the client. A [`fork`](Self::fork) has the same
+    /// observer.
+    ///
+    /// ```
+    /// use responses_client::{AttemptFailed, ResponsesSession, TurnObserver};
+    ///
+    /// struct ToStderr;
+    ///
+    /// impl TurnObserver for ToStderr {
+    ///     fn attempt_failed(&self, failed: &AttemptFailed) {
+    ///         eprintln!("{}, next attempt in {:?}", failed.kind, failed.delay);
+    ///     }
+    /// }
+    ///
+    /// fn watch(session: &mut ResponsesSession) {
+    ///     session.set_observer(ToStderr);
+    /// }
+    /// ```
+    pub fn set_observer(&mut self, observer: impl TurnObserver) {
+        self.core.set_observer(Arc::new(observer));
     }
 
     pub(crate) fn switch_endpoint(&mut self, endpoint: Arc<Endpoint>) {

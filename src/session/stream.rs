@@ -7,9 +7,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures_util::Stream;
+use futures_util::{Stream, stream::FusedStream};
 
-use super::driver::Driver;
+use super::{driver::Driver, final_response::FinalResponse};
 use crate::{
     error::{Cause, Error},
     event::ResponseEvent,
@@ -24,6 +24,29 @@ use crate::{
 /// The stream ends in one of three ways, on both transports and without delay: with `Completed`,
 /// with `Incomplete`, or with an error. Afterwards it yields `None`. If the connection closes
 /// before the terminal event, the turn ends with an error.
+///
+/// # Adaptors
+///
+/// Adaptors such as those of `futures_util::StreamExt` take a stream by value. Pass them
+/// [`by_ref`](futures_util::StreamExt::by_ref), so that the stream remains for
+/// [`report`](Self::report) and [`final_response`](Self::final_response): an adaptor that owns the
+/// stream cancels the turn when the adaptor is dropped early.
+///
+/// ```
+/// use futures_util::TryStreamExt;
+/// # use responses_client::{Error, ResponsesRequest, ResponsesSession};
+/// # async fn first_words(session: &mut ResponsesSession) -> Result<(), Error> {
+/// # let request = ResponsesRequest::new("gpt-6-astra");
+/// let mut stream = session.stream(&request).await?;
+/// let mut texts = (&mut stream)
+///     .try_filter_map(async |event| Ok(event.text_delta().map(str::to_owned)));
+/// while let Some(text) = texts.try_next().await? {
+///     print!("{text}");
+/// }
+/// println!("{} bytes sent", stream.report().bytes_sent);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Cancel safety
 ///
@@ -61,9 +84,7 @@ impl ResponseStream {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.transpose()
     }
 
-    /// Runs the turn to its end, and returns the response. If you also need the
-    /// [`report`](Self::report), read the events with [`try_next`](Self::try_next) and call
-    /// `report` first.
+    /// Runs the turn to its end, and returns the response with the report of the turn.
     ///
     /// # Cancel safety
     ///
@@ -73,15 +94,15 @@ impl ResponseStream {
     ///
     /// Returns the error that ended the turn, even if [`try_next`](Self::try_next) has already
     /// returned that error.
-    pub async fn final_response(mut self) -> Result<Response, Error> {
+    pub async fn final_response(mut self) -> Result<FinalResponse, Error> {
         while self.try_next().await?.is_some() {}
         let StreamState::Ended(ended) = self.state else {
             // Not reached: the state is `Ended` once the events have ended.
             return Err(Error::new(ErrorKind::Truncated, Phase::Events, Cause::None));
         };
-        let Ended { response, failure, .. } = *ended;
+        let Ended { report, response, failure } = *ended;
         match failure {
-            None => Ok(response),
+            None => Ok(FinalResponse::new(response, report)),
             Some(error) => Err(error),
         }
     }
@@ -116,6 +137,13 @@ impl Stream for ResponseStream {
         let ended = driver.as_mut().take_ended();
         self.state = StreamState::Ended(Box::new(ended));
         Poll::Ready(last)
+    }
+}
+
+impl FusedStream for ResponseStream {
+    /// Returns `true` after the last event or the error: the stream then yields only `None`.
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, StreamState::Ended(_))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The driver, where a test must reach between two of its polls.
 
-use std::{sync::OnceLock, task::Waker};
+use std::{future::poll_fn, sync::OnceLock, task::Waker};
 
-use super::*;
+use super::{driver::Driver, *};
 use crate::{
     auth::{Auth, AuthProvider, Secret, TokenFuture},
     client::ResponsesClient,

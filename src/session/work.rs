@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
@@ -31,6 +32,22 @@ use crate::{
     transport::{Exchange, Incoming, SocketOptions, SseExchange, WebSocketExchange, http1},
 };
 
+/// Request of a turn, with the options that apply to this turn only.
+#[derive(Default)]
+pub(super) struct TurnRequest {
+    pub(super) request: Arc<ResponsesRequest>,
+    /// Headers of the turn's HTTP requests.
+    pub(super) headers: HeaderMap,
+    /// Time limit of the whole turn; `None` to use that of the client.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl From<Arc<ResponsesRequest>> for TurnRequest {
+    fn from(request: Arc<ResponsesRequest>) -> Self {
+        Self { request, ..Self::default() }
+    }
+}
+
 /// The machine of a turn, and the IO that carries out the machine's commands.
 pub(super) struct Work {
     goal: Goal,
@@ -45,6 +62,9 @@ pub(super) struct Work {
     step: Mutex<Option<BoxFuture<'static, Done>>>,
     /// Resolves when the runtime shuts down. Polled while no response is read.
     shutdown: Mutex<Option<BoxFuture<'static, ()>>>,
+    notifier: Notifier,
+    /// Headers of the turn's HTTP requests.
+    own_headers: HeaderMap,
     /// Headers of the next request, with the current credential.
     headers: Option<HeaderMap>,
     exchange: Option<Exchange>,
@@ -74,21 +94,26 @@ impl Work {
         endpoint: Arc<Endpoint>,
         core: SessionCore,
         control: Arc<TurnControl>,
-        request: Arc<ResponsesRequest>,
+        request: TurnRequest,
         runtime: Handle,
         now: Instant,
     ) -> Self {
+        let TurnRequest { request, headers: own_headers, timeout } = request;
+        let mut settings = endpoint.turn_settings();
+        settings.policy.timeouts.turn = timeout.or(settings.policy.timeouts.turn);
         let setup = Setup {
-            settings: endpoint.turn_settings(),
+            settings,
             origin: Arc::clone(&endpoint.origin),
             request,
+            has_headers: !own_headers.is_empty(),
             previous: core.previous(),
             seed: fastrand::u64(..),
         };
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
         let runtime_end = endpoint.runtimes.end_of(&runtime);
-        let turn_span = endpoint.notifier.turn(core.span());
+        let notifier = endpoint.notifier.of_session(core.observer());
+        let turn_span = notifier.turn(core.span());
         Self {
             goal,
             machine,
@@ -99,6 +124,8 @@ impl Work {
             runtime,
             step: Mutex::default(),
             shutdown: Mutex::default(),
+            notifier,
+            own_headers,
             headers: None,
             exchange: None,
             attempt_span: turn_span.clone(),
@@ -123,8 +150,8 @@ impl Work {
             Command::Lease { fresh, caller_managed } => self.lease(fresh, caller_managed, now),
             Command::Drain => self.drain(now),
             Command::Authorize => {
-                let endpoint = Arc::clone(&self.endpoint);
-                self.begin(async move { Done::Authorized(endpoint.headers().await) });
+                let (endpoint, own) = (Arc::clone(&self.endpoint), self.own_headers.clone());
+                self.begin(async move { Done::Authorized(endpoint.headers(own).await) });
             }
             Command::Open { deadline } => self.open(Instant::from_std(deadline)),
             Command::Send { seat, frame } => self.send(seat, frame, now),
@@ -188,7 +215,7 @@ impl Work {
             }
             Done::Opened(result) => {
                 let result = result.map(|lease| {
-                    self.attempt_span.in_scope(|| self.endpoint.notifier.websocket_opened());
+                    self.attempt_span.in_scope(|| self.notifier.websocket_opened());
                     let seat = lease.seat();
                     if self.goal == Goal::Rotate {
                         self.core.set_successor(lease);
@@ -391,7 +418,7 @@ impl Work {
             return;
         }
         let _in_attempt = self.attempt_span.enter();
-        let notifier = &self.endpoint.notifier;
+        let notifier = &self.notifier;
         match notice {
             Notice::Attempt { .. } => {}
             Notice::Sends { bytes } => {
@@ -411,7 +438,7 @@ impl Work {
 
     pub(super) fn notify_done(&self, error: Option<&Error>) {
         let _in_turn = self.turn_span.enter();
-        self.endpoint.notifier.done(self.machine.report(), error);
+        self.notifier.done(self.machine.report(), error);
     }
 }
 

@@ -16,7 +16,7 @@ use responses_client::{
     Auth, AuthProvider, ErrorKind, Item, ResponseStream, ResponsesClient, ResponsesRequest,
     ResponsesSession, Secret, Timeouts, TokenFuture, Transport, TransportPolicy,
     event::ResponseEvent,
-    report::{FullSendReason, TurnReport},
+    report::FullSendReason,
     testing::{Exchange, Refusal, Script, ScriptedServer, ServerLog, Step, Turn, Upgrade},
 };
 
@@ -397,14 +397,10 @@ async fn c066_the_wait_for_a_final_response_may_be_dropped_anywhere() {
             let mut scene = Scene::open(&case).await;
             let stream = scene.session.stream(&scene.asks).await.expect("a stream");
             let completed = dropped_after(rounds, stream.final_response()).await;
-            let completed = completed.map(|response| response.expect("a response"));
             let ended = completed.is_some();
-            let mut report = TurnReport::default();
-            report.transport = Some(transport);
-            let outcome = completed.map(|response| Outcome {
-                events: Vec::new(),
-                report,
-                result: Ok(response),
+            let outcome = completed.map(|response| {
+                let (response, report) = response.expect("a response").into_parts();
+                Outcome { events: Vec::new(), report, result: Ok(response) }
             });
             scene.holds(&case, outcome, &at).await;
             ended

@@ -8,8 +8,8 @@ pub(crate) mod tool;
 use std::time::Duration;
 
 use responses_client::{
-    Error, ErrorKind, Item, Provider, Response, ResponsesClient, ResponsesClientBuilder,
-    ResponsesRequest, ResponsesSession, Transport, TransportPolicy,
+    Error, ErrorKind, Item, Provider, Response, ResponseStream, ResponsesClient,
+    ResponsesClientBuilder, ResponsesRequest, ResponsesSession, Transport, TransportPolicy,
     event::ResponseEvent,
     report::{Attempt, FullSendReason, Plan, TurnReport},
     testing::{Script, ScriptedServer, Step},
@@ -116,7 +116,12 @@ pub(crate) async fn settled(server: &ScriptedServer) {
 
 /// Runs a turn to its end.
 pub(crate) async fn turn(session: &mut ResponsesSession, request: &ResponsesRequest) -> Outcome {
-    let mut stream = match session.stream(request).await {
+    read(session.stream(request).await).await
+}
+
+/// Reads a turn to its end.
+pub(crate) async fn read(stream: Result<ResponseStream, Error>) -> Outcome {
+    let mut stream = match stream {
         Ok(stream) => stream,
         Err(error) => {
             let report = error.report().cloned().unwrap_or_default();
@@ -128,9 +133,9 @@ pub(crate) async fn turn(session: &mut ResponsesSession, request: &ResponsesRequ
         match stream.try_next().await {
             Ok(Some(event)) => events.push(event),
             Ok(None) => {
-                let report = stream.report().clone();
-                let result = stream.final_response().await;
-                return Outcome { events, result, report };
+                let (response, report) =
+                    stream.final_response().await.expect("its end").into_parts();
+                return Outcome { events, result: Ok(response), report };
             }
             Err(error) => {
                 let report = stream.report().clone();

@@ -67,10 +67,15 @@ impl TurnMachine {
     }
 
     pub(super) fn needs(&self, open_socket: bool) -> RouteQuery {
+        let background = self.goal == Goal::Turn && self.request.background == Some(true);
         RouteQuery {
             policy: self.settings.policy.transport,
             websocket: self.settings.websocket,
-            background: self.goal == Goal::Turn && self.request.background == Some(true),
+            needs_http: match (background, self.has_headers) {
+                (true, _) => Some("`background` needs HTTP"),
+                (false, true) => Some("headers of one turn need HTTP"),
+                (false, false) => None,
+            },
             open_socket,
         }
     }

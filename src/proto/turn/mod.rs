@@ -58,6 +58,8 @@ pub(crate) struct TurnMachine {
     settings: Settings,
     origin: Arc<Origin>,
     request: Arc<ResponsesRequest>,
+    /// `true` if the turn has headers of its own.
+    has_headers: bool,
     /// Baseline that the turn may continue. The session's own copy is void once sending begins,
     /// because a WebSocket's server forgets the response when a later request fails.
     previous: PreviousTurn,
@@ -169,6 +171,8 @@ pub(crate) struct Setup {
     pub(crate) settings: Settings,
     pub(crate) origin: Arc<Origin>,
     pub(crate) request: Arc<ResponsesRequest>,
+    /// `true` if the turn has headers of its own.
+    pub(crate) has_headers: bool,
     pub(crate) previous: PreviousTurn,
     /// Seed of the random part of back-off.
     pub(crate) seed: u64,
@@ -318,7 +322,7 @@ pub(crate) enum Output {
 
 impl TurnMachine {
     pub(crate) fn new(goal: Goal, setup: Setup, now: Instant) -> Self {
-        let Setup { settings, origin, request, previous, seed } = setup;
+        let Setup { settings, origin, request, has_headers, previous, seed } = setup;
         let time = match goal {
             Goal::Turn => settings.policy.timeouts.turn,
             Goal::Connect | Goal::WarmUp | Goal::Rotate => settings.policy.timeouts.prewarm,
@@ -327,6 +331,7 @@ impl TurnMachine {
             goal,
             origin,
             request,
+            has_headers,
             previous,
             retry: RetryState::new(settings.policy.retry, settings.policy.transport),
             state: TurnState::New,

@@ -105,6 +105,7 @@ impl Scene {
     ) -> Self {
         let (origin, now): (Arc<Origin>, _) = (Arc::default(), Instant::now());
         let setup = Setup {
+            has_headers: false,
             settings,
             origin: Arc::clone(&origin),
             request: Arc::new(request),

@@ -10,8 +10,8 @@ use super::{
     generators::{events, without_ids},
 };
 use crate::{
-    Error, ErrorKind, Provider, Response, ResponsesClient, ResponsesRequest, Transport,
-    TransportPolicy,
+    Error, ErrorKind, FinalResponse, Provider, Response, ResponsesClient, ResponsesRequest,
+    Transport, TransportPolicy,
     testing::{ErrorShape, NoOutput, Script, ScriptedServer, Turn, items},
 };
 
@@ -31,7 +31,7 @@ async fn run(turn: Turn, transport: Transport) -> Result<Response, Error> {
         .build()
         .unwrap();
     let mut session = client.session();
-    session.stream(&ResponsesRequest::new("m")).await?.final_response().await
+    session.respond(ResponsesRequest::new("m")).await.map(FinalResponse::into_response)
 }
 
 fn output(response: &Response) -> Vec<Value> {

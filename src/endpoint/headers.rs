@@ -1,0 +1,107 @@
+//! Headers that callers set.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::{api::masked, request::RequestError};
+
+/// Headers that belong to the transports.
+const RESERVED: [HeaderName; 9] = [
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_TYPE,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::EXPECT,
+];
+
+/// Headers that hold credentials, whether the caller or a provider preset sets them.
+pub(crate) const CREDENTIALS: [&str; 5] =
+    ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
+
+/// Returns `true` if the transports set this header themselves.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-")
+}
+
+/// Returns the headers of one turn. A later header of the same name replaces an earlier one.
+pub(crate) fn headers_of_turn(given: Vec<(String, String)>) -> Result<HeaderMap, RequestError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        // A caller may have confused the name with the value.
+        let fault = |reason| RequestError::TurnHeader { name: masked(&name, 64), reason };
+        let Ok(parsed) = HeaderName::try_from(name.as_str()) else {
+            return Err(fault("the name is empty or has characters that HTTP does not allow"));
+        };
+        if is_reserved(&parsed) {
+            return Err(fault("the transport sets it"));
+        }
+        if CREDENTIALS.contains(&parsed.as_str()) {
+            return Err(fault("it is a credential, which only a client can set"));
+        }
+        let Ok(mut value) = HeaderValue::try_from(value) else {
+            return Err(fault("the value has characters that HTTP does not allow"));
+        };
+        // Any header may be a credential.
+        value.set_sensitive(true);
+        headers.insert(parsed, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(name: &str, value: &str) -> String {
+        headers_of_turn(vec![(name.to_owned(), value.to_owned())]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn c247_a_header_that_cannot_go_with_one_turn_is_refused_by_its_name() {
+        for (name, value, text) in [
+            (
+                "Content-Type",
+                "text/plain",
+                "cannot send the header `Content-Type` with one turn: the transport sets it",
+            ),
+            (
+                "Sec-WebSocket-Key",
+                "x",
+                "cannot send the header `Sec-WebSocket-Key` with one turn: the transport sets it",
+            ),
+            (
+                "Authorization",
+                "Bearer canary",
+                "cannot send the header `Authorization` with one turn: it is a credential, which \
+                 only a client can set",
+            ),
+            (
+                "a b",
+                "x",
+                "cannot send the header `a b` with one turn: the name is empty or has characters \
+                 that HTTP does not allow",
+            ),
+            (
+                "x-tag",
+                "canary\r\nx-other: 1",
+                "cannot send the header `x-tag` with one turn: the value has characters that HTTP \
+                 does not allow",
+            ),
+        ] {
+            assert_eq!(fault(name, value), text);
+        }
+        assert!(!fault("Bearer sk-canary-0123456789abcdef", "authorization").contains("canary"));
+    }
+
+    #[test]
+    fn c246_the_last_header_of_a_name_counts_and_no_value_is_printed() {
+        let given = [("X-Tag", "canary"), ("x-tag", "canary 2"), ("x-empty", "")];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = headers_of_turn(given.to_vec()).unwrap();
+        assert_eq!((headers.len(), &headers["x-tag"]), (2, &HeaderValue::from_static("canary 2")));
+        assert!(!format!("{headers:?}").contains("canary"));
+    }
+}
