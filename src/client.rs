@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::{
     auth::Auth,
     config::{
-        ConfigError, Limits, NetworkSettings, Policy, Provider, RetryPolicy, Timeouts,
-        TransportPolicy,
+        ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, RetryPolicy,
+        Timeouts, TransportPolicy,
     },
     endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, is_reserved},
     endpoints::responses::{self, ResponseOp},
@@ -201,6 +201,13 @@ impl ResponsesClientBuilder {
     /// turn is sent in full, for comparisons and for servers that continue incorrectly.
     pub fn incremental(mut self, on: bool) -> Self {
         self.policy.incremental = on;
+        self
+    }
+
+    /// Sets the changes of a request after which a turn still sends only new items. Default:
+    /// [`ContinuationPolicy::Strict`].
+    pub fn continuation(mut self, continuation: ContinuationPolicy) -> Self {
+        self.policy.continuation = continuation;
         self
     }
 

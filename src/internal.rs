@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::{
-    config::Transport,
+    config::{ContinuationPolicy, Transport},
     error::{Cause, Error, ProtocolError},
     event::ResponseEvent,
     json::DecodeError,
@@ -122,6 +122,7 @@ impl Conversation {
             seat: Some(SEAT),
             continue_over_sse: false,
             incremental: true,
+            continuation: ContinuationPolicy::default(),
         };
         let decision = plan(&request, &prior, to);
         let (parent, skip) = decision.parent();

@@ -18,8 +18,8 @@
 pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
-    Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy, Timeouts,
-    Transport, TransportPolicy,
+    ContinuationPolicy, Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy,
+    Timeouts, Transport, TransportPolicy,
 };
 pub use error::{Error, RetryAction};
 // The header types of `http` are part of this crate's public API.
@@ -31,7 +31,9 @@ pub use kind::{Delivery, ErrorKind, Phase};
 pub use observe::{AttemptFailed, TurnObserver};
 pub use proto::route::{Fallback, FallbackKind};
 pub use report::TurnReport;
-pub use request::{History, InputPart, Item, ResponsesRequest, Tool};
+pub use request::{
+    History, InputPart, Item, ReasoningConfig, ResponsesRequest, TextConfig, Tool, ToolChoice,
+};
 pub use response::{Response, ResponseStatus};
 pub use session::{Checkpoint, FinalResponse, ResponseStream, ResponsesSession, TurnBuilder};
 

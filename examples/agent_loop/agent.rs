@@ -55,7 +55,7 @@ impl Agent {
             .tools([tools::list_files(), tools::read_file(), tools::search_files()])
             .parallel_tool_calls(false)
             .store(false)
-            .include(["reasoning.encrypted_content".to_owned()]);
+            .include(["reasoning.encrypted_content"]);
         request.input.push(Item::user(task));
         Self { session, request, folder, turns: 0 }
     }
@@ -115,11 +115,11 @@ fn claimed_digest(calls: &[FunctionCall], answer: Option<&str>) -> Option<String
 
 /// A tool that takes one string.
 pub(crate) fn tool(name: &str, description: &str, argument: &str, meaning: &str) -> Tool {
-    let parameters = Json::from(json!({
+    let parameters = json!({
         "type": "object",
         "properties": { argument: { "type": "string", "description": meaning } },
         "required": [argument],
         "additionalProperties": false,
-    }));
-    Tool::function(name, description, &parameters)
+    });
+    Tool::function(name, description, parameters)
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use responses_client::{
-    Auth, Error, ErrorKind, Item, Json, Provider, ReplayPolicy, ResponseEvent, ResponseStream,
+    Auth, Error, ErrorKind, Item, Provider, ReplayPolicy, ResponseEvent, ResponseStream,
     ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts, Tool,
     TransportPolicy,
     report::{Plan, TurnReport},
@@ -317,7 +317,7 @@ impl Episode {
             1 | 2 => request.input.splice(place..place + 1, [Item::user(&format!("edit {turn}"))]),
             3 => request.input.splice(place..place, [Item::developer(&format!("more {turn}"))]),
             4 => request.instructions = Some(format!("instructions {turn}")),
-            5 => request.tools = Some(vec![Tool::function("run", "Runs", &Json::from(json!({})))]),
+            5 => request.tools = Some(vec![Tool::function("run", "Runs", json!({}))]),
             6 => request.tools = None,
             7 => request.model = Some(["m", "n"][rng.usize(..2)].to_owned()),
             8 => request.store = Some(rng.bool()),

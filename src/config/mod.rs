@@ -4,7 +4,7 @@
 pub use error::ConfigError;
 pub use limits::Limits;
 pub use network::{NetworkSettings, ProxySetting};
-pub use policy::{ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
+pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
 pub use provider::Provider;
 pub use timeouts::Timeouts;
 
@@ -27,6 +27,7 @@ pub(crate) struct Policy {
     pub(crate) continue_over_sse: bool,
     /// Send only new items where possible.
     pub(crate) incremental: bool,
+    pub(crate) continuation: ContinuationPolicy,
 }
 
 impl Default for Policy {
@@ -38,6 +39,7 @@ impl Default for Policy {
             limits: Limits::default(),
             continue_over_sse: false,
             incremental: true,
+            continuation: ContinuationPolicy::default(),
         }
     }
 }

@@ -28,6 +28,37 @@ pub enum TransportPolicy {
     SseOnly,
 }
 
+/// Changes of a request after which a session still continues the previous response by its id.
+///
+/// ```
+/// use responses_client::{ContinuationPolicy, Provider, ResponsesClient};
+///
+/// let client = ResponsesClient::builder(Provider::openai())
+///     .continuation(ContinuationPolicy::AllowNewInstructions)
+///     .build()?;
+/// # drop(client);
+/// # Ok::<_, responses_client::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContinuationPolicy {
+    /// Only the input may have grown, and only fields about the delivery of the answer may have
+    /// changed. Right for every server: a turn that is continued gives the model the same context
+    /// as a full send.
+    #[default]
+    Strict,
+    /// Like `Strict`, and [`instructions`](crate::ResponsesRequest#structfield.instructions) may
+    /// have changed, too. The turn sends the new instructions and only the new items.
+    ///
+    /// Right for servers that never inherit the instructions of the previous response, as OpenAI
+    /// documents for its API, if a program changes instructions often: the history is not sent
+    /// again. GPT-6.2 and later read the instructions after the input, so that a change also keeps
+    /// the prompt cache and the reasoning of earlier turns. Earlier models read them first: a
+    /// change costs both, with either policy. Wrong for a server that keeps the old instructions
+    /// of a response that is continued.
+    AllowNewInstructions,
+}
+
 /// Requests that may be sent again although the server may have run them.
 ///
 /// A request that certainly did not run ([`Delivery::NotSent`](crate::Delivery::NotSent),

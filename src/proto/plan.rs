@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    config::Transport,
+    config::{ContinuationPolicy, Transport},
     json::same_item,
     proto::lane::SeatId,
     report::{FullSendReason, Plan},
@@ -61,6 +61,7 @@ pub(crate) struct Target {
     pub(crate) continue_over_sse: bool,
     /// `true` if responses may be continued.
     pub(crate) incremental: bool,
+    pub(crate) continuation: ContinuationPolicy,
 }
 
 /// Content to send.
@@ -98,7 +99,11 @@ fn compare(
         PreviousTurn::Ambiguous => return Err(FullSendReason::ParentAmbiguous),
         PreviousTurn::Completed(base) => base,
     };
-    if let Some(difference) = request.context_difference(&base.request) {
+    let may_change = match to.continuation {
+        ContinuationPolicy::Strict => None,
+        ContinuationPolicy::AllowNewInstructions => Some("instructions"),
+    };
+    if let Some(difference) = request.context_difference(&base.request, may_change) {
         return Err(match difference {
             FieldDifference::Model => FullSendReason::ModelChanged,
             FieldDifference::Tools => FullSendReason::ToolsChanged,

@@ -1,12 +1,12 @@
 //! The create body: one table of its fields, from which the struct, its parser, its encoder and its
 //! comparison are generated, so that none of these can omit a field.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize, de};
+use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use super::{History, Item, RequestError, Tool, member::Member};
+use super::{History, Item, RequestError, TextConfig, Tool, member::Member};
 use crate::json::{self, DecodeError, Json, Text, WITH_HALVES};
 
 /// Meaning of a field for a continuation.
@@ -43,14 +43,18 @@ macro_rules! create_body {
         ///
         /// let request = ResponsesRequest::new("gpt-6-astra")
         ///     .instructions("Answer in one sentence.")
-        ///     .reasoning(json!({"effort": "high"}))
-        ///     .store(false)
-        ///     .include(["reasoning.encrypted_content".to_owned()])
-        ///     .extra("a_field_of_tomorrow", json!(true))
-        ///     .input([Item::user("Why is the sky blue?")]);
-        /// # drop(request);
+        ///     .reasoning_effort("high")
+        ///     .max_output_tokens(1000)
+        ///     .tool_choice("auto")
+        ///     .include(["reasoning.encrypted_content"])
+        ///     .metadata([("team", "search")])
+        ///     .extra("a_field_of_tomorrow", json!({"on": true}))
+        ///     .input([Item::developer("Cite sources."), Item::user("Why is the sky blue?")]);
+        /// assert_eq!(request.clone().input("Hi").input[0], Item::user("Hi"));
         /// ```
-        #[derive(Clone, Default)]
+        ///
+        /// `==` compares by value: JSON in any spelling, and members of `extra` in their order.
+        #[derive(Clone, Default, PartialEq)]
         #[non_exhaustive]
         pub struct ResponsesRequest {
             /// The conversation so far, in full.
@@ -91,16 +95,24 @@ macro_rules! create_body {
                 extra.iter().try_for_each(|(name, value)| member(name, value))
             }
 
-            /// Returns the first `Context` field in which `self` and `prior` differ.
-            pub(crate) fn context_difference(&self, prior: &Self) -> Option<FieldDifference> {
+            /// Returns the first `Context` field but `may_change` in which `self` and `prior`
+            /// differ.
+            pub(crate) fn context_difference(
+                &self,
+                prior: &Self,
+                may_change: Option<&str>,
+            ) -> Option<FieldDifference> {
                 let Self { input: _, $($name,)* extra } = self;
                 $(match Role::$role {
-                    Role::Context if *$name != prior.$name => {
+                    Role::Context
+                        if *$name != prior.$name && may_change != Some(stringify!($name)) =>
+                    {
                         return Some(FieldDifference::named(stringify!($name)));
                     }
                     Role::Context | Role::Delivery => {}
                 })*
-                extra_difference(extra, &prior.extra).or_else(|| extra_difference(&prior.extra, extra))
+                let extra = [(extra, &prior.extra), (&prior.extra, extra)];
+                extra.into_iter().find_map(|(some, others)| extra_difference(some, others, may_change))
             }
 
             /// Returns `true` if `name` is a field of the struct and set.
@@ -110,6 +122,14 @@ macro_rules! create_body {
                     _ => false,
                 }
             }
+        }
+    };
+    (@setter plain, $name:ident, $type:ty) => {
+        #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = Some($name);
+            self
         }
     };
     (@setter into, $name:ident, $type:ty) => {
@@ -123,17 +143,19 @@ macro_rules! create_body {
     (@setter list, $name:ident, $type:ty) => {
         #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
         #[must_use]
-        pub fn $name(mut self, $name: impl IntoIterator<Item = <$type as IntoIterator>::Item>) -> Self {
-            self.$name = Some($name.into_iter().collect());
+        pub fn $name(
+            mut self,
+            $name: impl IntoIterator<Item: Into<<$type as IntoIterator>::Item>>,
+        ) -> Self {
+            self.$name = Some($name.into_iter().map(Into::into).collect());
             self
         }
     };
-    (@setter bare, $name:ident, $type:ty) => {};
 }
 
 create_body! {
     /// The model, for example `gpt-6-astra`.
-    model: String, Context, bare;
+    model: String, Context, into;
     /// Instructions that precede the conversation. The server does not inherit them from the
     /// previous response; a session sends them each turn.
     instructions: String, Context, into;
@@ -144,34 +166,39 @@ create_body! {
     /// the session for the turn.
     conversation: Json, Context, into;
     /// `true` if the server stores the response. Default: decided by the server.
-    store: bool, Context, into;
+    store: bool, Context, plain;
     /// Options of the event stream: `{"include_obfuscation": …}`.
     stream_options: Json, Delivery, into;
     /// `true` if the response runs on after the connection closes. Such a turn goes over HTTP,
     /// because a WebSocket has no counterpart.
-    background: bool, Context, into;
+    background: bool, Context, plain;
+    /// Options of a background response: `{"completion_window": "2h", "continuation_id": …}`. The
+    /// windows `2h` and `8h` need `background`, and the API refuses them for a streamed response.
+    background_options: Json, Delivery, into;
     /// Additional data in the answer, for example `reasoning.encrypted_content`.
     include: Vec<String>, Context, list;
     /// The tools that the model may call.
     tools: Vec<Tool>, Context, list;
-    /// Choice of tools: `"auto"`, `"none"`, `"required"` or an object.
+    /// Choice of tools: `"auto"`, `"none"`, `"required"` or an object. See
+    /// [`ToolChoice`](crate::ToolChoice).
     tool_choice: Json, Context, into;
     /// `true` if the model may make several calls in parallel.
-    parallel_tool_calls: bool, Context, into;
+    parallel_tool_calls: bool, Context, plain;
     /// Maximum number of calls of built-in tools per response.
-    max_tool_calls: u64, Context, into;
+    max_tool_calls: u64, Context, plain;
     /// Maximum number of tokens per response, reasoning included.
-    max_output_tokens: u64, Context, into;
-    /// Reasoning settings: `{"effort": …, "summary": …}`.
+    max_output_tokens: u64, Context, plain;
+    /// Reasoning settings: `{"effort": …, "summary": …}`. See
+    /// [`ReasoningConfig`](crate::ReasoningConfig).
     reasoning: Json, Context, into;
-    /// Text settings: `{"format": …, "verbosity": …}`.
+    /// Text settings: `{"format": …, "verbosity": …}`. See [`TextConfig`].
     text: Json, Context, into;
     /// Sampling temperature, from 0 to 2.
     temperature: f64, Context, into;
     /// Nucleus sampling: share of the probability mass, from 0 to 1.
     top_p: f64, Context, into;
     /// Number of likeliest tokens to return at each place, from 0 to 20.
-    top_logprobs: u64, Context, into;
+    top_logprobs: u64, Context, plain;
     /// Truncation of the input: `auto` or `disabled`.
     truncation: String, Context, into;
     /// Context management: `[{"type": "compaction", …}]`.
@@ -240,30 +267,43 @@ impl ResponsesRequest {
         self
     }
 
-    /// Requests an answer in JSON by this schema; [`Response::parse_output`] parses it. Other settings in
+    /// Sets the reasoning effort, for example `low` or `high`. Other settings in
+    /// [`reasoning`](Self#structfield.reasoning) are kept.
+    #[must_use]
+    pub fn reasoning_effort(mut self, effort: impl Into<String>) -> Self {
+        set_in(&mut self.reasoning, "effort", effort.into());
+        self
+    }
+
+    /// Sets the summary of the reasoning, for example `auto`. Other settings in
+    /// [`reasoning`](Self#structfield.reasoning) are kept.
+    #[must_use]
+    pub fn reasoning_summary(mut self, summary: impl Into<String>) -> Self {
+        set_in(&mut self.reasoning, "summary", summary.into());
+        self
+    }
+
+    /// Sets the length of the answer: `low`, `medium` or `high`. Other settings in
     /// [`text`](Self#structfield.text) are kept.
+    #[must_use]
+    pub fn verbosity(mut self, verbosity: impl Into<String>) -> Self {
+        set_in(&mut self.text, "verbosity", verbosity.into());
+        self
+    }
+
+    /// Requests an answer in JSON by this schema; [`Response::parse_output`] parses it. Other
+    /// settings in [`text`](Self#structfield.text) are kept.
+    ///
+    /// The schema is a `serde_json::Value`, or the text of a schema by [`Json::parse`]. It is
+    /// strict: each property must be in `required`, and each object needs
+    /// `additionalProperties: false`. [`TextConfig::json_schema`] is the same as a value.
     ///
     /// [`Response::parse_output`]: crate::Response::parse_output
     #[must_use]
-    pub fn json_schema(mut self, name: &str, schema: &Json) -> Self {
-        /// The schema is sent byte for byte, because the order of its members determines the order
-        /// in the answer.
-        #[derive(Serialize)]
-        #[serde(tag = "type", rename = "json_schema")]
-        struct Format<'a> {
-            name: &'a str,
-            schema: &'a Json,
-            strict: bool,
+    pub fn json_schema(mut self, name: impl AsRef<str>, schema: impl Into<Json>) -> Self {
+        if let Some(format) = TextConfig::new().json_schema(name, schema).format {
+            set_in(&mut self.text, "format", format);
         }
-        let settings: BTreeMap<String, Json> =
-            self.text.as_ref().and_then(|text| text.decode().ok()).unwrap_or_default();
-        let format = Json::from_serialize(&Format { name, schema, strict: true });
-        let with_format = settings
-            .into_iter()
-            .filter(|(name, _)| name != "format")
-            .chain(format.map(|format| ("format".to_owned(), format)));
-        let text: BTreeMap<String, Json> = with_format.collect();
-        self.text = Json::from_serialize(&text).ok();
         self
     }
 
@@ -304,11 +344,24 @@ impl FieldDifference {
     }
 }
 
-/// Returns the first member of `some` that differs in `others`; the order of members does not
-/// count.
-fn extra_difference(some: &[(String, Json)], others: &[(String, Json)]) -> Option<FieldDifference> {
+/// Sets one member of a setting that is an object, and keeps the others.
+fn set_in(setting: &mut Option<Json>, name: &'static str, value: impl Into<Json>) {
+    let value = value.into();
+    *setting = Some(match setting {
+        Some(json) => json.with_member(name, &value),
+        None => Json::from([(name, value)]),
+    });
+}
+
+/// Returns the first member of `some` but `may_change` that differs in `others`; the order of
+/// members does not count.
+fn extra_difference(
+    some: &[(String, Json)],
+    others: &[(String, Json)],
+    may_change: Option<&str>,
+) -> Option<FieldDifference> {
     some.iter()
-        .find(|member| !others.contains(member))
+        .find(|member| may_change != Some(&*member.0) && !others.contains(member))
         .map(|(name, _)| FieldDifference::named(name))
 }
 
@@ -327,13 +380,6 @@ impl FromStr for ResponsesRequest {
 
     fn from_str(json: &str) -> Result<Self, RequestError> {
         Self::from_json(json)
-    }
-}
-
-impl<'de> Deserialize<'de> for Tool {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Json::deserialize(deserializer)?;
-        Self::from_json(json.as_str()).map_err(de::Error::custom)
     }
 }
 
@@ -409,112 +455,4 @@ impl<'de> Deserialize<'de> for Input {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_is_read_and_written_whole() {
-        let body = r#"{"model":"m","instructions":"i","store":false,"tools":[{"type":"new","x":1.50}],"reasoning":{"effort":"high"},"temperature":"warm","top_p":null,"brand_new":[1],"input":[{"a":1}]}"#;
-        let request = ResponsesRequest::from_json(body).unwrap();
-        assert_eq!(request.model.as_deref(), Some("m"));
-        assert_eq!(request.store, Some(false));
-        let names: Vec<_> = request.extra.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["temperature", "top_p", "brand_new"]);
-        assert_eq!(
-            serde_json::to_value(&request).unwrap(),
-            serde_json::from_str::<serde_json::Value>(body).unwrap()
-        );
-        assert!(request.check().is_ok());
-    }
-
-    #[test]
-    fn a_schema_keeps_the_other_settings_of_the_text() {
-        let request = ResponsesRequest::new("m")
-            .text(serde_json::json!({"verbosity": "low"}))
-            .json_schema("answer", &Json::parse(r#"{"z":1e2,"a":{}}"#).unwrap());
-        assert_eq!(
-            request.text.unwrap().as_str(),
-            r#"{"format":{"type":"json_schema","name":"answer","schema":{"z":1e2,"a":{}},"strict":true},"verbosity":"low"}"#
-        );
-    }
-
-    #[test]
-    fn a_string_is_one_message_of_the_user() {
-        let request = ResponsesRequest::from_json(r#"{"model":"m","input":"hi"}"#).unwrap();
-        assert_eq!(request.input, [Item::user("hi")].into());
-    }
-
-    #[test]
-    fn c121_a_body_with_halves_is_sent_as_it_was_given() {
-        let body = r#"{"model":"m","instructions":"\ud83d","tools":[{"name":"\uD83d"}],"store":false,"new":{"\ude00":1},"input":[{"a":"\ud83d"}]}"#;
-        let request = ResponsesRequest::from_json(body).unwrap();
-        let sent = serde_json::to_string(&request).unwrap();
-        for member in [
-            r#""instructions":"\ud83d""#,
-            r#""tools":[{"name":"\uD83d"}]"#,
-            r#""new":{"\ude00":1}"#,
-            r#""input":[{"a":"\ud83d"}]"#,
-        ] {
-            assert!(sent.contains(member), "{member} in {sent}");
-        }
-        assert_eq!(request.context_difference(&request.clone()), None);
-        let other = ResponsesRequest::from_json(&body.replace(r#"s":"\ud83d"#, r#"s":"\ud83e"#));
-        assert!(request.context_difference(&other.unwrap()).is_some());
-
-        let request = ResponsesRequest::from_json(r#"{"model":"m","input":"\ud83d"}"#).unwrap();
-        let item =
-            r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"\ud83d"}]}"#;
-        assert_eq!(request.input.get(0).unwrap().json().as_str(), item);
-    }
-
-    #[test]
-    fn members_given_twice_are_refused_and_none_is_lost() {
-        for (body, name) in [
-            (r#"{"model":"a","model":"b"}"#, "model"),
-            (r#"{"model":null,"model":"b"}"#, "model"),
-            (r#"{"model":"a","new":1,"new":2}"#, "new"),
-            (r#"{"model":"a","store":true,"store":"?"}"#, "store"),
-        ] {
-            let request = ResponsesRequest::from_json(body).unwrap();
-            let repeated = RequestError::RepeatedField(name.to_owned());
-            assert_eq!(request.check(), Err(repeated), "{body}");
-        }
-        assert!(ResponsesRequest::from_json(r#"{"input":"a","input":"b"}"#).is_err());
-    }
-
-    #[test]
-    fn members_of_the_transport_are_refused() {
-        for name in RESERVED {
-            let body = format!(r#"{{"model":"m","{name}":true}}"#);
-            let request = ResponsesRequest::from_json(&body).unwrap();
-            assert_eq!(request.check(), Err(RequestError::ReservedField(name.to_owned())));
-        }
-        let twice = ResponsesRequest::new("m").extra("model", serde_json::json!("n"));
-        assert_eq!(twice.check(), Err(RequestError::RepeatedField("model".to_owned())));
-    }
-
-    #[test]
-    fn what_is_no_body_is_refused_without_showing_it() {
-        for body in ["", "[]", r#"{"input":7}"#, r#"{"input":[7]}"#, r#"{"input":["secret"]}"#] {
-            let error = ResponsesRequest::from_json(body).unwrap_err();
-            assert!(matches!(error, RequestError::Body(_)));
-            assert!(!format!("{error} {error:?}").contains("secret"));
-        }
-    }
-
-    #[test]
-    fn c016_context_differs_by_value_and_delivery_does_not() {
-        let a = ResponsesRequest::new("m").reasoning(serde_json::json!({"a": 1, "b": 2}));
-        let mut b = ResponsesRequest::new("m")
-            .reasoning(Json::parse(r#"{ "b": 2, "a": 1.0 }"#).unwrap())
-            .metadata(serde_json::json!({"turn": "2"}))
-            .user("u")
-            .safety_identifier("s")
-            .stream_options(serde_json::json!({}))
-            .client_metadata(serde_json::json!({"k": "v"}));
-        assert_eq!(b.context_difference(&a), None);
-        b.extra.push(("new".to_owned(), serde_json::json!(1).into()));
-        assert_eq!(b.context_difference(&a), Some(FieldDifference::Other("new".to_owned())));
-        assert_eq!(a.context_difference(&b), Some(FieldDifference::Other("new".to_owned())));
-    }
-}
+mod tests;

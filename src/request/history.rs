@@ -1,6 +1,9 @@
 //! The items of a conversation, with the digest and the size of every prefix.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::{Index, Range},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -12,6 +15,16 @@ use crate::json::Digest;
 /// Cloning is cheap, and so is comparing a prefix with the items sent before: each item is
 /// serialized once, and the digest of every prefix is kept. Pushing is the cheapest change; a
 /// change in the middle recomputes the digests after it.
+///
+/// ```
+/// use responses_client::{History, Item};
+///
+/// let mut history = History::from("Why is the sky blue?");
+/// history.push(Item::assistant("It scatters blue light."));
+/// history.extend([Item::user("And at sunset?")]);
+/// assert_eq!(history[0], Item::user("Why is the sky blue?"));
+/// assert_eq!(history.len(), 3);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// Full chunks and a last one that is being filled. A clone shares all of them, and a push
@@ -181,6 +194,63 @@ impl<const N: usize> From<[Item; N]> for History {
     }
 }
 
+/// Converts a text to one message of the user.
+impl From<&str> for History {
+    fn from(text: &str) -> Self {
+        Item::user(text).into()
+    }
+}
+
+/// Converts a text to one message of the user.
+impl From<String> for History {
+    fn from(text: String) -> Self {
+        Item::user(text).into()
+    }
+}
+
+/// Converts a text to one message of the user.
+impl From<&String> for History {
+    fn from(text: &String) -> Self {
+        Item::user(text).into()
+    }
+}
+
+impl From<Item> for History {
+    fn from(item: Item) -> Self {
+        [item].into()
+    }
+}
+
+impl From<&[Item]> for History {
+    fn from(items: &[Item]) -> Self {
+        items.iter().cloned().collect()
+    }
+}
+
+impl From<&Self> for History {
+    fn from(history: &Self) -> Self {
+        history.clone()
+    }
+}
+
+/// Returns the item at the index, like an index of a slice.
+///
+/// # Panics
+///
+/// Panics if the index is out of range. [`History::get`] returns `None` instead.
+impl Index<usize> for History {
+    type Output = Item;
+
+    #[track_caller]
+    fn index(&self, index: usize) -> &Item {
+        #[expect(clippy::panic, reason = "an index of a list panics, like that of a slice")]
+        let Some(item) = self.get(index) else {
+            panic!("index out of bounds: the length is {} but the index is {index}", self.len);
+        };
+        item
+    }
+}
+
 impl<'a> IntoIterator for &'a History {
     type Item = &'a Item;
     type IntoIter = Box<dyn Iterator<Item = &'a Item> + 'a>;
@@ -215,7 +285,7 @@ mod tests {
     use super::*;
 
     fn item(n: u32) -> Item {
-        Item::user(&n.to_string())
+        Item::user(n.to_string())
     }
 
     fn history(items: &[u32]) -> History {
@@ -238,6 +308,24 @@ mod tests {
         let json = serde_json::to_string(&history).unwrap();
         assert_eq!(serde_json::from_str::<History>(&json).unwrap(), history);
         assert_eq!(history.into_iter().count(), 2);
+    }
+
+    #[test]
+    fn texts_items_and_lists_are_histories() {
+        let one = history(&[1]);
+        assert_eq!(History::from("1"), one);
+        assert_eq!(History::from("1".to_owned()), one);
+        assert_eq!(History::from(&"1".to_owned()), one);
+        assert_eq!(History::from(item(1)), one);
+        assert_eq!(History::from([item(1)].as_slice()), one);
+        assert_eq!(History::from(&one), one);
+        assert_eq!(one[0], item(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "index out of bounds: the length is 2 but the index is 2")]
+    fn an_index_beyond_the_end_panics_like_that_of_a_slice() {
+        let _ = &history(&[1, 2])[2];
     }
 
     #[derive(Clone, Debug)]

@@ -1,20 +1,30 @@
 //! Items: the messages, calls and outputs of a history.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, OnceLock},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize, Serializer, de};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::value::RawValue;
 
-use crate::json::{DecodeError, Digest, Json, Text, digest_of, digest_of_text};
+use crate::json::{self, DecodeError, Digest, Json, digest_of, digest_of_text};
 
 /// Item of a history, as the JSON text that is sent. Cloning is cheap.
 ///
 /// Items that the server sent, and items of types that this crate does not know, are kept byte for
 /// byte. `==` compares values. `Debug` shows only the length.
+///
+/// ```
+/// use responses_client::Item;
+///
+/// let question = Item::user("Why is the sky blue?");
+/// assert_eq!(question.as_text().as_deref(), Some("Why is the sky blue?"));
+/// let any = Item::from_json(r#"{"type": "item_of_tomorrow", "n": 1}"#)?;
+/// assert_eq!(any.item_type(), "item_of_tomorrow");
+/// # Ok::<_, responses_client::error::DecodeError>(())
+/// ```
 #[derive(Clone)]
 pub struct Item(Arc<Inner>);
 
@@ -25,135 +35,19 @@ struct Inner {
     digest: OnceLock<Digest>,
 }
 
-/// Part of a message of the user, or of a tool's output.
-#[derive(Clone)]
-pub struct InputPart(Value);
-
-impl InputPart {
-    /// Returns a part with text.
-    pub fn text(text: &str) -> Self {
-        Self(json!({"type": "input_text", "text": text}))
-    }
-
-    /// Returns an image by its URL.
-    pub fn image_url(url: &str) -> Self {
-        Self(json!({"type": "input_image", "image_url": url, "detail": "auto"}))
-    }
-
-    /// Returns an image by its content. `media_type` is for example `image/png`.
-    pub fn image(media_type: &str, content: &[u8]) -> Self {
-        Self::image_url(&data_url(media_type, content))
-    }
-
-    /// Returns a file by its URL.
-    pub fn file_url(url: &str) -> Self {
-        Self(json!({"type": "input_file", "file_url": url}))
-    }
-
-    /// Returns an uploaded file by its id.
-    pub fn file_id(id: &str) -> Self {
-        Self(json!({"type": "input_file", "file_id": id}))
-    }
-
-    /// Returns a file by its content. `media_type` is for example `application/pdf`.
-    pub fn file(name: &str, media_type: &str, content: &[u8]) -> Self {
-        let data = data_url(media_type, content);
-        Self(json!({"type": "input_file", "filename": name, "file_data": data}))
-    }
+/// Part of the content of a message, or of an output.
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<Piece<'a>>,
 }
 
-impl fmt::Debug for InputPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The content is private to the caller.
-        f.debug_tuple("InputPart").field(&self.0.get("type")).finish()
-    }
-}
-
-fn data_url(media_type: &str, content: &[u8]) -> String {
-    format!("data:{media_type};base64,{}", STANDARD.encode(content))
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ItemBody<'a> {
-    FunctionCallOutput { call_id: &'a str, output: &'a str },
-    CustomToolCallOutput { call_id: &'a str, output: &'a str },
-    ItemReference { id: &'a str },
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Part<T> {
-    InputText { text: T },
-    OutputText { text: T },
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename = "message")]
-struct Message<'a, T> {
-    role: &'a str,
-    content: [Part<T>; 1],
-}
+/// String, borrowed from the item if it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Piece<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Item {
-    /// Returns a message of the user.
-    pub fn user(text: &str) -> Self {
-        Self::message("user", Part::InputText { text })
-    }
-
-    /// Returns a message of the user whose text may have unpaired surrogates.
-    pub(crate) fn user_text(text: &Text) -> Self {
-        Self::message("user", Part::InputText { text })
-    }
-
-    /// Returns a message of the developer.
-    pub fn developer(text: &str) -> Self {
-        Self::message("developer", Part::InputText { text })
-    }
-
-    /// Returns a message of the system.
-    pub fn system(text: &str) -> Self {
-        Self::message("system", Part::InputText { text })
-    }
-
-    /// Returns a message of the assistant that did not come from the server, for example a sample
-    /// answer.
-    pub fn assistant(text: &str) -> Self {
-        Self::message("assistant", Part::OutputText { text })
-    }
-
-    /// Returns a message of the user with images or files in it.
-    pub fn user_parts(parts: impl IntoIterator<Item = InputPart>) -> Self {
-        let content: Vec<_> = parts.into_iter().map(|part| part.0).collect();
-        let message = json!({"type": "message", "role": "user", "content": content});
-        Self::from_trusted(Json::from_trusted(message.to_string()))
-    }
-
-    /// Returns the output of a function for the call `call_id`, with images or files in it.
-    pub fn function_call_output_parts(
-        call_id: &str,
-        parts: impl IntoIterator<Item = InputPart>,
-    ) -> Self {
-        let output: Vec<_> = parts.into_iter().map(|part| part.0).collect();
-        let item = json!({"type": "function_call_output", "call_id": call_id, "output": output});
-        Self::from_trusted(Json::from_trusted(item.to_string()))
-    }
-
-    /// Returns the output of a function for the call `call_id`.
-    pub fn function_call_output(call_id: &str, output: &str) -> Self {
-        Self::new(&ItemBody::FunctionCallOutput { call_id, output })
-    }
-
-    /// Returns the output of a custom tool for the call `call_id`.
-    pub fn custom_tool_call_output(call_id: &str, output: &str) -> Self {
-        Self::new(&ItemBody::CustomToolCallOutput { call_id, output })
-    }
-
-    /// Returns a reference to an item that the server stores, by its id.
-    pub fn reference(id: &str) -> Self {
-        Self::new(&ItemBody::ItemReference { id })
-    }
-
     /// Parses any item from JSON text, which is sent byte for byte.
     ///
     /// # Errors
@@ -192,6 +86,31 @@ impl Item {
         self.string("call_id")
     }
 
+    /// Returns the text of a message of either side, or of the output of a call: all parts with
+    /// text, without a separator. `None` if the item has no text, for example a call or an image.
+    ///
+    /// ```
+    /// use responses_client::{InputPart, Item};
+    ///
+    /// let item = Item::function_call_output("call_1", "7 degrees");
+    /// assert_eq!(item.as_text().as_deref(), Some("7 degrees"));
+    /// let item = Item::user_parts([InputPart::image_url("https://example.com/a.png")]);
+    /// assert_eq!(item.as_text(), None);
+    /// ```
+    pub fn as_text(&self) -> Option<Cow<'_, str>> {
+        let member = if self.item_type() == "message" { "content" } else { "output" };
+        let content = self.json().raw_member(member).ok()??.get();
+        if content.starts_with('"') {
+            return json::from_str::<Piece<'_>>(content).ok().map(|piece| piece.0);
+        }
+        let parts = json::from_str::<Vec<&RawValue>>(content).ok()?;
+        let texts = parts.into_iter().filter_map(|part| {
+            let part: Part<'_> = json::from_str(part.get()).ok()?;
+            part.text.map(|piece| piece.0)
+        });
+        texts.reduce(|text, piece| text + piece)
+    }
+
     fn string(&self, member: &str) -> Option<String> {
         self.json().member(member).ok().flatten()
     }
@@ -201,16 +120,6 @@ impl Item {
             let text = self.json().as_str();
             digest_of(text).unwrap_or_else(|_| digest_of_text(text))
         })
-    }
-
-    fn message(role: &str, part: Part<impl Serialize>) -> Self {
-        Self::new(&Message { role, content: [part] })
-    }
-
-    fn new(item: &impl Serialize) -> Self {
-        #[expect(clippy::expect_used, reason = "structs of strings always have a JSON form")]
-        let json = serde_json::to_string(item).expect("an item of strings");
-        Self::from_trusted(Json::from_trusted(json))
     }
 
     /// Wraps JSON that is known to be an object.
@@ -271,46 +180,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_are_what_the_api_takes() {
-        for (item, json) in [
-            (
-                Item::user("a\"b"),
-                r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"a\"b"}]}"#,
-            ),
-            (
-                Item::assistant("hi"),
-                r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"hi"}]}"#,
-            ),
-            (
-                Item::function_call_output("call_1", "42"),
-                r#"{"type":"function_call_output","call_id":"call_1","output":"42"}"#,
-            ),
-            (
-                Item::custom_tool_call_output("call_1", "42"),
-                r#"{"type":"custom_tool_call_output","call_id":"call_1","output":"42"}"#,
-            ),
-            (
-                Item::user_parts([
-                    InputPart::text("a"),
-                    InputPart::image("image/png", &[1, 2, 3]),
-                    InputPart::file("f.pdf", "application/pdf", b"%"),
-                ]),
-                r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","detail":"auto","image_url":"data:image/png;base64,AQID"},{"type":"input_file","filename":"f.pdf","file_data":"data:application/pdf;base64,JQ=="}]}"#,
-            ),
-            (
-                Item::function_call_output_parts(
-                    "call_1",
-                    [InputPart::image_url("https://a.example/i")],
-                ),
-                r#"{"type":"function_call_output","call_id":"call_1","output":[{"type":"input_image","detail":"auto","image_url":"https://a.example/i"}]}"#,
-            ),
-            (Item::reference("msg_1"), r#"{"type":"item_reference","id":"msg_1"}"#),
-        ] {
-            assert_eq!(*item.json(), Json::parse(json).unwrap());
-        }
-    }
-
-    #[test]
     fn items_that_have_no_canonical_form_are_still_told_apart() {
         let item = |end: &str| {
             let deep = format!("{{\"t\":{}{end}{}}}", "[".repeat(200), "]".repeat(200));
@@ -328,6 +197,34 @@ mod tests {
         assert_eq!(sent, item(r#"{ "\u0061" : "\u0041", "t" : "\uD83D" }"#));
         for other in [r"\ud83e", r"\ude00", r"\ufffd", r"\ud83dx", r"\ud83d\ude00"] {
             assert_ne!(sent, item(&format!(r#"{{"t":"{other}","a":"A"}}"#)), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_item_is_that_of_its_parts() {
+        let text = |item: &str| Item::from_json(item).unwrap().as_text().map(Cow::into_owned);
+        for (item, expected) in [
+            (r#"{"role":"user","content":"a"}"#, Some("a")),
+            (r#"{"type":"message","role":"user","content":""}"#, Some("")),
+            (
+                r#"{"type":"message","content":[{"type":"output_text","text":"a"},{"type":"refusal","refusal":"no"},{"type":"output_text","text":"\u0062\ud83d"}]}"#,
+                Some("ab\u{fffd}"),
+            ),
+            (r#"{"type":"message","content":[{"type":"input_image"},{"text":7},7]}"#, None),
+            (r#"{"type":"message","content":null}"#, None),
+            (r#"{"type":"message","content":7,"output":"a"}"#, None),
+            (r#"{"type":"function_call_output","output":"a"}"#, Some("a")),
+            (
+                r#"{"type":"custom_tool_call_output","output":[{"type":"input_text","text":"a"}]}"#,
+                Some("a"),
+            ),
+            (r#"{"type":"function_call","arguments":"a"}"#, None),
+            (r#"{"type":"reasoning","content":[{"type":"reasoning_text","text":"a"}]}"#, None),
+        ] {
+            assert_eq!(text(item).as_deref(), expected, "{item}");
+        }
+        for item in [Item::user("a b"), Item::assistant("a b"), Item::user_parts(["a b"])] {
+            assert!(matches!(item.as_text(), Some(Cow::Borrowed("a b"))));
         }
     }
 

@@ -1,37 +1,77 @@
 //! Tools that the model may call.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer, de};
 
 use crate::json::{DecodeError, Json};
 
 /// Entry of `tools`, as the JSON that is sent.
+///
+/// ```
+/// use responses_client::Tool;
+/// use serde_json::json;
+///
+/// let schema = json!({
+///     "type": "object",
+///     "properties": {"city": {"type": "string"}},
+///     "required": ["city"],
+///     "additionalProperties": false,
+/// });
+/// let forecast = Tool::function("forecast", "Returns the weather of a city.", schema).strict(true);
+/// assert_eq!(forecast.json().member::<bool>("strict")?, Some(true));
+/// # Ok::<_, responses_client::error::DecodeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool(Json);
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToolBody<'a> {
-    Function { name: &'a str, description: &'a str, parameters: &'a Json, strict: bool },
+    Function { name: &'a str, description: &'a str, parameters: Json, strict: bool },
     Custom { name: &'a str, description: &'a str },
 }
 
 impl Tool {
-    /// Returns a function of the caller, with a JSON schema of its arguments.
+    /// Returns a function of the caller, with a JSON schema of its arguments: a
+    /// `serde_json::Value`, or the text of a schema by [`Json::parse`].
     ///
-    /// The function is not `strict`, because a schema must satisfy further rules for that (see
-    /// [`Tool::from_json`]).
-    pub fn function(name: &str, description: &str, parameters: &Json) -> Self {
-        Self::new(&ToolBody::Function { name, description, parameters, strict: false })
+    /// The function is not [`strict`](Self::strict), because a schema must satisfy further rules
+    /// for that.
+    pub fn function(
+        name: impl AsRef<str>,
+        description: impl AsRef<str>,
+        parameters: impl Into<Json>,
+    ) -> Self {
+        Self::new(&ToolBody::Function {
+            name: name.as_ref(),
+            description: description.as_ref(),
+            parameters: parameters.into(),
+            strict: false,
+        })
     }
 
     /// Returns a tool of the caller that takes free text.
-    pub fn custom(name: &str, description: &str) -> Self {
-        Self::new(&ToolBody::Custom { name, description })
+    pub fn custom(name: impl AsRef<str>, description: impl AsRef<str>) -> Self {
+        Self::new(&ToolBody::Custom { name: name.as_ref(), description: description.as_ref() })
     }
 
     /// Returns a tool that the server runs and that needs no settings, for example `web_search`.
-    pub fn hosted(tool_type: &str) -> Self {
-        Self(Json::from_trusted(serde_json::json!({ "type": tool_type }).to_string()))
+    pub fn hosted(tool_type: impl AsRef<str>) -> Self {
+        Self(Json::from([("type", tool_type.as_ref())]))
+    }
+
+    /// Sets `strict` of a function: with `true`, the arguments always match the schema. Other
+    /// members stay as they are.
+    ///
+    /// A strict schema must list each property in `required` and have `additionalProperties: false`
+    /// in each object; the server refuses others. Tools of another type than `function` have no
+    /// such setting and stay unchanged.
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        let tool_type = self.0.get("type");
+        if tool_type.is_some_and(|it| it == Json::from("function")) {
+            return Self(self.0.with_member("strict", &strict.into()));
+        }
+        self
     }
 
     /// Parses any tool from JSON text, which is sent byte for byte.
@@ -67,6 +107,18 @@ impl TryFrom<Json> for Tool {
     }
 }
 
+impl From<&Self> for Tool {
+    fn from(tool: &Self) -> Self {
+        tool.clone()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tool {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::try_from(Json::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
 impl Serialize for Tool {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
@@ -75,7 +127,35 @@ impl Serialize for Tool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_function_is_strict_by_choice_and_other_tools_stay_as_they_are() {
+        let schema = Json::parse(r#"{"z":1e2,"a":{}}"#).unwrap();
+        let tool = Tool::function("f", "Finds.", schema);
+        let expected = |strict| {
+            format!(
+                r#"{{"type":"function","name":"f","description":"Finds.","parameters":{{"z":1e2,"a":{{}}}},"strict":{strict}}}"#
+            )
+        };
+        assert_eq!(tool.json().as_str(), expected(false));
+        assert_eq!(tool.clone().strict(true).json().as_str(), expected(true));
+        assert_eq!(tool.clone().strict(true).strict(false), tool);
+        let own = Tool::from_json(r#"{ "type":"function","name":"f" }"#).unwrap();
+        assert_eq!(
+            own.strict(true).json().as_str(),
+            r#"{ "type":"function","name":"f" ,"strict":true}"#
+        );
+        for tool in [Tool::custom("sql", "Runs."), Tool::hosted("web_search")] {
+            assert_eq!(tool.clone().strict(true), tool);
+        }
+        assert_eq!(
+            *Tool::custom("sql", "Runs.").json(),
+            Json::from(json!({"type": "custom", "name": "sql", "description": "Runs."}))
+        );
+    }
 
     #[test]
     fn a_tool_is_any_object_and_is_kept_to_the_letter() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Annotation, ApplyPatchCall, ComputerAction, ComputerCall, ConfigurationUpdate, ContentPart,
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     format::named_or_other,
     json::{self, DecodeError, Json},
+    request::Item,
 };
 
 /// Phase of a [`Message`]. Only some models distinguish phases.
@@ -81,11 +82,50 @@ fn join(parts: &[ContentPart]) -> String {
 impl FunctionCall {
     /// Deserializes the arguments.
     ///
+    /// ```
+    /// use responses_client::{Item, event::FunctionCall};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Place {
+    ///     city: String,
+    /// }
+    ///
+    /// /// Returns the output for the model, also if its arguments are invalid.
+    /// fn run(call: &FunctionCall) -> Item {
+    ///     match call.arguments::<Place>() {
+    ///         Ok(place) => call.output(format!("It rains in {}.", place.city)),
+    ///         Err(error) => call.output(error.detail().unwrap_or("invalid arguments")),
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`DecodeError`] if the arguments are not JSON, or do not deserialize into `T`.
+    /// [`DecodeError::detail`] is the text to return to the model.
     pub fn arguments<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         read_arguments(&self.arguments)
+    }
+
+    /// Returns the item with the output of this call, for the input of the next turn.
+    pub fn output(&self, output: impl AsRef<str>) -> Item {
+        Item::function_call_output(&self.call_id, output)
+    }
+
+    /// Returns the item with the output of this call: `value` as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if `value` has no JSON form, for example a map whose keys are not strings.
+    pub fn output_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<Item, DecodeError> {
+        Item::function_call_output_json(&self.call_id, value)
+    }
+}
+
+impl CustomToolCall {
+    /// Returns the item with the output of this call, for the input of the next turn.
+    pub fn output(&self, output: impl AsRef<str>) -> Item {
+        Item::custom_tool_call_output(&self.call_id, output)
     }
 }
 

@@ -14,6 +14,7 @@ const HERE: Target = Target {
     seat: Some(SEAT),
     continue_over_sse: false,
     incremental: true,
+    continuation: ContinuationPolicy::Strict,
 };
 
 fn request(items: &[Item]) -> ResponsesRequest {
@@ -117,11 +118,39 @@ fn c016_a_changed_field_is_named() {
             assert_eq!(reason(with(name, value)), other(name));
         }
     }
-    for name in ["metadata", "client_metadata", "stream_options"] {
+    for name in ["metadata", "client_metadata", "stream_options", "background_options"] {
         assert_eq!(plan(&with(name, json!({"a": "b"})), &base, HERE), incremental(2), "{name}");
     }
     for name in ["user", "safety_identifier"] {
         assert_eq!(plan(&with(name, json!("x")), &base, HERE), incremental(2), "{name}");
+    }
+}
+
+#[test]
+fn c185_new_instructions_break_a_continuation_unless_the_policy_allows_them() {
+    let allowing = Target { continuation: ContinuationPolicy::AllowNewInstructions, ..HERE };
+    let base = prior(&request(&[Item::user("a")]), vec![answer()]);
+    let now = request(&[Item::user("a"), answer(), Item::user("b")]);
+    let mut without = now.clone();
+    without.instructions = None;
+    let by_hand = without.clone().extra("instructions", [("brand_new", 1)]);
+    for changed in [now.clone().instructions("j"), without.clone(), by_hand.clone()] {
+        assert_eq!(full(&changed, &base, HERE), FullSendReason::InstructionsChanged);
+        assert_eq!(plan(&changed, &base, allowing), incremental(2));
+    }
+    // All other rules stay in force.
+    let other = |name: &str| FullSendReason::FieldChanged(name.to_owned());
+    for (changed, reason) in [
+        (now.clone().instructions("j").store(true), other("store")),
+        (now.clone().instructions("j").model("n"), FullSendReason::ModelChanged),
+        (by_hand.extra("brand_new", 1), other("brand_new")),
+        (
+            request(&[Item::user("x"), answer()]).instructions("j"),
+            FullSendReason::PrefixDiverged { at: 0 },
+        ),
+        (now.instructions("j").previous_response_id("resp_0"), FullSendReason::CallerManaged),
+    ] {
+        assert_eq!(full(&changed, &base, allowing), reason);
     }
 }
 
@@ -182,12 +211,7 @@ fn c019_what_only_the_server_adds_may_be_dropped() {
 fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
     let before = request(&[Item::user("a")]);
     let now = request(&[Item::user("a"), answer(), Item::user("b")]);
-    let sse = Target {
-        transport: Transport::Sse,
-        seat: None,
-        continue_over_sse: true,
-        incremental: true,
-    };
+    let sse = Target { transport: Transport::Sse, seat: None, continue_over_sse: true, ..HERE };
     let other_connection = SeatId { connection: ConnectionId(8), ..SEAT };
     let other_lane = SeatId { lane: LaneId(1), ..SEAT };
     for (to, kept) in [

@@ -327,6 +327,7 @@ impl TurnMachine {
             seat,
             continue_over_sse: self.settings.policy.continue_over_sse,
             incremental: self.settings.policy.incremental,
+            continuation: self.settings.policy.continuation,
         }
     }
 
