@@ -151,7 +151,7 @@ impl Notifier {
 
     pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {
         for warning in &report.warnings {
-            tracing::warn!(target: TARGET, origin = self.origin, %warning, "turn ended with a warning");
+            tracing::warn!(target: TARGET, origin = &*self.origin, %warning, "turn ended with a warning");
         }
         let kind = error.map(Error::kind);
         tracing::debug!(target: TARGET, error = ?kind, "turn ended");

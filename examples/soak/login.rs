@@ -14,16 +14,22 @@ impl Login {
     pub(crate) fn new(account: &'static str) -> Self {
         Self { account, renewed: AtomicU64::new(0) }
     }
+
+    fn secret(&self, renewed: u64) -> Secret {
+        Secret::new(format!("{}{renewed}", self.account))
+    }
 }
 
 impl AuthProvider for Login {
     fn token(&self) -> TokenFuture<'_> {
-        let renewed = self.renewed.load(Ordering::Relaxed);
-        let token = Secret::new(format!("{}{renewed}", self.account));
+        let token = self.secret(self.renewed.load(Ordering::Relaxed));
         Box::pin(async { Ok(token) })
     }
 
-    fn refused(&self) {
-        self.renewed.fetch_add(1, Ordering::Relaxed);
+    fn refused(&self, refused: &Secret) {
+        let renewed = self.renewed.load(Ordering::Relaxed);
+        if *refused == self.secret(renewed) {
+            self.renewed.store(renewed + 1, Ordering::Relaxed);
+        }
     }
 }

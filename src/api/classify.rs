@@ -52,7 +52,7 @@ impl ApiError {
             Some(401) => ErrorClass::Credential,
             Some(402) => ErrorClass::Quota,
             Some(403) => ErrorClass::Permission,
-            Some(404 | 405) if !told => ErrorClass::WrongEndpoint,
+            Some(404 | 405 | 501) if !told => ErrorClass::WrongEndpoint,
             Some(503 | 529) => ErrorClass::Overload,
             Some(408 | 409 | 425 | 429 | 500..) => ErrorClass::Transient,
             Some(_) => ErrorClass::Request,

@@ -17,11 +17,37 @@ pub enum ConfigError {
     )]
     ExposedCredentials,
     /// A header that the transport sets itself.
-    #[error("the header `{0}` belongs to the transport: remove it")]
+    #[error("the transport sets the header `{0}` itself, so remove it")]
     ReservedHeader(String),
-    /// A header or a credential that cannot be sent.
-    #[error("a header or a credential is empty or has characters that HTTP does not allow")]
-    InvalidHeader,
+    /// A header that cannot be sent.
+    #[error("the {part} of the header `{header}` {fault}")]
+    #[non_exhaustive]
+    InvalidHeader {
+        /// Name of the header. A string that looks like a key is masked.
+        header: String,
+        /// The part with the fault: `"name"` or `"value"`.
+        part: &'static str,
+        /// The fault.
+        fault: &'static str,
+    },
+    /// A credential that no header can carry.
+    #[error("the {credential} {fault}")]
+    #[non_exhaustive]
+    InvalidCredential {
+        /// The credential, for example `"API key or token"`. Its value is not kept.
+        credential: String,
+        /// The fault.
+        fault: &'static str,
+    },
+    /// A variable of the environment that is missing or has an invalid value.
+    #[error("the environment variable `{name}` {fault}")]
+    #[non_exhaustive]
+    Variable {
+        /// Name of the variable.
+        name: &'static str,
+        /// The fault.
+        fault: String,
+    },
     /// Invalid proxy or certificates.
     #[error("invalid network settings: {0}")]
     Network(String),

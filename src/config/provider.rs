@@ -136,6 +136,11 @@ impl Provider {
         format!("{}{}", self.origin(), self.base.path().trim_end_matches('/'))
     }
 
+    /// Returns `true` if the base URL has a path, such as `/v1`.
+    pub(crate) fn has_path(&self) -> bool {
+        self.base.path().len() > 1
+    }
+
     /// Returns scheme, host and port: the key of the fallback marks.
     pub(crate) fn origin(&self) -> String {
         self.base.origin().ascii_serialization()

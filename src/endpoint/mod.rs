@@ -10,9 +10,9 @@ pub(crate) use registry::{CloseOnShutdown, SessionRegistry};
 pub(crate) use runtime::{RuntimeEnd, Runtimes};
 
 use crate::{
-    auth::{Auth, AuthError},
+    auth::{Auth, AuthError, Secret},
     config::{NetworkSettings, Policy, Provider},
-    error::{Cause, Error},
+    error::{Cause, Error, ErrorContext},
     kind::{ErrorKind, Phase},
     net::Network,
     observe::Notifier,
@@ -37,10 +37,20 @@ pub(crate) struct Endpoint {
     pub(crate) settings: Option<NetworkSettings>,
     /// Account of the credential, if the caller named it.
     pub(crate) account: Option<String>,
+    /// Facts that explain the errors of turns and calls.
+    pub(crate) error_context: Arc<ErrorContext>,
     pub(crate) notifier: Notifier,
     pub(crate) sessions: SessionRegistry,
     pub(crate) origin: Arc<Origin>,
     pub(crate) runtimes: Runtimes,
+}
+
+/// Headers of one request or upgrade.
+#[derive(Default)]
+pub(crate) struct Authorized {
+    pub(crate) headers: HeaderMap,
+    /// Token in the headers, if a provider returned the token.
+    pub(crate) token: Option<Secret>,
 }
 
 impl Endpoint {
@@ -54,6 +64,7 @@ impl Endpoint {
             frame_limit: self.provider.frame_limit,
             reuses_socket_after_error: self.provider.reuses_socket_after_error,
             renewable_credential: self.auth.is_renewable(),
+            error_context: Arc::clone(&self.error_context),
         }
     }
 
@@ -102,16 +113,15 @@ impl Endpoint {
 
     /// Returns the headers of one request or upgrade, with a current credential. The headers in
     /// `own` replace those of the client, but no credential.
-    pub(crate) async fn headers(&self, own: HeaderMap) -> Result<HeaderMap, Error> {
+    pub(crate) async fn authorize(&self, own: HeaderMap) -> Result<Authorized, Error> {
         let mut headers = self.headers.clone();
         headers.extend(own);
-        match self.auth.apply(&mut headers).await {
-            Ok(()) => Ok(headers),
-            Err(AuthError::Provider(source)) => {
-                Err(Error::new(ErrorKind::Auth, Phase::Prepare, Cause::other(source)))
-            }
-            Err(AuthError::NoHeader) => Err(Error::invalid_request(RequestError::InvalidHeader)),
-        }
+        let source = match self.auth.apply(&mut headers).await {
+            Ok(token) => return Ok(Authorized { headers, token }),
+            Err(AuthError::Provider(source)) => source,
+            Err(AuthError::Malformed(fault)) => format!("the token {fault}").into(),
+        };
+        Err(Error::new(ErrorKind::Auth, Phase::Prepare, Cause::other(source)))
     }
 }
 

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Uri};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
+    auth::Secret,
     config::{Transport, TransportPolicy},
     endpoint::Endpoint,
     error::{Cause, Error},
@@ -50,13 +51,15 @@ async fn try_until_done(
 ) -> Result<Vec<u8>, Error> {
     let mut retry = RetryState::new(endpoint.policy.retry, TransportPolicy::SseOnly);
     loop {
-        let error = match try_once(endpoint, call, deadline).await {
+        let mut token = None;
+        let mut error = match try_once(endpoint, call, deadline, &mut token).await {
             Ok(body) => return Ok(body),
             // Repeating the request is harmless, so that every failure counts as a refusal.
             Err(error) => error.with_delivery(Delivery::Refused),
         };
+        error.set_context(&endpoint.error_context);
         if error.kind() == ErrorKind::Api && error.is_authentication() {
-            endpoint.auth.refused();
+            endpoint.auth.refused(token.as_ref());
         }
         let failed = AttemptFailure {
             error: &error,
@@ -83,14 +86,17 @@ async fn try_until_done(
     }
 }
 
+/// Sends the request once. Sets `token` to the token of the request, if a provider returned it.
 async fn try_once(
     endpoint: &Endpoint,
     call: &Call,
     deadline: Option<Instant>,
+    token: &mut Option<Secret>,
 ) -> Result<Vec<u8>, Error> {
     let (method, uri) = (call.method.clone(), call.uri.clone());
-    let request =
-        transport::http1::request(method, uri, endpoint.headers(HeaderMap::new()).await?, None);
+    let authorized = endpoint.authorize(HeaderMap::new()).await?;
+    *token = authorized.token;
+    let request = transport::http1::request(method, uri, authorized.headers, None);
     let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
     transport::http1::fetch(&*endpoint.network, request, deadline, endpoint.policy.limits).await
 }

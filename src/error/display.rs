@@ -7,36 +7,60 @@ use crate::kind::{ErrorKind, Phase};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.cause {
-            Cause::Api(error) if self.0.kind == ErrorKind::Api => error.fmt(f)?,
-            Cause::Api(error) => write!(f, "{}: {error}", self.0.kind.what())?,
-            Cause::Closed(Some(frame)) => {
-                write!(
-                    f,
-                    "the server closed the WebSocket with {frame} before the response ended"
-                )?;
-            }
-            _ if self.is_timeout() => {
-                write!(f, "timed out {}", self.0.phase.what())?;
-            }
-            _ => f.write_str(self.0.kind.what())?,
-        }
+        write_failure(self, f)?;
         if self.0.phase != Phase::Prepare {
             write!(f, " ({})", self.0.delivery.what())?;
         }
         if self.0.resend_limited {
             f.write_str("; `RetryPolicy::max_resend_bytes` stopped the retries")?;
         }
+        if shown_cause(self).is_some() {
+            return Ok(());
+        }
         f.write_str(": ")?;
-        write_advice(self, f)
+        match self.write_explanation(f) {
+            Some(written) => written,
+            None => write_advice(self, f),
+        }
+    }
+}
+
+/// Returns the cause that `Display` shows in full. Such a cause says itself how to mend it.
+fn shown_cause(error: &Error) -> Option<&(dyn StdError + 'static)> {
+    if !matches!(error.0.kind, ErrorKind::InvalidRequest | ErrorKind::InvalidConfig) {
+        return None;
+    }
+    match &error.0.cause {
+        Cause::Request(cause) => Some(cause),
+        Cause::Config(cause) => Some(cause),
+        Cause::Other(cause) => Some(&**cause),
+        _ => None,
+    }
+}
+
+/// Writes what failed.
+fn write_failure(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let kind = error.0.kind;
+    match (&error.0.cause, &error.0.peer) {
+        (Cause::Api(error), _) if kind == ErrorKind::Api => write!(f, "{error}"),
+        (Cause::Api(error), _) => write!(f, "{}: {error}", kind.what()),
+        (Cause::Closed(Some(frame)), _) => {
+            write!(f, "the server closed the WebSocket with {frame} before the response ended")
+        }
+        (_, Some(peer)) => peer.write_failure(kind, f),
+        _ if error.is_timeout() => write!(f, "timed out {}", error.0.phase.what()),
+        _ => match shown_cause(error) {
+            Some(cause) => write!(f, "{}: {cause}", kind.what()),
+            None => f.write_str(kind.what()),
+        },
     }
 }
 
 /// Writes the recommended reaction in words.
 fn write_advice(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(match error.kind() {
-        ErrorKind::InvalidRequest => "fix the request as the source describes",
-        ErrorKind::InvalidConfig => "fix the setting named in the source",
+        ErrorKind::InvalidRequest => "fix the request",
+        ErrorKind::InvalidConfig => "fix the settings",
         ErrorKind::Auth => "check the client's `AuthProvider`; the source has the reason",
         ErrorKind::Connect => "check the address, the network and the proxy, then retry",
         ErrorKind::Tls => {
@@ -89,6 +113,9 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        if let Some(cause) = shown_cause(self) {
+            return cause.source();
+        }
         match &self.0.cause {
             // `Display` shows these in full.
             Cause::None | Cause::Api(_) | Cause::Closed(_) => None,

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use super::{CloseFrame, ProtocolError};
+use super::{CloseFrame, ErrorContext, Peer, ProtocolError};
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     config::ConfigError,
@@ -22,8 +22,8 @@ use crate::{
 /// the attempts, [`response`](Self::response) keeps the part of the response that had arrived, and
 /// [`event`](Self::event) the event in which the server reported the error.
 ///
-/// `Display` shows the failure, the delivery and the recommended reaction; the underlying cause is
-/// in [`source`](StdError::source). Neither `Display` nor `Debug` shows a payload or a credential.
+/// `Display` shows the failure, the delivery and the recommended reaction. The underlying cause is
+/// in [`source`](StdError::source), unless `Display` shows the cause in full. Neither `Display` nor `Debug` shows a payload or a credential.
 /// At most 512 bytes of the server's message are shown, with strings that look like keys masked.
 #[derive(Clone)]
 pub struct Error(pub(super) Box<Inner>);
@@ -40,6 +40,10 @@ pub(crate) struct Inner {
     pub(crate) report: Option<TurnReport>,
     /// The limit on resent bytes prevented another attempt.
     pub(crate) resend_limited: bool,
+    /// Server or proxy of the connection that failed.
+    pub(crate) peer: Option<Peer>,
+    /// Facts about the client; `None` outside a turn or a call.
+    pub(crate) context: Option<Arc<ErrorContext>>,
 }
 
 /// Underlying cause of an error.
@@ -78,6 +82,8 @@ impl Error {
             event: None,
             report: None,
             resend_limited: false,
+            peer: None,
+            context: None,
         }))
     }
 
@@ -121,6 +127,16 @@ impl Error {
         self.0.resend_limited = true;
     }
 
+    pub(crate) fn with_peer(mut self, peer: Option<Peer>) -> Self {
+        self.0.peer = peer;
+        self
+    }
+
+    /// Adds the facts about the client by which [`Display`](std::fmt::Display) explains the error.
+    pub(crate) fn set_context(&mut self, context: &Arc<ErrorContext>) {
+        self.0.context = Some(Arc::clone(context));
+    }
+
     /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -141,6 +157,40 @@ impl Error {
     pub fn api_error(&self) -> Option<&ApiError> {
         match &self.0.cause {
             Cause::Api(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns the setting that was rejected; `None` unless the kind is
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig).
+    ///
+    /// ```
+    /// use responses_client::{Auth, Provider, ResponsesClient, error::ConfigError};
+    ///
+    /// let provider = Provider::compatible("http://models.example/v1").unwrap();
+    /// let error = ResponsesClient::builder(provider).auth(Auth::bearer("key")).build().unwrap_err();
+    /// assert!(matches!(error.config_error(), Some(ConfigError::ExposedCredentials)));
+    /// ```
+    pub fn config_error(&self) -> Option<&ConfigError> {
+        match &self.0.cause {
+            Cause::Config(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns the fault of the request; `None` unless the kind is
+    /// [`InvalidRequest`](ErrorKind::InvalidRequest).
+    ///
+    /// ```
+    /// use responses_client::{Error, error::RequestError};
+    ///
+    /// fn needs_http(error: &Error) -> bool {
+    ///     matches!(error.request_error(), Some(RequestError::NoTransport(_)))
+    /// }
+    /// ```
+    pub fn request_error(&self) -> Option<&RequestError> {
+        match &self.0.cause {
+            Cause::Request(error) => Some(error),
             _ => None,
         }
     }
@@ -288,7 +338,7 @@ impl From<OutputError> for Error {
     /// [`source`](StdError::source) is the [`OutputError`]. [`phase`](Self::phase) and
     /// [`delivery`](Self::delivery) are meaningless then.
     fn from(error: OutputError) -> Self {
-        Self::new(ErrorKind::Decode, Phase::Prepare, Cause::Other(Box::new(error)))
+        Self::new(ErrorKind::Decode, Phase::Prepare, Cause::other(error))
     }
 }
 

@@ -4,6 +4,7 @@ pub use action::RetryAction;
 pub use detail::{CloseFrame, ProtocolError, WebPage};
 pub use failure::Error;
 
+pub(crate) use context::{ErrorContext, Peer};
 pub(crate) use detail::NoPong;
 pub(crate) use failure::Cause;
 
@@ -18,6 +19,7 @@ pub use crate::{
 };
 
 mod action;
+mod context;
 mod detail;
 mod display;
 mod failure;

@@ -1,5 +1,7 @@
 use std::{error::Error as _, time::Duration};
 
+mod texts;
+
 use super::*;
 use crate::{
     api::{ErrorClass, RetryAfter},
@@ -16,33 +18,37 @@ fn it_is_one_word_wide_and_travels() {
 
 #[test]
 fn faults_of_settings_and_requests_become_errors_of_their_kind() {
-    let config = Error::from(ConfigError::InvalidHeader);
-    let request = Error::from(RequestError::ResponseId);
+    let config = Error::from(ConfigError::BaseUrl("not an absolute URL"));
+    let decode = DecodeError::expected("a call", "an object");
+    let request = Error::from(RequestError::Body(decode.clone()));
     for (error, kind, what) in [
         (
             &config,
             ErrorKind::InvalidConfig,
-            "the settings are invalid: fix the setting named in the source",
+            "the settings are invalid: invalid base URL: not an absolute URL",
         ),
         (
             &request,
             ErrorKind::InvalidRequest,
-            "the request is invalid: fix the request as the source describes",
+            "the request is invalid: could not decode the request body",
         ),
     ] {
         let place = (error.kind(), error.phase(), error.delivery());
         assert_eq!(place, (kind, Phase::Prepare, Delivery::NotSent));
         assert_eq!(error.to_string(), what);
     }
-    let source = |error: &Error| error.source().unwrap().to_string();
-    assert_eq!(source(&config), ConfigError::InvalidHeader.to_string());
-    assert_eq!(source(&request), RequestError::ResponseId.to_string());
+    assert!(config.source().is_none(), "the text is already shown");
+    assert_eq!(request.source().unwrap().to_string(), decode.to_string());
+    assert_eq!(config.config_error(), Some(&ConfigError::BaseUrl("not an absolute URL")));
+    assert_eq!(request.request_error(), Some(&RequestError::Body(decode)));
+    assert!(config.request_error().is_none() && request.config_error().is_none());
+    assert_eq!(config.clone().to_string(), config.to_string());
 }
 
 #[test]
 fn display_does_not_repeat_its_source() {
     for error in [
-        Error::invalid_request(RequestError::ReservedField("stream".into())),
+        Error::invalid_request(RequestError::Body(DecodeError::expected("a call", "an object"))),
         Error::protocol(Phase::Events, ProtocolError::BinaryFrame),
         Error::new(ErrorKind::Connect, Phase::Connect, Cause::other("refused")),
     ] {
@@ -73,17 +79,17 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         (
             Error::invalid_request(RequestError::ReservedField("stream".into())),
             ChangeRequest,
-            "fix the request as the source describes",
+            "remove it from the request",
         ),
         (
             Error::invalid_request(RequestError::NoTransport("`background` needs HTTP")),
             Reconfigure,
-            "fix the request as the source describes",
+            "use `TransportPolicy::Auto`",
         ),
         (
             Error::invalid_config(ConfigError::ExposedCredentials),
             Reconfigure,
-            "fix the setting named in the source",
+            "`Provider::allow_credentials_over_http`",
         ),
         (bare(ErrorKind::Auth, Phase::Prepare), Reauthenticate, "the client's `AuthProvider`"),
         (bare(ErrorKind::Connect, Phase::Connect), again, "check the address"),

@@ -19,8 +19,11 @@ use tokio::runtime::{self, Handle};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Answer, Content, Fresh, NetError, NetErrorKind, Network, proxy::Proxies};
-use crate::config::NetworkSettings;
+use super::{
+    Answer, Content, Fresh, NetError, NetErrorKind, Network,
+    proxy::{Proxies, Routes},
+};
+use crate::{config::NetworkSettings, error::Peer};
 
 /// Network over the sockets of the operating system, pooled by reqwest.
 ///
@@ -29,6 +32,7 @@ use crate::config::NetworkSettings;
 pub(crate) struct HttpNetwork {
     settings: NetworkSettings,
     proxies: Proxies,
+    routes: Routes,
     connect: Option<Duration>,
     pools: Mutex<Vec<Pool>>,
 }
@@ -61,7 +65,8 @@ impl HttpNetwork {
     ) -> Result<Self, NetError> {
         let proxies = Proxies::new(&settings.proxy, |name| std::env::var_os(name))?;
         let first = Pool { runtime: None, clients: Clients::new(&settings, &proxies, connect)? };
-        Ok(Self { settings, proxies, connect, pools: Mutex::new(vec![first]) })
+        let routes = Routes::new(&proxies);
+        Ok(Self { settings, proxies, routes, connect, pools: Mutex::new(vec![first]) })
     }
 
     /// Returns the clients of the current runtime.
@@ -175,13 +180,14 @@ impl Network for HttpNetwork {
         let clients = self.clients();
         let fresh = request.extensions().get::<Fresh>().is_some();
         let secure = request.uri().scheme_str() == Some("https");
+        let (routes, uri) = (self.routes.clone(), request.uri().clone());
         Box::pin(async move {
             let Clients { keeping, fresh: single, opened } = clients?;
             let client = if fresh { single } else { keeping };
             let before = opened.count();
             let request = reqwest::Request::try_from(request).map_err(|e| classify(e, secure))?;
             let response = client.execute(request).await.map_err(|error| {
-                let mut error = classify(error, secure);
+                let mut error = with_peer(classify(error, secure), &routes, &uri);
                 // If no connection was opened meanwhile, the request used a kept one. If others
                 // were opened for other requests, the answer is unknown.
                 if error.kind == NetErrorKind::Lost && !fresh && opened.count() == before {
@@ -202,6 +208,32 @@ impl Network for HttpNetwork {
             Ok(Answer { head, content: Content::Body(Box::pin(BodyStream { body, secure })) })
         })
     }
+
+    fn peer(&self, uri: &http::Uri) -> Peer {
+        self.routes.peer(uri)
+    }
+}
+
+/// Adds the server or the proxy that could not be reached, if `error` is about a connection.
+fn with_peer(error: NetError, routes: &Routes, uri: &http::Uri) -> NetError {
+    use NetErrorKind::{
+        Connect, ConnectTimeout, Dns, Lost, Proxy, ProxyAuthentication, Request, Stale, Tls, Unsent,
+    };
+    let at_proxy = match error.kind {
+        Dns | Connect | ConnectTimeout | Tls => routes.forwards(uri) || is_below_tunnel(&error),
+        Proxy | ProxyAuthentication => false,
+        Request | Unsent | Stale | Lost => return error,
+    };
+    let peer = routes.peer(uri);
+    error.with_peer(if at_proxy { peer.at_proxy() } else { peer })
+}
+
+/// Returns `true` if the connection to the proxy of a tunnel could not be opened. Only the text of
+/// the error shows that.
+fn is_below_tunnel(error: &NetError) -> bool {
+    let sources = std::iter::successors(error.source(), |&cause| cause.source());
+    let texts = ["tunnel error: failed to create", "SOCKS error: failed to create"];
+    sources.map(ToString::to_string).any(|text| texts.iter().any(|known| text.starts_with(known)))
 }
 
 impl fmt::Debug for HttpNetwork {

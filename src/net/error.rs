@@ -2,11 +2,15 @@
 
 use std::{error::Error as StdError, fmt};
 
+use crate::error::Peer;
+
 /// Failure below HTTP, or of a proxy.
 #[derive(Debug)]
 pub(crate) struct NetError {
     pub(crate) kind: NetErrorKind,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// Server or proxy that could not be reached; `None` once the connection was established.
+    pub(crate) peer: Option<Peer>,
 }
 
 /// Step that failed. Bytes of the request can have left only with [`Stale`](Self::Stale) and
@@ -40,7 +44,12 @@ impl NetError {
         kind: NetErrorKind,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self { kind, source: Some(source.into()), peer: None }
+    }
+
+    pub(crate) fn with_peer(mut self, peer: Peer) -> Self {
+        self.peer = Some(peer);
+        self
     }
 }
 

@@ -7,6 +7,7 @@ use futures_util::{Stream, future::BoxFuture};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::NetError;
+use crate::error::Peer;
 
 /// Sends one HTTP request and resolves at the head of its answer.
 ///
@@ -15,6 +16,9 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// Sends `request`. Its URI is absolute, and its headers are complete except for `Host` and the
     /// length.
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>>;
+
+    /// Returns the server of `uri`, and the proxy through which requests to `uri` are sent.
+    fn peer(&self, uri: &http::Uri) -> Peer;
 }
 
 /// Extension of a request that must not use a connection kept from another request.

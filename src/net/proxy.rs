@@ -4,15 +4,16 @@
 //! settings by rules of its own and drops what it cannot read, so that the request would leave
 //! directly; it never sees what was written.
 
-use std::{ffi::OsString, net::Ipv6Addr};
+use std::{ffi::OsString, net::Ipv6Addr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{Host, Url};
 
 use super::{NetError, NetErrorKind};
-use crate::config::ProxySetting;
+use crate::{config::ProxySetting, error::Peer};
 
 /// Schemes and their default ports.
 const SCHEMES: [(&str, u16); 6] = [
@@ -102,6 +103,47 @@ impl Proxies {
             builder = builder.proxy(proxy.rule(reqwest::Proxy::https, exempt)?);
         }
         Ok(builder)
+    }
+}
+
+/// Choice of the proxy of a request, as the network stack makes it.
+#[derive(Clone)]
+pub(super) struct Routes(Arc<Matcher>);
+
+impl Routes {
+    pub(super) fn new(proxies: &Proxies) -> Self {
+        if proxies.system && cfg!(any(target_os = "macos", windows)) {
+            return Self(Arc::new(Matcher::from_system()));
+        }
+        let address = |proxy: &Option<ProxyUrl>| {
+            proxy.as_ref().map_or_else(String::new, |proxy| proxy.address.to_string())
+        };
+        let matcher = Matcher::builder()
+            .http(address(&proxies.http))
+            .https(address(&proxies.https))
+            .no(proxies.exempt.clone().unwrap_or_default());
+        Self(Arc::new(matcher.build()))
+    }
+
+    /// Returns the server of `uri`, and the proxy between.
+    pub(super) fn peer(&self, uri: &Uri) -> Peer {
+        let proxy = self.0.intercept(uri).map(|proxy| {
+            let uri = proxy.uri();
+            let port = uri.port_u16().unwrap_or_else(|| {
+                let known = SCHEMES.iter().find(|(scheme, _)| uri.scheme_str() == Some(scheme));
+                known.map_or(80, |(_, port)| *port)
+            });
+            format!("{}:{port}", uri.host().unwrap_or_default())
+        });
+        Peer::new(uri, proxy)
+    }
+
+    /// Returns `true` if the only connection that a request to `uri` opens is to a proxy: the proxy
+    /// itself sends the request on.
+    pub(super) fn forwards(&self, uri: &Uri) -> bool {
+        let is_http = |scheme: Option<&str>| matches!(scheme, Some("http" | "https"));
+        uri.scheme_str() == Some("http")
+            && self.0.intercept(uri).is_some_and(|proxy| is_http(proxy.uri().scheme_str()))
     }
 }
 

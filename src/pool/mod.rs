@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    auth::Secret,
     config::Provider,
     error::Error,
     net::Network,
@@ -37,6 +38,8 @@ static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Lease {
     connection: WebSocket,
     lane: LaneId,
+    /// Token of the upgrade, if a provider returned the token.
+    token: Option<Secret>,
 }
 
 /// The connections of a session. No method waits.
@@ -72,16 +75,23 @@ pub(crate) struct Leased {
 }
 
 impl Lease {
-    /// Opens a WebSocket, and leases its default lane. See [`WebSocket::connect`].
+    /// Opens a WebSocket, and leases its default lane. `token` is the provider's token in the
+    /// headers of `request`. See [`WebSocket::connect`].
     pub(crate) async fn open(
         network: &dyn Network,
         request: http::Request<Bytes>,
+        token: Option<Secret>,
         deadline: Instant,
         options: SocketOptions,
     ) -> Result<Self, Error> {
         let id = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
         let connection = WebSocket::connect(network, request, id, deadline, options).await?;
-        Ok(Self { connection, lane: LaneId::DEFAULT })
+        Ok(Self { connection, lane: LaneId::DEFAULT, token })
+    }
+
+    /// Returns the token of the upgrade, if a provider returned the token.
+    pub(crate) fn token(&self) -> Option<Secret> {
+        self.token.clone()
     }
 
     /// Returns the facts about the lane and its WebSocket that a turn needs.

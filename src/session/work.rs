@@ -16,8 +16,9 @@ use tracing::Span;
 
 use super::{control::TurnControl, core::SessionCore};
 use crate::{
+    auth::Secret,
     config::TransportPolicy,
-    endpoint::{Endpoint, RuntimeEnd},
+    endpoint::{Authorized, Endpoint, RuntimeEnd},
     error::Error,
     observe::Notifier,
     pool::{Lease, Leased},
@@ -66,7 +67,10 @@ pub(super) struct Work {
     /// Headers of the turn's HTTP requests.
     own_headers: HeaderMap,
     /// Headers of the next request, with the current credential.
-    headers: Option<HeaderMap>,
+    authorized: Authorized,
+    /// Token of the request in progress, or of the WebSocket that carries the request, if a provider
+    /// returned the token.
+    token: Option<Secret>,
     exchange: Option<Exchange>,
     turn_span: Span,
     /// Span of the attempt in progress. Operations are polled in it.
@@ -81,7 +85,7 @@ pub(super) struct Work {
 pub(super) enum Done {
     Prewarmed(Option<Prewarm>),
     Drained,
-    Authorized(Result<HeaderMap, Error>),
+    Authorized(Result<Authorized, Error>),
     Opened(Result<Lease, Error>),
     Sent(Result<WebSocketExchange, Error>),
     Posted(Result<SseExchange, Error>),
@@ -126,7 +130,8 @@ impl Work {
             shutdown: Mutex::default(),
             notifier,
             own_headers,
-            headers: None,
+            authorized: Authorized::default(),
+            token: None,
             exchange: None,
             attempt_span: turn_span.clone(),
             turn_span,
@@ -151,7 +156,7 @@ impl Work {
             Command::Drain => self.drain(now),
             Command::Authorize => {
                 let (endpoint, own) = (Arc::clone(&self.endpoint), self.own_headers.clone());
-                self.begin(async move { Done::Authorized(endpoint.headers(own).await) });
+                self.begin(async move { Done::Authorized(endpoint.authorize(own).await) });
             }
             Command::Open { deadline } => self.open(Instant::from_std(deadline)),
             Command::Send { seat, frame } => self.send(seat, frame, now),
@@ -169,7 +174,7 @@ impl Work {
             Command::Abort => self.abort(),
             Command::SetBaseline(previous) => self.set_baseline(previous),
             Command::Commit { previous, fate } => self.commit(previous, fate, now),
-            Command::RefuseCredential => self.endpoint.auth.refused(),
+            Command::RefuseCredential => self.endpoint.auth.refused(self.token.as_ref()),
             Command::Notify(notice) => self.notify(notice),
         }
     }
@@ -210,7 +215,7 @@ impl Work {
                 self.machine.handle_drained(reused, time);
             }
             Done::Authorized(result) => {
-                let result = result.map(|headers| self.headers = Some(headers));
+                let result = result.map(|authorized| self.authorized = authorized);
                 self.machine.handle_authorized(result, time);
             }
             Done::Opened(result) => {
@@ -319,7 +324,8 @@ impl Work {
 
     fn open(&mut self, deadline: Instant) {
         let endpoint = Arc::clone(&self.endpoint);
-        let headers = self.headers.take().unwrap_or_default();
+        let Authorized { headers, token } = std::mem::take(&mut self.authorized);
+        self.token.clone_from(&token);
         let options = SocketOptions {
             wire: endpoint.wire,
             limits: endpoint.policy.limits,
@@ -329,14 +335,17 @@ impl Work {
         };
         self.begin(async move {
             let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
-            Done::Opened(Lease::open(&*endpoint.network, request, deadline, options).await)
+            Done::Opened(Lease::open(&*endpoint.network, request, token, deadline, options).await)
         });
     }
 
     fn send(&mut self, seat: SeatId, frame: String, now: Instant) {
         let stall = self.endpoint.policy.timeouts.send;
-        match self.core.with_lease(seat, |lease| lease.send(frame, stall)) {
-            Some(sending) => self.begin(async move { Done::Sent(sending.await) }),
+        match self.core.with_lease(seat, |lease| (lease.token(), lease.send(frame, stall))) {
+            Some((token, sending)) => {
+                self.token = token;
+                self.begin(async move { Done::Sent(sending.await) });
+            }
             None => self.machine.handle_unseated(now.into_std()),
         }
     }
@@ -350,7 +359,8 @@ impl Work {
         deadline: std::time::Instant,
         fresh: bool,
     ) {
-        let headers = self.headers.take().unwrap_or_default();
+        let Authorized { headers, token } = std::mem::take(&mut self.authorized);
+        self.token = token;
         let mut request = http1::request(method, uri, headers, body);
         if fresh {
             http1::use_fresh_connection(&mut request);

@@ -156,7 +156,8 @@ pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
         }
     };
     let unsent = error.kind == NetErrorKind::Unsent;
-    let error = Error::new(kind, phase, Cause::other(error));
+    let peer = error.peer.clone();
+    let error = Error::new(kind, phase, Cause::other(error)).with_peer(peer);
     if unsent { error.with_delivery(Delivery::NotSent) } else { error }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use responses_client::{
     Auth, AuthProvider, Delivery, Error, ErrorKind, Provider, ResponsesClient, RetryAction,
-    RetryPolicy, TokenFuture, Transport, TransportPolicy,
+    RetryPolicy, Secret, TokenFuture, Transport, TransportPolicy,
     error::ErrorCode,
     testing::{Refusal, Script, ScriptedServer, ServerLog, Step, Turn, Upgrade},
 };
@@ -34,7 +34,14 @@ impl AuthProvider for Tokens {
         Box::pin(async move { Ok(format!("token-{number}").into()) })
     }
 
-    fn refused(&self) {
+    fn refused(&self, _: &Secret) {
+        self.renew();
+    }
+}
+
+impl Tokens {
+    /// Another token from now on.
+    fn renew(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -111,7 +118,7 @@ async fn c054_credentials_are_those_of_the_moment_of_each_handshake() {
         let client = client.auth(Auth::provider(tokens.clone())).build().unwrap();
         let mut session = client.session();
         turn(&mut session, &request(&["one"])).await.response();
-        tokens.refused();
+        tokens.renew();
         turn(&mut session, &request(&["two"])).await.response();
         turn(&mut client.session(), &request(&["three"])).await.response();
         let expected = match transport {
@@ -144,7 +151,7 @@ async fn c055_a_credential_is_fetched_after_the_wait_and_not_before() {
             server.wait_for(|log| log.requests.len() == 1).await;
             // It changes while the ladder waits.
             tokio::time::sleep(Duration::from_millis(50)).await;
-            tokens.refused();
+            tokens.renew();
         };
         let (outcome, ()) = tokio::join!(turn(&mut session, &request), waiting);
         outcome.response();

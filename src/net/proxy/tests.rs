@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, error::Error as _, ffi::OsString};
 
-use hyper_util::client::proxy::matcher::Matcher;
 use proptest::{prelude::*, sample::select};
 
 use super::*;

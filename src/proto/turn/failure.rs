@@ -20,6 +20,7 @@ impl TurnMachine {
     /// Ends the attempt with `error`: another attempt follows, or the turn ends. All failures of
     /// attempts go through this function.
     pub(super) fn fail(&mut self, mut error: Error, now: Instant) {
+        error.set_context(&self.settings.error_context);
         self.commands.push_back(Command::Abort);
         if self.goal != Goal::Turn {
             return self.fail_ahead(&error, now);

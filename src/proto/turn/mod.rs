@@ -29,7 +29,7 @@ use http::HeaderMap;
 use self::response::{ReadStep, ResponseReader};
 use crate::{
     config::{Policy, Transport},
-    error::Error,
+    error::{Error, ErrorContext},
     event::{EventKind, ResponseEvent},
     kind::{Delivery, ErrorKind, Phase},
     proto::{
@@ -151,7 +151,7 @@ pub(crate) enum Goal {
 }
 
 /// Policies of the client, and facts about the provider.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) policy: Policy,
     /// Format of the requests to the provider.
@@ -164,6 +164,8 @@ pub(crate) struct Settings {
     pub(crate) reuses_socket_after_error: bool,
     /// `true` if another credential can be obtained.
     pub(crate) renewable_credential: bool,
+    /// Facts that explain the errors of the turn.
+    pub(crate) error_context: Arc<ErrorContext>,
 }
 
 /// Parameters of a machine.

@@ -42,6 +42,7 @@ fn settings() -> Settings {
         frame_limit: None,
         reuses_socket_after_error: true,
         renewable_credential: false,
+        error_context: Arc::default(),
     }
 }
 
@@ -363,7 +364,7 @@ fn a_request_that_did_not_leave_gives_the_baseline_back() {
 #[test]
 fn a_frame_above_the_limit_goes_over_sse_in_the_same_attempt() {
     let limited = Settings { frame_limit: Some(10), ..settings() };
-    let mut scene = Scene::new(Goal::Turn, limited, request(), PreviousTurn::None);
+    let mut scene = Scene::new(Goal::Turn, limited.clone(), request(), PreviousTurn::None);
     assert_eq!(
         scene.prewarmed().leased(None).commands(),
         "await prewarm, lease fresh=false, too large, drain"
@@ -503,7 +504,7 @@ fn each_wait_has_its_time() {
     timeouts.first_event_websocket = Some(3 * SECOND);
     timeouts.between_events_websocket = Some(4 * SECOND);
     timeouts.turn = Some(60 * SECOND);
-    let new = || Scene::new(Goal::Turn, settings, request(), PreviousTurn::None);
+    let new = || Scene::new(Goal::Turn, settings.clone(), request(), PreviousTurn::None);
     let left = |scene: &Scene| scene.machine.poll_timeout().map(|at| at - scene.now);
 
     let mut scene = new();

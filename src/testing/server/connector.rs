@@ -26,6 +26,7 @@ use super::{
     client_end::ClientEnd, connection::Connection, controlled_stream::ByteStream, hub::Hub, service,
 };
 use crate::{
+    error::Peer,
     net::{Answer, Content, Fresh, NetError, NetErrorKind, Network},
     testing::script::builder::Uplink,
 };
@@ -77,6 +78,10 @@ impl Connector {
 impl Network for MemoryNetwork {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
         send(Arc::clone(&self.hub), Arc::clone(&self.idle), request).boxed()
+    }
+
+    fn peer(&self, uri: &Uri) -> Peer {
+        Peer::new(uri, None)
     }
 }
 

@@ -90,8 +90,10 @@ impl WebSocket {
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::request_headers(request.headers_mut()).map_err(broken)?;
         http1::use_fresh_connection(&mut request);
+        let peer = network.peer(request.uri());
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
-            return Err(Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None));
+            let late = Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None);
+            return Err(late.with_peer(Some(peer)));
         };
         let answer = answer.map_err(|e| http1::network_error(e, Phase::Connect))?;
         let io = match answer.content {

@@ -220,9 +220,8 @@ impl Outcome {
 
 /// Returns `true` if the value of the input is invalid, and `false` if the policies forbid the request.
 fn is_bad_request(error: &Error) -> bool {
-    let cause = std::error::Error::source(error).and_then(|it| it.downcast_ref::<RequestError>());
     matches!(
-        cause,
+        error.request_error(),
         Some(
             RequestError::Body(_) | RequestError::ReservedField(_) | RequestError::RepeatedField(_)
         )

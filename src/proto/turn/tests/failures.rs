@@ -159,7 +159,7 @@ fn a_refused_credential_is_discarded() {
     for (status, code, refused) in
         [(401, "invalid_api_key", true), (503, "server_is_overloaded", false)]
     {
-        let mut scene = Scene::new(Goal::Turn, renewable, request(), PreviousTurn::None);
+        let mut scene = Scene::new(Goal::Turn, renewable.clone(), request(), PreviousTurn::None);
         scene.prewarmed().leased(None).authorized().opened(Err(api(status, code)));
         let commands = scene.commands();
         assert_eq!(commands.contains("refuse credential"), refused, "{commands}");

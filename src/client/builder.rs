@@ -1,45 +1,30 @@
-//! The client: endpoint, settings and shared state of its sessions.
+//! The builder of a client.
 
 use std::{fmt, sync::Arc};
 
-use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tokio::time::Instant;
 
+use super::ResponsesClient;
 use crate::{
-    auth::Auth,
+    api::masked,
+    auth::{Auth, header_value},
     config::{
         ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, RetryPolicy,
         Timeouts, TransportPolicy,
     },
     endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, is_reserved},
-    endpoints::responses::{self, ResponseOp},
-    error::Error,
+    error::{Error, ErrorContext},
     net::{HttpNetwork, Network},
     observe::{Notifier, TurnObserver},
-    proto::{
-        route::Fallback,
-        wire::{Wire, responses::Responses},
-    },
-    response::Response,
-    session::{Checkpoint, ResponsesSession},
+    proto::wire::{Wire, responses::Responses},
 };
-
-/// Client of one provider, with its settings and credentials. Cloning is cheap.
-///
-/// The sessions of a client share its SSE connections and its record of origins where WebSockets
-/// fail. Create one client and keep it: reading the platform's certificates takes milliseconds.
-#[derive(Clone, Debug)]
-pub struct ResponsesClient {
-    endpoint: Arc<Endpoint>,
-}
 
 /// Builder of a [`ResponsesClient`]. Each method names the default of its setting.
 #[must_use]
 pub struct ResponsesClientBuilder {
     provider: Provider,
     auth: Auth,
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     policy: Policy,
     network: NetworkSettings,
     account: Option<String>,
@@ -47,22 +32,9 @@ pub struct ResponsesClientBuilder {
     connector: Option<Arc<dyn Network>>,
 }
 
-impl ResponsesSession {
-    /// Switches the session to `client`, for example with other credentials, timeouts or policies.
-    /// A turn in progress is unaffected.
-    ///
-    /// The session keeps its connection and its stored responses if endpoint, network, fixed
-    /// headers and [account](ResponsesClientBuilder::account) are the same. Otherwise it drops
-    /// both, so that nothing of one account is ever named to another.
-    pub fn set_client(&mut self, client: &ResponsesClient) {
-        self.switch_endpoint(Arc::clone(&client.endpoint));
-    }
-}
-
-impl ResponsesClient {
-    /// Returns a builder for a client of `provider`.
-    pub fn builder(provider: Provider) -> ResponsesClientBuilder {
-        ResponsesClientBuilder {
+impl ResponsesClientBuilder {
+    pub(super) fn new(provider: Provider) -> Self {
+        Self {
             provider,
             auth: Auth::None,
             headers: Vec::new(),
@@ -74,76 +46,6 @@ impl ResponsesClient {
         }
     }
 
-    /// Returns a new session. Nothing is opened before its first turn.
-    pub fn session(&self) -> ResponsesSession {
-        ResponsesSession::new(Arc::clone(&self.endpoint))
-    }
-
-    /// Returns a session that continues from a [`checkpoint`](ResponsesSession::checkpoint). Its
-    /// next turn continues the last response by its id if the server stores the response and this
-    /// client uses the same server and [account](ResponsesClientBuilder::account). Otherwise the
-    /// next turn is sent in full.
-    pub fn resume(&self, checkpoint: Checkpoint) -> ResponsesSession {
-        ResponsesSession::resumed(Arc::clone(&self.endpoint), checkpoint)
-    }
-
-    /// Retrieves a response that the server stores, for example one in the
-    /// [background](crate::ResponsesRequest#structfield.background). [`Response::status`] shows its
-    /// progress.
-    ///
-    /// # Errors
-    ///
-    /// The error of the last attempt: [`ErrorKind::Api`](crate::ErrorKind::Api) with status 404 if
-    /// the server does not have the response. The call takes at most [`Timeouts::request`].
-    ///
-    /// # Cancel safety
-    ///
-    /// The future may be dropped at any time.
-    pub async fn retrieve(&self, response_id: &str) -> Result<Response, Error> {
-        responses::run(&self.endpoint, response_id, ResponseOp::Retrieve).await
-    }
-
-    /// Cancels a response in the background, and returns its state afterwards. Cancelling twice is
-    /// harmless.
-    ///
-    /// # Errors
-    ///
-    /// Like [`retrieve`](Self::retrieve).
-    ///
-    /// # Cancel safety
-    ///
-    /// After the future is dropped, the response may or may not have been cancelled.
-    pub async fn cancel(&self, response_id: &str) -> Result<Response, Error> {
-        responses::run(&self.endpoint, response_id, ResponseOp::Cancel).await
-    }
-
-    /// Closes all sessions of this client, as [`ResponsesSession::close`] does and within the same
-    /// time. Their streams yield [`ErrorKind::SessionClosed`](crate::ErrorKind::SessionClosed), and
-    /// so does every further turn. Sessions started afterwards are unaffected.
-    ///
-    /// # Cancel safety
-    ///
-    /// After the future is dropped, the sessions still close in the background.
-    pub async fn close(&self) {
-        let ends = self.endpoint.sessions.open();
-        join_all(ends.iter().filter_map(|session| session.close())).await;
-    }
-
-    /// Returns the fallback in force, with its reason and its remaining time. `None` if turns of
-    /// [`TransportPolicy::Auto`] use WebSockets. An open WebSocket of a session stays in use during
-    /// a fallback.
-    pub fn fallback(&self) -> Option<Fallback> {
-        self.endpoint.origin.fallback(Instant::now().into_std())
-    }
-
-    /// Clears the fallback, so that the next turn opens a WebSocket. Call this method after the
-    /// network has changed.
-    pub fn reset_fallback(&self) {
-        self.endpoint.origin.clear_breaker();
-    }
-}
-
-impl ResponsesClientBuilder {
     /// Sets what observes the turns of the client, for logs and metrics. Default: nothing.
     pub fn observer(mut self, observer: impl TurnObserver) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -156,8 +58,24 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// Adds a header to every request and upgrade, for example `OpenAI-Organization`. A later
-    /// header of the same name replaces an earlier one. The value is kept out of logs, like a
+    /// Sets the organization to which the server counts the requests: the header
+    /// `OpenAI-Organization`. Default: none; OpenAI then uses the organization of the key.
+    pub fn organization(self, id: impl Into<String>) -> Self {
+        self.header("OpenAI-Organization", id)
+    }
+
+    /// Sets the project to which the server counts the requests: the header `OpenAI-Project`.
+    /// Default: none; OpenAI then uses the project of the key.
+    pub fn project(self, id: impl Into<String>) -> Self {
+        self.header("OpenAI-Project", id)
+    }
+
+    /// Sets the header `User-Agent`. Default: `responses-client/` and the version of this crate.
+    pub fn user_agent(self, value: impl Into<String>) -> Self {
+        self.header("User-Agent", value)
+    }
+
+    /// Adds a header to every request and upgrade. A later header of the same name replaces an earlier one. The value is kept out of logs, like a
     /// credential.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -244,20 +162,16 @@ impl ResponsesClientBuilder {
     /// [`ProxySetting`](crate::ProxySetting) or a variable such as `HTTPS_PROXY` that would not be
     /// used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
-        let invalid = Error::invalid_config;
-        let headers = headers(self.provider.headers, self.headers).map_err(invalid)?;
-        if let Auth::Header(name, _) = &self.auth {
-            check_name(name).map_err(invalid)?;
-        }
-        self.auth.check().map_err(|_| invalid(ConfigError::InvalidHeader))?;
-        let credentials =
+        let headers = headers(self.provider.headers, self.headers)?;
+        check_auth(&self.auth)?;
+        let has_credential =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
-        if credentials && self.provider.exposes_credentials() {
-            return Err(invalid(ConfigError::ExposedCredentials));
+        if has_credential && self.provider.exposes_credentials() {
+            return Err(ConfigError::ExposedCredentials.into());
         }
         let wire: &'static dyn Wire = &Responses;
         let uri = self.provider.url(wire.path()).as_str().parse();
-        let uri = uri.map_err(|_| invalid(ConfigError::BaseUrl("too long")))?;
+        let uri = uri.map_err(|_| ConfigError::BaseUrl("too long"))?;
         let settings = self.connector.is_none().then(|| self.network.clone());
         let network = match self.connector {
             Some(network) => network,
@@ -266,12 +180,17 @@ impl ResponsesClientBuilder {
                 let network = network.map_err(|error| {
                     use std::error::Error as _;
                     let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                    invalid(ConfigError::Network(why))
+                    ConfigError::Network(why)
                 })?;
                 Arc::new(network)
             }
         };
         let notifier = Notifier::new(self.observer, self.provider.origin());
+        let error_context = ErrorContext {
+            has_credential,
+            base_url: self.provider.address(),
+            has_path: self.provider.has_path(),
+        };
         let endpoint = Endpoint {
             provider: self.provider,
             wire,
@@ -282,6 +201,7 @@ impl ResponsesClientBuilder {
             network,
             settings,
             account: self.account,
+            error_context: Arc::new(error_context),
             notifier,
             sessions: SessionRegistry::default(),
             origin: Arc::default(),
@@ -296,6 +216,27 @@ fn check_name(name: &HeaderName) -> Result<(), ConfigError> {
         return Err(ConfigError::ReservedHeader(name.to_string()));
     }
     Ok(())
+}
+
+fn parse_name(name: &str) -> Result<HeaderName, ConfigError> {
+    let parsed = HeaderName::try_from(name).map_err(|_| {
+        let fault =
+            if name.is_empty() { "is empty" } else { "has characters that HTTP does not allow" };
+        ConfigError::InvalidHeader { header: masked(name, 64), part: "name", fault }
+    })?;
+    check_name(&parsed)?;
+    Ok(parsed)
+}
+
+/// Returns an error if the credential is fixed and no header can carry it.
+fn check_auth(auth: &Auth) -> Result<(), ConfigError> {
+    if let Auth::Header(name, _) = auth {
+        parse_name(name)?;
+    }
+    match auth.fixed().and_then(|(credential, secret)| Some((credential, secret.fault()?))) {
+        Some((credential, fault)) => Err(ConfigError::InvalidCredential { credential, fault }),
+        None => Ok(()),
+    }
 }
 
 impl fmt::Debug for ResponsesClientBuilder {
@@ -320,13 +261,12 @@ fn headers(
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     for (name, value) in given {
-        let Ok(parsed) = HeaderName::try_from(name.as_str()) else {
-            return Err(ConfigError::InvalidHeader);
-        };
-        check_name(&parsed)?;
+        let parsed = parse_name(&name)?;
         // Any header may be a credential.
-        let mut value = HeaderValue::try_from(value).map_err(|_| ConfigError::InvalidHeader)?;
-        value.set_sensitive(true);
+        let value = header_value(&value).map_err(|fault| {
+            let header = parsed.to_string();
+            ConfigError::InvalidHeader { header, part: "value", fault }
+        })?;
         headers.insert(parsed, value);
     }
     Ok(headers)
@@ -348,19 +288,18 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
         }
         assert!(builder().header("OpenAI-Organization", "org").build().is_ok());
-        let auth = Auth::header(header::HOST, "x");
+        let auth = Auth::header("Host", "x");
         assert_eq!(builder().auth(auth).build().unwrap_err().kind(), ErrorKind::InvalidConfig);
     }
 
     #[test]
     fn a_credential_that_no_header_can_carry_is_an_error() {
-        let by_header = |secret| Auth::header(HeaderName::from_static("api-key"), secret);
+        let by_header = |secret| Auth::header("api-key", secret);
         for auth in [Auth::bearer as fn(&'static str) -> Auth, by_header] {
             for secret in ["", "  ", "canary\n", "canary\r\nx-other: 1", "canary\0"] {
                 let error = builder().auth(auth(secret)).build().unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{secret:?}");
-                let source = std::error::Error::source(&error).unwrap().to_string();
-                assert!(!format!("{error} {error:?} {source}").contains("canary"));
+                assert!(!format!("{error} {error:?}").contains("canary"));
             }
             assert!(builder().auth(auth("canary")).build().is_ok());
         }
@@ -391,8 +330,7 @@ mod tests {
                 NetworkSettings::new().proxy(crate::config::ProxySetting::Url(url.to_owned()));
             let error = builder().network(network).build().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
-            let source = std::error::Error::source(&error).unwrap().to_string();
-            assert!(!format!("{error} {error:?} {source}").contains("canary"));
+            assert!(!format!("{error} {error:?}").contains("canary"));
         }
     }
 

@@ -1,0 +1,182 @@
+//! The cache of tokens that a function fetches.
+
+use std::{
+    error::Error as StdError,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+
+use super::{
+    provider::{AuthProvider, TokenFuture},
+    secret::Secret,
+};
+
+/// Provider that caches the token of a function.
+pub(super) struct CachedTokens<F> {
+    fetch: F,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Secret>,
+    /// The fetch in progress. It ends when the last caller that waits for it is dropped.
+    fetching: Option<WeakShared<Fetch>>,
+}
+
+type Fetch = BoxFuture<'static, Result<Secret, Arc<dyn StdError + Send + Sync>>>;
+
+impl<F> CachedTokens<F> {
+    pub(super) fn new(fetch: F) -> Self {
+        Self { fetch, state: Arc::default() }
+    }
+}
+
+impl<F, Fut, T, E> AuthProvider for CachedTokens<F>
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    T: Into<Secret>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    fn token(&self) -> TokenFuture<'_> {
+        Box::pin(async move {
+            let fetching = {
+                let mut state = lock(&self.state);
+                if let Some(token) = &state.token {
+                    return Ok(token.clone());
+                }
+                match state.fetching.as_ref().and_then(WeakShared::upgrade) {
+                    Some(fetching) => fetching,
+                    None => begin(&mut state, &self.state, (self.fetch)()),
+                }
+            };
+            fetching.await.map_err(|error| Box::new(error) as _)
+        })
+    }
+
+    fn refused(&self, refused: &Secret) {
+        lock(&self.state).token.take_if(|token| token == refused);
+    }
+}
+
+/// Begins to fetch a token, for all callers that come before the fetch ends.
+fn begin<T, E>(
+    state: &mut State,
+    shared: &Arc<Mutex<State>>,
+    fetch: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Shared<Fetch>
+where
+    T: Into<Secret>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let shared = Arc::clone(shared);
+    let fetch = async move {
+        let token = fetch.await.map(Into::into).map_err(|error| Arc::from(error.into()));
+        let mut state = lock(&shared);
+        state.fetching = None;
+        // A token that no header can carry is never refused by a server, and would stay.
+        state.token = token.as_ref().ok().filter(|token| token.fault().is_none()).cloned();
+        token
+    };
+    let fetching = fetch.boxed().shared();
+    state.fetching = fetching.downgrade();
+    fetching
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Only the caller's function can panic under the lock, before the state changes.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Numbered tokens, each fetched when `ready` allows.
+    fn numbered(ready: &Arc<Notify>, count: &Arc<AtomicUsize>) -> impl AuthProvider + use<> {
+        let (ready, count) = (Arc::clone(ready), Arc::clone(count));
+        CachedTokens::new(move || {
+            let ready = Arc::clone(&ready);
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            async move {
+                ready.notified().await;
+                Ok::<_, std::convert::Infallible>(format!("token-{number}"))
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn c144_one_fetch_serves_all_callers_and_only_a_refusal_of_its_token_begins_another() {
+        let (ready, count) = (Arc::new(Notify::new()), Arc::default());
+        let tokens = numbered(&ready, &count);
+        let fetched = async || {
+            ready.notify_one();
+            let tokens = join_all((0..8).map(|_| tokens.token())).await;
+            let tokens: Vec<Secret> = tokens.into_iter().map(Result::unwrap).collect();
+            assert!(tokens.iter().all(|token| *token == tokens[0]));
+            tokens[0].clone()
+        };
+        let first = fetched().await;
+        assert_eq!(first, Secret::from("token-0"));
+        tokens.refused(&Secret::from("another"));
+        assert_eq!(tokens.token().await.unwrap(), first);
+        tokens.refused(&first);
+        let second = fetched().await;
+        assert_eq!(second, Secret::from("token-1"));
+        tokens.refused(&first);
+        assert_eq!(tokens.token().await.unwrap(), second);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_fetch_survives_the_drop_of_its_first_caller_and_ends_with_its_last() {
+        let (ready, count) = (Arc::new(Notify::new()), Arc::default());
+        let tokens = numbered(&ready, &count);
+        let (mut one, mut two) = (tokens.token(), tokens.token());
+        assert!((&mut one).now_or_never().is_none() && (&mut two).now_or_never().is_none());
+        drop(one);
+        ready.notify_one();
+        assert_eq!(two.await.unwrap(), Secret::from("token-0"));
+        tokens.refused(&Secret::from("token-0"));
+        let mut dropped = tokens.token();
+        assert!((&mut dropped).now_or_never().is_none());
+        drop(dropped);
+        ready.notify_one();
+        assert_eq!(tokens.token().await.unwrap(), Secret::from("token-2"));
+    }
+
+    #[tokio::test]
+    async fn a_failed_fetch_and_a_malformed_token_are_not_cached() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let tokens = CachedTokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::task::yield_now().await;
+                match number {
+                    0 => Err("the login failed"),
+                    1 => Ok("two\nlines"),
+                    _ => Ok("token"),
+                }
+            }
+        });
+        let failed = join_all([tokens.token(), tokens.token()]).await;
+        for error in failed {
+            assert_eq!(error.unwrap_err().to_string(), "the login failed");
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 1, "callers share the failure");
+        assert_eq!(tokens.token().await.unwrap(), Secret::from("two\nlines"));
+        assert_eq!(tokens.token().await.unwrap(), Secret::from("token"));
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+}

@@ -1,0 +1,90 @@
+//! Sources of tokens.
+
+use std::{error::Error as StdError, pin::Pin, sync::Arc};
+
+use super::secret::Secret;
+
+/// Future that resolves to a token, or to the error that prevented one.
+pub type TokenFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Secret, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
+
+/// Source of bearer tokens. If an async function fetches the token,
+/// [`Auth::provider_fn`](super::Auth::provider_fn) is shorter: it has the cache of this example.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use responses_client::{Auth, AuthProvider, Secret, TokenFuture};
+///
+/// #[derive(Default)]
+/// struct Login {
+///     token: Mutex<Option<Secret>>,
+///     /// Held during a fetch, so that concurrent turns share it.
+///     fetching: tokio::sync::Mutex<()>,
+/// }
+///
+/// impl AuthProvider for Login {
+///     fn token(&self) -> TokenFuture<'_> {
+///         Box::pin(async {
+///             let _fetching = self.fetching.lock().await;
+///             let cached = self.token.lock().map_err(|_| "a poisoned lock")?.clone();
+///             if let Some(token) = cached {
+///                 return Ok(token);
+///             }
+///             let token = Secret::new("a token"); // ask the identity provider here
+///             *self.token.lock().map_err(|_| "a poisoned lock")? = Some(token.clone());
+///             Ok(token)
+///         })
+///     }
+///
+///     fn refused(&self, refused: &Secret) {
+///         if let Ok(mut token) = self.token.lock() {
+///             // Another turn may have fetched a new token meanwhile, which stays.
+///             token.take_if(|token| token == refused);
+///         }
+///     }
+/// }
+///
+/// let auth = Auth::provider(Login::default());
+/// # drop(auth);
+/// ```
+pub trait AuthProvider: Send + Sync {
+    /// Returns the current token. The client calls this method for each connection and each HTTP
+    /// request, so cache an expensive token. The future may be dropped at any await point.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth) and becomes its
+    /// source. The error must not contain the credential.
+    fn token(&self) -> TokenFuture<'_>;
+
+    /// Reports that the server refused the token `refused` (401), which an earlier call of
+    /// [`token`](Self::token) returned. If `refused` is the cached token, the next call should
+    /// fetch another one. If the cache already has a newer token, keep the newer one: turns that
+    /// run concurrently each report the same old token.
+    ///
+    /// The client calls `token` again immediately afterwards, once per turn. The default
+    /// implementation does nothing, for providers that keep no token. The method must not block.
+    fn refused(&self, refused: &Secret) {
+        _ = refused;
+    }
+}
+
+impl<P: AuthProvider + ?Sized> AuthProvider for Arc<P> {
+    fn token(&self) -> TokenFuture<'_> {
+        (**self).token()
+    }
+
+    fn refused(&self, refused: &Secret) {
+        (**self).refused(refused);
+    }
+}
+
+impl<P: AuthProvider + ?Sized> AuthProvider for Box<P> {
+    fn token(&self) -> TokenFuture<'_> {
+        (**self).token()
+    }
+
+    fn refused(&self, refused: &Secret) {
+        (**self).refused(refused);
+    }
+}
