@@ -9,7 +9,7 @@ fn peer(uri: &str, proxy: Option<&str>) -> Peer {
 }
 
 fn at(kind: ErrorKind, peer: Peer) -> String {
-    let cause = Cause::Other(Box::new(io::Error::other("refused")));
+    let cause = Cause::other(io::Error::other("refused"));
     Error::new(kind, Phase::Connect, cause).with_peer(Some(peer)).to_string()
 }
 
