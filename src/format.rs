@@ -142,20 +142,4 @@ pub(crate) fn milliseconds<S: Serializer>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Serialize)]
-    struct Times {
-        #[serde(serialize_with = "milliseconds")]
-        total: Duration,
-        #[serde(serialize_with = "milliseconds")]
-        part: Option<Duration>,
-    }
-
-    #[test]
-    fn times_are_milliseconds_with_microseconds() {
-        let times = Times { total: Duration::from_nanos(1_234_567), part: None };
-        assert_eq!(serde_json::to_string(&times).unwrap(), r#"{"total":1.235,"part":null}"#);
-    }
-}
+mod tests;

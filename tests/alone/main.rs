@@ -7,6 +7,7 @@ mod privacy;
 mod settling;
 #[path = "../support/mod.rs"]
 mod support;
+mod warnings;
 
 use std::{
     alloc::System,

@@ -59,6 +59,8 @@ impl Printed {
                 self.debug(&response.unfinished_items());
                 self.debug(&response.raw());
                 self.debug(&response.usage());
+                self.debug(&response.messages());
+                self.error(&response.parse_output::<Vec<u8>>().expect_err("no list").into());
             }
             Err(error) => self.error(error),
         }
@@ -231,6 +233,7 @@ async fn c102_nothing_printed_has_a_payload_or_a_credential() {
                             printed.debug(&done.output_item());
                         }
                         printed.debug(&stream.response());
+                        printed.debug(&stream.response().parse_output::<Vec<u8>>());
                         live += 1;
                     }
                     printed.debug(&stream);

@@ -74,6 +74,8 @@ response.steer.pending: reason required_input steer
 response.steer.failed: error steer
 response.inject.created: response_id
 response.inject.failed: response_id input error
+response.interrupt.accepted: response_id
+response.output_item.interrupted: id o response_id
 response.reasoning_part.added: id o c part
 response.reasoning_part.done: id o c part
 response.reasoning_summary.delta: id o summary_index delta
@@ -185,6 +187,8 @@ fn the_table_has_all_documented_events() {
         let others = [
             "response.steer.",
             "response.inject.",
+            "response.interrupt.",
+            "response.output_item.interrupted",
             "response.metadata",
             "response.reasoning_part.",
             "response.reasoning_summary.",
@@ -253,7 +257,14 @@ fn the_fixtures_have_all_documented_events_but_audio() {
     }
     // Of background mode, of other connections, or never seen in one response with the rest.
     let elsewhere = ["", "response.queued", "response.cancelled", "response.done"];
-    let others = ["response.audio.", "response.steer.", "response.inject.", "codex.response."];
+    let others = [
+        "response.audio.",
+        "response.steer.",
+        "response.inject.",
+        "response.interrupt.",
+        "response.output_item.interrupted",
+        "codex.response.",
+    ];
     missing.retain(|kind| {
         !elsewhere.contains(kind) && !others.iter().any(|other| kind.starts_with(other))
     });
@@ -267,6 +278,7 @@ async fn c078_no_event_of_the_server_is_taken_for_a_notice_of_the_crate() {
         "Restarted",
         "response.restarted",
         "response.Restarted",
+        "responses_client.restarted",
         "unknown",
         "Unknown",
         "response.unknown",

@@ -179,6 +179,12 @@ fn samples() -> Vec<(Value, &'static [&'static str])> {
             &[],
         ),
         (json!({"type": "additional_tools", "role": "developer", "tools": [{}]}), &[]),
+        (
+            json!({"type": "configuration_update", "reasoning": {"effort": "high"},
+            "text": {"format": {"type": "json_object"}}}),
+            &[],
+        ),
+        (json!({"type": "compaction_trigger"}), &[]),
         (json!({"type": "program", "call_id": "c", "code": "c", "fingerprint": "f"}), &["code"]),
         (json!({"type": "program_output", "call_id": "c", "result": "r"}), &[]),
         (json!({"type": "compaction", "encrypted_content": "e"}), &["encrypted_content"]),
@@ -277,7 +283,24 @@ fn each_item_is_typed_with_all_its_members() {
     let types: Vec<Value> = samples().iter().map(|(item, _)| item["type"].clone()).collect();
     assert_eq!(types, OutputItem::TYPES);
     println!("{} types of items with {count} members", types.len());
-    assert_eq!((types.len(), count > 300), (33, true));
+    assert_eq!((types.len(), count > 300), (35, true));
+}
+
+#[test]
+fn a_configuration_update_names_the_settings_that_it_changes() {
+    let update = |item: &Value| match read(item) {
+        OutputItem::ConfigurationUpdate(update) => {
+            let format = update.text_format().map(|format| format.as_str().to_owned());
+            (update.reasoning_effort(), format)
+        }
+        other => panic!("{other:?}"),
+    };
+    let kind = json!({"type": "configuration_update"});
+    assert_eq!(update(&kind), (None, None));
+    let whole = json!({"type": "configuration_update", "reasoning": {"effort": "low"},
+        "text": {"format": {"type": "text"}}});
+    let format = r#"{"type":"text"}"#.to_owned();
+    assert_eq!(update(&whole), (Some("low".to_owned()), Some(format)));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod accumulation;
 mod agent_loop;
+mod answers;
 mod background;
 mod baselines;
 mod behaviours;
@@ -41,6 +42,7 @@ mod public_api;
 mod recovery;
 mod replay;
 mod reuse;
+mod round_trips;
 mod scripted_server;
 mod server_headers;
 mod settled_output;
@@ -51,3 +53,4 @@ mod support;
 mod surrogates;
 mod timeouts;
 mod tool_calls;
+mod warnings;
