@@ -14,7 +14,15 @@ use crate::{
 };
 
 /// Observer of the turns of a client, set with
-/// [`ResponsesClientBuilder::observer`](crate::ResponsesClientBuilder::observer).
+/// [`ResponsesClientBuilder::observer`](crate::ResponsesClientBuilder::observer), or of the turns of
+/// one session, set with [`ResponsesSession::set_observer`](crate::ResponsesSession::set_observer).
+///
+/// An observer is the only way to see progress before the first event.
+/// [`ResponsesSession::stream`](crate::ResponsesSession::stream) resolves at that event, so that its
+/// caller learns nothing of the attempts before it. With default settings, one attempt over a
+/// WebSocket waits 60 s for its first event, one over SSE 10 min, and a network that is down is
+/// waited for up to 60 s. [`attempt_failed`](Self::attempt_failed) is called immediately after each
+/// failure, before the delay to the next attempt.
 ///
 /// Each method does nothing by default. The methods are called in the order of the notices while a
 /// turn is polled, and must not block. No payload and no credential is passed. A [`TurnReport`] and

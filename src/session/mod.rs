@@ -35,6 +35,39 @@ mod work;
 /// and the full request otherwise. [`ResponseStream::report`] contains the choice and its reason.
 ///
 /// Dropping the session closes its WebSocket once a stream in progress has ended.
+///
+/// # Tasks
+///
+/// A session is `Send`. A task takes the session over, and gives it back with its result:
+///
+/// ```
+/// # use responses_client::{Error, ResponsesRequest, ResponsesSession};
+/// # async fn two(mut session: ResponsesSession, request: ResponsesRequest) -> Result<(), Error> {
+/// let task = tokio::spawn(async move {
+///     let response = session.respond(&request).await;
+///     (session, response)
+/// });
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A task cannot borrow a session, because the task may outlive the session:
+///
+/// ```compile_fail,E0521
+/// # use responses_client::{ResponsesRequest, ResponsesSession};
+/// fn spawn(session: &mut ResponsesSession, request: ResponsesRequest) {
+///     tokio::spawn(session.respond(request));
+/// }
+/// ```
+///
+/// One session cannot run two turns at a time. [`fork`](Self::fork) returns another session:
+///
+/// ```compile_fail,E0499
+/// # use responses_client::{ResponsesRequest, ResponsesSession};
+/// # async fn two(session: &mut ResponsesSession, one: ResponsesRequest, two: ResponsesRequest) {
+/// let _ = tokio::join!(session.respond(one), session.respond(two));
+/// # }
+/// ```
 pub struct ResponsesSession {
     endpoint: Arc<Endpoint>,
     core: SessionCore,

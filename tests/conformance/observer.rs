@@ -1,6 +1,10 @@
 //! What an observer is told of turns.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use responses_client::{
     AttemptFailed, Error, ErrorKind, Transport, TurnObserver,
@@ -85,4 +89,49 @@ async fn an_observer_is_told_of_a_fallback() {
         "done after 2: None",
     ];
     assert_eq!(notes, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c252_the_observer_of_a_session_replaces_that_of_the_client() {
+    for transport in BOTH {
+        let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+        let (of_client, of_session) = (Notes::default(), Arc::new(Notes::default()));
+        let client = builder(&server).transport(only(transport)).observer(of_client.clone());
+        let client = client.build().expect("a client");
+        let mut session = client.session();
+        let notes = [format!("full over {transport}"), "done after 1: None".to_owned()];
+        turn(&mut session, &request(&["hi"])).await;
+        assert_eq!(of_client.take(), notes);
+        session.set_observer(Arc::clone(&of_session));
+        turn(&mut session, &request(&["other"])).await;
+        assert_eq!((of_session.take(), of_client.take()), (notes.to_vec(), Vec::new()));
+
+        let mut fork = session.fork();
+        turn(&mut fork, &request(&["a third"])).await;
+        assert_eq!((of_session.take(), of_client.take()), (notes.to_vec(), Vec::new()), "a fork");
+        let other = builder(&server).transport(only(transport)).account("other");
+        session.set_client(&other.observer(of_client.clone()).build().expect("a client"));
+        turn(&mut session, &request(&["a fourth"])).await;
+        assert_eq!((of_session.take(), of_client.take()), (notes.to_vec(), Vec::new()));
+        turn(&mut client.session(), &request(&["a fifth"])).await;
+        assert_eq!((of_session.take(), of_client.take()), (Vec::new(), notes.to_vec()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c252_a_caller_that_waits_for_a_stream_learns_of_each_failure_at_once() {
+    for transport in BOTH {
+        let busy = Turn::error(503, "slow_down", "no").retry_after(Duration::from_secs(20));
+        let server = ScriptedServer::in_memory(Script::new().turn(busy).turn(Turn::text("hi")));
+        let client = builder(&server).transport(only(transport)).build().expect("a client");
+        let (mut session, notes) = (client.session(), Arc::new(Notes::default()));
+        session.set_observer(Arc::clone(&notes));
+        let request = request(&["hi"]);
+        let mut waiting = pin!(session.stream(&request));
+        let soon = tokio::time::timeout(Duration::from_secs(1), waiting.as_mut()).await;
+        assert!(soon.is_err(), "the next attempt comes later");
+        let failed = format!("{transport} failed: Api, delayed: true");
+        assert_eq!(notes.take(), [format!("full over {transport}"), failed]);
+        assert!(waiting.await.is_ok());
+    }
 }

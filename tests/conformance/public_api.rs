@@ -1,11 +1,12 @@
 //! Types, requests, and the life of a session.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
+use futures_util::{StreamExt, stream::FusedStream};
 use responses_client::{
-    Auth, AuthProvider, Delivery, Error, ErrorKind, Item, NetworkSettings, Provider, ProxySetting,
-    Response, ResponseEvent, ResponseStream, ResponsesClient, ResponsesRequest, ResponsesSession,
-    TokenFuture, Transport, TransportPolicy, TurnReport,
+    Auth, AuthProvider, Delivery, Error, ErrorKind, FinalResponse, Item, NetworkSettings, Provider,
+    ProxySetting, Response, ResponseEvent, ResponseStream, ResponsesClient, ResponsesRequest,
+    ResponsesSession, TokenFuture, Transport, TransportPolicy, TurnReport,
     report::{FullSendReason, Plan},
     testing::{Refusal, Script, ScriptedServer, Turn},
 };
@@ -24,6 +25,54 @@ fn the_types_travel() {
     shared::<ResponsesRequest>();
     sent::<ResponsesSession>();
     sent::<ResponseStream>();
+    shared::<ResponseStream>();
+    shared::<FinalResponse>();
+}
+
+#[test]
+fn the_future_of_a_turn_is_send_whatever_lends_the_request() {
+    fn is_send(_: impl Send) {}
+    // Compiles only if the signatures promise `Send`. Otherwise the error of a caller who spawns
+    // the future would name the private types in it.
+    fn turns<R: Borrow<ResponsesRequest>>(session: &mut ResponsesSession, [a, b, c, d]: [R; 4]) {
+        is_send(session.stream(a));
+        is_send(session.respond(b));
+        is_send(session.turn(c).stream());
+        is_send(session.turn(d).respond());
+    }
+    let client = ResponsesClient::builder(Provider::openai()).build().unwrap();
+    let request = || request(&["hi"]);
+    turns(&mut client.session(), [(); 4].map(|()| request()));
+    turns(&mut client.session(), [&request(); 4]);
+    turns(&mut client.session(), [(); 4].map(|()| std::rc::Rc::new(request())));
+    client.session().prewarm(Arc::new(request())).unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_fused_and_adaptors_may_borrow_it() {
+    for transport in BOTH {
+        let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("one two three")));
+        let client = builder(&server).transport(only(transport)).build().unwrap();
+        let mut stream = client.session().stream(request(&["hi"])).await.unwrap();
+        assert!(!stream.is_terminated());
+        let first = stream.by_ref().take(2).map(|event| event.unwrap().kind().as_str());
+        assert_eq!(first.collect::<Vec<_>>().await, ["response.created", "response.in_progress"]);
+        let rest: Vec<_> = stream.by_ref().collect().await;
+        assert!(rest.last().unwrap().as_ref().is_ok_and(ResponseEvent::is_terminal));
+        assert!(stream.is_terminated());
+        assert!(stream.next().await.is_none());
+        let last = stream.final_response().await.unwrap();
+        assert_eq!((&*last.output_text(), last.report().attempts.len()), ("one two three", 1));
+
+        let failed = Turn::failed([], "cyber_policy", "no");
+        let server = ScriptedServer::in_memory(Script::new().turn(failed));
+        let client = builder(&server).transport(only(transport)).build().unwrap();
+        let mut stream = client.session().stream(request(&["hi"])).await.unwrap();
+        while stream.next().await.unwrap().is_ok() {
+            assert!(!stream.is_terminated());
+        }
+        assert!(stream.is_terminated(), "after the error");
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::server::{
     endpoint::Endpoint,
-    http::{AnswerBody, Query, error_body},
+    http::{AnswerBody, Query, error_body, header_pairs},
 };
 
 enum EndpointAnswer {
@@ -41,6 +41,7 @@ pub(super) fn answer(connection: &Connection, request: &Request<Incoming>) -> Re
         connection: connection.index,
         method: method.to_string(),
         path: uri.to_string(),
+        headers: header_pairs(request.headers()),
         status,
     });
     match answer {

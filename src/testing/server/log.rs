@@ -85,7 +85,7 @@ pub struct RequestLog {
 }
 
 /// An HTTP request for something other than a new response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtherLog {
     /// [`index`](ConnectionLog::index) of the connection of the request.
@@ -94,6 +94,8 @@ pub struct OtherLog {
     pub method: String,
     /// Path of the request, with the query.
     pub path: String,
+    /// Headers of the request.
+    pub headers: Vec<(String, String)>,
     /// Status of the answer.
     pub status: u16,
 }
@@ -144,6 +146,13 @@ impl ConnectionLog {
 
 impl RequestLog {
     /// Returns the first value of a header of the POST; `name` in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+}
+
+impl OtherLog {
+    /// Returns the first value of a header of the request; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
@@ -204,6 +213,19 @@ impl fmt::Debug for RequestLog {
             .field("previous_response_id", previous_response_id)
             .field("input_items", input_items)
             .field("finished", finished)
+            .finish()
+    }
+}
+
+impl fmt::Debug for OtherLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connection, method, path, headers, status } = self;
+        f.debug_struct("OtherLog")
+            .field("connection", connection)
+            .field("method", method)
+            .field("path", path)
+            .field("headers", &HeaderNames(headers))
+            .field("status", status)
             .finish()
     }
 }
