@@ -101,6 +101,8 @@ impl ResponsesSession {
     ///
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
     /// in full. If sending had not begun, the next turn can still continue the previous response.
+    // Not an `async fn`: the promised `Send` keeps private types out of the compile error of a caller
+    // who spawns the future together with something that is not `Send`.
     pub fn stream(
         &mut self,
         request: impl Borrow<ResponsesRequest>,

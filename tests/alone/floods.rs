@@ -181,8 +181,7 @@ async fn c139_a_flood_of_small_frames_costs_bounded_memory() {
             let used = match first {
                 // Nobody reads.
                 Some(_) => {
-                    let stream =
-                        guarded(session.stream(&request(&["hi"]))).await.expect("a stream");
+                    let stream = guarded(session.stream(request(&["hi"]))).await.expect("a stream");
                     let (used, server) = most(before, server).await;
                     drop((stream, server));
                     used

@@ -38,6 +38,8 @@ impl Printed {
         self.debug(&error.report());
         self.debug(&error.response());
         self.debug(&error.api_error());
+        self.debug(&error.event());
+        self.debug(&error.clone());
         self.debug(&error.close_frame());
         let mut next: Option<&dyn StdError> = Some(error);
         while let Some(error) = next {
@@ -237,8 +239,9 @@ async fn c102_nothing_printed_has_a_payload_or_a_credential() {
                         live += 1;
                     }
                     printed.debug(&stream);
-                    if let Err(error) = stream.final_response().await {
-                        printed.error(&error);
+                    match stream.final_response().await {
+                        Ok(last) => printed.debug(&last),
+                        Err(error) => printed.error(&error),
                     }
                 }
                 Err(error) => printed.error(&error),

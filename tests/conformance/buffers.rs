@@ -117,7 +117,7 @@ async fn c065_a_cancelled_wait_loses_no_event() {
             let script = if slow { slowly(transcript) } else { Turn::jsonl(transcript) };
             let server = ScriptedServer::in_memory(Script::new().turn(script));
             let mut session = session(&server, transport, |_| {});
-            let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+            let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
             let mut raws = Vec::new();
             while let Some(next) = next_by_cancelled_waits(&mut stream).await {
                 raws.push(next.expect("no error").raw().to_owned());
@@ -140,7 +140,7 @@ async fn c065_nor_does_it_lose_the_error_or_the_attempt_that_is_being_made() {
             .cut_after(6, Step::Reset);
         let server = ScriptedServer::in_memory(Script::new().turns([refused, late]));
         let mut session = session(&server, transport, |_| {});
-        let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
         let mut kinds = Vec::new();
         let error = loop {
             match next_by_cancelled_waits(&mut stream).await {
@@ -168,7 +168,7 @@ async fn c089_a_consumer_that_comes_when_all_has_arrived_gets_all_of_it() {
                 let turn = end.iter().cloned().fold(long(200, 100), Turn::then);
                 let server = ScriptedServer::in_memory(Script::new().turn(turn));
                 let mut session = session(&server, transport, |it| it.read_ahead = read_ahead);
-                let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+                let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
                 settled(&server).await;
                 assert!(server.log().requests[0].finished);
                 let events = rest(&mut stream).await;
@@ -190,7 +190,7 @@ async fn c089_what_goes_beyond_a_limit_ends_the_turn_and_keeps_what_came() {
             let events = [created(), delta("one "), delta(&"x".repeat(size)), completed()];
             let server = ScriptedServer::in_memory(Script::new().turn(Turn::events(events)));
             let mut session = session(&server, transport, |it| it.max_event_bytes = 1000);
-            let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+            let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
             settled(&server).await;
             if whole {
                 assert_eq!(rest(&mut stream).await.len(), 4, "{transport}");
@@ -228,7 +228,7 @@ async fn c090_pings_are_answered_while_the_consumer_is_slow() {
     });
     let server = ScriptedServer::in_memory(Script::new().turn(pinged.then(Step::Stall)));
     let mut session = session(&server, Transport::WebSocket, |it| it.read_ahead = 20 << 10);
-    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
     let mut answered = Vec::new();
     // Whatever the consumer leaves in the queue, what fits below the limit is read.
     for taken in 0..102_usize {
@@ -250,7 +250,7 @@ async fn c090_a_session_is_closed_while_its_buffers_are_full() {
         for drops in [false, true] {
             let server = ScriptedServer::in_memory(Script::new().turn(long(2000, 1000)));
             let mut session = session(&server, transport, |it| it.read_ahead = 1);
-            let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+            let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
             settled(&server).await;
             assert!(!server.log().requests[0].finished, "it is held back");
             let start = Instant::now();
@@ -282,7 +282,7 @@ async fn c092_what_is_read_ahead_is_bounded_in_bytes() {
         let event = 32 << 10;
         let server = ScriptedServer::in_memory(Script::new().turn(long(128, event)));
         let mut session = session(&server, transport, |it| it.read_ahead = read_ahead);
-        let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
         let ahead = if transport == Transport::WebSocket { read_ahead } else { 0 };
         // Once nobody reads at all, and then again when something was read.
         let mut taken = 0;
@@ -311,7 +311,7 @@ async fn c092_decoding_does_not_run_ahead_of_the_consumer() {
         let events = [created()].into_iter().chain(deltas).chain([corrupt, completed()]);
         let server = ScriptedServer::in_memory(Script::new().turn(Turn::events(events)));
         let mut session = session(&server, transport, |_| {});
-        let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
         settled(&server).await;
         let (mut text, mut bytes) = (String::new(), 0);
         for taken in 1..=101 {
@@ -343,7 +343,7 @@ async fn c116_a_slow_reader_costs_bounded_memory_and_loses_nothing() {
         let server = ScriptedServer::in_memory(Script::new().turn(pinged));
         let read_ahead = 64 << 10;
         let mut session = session(&server, transport, |it| it.read_ahead = read_ahead);
-        let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
         let (mut taken, mut last) = (0, None);
         while let Some(event) = guarded(stream.try_next()).await.expect("no error") {
             taken += event.raw().len() as u64;

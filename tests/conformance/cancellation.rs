@@ -57,7 +57,7 @@ async fn c059_cancel_then_next_turn_gets_only_its_own_events() {
         let server = server(Script::new().turns([abandoned, Turn::text("This is wanted")])).await;
         let mut session = socket_client(&server, only(transport)).session();
 
-        let mut stream = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["one"])).await.expect("a stream");
         take(&mut stream, 3).await;
         drop(stream);
         // Were the connection used again, the rest of the first turn would come first.
@@ -108,7 +108,7 @@ async fn c063_cancel_does_not_wait_for_the_close_handshake() {
         let client = builder(&server).transport(only(transport)).build().expect("a client");
         let mut session = client.session();
 
-        let stream = session.stream(&request(&["one"])).await.expect("a stream");
+        let stream = session.stream(request(&["one"])).await.expect("a stream");
         let start = Instant::now();
         drop(stream);
         let next = turn(&mut session, &request(&["one", "two"])).await;
@@ -125,7 +125,7 @@ async fn c063_close_cancels_at_once_although_nobody_answers() {
         let client = builder(&server).transport(only(transport)).build().expect("a client");
         let mut session = client.session();
 
-        let mut stream = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["one"])).await.expect("a stream");
         take(&mut stream, 3).await;
         let start = Instant::now();
         session.close().await;
@@ -179,7 +179,7 @@ async fn c066_a_consumer_that_goes_releases_a_backpressured_turn() {
         let client = builder(&server).transport(only(transport)).limits(limits);
         let mut session = client.build().expect("a client").session();
 
-        let mut stream = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut stream = session.stream(request(&["one"])).await.expect("a stream");
         take(&mut stream, 5).await;
         settled(&server).await;
         let log = server.log();
@@ -199,7 +199,7 @@ async fn c068_dropping_the_stream_cancels_the_http_request() {
     let endless = Turn::text("Never ends").cut_after(5, Step::Stall);
     let server = server(Script::new().turn(endless)).await;
     let mut session = socket_client(&server, only(Transport::Sse)).session();
-    let mut stream = session.stream(&request(&["one"])).await.expect("a stream");
+    let mut stream = session.stream(request(&["one"])).await.expect("a stream");
     take(&mut stream, 5).await;
     assert_eq!(server.log().open_connections(), 1);
     drop(stream);
@@ -232,7 +232,7 @@ async fn c061_a_superseded_stream_says_so_once_and_does_not_commit() {
         let server = server(script).await;
         let mut session = socket_client(&server, only(transport)).session();
 
-        let mut before = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut before = session.stream(request(&["one"])).await.expect("a stream");
         let taken = take(&mut before, 5).await;
         let mut two = request(&["one", "two"]);
         let now = session.stream(&two).await.expect("a stream");
@@ -271,7 +271,7 @@ async fn c085_a_terminal_in_the_buffer_of_a_superseded_stream_does_not_commit() 
         let server = server(script).await;
         let mut session = socket_client(&server, only(transport)).session();
 
-        let mut before = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut before = session.stream(request(&["one"])).await.expect("a stream");
         guarded(server.wait_for(|log| log.finished() == 1)).await;
         let now = guarded(turn(&mut session, &request(&["one", "two"]))).await;
         assert_is_whole(&now, "two");
@@ -289,7 +289,7 @@ async fn c085_a_wait_for_an_event_ends_when_the_stream_is_superseded() {
         let server = server(Script::new().turns([endless, Turn::text("two")])).await;
         let mut session = socket_client(&server, only(transport)).session();
 
-        let mut before = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut before = session.stream(request(&["one"])).await.expect("a stream");
         take(&mut before, 3).await;
         let waiting = tokio::spawn(async move { before.try_next().await.map(|_| ()) });
         tokio::task::yield_now().await;
@@ -307,7 +307,7 @@ async fn c085_an_error_of_the_new_turn_is_its_own() {
         let refused = Turn::error(400, "invalid_prompt", "No.");
         let server = server(Script::new().turns([endless, refused])).await;
         let mut session = socket_client(&server, only(transport)).session();
-        let mut before = session.stream(&request(&["one"])).await.expect("a stream");
+        let mut before = session.stream(request(&["one"])).await.expect("a stream");
         let now = guarded(turn(&mut session, &request(&["two"]))).await;
         assert_eq!(now.error().code(), Some(&ErrorCode::InvalidPrompt));
         assert!(before.try_next().await.expect_err("it was superseded").is_superseded());
@@ -406,7 +406,7 @@ async fn c157_a_turn_that_is_being_tried_again_ends_when_it_is_superseded() {
         let server = server(script).await;
         let client = socket_client(&server, only(transport));
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["one"])).await.expect("it begins");
+        let mut stream = session.stream(request(&["one"])).await.expect("it begins");
         tokio::select! {
             _ = async { while stream.try_next().await.expect("no error").is_some() {} } => {
                 panic!("it cannot end")
@@ -451,7 +451,7 @@ async fn c061_a_superseded_stream_whose_end_was_read_leaves_its_socket_to_the_ne
     let server = ScriptedServer::in_memory(script);
     let mut session =
         builder(&server).transport(only(Transport::WebSocket)).build().expect("a client").session();
-    let before = session.stream(&request(&["one"])).await.expect("a stream");
+    let before = session.stream(request(&["one"])).await.expect("a stream");
     let outcome = turn(&mut session, &request(&["two"])).await;
     assert_eq!(outcome.response().output_text(), "hi");
     assert!(before.final_response().await.expect_err("it was superseded").is_superseded());

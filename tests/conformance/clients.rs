@@ -120,8 +120,7 @@ async fn c050_c058_the_end_of_a_session_ends_what_it_waits_for_at_once() {
         let server = ScriptedServer::in_memory(script);
         let client = built(builder(&server));
         let mut session = client.session();
-        let running =
-            tokio::spawn(async move { session.stream(&request(&["hi"])).await.map(drop) });
+        let running = tokio::spawn(async move { session.stream(request(&["hi"])).await.map(drop) });
         sleep(Duration::from_secs(1)).await;
         guarded(client.close()).await;
         let error = guarded(running).await.expect("no panic").expect_err("it was ended");
@@ -189,9 +188,9 @@ fn c008_outside_of_any_runtime_there_is_a_clear_error() {
     let client = ResponsesClient::builder(responses_client::Provider::openai()).build().unwrap();
     let mut session = client.session();
     let kind = |error: Error| error.kind();
-    let outcome = session.stream(&request(&["hi"])).now_or_never().expect("at once");
+    let outcome = session.stream(request(&["hi"])).now_or_never().expect("at once");
     assert_eq!(outcome.map(drop).map_err(kind), Err(ErrorKind::NoRuntime));
-    assert_eq!(session.prewarm(&request(&["hi"])).map_err(kind), Err(ErrorKind::NoRuntime));
+    assert_eq!(session.prewarm(request(&["hi"])).map_err(kind), Err(ErrorKind::NoRuntime));
     session.close().now_or_never().expect("nothing to close");
 }
 
@@ -223,7 +222,7 @@ async fn another_attempt_of_a_turn_on_its_way_leaves_no_socket_of_the_other_acco
     let script = Script::new().turns([cut, Turn::text("one"), Turn::text("two")]);
     let server = ScriptedServer::in_memory(script);
     let mut session = built(builder(&server).auth(Auth::bearer("key")).retry(retry)).session();
-    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
     session.set_client(&built(builder(&server).auth(Auth::bearer("other"))));
     gate.open();
     while guarded(stream.try_next()).await.expect("no error").is_some() {}
@@ -286,7 +285,7 @@ fn c141_a_stream_that_is_polled_after_its_runtime_ended_gives_an_error() {
                 let mut session = patient(&server, transport, policy).build().unwrap().session();
                 let one = runtime();
                 let mut stream = one.block_on(async {
-                    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+                    let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
                     for _ in 0..6 {
                         stream.try_next().await.expect("an event");
                     }
@@ -367,7 +366,7 @@ fn c141_whoever_waits_for_another_attempt_is_woken_when_the_runtime_ends() {
         let mut session = client.unwrap().session();
         let one = runtime();
         let mut stream = one.block_on(async {
-            let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+            let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
             let moment = Duration::from_millis(100);
             while let Ok(event) = tokio::time::timeout(moment, stream.try_next()).await {
                 assert!(event.expect("an event").is_some());

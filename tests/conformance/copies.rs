@@ -98,7 +98,7 @@ async fn what_an_item_was_finished_with_is_held_once() {
     for transport in BOTH {
         let server = server(Script::new().turn(Turn::events(events.clone()))).await;
         let mut session = socket_client(&server, only(transport)).session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         let place = |response: &Response| {
             response.output_items().next().map(|item| item.json().as_str().as_ptr())
         };

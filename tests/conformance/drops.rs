@@ -338,7 +338,7 @@ async fn in_a_turn(
     let server = ScriptedServer::in_memory(script);
     let client = builder(&server).transport(only(transport)).build().expect("a client");
     let mut session = client.session();
-    let stream = session.stream(&request(&["hello"])).await.expect("a stream");
+    let stream = session.stream(request(&["hello"])).await.expect("a stream");
     (server, client, session, stream)
 }
 

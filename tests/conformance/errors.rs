@@ -292,7 +292,7 @@ async fn the_error_of_a_stream_is_told_again_at_its_end() {
         let server = ScriptedServer::in_memory(Script::new().turn(failed));
         let client = builder(&server).transport(only(transport)).build().unwrap();
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         let first = loop {
             if let Err(error) = stream.try_next().await {
                 break error;

@@ -448,7 +448,7 @@ async fn c042_what_the_caller_drops_is_no_failure() {
     let client = client(&server);
     let cancelled = |mut session: ResponsesSession| async move {
         let short = Duration::from_secs(1);
-        drop(tokio::time::timeout(short, session.stream(&request(&["one"]))).await);
+        drop(tokio::time::timeout(short, session.stream(request(&["one"]))).await);
     };
     // While connecting, while waiting for the response, and in the middle of it.
     for _ in 0..3 {

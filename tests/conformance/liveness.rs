@@ -84,7 +84,7 @@ async fn a_consumer_that_takes_its_time_is_no_silence_of_the_peer() {
     limits.read_ahead = 1;
     let client = builder(&server).transport(TransportPolicy::WebSocketOnly).limits(limits);
     let mut session = client.build().expect("a client").session();
-    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
     let mut events = 0;
     while guarded(stream.try_next()).await.expect("an event").is_some() {
         // Nothing is read meanwhile, so that no pong could be seen.
@@ -173,7 +173,7 @@ async fn c079_pings_are_answered_below_the_read_ahead_limit_and_not_above() {
         limits.read_ahead = read_ahead;
         let client = builder(&server).transport(only(Transport::WebSocket)).limits(limits);
         let mut session = client.build().expect("a client").session();
-        let stream = session.stream(&request(&["one"])).await.expect("a stream");
+        let stream = session.stream(request(&["one"])).await.expect("a stream");
         // Nobody takes the events.
         settled(&server).await;
         assert_eq!(server.log().connections[0].pongs == 1, answered, "{read_ahead}");

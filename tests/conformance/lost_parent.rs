@@ -326,7 +326,7 @@ async fn c128_a_server_that_does_not_take_parents_is_asked_twice_and_then_left_i
             assert_eq!(plans(&mut other, &mut others, 2).await, expected, "{what}");
             // A prewarm sends nothing that could not be continued.
             let before = server.log().requests.len();
-            session.prewarm(&request(&["another"])).expect("a runtime");
+            session.prewarm(request(&["another"])).expect("a runtime");
             settled(&server).await;
             assert_eq!(server.log().requests.len(), before, "{what}");
 

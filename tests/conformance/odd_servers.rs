@@ -381,7 +381,7 @@ async fn c042_an_abort_is_no_failure() {
         assert!(waiting.is_err(), "nothing came so far");
     }
     for _ in 0..2 {
-        let stream = session.stream(&request(&["one"])).await.expect("a stream");
+        let stream = session.stream(request(&["one"])).await.expect("a stream");
         drop(stream);
     }
     // Neither this session nor another one of the client takes it for a reason to change over.

@@ -249,7 +249,7 @@ async fn c093_a_warm_up_is_waited_for_as_long_as_it_may_take() {
         let mut timeouts = off();
         timeouts.prewarm = limit;
         let mut session = client(&server, WebSocket, timeouts).session();
-        session.prewarm(&request(&["hi"])).expect("a runtime");
+        session.prewarm(request(&["hi"])).expect("a runtime");
         let start = Instant::now();
         let outcome = turn(&mut session, &request(&["hi"])).await;
         outcome.response();

@@ -71,7 +71,7 @@ async fn c028_a_warm_up_is_continued_on_its_socket_with_and_without_new_input() 
 async fn a_warm_up_for_another_request_is_reported_as_wasted() {
     let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("hi")));
     let mut session = client(&server).session();
-    session.prewarm(&request(&["a task"])).expect("a runtime");
+    session.prewarm(request(&["a task"])).expect("a runtime");
     let other = request(&["a task"]).instructions("others");
     let outcome = turn(&mut session, &other).await;
     assert_eq!(outcome.report.plan, full(FullSendReason::InstructionsChanged));
@@ -103,7 +103,7 @@ async fn a_warm_up_harms_nothing_whatever_the_server_does_with_it() {
     ] {
         let server = ScriptedServer::in_memory(ignorant(answer));
         let mut session = client(&server).session();
-        session.prewarm(&request(&["a task"])).expect("a runtime");
+        session.prewarm(request(&["a task"])).expect("a runtime");
         let outcome = guarded(turn(&mut session, &request(&["a task"]))).await;
         assert_eq!(outcome.response().output_text(), "hi", "{failure:?}");
         assert_eq!(outcome.report.plan, full(FullSendReason::FirstTurn), "{failure:?}");
@@ -141,7 +141,7 @@ async fn what_is_refused_ahead_is_not_asked_for_again() {
         Script::new().every_upgrade(Upgrade::Refuse(Refusal::status(426))).turn(Turn::text("hi"));
     let server = ScriptedServer::in_memory(script);
     let mut session = client(&server).session();
-    session.prewarm(&request(&["hi"])).expect("a runtime");
+    session.prewarm(request(&["hi"])).expect("a runtime");
     let outcome = turn(&mut session, &request(&["hi"])).await;
     assert_eq!(outcome.report.transport, Some(Transport::Sse));
     assert_eq!(outcome.report.attempts.len(), 1);
@@ -154,7 +154,7 @@ async fn what_is_refused_ahead_is_not_asked_for_again() {
 async fn nothing_is_done_ahead_where_turns_go_over_sse() {
     let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("hi")));
     let mut session = builder(&server).transport(only(Transport::Sse)).build().unwrap().session();
-    session.prewarm(&request(&["hi"])).expect("a runtime");
+    session.prewarm(request(&["hi"])).expect("a runtime");
     let outcome = turn(&mut session, &request(&["hi"])).await;
     assert_eq!(outcome.response().output_text(), "hi");
     assert_eq!(server.log().requests.len(), 1);
@@ -166,7 +166,7 @@ async fn c058_a_session_that_goes_takes_what_it_had_begun_with_it() {
         let script = Script::new().upgrade(Upgrade::Delay(Duration::from_secs(5)));
         let server = ScriptedServer::in_memory(script);
         let mut session = client(&server).session();
-        session.prewarm(&request(&["hi"])).expect("a runtime");
+        session.prewarm(request(&["hi"])).expect("a runtime");
         server.wait_for(|log| !log.connections.is_empty()).await;
         settled(&server).await;
         if close {
@@ -291,7 +291,7 @@ async fn nobody_gets_a_socket_behind_the_end_of_the_session() {
     let long = Turn::text("a long one").insert(4, Step::Delay(56 * MINUTE));
     let server = ScriptedServer::in_memory(Script::new().turn(long));
     let mut session = aging(&server).session();
-    let stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    let stream = session.stream(request(&["hi"])).await.expect("a stream");
     drop(session);
     assert_eq!(stream.final_response().await.expect("a response").output_text(), "a long one");
     sleep(MINUTE).await;
@@ -337,10 +337,10 @@ async fn nothing_is_done_ahead_while_a_turn_waits_for_another_attempt() {
     let cut = Turn::text("one").insert(4, Step::Reset);
     let server = ScriptedServer::in_memory(Script::new().turn(cut).turn(Turn::text("two")));
     let mut session = builder(&server).retry(retry).build().expect("a client").session();
-    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
     while let Ok(Ok(Some(_))) = tokio::time::timeout(MINUTE / 10, stream.try_next()).await {}
     assert_eq!(server.log().requests.len(), 1);
-    session.prewarm(&request(&["other"])).expect("a runtime");
+    session.prewarm(request(&["other"])).expect("a runtime");
     sleep(MINUTE / 10).await;
     assert_eq!(server.log().requests.len(), 1);
     while stream.try_next().await.expect("no error").is_some() {}
@@ -442,7 +442,7 @@ async fn c140_the_time_of_a_prewarm_says_nothing_about_the_origin() {
         timeouts.connect = Some(Duration::from_secs(connect));
         let client = builder(&server).timeouts(timeouts).build().expect("a client");
         let mut session = client.session();
-        session.prewarm(&request(&["hi"])).expect("a runtime");
+        session.prewarm(request(&["hi"])).expect("a runtime");
         let outcome = turn(&mut session, &request(&["hi"])).await;
         let failure = PrewarmFailure::Error(ErrorKind::Timeout);
         assert_eq!(outcome.report.prewarm, Some(Prewarm::Failed(failure)));
@@ -463,7 +463,7 @@ async fn c140_a_prewarm_that_goes_well_clears_the_breaker() {
         sleep(MINUTE).await;
         let mut probing = client.session();
         match warm_up {
-            true => probing.prewarm(&request(&["hi"])).expect("a runtime"),
+            true => probing.prewarm(request(&["hi"])).expect("a runtime"),
             false => probing.preconnect().expect("a runtime"),
         }
         settled(&server).await;

@@ -219,7 +219,7 @@ async fn closing_a_session_ends_its_stream_and_its_socket() {
     for transport in BOTH {
         let server = server(Script::new().turn(Turn::text("hi").cut_after(2, stall()))).await;
         let mut session = socket_client(&server, only(transport)).session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         session.close().await;
         server.wait_for(|log| log.open_connections() == 0).await;
         let error = loop {
@@ -241,7 +241,7 @@ fn stall() -> responses_client::testing::Step {
 async fn a_dropped_session_closes_its_socket_and_a_stream_may_outlive_it() {
     let server = server(Script::new().turn(Turn::text("hi"))).await;
     let mut session = socket_client(&server, TransportPolicy::WebSocketOnly).session();
-    let stream = session.stream(&request(&["hi"])).await.unwrap();
+    let stream = session.stream(request(&["hi"])).await.unwrap();
     drop(session);
     assert_eq!(stream.final_response().await.unwrap().output_text(), "hi");
     server.wait_for(|log| log.open_connections() == 0).await;

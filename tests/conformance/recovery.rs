@@ -230,7 +230,7 @@ async fn being_tried_again(
     retry.replay = ReplayPolicy::BeforeOutput;
     let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
     let mut session = client.session();
-    let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+    let mut stream = session.stream(request(&["hi"])).await.unwrap();
     assert!(stream.try_next().await.unwrap().is_some());
     (server, session, stream)
 }

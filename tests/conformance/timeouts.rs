@@ -93,7 +93,7 @@ async fn c094_events_that_never_pause_end_a_little_after_the_time_of_the_turn() 
             .build()
             .unwrap();
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         let mut events = 0;
         let error = loop {
             match stream.try_next().await {
@@ -121,7 +121,7 @@ async fn c138_events_that_had_come_when_the_time_passed_are_handed_out() {
             .build()
             .unwrap();
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         let mut events = 0;
         // All of them are there: the consumer is slow, or the machine was asleep.
         while stream.try_next().await.expect("no error").is_some() {
@@ -244,7 +244,7 @@ async fn c048_what_an_attempt_may_have_set_going_is_still_said_when_later_ones_r
         retry.replay = ReplayPolicy::Restart;
         let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         while let Ok(Some(event)) = stream.try_next().await {
             if event.text_delta().is_some() {
                 // From here on nobody answers any more.
@@ -302,7 +302,7 @@ async fn the_consumers_own_time_is_no_silence_of_the_server() {
             .build()
             .unwrap();
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         // It works for longer than the server may be silent, and then waits a little.
         for _ in 0..2 {
             advance(Duration::from_secs(80)).await;
@@ -330,7 +330,7 @@ async fn c138_the_time_before_the_consumer_first_asks_is_no_silence_of_the_serve
         });
         let client = builder(&server).transport(only(transport)).timeouts(limits).build().unwrap();
         let mut session = client.session();
-        let mut stream = session.stream(&request(&["hi"])).await.unwrap();
+        let mut stream = session.stream(request(&["hi"])).await.unwrap();
         advance(Duration::from_secs(80)).await;
         for _ in 0..2 {
             assert!(stream.try_next().await.unwrap().is_some(), "{transport}");
