@@ -33,17 +33,14 @@ use crate::{
 /// stream cancels the turn when the adaptor is dropped early.
 ///
 /// ```
-/// use futures_util::TryStreamExt;
+/// use futures_util::{StreamExt, TryStreamExt};
 /// # use responses_client::{Error, ResponsesRequest, ResponsesSession};
-/// # async fn first_words(session: &mut ResponsesSession) -> Result<(), Error> {
+/// # async fn first_events(session: &mut ResponsesSession) -> Result<(), Error> {
 /// # let request = ResponsesRequest::new("gpt-6-astra");
 /// let mut stream = session.stream(&request).await?;
-/// let mut texts = (&mut stream)
-///     .try_filter_map(async |event| Ok(event.text_delta().map(str::to_owned)));
-/// while let Some(text) = texts.try_next().await? {
-///     print!("{text}");
-/// }
-/// println!("{} bytes sent", stream.report().bytes_sent);
+/// let first: Vec<_> = stream.by_ref().take(3).try_collect().await?;
+/// println!("{} events, then the rest", first.len());
+/// println!("{}", stream.final_response().await?.output_text());
 /// # Ok(())
 /// # }
 /// ```
