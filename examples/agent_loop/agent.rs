@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use responses_client::{
-    Error, Item, Json, ResponsesRequest, ResponsesSession, Tool, event::FunctionCall,
-    report::TurnReport, testing::history_digest,
+    Error, Item, ResponsesRequest, ResponsesSession, Tool, event::FunctionCall, report::TurnReport,
+    testing::history_digest,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,0 +1,131 @@
+//! Lines as a new user writes them, who knows only the name of the crate and its README. Each line
+//! compiles, and does what it seems to do.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use responses_client::{
+    History, InputPart, Item, Json, ReasoningConfig, ResponsesRequest, TextConfig, Tool, ToolChoice,
+};
+use serde_json::{Value, json};
+
+fn new() -> ResponsesRequest {
+    ResponsesRequest::new("gpt-6-astra")
+}
+
+/// Returns the JSON of the only member that `request` has besides its model and its input.
+fn member(request: ResponsesRequest) -> Value {
+    let mut body = serde_json::to_value(request).unwrap();
+    let body = body.as_object_mut().unwrap();
+    body.retain(|name, _| name != "model" && name != "input");
+    assert_eq!(body.len(), 1, "{body:?}");
+    body.values_mut().next().unwrap().take()
+}
+
+#[test]
+fn c189_settings_are_guessed() {
+    let (limit, text) = (500, String::from("text"));
+    for (request, value) in [
+        (new().max_output_tokens(1000), json!(1000)),
+        (new().max_output_tokens(limit), json!(500)),
+        (new().max_tool_calls(3), json!(3)),
+        (new().top_logprobs(5), json!(5)),
+        (new().temperature(1), json!(1.0)),
+        (new().temperature(0.7), json!(0.7)),
+        (new().temperature(0.5_f32), json!(0.5)),
+        (new().top_p(1), json!(1.0)),
+        (new().store(false), json!(false)),
+        (new().background(true), json!(true)),
+        (new().parallel_tool_calls(false), json!(false)),
+        (new().instructions("Be brief."), json!("Be brief.")),
+        (new().instructions(&text), json!("text")),
+        (new().instructions(format!("Be {text}.")), json!("Be text.")),
+        (new().include(["reasoning.encrypted_content"]), json!(["reasoning.encrypted_content"])),
+        (new().include(vec![text.clone()]), json!(["text"])),
+        (new().tool_choice("required"), json!("required")),
+        (new().tool_choice(ToolChoice::required()), json!("required")),
+        (new().tool_choice(json!({"type": "mcp"})), json!({"type": "mcp"})),
+        (new().metadata([("k", "v")]), json!({"k": "v"})),
+        (new().metadata(BTreeMap::from([("k", text.clone())])), json!({"k": "text"})),
+        (new().metadata(HashMap::from([("k".to_owned(), "v")])), json!({"k": "v"})),
+        (new().reasoning_effort("high"), json!({"effort": "high"})),
+        (new().reasoning_summary("auto"), json!({"summary": "auto"})),
+        (new().reasoning([("effort", "low")]), json!({"effort": "low"})),
+        (new().reasoning(ReasoningConfig::new().effort("low")), json!({"effort": "low"})),
+        (new().reasoning(json!({"effort": "low"})), json!({"effort": "low"})),
+        (new().verbosity("low"), json!({"verbosity": "low"})),
+        (new().text(TextConfig::new().verbosity("low")), json!({"verbosity": "low"})),
+        (new().conversation("conv_1"), json!("conv_1")),
+        (new().prompt([("id", "pmpt_1")]), json!({"id": "pmpt_1"})),
+        (
+            new().stream_options([("include_obfuscation", false)]),
+            json!({"include_obfuscation": false}),
+        ),
+        (
+            new().background_options([("completion_window", "2h")]),
+            json!({"completion_window": "2h"}),
+        ),
+        (new().prompt_cache_key("key"), json!("key")),
+        (new().service_tier("flex"), json!("flex")),
+        (new().extra("seed", 7), json!(7)),
+        (new().tools([Tool::hosted("web_search")]), json!([{"type": "web_search"}])),
+        (new().tools(&[Tool::hosted("web_search")]), json!([{"type": "web_search"}])),
+    ] {
+        assert_eq!(member(request), value);
+    }
+    assert_eq!(new().model("other"), ResponsesRequest::new("other"));
+    assert_ne!(new(), ResponsesRequest::new(text));
+}
+
+#[test]
+fn c189_inputs_are_guessed() {
+    let (text, items) = (String::from("hi"), vec![Item::user("hi")]);
+    let history: History = items.iter().cloned().collect();
+    for request in [
+        new().input("hi"),
+        new().input(text.clone()),
+        new().input(&text),
+        new().input(Item::user("hi")),
+        new().input([Item::user(&text)]),
+        new().input(vec![Item::user(text.clone())]),
+        new().input(items.as_slice()),
+        new().input(items.clone()),
+        new().input(&history),
+        new().input(history.clone()),
+        new().input([Item::user_parts(["hi"])]),
+        new().input([Item::user_parts([InputPart::text(&text)])]),
+        new().input([Item::user(Cow::Borrowed("hi"))]),
+        new().input([Item::user(Arc::<str>::from("hi"))]),
+    ] {
+        assert_eq!(request.input.len(), 1);
+        assert_eq!(request.input[0], items[0]);
+        assert_eq!(request.input[0].as_text().unwrap(), "hi");
+    }
+    let parts: [InputPart; 2] = ["Compare.".into(), InputPart::image("image/png", vec![1, 2])];
+    assert_eq!(Item::user_parts(parts).as_text().unwrap(), "Compare.");
+    let id = String::from("call_1");
+    let output = Item::function_call_output(&id, 42.to_string());
+    assert_eq!(output, Item::function_call_output("call_1", "42"));
+    assert_eq!(output, Item::function_call_output_json(id, &42).unwrap());
+}
+
+#[test]
+fn c189_json_is_guessed() {
+    let json: Json = json!({"a": [{"b": true}], "s": "text"}).into();
+    assert_eq!(Value::from(&json)["a"][0]["b"], true);
+    assert_eq!(json.pointer("/a/0/b"), Some(true.into()));
+    assert_eq!(json.get("a").unwrap().get(0).unwrap().get("b").unwrap().as_str(), "true");
+    assert_eq!(json.get("s").unwrap().decode::<String>().unwrap(), "text");
+    let value: Value = json.clone().into();
+    assert_eq!(Json::from(value), json);
+    assert_eq!(Json::from_iter([("n", 1)]), Json::from([("n", 1)]));
+    let schema = json!({"type": "object"});
+    let tool = Tool::function("f", format!("Finds {}.", 1), &schema).strict(true);
+    assert_eq!(tool.json().get("strict"), Some(Json::from(true)));
+    let tool = Tool::function(String::from("f"), "Finds.", schema.clone());
+    assert_eq!(tool.json().get("parameters"), Some(Json::from(&schema)));
+    assert_eq!(new().json_schema("f", &schema), new().json_schema(String::from("f"), schema));
+}
