@@ -33,7 +33,7 @@ pub(crate) fn core(effort: Effort) -> Comparison {
         let (mut request, mut conversation) = begun.clone();
         time(|| {
             for new in texts.chunks_exact(2) {
-                request.input.extend(new.iter().map(|text| Item::user(text)));
+                request.input.extend(new.iter().map(Item::user));
                 let (plan, frame) = conversation.send(&request).expect("a good request");
                 assert_eq!(plan, Plan::Incremental { new_items: 2 });
                 std::hint::black_box(frame);
@@ -107,7 +107,7 @@ impl Agent {
     async fn turn(&mut self, plan: Plan) {
         for _ in 0..2 {
             self.turns += 1;
-            self.request.input.push(Item::user(&text(usize::MAX - self.turns)));
+            self.request.input.push(Item::user(text(usize::MAX - self.turns)));
         }
         let mut stream = self.session.stream(&self.request).await.expect("a response");
         while stream.try_next().await.expect("an event").is_some() {}
@@ -118,7 +118,7 @@ impl Agent {
 
 /// A request with this much history.
 fn request(size: usize) -> ResponsesRequest {
-    let items = (0..size / ITEM).map(|n| Item::user(&text(n)));
+    let items = (0..size / ITEM).map(|n| Item::user(text(n)));
     ResponsesRequest::new("gpt-test")
         .instructions("Be brief.")
         .store(false)

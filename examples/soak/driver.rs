@@ -314,8 +314,8 @@ impl Episode {
         let place = rng.usize(..length);
         match rng.u8(..60) {
             0 => request.input.truncate(place.max(1)),
-            1 | 2 => request.input.splice(place..place + 1, [Item::user(&format!("edit {turn}"))]),
-            3 => request.input.splice(place..place, [Item::developer(&format!("more {turn}"))]),
+            1 | 2 => request.input.splice(place..place + 1, [Item::user(format!("edit {turn}"))]),
+            3 => request.input.splice(place..place, [Item::developer(format!("more {turn}"))]),
             4 => request.instructions = Some(format!("instructions {turn}")),
             5 => request.tools = Some(vec![Tool::function("run", "Runs", json!({}))]),
             6 => request.tools = None,
@@ -330,7 +330,7 @@ impl Episode {
             10 => return,
             _ => {}
         }
-        request.input.push(Item::user(&format!("turn {turn}")));
+        request.input.push(Item::user(format!("turn {turn}")));
     }
 
     async fn turn(&mut self, at: usize) {

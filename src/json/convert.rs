@@ -142,9 +142,9 @@ mod tests {
         assert_eq!(text(f64::NAN), "null");
         assert_eq!(text("a\"b"), r#""a\"b""#);
         assert_eq!(text("{}"), r#""{}""#, "a text, and not JSON text");
-        assert_eq!(text("a".to_owned()), text(&"a".to_owned()));
-        assert_eq!(text(json!([1, null])), "[1,null]");
-        assert_eq!(text(&json!([1, null])), "[1,null]");
+        let (owned, value) = ("a".to_owned(), json!([1, null]));
+        assert_eq!((text(&owned), text(owned)), (r#""a""#.into(), r#""a""#.into()));
+        assert_eq!((text(&value), text(value)), ("[1,null]".into(), "[1,null]".into()));
         let json = Json::parse("[ 1.50 ]").unwrap();
         assert_eq!(text(&json), "[ 1.50 ]");
     }

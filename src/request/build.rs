@@ -229,7 +229,7 @@ mod tests {
                 r#"{"type":"message","role":"developer","content":[{"type":"input_text","text":"hi"}]}"#,
             ),
             (
-                Item::system("hi".to_owned()),
+                Item::system("hi"),
                 r#"{"type":"message","role":"system","content":[{"type":"input_text","text":"hi"}]}"#,
             ),
             (

@@ -156,8 +156,13 @@ macro_rules! create_body {
 create_body! {
     /// The model, for example `gpt-6-astra`.
     model: String, Context, into;
-    /// Instructions that precede the conversation. The server does not inherit them from the
-    /// previous response; a session sends them each turn.
+    /// Instructions for this response. The server does not inherit them from the previous
+    /// response; a session sends them each turn. A change causes a full send, unless
+    /// [`ContinuationPolicy`](crate::ContinuationPolicy) allows it.
+    ///
+    /// GPT-6.2 and later read them after the input, outside the prompt cache: instructions that
+    /// hold for the whole conversation belong into its first item, by
+    /// [`Item::developer`](crate::Item::developer). Earlier models read them before the input.
     instructions: String, Context, into;
     /// Id of the response to continue. It turns off incremental sending by the session for the
     /// turn.
@@ -213,7 +218,8 @@ create_body! {
     prompt_cache_options: Json, Context, into;
     /// Prompt cache retention: `in_memory` or `24h`. Deprecated by the API.
     prompt_cache_retention: String, Context, into;
-    /// Identifier of an end user of the application, up to 128 characters.
+    /// Identifier of an end user of the application, up to 128 characters. Keep it constant in a
+    /// conversation: for GPT-6.2 and later, a change removes the reasoning of earlier turns.
     safety_identifier: String, Delivery, into;
     /// End user: the older form of `safety_identifier`.
     user: String, Delivery, into;
@@ -296,7 +302,8 @@ impl ResponsesRequest {
     ///
     /// The schema is a `serde_json::Value`, or the text of a schema by [`Json::parse`]. It is
     /// strict: each property must be in `required`, and each object needs
-    /// `additionalProperties: false`. [`TextConfig::json_schema`] is the same as a value.
+    /// `additionalProperties: false`. [`Tool`] has an example with the crate `schemars`, which
+    /// makes the schema from a type. [`TextConfig::json_schema`] is the same setting as a value.
     ///
     /// [`Response::parse_output`]: crate::Response::parse_output
     #[must_use]

@@ -20,6 +20,26 @@ use crate::json::{DecodeError, Json};
 /// assert_eq!(forecast.json().member::<bool>("strict")?, Some(true));
 /// # Ok::<_, responses_client::error::DecodeError>(())
 /// ```
+///
+/// With the crate `schemars`, the type of the arguments is the schema, and
+/// [`FunctionCall::arguments`](crate::event::FunctionCall::arguments) returns that type:
+///
+/// ```
+/// use responses_client::Tool;
+/// use schemars::{JsonSchema, schema_for};
+///
+/// #[derive(serde::Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)] // `additionalProperties: false`
+/// struct Place {
+///     /// Name of the city, without the country.
+///     city: String,
+/// }
+///
+/// let schema = schema_for!(Place).to_value();
+/// let forecast = Tool::function("forecast", "Returns the weather of a city.", schema).strict(true);
+/// # let description = forecast.json().pointer("/parameters/properties/city/description");
+/// # assert_eq!(description, Some("Name of the city, without the country.".into()));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool(Json);
 

@@ -332,7 +332,7 @@ async fn c085_forks_run_in_parallel_and_never_mix() {
         for name in ["a", "b", "c"] {
             let mut fork = session.fork();
             let mut asked = root.clone();
-            asked.input.push(Item::user(&format!("I am {name} ").repeat(20)));
+            asked.input.push(Item::user(format!("I am {name} ").repeat(20)));
             let stream = guarded(fork.stream(&asked)).await.expect("a stream");
             streams.push((stream, fork, Vec::new()));
         }

@@ -127,7 +127,7 @@ async fn c038_what_is_above_the_frame_limit_is_never_put_on_a_socket_and_what_fi
     }
     // What is new does not fit.
     let mut large = next.clone();
-    large.input.push(Item::user(&"x".repeat(2500)));
+    large.input.push(Item::user("x".repeat(2500)));
     let outcome = turn(&mut session, &large).await;
     assert_eq!(tried(&outcome.report), [(SSE, None)]);
     let again = turn(&mut session, &request(&["small again"])).await;

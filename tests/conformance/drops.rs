@@ -223,7 +223,7 @@ impl Scene {
             Before::Connect => session.preconnect().expect("a runtime"),
             Before::WarmUp => session.prewarm(&asks).expect("a runtime"),
         }
-        asks.input.push(Item::user(&format!("drop me{}", " ".repeat(case.size))));
+        asks.input.push(Item::user(format!("drop me{}", " ".repeat(case.size))));
         Self { server, client, session, seen, asks }
     }
 

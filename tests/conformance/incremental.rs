@@ -364,7 +364,7 @@ async fn c147_a_history_of_large_integers_is_compared_exactly() {
         let request = |n: &str| {
             let item = format!(r#"{{"role":"user","content":"hi","n":{n}}}"#);
             let schema = format!(r#"{{"type":"object","maximum":{n}}}"#);
-            let mut request = stored(&[]).json_schema("a", &Json::parse(schema).unwrap());
+            let mut request = stored(&[]).json_schema("a", Json::parse(schema).unwrap());
             request.input.push(Item::from_json(item).unwrap());
             request
         };

@@ -67,7 +67,7 @@ pub(crate) fn only(transport: Transport) -> TransportPolicy {
 }
 
 pub(crate) fn request(texts: &[&str]) -> ResponsesRequest {
-    let items: Vec<Item> = texts.iter().map(|text| Item::user(text)).collect();
+    let items: Vec<Item> = texts.iter().map(Item::user).collect();
     ResponsesRequest::new("gpt-test").store(false).input(items)
 }
 

@@ -269,7 +269,7 @@ proptest! {
         kept in 0..90usize,
         new in prop::collection::vec(0..4u8, 0..80),
     ) {
-        let items = |ns: &[u8]| -> Vec<Item> { ns.iter().map(|n| Item::user(&n.to_string())).collect() };
+        let items = |ns: &[u8]| -> Vec<Item> { ns.iter().map(|n| Item::user(n.to_string())).collect() };
         let base = prior(&request(&items(&old)), items(&output));
         let mut server = old;
         server.extend(output);

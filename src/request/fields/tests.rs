@@ -32,7 +32,7 @@ fn one_setting_is_changed_and_the_others_are_kept() {
         .reasoning(Json::parse(r#"{"effort":"low","new":1e2}"#).unwrap())
         .reasoning_effort("high")
         .reasoning_summary("auto")
-        .json_schema("answer", &serde_json::json!({}))
+        .json_schema("answer", serde_json::json!({}))
         .verbosity("low");
     assert_eq!(
         request.reasoning.unwrap().as_str(),

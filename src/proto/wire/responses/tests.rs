@@ -52,7 +52,7 @@ fn both_transports_differ_in_their_head_alone() {
 fn the_items_have_the_size_that_the_history_states() {
     const ITEMS: usize = 70;
     let mut request = ResponsesRequest::new("m");
-    request.input.extend((0..ITEMS).map(|n| Item::user(&"\"é".repeat(n))));
+    request.input.extend((0..ITEMS).map(|n| Item::user("\"é".repeat(n))));
     let size = |skip| text(&request, Encoded::Http { parent: None, skip }).len();
     for skip in 0..ITEMS {
         // The empty list has two brackets; any other list has one besides those that count.
