@@ -35,7 +35,7 @@ pub(crate) fn core(effort: Effort) -> Comparison {
             for new in texts.chunks_exact(2) {
                 request.input.extend(new.iter().map(Item::user));
                 let (plan, frame) = conversation.send(&request).expect("a good request");
-                assert_eq!(plan, Plan::Incremental { new_items: 2 });
+                assert_eq!(plan, Plan::incremental(2));
                 std::hint::black_box(frame);
                 let output = Item::assistant("Done.");
                 conversation.complete("resp_next", vec![output.clone()]);
@@ -60,7 +60,7 @@ pub(crate) fn end_to_end(effort: Effort) -> Comparison {
         time(|| {
             runtime.block_on(async {
                 for _ in 0..TURNS {
-                    agent.turn(Plan::Incremental { new_items: 2 }).await;
+                    agent.turn(Plan::incremental(2)).await;
                 }
             });
         })

@@ -119,7 +119,7 @@ fn reason(report: &TurnReport) -> Option<&'static str> {
 
 fn new_items(report: &TurnReport) -> Option<usize> {
     match report.plan {
-        Some(Plan::Incremental { new_items }) => Some(new_items),
+        Some(Plan::Incremental { new_items, .. }) => Some(new_items),
         _ => None,
     }
 }

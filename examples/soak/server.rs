@@ -496,7 +496,7 @@ impl State {
 fn garbage(exchange: &Exchange) -> &'static str {
     match exchange.transport {
         Transport::WebSocket => "{\"type\":",
-        Transport::Sse => "data: {\"type\":\n\n",
+        _ => "data: {\"type\":\n\n",
     }
 }
 

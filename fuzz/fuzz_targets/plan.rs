@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| {
         }
         let (plan, frame) = conversation.send(&request).unwrap();
         match plan {
-            Plan::Incremental { new_items } => {
+            Plan::Incremental { new_items, .. } => {
                 let new = sent(&frame);
                 assert_eq!(new.len(), new_items);
                 server.extend(new);

@@ -104,10 +104,16 @@ codes! {
         UsageLimitReached = "usage_limit_reached";
         /// The plan does not include the request (ChatGPT backend).
         UsageNotIncluded = "usage_not_included";
+        /// A budget of the caller is used up.
+        BudgetReached = "budget_reached";
     }
     Credential {
         /// The API key is invalid.
         InvalidApiKey = "invalid_api_key";
+    }
+    Permission {
+        /// The account is not enrolled in the access program that the request names.
+        AccessProgramNotEnabled = "access_program_not_enabled";
     }
     Policy {
         /// The content violates the policy on biology.
@@ -121,6 +127,10 @@ codes! {
         InvalidPrompt = "invalid_prompt";
         /// An image violates the content policy.
         ImageContentPolicyViolation = "image_content_policy_violation";
+        /// The content violates the content policy.
+        ContentPolicyViolation = "content_policy_violation";
+        /// A hook of the organization refused the request.
+        InferenceHookDenied = "inference_hook_denied";
     }
     Image {
         /// Not an image.
@@ -167,6 +177,19 @@ codes! {
         MissingRequiredParameter = "missing_required_parameter";
         /// A string exceeds its maximum length.
         StringAboveMaxLength = "string_above_max_length";
+        /// The server has no capacity to check the content against its policies. A session does
+        /// not retry.
+        PolicyCapacityUnavailable = "policy_capacity_unavailable";
+        /// The audio has too many bytes.
+        AudioTooLarge = "audio_too_large";
+        /// Not an audio file.
+        InvalidAudio = "invalid_audio";
+        /// Invalid encoding of audio data.
+        InvalidAudioData = "invalid_audio_data";
+        /// Unsupported audio format.
+        InvalidAudioFormat = "invalid_audio_format";
+        /// The sample rate of the audio is missing.
+        MissingAudioSampleRate = "missing_audio_sample_rate";
         /// The data may not be processed in this region.
         DataResidencyMismatch = "data_residency_mismatch";
         /// Invalid stream id on a WebSocket.
@@ -251,6 +274,8 @@ mod tests {
         assert_eq!(is("project_spend_limit_exceeded"), (true, false, false, false));
         assert_eq!(is("server_is_overloaded"), (false, true, false, false));
         assert_eq!(is("cyber_policy"), (false, false, true, false));
+        assert_eq!(is("content_policy_violation"), (false, false, true, false));
+        assert_eq!(is("budget_reached"), (true, false, false, false));
         assert_eq!(is("empty_image_file"), (false, false, false, true));
         assert_eq!(is("image_content_policy_violation"), (false, false, true, true));
         assert_eq!(is("brand_new"), (false, false, false, false));

@@ -293,6 +293,57 @@ mod tests {
     }
 
     #[test]
+    fn c192_a_fault_of_a_key_or_a_header_is_named() {
+        let text = |builder: ResponsesClientBuilder| {
+            let error = builder.build().unwrap_err();
+            assert!(std::error::Error::source(&error).is_none(), "the text is complete");
+            error.to_string()
+        };
+        let settings = |fault: &str| format!("the settings are invalid: {fault}");
+        for (auth, fault) in [
+            (Auth::bearer(""), "the API key is empty"),
+            (Auth::bearer(" "), "the API key is empty"),
+            (Auth::bearer("canary\n"), "the API key has a line break, remove it"),
+            (Auth::bearer("canary\0"), "the API key has characters that HTTP headers do not allow"),
+            (Auth::header("api-key", ""), "the value of the header `api-key` is empty"),
+            (
+                Auth::header("api-key", "canary\r\n"),
+                "the value of the header `api-key` has a line break, remove it",
+            ),
+            (Auth::header("", "canary"), "the name of the header `` is empty"),
+            (
+                Auth::header("a b", "canary"),
+                "the name of the header `a b` has characters that HTTP does not allow",
+            ),
+            (
+                Auth::header("Host", "x"),
+                "the transport sets the header `host` itself, so remove it",
+            ),
+        ] {
+            assert_eq!(text(builder().auth(auth)), settings(fault));
+        }
+        for (name, value, fault) in [
+            ("x-one", "a\nb", "the value of the header `x-one` has a line break, remove it"),
+            (
+                "Bearer sk-canary-canary",
+                "Authorization",
+                "the name of the header `Bearer [masked]` has characters that HTTP does not allow",
+            ),
+            ("upgrade", "x", "the transport sets the header `upgrade` itself, so remove it"),
+        ] {
+            assert_eq!(text(builder().header(name, value)), settings(fault));
+        }
+        assert_eq!(
+            text(builder().user_agent("a\nb")),
+            settings("the value of the header `user-agent` has a line break, remove it")
+        );
+        assert_eq!(
+            ResponsesClient::new("").unwrap_err().to_string(),
+            settings("the API key is empty")
+        );
+    }
+
+    #[test]
     fn a_credential_that_no_header_can_carry_is_an_error() {
         let by_header = |secret| Auth::header("api-key", secret);
         for auth in [Auth::bearer as fn(&'static str) -> Auth, by_header] {

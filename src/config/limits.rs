@@ -2,8 +2,17 @@
 
 use std::time::Duration;
 
+use super::setters::setters;
+
 /// Sizes of buffers, in bytes. Data beyond a limit ends the turn with an error that names the
 /// limit; nothing is dropped silently.
+///
+/// ```
+/// use responses_client::Limits;
+///
+/// let limits = Limits::default().max_event_bytes(16 << 20).read_ahead(1 << 20);
+/// # assert_eq!((limits.max_event_bytes, limits.read_ahead), (16 << 20, 1 << 20));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -39,3 +48,12 @@ impl Default for Limits {
         }
     }
 }
+
+setters!(Limits {
+    max_event_bytes: usize,
+    read_ahead: usize,
+    max_error_body_bytes: usize,
+    error_body_time: Duration,
+    max_drain_bytes: usize,
+    drain_time: Duration,
+});

@@ -14,6 +14,7 @@ mod network;
 mod policy;
 mod profile;
 mod provider;
+mod setters;
 mod timeouts;
 
 /// Policies of a client.

@@ -3,11 +3,23 @@
 use std::fmt;
 
 /// Settings for opening sockets, shared by both transports.
+///
+/// ```
+/// use responses_client::{NetworkSettings, ProxySetting};
+///
+/// let network = NetworkSettings::new().proxy(ProxySetting::Url("http://localhost:3128".into()));
+/// # drop(network);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
     pub(crate) proxy: ProxySetting,
     pub(crate) roots: Vec<Vec<u8>>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
 }
+
+/// Certificate and private key of the client, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ClientCertificate(Vec<u8>);
 
 /// Choice of the proxy.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -51,6 +63,30 @@ impl NetworkSettings {
     pub fn root_certificates_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots.push(pem.into());
         self
+    }
+
+    /// Sets the certificate by which the client authenticates itself in TLS, for servers that
+    /// require one: a PEM text with the certificate, any intermediate certificates, and the private
+    /// key (PKCS #8, PKCS #1 or SEC1). Default: none.
+    ///
+    /// The text is checked by [`build`](crate::ResponsesClientBuilder::build). `Debug` does not
+    /// show it.
+    #[must_use]
+    pub fn client_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.client_certificate = Some(ClientCertificate(pem.into()));
+        self
+    }
+}
+
+impl ClientCertificate {
+    pub(crate) fn pem(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate(..)")
     }
 }
 

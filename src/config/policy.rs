@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::format::named;
 
+use super::setters::setters;
+
 /// Transport of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "a third transport would be another wire")]
+#[non_exhaustive]
 pub enum Transport {
     /// One WebSocket for many turns.
     WebSocket,
@@ -102,6 +104,13 @@ pub enum ReplayPolicy {
 ///
 /// `x-should-retry: true` makes an answer retryable whose status is not, unless its code says that
 /// a retry cannot succeed.
+///
+/// ```
+/// use responses_client::{ReplayPolicy, RetryPolicy};
+///
+/// let retry = RetryPolicy::default().max_attempts(6).replay(ReplayPolicy::Never);
+/// # assert_eq!((retry.max_attempts, retry.replay), (6, ReplayPolicy::Never));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -173,3 +182,16 @@ impl Default for RetryPolicy {
         }
     }
 }
+
+setters!(RetryPolicy {
+    max_attempts: u32,
+    backoff: Duration,
+    max_backoff: Duration,
+    max_retry_after: Duration,
+    replay: ReplayPolicy,
+    max_replays: u32,
+    network_down_backoff: Duration,
+    network_down_max_backoff: Duration,
+    network_down_deadline: impl Into<Option<Duration>>,
+    max_resend_bytes: u64,
+});

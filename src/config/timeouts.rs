@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use super::setters::setters;
 use crate::config::Transport;
 
 /// Time limits of each phase of a turn; `None` turns a limit off.
 ///
 /// ```
-/// # use std::time::Duration;
-/// let mut timeouts = responses_client::Timeouts::default();
-/// timeouts.turn = Some(Duration::from_secs(600));
+/// use std::time::Duration;
+/// use responses_client::Timeouts;
+///
+/// let timeouts = Timeouts::default().turn(Duration::from_secs(600)).between_events_sse(None);
+/// # assert_eq!(timeouts.turn, Some(Duration::from_secs(600)));
+/// # assert_eq!(timeouts.between_events_sse, None);
 /// ```
 ///
 /// "Event" means an event of the response. Pings, SSE comments and metadata prove that the peer is
@@ -79,6 +83,21 @@ impl Default for Timeouts {
         }
     }
 }
+
+setters!(Timeouts {
+    connect: impl Into<Option<Duration>>,
+    send: impl Into<Option<Duration>>,
+    first_event_websocket: impl Into<Option<Duration>>,
+    first_event_sse: impl Into<Option<Duration>>,
+    between_events_websocket: impl Into<Option<Duration>>,
+    between_events_sse: impl Into<Option<Duration>>,
+    ping: impl Into<Option<Duration>>,
+    pong: impl Into<Option<Duration>>,
+    prewarm: impl Into<Option<Duration>>,
+    request: impl Into<Option<Duration>>,
+    turn: impl Into<Option<Duration>>,
+    close: Duration,
+});
 
 impl Timeouts {
     pub(crate) fn first_event(&self, transport: Transport) -> Option<Duration> {

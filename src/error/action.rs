@@ -13,14 +13,16 @@ use crate::{
 /// Recommended reaction to an [`Error`], returned by [`Error::retry_action`]. The session has
 /// already made every retry that its policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "whoever acts on it must not overlook a case")]
+#[non_exhaustive]
 pub enum RetryAction {
     /// Retry: the request certainly did not run.
+    #[non_exhaustive]
     Retry {
         /// Delay that the server asked for; `None` if it named none.
         after: Option<Duration>,
     },
     /// Retry only if running and billing the request twice is acceptable: it may have run.
+    #[non_exhaustive]
     RetryMayRepeat {
         /// Delay that the server asked for; `None` if it named none.
         after: Option<Duration>,
@@ -49,7 +51,7 @@ impl Error {
     ///         RetryAction::Reauthenticate => "log in again",
     ///         RetryAction::ChangeRequest => "shorten or correct the request",
     ///         RetryAction::Reconfigure => "tell the operator",
-    ///         RetryAction::Stop => "give up",
+    ///         RetryAction::Stop | _ => "give up",
     ///     }
     /// }
     /// ```

@@ -18,6 +18,7 @@ pub enum ProtocolError {
     NotAnEvent,
     /// An event that lacks a member that the turn needs.
     #[error("could not decode a `{event}` event")]
+    #[non_exhaustive]
     Event {
         /// Type of the event.
         event: String,

@@ -171,6 +171,14 @@ fn client(
         let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(request)?;
         builder = builder.tls_certs_merge(roots);
     }
+    if let Some(certificate) = &settings.client_certificate {
+        // The text of reqwest's error names neither the setting nor the fault.
+        let identity = reqwest::Identity::from_pem(certificate.pem()).map_err(|_| {
+            let why = "the client certificate is not a PEM text with a certificate and its key";
+            NetError::new(NetErrorKind::Request, why)
+        })?;
+        builder = builder.identity(identity);
+    }
     let builder = proxies.apply(builder).map_err(request)?;
     kind(builder).build().map_err(request)
 }
@@ -231,9 +239,8 @@ fn with_peer(error: NetError, routes: &Routes, uri: &http::Uri) -> NetError {
 /// Returns `true` if the connection to the proxy of a tunnel could not be opened. Only the text of
 /// the error shows that.
 fn is_below_tunnel(error: &NetError) -> bool {
-    let sources = std::iter::successors(error.source(), |&cause| cause.source());
     let texts = ["tunnel error: failed to create", "SOCKS error: failed to create"];
-    sources.map(ToString::to_string).any(|text| texts.iter().any(|known| text.starts_with(known)))
+    causes(error).any(|cause| texts.iter().any(|known| cause.to_string().starts_with(known)))
 }
 
 impl fmt::Debug for HttpNetwork {
@@ -279,6 +286,8 @@ fn classify(error: reqwest::Error, secure: bool) -> NetError {
         NetErrorKind::Dns
     } else if error.is_connect() {
         connect_kind(&error, secure)
+    } else if secure && is_certificate_alert(&error) {
+        NetErrorKind::Tls
     } else if is_unsent(&error) {
         NetErrorKind::Unsent
     } else {
@@ -287,17 +296,26 @@ fn classify(error: reqwest::Error, secure: bool) -> NetError {
     NetError::new(kind, error)
 }
 
+/// Returns `true` if the server refused the client's certificate, or requires one. With TLS 1.3,
+/// the server does so after the handshake is complete for the client, and reads no request.
+fn is_certificate_alert(error: &reqwest::Error) -> bool {
+    let alerts = ["Certificate", "UnknownCA", "AccessDenied"];
+    causes(error).any(|cause| {
+        let text = cause.to_string();
+        let alert = text.strip_prefix("received fatal alert: ");
+        alert.is_some_and(|alert| alerts.iter().any(|known| alert.contains(known)))
+    })
+}
+
 /// Returns `true` if hyper dropped the request before it wrote any of it. Only the text of the
 /// error shows that.
 fn is_unsent(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause.to_string().starts_with("operation was canceled") {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+    causes(error).any(|cause| cause.to_string().starts_with("operation was canceled"))
+}
+
+/// Returns the causes of `error`, from the outermost to the innermost.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a dyn StdError> {
+    std::iter::successors(error.source(), |&cause| cause.source()).map(|cause| cause as _)
 }
 
 fn connect_kind(error: &reqwest::Error, secure: bool) -> NetErrorKind {

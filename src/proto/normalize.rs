@@ -143,7 +143,9 @@ fn number(value: &Value) -> Option<u64> {
 fn retry_after(error: &ApiError) -> Option<RetryAfter> {
     // Headers win over the message, and the more precise header over the standard one.
     let header = |name: &str| error.headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(milliseconds) = header("retry-after-ms").and_then(|text| text.parse().ok()) {
+    // Azure has a header of its own.
+    let precise = ["retry-after-ms", "x-ms-retry-after-ms"];
+    if let Some(milliseconds) = precise.into_iter().find_map(|name| header(name)?.parse().ok()) {
         return seconds(milliseconds, 0.001);
     }
     if let Some(text) = header("retry-after") {
@@ -314,6 +316,7 @@ mod tests {
         assert_eq!(with("retry-after", "3"), after(3.0));
         assert_eq!(with("retry-after", "1.5"), after(1.5));
         assert_eq!(with("retry-after-ms", "250"), after(0.25));
+        assert_eq!(with("x-ms-retry-after-ms", "250"), after(0.25));
         assert!(matches!(
             with("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"),
             Some(RetryAfter::At(_))

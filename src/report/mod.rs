@@ -149,6 +149,7 @@ pub struct Failure {
 #[non_exhaustive]
 pub enum Plan {
     /// A reference to the previous response, and the items after it.
+    #[non_exhaustive]
     Incremental {
         /// Number of new items.
         new_items: usize,
@@ -172,6 +173,7 @@ pub enum FullSendReason {
     /// The named field changed.
     FieldChanged(String),
     /// The history was edited: the item at this index differs from the one sent before.
+    #[non_exhaustive]
     PrefixDiverged {
         /// Index of the item.
         at: usize,
@@ -276,6 +278,13 @@ named_with_data! {
     }
 }
 
+impl FullSendReason {
+    /// Returns the reason that the item at this index was edited, to compare a report with.
+    pub const fn prefix_diverged(at: usize) -> Self {
+        Self::PrefixDiverged { at }
+    }
+}
+
 impl Warning {
     /// Returns the warning about these changes of the input; `None` if there are none.
     pub(crate) fn of_input(changes: &[InputTransformation]) -> Option<Self> {
@@ -295,6 +304,16 @@ impl Warning {
 const MAX_REASONS: usize = 8;
 
 impl Plan {
+    /// Returns the plan that sends this number of new items, to compare a report with.
+    ///
+    /// ```
+    /// # use responses_client::report::Plan;
+    /// assert_eq!(Plan::incremental(2).to_string(), "incremental: 2 new");
+    /// ```
+    pub const fn incremental(new_items: usize) -> Self {
+        Self::Incremental { new_items }
+    }
+
     /// Returns `true` if the full request was sent.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))

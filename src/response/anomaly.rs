@@ -9,26 +9,31 @@ pub enum Anomaly {
     /// The id of the response changed.
     ResponseId,
     /// The id of an item changed between its events.
+    #[non_exhaustive]
     ItemId {
         /// Place of the item in the output.
         output_index: u32,
     },
     /// The type of an item changed between its events.
+    #[non_exhaustive]
     ItemType {
         /// Place of the item in the output.
         output_index: u32,
     },
     /// Two items have the same id.
+    #[non_exhaustive]
     DuplicateItemId {
         /// Place of the second item in the output.
         output_index: u32,
     },
     /// Several items finished at the same place; all of them are kept.
+    #[non_exhaustive]
     OutputIndexShared {
         /// Place in the output.
         output_index: u32,
     },
     /// An item finished twice; the later version is kept.
+    #[non_exhaustive]
     ItemFinishedTwice {
         /// Place of the item in the output.
         output_index: u32,
@@ -39,16 +44,19 @@ pub enum Anomaly {
     /// dropped.
     ResponseRestarted,
     /// The terminal event changed a finished item; the values of the terminal event are kept.
+    #[non_exhaustive]
     ItemChanged {
         /// Place of the item in the output.
         output_index: u32,
     },
     /// The terminal event lacks a finished item; the item is kept.
+    #[non_exhaustive]
     ItemMissing {
         /// Place of the item in the output.
         output_index: u32,
     },
     /// The response completed with an unfinished item; the item was built from its deltas.
+    #[non_exhaustive]
     ItemUnfinished {
         /// Place of the item in the output.
         output_index: u32,
@@ -59,6 +67,7 @@ pub enum Anomaly {
     /// another response. They were treated as late events of that response and dropped.
     LateEvents,
     /// An event of an unknown kind arrived and was yielded unchanged.
+    #[non_exhaustive]
     UnknownEvent {
         /// Type of the event, at most 64 characters.
         event: String,

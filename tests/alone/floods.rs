@@ -39,7 +39,7 @@ fn text(payload: &str) -> Vec<u8> {
 fn event(transport: Transport, payload: &str) -> Vec<u8> {
     match transport {
         Transport::WebSocket => text(payload),
-        Transport::Sse => format!("data: {payload}\n\n").into_bytes(),
+        _ => format!("data: {payload}\n\n").into_bytes(),
     }
 }
 
@@ -55,7 +55,7 @@ struct Flood {
 fn floods(transport: Transport, is_read: bool) -> Vec<Flood> {
     match transport {
         Transport::WebSocket => floods_of_frames(),
-        Transport::Sse => floods_of_events(is_read),
+        _ => floods_of_events(is_read),
     }
 }
 
@@ -99,7 +99,7 @@ async fn requested(transport: Transport, mut stream: TcpStream) -> TcpStream {
             while !matches!(socket.next().await, Some(Ok(Message::Text(_)))) {}
             socket.into_inner()
         }
-        Transport::Sse => {
+        _ => {
             let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
             // All of the body is in one piece with its end.
             while !read.ends_with(b"}") {

@@ -276,7 +276,7 @@ async fn c153_what_the_server_says_about_storing_counts() {
                 let plan = match (said, transport) {
                     (true, _) => incremental(1),
                     (false, Transport::WebSocket) => full(FullSendReason::ConnectionChanged),
-                    (false, Transport::Sse) => full(FullSendReason::ProviderUnsupported),
+                    (false, _) => full(FullSendReason::ProviderUnsupported),
                 };
                 let what = format!("{transport} {asked:?} {by_default} {said} {in_created}");
                 assert_eq!(two.report.plan, plan, "{what}");

@@ -23,7 +23,7 @@ use crate::support::{BOTH, builder, close, guarded, only, request, settled, turn
 fn on_the_way(transport: Transport) -> u64 {
     match transport {
         Transport::WebSocket => 320 << 10,
-        Transport::Sse => 720 << 10,
+        _ => 720 << 10,
     }
 }
 

@@ -395,7 +395,7 @@ async fn c133_identity_is_asked_for_on_both_transports() {
         let log = server.log();
         let headers = match transport {
             Transport::WebSocket => &log.connections[0].headers,
-            Transport::Sse => &log.requests[0].headers,
+            _ => &log.requests[0].headers,
         };
         let asked: Vec<_> = headers.iter().filter(|(name, _)| name == "accept-encoding").collect();
         assert_eq!(asked, [&("accept-encoding".to_owned(), "identity".to_owned())], "{transport}");

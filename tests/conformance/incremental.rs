@@ -155,7 +155,7 @@ async fn c015_an_edited_history_is_sent_in_full() {
             let mut next = appended(&request, &first, "three");
             next.input.splice(edited..edited + 1, [Item::user("something else")]);
             let second = turn(&mut session, &next).await;
-            let reason = FullSendReason::PrefixDiverged { at: edited };
+            let reason = FullSendReason::prefix_diverged(edited);
             assert_eq!(second.report.plan, full(reason), "{transport}");
             let sent = &server.log().requests[1];
             assert_eq!((sent.input_items, &sent.previous_response_id), (4, &None));
@@ -311,7 +311,7 @@ async fn c018_items_are_compared_by_value() {
         }
         let other = r#"{"id":"x_1","type":"new_thing","n":1.5,"deep":{"a":[true,10]}}"#;
         let plan = plan_after(transport, &item, |_| other.to_owned()).await;
-        assert_eq!(plan, full(FullSendReason::PrefixDiverged { at: 1 }), "{transport}");
+        assert_eq!(plan, full(FullSendReason::prefix_diverged(1)), "{transport}");
     }
 }
 
@@ -334,7 +334,7 @@ async fn c147_integers_are_compared_exactly() {
         for transport in BOTH {
             let item = format!(r#"{{"type":"response.output_item.done","item":{}}}"#, sent(n));
             for (given, plan) in
-                [(same, incremental(1)), (other, full(FullSendReason::PrefixDiverged { at: 1 }))]
+                [(same, incremental(1)), (other, full(FullSendReason::prefix_diverged(1)))]
             {
                 let end =
                     r#"{"type":"response.completed","response":{"id":"r","status":"completed"}}"#;
@@ -407,7 +407,7 @@ async fn c018_strings_within_items_are_compared_to_the_letter() {
         assert_eq!(same, incremental(1), "{transport}");
         for arguments in [r#"{"a":1,"b":2}"#, r#"{"b": 2, "a": 1}"#, r#"{"a": 1.0, "b": 2}"#] {
             let plan = plan_after(transport, &sent, |_| call(arguments).to_string()).await;
-            assert_eq!(plan, full(FullSendReason::PrefixDiverged { at: 1 }), "{transport}");
+            assert_eq!(plan, full(FullSendReason::prefix_diverged(1)), "{transport}");
         }
     }
 }
@@ -438,7 +438,7 @@ async fn c019_what_only_the_server_adds_may_be_dropped() {
         }
         for member in ["id", "role", "text"] {
             let plan = plan_after(transport, &message(), |item| without(item, &[member])).await;
-            let diverged = full(FullSendReason::PrefixDiverged { at: 1 });
+            let diverged = full(FullSendReason::prefix_diverged(1));
             assert_eq!(plan, diverged, "{transport} {member}");
         }
     }

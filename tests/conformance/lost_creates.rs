@@ -17,7 +17,7 @@ use crate::{
 async fn c114_a_socket_that_opens_and_says_nothing_leads_to_sse_and_is_remembered_if_that_works() {
     let script = Script::new().respond(|exchange| match exchange.transport {
         Transport::WebSocket => Turn::steps([Step::Stall]),
-        Transport::Sse => Turn::text("an answer"),
+        _ => Turn::text("an answer"),
     });
     let server = ScriptedServer::in_memory(script);
     let client = client(&server);
@@ -66,7 +66,7 @@ async fn c114_a_socket_that_is_closed_as_soon_as_it_is_open_leads_to_sse() {
 fn losing(fault: Step) -> ScriptedServer {
     ScriptedServer::in_memory(Script::new().respond(move |exchange| match exchange.transport {
         Transport::WebSocket => Turn::steps([fault.clone()]),
-        Transport::Sse => Turn::text("an answer"),
+        _ => Turn::text("an answer"),
     }))
 }
 
@@ -107,7 +107,7 @@ async fn c156_what_sse_does_not_answer_either_marks_nothing() {
     let server =
         ScriptedServer::in_memory(Script::new().respond(|exchange| match exchange.transport {
             Transport::WebSocket => Turn::steps([close(1011)]),
-            Transport::Sse => Turn::error(400, "invalid_value", "no"),
+            _ => Turn::error(400, "invalid_value", "no"),
         }));
     let client = client(&server);
     let outcome = turn(&mut client.session(), &request(&["one"])).await;
@@ -168,7 +168,7 @@ async fn c036_sockets_that_lose_two_creates_in_a_row_are_not_trusted_any_more() 
     let busy = ScriptedServer::in_memory(Script::new().turn(Turn::text("an answer")).respond(
         |exchange| match exchange.transport {
             Transport::WebSocket => Turn::steps([close(1013)]),
-            Transport::Sse => Turn::text("an answer"),
+            _ => Turn::text("an answer"),
         },
     ));
     let client = self::client(&busy);
@@ -197,7 +197,7 @@ async fn c156_metadata_is_no_answer_of_a_socket() {
         let limits = Step::Event(serde_json::json!({"type": "codex.rate_limits"}));
         match exchange.transport {
             Transport::WebSocket => Turn::steps([limits, close(1011)]),
-            Transport::Sse => Turn::text("an answer"),
+            _ => Turn::text("an answer"),
         }
     }));
     let client = client(&server);

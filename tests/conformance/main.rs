@@ -4,6 +4,7 @@
 //! `BEHAVIOURS.md` lists the behaviours with their ids; a test that is named `c059_…` shows C059.
 
 mod accumulation;
+mod addresses;
 mod agent_loop;
 mod answers;
 mod background;
@@ -15,6 +16,7 @@ mod clients;
 mod content_type;
 mod continue_over_sse;
 mod copies;
+mod credentials;
 mod drops;
 mod error_events;
 mod error_shapes;

@@ -200,15 +200,15 @@ fn io_error(error: &Error) -> Option<io::ErrorKind> {
 }
 
 /// A proxy that knows CONNECT alone.
-struct ConnectProxy {
-    address: SocketAddr,
+pub(crate) struct ConnectProxy {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl ConnectProxy {
     /// Answers with `status` instead of a tunnel, if one is given; asks for the credentials
     /// `user:pass` if `authenticate`.
-    async fn start(status: Option<u16>, authenticate: bool) -> Self {
+    pub(crate) async fn start(status: Option<u16>, authenticate: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));

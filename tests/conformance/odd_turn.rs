@@ -47,7 +47,7 @@ impl Bench {
         let [.., one, two] = &log.requests[..] else { panic!("two requests") };
         let same_socket = match self.transport {
             Transport::WebSocket => Some(one.connection == two.connection),
-            Transport::Sse => None,
+            _ => None,
         };
         Ran { odd, next, same_socket }
     }

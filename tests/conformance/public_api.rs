@@ -153,7 +153,7 @@ async fn a_raw_body_arrives_whole() {
         let mut seen = server.log().requests[0].body.clone();
         let own = match transport {
             Transport::WebSocket => "type",
-            Transport::Sse => "stream",
+            _ => "stream",
         };
         seen.as_object_mut().unwrap().remove(own).unwrap();
         assert_eq!(seen, body);
@@ -188,7 +188,7 @@ async fn headers_and_credentials_travel_on_both_transports() {
         let log = server.log();
         let header = |name| match transport {
             Transport::WebSocket => log.connections[0].header(name),
-            Transport::Sse => log.requests[0].header(name),
+            _ => log.requests[0].header(name),
         };
         assert_eq!(header("openai-project"), Some("proj"));
         assert_eq!(header("authorization"), Some("Bearer fetched"));
@@ -261,12 +261,12 @@ async fn a_fork_goes_on_from_the_same_history_on_a_connection_of_its_own() {
         let mut fork = session.fork();
         let forked = turn(&mut fork, &request).await;
         let expected = match stored {
-            true => Plan::Incremental { new_items: 1 },
+            true => Plan::incremental(1),
             false => Plan::Full(FullSendReason::ConnectionChanged),
         };
         assert_eq!(forked.report.plan, Some(expected));
         let own = turn(&mut session, &request).await;
-        assert_eq!(own.report.plan, Some(Plan::Incremental { new_items: 1 }));
+        assert_eq!(own.report.plan, Some(Plan::incremental(1)));
         assert_eq!(server.log().connections.len(), 2);
     }
 }

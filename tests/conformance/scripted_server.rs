@@ -98,7 +98,7 @@ async fn run(server: &ScriptedServer, transport: Transport) -> Vec<Outcome> {
 fn recording(transport: Transport, outcomes: &[Outcome]) -> String {
     let transport = match transport {
         Transport::WebSocket => "websocket",
-        Transport::Sse => "sse",
+        _ => "sse",
     };
     let mut lines = String::new();
     for (turn, outcome) in (1..).zip(outcomes) {

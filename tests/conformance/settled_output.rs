@@ -5,7 +5,7 @@ use std::{fs, path::Path, slice::from_ref};
 use responses_client::{
     Item, Response, ResponsesRequest, Transport,
     event::{CustomToolCall, FunctionCall, ResponseEvent},
-    report::{Anomaly, FullSendReason},
+    report::FullSendReason,
     testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
@@ -112,8 +112,8 @@ impl Ran {
         self.response().custom_tool_calls().into_iter().map(call).collect()
     }
 
-    pub(crate) fn has(&self, anomaly: &Anomaly) -> bool {
-        self.outcome.report.anomalies.contains(anomaly)
+    pub(crate) fn has(&self, anomaly: &str) -> bool {
+        self.outcome.report.anomalies.iter().any(|it| format!("{it:?}") == anomaly)
     }
 }
 
@@ -289,7 +289,7 @@ async fn c122_the_terminal_overrules_and_completes_a_finished_item() {
             let events = [created(), done(0, finished.clone()), completed(from_ref(&told))];
             let ran = played(transport, &events).await;
             assert_eq!(ran.items, from_ref(&wanted), "{transport}: {finished} and {told}");
-            let changed = ran.has(&Anomaly::ItemChanged { output_index: 0 });
+            let changed = ran.has("ItemChanged { output_index: 0 }");
             assert_eq!(changed, finished != wanted, "{finished}");
         }
         // A name that only the announcement has, and one that only the terminal event has.
@@ -349,7 +349,7 @@ async fn c122_an_end_that_is_repeated_with_less_takes_nothing_away() {
             let events = [created(), ends[0].clone(), ends[1].clone(), completed(&[])];
             let ran = played(transport, &events).await;
             assert_eq!(ran.items, from_ref(&item), "{transport} {repeated}");
-            assert!(ran.has(&Anomaly::ItemFinishedTwice { output_index: 0 }), "{transport}");
+            assert!(ran.has("ItemFinishedTwice { output_index: 0 }"), "{transport}");
         }
     }
     for transport in BOTH {
@@ -387,7 +387,7 @@ async fn c123_what_was_never_finished_is_settled_from_its_parts() {
         assert_eq!(ran.items[3]["content"], json!([{ "type": "refusal", "refusal": "No." }]));
         assert_eq!(ran.calls(), [pair("c", "{\"a\":1}")], "{transport}");
         assert_eq!(ran.custom_calls(), [pair("d", "in")]);
-        assert!(ran.has(&Anomaly::ItemUnfinished { output_index: 1 }));
+        assert!(ran.has("ItemUnfinished { output_index: 1 }"));
         assert!(ran.response().unfinished_items().is_empty());
 
         // Arguments that were declared finished take no more: the rest is another call's.

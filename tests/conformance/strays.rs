@@ -28,7 +28,7 @@ fn failed(code: &str) -> Value {
 fn late(transport: Transport, event: &Value) -> Step {
     Step::Raw(match transport {
         Transport::WebSocket => event.to_string().into(),
-        Transport::Sse => format!("data: {event}\n\n").into(),
+        _ => format!("data: {event}\n\n").into(),
     })
 }
 

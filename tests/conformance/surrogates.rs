@@ -139,11 +139,7 @@ async fn c121_an_item_with_a_half_goes_back_as_received_and_still_matches() {
         let mut edited = appended(&next, &second, "three");
         edited.input.splice(0..1, [Item::user("another")]);
         let third = turn(&mut session, &edited).await;
-        assert_eq!(
-            third.report.plan,
-            full(FullSendReason::PrefixDiverged { at: 0 }),
-            "{transport}"
-        );
+        assert_eq!(third.report.plan, full(FullSendReason::prefix_diverged(0)), "{transport}");
         assert!(server.log().requests[2].raw.contains(ANSWER), "{transport}");
     }
 }
@@ -169,7 +165,7 @@ async fn c121_items_are_the_same_by_their_escapes() {
                 request.input.push(Item::from_json(given.clone()).unwrap());
                 request.input.push(Item::user("two"));
                 let plan = turn(&mut session, &request).await.report.plan;
-                let diverged = full(FullSendReason::PrefixDiverged { at: 1 });
+                let diverged = full(FullSendReason::prefix_diverged(1));
                 let expected = if is_same { incremental(1) } else { diverged };
                 assert_eq!(plan, expected, "{transport} {given}");
             }

@@ -213,7 +213,7 @@ impl Cell {
         bear_id(&outcome.events, requests)?;
         let Err(error) = &outcome.result else { return Err("it went well".to_owned()) };
         check!((error.kind(), error.delivery()), (failure.kind, failure.delivery), "the error");
-        check!(error.retry_action(), failure.action(), "the action");
+        check!(format!("{:?}", error.retry_action()), failure.action(), "the action");
         check!(took, self.fault.silence(self.reached(events), self.transport), "the time it took");
         let carries = matches!(self.fault, Fault::Failed(_) | Fault::Cancelled)
             || format!("{:?}", self.fault).starts_with("Error(Failed");
@@ -406,7 +406,7 @@ impl Fault {
             Self::NoJson => text("<html>"),
             Self::NoUtf8 => match transport {
                 Transport::WebSocket => Step::Raw(Bytes::from_static(b"{\"type\":\"\xff\"}")),
-                Transport::Sse => Step::Raw(Bytes::from_static(b"data: {\"type\":\"\xff\"}\n\n")),
+                _ => Step::Raw(Bytes::from_static(b"data: {\"type\":\"\xff\"}\n\n")),
             },
             Self::Array => text("[]"),
             Self::TypeIsNumber => text(r#"{"type":7}"#),
@@ -543,6 +543,6 @@ fn as_bytes(step: Step, transport: Transport) -> Step {
     };
     Step::Raw(match transport {
         Transport::WebSocket => text.into(),
-        Transport::Sse => format!("data: {text}\n\n").into(),
+        _ => format!("data: {text}\n\n").into(),
     })
 }

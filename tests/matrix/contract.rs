@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use responses_client::{Delivery, ErrorKind, Transport, error::RetryAction, testing::ErrorShape};
+use responses_client::{Delivery, ErrorKind, Transport, testing::ErrorShape};
 
 use crate::story::{Reached, Story};
 
@@ -340,21 +340,21 @@ impl Failure {
             }
     }
 
-    /// What the caller should do about it.
-    pub(crate) fn action(self) -> RetryAction {
+    /// What the caller should do about it, as `Debug` shows it.
+    pub(crate) fn action(self) -> String {
         let after = self.after;
         match self.meaning {
             Meaning::Passes | Meaning::SocketAge | Meaning::Unclear => {
                 if self.delivery <= Delivery::Refused {
-                    RetryAction::Retry { after }
+                    format!("Retry {{ after: {after:?} }}")
                 } else {
-                    RetryAction::RetryMayRepeat { after }
+                    format!("RetryMayRepeat {{ after: {after:?} }}")
                 }
             }
-            Meaning::LostParent | Meaning::Request => RetryAction::ChangeRequest,
-            Meaning::Credential => RetryAction::Reauthenticate,
-            Meaning::Quota => RetryAction::Stop,
-            Meaning::Address => RetryAction::Reconfigure,
+            Meaning::LostParent | Meaning::Request => "ChangeRequest".to_owned(),
+            Meaning::Credential => "Reauthenticate".to_owned(),
+            Meaning::Quota => "Stop".to_owned(),
+            Meaning::Address => "Reconfigure".to_owned(),
         }
     }
 }

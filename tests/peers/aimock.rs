@@ -62,7 +62,7 @@ async fn the_tool_runs_turns_against_aimock() {
                 assert_eq!(limited["error"]["status"], Value::Null, "{context}");
                 assert_eq!(again["reused"], false, "{context}");
             }
-            Transport::Sse => {
+            _ => {
                 assert_eq!(limited["error"]["status"], 429, "{context}");
                 // As its `Retry-After` asks, which was heeded three times.
                 assert_eq!(limited["error"]["retry_after_ms"], 1000, "{context}");

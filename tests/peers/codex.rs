@@ -61,7 +61,7 @@ async fn codex_runs_a_tool_over_both_transports() {
                 assert!(second["previous_response_id"].is_string(), "{context}");
                 assert_eq!(after.len(), 1, "{context}");
             }
-            Transport::Sse => {
+            _ => {
                 assert_eq!((seen.requests.len(), seen.websockets()), (2, 0), "{context}");
                 assert_eq!(second["previous_response_id"], Value::Null, "{context}");
                 // Everything before, the call, and its output.

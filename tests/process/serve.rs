@@ -181,7 +181,7 @@ async fn the_log_has_requests_and_connections_and_no_credentials() {
         assert!(requests[1]["bytes_received"].as_u64() > Some(0));
         let (parent, items) = match transport {
             responses_client::Transport::WebSocket => (true, 1),
-            responses_client::Transport::Sse => (false, 3),
+            _ => (false, 3),
         };
         assert_eq!(requests[1]["previous_response_id"].is_string(), parent);
         assert!(requests[1]["input_items"].as_u64() >= Some(items));

@@ -62,7 +62,7 @@ pub(crate) fn socket_client(
 pub(crate) fn only(transport: Transport) -> TransportPolicy {
     match transport {
         Transport::WebSocket => TransportPolicy::WebSocketOnly,
-        Transport::Sse => TransportPolicy::SseOnly,
+        _ => TransportPolicy::SseOnly,
     }
 }
 
@@ -85,12 +85,17 @@ pub(crate) fn appended(
 
 /// A plan that sends what is new.
 pub(crate) fn incremental(new_items: usize) -> Option<Plan> {
-    Some(Plan::Incremental { new_items })
+    Some(Plan::incremental(new_items))
 }
 
 /// A plan that sends everything.
 pub(crate) fn full(reason: FullSendReason) -> Option<Plan> {
     Some(Plan::Full(reason))
+}
+
+/// The anomalies of a turn, as `Debug` shows them.
+pub(crate) fn anomalies(outcome: &Outcome) -> Vec<String> {
+    outcome.report.anomalies.iter().map(|anomaly| format!("{anomaly:?}")).collect()
 }
 
 /// Ends a WebSocket by a Close frame, or a body before its terminal event.

@@ -103,7 +103,7 @@ impl<'a> TurnLine<'a> {
         report: &TurnReport,
     ) -> Self {
         let new_items = match report.plan {
-            Some(Plan::Incremental { new_items }) => Some(new_items),
+            Some(Plan::Incremental { new_items, .. }) => Some(new_items),
             _ => None,
         };
         Self {

@@ -30,6 +30,7 @@ pub struct Script {
     pub(crate) without_bodies: bool,
     pub(crate) ignores_generate: bool,
     pub(crate) alpn: Vec<String>,
+    pub(crate) client_certificates: bool,
     profile: Option<Profile>,
     max_age: Option<Duration>,
     frame_limit: Option<u64>,
@@ -67,6 +68,7 @@ impl Script {
             without_bodies: false,
             ignores_generate: false,
             alpn: vec!["http/1.1".to_owned()],
+            client_certificates: false,
             profile: None,
             max_age: None,
             frame_limit: None,
@@ -176,6 +178,14 @@ impl Script {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
     }
+
+    /// Refuses a client in TLS that has no certificate of the server's authority, such as
+    /// [`client_certificate_pem`](crate::testing::ScriptedServer::client_certificate_pem). Default:
+    /// clients need no certificate.
+    pub fn require_client_certificate(mut self) -> Self {
+        self.client_certificates = true;
+        self
+    }
 }
 
 impl Script {
@@ -239,6 +249,7 @@ impl fmt::Debug for Script {
             without_bodies,
             ignores_generate,
             alpn,
+            client_certificates,
             profile,
             max_age,
             frame_limit,
@@ -255,6 +266,7 @@ impl fmt::Debug for Script {
             .field("without_bodies", without_bodies)
             .field("ignores_generate", ignores_generate)
             .field("alpn", alpn)
+            .field("client_certificates", client_certificates)
             .field("profile", profile)
             .field("max_age", max_age)
             .field("frame_limit", frame_limit)

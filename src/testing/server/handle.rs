@@ -82,7 +82,7 @@ impl ScriptedServer {
     /// Returns an error if the address is in use or does not belong to this machine, or if no
     /// certificate can be created.
     pub async fn start_tls_on(address: SocketAddr, script: Script) -> io::Result<Self> {
-        let tls = tls::make(&script.alpn)?;
+        let tls = tls::make(&script.alpn, script.client_certificates)?;
         Self::listen(address, script, Some(tls)).await
     }
 
@@ -105,7 +105,7 @@ impl ScriptedServer {
     /// Returns the base URL, which ends in `/v1`. In TLS its host is `localhost`.
     pub fn url(&self) -> String {
         match &self.listener {
-            Some(listener) if listener.ca_pem().is_some() => {
+            Some(listener) if listener.certificates().is_some() => {
                 format!("https://localhost:{}/v1", listener.address().port())
             }
             Some(listener) => format!("http://{}/v1", listener.address()),
@@ -121,7 +121,13 @@ impl ScriptedServer {
     /// Returns the certificate of the authority that signed the server's certificate, as PEM;
     /// `None` without TLS.
     pub fn ca_certificate_pem(&self) -> Option<&str> {
-        self.listener.as_ref()?.ca_pem()
+        Some(&self.listener.as_ref()?.certificates()?.authority)
+    }
+
+    /// Returns a client's certificate and its private key, as PEM; `None` unless the script
+    /// [requires](Script::require_client_certificate) one. The server creates both at its start.
+    pub fn client_certificate_pem(&self) -> Option<&str> {
+        self.listener.as_ref()?.certificates()?.client.as_deref()
     }
 
     /// Returns the connector of this server, which needs no sockets.

@@ -15,7 +15,11 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    connection::Connection, controlled_stream::ByteStream, hub::Hub, service, tls::ServerTls,
+    connection::Connection,
+    controlled_stream::ByteStream,
+    hub::Hub,
+    service,
+    tls::{Certificates, ServerTls},
 };
 
 /// Accepts connections on a port until it is stopped.
@@ -24,8 +28,8 @@ pub(super) struct Listener {
     // Taken out when the listener stops, so that the port is free immediately.
     socket: Arc<Mutex<Option<TcpListener>>>,
     task: AbortHandle,
-    /// Certificate of the authority that signed the server's certificate, in TLS.
-    ca_pem: Option<String>,
+    /// Certificates for clients, in TLS.
+    certificates: Option<Certificates>,
 }
 
 impl Listener {
@@ -38,19 +42,19 @@ impl Listener {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
         let socket = Arc::new(Mutex::new(Some(socket)));
-        let (acceptor, ca_pem) = tls.map(|tls| (tls.acceptor, tls.ca_pem)).unzip();
+        let (acceptor, certificates) = tls.map(|tls| (tls.acceptor, tls.certificates)).unzip();
         let accepting = accept_all(hub, Arc::clone(&socket), acceptor);
         let task = tokio::spawn(accepting).abort_handle();
-        Ok(Self { address, socket, task, ca_pem })
+        Ok(Self { address, socket, task, certificates })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Returns the certificate of the authority as PEM; `None` without TLS.
-    pub(super) fn ca_pem(&self) -> Option<&str> {
-        self.ca_pem.as_deref()
+    /// Returns the certificates for clients; `None` without TLS.
+    pub(super) fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Stops listening; the port is free immediately.
