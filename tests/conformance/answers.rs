@@ -148,7 +148,7 @@ async fn c195_a_refusal_is_not_taken_for_wrong_json() {
 
         // A refusal that is cut off is one too.
         let cut = ran(transport, refused.cut_after(6, Step::End)).await;
-        let partial = cut.error().partial().expect("a part");
+        let partial = cut.error().response().expect("a part");
         let error = partial.parse_output::<Forecast>().expect_err("a refusal");
         assert_eq!(error, OutputError::Refused("I cannot help ".to_owned()));
         // One in commentary is none of the answer.
@@ -179,7 +179,7 @@ async fn c195_an_incomplete_answer_is_not_taken_for_a_whole_one() {
         }
         let cut = Turn::events([created(), done(0, message("m", FORECAST))]).then(Step::End);
         let outcome = ran(transport, cut).await;
-        let partial = outcome.error().partial().expect("a part");
+        let partial = outcome.error().response().expect("a part");
         let error = partial.parse_output::<Forecast>().expect_err("cut off");
         assert_eq!(error, OutputError::Incomplete(None), "{transport}");
     }

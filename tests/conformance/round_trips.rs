@@ -101,7 +101,7 @@ async fn c196_what_a_session_yields_round_trips() {
         assert!(outcome.events.iter().any(|event| event.raw() == odd), "{transport}");
         check_response(outcome.response(), "a response");
         let cut = guarded(turn(&mut session, &request(&["hi"]))).await;
-        check_response(cut.error().partial().expect("a part"), "a cut response");
+        check_response(cut.error().response().expect("a part"), "a cut response");
         let report = json_of(&cut.report);
         assert_eq!(report["transport"], transport.as_str());
         assert_eq!(report["plan"]["kind"], "full");

@@ -93,8 +93,8 @@ impl TurnObserver for Notices {
 
 fn describe(plan: &Plan) -> String {
     match plan {
-        Plan::Incremental { new_items: 1 } => "incremental, 1 new item".to_owned(),
-        Plan::Incremental { new_items } => format!("incremental, {new_items} new items"),
+        Plan::Incremental { new_items: 1, .. } => "incremental, 1 new item".to_owned(),
+        Plan::Incremental { new_items, .. } => format!("incremental, {new_items} new items"),
         Plan::Full(reason) => format!("full ({})", reason.as_str().replace('_', " ")),
         _ => "another plan".to_owned(),
     }
