@@ -22,12 +22,11 @@ pub(crate) fn start(verbosity: u8) {
 
 /// Returns the filter that `RUST_LOG` describes, or that of `verbosity` if `RUST_LOG` is not set.
 fn filter(variable: Option<String>, verbosity: u8) -> Option<Targets> {
-    match variable.filter(|text| !text.is_empty()) {
-        Some(text) => match text.parse() {
+    if let Some(text) = variable.filter(|text| !text.is_empty()) {
+        match text.parse() {
             Ok(filter) => return Some(filter),
             Err(error) => note(&format!("RUST_LOG is ignored: {error}")),
-        },
-        None => {}
+        }
     }
     (verbosity >= 2).then(|| Targets::new().with_target("responses_client", LevelFilter::DEBUG))
 }
