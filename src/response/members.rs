@@ -118,7 +118,7 @@ impl Response {
 
     /// Returns the changes that the server made to the input, for example removed reasoning that it
     /// could not use. A history that keeps such items has them removed each turn.
-    /// [`TurnReport::warnings`](crate::TurnReport#structfield.warnings) tells of such changes.
+    /// [`TurnReport::warnings`](crate::TurnReport#structfield.warnings) reports such changes.
     pub fn input_transformations(&self) -> Vec<InputTransformation> {
         self.member("input_transformations").unwrap_or_default()
     }

@@ -111,7 +111,7 @@ async fn c158_the_parsed_output_is_the_final_answer_and_not_commentary() {
             let response = answered(transport, &output).await;
             assert_eq!(response.parse_output(), Ok(Forecast { days: 3 }), "{output:?}");
             assert_eq!(response.final_text(), FORECAST);
-            let all: String = output.iter().map(|item| text_of(item)).collect();
+            let all: String = output.iter().map(text_of).collect();
             assert_eq!(response.output_text(), all, "the text still has everything");
         }
         let only_commentary = answered(transport, &[commentary()]).await;
