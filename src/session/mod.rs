@@ -2,8 +2,6 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use tokio::runtime::Handle;
-
 pub use checkpoint::Checkpoint;
 pub use final_response::FinalResponse;
 pub use stream::ResponseStream;
@@ -11,11 +9,7 @@ pub use turn::TurnBuilder;
 
 use self::core::SessionCore;
 use crate::{
-    endpoint::Endpoint,
-    error::{Cause, Error},
-    kind::{ErrorKind, Phase},
-    observe::TurnObserver,
-    proto::turn::Goal,
+    endpoint::Endpoint, error::Error, observe::TurnObserver, proto::turn::Goal,
     request::ResponsesRequest,
 };
 
@@ -101,6 +95,9 @@ impl ResponsesSession {
     ///
     /// Dropping the future cancels the turn: its connection is closed, and the next turn is sent
     /// in full. If sending had not begun, the next turn can still continue the previous response.
+    ///
+    /// [`ErrorKind::InvalidRequest`]: crate::ErrorKind::InvalidRequest
+    /// [`ErrorKind::Superseded`]: crate::ErrorKind::Superseded
     // Not an `async fn`: the promised `Send` keeps private types out of the compile error of a caller
     // who spawns the future together with something that is not `Send`.
     pub fn stream(
@@ -129,7 +126,7 @@ impl ResponsesSession {
 
     /// Returns a builder for one turn with its own headers or time limit.
     pub fn turn(&mut self, request: impl Borrow<ResponsesRequest>) -> TurnBuilder<'_> {
-        TurnBuilder::new(self, request.borrow())
+        TurnBuilder::new(&self.endpoint, &self.core, request.borrow())
     }
 
     /// Starts to open the WebSocket for the next turn, and returns immediately.
@@ -142,6 +139,8 @@ impl ResponsesSession {
     /// # Errors
     ///
     /// Returns [`ErrorKind::NoRuntime`] outside of a tokio runtime.
+    ///
+    /// [`ErrorKind::NoRuntime`]: crate::ErrorKind::NoRuntime
     pub fn preconnect(&mut self) -> Result<(), Error> {
         self.begin_ahead(Goal::Connect, Arc::default())
     }
@@ -162,6 +161,9 @@ impl ResponsesSession {
     ///
     /// Returns [`ErrorKind::NoRuntime`] outside of a tokio runtime, and
     /// [`ErrorKind::InvalidRequest`] if the request is invalid.
+    ///
+    /// [`ErrorKind::InvalidRequest`]: crate::ErrorKind::InvalidRequest
+    /// [`ErrorKind::NoRuntime`]: crate::ErrorKind::NoRuntime
     pub fn prewarm(&mut self, request: impl Borrow<ResponsesRequest>) -> Result<(), Error> {
         let request = request.borrow();
         request.check().map_err(Error::invalid_request)?;
@@ -169,7 +171,7 @@ impl ResponsesSession {
     }
 
     fn begin_ahead(&self, goal: Goal, request: Arc<ResponsesRequest>) -> Result<(), Error> {
-        let runtime = runtime()?;
+        let runtime = turn::runtime()?;
         driver::begin_ahead(goal, &self.core, &self.endpoint, request, &runtime);
         Ok(())
     }
@@ -241,6 +243,8 @@ impl ResponsesSession {
     /// # Cancel safety
     ///
     /// Dropping the future does not stop the closing, which continues in the background.
+    ///
+    /// [`ErrorKind::SessionClosed`]: crate::ErrorKind::SessionClosed
     pub async fn close(self) {
         if let Some(lease) = self.core.close() {
             lease.close().await;
@@ -252,11 +256,6 @@ impl Drop for ResponsesSession {
     fn drop(&mut self) {
         self.core.on_session_dropped();
     }
-}
-
-/// Returns the current tokio runtime.
-fn runtime() -> Result<Handle, Error> {
-    Handle::try_current().map_err(|_| Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None))
 }
 
 impl fmt::Debug for ResponsesSession {

@@ -2,12 +2,14 @@
 
 use std::{future::poll_fn, sync::OnceLock, task::Waker};
 
+use tokio::runtime::Handle;
+
 use super::{driver::Driver, *};
 use crate::{
     auth::{Auth, AuthProvider, Secret, TokenFuture},
     client::ResponsesClient,
     config::{Provider, TransportPolicy},
-    kind::Delivery,
+    kind::{Delivery, ErrorKind},
     proto::plan::PreviousTurn,
     testing::{Script, ScriptedServer, Turn, Upgrade},
 };

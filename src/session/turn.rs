@@ -2,16 +2,22 @@
 
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
+use tokio::runtime::Handle;
+
 use super::{
-    ResponsesSession, control::TurnControl, driver::Driver, final_response::FinalResponse, runtime,
+    control::TurnControl, core::SessionCore, driver::Driver, final_response::FinalResponse,
     stream::ResponseStream, work::TurnRequest,
 };
 use crate::{
-    endpoint::headers_of_turn, error::Error, proto::turn::Goal, request::ResponsesRequest,
+    endpoint::{Endpoint, headers_of_turn},
+    error::{Cause, Error},
+    kind::{ErrorKind, Phase},
+    proto::turn::Goal,
+    request::ResponsesRequest,
 };
 
 /// Builder of one turn with its own headers or time limit, returned by
-/// [`ResponsesSession::turn`].
+/// [`ResponsesSession::turn`](crate::ResponsesSession::turn).
 ///
 /// Nothing is sent, and the turn in progress continues, until the future of
 /// [`stream`](Self::stream) or [`respond`](Self::respond) is polled.
@@ -32,16 +38,22 @@ use crate::{
 /// ```
 #[must_use = "a turn begins when the future of `stream` or `respond` is polled"]
 pub struct TurnBuilder<'a> {
-    session: &'a mut ResponsesSession,
+    // From an exclusive borrow of the session, so that no other turn begins meanwhile.
+    endpoint: &'a Arc<Endpoint>,
+    core: &'a SessionCore,
     request: Arc<ResponsesRequest>,
     headers: Vec<(String, String)>,
     timeout: Option<Duration>,
 }
 
 impl<'a> TurnBuilder<'a> {
-    pub(super) fn new(session: &'a mut ResponsesSession, request: &ResponsesRequest) -> Self {
+    pub(super) fn new(
+        endpoint: &'a Arc<Endpoint>,
+        core: &'a SessionCore,
+        request: &ResponsesRequest,
+    ) -> Self {
         let request = Arc::new(request.clone());
-        Self { session, request, headers: Vec::new(), timeout: None }
+        Self { endpoint, core, request, headers: Vec::new(), timeout: None }
     }
 
     /// Adds a header to each HTTP request of this turn. The header replaces a header of the same
@@ -63,7 +75,7 @@ impl<'a> TurnBuilder<'a> {
     /// - if the header holds a credential, for example `Authorization`: credentials belong to the
     ///   client, and [`ResponsesSession::set_client`] changes the client.
     ///
-    /// [`ErrorKind::InvalidRequest`]: crate::ErrorKind::InvalidRequest
+    /// [`ResponsesSession::set_client`]: crate::ResponsesSession::set_client
     /// [`TransportPolicy::Auto`]: crate::TransportPolicy::Auto
     /// [`TransportPolicy::WebSocketOnly`]: crate::TransportPolicy::WebSocketOnly
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -90,16 +102,16 @@ impl<'a> TurnBuilder<'a> {
     ///
     /// Dropping the future cancels the turn, like that of [`ResponsesSession::stream`].
     ///
-    /// [`ErrorKind::InvalidRequest`]: crate::ErrorKind::InvalidRequest
+    /// [`ResponsesSession::stream`]: crate::ResponsesSession::stream
     pub fn stream(self) -> impl Future<Output = Result<ResponseStream, Error>> + Send + use<'a> {
-        let Self { session, request, headers, timeout } = self;
+        let Self { endpoint, core, request, headers, timeout } = self;
         async move {
             let runtime = runtime()?;
             request.check().map_err(Error::invalid_request)?;
             let headers = headers_of_turn(headers).map_err(Error::invalid_request)?;
             let turn: Arc<TurnControl> = Arc::default();
-            session.core.begin(&turn);
-            let (endpoint, core) = (Arc::clone(&session.endpoint), session.core.clone());
+            core.begin(&turn);
+            let (endpoint, core) = (Arc::clone(endpoint), core.clone());
             let request = TurnRequest { request, headers, timeout };
             let mut driver =
                 Box::pin(Driver::new(Goal::Turn, endpoint, core, turn, request, runtime));
@@ -109,7 +121,7 @@ impl<'a> TurnBuilder<'a> {
     }
 
     /// Sends the turn, runs it to its end, and returns the response with the report of the turn:
-    /// see [`ResponsesSession::respond`].
+    /// see [`ResponsesSession::respond`](crate::ResponsesSession::respond).
     ///
     /// # Errors
     ///
@@ -117,11 +129,16 @@ impl<'a> TurnBuilder<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the turn, like that of [`ResponsesSession::stream`].
+    /// Dropping the future cancels the turn, like that of [`stream`](Self::stream).
     pub fn respond(self) -> impl Future<Output = Result<FinalResponse, Error>> + Send + use<'a> {
         let stream = self.stream();
         async move { stream.await?.final_response().await }
     }
+}
+
+/// Returns the current tokio runtime.
+pub(super) fn runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| Error::new(ErrorKind::NoRuntime, Phase::Prepare, Cause::None))
 }
 
 impl fmt::Debug for TurnBuilder<'_> {
