@@ -12,7 +12,7 @@ fn sent(frame: &str) -> Vec<Value> {
 }
 
 fn item(byte: u8) -> Item {
-    Item::user(&(byte % 4).to_string())
+    Item::user((byte % 4).to_string())
 }
 
 fuzz_target!(|input: &[u8]| {

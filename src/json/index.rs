@@ -10,7 +10,10 @@ use super::{Json, reader::Cursor};
 /// The trait is the argument of [`Json::get`] and cannot be implemented outside this crate.
 pub trait JsonIndex: Sealed {}
 
-impl<T: Sealed> JsonIndex for T {}
+// One for each type, so that the compiler lists them where an argument is of another type.
+impl JsonIndex for &str {}
+impl JsonIndex for &String {}
+impl JsonIndex for usize {}
 
 mod sealed {
     use super::Json;

@@ -14,6 +14,15 @@ use super::wtf8::{Wtf8, lossy};
 /// JSON can contain an unpaired surrogate (`"\ud83d"`), which a `str` cannot hold. The text has
 /// U+FFFD in its place. `==` between two values of this type still distinguishes different
 /// surrogates.
+///
+/// ```
+/// use responses_client::{Item, Text};
+///
+/// let text = Text::from("one two");
+/// assert_eq!(text, "one two");
+/// assert_eq!(text.split(' ').count(), 2); // all methods of `str`
+/// assert_eq!(Item::user(&text), Item::user("one two"));
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Text {
     text: ByteString,

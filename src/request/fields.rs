@@ -250,6 +250,16 @@ impl ResponsesRequest {
     /// than a field's, are kept in `extra` and sent unchanged. An `input` that is a string becomes
     /// one message of the user, which is equivalent for the server.
     ///
+    /// ```
+    /// use responses_client::{Item, ResponsesRequest};
+    ///
+    /// let body = r#"{"model": "gpt-6-astra", "input": "Hi", "field_of_tomorrow": 1}"#;
+    /// let request = ResponsesRequest::from_json(body)?;
+    /// assert_eq!(request.input[0], Item::user("Hi"));
+    /// assert_eq!(request.extra[0].0, "field_of_tomorrow");
+    /// # Ok::<_, responses_client::error::RequestError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`RequestError::Body`] if `json` is not one JSON object, or `input` is neither a string nor
@@ -302,8 +312,38 @@ impl ResponsesRequest {
     ///
     /// The schema is a `serde_json::Value`, or the text of a schema by [`Json::parse`]. It is
     /// strict: each property must be in `required`, and each object needs
-    /// `additionalProperties: false`. [`Tool`] has an example with the crate `schemars`, which
-    /// makes the schema from a type. [`TextConfig::json_schema`] is the same setting as a value.
+    /// `additionalProperties: false`. [`TextConfig::json_schema`] is the same setting as a value.
+    ///
+    /// With the crate `schemars`, the type of the answer is the schema:
+    ///
+    /// ```
+    /// # use responses_client::{Provider, ResponsesClient, testing::{Script, ScriptedServer, Turn}};
+    /// use responses_client::ResponsesRequest;
+    /// use schemars::{JsonSchema, schema_for};
+    ///
+    /// #[derive(serde::Deserialize, JsonSchema)]
+    /// #[serde(deny_unknown_fields)] // `additionalProperties: false`
+    /// struct Weather {
+    ///     city: String,
+    ///     /// In Celsius.
+    ///     degrees: f64,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let answer = Turn::text(r#"{"city":"Oslo","degrees":7}"#);
+    /// # let server = ScriptedServer::start(Script::new().turn(answer)).await?;
+    /// # let mut session = ResponsesClient::builder(Provider::compatible(&server.url())?).build()?.session();
+    /// let request = ResponsesRequest::new("gpt-6-astra")
+    ///     .json_schema("weather", schema_for!(Weather).to_value())
+    ///     .input("How warm is it in Oslo?");
+    /// let response = session.stream(&request).await?.final_response().await?;
+    /// let weather: Weather = response.parse_output()?;
+    /// assert_eq!((weather.city.as_str(), weather.degrees), ("Oslo", 7.0));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// `schemars` leaves a field of type `Option` out of `required`. A generator of
+    /// `SchemaSettings::default().for_serialize()` requires the field and allows `null`.
     ///
     /// [`Response::parse_output`]: crate::Response::parse_output
     #[must_use]
