@@ -6,11 +6,14 @@ use crate::format::named;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request is invalid; the source has the reason. Nothing was sent.
+    /// The request is invalid; [`request_error`](crate::Error::request_error) has the reason. Nothing
+    /// was sent.
     InvalidRequest,
-    /// The settings are invalid; the source has the reason. No client was made.
+    /// The settings are invalid; [`config_error`](crate::Error::config_error) has the reason. No
+    /// client was made.
     InvalidConfig,
-    /// The [`AuthProvider`](crate::AuthProvider) of the client failed to return a credential.
+    /// The [`AuthProvider`](crate::AuthProvider) of the client failed to return a credential, or
+    /// returned one that no header can carry.
     Auth,
     /// No connection: the host name did not resolve, or no server accepted the connection.
     Connect,

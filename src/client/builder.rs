@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::ResponsesClient;
+use super::handle::ResponsesClient;
 use crate::{
     api::masked,
-    auth::{Auth, header_value},
+    auth::{Auth, Secret, header_value},
     config::{
         ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, RetryPolicy,
         Timeouts, TransportPolicy,
@@ -30,6 +30,32 @@ pub struct ResponsesClientBuilder {
     account: Option<String>,
     observer: Option<Arc<dyn TurnObserver>>,
     connector: Option<Arc<dyn Network>>,
+}
+
+impl ResponsesClient {
+    /// Returns a builder for a client of `provider`.
+    pub fn builder(provider: Provider) -> ResponsesClientBuilder {
+        ResponsesClientBuilder::new(provider)
+    }
+
+    /// Returns a client of OpenAI with this API key and the defaults of all settings.
+    ///
+    /// ```
+    /// # use responses_client::{Error, ResponsesClient};
+    /// # fn new() -> Result<(), Error> {
+    /// let client = ResponsesClient::new("sk-example")?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// # new().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`build`](ResponsesClientBuilder::build).
+    pub fn new(key: impl Into<Secret>) -> Result<Self, Error> {
+        Self::builder(Provider::openai()).auth(Auth::bearer(key)).build()
+    }
 }
 
 impl ResponsesClientBuilder {

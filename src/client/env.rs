@@ -2,14 +2,65 @@
 
 use std::ffi::OsString;
 
-use super::builder::ResponsesClientBuilder;
+use super::{builder::ResponsesClientBuilder, handle::ResponsesClient};
 use crate::{
     auth::{Auth, Secret},
     config::{ConfigError, Provider},
+    error::Error,
 };
 
+impl ResponsesClient {
+    /// Returns a client with the settings of the environment and the defaults of all others. See
+    /// [`builder_from_env`](Self::builder_from_env) for the variables.
+    ///
+    /// ```no_run
+    /// # use responses_client::{Error, ResponsesClient};
+    /// # fn new() -> Result<(), Error> {
+    /// let client = ResponsesClient::from_env()?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`builder_from_env`](Self::builder_from_env) and
+    /// [`build`](ResponsesClientBuilder::build).
+    pub fn from_env() -> Result<Self, Error> {
+        Self::builder_from_env()?.build()
+    }
+
+    /// Returns a builder with the settings of the environment. An empty variable counts as unset.
+    ///
+    /// | variable | setting | default |
+    /// |---|---|---|
+    /// | `OPENAI_API_KEY` | [`auth`](ResponsesClientBuilder::auth) | none: the variable is required |
+    /// | `OPENAI_BASE_URL` | the [`Provider`], with the properties of [`Provider::openai`] | `https://api.openai.com/v1` |
+    /// | `OPENAI_ORG_ID` | [`organization`](ResponsesClientBuilder::organization) | none |
+    /// | `OPENAI_PROJECT_ID` | [`project`](ResponsesClientBuilder::project) | none |
+    ///
+    /// ```no_run
+    /// # use responses_client::{Error, ResponsesClient, TransportPolicy};
+    /// # fn new() -> Result<(), Error> {
+    /// let client =
+    ///     ResponsesClient::builder_from_env()?.transport(TransportPolicy::SseOnly).build()?;
+    /// # drop(client);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) with
+    /// [`ConfigError::Variable`](crate::error::ConfigError::Variable), which names the variable, if
+    /// `OPENAI_API_KEY` is not set or a value is invalid.
+    pub fn builder_from_env() -> Result<ResponsesClientBuilder, Error> {
+        Ok(builder(|name| std::env::var_os(name))?)
+    }
+}
+
 /// Returns a builder with the settings that `variable` returns.
-pub(super) fn builder(
+fn builder(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<ResponsesClientBuilder, ConfigError> {
     let find = |name| match variable(name).filter(|value| !value.is_empty()) {

@@ -4,8 +4,7 @@ use std::fmt;
 
 use http::Uri;
 
-use super::{Cause, Error, ProtocolError};
-use crate::{api::ErrorClass, kind::ErrorKind};
+use crate::kind::ErrorKind;
 
 /// Server that a request is sent to, and the proxy between.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,51 +59,6 @@ impl Peer {
             }
             _ => f.write_str(kind.what()),
         }
-    }
-}
-
-impl Error {
-    /// Writes the advice for an error that the settings of the client explain. Returns `None` if
-    /// the settings do not explain the error.
-    pub(super) fn write_explanation(&self, f: &mut fmt::Formatter<'_>) -> Option<fmt::Result> {
-        let context = self.0.context.as_deref()?;
-        if self.class() == ErrorClass::Credential && !context.has_credential {
-            let advice =
-                "no credential was configured, set one with `ResponsesClientBuilder::auth`";
-            return Some(f.write_str(advice));
-        }
-        let base_url = &context.base_url;
-        if !context.has_path && self.may_lack_path() {
-            let otherwise = match self.kind() {
-                ErrorKind::UpgradeRefused => ", or allow SSE with `TransportPolicy::Auto`",
-                _ => "",
-            };
-            return Some(write!(
-                f,
-                "the base URL `{base_url}` has no path, use `{base_url}/v1` if the API is \
-                 there{otherwise}"
-            ));
-        }
-        if self.is_at_wrong_address() {
-            return Some(write!(f, "check the base URL `{base_url}` and any proxies"));
-        }
-        None
-    }
-
-    /// Returns `true` if a path that is missing in the base URL may have caused the error.
-    fn may_lack_path(&self) -> bool {
-        let by_status = matches!(self.status(), Some(404 | 405 | 501)) && self.code().is_none();
-        by_status || self.is_page()
-    }
-
-    /// Returns `true` if the address is not an endpoint of the API.
-    fn is_at_wrong_address(&self) -> bool {
-        self.kind() == ErrorKind::Api && self.class() == ErrorClass::WrongEndpoint || self.is_page()
-    }
-
-    /// Returns `true` if a web page came in place of a stream.
-    fn is_page(&self) -> bool {
-        matches!(&self.0.cause, Cause::Protocol(ProtocolError::WebPage(_)))
     }
 }
 

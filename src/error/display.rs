@@ -2,8 +2,11 @@
 
 use std::{error::Error as StdError, fmt};
 
-use super::{Cause, Error, RetryAction};
-use crate::kind::{ErrorKind, Phase};
+use super::{Cause, Error, ProtocolError, RetryAction};
+use crate::{
+    api::ErrorClass,
+    kind::{ErrorKind, Phase},
+};
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +21,7 @@ impl fmt::Display for Error {
             return Ok(());
         }
         f.write_str(": ")?;
-        match self.write_explanation(f) {
+        match write_explanation(self, f) {
             Some(written) => written,
             None => write_advice(self, f),
         }
@@ -54,6 +57,48 @@ fn write_failure(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => f.write_str(kind.what()),
         },
     }
+}
+
+/// Writes the advice for an error that the settings of the client explain. Returns `None` if
+/// the settings do not explain the error.
+fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::Result> {
+    let context = error.0.context.as_deref()?;
+    if error.class() == ErrorClass::Credential && !context.has_credential {
+        let advice = "no credential was configured, set one with `ResponsesClientBuilder::auth`";
+        return Some(f.write_str(advice));
+    }
+    let base_url = &context.base_url;
+    if !context.has_path && may_lack_path(error) {
+        let otherwise = match error.kind() {
+            ErrorKind::UpgradeRefused => ", or allow SSE with `TransportPolicy::Auto`",
+            _ => "",
+        };
+        return Some(write!(
+            f,
+            "the base URL `{base_url}` has no path, use `{base_url}/v1` if the API is \
+             there{otherwise}"
+        ));
+    }
+    if is_at_wrong_address(error) {
+        return Some(write!(f, "check the base URL `{base_url}` and any proxies"));
+    }
+    None
+}
+
+/// Returns `true` if a path that is missing in the base URL may have caused the error.
+fn may_lack_path(error: &Error) -> bool {
+    let by_status = matches!(error.status(), Some(404 | 405 | 501)) && error.code().is_none();
+    by_status || is_page(error)
+}
+
+/// Returns `true` if the address is not an endpoint of the API.
+fn is_at_wrong_address(error: &Error) -> bool {
+    error.kind() == ErrorKind::Api && error.class() == ErrorClass::WrongEndpoint || is_page(error)
+}
+
+/// Returns `true` if a web page came in place of a stream.
+fn is_page(error: &Error) -> bool {
+    matches!(&error.0.cause, Cause::Protocol(ProtocolError::WebPage(_)))
 }
 
 /// Writes the recommended reaction in words.

@@ -10,10 +10,15 @@ use std::{
 
 use futures_util::future::join_all;
 use responses_client::{
-    Auth, AuthProvider, Error, ResponsesRequest, Secret, TokenFuture, Transport, TransportPolicy,
+    Auth, AuthProvider, Error, NetworkSettings, Provider, ProxySetting, ResponsesClient,
+    ResponsesRequest, Secret, TokenFuture, Transport, TransportPolicy,
     testing::{Exchange, Refusal, Script, ScriptedServer, ServerLog, Step, Turn, Upgrade},
 };
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    time::sleep,
+};
 
 use crate::support::{BOTH, Outcome, builder, guarded, only, request, turn};
 
@@ -122,7 +127,7 @@ async fn c144_eight_sessions_with_one_expired_token_fetch_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c144_upgrades_and_calls_that_are_refused_report_their_token_too() {
+async fn c144_upgrades_that_are_refused_report_their_token_too() {
     for (auth, fetches) in providers() {
         let refuse = || Upgrade::Refuse(Refusal::error(401, "invalid_api_key", "no"));
         let script = (0..SESSIONS).fold(Script::new(), |script, _| script.upgrade(refuse()));
@@ -133,6 +138,45 @@ async fn c144_upgrades_and_calls_that_are_refused_report_their_token_too() {
             turn(&mut client.session(), &request(&["one"])).await.response();
         });
         guarded(join_all(turns)).await;
+        assert_eq!(fetches.load(Ordering::Relaxed), 2);
+    }
+}
+
+/// Answers GET requests: with 401 if they have the first token, else with a response.
+async fn stored_response() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).await? > 0 {}
+                let (status, body) = match head.contains("Bearer token-0") {
+                    true => (401, r#"{"error":{"code":"invalid_api_key"}}"#),
+                    false => (200, r#"{"id":"r","object":"response","status":"completed"}"#),
+                };
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).await
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn c144_calls_that_are_refused_report_their_token_too() {
+    for (auth, fetches) in providers() {
+        let provider = Provider::compatible(&stored_response().await).unwrap();
+        let network = NetworkSettings::new().proxy(ProxySetting::Direct);
+        let client = ResponsesClient::builder(provider).network(network).auth(auth);
+        let client = client.build().unwrap();
+        for response in join_all((0..SESSIONS).map(|_| guarded(client.retrieve("r")))).await {
+            assert_eq!(response.unwrap().id(), Some("r"));
+        }
         assert_eq!(fetches.load(Ordering::Relaxed), 2);
     }
 }
