@@ -3,6 +3,16 @@
 use crate::format::named;
 
 /// Kind of an [`Error`](crate::Error).
+///
+/// ```
+/// use responses_client::{Error, ErrorKind};
+///
+/// fn is_network_fault(error: &Error) -> bool {
+///     matches!(error.kind(), ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Proxy)
+/// }
+/// # let _ = is_network_fault;
+/// assert_eq!(ErrorKind::Connect.to_string(), "connect");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -54,6 +64,15 @@ pub enum ErrorKind {
 }
 
 /// Phase of a turn in which an error occurred.
+///
+/// ```
+/// use responses_client::{Error, Phase};
+///
+/// fn failed_before_sending(error: &Error) -> bool {
+///     matches!(error.phase(), Phase::Prepare | Phase::Connect)
+/// }
+/// # let _ = failed_before_sending;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -71,6 +90,15 @@ pub enum Phase {
 
 /// Furthest point that a request reached. Every step from [`Unknown`](Self::Unknown) on includes
 /// the possibility that the request was billed.
+///
+/// ```
+/// use responses_client::{Delivery, Error};
+///
+/// fn may_have_run(error: &Error) -> bool {
+///     error.delivery() >= Delivery::Unknown
+/// }
+/// # let _ = may_have_run;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Delivery {

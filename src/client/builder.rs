@@ -20,6 +20,19 @@ use crate::{
 };
 
 /// Builder of a [`ResponsesClient`]. Each method names the default of its setting.
+///
+/// ```
+/// use std::time::Duration;
+/// use responses_client::{Auth, Provider, ResponsesClient, Timeouts, TransportPolicy};
+///
+/// let client = ResponsesClient::builder(Provider::openai())
+///     .auth(Auth::bearer("a key"))
+///     .timeouts(Timeouts::default().turn(Duration::from_secs(600)))
+///     .transport(TransportPolicy::SseOnly)
+///     .build()?;
+/// # drop(client);
+/// # Ok::<_, responses_client::Error>(())
+/// ```
 #[must_use]
 pub struct ResponsesClientBuilder {
     provider: Provider,

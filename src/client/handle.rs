@@ -18,6 +18,22 @@ use crate::{
 ///
 /// The sessions of a client share its SSE connections and its record of origins where WebSockets
 /// fail. Create one client and keep it: reading the platform's certificates takes milliseconds.
+///
+/// ```
+/// # use responses_client::testing::{Script, ScriptedServer, Turn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Script::new().respond(|_| Turn::text("hi"))).await?;
+/// # let client = server.client()?;
+/// use responses_client::ResponsesRequest;
+///
+/// # #[cfg(any())]
+/// let client = responses_client::ResponsesClient::from_env()?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+/// let response = client.session().respond(&request).await?;
+/// println!("{}", response.output_text());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ResponsesClient {
     pub(super) endpoint: Arc<Endpoint>,

@@ -22,6 +22,15 @@ pub struct NetworkSettings {
 pub(crate) struct ClientCertificate(Vec<u8>);
 
 /// Choice of the proxy.
+///
+/// ```
+/// use responses_client::{NetworkSettings, Provider, ProxySetting, ResponsesClient};
+///
+/// let direct = NetworkSettings::new().proxy(ProxySetting::Direct);
+/// let client = ResponsesClient::builder(Provider::openai()).network(direct).build()?;
+/// # drop(client);
+/// # Ok::<_, responses_client::Error>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxySetting {

@@ -7,6 +7,24 @@ use crate::format::named;
 use super::setters::setters;
 
 /// Transport of a turn.
+///
+/// ```
+/// # use responses_client::testing::{Script, ScriptedServer, Turn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Script::new().respond(|_| Turn::text("hi"))).await?;
+/// # let client = server.client()?;
+/// use responses_client::{ResponsesRequest, Transport};
+///
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+/// let response = client.session().respond(&request).await?;
+/// match response.report().transport {
+///     Some(Transport::WebSocket) => println!("over a WebSocket"),
+///     Some(Transport::Sse) => println!("over SSE"),
+///     _ => println!("nothing was sent"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
@@ -18,6 +36,15 @@ pub enum Transport {
 
 /// Transports that a client may use. The policy is never overridden: a turn that it rules out fails
 /// before any byte is sent.
+///
+/// ```
+/// use responses_client::{Provider, ResponsesClient, TransportPolicy};
+///
+/// let client =
+///     ResponsesClient::builder(Provider::openai()).transport(TransportPolicy::SseOnly).build()?;
+/// # drop(client);
+/// # Ok::<_, responses_client::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportPolicy {
@@ -66,6 +93,13 @@ pub enum ContinuationPolicy {
 /// A request that certainly did not run ([`Delivery::NotSent`](crate::Delivery::NotSent),
 /// [`Delivery::Refused`](crate::Delivery::Refused)) is sent again under each policy. Any other
 /// request can be billed twice.
+///
+/// ```
+/// use responses_client::{ReplayPolicy, RetryPolicy};
+///
+/// let once = RetryPolicy::default().replay(ReplayPolicy::Never);
+/// assert_eq!(once.replay, ReplayPolicy::Never);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayPolicy {

@@ -7,6 +7,16 @@ use url::Url;
 use super::ConfigError;
 
 /// A server of the Responses API: its address and properties.
+///
+/// ```
+/// use responses_client::Provider;
+///
+/// let openai = Provider::openai();
+/// let gateway = Provider::openai().with_base_url("https://gateway.example/v1")?;
+/// let other = Provider::compatible("http://localhost:8000/v1")?.websocket(false);
+/// # drop((openai, gateway, other));
+/// # Ok::<_, responses_client::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Provider {
     pub(super) base: Url,

@@ -25,6 +25,25 @@ use crate::{
 /// `Display` shows the failure, the delivery and the recommended reaction. The underlying cause is
 /// in [`source`](StdError::source), unless `Display` shows the cause in full. Neither `Display` nor `Debug` shows a payload or a credential.
 /// At most 512 bytes of the server's message are shown, with strings that look like keys masked.
+///
+/// ```
+/// # use responses_client::testing::{Script, ScriptedServer, Turn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Script::new().respond(|_| Turn::text("hi"))).await?;
+/// # let client = server.client()?;
+/// use responses_client::{ErrorKind, ResponsesRequest};
+///
+/// # server.push(Turn::error(400, "context_length_exceeded", "Too long."));
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+/// match client.session().respond(&request).await {
+///     Ok(response) => println!("{}", response.output_text()),
+///     Err(error) if error.is_context_length_exceeded() => println!("shorten the history"),
+///     Err(error) if error.kind() == ErrorKind::Timeout => println!("took too long: {error}"),
+///     Err(error) => println!("{error}; what to do: {:?}", error.retry_action()),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Error(pub(super) Box<Inner>);
 

@@ -50,6 +50,28 @@ macro_rules! events {
         ///
         /// An event serializes as it was received, byte for byte, and
         /// [`from_json`](Self::from_json) reads it back.
+        ///
+        /// ```
+        /// # use responses_client::testing::{Script, ScriptedServer, Turn};
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// # let server = ScriptedServer::start(Script::new().respond(|_| Turn::text("hi"))).await?;
+        /// # let client = server.client()?;
+        /// use responses_client::{ResponseEvent, ResponsesRequest};
+        ///
+        /// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+        /// let mut session = client.session();
+        /// let mut stream = session.stream(&request).await?;
+        /// while let Some(event) = stream.try_next().await? {
+        ///     match event {
+        ///         ResponseEvent::OutputTextDelta(event) => print!("{}", event.delta),
+        ///         ResponseEvent::OutputItemDone(event) => println!("\n{:?}", event.output_item()?),
+        ///         ResponseEvent::Unknown(event) => println!("{}", event.event_type),
+        ///         _ => {}
+        ///     }
+        /// }
+        /// # Ok(()) }
+        /// ```
         #[derive(Clone, Debug)]
         #[non_exhaustive]
         pub enum ResponseEvent {

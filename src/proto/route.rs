@@ -67,6 +67,18 @@ impl BreakerTrip {
 /// Fallback to SSE in force for an origin, returned by
 /// [`ResponsesClient::fallback`](crate::ResponsesClient::fallback). The time serializes as
 /// `remaining_ms`, in milliseconds.
+///
+/// ```
+/// use responses_client::ResponsesClient;
+///
+/// fn show(client: &ResponsesClient) {
+///     match client.fallback() {
+///         Some(fallback) => println!("over SSE: {:?}", fallback.kind),
+///         None => println!("over WebSockets"),
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Fallback {

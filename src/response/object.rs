@@ -42,6 +42,15 @@ pub struct Response {
 }
 
 /// Status of a response.
+///
+/// ```
+/// use responses_client::{Response, ResponseStatus};
+///
+/// fn runs(response: &Response) -> bool {
+///     matches!(response.status(), ResponseStatus::Queued | ResponseStatus::InProgress)
+/// }
+/// # let _ = runs;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResponseStatus {

@@ -19,6 +19,28 @@ use crate::{
 /// A checkpoint serializes with serde, as an object that contains the last request in full and the
 /// output of its response. The object is as confidential and as long as the conversation. It
 /// contains no credentials.
+///
+/// ```
+/// # use responses_client::testing::{Script, ScriptedServer, Turn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Script::new().respond(|_| Turn::text("hi"))).await?;
+/// # let client = server.client()?;
+/// use responses_client::{Checkpoint, Item, ResponsesRequest};
+///
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+/// let mut session = client.session();
+/// session.respond(&request).await?;
+/// let saved = serde_json::to_string(&session.checkpoint())?;
+///
+/// // In another process:
+/// let checkpoint: Checkpoint = serde_json::from_str(&saved)?;
+/// let mut request = request.input(checkpoint.history());
+/// request.input.push(Item::user("Say ho"));
+/// let response = client.resume(checkpoint).respond(&request).await?;
+/// # drop(response);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Checkpoint {
     /// Base URL of the server that has the response. The id is sent to no other server.

@@ -32,9 +32,7 @@ async fn theirs(server: &ScriptedServer) -> (usize, Option<String>) {
 }
 
 /// Reads the turn with this crate.
-async fn ours(
-    server: &ScriptedServer,
-) -> (Vec<ResponseEvent>, Option<responses_client::Error>) {
+async fn ours(server: &ScriptedServer) -> (Vec<ResponseEvent>, Option<responses_client::Error>) {
     let client = server.client_builder().expect("a builder").transport(TransportPolicy::SseOnly);
     let mut session = client.build().expect("a client").session();
     let request = ResponsesRequest::new("m").input("hi");
@@ -53,7 +51,8 @@ async fn ours(
 async fn an_answer_that_ends_too_early_is_an_error_here_and_none_there() {
     let end = Step::Close { code: None, reason: String::new() };
     let cut = || Turn::text("A long answer").cut_after(5, end.clone());
-    let server = ScriptedServer::start(Script::new().turn(cut()).turn(cut())).await.expect("a port");
+    let server =
+        ScriptedServer::start(Script::new().turn(cut()).turn(cut())).await.expect("a port");
     guarded(async {
         assert_eq!(theirs(&server).await, (5, None));
         let (events, error) = ours(&server).await;
