@@ -127,3 +127,73 @@ impl Response {
         self.member::<Json>(object)?.member(name).ok().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_member_is_read_under_its_name() {
+        let response = Response::from_json(
+            r#"{"id":"r","status":"brand_new","model":"m","created_at":1.5,"completed_at":2,
+            "service_tier":"flex","error":{"code":"server_error"},"end_turn":false,
+            "tool_usage":{"web_search":{"num_requests":3}},"prompt_cache_diagnostics":{"p":1},
+            "moderation":{"input":1},"access_programs":{"cyber":"standard"},
+            "image":{"context_compression":"enabled"},"previous_response_id":"resp_0",
+            "instructions":"Be brief","reasoning":{"effort":"high"},"text":{"verbosity":"low"},
+            "tools":[{"type":"shell"},{"type":"custom"}],"tool_choice":"auto",
+            "parallel_tool_calls":true,"max_tool_calls":4,"max_output_tokens":1000.0,
+            "temperature":1,"top_p":0.5,"top_logprobs":2,"truncation":"disabled","store":true,
+            "background":false,"safety_identifier":"user_1","prompt_cache_key":"key",
+            "prompt_cache_options":{"ttl":"30m"},"conversation":{"id":"conv_1"},
+            "metadata":{"k":"v"},"incomplete_details":{"reason":"steered"},
+            "usage":{"total_tokens":7},"input_transformations":[{"id":"rs_1"}]}"#,
+        )
+        .unwrap();
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let json =
+            |value: Option<Json>| value.map_or_else(String::new, |it| it.as_str().to_owned());
+        let texts = [
+            (text(response.model()), "m"),
+            (text(response.service_tier()), "flex"),
+            (text(response.error().and_then(|error| error.code)), "server_error"),
+            (text(response.previous_response_id()), "resp_0"),
+            (text(response.truncation()), "disabled"),
+            (text(response.safety_identifier()), "user_1"),
+            (text(response.prompt_cache_key()), "key"),
+            (text(response.conversation_id()), "conv_1"),
+            (text(response.incomplete_reason()), "steered"),
+            (json(response.prompt_cache_diagnostics()), r#"{"p":1}"#),
+            (json(response.moderation()), r#"{"input":1}"#),
+            (json(response.access_programs()), r#"{"cyber":"standard"}"#),
+            (json(response.image()), r#"{"context_compression":"enabled"}"#),
+            (json(response.instructions()), r#""Be brief""#),
+            (json(response.reasoning_config()), r#"{"effort":"high"}"#),
+            (json(response.text_config()), r#"{"verbosity":"low"}"#),
+            (json(response.tool_choice()), r#""auto""#),
+            (json(response.prompt_cache_options()), r#"{"ttl":"30m"}"#),
+            (json(response.tools().unwrap().pop()), r#"{"type":"custom"}"#),
+            (response.metadata().remove("k").unwrap(), "v"),
+            (response.status().to_string(), "brand_new"),
+        ];
+        for (read, expected) in texts {
+            assert_eq!(read, expected);
+        }
+        let floats = (response.created_at(), response.completed_at(), response.temperature());
+        assert_eq!(floats, (Some(1.5), Some(2.0), Some(1.0)));
+        assert_eq!(response.top_p(), Some(0.5));
+        let counts =
+            (response.max_tool_calls(), response.max_output_tokens(), response.top_logprobs());
+        assert_eq!(counts, (Some(4), Some(1000), Some(2)));
+        let flags = (response.parallel_tool_calls(), response.store(), response.background());
+        assert_eq!(
+            (flags, response.end_turn()),
+            ((Some(true), Some(true), Some(false)), Some(false))
+        );
+        let searches = response.tool_usage().and_then(|usage| usage.web_search);
+        assert_eq!(searches.and_then(|usage| usage.num_requests), Some(3));
+        assert_eq!(response.usage().map(|usage| usage.total_tokens), Some(7));
+        assert_eq!(response.input_transformations().len(), 1);
+        assert_eq!(Response::from_json("{}").unwrap().tools(), None);
+    }
+}

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use responses_client::{
-    Error, ResponseStatus, TurnObserver, TurnReport,
+    Delivery, Error, ReplayPolicy, ResponseStatus, RetryPolicy, TurnObserver, TurnReport,
     event::{EventKind, ResponseEvent},
     report::Warning,
-    testing::{Script, ScriptedServer, Turn},
+    testing::{Script, ScriptedServer, Step, Turn},
 };
 use serde_json::{Value, json};
 
@@ -79,9 +79,14 @@ async fn c199_the_events_of_an_interruption_are_typed_and_the_item_stays_unfinis
             interrupted("response.output_item.interrupted"),
             ended("incomplete", json!({ "incomplete_details": { "reason": "interrupted" } })),
         ];
-        let server = ScriptedServer::in_memory(Script::new().turn(Turn::events(events)));
-        let client = builder(&server).transport(only(transport)).build().expect("a client");
-        let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
+        let lost = Turn::events([interrupted("response.interrupt.accepted")]).then(Step::End);
+        let script = Script::new().turns([Turn::events(events), lost]);
+        let server = ScriptedServer::in_memory(script);
+        let mut retry = RetryPolicy::default();
+        retry.replay = ReplayPolicy::Never;
+        let client = builder(&server).transport(only(transport)).retry(retry);
+        let mut session = client.build().expect("a client").session();
+        let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
         let kinds: Vec<EventKind> = outcome.events.iter().map(ResponseEvent::kind).collect();
         assert_eq!(kinds[0], EventKind::InterruptAccepted, "{transport}");
         let [.., accepted, cut, _] = &outcome.events[..] else { panic!("{kinds:?}") };
@@ -98,5 +103,8 @@ async fn c199_the_events_of_an_interruption_are_typed_and_the_item_stays_unfinis
         assert_eq!(response.output_items().len(), 0);
         assert_eq!(response.unfinished_items()[0].text(), "Half a");
         assert!(outcome.report.anomalies.is_empty(), "{:?}", outcome.report.anomalies);
+        // An acceptance proves nothing about this turn.
+        let lost = guarded(turn(&mut session, &request(&["hi"]))).await;
+        assert_eq!(lost.error().delivery(), Delivery::Unknown, "{transport}");
     }
 }
