@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn c247_a_header_that_cannot_go_with_one_turn_is_refused_by_its_name() {
+    fn c254_a_header_that_cannot_go_with_one_turn_is_refused_by_its_name() {
         for (name, value, text) in [
             (
                 "Content-Type",
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn c246_the_last_header_of_a_name_counts_and_no_value_is_printed() {
+    fn c253_the_last_header_of_a_name_counts_and_no_value_is_printed() {
         let given = [("X-Tag", "canary"), ("x-tag", "canary 2"), ("x-empty", "")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers = headers_of_turn(given.to_vec()).unwrap();

@@ -36,7 +36,7 @@ fn value(event: &ResponseEvent) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c249_the_event_that_ended_a_turn_is_kept_as_it_came() {
+async fn c256_the_event_that_ended_a_turn_is_kept_as_it_came() {
     let typed = json!({ "type": "error", "code": "server_error", "message": "No.", "odd": [1] });
     let untyped = json!({ "error": { "message": "No." }, "user_id": "u" });
     let other = json!({ "type": "rate_limit_error", "message": "No." });
@@ -79,7 +79,7 @@ async fn c249_the_event_that_ended_a_turn_is_kept_as_it_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c249_the_bytes_of_the_event_and_its_name_are_kept() {
+async fn c256_the_bytes_of_the_event_and_its_name_are_kept() {
     let raw = r#"{ "message" : "No.",  "detail":"\ud800" }"#;
     let step = Step::Raw(Bytes::from(format!("event: rate_limit_error\ndata: {raw}\n\n")));
     let answer = Turn::text("Hello").insert(3, step);
@@ -90,7 +90,7 @@ async fn c249_the_bytes_of_the_event_and_its_name_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c249_it_is_the_event_of_the_last_attempt() {
+async fn c256_it_is_the_event_of_the_last_attempt() {
     for transport in BOTH {
         let refused = |message: &str| {
             let event = json!({ "type": "error", "code": "slow_down", "message": message });
@@ -103,7 +103,7 @@ async fn c249_it_is_the_event_of_the_last_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c249_what_is_no_event_is_none() {
+async fn c256_what_is_no_event_is_none() {
     for transport in BOTH {
         let cut = Turn::text("Hello").cut_after(3, Step::Reset);
         for error in errors(transport, vec![cut]).await {
@@ -129,7 +129,7 @@ async fn c249_what_is_no_event_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c249_a_failed_response_that_came_as_json_is_a_made_event() {
+async fn c256_a_failed_response_that_came_as_json_is_a_made_event() {
     let answer = Turn::failed([], "cyber_policy", "no").unstreamed();
     let error = errors(Transport::Sse, vec![answer]).await.remove(0);
     let event = error.event().expect("an event");
@@ -138,7 +138,7 @@ async fn c249_a_failed_response_that_came_as_json_is_a_made_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c249_a_copy_of_an_error_is_the_same_error() {
+async fn c256_a_copy_of_an_error_is_the_same_error() {
     for transport in BOTH {
         let cases = [
             Turn::failed([], "cyber_policy", "no"),

@@ -92,7 +92,7 @@ async fn an_observer_is_told_of_a_fallback() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c252_the_observer_of_a_session_replaces_that_of_the_client() {
+async fn c259_the_observer_of_a_session_replaces_that_of_the_client() {
     for transport in BOTH {
         let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
         let (of_client, of_session) = (Notes::default(), Arc::new(Notes::default()));
@@ -119,7 +119,7 @@ async fn c252_the_observer_of_a_session_replaces_that_of_the_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c252_a_caller_that_waits_for_a_stream_learns_of_each_failure_at_once() {
+async fn c259_a_caller_that_waits_for_a_stream_learns_of_each_failure_at_once() {
     for transport in BOTH {
         let busy = Turn::error(503, "slow_down", "no").retry_after(Duration::from_secs(20));
         let server = ScriptedServer::in_memory(Script::new().turn(busy).turn(Turn::text("hi")));

@@ -8,7 +8,7 @@ use responses_client::{
 use crate::support::{BOTH, appended, builder, incremental, only, request, turn};
 
 #[tokio::test(start_paused = true)]
-async fn c250_the_final_response_has_the_report_of_its_turn() {
+async fn c257_the_final_response_has_the_report_of_its_turn() {
     for transport in BOTH {
         let busy = Turn::error(429, "rate_limit_exceeded", "no");
         let script = Script::new().turns([busy, Turn::text("one"), Turn::text("two")]);
@@ -41,7 +41,7 @@ async fn c250_the_final_response_has_the_report_of_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c250_respond_fails_with_what_ended_the_turn() {
+async fn c257_respond_fails_with_what_ended_the_turn() {
     for transport in BOTH {
         let cut = Turn::text("Hello, world").cut_after(6, Step::Reset);
         let refused = Turn::error(400, "invalid_prompt", "no");
@@ -58,7 +58,7 @@ async fn c250_respond_fails_with_what_ended_the_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c251_a_checkpoint_has_the_request_and_the_history_to_go_on_with() {
+async fn c258_a_checkpoint_has_the_request_and_the_history_to_go_on_with() {
     for transport in BOTH {
         let output = [items::reasoning("Let me see", "gAAAA"), items::message("one")];
         let script = Script::new().turns([Turn::output(output), Turn::text("two")]);
@@ -87,7 +87,7 @@ async fn c251_a_checkpoint_has_the_request_and_the_history_to_go_on_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c251_a_checkpoint_after_a_turn_that_did_not_complete_has_no_history() {
+async fn c258_a_checkpoint_after_a_turn_that_did_not_complete_has_no_history() {
     for transport in BOTH {
         let script = Script::new().turns([
             Turn::text("one"),

@@ -4,7 +4,7 @@ use std::{error::Error as _, time::Duration};
 
 use http::HeaderName;
 use responses_client::{
-    Auth, Delivery, ErrorKind, RetryAction, Timeouts, Transport, TransportPolicy,
+    Auth, Delivery, Error, ErrorKind, RetryAction, Timeouts, Transport, TransportPolicy,
     testing::{Script, ScriptedServer, Step, Turn, items},
 };
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ fn answering() -> ScriptedServer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c246_a_turn_with_headers_goes_over_sse_and_the_socket_stays_for_the_others() {
+async fn c253_a_turn_with_headers_goes_over_sse_and_the_socket_stays_for_the_others() {
     let server = answering();
     let client = builder(&server).auth(Auth::bearer("key")).build().unwrap();
     let mut session = client.session();
@@ -49,7 +49,7 @@ async fn c246_a_turn_with_headers_goes_over_sse_and_the_socket_stays_for_the_oth
 }
 
 #[tokio::test(start_paused = true)]
-async fn c246_headers_of_a_turn_replace_those_of_the_client_for_this_turn_and_no_credential() {
+async fn c253_headers_of_a_turn_replace_those_of_the_client_for_this_turn_and_no_credential() {
     let server = answering();
     let secret = Auth::header(HeaderName::from_static("x-secret"), "key");
     let client = builder(&server).auth(secret).header("x-tag", "client");
@@ -66,7 +66,7 @@ async fn c246_headers_of_a_turn_replace_those_of_the_client_for_this_turn_and_no
 }
 
 #[tokio::test(start_paused = true)]
-async fn c246_every_request_of_the_turn_has_its_headers() {
+async fn c253_every_request_of_the_turn_has_its_headers() {
     // A refused attempt, a cut one that is resumed by id, and its end.
     let answer = Turn::output([items::message("a long answer")]).insert(4, Step::Reset);
     let busy = Turn::error(503, "slow_down", "no");
@@ -84,18 +84,16 @@ async fn c246_every_request_of_the_turn_has_its_headers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c247_under_websocket_only_a_turn_with_headers_fails_before_anything_is_sent() {
+async fn c254_under_websocket_only_a_turn_with_headers_fails_before_anything_is_sent() {
     let server = answering();
     let client = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();
     let mut session = client.session();
     let one = request(&["one"]);
     let error = session.turn(&one).header("x-tag", "a").respond().await.unwrap_err();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::InvalidRequest, Delivery::NotSent));
-    assert_eq!(
-        error.source().unwrap().to_string(),
-        "headers of one turn need HTTP, and the transport policy allows no alternative: use \
-         `TransportPolicy::Auto`"
-    );
+    let text = "headers of one turn need HTTP, and the transport policy allows no alternative: use \
+                `TransportPolicy::Auto`";
+    assert!(chain(&error).contains(text), "{}", chain(&error));
     assert_eq!(error.retry_action(), RetryAction::Reconfigure);
     assert!(server.log().connections.is_empty());
 
@@ -107,7 +105,7 @@ async fn c247_under_websocket_only_a_turn_with_headers_fails_before_anything_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn c247_a_header_that_cannot_be_sent_fails_the_turn_and_ends_no_other() {
+async fn c254_a_header_that_cannot_be_sent_fails_the_turn_and_ends_no_other() {
     use TransportPolicy::{Auto, SseOnly, WebSocketOnly};
     for policy in [Auto, SseOnly, WebSocketOnly] {
         for (name, value, reason) in [
@@ -128,9 +126,9 @@ async fn c247_a_header_that_cannot_be_sent_fails_the_turn_and_ends_no_other() {
             let expected =
                 (ErrorKind::InvalidRequest, Delivery::NotSent, RetryAction::ChangeRequest);
             assert_eq!(place, expected, "{name}");
-            let source = error.source().unwrap().to_string();
-            assert!(source.contains(reason), "{source}");
-            assert!(!format!("{error} {error:?} {source}").contains("canary"), "{source}");
+            let text = chain(&error);
+            assert!(text.contains(reason), "{text}");
+            assert!(!format!("{text} {error:?}").contains("canary"), "{text}");
             assert_eq!(running.final_response().await.unwrap().output_text(), "hi");
             assert_eq!(server.log().requests.len(), 1);
         }
@@ -138,7 +136,7 @@ async fn c247_a_header_that_cannot_be_sent_fails_the_turn_and_ends_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn c248_the_time_limit_of_a_turn_holds_instead_of_the_clients_and_for_that_turn_only() {
+async fn c255_the_time_limit_of_a_turn_holds_instead_of_the_clients_and_for_that_turn_only() {
     let silent = || Turn::text("hi").cut_after(2, Step::Stall);
     for transport in BOTH {
         for (own, ends_after) in [(Some(5), 5), (Some(300), 300), (None, 100)] {
@@ -166,7 +164,7 @@ async fn c248_the_time_limit_of_a_turn_holds_instead_of_the_clients_and_for_that
 }
 
 #[tokio::test(start_paused = true)]
-async fn c248_a_time_limit_covers_all_attempts_and_needs_no_http() {
+async fn c255_a_time_limit_covers_all_attempts_and_needs_no_http() {
     for transport in BOTH {
         let busy = || Turn::error(503, "slow_down", "no").retry_after(Duration::from_secs(20));
         let server = ScriptedServer::in_memory(Script::new().respond(move |_| busy()));
@@ -180,6 +178,17 @@ async fn c248_a_time_limit_covers_all_attempts_and_needs_no_http() {
         assert_eq!(start.elapsed().as_secs(), 20, "the third attempt would begin too late");
         assert!(attempts.iter().all(|it| it.transport == transport));
     }
+}
+
+/// The error and its sources.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
 }
 
 /// `future`, unless it takes more than this many seconds.

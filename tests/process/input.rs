@@ -18,7 +18,7 @@ fn echo() -> Script {
 }
 
 #[tokio::test]
-async fn c253_values_may_have_many_lines_or_share_one() {
+async fn c246_values_may_have_many_lines_or_share_one() {
     let server = server(echo()).await;
     let append = |text: &str| json!({"$append": [{"role": "user", "content": text}]});
     let pretty = serde_json::to_string_pretty(&value(HI)).unwrap();
@@ -33,7 +33,7 @@ async fn c253_values_may_have_many_lines_or_share_one() {
 }
 
 #[tokio::test]
-async fn c253_a_turn_starts_when_its_object_is_complete() {
+async fn c246_a_turn_starts_when_its_object_is_complete() {
     let server = server(echo()).await;
     let mut tool = Tool::start(run(&server.url(), &["--quiet"]));
     for line in ["{\"model\":", "\"m\",", "\"input\":[]}"] {
@@ -44,7 +44,7 @@ async fn c253_a_turn_starts_when_its_object_is_complete() {
 }
 
 #[tokio::test]
-async fn c253_a_fault_is_shown_with_its_line_and_file() {
+async fn c246_a_fault_is_shown_with_its_line_and_file() {
     let server = server(echo()).await;
     let file = Temporary::new("faults.json");
     for (text, place, why) in [
@@ -66,7 +66,7 @@ async fn c253_a_fault_is_shown_with_its_line_and_file() {
 }
 
 #[tokio::test]
-async fn c253_a_request_to_stream_is_dropped_with_one_note() {
+async fn c246_a_request_to_stream_is_dropped_with_one_note() {
     let server = server(echo()).await;
     let streamed = r#"{"model":"m","stream":true,"input":"hi","x":1}"#;
     let mut with_key = run(&server.url(), &["--quiet"]);
@@ -79,7 +79,7 @@ async fn c253_a_request_to_stream_is_dropped_with_one_note() {
 }
 
 #[tokio::test]
-async fn c254_a_file_is_run_like_standard_input() {
+async fn c247_a_file_is_run_like_standard_input() {
     let server = server(echo()).await;
     let file = Temporary::new("requests.jsonl");
     std::fs::write(&file.0, format!("{HI}\n{HI}\n")).unwrap();
@@ -91,7 +91,7 @@ async fn c254_a_file_is_run_like_standard_input() {
 }
 
 #[tokio::test]
-async fn c254_a_prompt_is_one_request() {
+async fn c247_a_prompt_is_one_request() {
     let server = server(echo()).await;
     for (args, input) in [(["-m", "m", "Say hi"], ""), (["--model", "m", "-"], "Say hi")] {
         let ran = ran(run(&server.url(), &args), &[input]).await;

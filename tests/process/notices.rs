@@ -25,7 +25,7 @@ fn failing_once() -> Script {
 }
 
 #[tokio::test]
-async fn c255_failed_attempts_and_their_delays_are_reported() {
+async fn c248_failed_attempts_and_their_delays_are_reported() {
     let ran = answers(failing_once(), &["--quiet"], &[]).await;
     assert_eq!((ran.code, ran.turns().len()), (Some(0), 2));
     let start = "responses: turn 2: the attempt over websocket failed (api); next attempt in ";
@@ -34,7 +34,7 @@ async fn c255_failed_attempts_and_their_delays_are_reported() {
 }
 
 #[tokio::test]
-async fn c255_a_fallback_is_reported() {
+async fn c248_a_fallback_is_reported() {
     let script = Script::new()
         .every_upgrade(Upgrade::Refuse(Refusal::status(404)))
         .respond(|_| Turn::text("hi"));
@@ -48,7 +48,7 @@ async fn c255_a_fallback_is_reported() {
 }
 
 #[tokio::test]
-async fn c255_verbose_adds_sends_and_ends_and_then_log_lines() {
+async fn c248_verbose_adds_sends_and_ends_and_then_log_lines() {
     let script = || Script::new().turn(Turn::text("a")).turn(Turn::error(400, "invalid", "no"));
     let quiet = answers(script(), &[], &[]).await;
     assert_eq!(quiet.stderr, "");
@@ -75,7 +75,7 @@ async fn c255_verbose_adds_sends_and_ends_and_then_log_lines() {
 }
 
 #[tokio::test]
-async fn c255_a_missing_key_is_reported_once() {
+async fn c248_a_missing_key_is_reported_once() {
     let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
     let url = server.url();
     let said = "responses: no API key is sent: OPENAI_API_KEY is not set\n";

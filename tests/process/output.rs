@@ -16,7 +16,7 @@ fn message(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn c254_text_is_the_answers_and_nothing_else() {
+async fn c247_text_is_the_answers_and_nothing_else() {
     for transport in BOTH {
         let call = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"});
         let refusal = json!({"type": "message", "role": "assistant", "status": "completed",
@@ -62,7 +62,7 @@ async fn on_terminal(url: &str, args: &str, variables: &[(&str, &str)]) -> Strin
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn c254_the_answer_to_a_prompt_is_text_on_a_terminal() {
+async fn c247_the_answer_to_a_prompt_is_text_on_a_terminal() {
     let server = server(Script::new().respond(|_| Turn::text("ho \x1b[31mho"))).await;
     let url = server.url();
     let prompt = "--model m 'Say hi'";
@@ -84,7 +84,7 @@ async fn c254_the_answer_to_a_prompt_is_text_on_a_terminal() {
 }
 
 #[tokio::test]
-async fn c257_each_shell_has_completions_and_each_command_a_man_page() {
+async fn c250_each_shell_has_completions_and_each_command_a_man_page() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let ran = ran(command(&["completions", shell]), &[""; 0]).await;
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));

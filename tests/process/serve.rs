@@ -54,7 +54,7 @@ async fn the_agent_sees_one_history_over_both_transports() {
 }
 
 #[tokio::test]
-async fn c256_the_agent_answers_in_text_when_no_tools_are_offered() {
+async fn c249_the_agent_answers_in_text_when_no_tools_are_offered() {
     let other = r#"{"model":"m","input":"hi","tools":[{"type":"function","name":"other"}]}"#;
     for transport in BOTH {
         let (server, url, _) = serve(&[]).await;
@@ -70,7 +70,7 @@ async fn c256_the_agent_answers_in_text_when_no_tools_are_offered() {
 }
 
 #[tokio::test]
-async fn c256_a_script_that_is_used_up_answers_an_error_that_is_not_retried() {
+async fn c249_a_script_that_is_used_up_answers_an_error_that_is_not_retried() {
     let script = Temporary::new("used-up.json");
     std::fs::write(&script.0, r#"{"turns":[{"text":"hi"}]}"#).unwrap();
     for transport in BOTH {
