@@ -41,6 +41,8 @@ async fn a_finished_call_is_there_before_the_end_of_the_response() {
         let custom: Vec<_> = outcome.events.iter().filter_map(|it| it.custom_tool_call()).collect();
         assert_eq!(custom, outcome.response().custom_tool_calls());
         assert_eq!(custom[0].input, "hi");
+        let output = Item::custom_tool_call_output(&custom[0].call_id, "ok");
+        assert_eq!(custom[0].output("ok"), output);
         let at = |found: &dyn Fn(EventKind) -> bool| {
             outcome.events.iter().position(|event| found(event.kind())).unwrap()
         };
