@@ -198,6 +198,10 @@ named! {
         BeforeOutput = "before_output",
         Restart = "restart",
     }
+    ContinuationPolicy {
+        Strict = "strict",
+        AllowNewInstructions = "allow_new_instructions",
+    }
 }
 
 impl Default for RetryPolicy {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::milliseconds;
 use crate::{
     api::ErrorCode,
-    config::{ReplayPolicy, Transport, TransportPolicy},
+    config::{ContinuationPolicy, ReplayPolicy, Transport, TransportPolicy},
     error::RetryAction,
     event::{EventKind, MessagePhase},
     kind::{Delivery, ErrorKind, Phase},
@@ -147,6 +147,7 @@ fn c197_the_names_of_every_public_enum_agree() {
         Delivery [NotSent, Refused, Unknown, Accepted, OutputStarted]
         Transport [WebSocket, Sse]
         TransportPolicy [Auto, WebSocketOnly, SseOnly]
+        ContinuationPolicy [Strict, AllowNewInstructions]
         ReplayPolicy [Never, BeforeCreated, BeforeOutput, Restart]
         FallbackKind [Unsupported, Transient]
         ResponseStatus [

@@ -107,7 +107,7 @@ impl TextConfig {
         self
     }
 
-    /// Requests JSON that matches `schema`, which is strict: see
+    /// Requests JSON that matches `schema`, which is JSON or its text, and is strict: see
     /// [`ResponsesRequest::json_schema`](crate::ResponsesRequest::json_schema).
     #[must_use]
     pub fn json_schema(mut self, name: impl AsRef<str>, schema: impl Into<Json>) -> Self {
@@ -120,7 +120,7 @@ impl TextConfig {
             schema: Json,
             strict: bool,
         }
-        let format = Format { name: name.as_ref(), schema: schema.into(), strict: true };
+        let format = Format { name: name.as_ref(), schema: schema_of(schema.into()), strict: true };
         self.format = Some(to_json(&format));
         self
     }
@@ -230,6 +230,14 @@ fn to_json(settings: &impl Serialize) -> Json {
     #[expect(clippy::expect_used, reason = "structs of strings and JSON have a JSON form")]
     let text = serde_json::to_string(settings).expect("settings of strings and JSON");
     Json::from_trusted(text)
+}
+
+/// Returns the schema that a caller gave as JSON, or as a string with the text of the JSON. A schema
+/// is never a JSON string itself.
+pub(super) fn schema_of(given: Json) -> Json {
+    let text = given.decode::<String>().ok();
+    let parsed = text.and_then(|text| Json::parse(text).ok());
+    parsed.filter(|schema| schema.as_str().starts_with('{')).unwrap_or(given)
 }
 
 #[cfg(test)]

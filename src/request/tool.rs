@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer, de};
 
+use super::settings::schema_of;
 use crate::json::{DecodeError, Json};
 
 /// Entry of `tools`, as the JSON that is sent.
@@ -51,8 +52,8 @@ enum ToolBody<'a> {
 }
 
 impl Tool {
-    /// Returns a function of the caller, with a JSON schema of its arguments: a
-    /// `serde_json::Value`, or the text of a schema by [`Json::parse`].
+    /// Returns a function of the caller, with a JSON schema of its arguments, for
+    /// example a `serde_json::Value` or the text of a schema.
     ///
     /// The function is not [`strict`](Self::strict), because a schema must satisfy further rules
     /// for that.
@@ -64,7 +65,7 @@ impl Tool {
         Self::new(&ToolBody::Function {
             name: name.as_ref(),
             description: description.as_ref(),
-            parameters: parameters.into(),
+            parameters: schema_of(parameters.into()),
             strict: false,
         })
     }

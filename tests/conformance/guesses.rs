@@ -127,5 +127,10 @@ fn c189_json_is_guessed() {
     assert_eq!(tool.json().get("strict"), Some(Json::from(true)));
     let tool = Tool::function(String::from("f"), "Finds.", schema.clone());
     assert_eq!(tool.json().get("parameters"), Some(Json::from(&schema)));
+    let tool = Tool::function("f", "Finds.", r#"{ "type": "object" }"#);
+    assert_eq!(tool.json().get("parameters").unwrap().as_str(), r#"{ "type": "object" }"#);
+    assert_eq!(new().json_schema("f", r#"{"type":"object"}"#), new().json_schema("f", &schema));
+    let broken = Tool::function("f", "Finds.", "no schema");
+    assert_eq!(broken.json().get("parameters"), Some(Json::from("no schema")));
     assert_eq!(new().json_schema("f", &schema), new().json_schema(String::from("f"), schema));
 }

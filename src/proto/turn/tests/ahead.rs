@@ -134,3 +134,44 @@ fn a_websocket_that_opens_ahead_of_a_turn_ends_the_fallback() {
     scene.opened(Ok(seat()));
     assert_eq!(scene.origin.fallback(scene.now), None);
 }
+
+#[test]
+fn a_warm_up_leaves_a_baseline_and_its_websocket() {
+    let mut scene = Scene::new(Goal::WarmUp, settings(), request(), PreviousTurn::None);
+    assert_eq!(scene.commands(), "lease fresh=false");
+    assert_eq!(scene.leased(None).authorized().commands(), "authorize, open");
+    assert_eq!(scene.opened(Ok(seat())).commands(), "send");
+    scene.sent().frame(CREATED).frame(COMPLETED);
+    assert_eq!(scene.commands(), "baseline r warm_up=true, release retire=false");
+    assert_eq!(scene.machine.prewarm(), Some(Prewarm::Warmed));
+}
+
+#[test]
+fn a_warm_up_that_generates_costs_its_websocket_and_opens_another() {
+    let mut scene = Scene::new(Goal::WarmUp, settings(), request(), PreviousTurn::None);
+    scene.leased(Some(&seat())).sent().commands();
+    assert_eq!(scene.frame(CREATED).frame(DELTA).commands(), "abort, lease fresh=true");
+    assert_eq!(scene.leased(None).authorized().commands(), "authorize, open");
+    scene.opened(Ok(seat()));
+    assert_eq!(scene.machine.prewarm(), Some(Prewarm::Failed(PrewarmFailure::Generated)));
+}
+
+#[test]
+fn work_ahead_of_a_turn_fails_without_harm_and_records_what_it_learned() {
+    for (error, marked) in [(refused(426), true), (refused(403), false)] {
+        for goal in [Goal::Connect, Goal::WarmUp, Goal::Rotate] {
+            let mut scene = Scene::new(goal, settings(), request(), PreviousTurn::None);
+            if goal != Goal::Rotate {
+                scene.leased(None);
+            }
+            scene.authorized().opened(Err(error.clone()));
+            let outcome = Prewarm::Failed(PrewarmFailure::Error(ErrorKind::UpgradeRefused));
+            assert_eq!(scene.machine.prewarm(), Some(outcome), "{goal:?}");
+            assert_eq!(scene.origin.fallback(scene.now).is_some(), marked, "{goal:?}");
+        }
+    }
+    // Where turns go over SSE, there is nothing to open.
+    let sse = over(TransportPolicy::SseOnly);
+    let mut scene = Scene::new(Goal::Connect, sse, request(), PreviousTurn::None);
+    assert_eq!(scene.leased(None).machine.prewarm(), Some(Prewarm::Connected));
+}
