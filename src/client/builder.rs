@@ -114,8 +114,8 @@ impl ResponsesClientBuilder {
         self.header("User-Agent", value)
     }
 
-    /// Adds a header to every request and upgrade. A later header of the same name replaces an earlier one. The value is kept out of logs, like a
-    /// credential.
+    /// Adds a header to every request and upgrade. A later header of the same name replaces an
+    /// earlier one. The value is kept out of logs, like a credential.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -321,6 +321,14 @@ mod tests {
     }
 
     #[test]
+    fn settings_can_be_shared_and_shown() {
+        fn shared<T: Send + Sync + fmt::Debug + 'static>() {}
+        shared::<ResponsesClientBuilder>();
+        shared::<(ResponsesClient, Auth, Secret, Provider, NetworkSettings, ConfigError)>();
+        shared::<(Timeouts, Limits, RetryPolicy, TransportPolicy)>();
+    }
+
+    #[test]
     fn headers_of_the_transport_are_refused() {
         for name in ["Host", "connection", "Sec-WebSocket-Key", "content-length", "a b"] {
             let error = builder().header(name, "x").build().unwrap_err();
@@ -354,10 +362,7 @@ mod tests {
                 Auth::header("a b", "canary"),
                 "the name of the header `a b` has characters that HTTP does not allow",
             ),
-            (
-                Auth::header("Host", "x"),
-                "the transport sets the header `host` itself, so remove it",
-            ),
+            (Auth::header("Host", "x"), "the header `host` belongs to the transport, remove it"),
         ] {
             assert_eq!(text(builder().auth(auth)), settings(fault));
         }
@@ -368,7 +373,7 @@ mod tests {
                 "Authorization",
                 "the name of the header `Bearer [masked]` has characters that HTTP does not allow",
             ),
-            ("upgrade", "x", "the transport sets the header `upgrade` itself, so remove it"),
+            ("upgrade", "x", "the header `upgrade` belongs to the transport, remove it"),
         ] {
             assert_eq!(text(builder().header(name, value)), settings(fault));
         }

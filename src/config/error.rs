@@ -17,7 +17,7 @@ pub enum ConfigError {
     )]
     ExposedCredentials,
     /// A header that the transport sets itself.
-    #[error("the transport sets the header `{0}` itself, so remove it")]
+    #[error("the header `{0}` belongs to the transport, remove it")]
     ReservedHeader(String),
     /// A header that cannot be sent.
     #[error("the {part} of the header `{header}` {fault}")]

@@ -104,8 +104,7 @@ fn is_page(error: &Error) -> bool {
 /// Writes the recommended reaction in words.
 fn write_advice(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(match error.kind() {
-        ErrorKind::InvalidRequest => "fix the request",
-        ErrorKind::InvalidConfig => "fix the settings",
+        ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => "fix the request or the settings",
         ErrorKind::Auth => "check the client's `AuthProvider`; the source has the reason",
         ErrorKind::Connect => "check the address, the network and the proxy, then retry",
         ErrorKind::Tls => {

@@ -180,7 +180,7 @@ impl Error {
         }
     }
 
-    /// Returns the setting that was rejected; `None` unless the kind is
+    /// Returns the fault of the settings; `None` unless the kind is
     /// [`InvalidConfig`](ErrorKind::InvalidConfig).
     ///
     /// ```

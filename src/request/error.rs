@@ -23,9 +23,6 @@ pub enum RequestError {
     /// The response id is empty, or cannot be part of a URL.
     #[error("invalid response id")]
     ResponseId,
-    /// A header or a credential that cannot be sent.
-    #[error("a header or a credential is empty or has characters that HTTP does not allow")]
-    InvalidHeader,
     /// A header that cannot be sent with one turn: see
     /// [`TurnBuilder::header`](crate::TurnBuilder::header).
     #[error("cannot send the header `{name}` with one turn: {reason}")]

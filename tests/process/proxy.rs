@@ -1,7 +1,6 @@
 //! Proxy settings as they are spelled: the proxy is used as written, or the client is not built.
 
 use std::{
-    error::Error as _,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -207,7 +206,7 @@ fn through(
         .build()
         .map_err(|error| {
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            error.source().unwrap().to_string()
+            error.config_error().unwrap().to_string()
         })
 }
 
