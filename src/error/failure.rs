@@ -23,8 +23,9 @@ use crate::{
 /// [`event`](Self::event) the event in which the server reported the error.
 ///
 /// `Display` shows the failure, the delivery and the recommended reaction. The underlying cause is
-/// in [`source`](StdError::source), unless `Display` shows the cause in full. Neither `Display` nor `Debug` shows a payload or a credential.
-/// At most 512 bytes of the server's message are shown, with strings that look like keys masked.
+/// in [`source`](StdError::source), unless `Display` shows the cause in full. Neither `Display` nor
+/// `Debug` shows a payload or a credential. At most 512 bytes of the server's message are shown,
+/// with strings that look like keys masked.
 ///
 /// ```
 /// # use responses_client::testing::{Script, ScriptedServer, Turn};
