@@ -62,6 +62,13 @@ pub struct PlanWindow {
 }
 
 /// Credits of an account of the ChatGPT backend.
+///
+/// ```
+/// # use responses_client::TurnReport;
+/// fn may_continue(report: &TurnReport) -> bool {
+///     report.server.plan_credits().is_none_or(|it| it.has_credits || it.unlimited)
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PlanCredits {

@@ -20,6 +20,9 @@ use crate::{
 /// item that only one of them has is kept, at its place. A session compares the next request with
 /// the same list. Cloning copies the list, not the items.
 ///
+/// A response serializes as its object with the settled output, and
+/// [`from_json`](Self::from_json) reads it back.
+///
 /// ```
 /// # use responses_client::Response;
 /// fn show(response: &Response) {
