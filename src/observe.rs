@@ -56,8 +56,8 @@ pub trait TurnObserver: Send + Sync + 'static {
     fn fell_back(&self) {}
 
     /// Called when the turn has ended: successfully, or with `error`. The report contains the
-    /// [`warnings`](TurnReport#structfield.warnings) of the turn. Not called if the stream is dropped
-    /// before the end of the turn.
+    /// [`warnings`](TurnReport#structfield.warnings) of the turn. Not called if the stream is
+    /// dropped before the end of the turn.
     fn done(&self, report: &TurnReport, error: Option<&Error>) {
         _ = (report, error);
     }
@@ -159,7 +159,7 @@ impl Notifier {
 
     pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {
         for warning in &report.warnings {
-            tracing::warn!(target: TARGET, origin = &*self.origin, %warning, "turn ended with a warning");
+            tracing::warn!(target: TARGET, origin = &*self.origin, %warning, "turn with a warning");
         }
         let kind = error.map(Error::kind);
         tracing::debug!(target: TARGET, error = ?kind, "turn ended");

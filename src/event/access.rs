@@ -41,14 +41,14 @@ impl ResponseEvent {
         }
     }
 
-    /// Returns `stream_id`, the lane of the event on a WebSocket. `None` for the default lane. Reads
-    /// [`raw`](Self::raw) on each call.
+    /// Returns `stream_id`, the lane of the event on a WebSocket. `None` for the default lane. The
+    /// method reads [`raw`](Self::raw) on each call.
     pub fn stream_id(&self) -> Option<String> {
         self.text("stream_id")
     }
 
     /// Returns `obfuscation`, the random string that a server adds to deltas, so that their sizes
-    /// do not reveal the text. Reads [`raw`](Self::raw) on each call.
+    /// do not reveal the text. The method reads [`raw`](Self::raw) on each call.
     pub fn obfuscation(&self) -> Option<String> {
         self.text("obfuscation")
     }

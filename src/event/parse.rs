@@ -10,8 +10,8 @@ use crate::json::{self, DecodeError, Json};
 impl ResponseEvent {
     /// Reads an event from its JSON, as a stream yields it. The JSON is kept byte for byte. An
     /// event of a type that this version does not know is [`Unknown`](Self::Unknown). The JSON of a
-    /// response without an event around it is the terminal event of that response. Only the halves
-    /// of a surrogate pair that two deltas share are not joined, because each event is read by itself.
+    /// response without an event around it is the terminal event of that response. The halves of a
+    /// surrogate pair that two deltas share stay separate, because each event is read by itself.
     ///
     /// ```
     /// use responses_client::ResponseEvent;

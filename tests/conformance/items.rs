@@ -287,23 +287,6 @@ fn each_item_is_typed_with_all_its_members() {
 }
 
 #[test]
-fn a_configuration_update_names_the_settings_that_it_changes() {
-    let update = |item: &Value| match read(item) {
-        OutputItem::ConfigurationUpdate(update) => {
-            let format = update.text_format().map(|format| format.as_str().to_owned());
-            (update.reasoning_effort(), format)
-        }
-        other => panic!("{other:?}"),
-    };
-    let kind = json!({"type": "configuration_update"});
-    assert_eq!(update(&kind), (None, None));
-    let whole = json!({"type": "configuration_update", "reasoning": {"effort": "low"},
-        "text": {"format": {"type": "text"}}});
-    let format = r#"{"type":"text"}"#.to_owned();
-    assert_eq!(update(&whole), (Some("low".to_owned()), Some(format)));
-}
-
-#[test]
 fn an_odd_member_spoils_no_other() {
     for (sample, strict) in samples() {
         let whole = members(&read(&sample));

@@ -195,3 +195,21 @@ impl ComputerCall {
         self.action.iter().chain(&self.actions)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_update_names_the_settings_that_it_changes() {
+        let update = |item: &str| {
+            let update = ConfigurationUpdate::decode(&Json::parse(item).unwrap()).unwrap();
+            let format = update.text_format().map(|format| format.as_str().to_owned());
+            (update.reasoning_effort(), format)
+        };
+        assert_eq!(update("{}"), (None, None));
+        let whole = r#"{"reasoning":{"effort":"low"},"text":{"format":{"type":"text"}}}"#;
+        let format = r#"{"type":"text"}"#.to_owned();
+        assert_eq!(update(whole), (Some("low".to_owned()), Some(format)));
+    }
+}
