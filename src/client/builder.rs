@@ -42,7 +42,7 @@ pub struct ResponsesClientBuilder {
     network: NetworkSettings,
     account: Option<String>,
     observer: Option<Arc<dyn TurnObserver>>,
-    connector: Option<Arc<dyn Network>>,
+    pub(super) connector: Option<Arc<dyn Network>>,
 }
 
 impl ResponsesClient {
@@ -180,14 +180,6 @@ impl ResponsesClientBuilder {
     /// then equal [`Auth`] values count as the same account.
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
-        self
-    }
-
-    /// Connects to a scripted server instead of the network, without sockets if the server has
-    /// none.
-    #[cfg(feature = "testing")]
-    pub fn connector(mut self, connector: &crate::testing::Connector) -> Self {
-        self.connector = Some(connector.network());
         self
     }
 

@@ -6,3 +6,6 @@ pub use handle::ResponsesClient;
 mod builder;
 mod env;
 mod handle;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+mod scripted;

@@ -21,12 +21,7 @@ use super::{
     service,
     tls::{self, ServerTls},
 };
-use crate::{
-    client::{ResponsesClient, ResponsesClientBuilder},
-    config::{NetworkSettings, Provider, ProxySetting},
-    error::Error,
-    testing::script::{builder::Script, turn::Turn},
-};
+use crate::testing::script::{builder::Script, turn::Turn};
 
 /// A server for tests that follows a [`Script`] and logs everything it receives.
 ///
@@ -133,45 +128,6 @@ impl ScriptedServer {
     /// Returns the connector of this server, which needs no sockets.
     pub fn connector(&self) -> Connector {
         self.connector.clone()
-    }
-
-    /// Returns a client of this server with default settings.
-    ///
-    /// # Errors
-    ///
-    /// Like [`ResponsesClientBuilder::build`].
-    pub fn client(&self) -> Result<ResponsesClient, Error> {
-        self.client_builder()?.build()
-    }
-
-    /// Returns a builder for a client of this server. The builder has the base URL, the certificate
-    /// of the server's authority, and without sockets the [`connector`](Self::connector). It uses
-    /// no proxy.
-    ///
-    /// ```
-    /// use responses_client::testing::{Script, ScriptedServer, Turn};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("hi")));
-    /// let client = server.client_builder()?.incremental(false).build()?;
-    /// # drop(client);
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Like [`Provider::compatible`].
-    pub fn client_builder(&self) -> Result<ResponsesClientBuilder, Error> {
-        let builder = ResponsesClient::builder(Provider::compatible(&self.url())?);
-        let mut network = NetworkSettings::new().proxy(ProxySetting::Direct);
-        if let Some(ca) = self.ca_certificate_pem() {
-            network = network.root_certificates_pem(ca);
-        }
-        Ok(match self.listener {
-            Some(_) => builder.network(network),
-            None => builder.connector(&self.connector),
-        })
     }
 
     /// Serves a connection that other code accepted, such as a proxy.
