@@ -175,9 +175,9 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// Sets the account of the credential. [`ResponsesSession::set_client`] keeps the connection of
-    /// a session if both clients have the same account, even with different tokens. Default: none;
-    /// then equal [`Auth`] values count as the same account.
+    /// Sets the account of the credential. [`set_client`](crate::ResponsesSession::set_client) keeps
+    /// the connection of a session if both clients have the same account, even with different
+    /// tokens. Default: none; then equal [`Auth`] values count as the same account.
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
         self

@@ -72,7 +72,8 @@ impl ResponsesClient {
     /// # Errors
     ///
     /// The error of the last attempt: [`ErrorKind::Api`](crate::ErrorKind::Api) with status 404 if
-    /// the server does not have the response. The call takes at most [`Timeouts::request`].
+    /// the server does not have the response. The call takes at most
+    /// [`Timeouts::request`](crate::Timeouts::request).
     ///
     /// # Cancel safety
     ///
@@ -108,8 +109,8 @@ impl ResponsesClient {
     }
 
     /// Returns the fallback in force, with its reason and its remaining time. `None` if turns of
-    /// [`TransportPolicy::Auto`] use WebSockets. An open WebSocket of a session stays in use during
-    /// a fallback.
+    /// [`TransportPolicy::Auto`](crate::TransportPolicy::Auto) use WebSockets. An open WebSocket of a
+    /// session stays in use during a fallback.
     pub fn fallback(&self) -> Option<Fallback> {
         self.endpoint.origin.fallback(Instant::now().into_std())
     }
