@@ -152,6 +152,27 @@ impl Auth {
     }
 }
 
+/// A secret is a bearer token.
+impl From<Secret> for Auth {
+    fn from(token: Secret) -> Self {
+        Self::Bearer(token)
+    }
+}
+
+/// A string is a bearer token.
+impl From<&str> for Auth {
+    fn from(token: &str) -> Self {
+        Self::bearer(token)
+    }
+}
+
+/// A string is a bearer token.
+impl From<String> for Auth {
+    fn from(token: String) -> Self {
+        Self::bearer(token)
+    }
+}
+
 /// Reason why a credential could not be obtained.
 #[derive(Debug)]
 pub(crate) enum AuthError {

@@ -91,9 +91,9 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// Sets the authentication. Default: none.
-    pub fn auth(mut self, auth: Auth) -> Self {
-        self.auth = auth;
+    /// Sets the authentication; a string is a bearer token, such as an API key. Default: none.
+    pub fn auth(mut self, auth: impl Into<Auth>) -> Self {
+        self.auth = auth.into();
         self
     }
 
