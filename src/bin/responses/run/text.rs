@@ -53,6 +53,10 @@ impl TextWriter {
     ) -> io::Result<()> {
         if let Some(response) = response.filter(|_| self.part.take().is_none()) {
             self.write(&response.output_text(), out)?;
+            if let Some(refusal) = response.refusal() {
+                self.end_line(out)?;
+                self.write(&refusal, out)?;
+            }
         }
         self.end_line(out)?;
         // On a terminal, the message must come after the text.
@@ -88,6 +92,17 @@ impl TextWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_response_without_events_shows_its_text_and_its_refusal() {
+        let response = Response::from_json(
+            r#"{"id":"r","object":"response","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"refusal","refusal":"I must not."}]}]}"#,
+        )
+        .unwrap();
+        let (mut writer, mut out) = (TextWriter::new(false), Vec::new());
+        writer.end(1, None, Some(&response), &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "I must not.\n");
+    }
 
     #[test]
     fn a_terminal_gets_no_control_characters() {
