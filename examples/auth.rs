@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok::<_, std::convert::Infallible>(format!("token-{number}"))
         }
     });
-    let client = server.client_builder()?.auth(auth).build()?;
+    let client = server.client_builder().auth(auth).build()?;
 
     let request = ResponsesRequest::new("gpt-6-astra").input("Say hello.");
     for _ in 0..2 {

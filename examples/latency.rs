@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for policy in [TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly] {
         let builder = match env::var_os("OPENAI_API_KEY") {
             Some(_) => ResponsesClient::builder_from_env()?,
-            None => server.client_builder()?,
+            None => server.client_builder(),
         };
         let client = builder.transport(policy).build()?;
         let (times, bytes) = conversation(&client, turns).await?;

@@ -28,7 +28,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .root_certificates_pem(server.ca_certificate_pem().unwrap_or_default());
     let request = ResponsesRequest::new("gpt-6-astra").input([Item::user("Say hello.")]);
     for policy in [TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly] {
-        let client = ResponsesClient::builder(Provider::compatible(&server.url())?)
+        let client = ResponsesClient::builder()
+            .provider(Provider::compatible(&server.url())?)
             .network(network.clone())
             .transport(policy)
             .build()?;

@@ -23,7 +23,8 @@ pub(crate) fn long_session(effort: Effort) -> Comparison {
     let address = serve();
     let runtime = runtime();
     let provider = Provider::compatible(&format!("http://{address}/v1")).expect("a URL");
-    let client = ResponsesClient::builder(provider).transport(TransportPolicy::WebSocketOnly);
+    let client =
+        ResponsesClient::builder().provider(provider).transport(TransportPolicy::WebSocketOnly);
     let mut session = client.build().expect("a client").session();
     runtime.block_on(converse(&mut session, turns / 10));
     let before = resident();

@@ -93,7 +93,8 @@ impl Agent {
         let script = Script::new().turns(vec![Turn::text("Done."); turns]).without_bodies();
         let server = ScriptedServer::in_memory(script);
         let provider = Provider::compatible(&server.url()).expect("a URL");
-        let client = ResponsesClient::builder(provider)
+        let client = ResponsesClient::builder()
+            .provider(provider)
             .transport(TransportPolicy::WebSocketOnly)
             .connector(&server.connector())
             .build()

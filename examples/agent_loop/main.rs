@@ -162,7 +162,7 @@ fn client(
             (provider, Auth::bearer(key))
         }
     };
-    Ok(ResponsesClient::builder(provider).auth(auth).transport(policy).build()?)
+    Ok(ResponsesClient::builder().provider(provider).auth(auth).transport(policy).build()?)
 }
 
 impl Summary {

@@ -153,7 +153,8 @@ impl Episode {
         let clients = ["one-a", "one-b", "two-a"].map(|token| {
             let provider = Provider::compatible(&server.url()).expect("a URL");
             let account = token.split('-').next().unwrap_or_default();
-            ResponsesClient::builder(provider.max_age(max_age).reuses_socket_after_error(keeps))
+            ResponsesClient::builder()
+                .provider(provider.max_age(max_age).reuses_socket_after_error(keeps))
                 .auth(Auth::provider(Login::new(token)))
                 .account(account)
                 .transport(transport)

@@ -79,7 +79,7 @@ impl Auth {
     /// }
     ///
     /// let client =
-    ///     ResponsesClient::builder(Provider::openai()).auth(Auth::provider_fn(log_in)).build()?;
+    ///     ResponsesClient::builder().provider(Provider::openai()).auth(Auth::provider_fn(log_in)).build()?;
     /// # drop(client);
     /// # Ok::<(), responses_client::Error>(())
     /// ```

@@ -1,6 +1,6 @@
 //! The builder of a client.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -9,8 +9,8 @@ use crate::{
     api::masked,
     auth::{Auth, Secret, header_value},
     config::{
-        ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, RetryPolicy,
-        Timeouts, TransportPolicy,
+        ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, ProxySetting,
+        RetryPolicy, Timeouts, TransportPolicy,
     },
     endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, is_reserved},
     error::{Error, ErrorContext},
@@ -23,11 +23,11 @@ use crate::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use responses_client::{Auth, Provider, ResponsesClient, Timeouts, TransportPolicy};
+/// use responses_client::{ResponsesClient, TransportPolicy};
 ///
-/// let client = ResponsesClient::builder(Provider::openai())
-///     .auth(Auth::bearer("a key"))
-///     .timeouts(Timeouts::default().turn(Duration::from_secs(600)))
+/// let client = ResponsesClient::builder()
+///     .api_key("a key")
+///     .timeout(Duration::from_secs(600))
 ///     .transport(TransportPolicy::SseOnly)
 ///     .build()?;
 /// # drop(client);
@@ -35,7 +35,8 @@ use crate::{
 /// ```
 #[must_use]
 pub struct ResponsesClientBuilder {
-    provider: Provider,
+    /// A fault of the base URL is an error of `build`.
+    provider: Result<Provider, ConfigError>,
     auth: Auth,
     pub(super) headers: Vec<(String, String)>,
     policy: Policy,
@@ -46,9 +47,9 @@ pub struct ResponsesClientBuilder {
 }
 
 impl ResponsesClient {
-    /// Returns a builder for a client of `provider`.
-    pub fn builder(provider: Provider) -> ResponsesClientBuilder {
-        ResponsesClientBuilder::new(provider)
+    /// Returns a builder of a client. By default, the client talks to OpenAI without a credential.
+    pub fn builder() -> ResponsesClientBuilder {
+        ResponsesClientBuilder::new()
     }
 
     /// Returns a client of OpenAI with this API key and the defaults of all settings.
@@ -67,14 +68,14 @@ impl ResponsesClient {
     ///
     /// Like [`build`](ResponsesClientBuilder::build).
     pub fn new(key: impl Into<Secret>) -> Result<Self, Error> {
-        Self::builder(Provider::openai()).auth(Auth::bearer(key)).build()
+        Self::builder().api_key(key).build()
     }
 }
 
 impl ResponsesClientBuilder {
-    pub(super) fn new(provider: Provider) -> Self {
+    fn new() -> Self {
         Self {
-            provider,
+            provider: Ok(Provider::openai()),
             auth: Auth::None,
             headers: Vec::new(),
             policy: Policy::default(),
@@ -89,6 +90,24 @@ impl ResponsesClientBuilder {
     pub fn observer(mut self, observer: impl TurnObserver) -> Self {
         self.observer = Some(Arc::new(observer));
         self
+    }
+
+    /// Sets the server. Default: [`Provider::openai`].
+    pub fn provider(mut self, provider: Provider) -> Self {
+        self.provider = Ok(provider);
+        self
+    }
+
+    /// Moves the provider to another base URL, such as `https://gateway.example/v1`: see
+    /// [`Provider::with_base_url`]. If the URL is invalid, [`build`](Self::build) fails.
+    pub fn base_url(mut self, url: impl AsRef<str>) -> Self {
+        self.provider = self.provider.and_then(|provider| provider.with_base_url(url.as_ref()));
+        self
+    }
+
+    /// Sets the API key, which is sent as a bearer token. Default: none.
+    pub fn api_key(self, key: impl Into<Secret>) -> Self {
+        self.auth(Auth::bearer(key))
     }
 
     /// Sets the authentication; a string is a bearer token, such as an API key. Default: none.
@@ -121,6 +140,18 @@ impl ResponsesClientBuilder {
         self
     }
 
+    /// Sets the time limit of a whole turn, retries included: [`Timeouts::turn`]. Default: none.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.policy.timeouts.turn = Some(time);
+        self
+    }
+
+    /// Sets the time limit for connecting: [`Timeouts::connect`]. Default: 10 s.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.policy.timeouts.connect = Some(time);
+        self
+    }
+
     /// Sets the time limits. Default: [`Timeouts::default`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.policy.timeouts = timeouts;
@@ -140,9 +171,16 @@ impl ResponsesClientBuilder {
         self
     }
 
-    /// Sets the allowed transports. Default: [`TransportPolicy::Auto`].
-    pub fn transport(mut self, transport: TransportPolicy) -> Self {
-        self.policy.transport = transport;
+    /// Sets the number of retries of a turn: one less than [`RetryPolicy::max_attempts`]. Default: 3.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.policy.retry.max_attempts = retries.saturating_add(1);
+        self
+    }
+
+    /// Sets the allowed transports; a [`Transport`](crate::Transport) allows only itself. Default:
+    /// [`TransportPolicy::Auto`].
+    pub fn transport(mut self, transport: impl Into<TransportPolicy>) -> Self {
+        self.policy.transport = transport.into();
         self
     }
 
@@ -165,6 +203,13 @@ impl ResponsesClientBuilder {
     /// [`ContinuationPolicy::Strict`].
     pub fn continuation(mut self, continuation: ContinuationPolicy) -> Self {
         self.policy.continuation = continuation;
+        self
+    }
+
+    /// Sets the proxy; a string is its URL: see [`ProxySetting::Url`]. Default: the proxy of the
+    /// environment.
+    pub fn proxy(mut self, proxy: impl Into<ProxySetting>) -> Self {
+        self.network = self.network.proxy(proxy.into());
         self
     }
 
@@ -193,15 +238,16 @@ impl ResponsesClientBuilder {
     /// [`ProxySetting`](crate::ProxySetting) or a variable such as `HTTPS_PROXY` that would not be
     /// used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
-        let headers = headers(self.provider.headers, self.headers)?;
+        let provider = self.provider?;
+        let headers = headers(provider.headers, self.headers)?;
         check_auth(&self.auth)?;
         let has_credential =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
-        if has_credential && self.provider.exposes_credentials() {
+        if has_credential && provider.exposes_credentials() {
             return Err(ConfigError::ExposedCredentials.into());
         }
         let wire: &'static dyn Wire = &Responses;
-        let uri = self.provider.url(wire.path()).as_str().parse();
+        let uri = provider.url(wire.path()).as_str().parse();
         let uri = uri.map_err(|_| ConfigError::BaseUrl("too long"))?;
         let settings = self.connector.is_none().then(|| self.network.clone());
         let network = match self.connector {
@@ -216,14 +262,14 @@ impl ResponsesClientBuilder {
                 Arc::new(network)
             }
         };
-        let notifier = Notifier::new(self.observer, self.provider.origin());
+        let notifier = Notifier::new(self.observer, provider.origin());
         let error_context = ErrorContext {
             has_credential,
-            base_url: self.provider.address(),
-            has_path: self.provider.has_path(),
+            base_url: provider.address(),
+            has_path: provider.has_path(),
         };
         let endpoint = Endpoint {
-            provider: self.provider,
+            provider,
             wire,
             auth: self.auth,
             headers,
@@ -309,7 +355,7 @@ mod tests {
     use crate::kind::ErrorKind;
 
     fn builder() -> ResponsesClientBuilder {
-        ResponsesClient::builder(Provider::openai())
+        ResponsesClient::builder()
     }
 
     #[test]
@@ -395,18 +441,19 @@ mod tests {
     #[test]
     fn credentials_do_not_travel_in_the_clear() {
         let client = |url| {
-            ResponsesClient::builder(Provider::compatible(url).unwrap())
+            ResponsesClient::builder()
+                .provider(Provider::compatible(url).unwrap())
                 .auth(Auth::bearer("k"))
                 .build()
         };
         assert_eq!(client("http://a.example/v1").unwrap_err().kind(), ErrorKind::InvalidConfig);
         assert!(client("https://a.example/v1").is_ok());
-        let by_hand =
-            ResponsesClient::builder(Provider::compatible("http://a.example/v1").unwrap());
+        let by_hand = ResponsesClient::builder()
+            .provider(Provider::compatible("http://a.example/v1").unwrap());
         let error = by_hand.header("Authorization", "Bearer k").build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
         let open = Provider::compatible("http://a.example/v1").unwrap();
-        let open = ResponsesClient::builder(open.allow_credentials_over_http());
+        let open = ResponsesClient::builder().provider(open.allow_credentials_over_http());
         assert!(open.auth(Auth::bearer("k")).build().is_ok());
     }
 
@@ -426,7 +473,8 @@ mod tests {
         let network = NetworkSettings::new()
             .proxy(crate::config::ProxySetting::Url("http://u:canary@127.0.0.1:1".to_owned()));
         let provider = Provider::compatible("https://a.example/v1?key=canary").unwrap();
-        let builder = ResponsesClient::builder(provider)
+        let builder = ResponsesClient::builder()
+            .provider(provider)
             .auth(Auth::bearer("canary"))
             .header("x-key", "canary")
             .network(network);

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::{builder::ResponsesClientBuilder, handle::ResponsesClient};
 use crate::{
-    auth::{Auth, Secret},
+    auth::Secret,
     config::{ConfigError, Provider},
     error::Error,
 };
@@ -81,7 +81,7 @@ fn builder(
         })?,
         None => Provider::openai(),
     };
-    let mut builder = ResponsesClientBuilder::new(provider).auth(Auth::Bearer(key));
+    let mut builder = ResponsesClient::builder().provider(provider).api_key(key);
     if let Some(id) = find("OPENAI_ORG_ID")? {
         builder = builder.organization(id);
     }

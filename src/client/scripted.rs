@@ -2,7 +2,7 @@
 
 use super::{builder::ResponsesClientBuilder, handle::ResponsesClient};
 use crate::{
-    config::{NetworkSettings, Provider, ProxySetting},
+    config::{NetworkSettings, ProxySetting},
     error::Error,
     testing::{Connector, ScriptedServer},
 };
@@ -23,7 +23,7 @@ impl ScriptedServer {
     ///
     /// Like [`ResponsesClientBuilder::build`].
     pub fn client(&self) -> Result<ResponsesClient, Error> {
-        self.client_builder()?.build()
+        self.client_builder().build()
     }
 
     /// Returns a builder for a client of this server. The builder has the base URL, the certificate
@@ -36,23 +36,19 @@ impl ScriptedServer {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let server = ScriptedServer::in_memory(Script::new().turn(Turn::text("hi")));
-    /// let client = server.client_builder()?.incremental(false).build()?;
+    /// let client = server.client_builder().incremental(false).build()?;
     /// # drop(client);
     /// # Ok(()) }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Like [`Provider::compatible`].
-    pub fn client_builder(&self) -> Result<ResponsesClientBuilder, Error> {
-        let builder = ResponsesClient::builder(Provider::compatible(&self.url())?);
+    pub fn client_builder(&self) -> ResponsesClientBuilder {
+        let builder = ResponsesClient::builder().base_url(self.url());
         let mut network = NetworkSettings::new().proxy(ProxySetting::Direct);
         if let Some(ca) = self.ca_certificate_pem() {
             network = network.root_certificates_pem(ca);
         }
-        Ok(match self.address() {
+        match self.address() {
             Some(_) => builder.network(network),
             None => builder.connector(&self.connector()),
-        })
+        }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct ClientCertificate(Vec<u8>);
 /// use responses_client::{NetworkSettings, Provider, ProxySetting, ResponsesClient};
 ///
 /// let direct = NetworkSettings::new().proxy(ProxySetting::Direct);
-/// let client = ResponsesClient::builder(Provider::openai()).network(direct).build()?;
+/// let client = ResponsesClient::builder().provider(Provider::openai()).network(direct).build()?;
 /// # drop(client);
 /// # Ok::<_, responses_client::Error>(())
 /// ```
@@ -96,6 +96,20 @@ impl ClientCertificate {
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientCertificate(..)")
+    }
+}
+
+/// A string is the URL of a proxy.
+impl From<&str> for ProxySetting {
+    fn from(url: &str) -> Self {
+        Self::Url(url.to_owned())
+    }
+}
+
+/// A string is the URL of a proxy.
+impl From<String> for ProxySetting {
+    fn from(url: String) -> Self {
+        Self::Url(url)
     }
 }
 

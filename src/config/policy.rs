@@ -41,7 +41,7 @@ pub enum Transport {
 /// use responses_client::{Provider, ResponsesClient, TransportPolicy};
 ///
 /// let client =
-///     ResponsesClient::builder(Provider::openai()).transport(TransportPolicy::SseOnly).build()?;
+///     ResponsesClient::builder().provider(Provider::openai()).transport(TransportPolicy::SseOnly).build()?;
 /// # drop(client);
 /// # Ok::<_, responses_client::Error>(())
 /// ```
@@ -62,7 +62,7 @@ pub enum TransportPolicy {
 /// ```
 /// use responses_client::{ContinuationPolicy, Provider, ResponsesClient};
 ///
-/// let client = ResponsesClient::builder(Provider::openai())
+/// let client = ResponsesClient::builder().provider(Provider::openai())
 ///     .continuation(ContinuationPolicy::AllowNewInstructions)
 ///     .build()?;
 /// # drop(client);
@@ -233,3 +233,13 @@ setters!(RetryPolicy {
     network_down_deadline: impl Into<Option<Duration>>,
     max_resend_bytes: u64,
 });
+
+/// Allows only this transport.
+impl From<Transport> for TransportPolicy {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::WebSocket => Self::WebSocketOnly,
+            Transport::Sse => Self::SseOnly,
+        }
+    }
+}

@@ -188,7 +188,7 @@ impl Error {
     /// use responses_client::{Auth, Provider, ResponsesClient, error::ConfigError};
     ///
     /// let provider = Provider::compatible("http://models.example/v1").unwrap();
-    /// let error = ResponsesClient::builder(provider).auth(Auth::bearer("key")).build().unwrap_err();
+    /// let error = ResponsesClient::builder().provider(provider).auth(Auth::bearer("key")).build().unwrap_err();
     /// assert!(matches!(error.config_error(), Some(ConfigError::ExposedCredentials)));
     /// ```
     pub fn config_error(&self) -> Option<&ConfigError> {

@@ -96,6 +96,14 @@ macro_rules! events {
                 }
             }
 
+            /// Returns the `type` on the wire, also of an event that this version does not know.
+            pub fn event_type(&self) -> &str {
+                match self {
+                    Self::Unknown(event) => &event.event_type,
+                    event => event.kind().as_str(),
+                }
+            }
+
             /// Returns the JSON as received, byte for byte. Empty for `Restarted`.
             pub fn raw(&self) -> &str {
                 self.source().map_or("", |raw| &**raw)

@@ -51,7 +51,7 @@ const NOT_NAMED: &[&str] = &[
     // Settings that may hold a credential.
     "Auth",
     "ProxySetting",
-    // Values of the wire, which serialize as they were received.
+    // Values of the wire. An event serializes as received, and an item as its `Item`.
     "ResponseEvent",
     "OutputItem",
     "ToolOutput",

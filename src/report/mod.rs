@@ -109,6 +109,7 @@ pub enum Warning {
     /// The server changed the input before the model read it. Usually the server removed reasoning
     /// that an edit of the history, another model or another user has made unusable.
     /// [`Response::input_transformations`](crate::Response::input_transformations) lists the items.
+    #[non_exhaustive]
     InputTransformed {
         /// Number of changed items.
         items: usize,

@@ -9,8 +9,8 @@ use crate::json::DecodeError;
 #[non_exhaustive]
 pub enum RequestError {
     /// The body is not one that the API accepts.
-    #[error("could not decode the request body")]
-    Body(#[source] DecodeError),
+    #[error(transparent)]
+    Body(DecodeError),
     /// `extra` has a member that belongs to the transport.
     #[error("`{0}` belongs to the transport: remove it from the request")]
     ReservedField(String),

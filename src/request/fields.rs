@@ -266,7 +266,7 @@ impl ResponsesRequest {
     /// a list of objects.
     pub fn from_json(json: &str) -> Result<Self, RequestError> {
         json::from_str(json)
-            .map_err(|error| RequestError::Body(DecodeError::new("a create body", &error)))
+            .map_err(|error| RequestError::Body(DecodeError::new("the request body", &error)))
     }
 
     /// Adds a member to [`extra`](Self::extra).
@@ -332,7 +332,7 @@ impl ResponsesRequest {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let answer = Turn::text(r#"{"city":"Oslo","degrees":7}"#);
     /// # let server = ScriptedServer::start(Script::new().turn(answer)).await?;
-    /// # let mut session = ResponsesClient::builder(Provider::compatible(&server.url())?).build()?.session();
+    /// # let mut session = ResponsesClient::builder().provider(Provider::compatible(&server.url())?).build()?.session();
     /// let request = ResponsesRequest::new("gpt-6-astra")
     ///     .json_schema("weather", schema_for!(Weather).to_value())
     ///     .input("How warm is it in Oslo?");

@@ -91,6 +91,13 @@ impl History {
         self.extend(rest);
     }
 
+    /// Removes and returns the item at `index`; `None` if `index` is out of range.
+    pub fn remove(&mut self, index: usize) -> Option<Item> {
+        let item = self.get(index)?.clone();
+        self.splice(index..index + 1, []);
+        Some(item)
+    }
+
     /// Removes all items.
     pub fn clear(&mut self) {
         *self = Self::new();

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use crate::{report::TurnReport, response::Response};
+use crate::{event::RateLimits, report::TurnReport, response::Response};
 
 /// Response of a turn that has ended, with the report of the turn. Returned by
 /// [`ResponseStream::final_response`](crate::ResponseStream::final_response) and
@@ -34,6 +34,16 @@ impl FinalResponse {
     /// each phase took.
     pub fn report(&self) -> &TurnReport {
         &self.report
+    }
+
+    /// Returns the id to quote to the server's support, from the header `x-request-id`.
+    pub fn request_id(&self) -> Option<&str> {
+        self.report.server.request_id()
+    }
+
+    /// Returns the remaining rates in `x-ratelimit-*`. Over a WebSocket, they date from its upgrade.
+    pub fn rate_limits(&self) -> RateLimits {
+        self.report.server.rate_limits()
     }
 
     /// Returns the response, and drops the report.

@@ -22,7 +22,7 @@ async fn c157_a_turn_that_the_session_ended_marks_nothing_and_sends_nothing_more
         let script = Script::new().upgrade(Upgrade::Reset).respond(|_| Turn::text("hi"));
         let server = ScriptedServer::in_memory(script);
         let provider = Provider::compatible(&server.url()).unwrap();
-        let client = ResponsesClient::builder(provider).connector(&server.connector());
+        let client = ResponsesClient::builder().provider(provider).connector(&server.connector());
         let session = client.build().unwrap().session();
         let (turn, request) = (Arc::default(), Arc::new(ResponsesRequest::new("m")));
         session.core.begin(&turn);
@@ -69,7 +69,7 @@ async fn c061_a_turn_that_is_superseded_during_a_step_leaves_the_baseline() {
         let provider = Provider::compatible(&server.url()).unwrap();
         let supersedes = Arc::new(OnceLock::new());
         let auth = Auth::provider(Superseding(Arc::clone(&supersedes)));
-        let client = ResponsesClient::builder(provider).connector(&server.connector());
+        let client = ResponsesClient::builder().provider(provider).connector(&server.connector());
         let client = client.transport(transport).auth(auth).build().unwrap();
         let mut session = client.session();
         let request = ResponsesRequest::new("m");

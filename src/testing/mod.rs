@@ -125,7 +125,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let slow = Turn::text("Hello").first(Step::Delay(Duration::from_secs(50)));
 //! let server = ScriptedServer::in_memory(Script::new().turn(slow));
-//! let client = ResponsesClient::builder(Provider::compatible(&server.url())?)
+//! let client = ResponsesClient::builder().provider(Provider::compatible(&server.url())?)
 //!     .connector(&server.connector())
 //!     .build()?;
 //! let request = ResponsesRequest::new("gpt-6-astra").input([Item::user("Say hello")]);

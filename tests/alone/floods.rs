@@ -170,7 +170,8 @@ async fn c139_a_flood_of_small_frames_costs_bounded_memory() {
             let mut timeouts = Timeouts::default();
             timeouts.turn = Some(Duration::from_secs(30));
             let provider = Provider::compatible(&url).expect("a URL");
-            let client = ResponsesClient::builder(provider).limits(limits).timeouts(timeouts);
+            let client =
+                ResponsesClient::builder().provider(provider).limits(limits).timeouts(timeouts);
             let client = client.transport(only(transport)).build().expect("a client");
             let what = format!("{} over {transport}, first: {first:?}", flood.name);
             let is_taken = flood.is_taken;

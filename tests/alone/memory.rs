@@ -20,7 +20,7 @@ const TURNS: usize = 10;
 
 fn client(server: &ScriptedServer, transport: Transport) -> ResponsesClient {
     let provider = Provider::compatible(&server.url()).expect("a URL").max_age(Some(AGE));
-    let client = ResponsesClient::builder(provider).transport(only(transport));
+    let client = ResponsesClient::builder().provider(provider).transport(only(transport));
     client.connector(&server.connector()).build().expect("a client")
 }
 

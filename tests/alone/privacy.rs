@@ -214,7 +214,8 @@ async fn c102_nothing_printed_has_a_payload_or_a_credential() {
     for transport in BOTH {
         let server = server(Script::new().turns(telling_turns())).await;
         let provider = Provider::compatible(&server.url()).expect("a URL");
-        let builder = ResponsesClient::builder(provider)
+        let builder = ResponsesClient::builder()
+            .provider(provider)
             .auth(auth.clone())
             .header("x-vendor", "canary-header")
             .retry(prompt())
@@ -251,7 +252,8 @@ async fn c102_nothing_printed_has_a_payload_or_a_credential() {
         // The same once more, for the errors as they are handed out first.
         let again = support::server(Script::new().turns(telling_turns())).await;
         let provider = Provider::compatible(&again.url()).expect("a URL");
-        let client = ResponsesClient::builder(provider).auth(auth.clone()).retry(prompt());
+        let client =
+            ResponsesClient::builder().provider(provider).auth(auth.clone()).retry(prompt());
         let client = client.transport(only(transport)).build().expect("a client");
         let mut failed = 0;
         while again.log().requests.len() < telling_turns().len() {

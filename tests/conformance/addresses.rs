@@ -16,7 +16,8 @@ use crate::{
 
 /// The outcome of a turn without retries, by way of `proxy`.
 async fn outcome(url: &str, transport: Transport, network: NetworkSettings) -> Outcome {
-    let client = ResponsesClient::builder(Provider::compatible(url).unwrap())
+    let client = ResponsesClient::builder()
+        .provider(Provider::compatible(url).unwrap())
         .transport(only(transport))
         .network(network)
         .timeouts(Timeouts::default().connect(Duration::from_millis(300)))
@@ -150,8 +151,9 @@ fn advice(outcome: &Outcome) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn c193_an_answer_from_another_address_suggests_the_base_url() {
-    let page =
-        || Refusal::status(200).header("content-type", "text/html").body("<html>Welcome</html>");
+    let page = |status| {
+        Refusal::status(status).header("content-type", "text/html").body("<html>Welcome</html>")
+    };
     let bare = "the base URL `http://memory.invalid` has no path, use `http://memory.invalid/v1` \
                 if the API is there";
     let with_path = "check the base URL `http://memory.invalid/api` and any proxies";
@@ -159,13 +161,15 @@ async fn c193_an_answer_from_another_address_suggests_the_base_url() {
         ("http://memory.invalid?key=canary", bare),
         ("http://memory.invalid/api/?key=canary", with_path),
     ] {
-        for refusal in [Refusal::status(404), Refusal::status(405), Refusal::status(501), page()] {
+        let bodiless = [404, 405, 501].map(Refusal::status);
+        for refusal in bodiless.into_iter().chain([200, 404, 405, 501].map(page)) {
             let script = Script::new()
                 .upgrade(Upgrade::Refuse(refusal.clone()))
                 .respond(move |_| Turn::text("x").http(refusal.clone()));
             let server = ScriptedServer::in_memory(script);
             let client = |transport| {
-                ResponsesClient::builder(Provider::compatible(base_url).unwrap())
+                ResponsesClient::builder()
+                    .provider(Provider::compatible(base_url).unwrap())
                     .connector(&server.connector())
                     .auth(Auth::bearer("key"))
                     .transport(only(transport))
@@ -214,7 +218,11 @@ async fn c194_a_client_shows_its_certificate_on_both_transports() {
 #[test]
 fn c194_a_certificate_without_its_key_is_a_config_error() {
     let network = direct().client_certificate_pem("-----BEGIN CERTIFICATE-----\ncanary");
-    let error = ResponsesClient::builder(Provider::openai()).network(network).build().unwrap_err();
+    let error = ResponsesClient::builder()
+        .provider(Provider::openai())
+        .network(network)
+        .build()
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the settings are invalid: invalid network settings: the client certificate is not a PEM \

@@ -204,7 +204,8 @@ async fn a_checkpoint_is_named_to_no_other_server_or_account() {
         let mut session = stored(&server).session();
         let one = turn(&mut session, &first).await;
         let base = if what == "server" { "http://other.invalid/v1" } else { &server.url() };
-        let mut other = ResponsesClient::builder(Provider::compatible(base).expect("a URL"))
+        let mut other = ResponsesClient::builder()
+            .provider(Provider::compatible(base).expect("a URL"))
             .connector(&server.connector());
         if what == "account" {
             other = other.account("somebody else");

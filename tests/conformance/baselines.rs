@@ -258,7 +258,8 @@ async fn c153_what_the_server_says_about_storing_counts() {
                 let script = Script::new().turns([first, Turn::text("b")]);
                 let server = ScriptedServer::in_memory(script);
                 let provider = Provider::compatible(&server.url()).unwrap();
-                let client = ResponsesClient::builder(provider.stores_by_default(by_default))
+                let client = ResponsesClient::builder()
+                    .provider(provider.stores_by_default(by_default))
                     .connector(&server.connector())
                     .transport(only(transport))
                     .continue_over_sse(true);

@@ -185,7 +185,8 @@ fn c008_another_runtime_reconnects_whether_the_one_before_rests_or_has_ended() {
 
 #[test]
 fn c008_outside_of_any_runtime_there_is_a_clear_error() {
-    let client = ResponsesClient::builder(responses_client::Provider::openai()).build().unwrap();
+    let client =
+        ResponsesClient::builder().provider(responses_client::Provider::openai()).build().unwrap();
     let mut session = client.session();
     let kind = |error: Error| error.kind();
     let outcome = session.stream(request(&["hi"])).now_or_never().expect("at once");
@@ -268,7 +269,11 @@ fn patient(
     // Timers of each phase, which end with their runtime.
     timeouts.between_events_websocket = Some(Duration::from_secs(600));
     timeouts.turn = Some(Duration::from_secs(900));
-    ResponsesClient::builder(provider).transport(only(transport)).retry(retry).timeouts(timeouts)
+    ResponsesClient::builder()
+        .provider(provider)
+        .transport(only(transport))
+        .retry(retry)
+        .timeouts(timeouts)
 }
 
 #[test]

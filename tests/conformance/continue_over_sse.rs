@@ -18,7 +18,7 @@ fn answers() -> Script {
 /// A client that is told not to put more than `bytes` into a frame.
 fn with_frame_limit(server: &ScriptedServer, bytes: u64) -> ResponsesClient {
     let provider = Provider::compatible(&server.url()).unwrap().frame_limit(Some(bytes));
-    ResponsesClient::builder(provider).connector(&server.connector()).build().unwrap()
+    ResponsesClient::builder().provider(provider).connector(&server.connector()).build().unwrap()
 }
 
 fn sent(server: &ScriptedServer) -> Vec<(Transport, usize, bool)> {

@@ -172,7 +172,7 @@ async fn c144_calls_that_are_refused_report_their_token_too() {
     for (auth, fetches) in providers() {
         let provider = Provider::compatible(&stored_response().await).unwrap();
         let network = NetworkSettings::new().proxy(ProxySetting::Direct);
-        let client = ResponsesClient::builder(provider).network(network).auth(auth);
+        let client = ResponsesClient::builder().provider(provider).network(network).auth(auth);
         let client = client.build().unwrap();
         for response in join_all((0..SESSIONS).map(|_| guarded(client.retrieve("r")))).await {
             assert_eq!(response.unwrap().id(), Some("r"));

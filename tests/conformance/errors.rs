@@ -139,7 +139,8 @@ async fn c055_a_credential_is_fetched_after_the_wait_and_not_before() {
         let tokens = Tokens::default();
         let provider =
             Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false);
-        let client = ResponsesClient::builder(provider)
+        let client = ResponsesClient::builder()
+            .provider(provider)
             .connector(&server.connector())
             .transport(only(transport))
             .auth(Auth::provider(tokens.clone()))
@@ -264,7 +265,8 @@ async fn c105_an_error_is_told_at_once_and_the_socket_that_falls_silent_then_is_
         let server = ScriptedServer::in_memory(answers().turn(silent(status)));
         let provider =
             Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false);
-        let client = ResponsesClient::builder(provider)
+        let client = ResponsesClient::builder()
+            .provider(provider)
             .connector(&server.connector())
             .transport(TransportPolicy::WebSocketOnly)
             .build()

@@ -300,7 +300,8 @@ async fn c043_what_needs_http_is_an_error_under_websocket_only() {
         (provider().websocket(false), plain.clone()),
         (provider().frame_limit(Some(10)), plain.clone()),
     ] {
-        let client = ResponsesClient::builder(provider)
+        let client = ResponsesClient::builder()
+            .provider(provider)
             .connector(&server.connector())
             .transport(TransportPolicy::WebSocketOnly)
             .build()
@@ -367,7 +368,8 @@ async fn c044_a_refusal_keeps_its_status_its_headers_and_the_beginning_of_its_bo
             .body("no ".repeat(50_000));
         let server = server(answers().every_upgrade(Upgrade::Refuse(refusal))).await;
         let provider = Provider::compatible(&server.url()).unwrap();
-        let client = ResponsesClient::builder(provider)
+        let client = ResponsesClient::builder()
+            .provider(provider)
             .transport(TransportPolicy::WebSocketOnly)
             .retry(attempts(1))
             .build()

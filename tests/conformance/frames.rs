@@ -369,7 +369,8 @@ async fn c081_an_event_above_the_limit_ends_the_turn() {
         let mut limits = Limits::default();
         limits.max_event_bytes = 64 << 10;
         let provider = Provider::compatible(&server.url()).expect("a URL");
-        let client = ResponsesClient::builder(provider).limits(limits).transport(only(transport));
+        let client =
+            ResponsesClient::builder().provider(provider).limits(limits).transport(only(transport));
         let bench = Bench { transport, server, client: client.build().expect("a client") };
         let within = delta(&"x".repeat(60 << 10)).to_string();
         let above = delta(&"x".repeat(65 << 10)).to_string();

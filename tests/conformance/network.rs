@@ -29,7 +29,8 @@ fn client(
     transport: Transport,
     network: NetworkSettings,
 ) -> Result<ResponsesClient, Error> {
-    ResponsesClient::builder(Provider::compatible(url)?)
+    ResponsesClient::builder()
+        .provider(Provider::compatible(url)?)
         .transport(only(transport))
         .network(network)
         .build()
@@ -155,7 +156,8 @@ async fn nobody_there_and_no_such_name_are_connect_errors() {
             let network = NetworkSettings::new().proxy(ProxySetting::Direct);
             let mut retry = responses_client::RetryPolicy::default();
             retry.network_down_deadline = Some(std::time::Duration::ZERO);
-            let client = ResponsesClient::builder(Provider::compatible(&url).unwrap())
+            let client = ResponsesClient::builder()
+                .provider(Provider::compatible(&url).unwrap())
                 .transport(only(transport))
                 .network(network)
                 .retry(retry)
@@ -345,7 +347,8 @@ async fn c134_a_post_over_a_kept_connection_that_the_server_closes_is_sent_once_
             let server = Closing::start(reset).await;
             let mut retry = RetryPolicy::default();
             (retry.max_attempts, retry.max_replays, retry.replay) = (1, 0, policy);
-            let client = ResponsesClient::builder(Provider::compatible(&server.url).unwrap())
+            let client = ResponsesClient::builder()
+                .provider(Provider::compatible(&server.url).unwrap())
                 .transport(TransportPolicy::SseOnly)
                 .network(NetworkSettings::new().proxy(ProxySetting::Direct))
                 .retry(retry)
@@ -382,7 +385,8 @@ async fn c134_a_connection_that_dies_with_its_first_request_is_not_a_kept_one() 
     });
     let mut retry = RetryPolicy::default();
     retry.max_attempts = 1;
-    let client = ResponsesClient::builder(Provider::compatible(&url).unwrap())
+    let client = ResponsesClient::builder()
+        .provider(Provider::compatible(&url).unwrap())
         .transport(TransportPolicy::SseOnly)
         .network(NetworkSettings::new().proxy(ProxySetting::Direct))
         .retry(retry)

@@ -178,7 +178,8 @@ async fn c105_an_error_is_told_at_once_and_a_socket_that_falls_silent_is_not_use
     let script = Script::new().turns([silent, Turn::text("All is well")]);
     let server = ScriptedServer::in_memory(script);
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    let client = ResponsesClient::builder(provider.reuses_socket_after_error(false))
+    let client = ResponsesClient::builder()
+        .provider(provider.reuses_socket_after_error(false))
         .connector(&server.connector())
         .transport(TransportPolicy::WebSocketOnly);
     let mut session = client.build().expect("a client").session();
@@ -201,7 +202,8 @@ async fn c107_nobody_needs_a_stream_id() {
     let script = Script::new().respond(|exchange| Turn::text(format!("{}", exchange.index)));
     let server = server(script).await;
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    let client = ResponsesClient::builder(provider).transport(TransportPolicy::WebSocketOnly);
+    let client =
+        ResponsesClient::builder().provider(provider).transport(TransportPolicy::WebSocketOnly);
     let mut session = client.build().expect("a client").session();
     let root = request(&["root"]).store(true);
     let first = guarded(turn(&mut session, &root)).await;
@@ -270,7 +272,8 @@ async fn c103_redirects_are_never_followed() {
         // Elsewhere than on the upgrade it is an error that names where to.
         let here = server(Script::new().turn(Turn::text("").http(moved()))).await;
         let provider = Provider::compatible(&here.url()).expect("a URL");
-        let client = ResponsesClient::builder(provider).transport(TransportPolicy::SseOnly);
+        let client =
+            ResponsesClient::builder().provider(provider).transport(TransportPolicy::SseOnly);
         let mut session = client.build().expect("a client").session();
         let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
         let error = outcome.error();
@@ -284,7 +287,8 @@ async fn c103_redirects_are_never_followed() {
         let script = Script::new().every_upgrade(Upgrade::Refuse(moved()));
         let here = server(script.respond(|_| Turn::text("ours"))).await;
         let provider = Provider::compatible(&here.url()).expect("a URL");
-        let mut session = ResponsesClient::builder(provider).build().expect("a client").session();
+        let mut session =
+            ResponsesClient::builder().provider(provider).build().expect("a client").session();
         for _ in 0..2 {
             let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
             assert_eq!(outcome.response().output_text(), "ours", "{status}");
@@ -302,7 +306,7 @@ async fn c024_a_parent_is_that_of_one_session() {
         let (here, there) = (server(script()).await, server(script()).await);
         let open = |url: &str| -> ResponsesSession {
             let provider = Provider::compatible(url).expect("a URL");
-            ResponsesClient::builder(provider).build().expect("a client").session()
+            ResponsesClient::builder().provider(provider).build().expect("a client").session()
         };
         let mut session = open(&here.url());
         let one = request(&["one"]).store(store);

@@ -144,7 +144,8 @@ async fn c119_a_cut_at_any_event_is_one_error_over_real_sockets() {
     for transport in BOTH {
         let server = server(Script::new()).await;
         let provider = responses_client::Provider::compatible(&server.url()).expect("a URL");
-        let client = ResponsesClient::builder(provider).transport(only(transport)).retry(once());
+        let client =
+            ResponsesClient::builder().provider(provider).transport(only(transport)).retry(once());
         let client = client.build().expect("a client");
         cut_everywhere(&server, transport, || client.session(), &fixture).await;
     }

@@ -304,7 +304,8 @@ async fn read_late(listener: TcpListener, begun: Arc<Notify>, gate: Arc<Notify>)
 
 fn session_at(url: &str, timeouts: Timeouts) -> ResponsesSession {
     let provider = Provider::compatible(url).expect("a URL");
-    let client = ResponsesClient::builder(provider).transport(only(WebSocket)).timeouts(timeouts);
+    let client =
+        ResponsesClient::builder().provider(provider).transport(only(WebSocket)).timeouts(timeouts);
     let mut retry = RetryPolicy::default();
     retry.replay = ReplayPolicy::Never;
     client.retry(retry).build().expect("a client").session()

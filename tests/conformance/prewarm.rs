@@ -184,7 +184,8 @@ async fn c058_a_session_that_goes_takes_what_it_had_begun_with_it() {
 fn aging(server: &ScriptedServer) -> ResponsesClient {
     let provider = Provider::compatible(&server.url()).expect("a URL");
     let provider = provider.max_age(Some(60 * MINUTE));
-    ResponsesClient::builder(provider)
+    ResponsesClient::builder()
+        .provider(provider)
         .connector(&server.connector())
         .transport(TransportPolicy::WebSocketOnly)
         .build()
@@ -358,7 +359,8 @@ async fn a_replacement_whose_task_panics_leaves_the_next_turn_to_open_one() {
     let script = Script::new().turns([Turn::text("one"), Turn::text("two")]);
     let server = ScriptedServer::in_memory(script);
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    let client = ResponsesClient::builder(provider.max_age(Some(60 * MINUTE)))
+    let client = ResponsesClient::builder()
+        .provider(provider.max_age(Some(60 * MINUTE)))
         .auth(Auth::provider(Tokens(AtomicU32::new(0))))
         .connector(&server.connector())
         .build()

@@ -40,7 +40,7 @@ fn the_future_of_a_turn_is_send_whatever_lends_the_request() {
         is_send(session.turn(c).stream());
         is_send(session.turn(d).respond());
     }
-    let client = ResponsesClient::builder(Provider::openai()).build().unwrap();
+    let client = ResponsesClient::builder().provider(Provider::openai()).build().unwrap();
     let request = || request(&["hi"]);
     turns(&mut client.session(), [(); 4].map(|()| request()));
     turns(&mut client.session(), [&request(); 4]);
@@ -77,7 +77,7 @@ async fn a_stream_is_fused_and_adaptors_may_borrow_it() {
 
 #[test]
 fn outside_of_a_runtime_there_is_an_error_and_no_panic() {
-    let client = ResponsesClient::builder(Provider::openai()).build().unwrap();
+    let client = ResponsesClient::builder().provider(Provider::openai()).build().unwrap();
     let mut session = client.session();
     let request = request(&["hi"]);
     let mut turn = Box::pin(session.stream(&request));
@@ -123,8 +123,9 @@ async fn a_background_turn_goes_over_http_and_the_next_one_does_not() {
 async fn a_turn_above_the_frame_limit_goes_over_sse_and_the_next_one_does_not() {
     let server = server(Script::new().turns([Turn::text("a"), Turn::text("b")])).await;
     let provider = Provider::compatible(&server.url()).unwrap().frame_limit(Some(4096));
-    let client =
-        |policy| ResponsesClient::builder(provider.clone()).transport(policy).build().unwrap();
+    let client = |policy| {
+        ResponsesClient::builder().provider(provider.clone()).transport(policy).build().unwrap()
+    };
     let large = request(&["x".repeat(5000).as_str()]);
     let mut session = client(TransportPolicy::Auto).session();
     let outcome = turn(&mut session, &large).await;
@@ -281,7 +282,8 @@ async fn a_proxy_setting_is_for_both_transports() {
     for transport in BOTH {
         let mut retry = responses_client::RetryPolicy::default();
         retry.network_down_deadline = Some(std::time::Duration::ZERO);
-        let client = ResponsesClient::builder(Provider::compatible(&server.url()).unwrap())
+        let client = ResponsesClient::builder()
+            .provider(Provider::compatible(&server.url()).unwrap())
             .transport(only(transport))
             .retry(retry)
             .network(NetworkSettings::new().proxy(ProxySetting::Url(proxy.clone())))

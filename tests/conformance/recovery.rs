@@ -169,7 +169,8 @@ async fn c045_it_holds_for_providers_whose_sockets_end_with_an_error() {
     let script = Script::new().turn(Turn::text("a")).turn(gone).turn(Turn::text("b"));
     let server = ScriptedServer::in_memory(script);
     let provider = Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false);
-    let client = ResponsesClient::builder(provider).connector(&server.connector()).build();
+    let client =
+        ResponsesClient::builder().provider(provider).connector(&server.connector()).build();
     let mut session = client.unwrap().session();
     let request = request(&["one"]);
     let first = turn(&mut session, &request).await;

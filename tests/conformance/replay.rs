@@ -264,7 +264,8 @@ async fn half_reader(transport: Transport, last: &'static [u8]) -> (String, Arc<
 
 /// A turn of more than any buffer on the way holds.
 async fn large_turn(url: &str, transport: Transport, retry: RetryPolicy) -> Outcome {
-    let client = ResponsesClient::builder(Provider::compatible(url).unwrap())
+    let client = ResponsesClient::builder()
+        .provider(Provider::compatible(url).unwrap())
         .transport(only(transport))
         .retry(retry)
         .build()
@@ -335,7 +336,8 @@ async fn c048_both_transports_share_one_budget() {
         Provider::compatible(&server.url()).unwrap().reuses_socket_after_error(false)
     };
     let server = ScriptedServer::in_memory(script.every_upgrade(refused));
-    let client = ResponsesClient::builder(provider(&server)).connector(&server.connector());
+    let client =
+        ResponsesClient::builder().provider(provider(&server)).connector(&server.connector());
     let client = client.build().unwrap();
     let outcome = turn(&mut client.session(), &request(&["one"])).await;
     assert_eq!(outcome.error().status(), Some(500));

@@ -93,7 +93,7 @@ async fn c003_a_close_that_was_seen_costs_no_attempt() {
 async fn sockets_of_two_turns(first: Turn, provider: impl Fn(Provider) -> Provider) -> Vec<usize> {
     let server = server(Script::new().turn(first).turn(Turn::text("b"))).await;
     let provider = provider(Provider::compatible(&server.url()).unwrap());
-    let client = ResponsesClient::builder(provider).build().unwrap();
+    let client = ResponsesClient::builder().provider(provider).build().unwrap();
     let mut session = client.session();
     let (one, another) = unrelated();
     turn(&mut session, &one).await;
@@ -196,7 +196,7 @@ async fn c106_the_socket_of_a_provider_that_drops_it_after_an_error_is_not() {
         Script::new().turn(Turn::error(400, "invalid_prompt", "No.")).turn(Turn::text("Fine"));
     let server = server(script).await;
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    let client = ResponsesClient::builder(provider.reuses_socket_after_error(false));
+    let client = ResponsesClient::builder().provider(provider.reuses_socket_after_error(false));
     let mut session = client.build().expect("a client").session();
     let odd = guarded(turn(&mut session, &request(&["one"]))).await;
     assert_eq!(odd.error().code(), Some(&ErrorCode::InvalidPrompt));

@@ -33,7 +33,7 @@ async fn theirs(server: &ScriptedServer) -> (usize, Option<String>) {
 
 /// Reads the turn with this crate.
 async fn ours(server: &ScriptedServer) -> (Vec<ResponseEvent>, Option<responses_client::Error>) {
-    let client = server.client_builder().expect("a builder").transport(TransportPolicy::SseOnly);
+    let client = server.client_builder().transport(TransportPolicy::SseOnly);
     let mut session = client.build().expect("a client").session();
     let request = ResponsesRequest::new("m").input("hi");
     let mut stream = session.stream(&request).await.expect("a stream");

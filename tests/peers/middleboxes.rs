@@ -94,7 +94,8 @@ async fn turns_through(url: &str, login: &str) -> Vec<(ScriptedServer, Vec<Outco
         let network = NetworkSettings::new()
             .root_certificates_pem(server.ca_certificate_pem().unwrap())
             .proxy(ProxySetting::Url(format!("http://{login}{url}")));
-        let client = ResponsesClient::builder(Provider::compatible(&server.url()).unwrap())
+        let client = ResponsesClient::builder()
+            .provider(Provider::compatible(&server.url()).unwrap())
             .transport(only(transport))
             .network(network)
             .build()

@@ -199,7 +199,8 @@ fn through(
     target: SocketAddr,
     transport: Transport,
 ) -> Result<ResponsesClient, String> {
-    ResponsesClient::builder(Provider::compatible(&format!("https://{target}/v1")).unwrap())
+    ResponsesClient::builder()
+        .provider(Provider::compatible(&format!("https://{target}/v1")).unwrap())
         .auth(Auth::bearer("canary"))
         .transport(only(transport))
         .network(NetworkSettings::new().proxy(ProxySetting::Url(url)))

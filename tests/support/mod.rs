@@ -47,7 +47,7 @@ pub(crate) async fn server(script: Script) -> ScriptedServer {
 
 pub(crate) fn builder(server: &ScriptedServer) -> ResponsesClientBuilder {
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    ResponsesClient::builder(provider).connector(&server.connector())
+    ResponsesClient::builder().provider(provider).connector(&server.connector())
 }
 
 /// A client over real sockets.
@@ -56,7 +56,7 @@ pub(crate) fn socket_client(
     transport: TransportPolicy,
 ) -> ResponsesClient {
     let provider = Provider::compatible(&server.url()).expect("a URL");
-    ResponsesClient::builder(provider).transport(transport).build().expect("a client")
+    ResponsesClient::builder().provider(provider).transport(transport).build().expect("a client")
 }
 
 pub(crate) fn only(transport: Transport) -> TransportPolicy {

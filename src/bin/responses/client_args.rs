@@ -133,7 +133,8 @@ impl ClientArgs {
     pub(crate) fn builder(&self) -> Result<ResponsesClientBuilder, Stop> {
         let base_url = self.base_url();
         let headers = self.headers()?;
-        let mut builder = ResponsesClient::builder(self.provider(base_url.as_deref())?)
+        let mut builder = ResponsesClient::builder()
+            .provider(self.provider(base_url.as_deref())?)
             .auth(self.auth(base_url.is_some(), &headers)?)
             .transport(self.transport.policy())
             .timeouts(self.timeouts())

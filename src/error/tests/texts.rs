@@ -103,27 +103,66 @@ fn c193_an_answer_of_another_address_names_the_base_url() {
             ProtocolError::WebPage(WebPage::new(200, "text/html", Some("Sign in"), None)),
         )
     };
-    let advice = |text: String| text.rsplit_once("): ").unwrap().1.to_owned();
     let bare = "the base URL `https://api.example` has no path, use `https://api.example/v1` if \
                 the API is there";
     let other = "check the base URL `https://api.example/v1` and any proxies";
-    for error in [|| told(404, ""), || told(405, ""), || told(501, "")] {
-        assert_eq!(advice(of_client("https://api.example", true, error())), bare);
-        assert_eq!(advice(of_client("https://api.example/v1", true, error())), other);
+    let answered = |status| format!("the server answered with an error, status {status}");
+    let refused = "(the server did not run the request)";
+    for status in [404, 405, 501] {
+        let (error, what) = (|| told(status, ""), answered(status));
+        let text = of_client("https://api.example", true, error());
+        assert_eq!(text, format!("{what} {refused}: {bare}"));
+        let text = of_client("https://api.example/v1", true, error());
+        assert_eq!(text, format!("{what} {refused}: {other}"));
         assert_eq!(error().retry_action(), RetryAction::Reconfigure);
     }
-    assert_eq!(advice(of_client("https://api.example", true, page())), bare);
-    assert_eq!(advice(of_client("https://api.example/v1", true, page())), other);
+    let what = "the server violated the protocol (the request was sent and may have run)";
+    let text = of_client("https://api.example", true, page());
+    assert_eq!(text, format!("{what}: {bare}"));
+    let text = of_client("https://api.example/v1", true, page());
+    assert_eq!(text, format!("{what}: {other}"));
     // A code proves that the API answered.
     let no_model = of_client("https://api.example", true, told(404, "model_not_found"));
-    assert_eq!(advice(no_model), "change the request");
-    let refused = ApiError { status: Some(404), ..ApiError::default() };
-    let refused = Error::new(ErrorKind::UpgradeRefused, Phase::Connect, Cause::Api(refused));
+    let what = "the server answered with an error, status 404, code model_not_found";
+    assert_eq!(no_model, format!("{what} {refused}: change the request"));
+    let upgrade = ApiError { status: Some(404), ..ApiError::default() };
+    let upgrade = Error::new(ErrorKind::UpgradeRefused, Phase::Connect, Cause::Api(upgrade));
     assert_eq!(
-        of_client("https://api.example", true, refused),
+        of_client("https://api.example", true, upgrade),
         format!(
             "the server refused the WebSocket upgrade: the server answered with an error, status \
              404 (the request was not sent): {bare}, or allow SSE with `TransportPolicy::Auto`"
         )
     );
+}
+
+#[test]
+fn each_fault_of_a_request_says_what_to_do() {
+    let body = |json: &str| ResponsesRequest::from_json(json).unwrap_err();
+    let name = || "stream".to_owned();
+    for (fault, text) in [
+        (body("{"), "the request body: the JSON ends too early"),
+        (body("[]"), "the request body: not of the expected type at line 1, column 0"),
+        (
+            RequestError::ReservedField(name()),
+            "`stream` belongs to the transport: remove it from the request",
+        ),
+        (
+            RequestError::RepeatedField(name()),
+            "`stream` is set twice: set it once, as a field or in `extra`",
+        ),
+        (
+            RequestError::NoTransport("`background` needs HTTP"),
+            "`background` needs HTTP, and the transport policy allows no alternative: use \
+             `TransportPolicy::Auto`",
+        ),
+        (RequestError::ResponseId, "invalid response id"),
+        (
+            RequestError::TurnHeader { name: "Host".to_owned(), reason: "the transport sets it" },
+            "cannot send the header `Host` with one turn: the transport sets it",
+        ),
+    ] {
+        let error = Error::from(fault);
+        assert_eq!(error.to_string(), format!("the request is invalid: {text}"));
+    }
 }

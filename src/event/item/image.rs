@@ -109,5 +109,6 @@ mod tests {
         // Each move of an event copies as many bytes as the largest kind has.
         let delta = size_of::<crate::event::OutputTextDelta>();
         assert!(size_of::<ResponseEvent>() <= delta + 8, "{}", size_of::<ResponseEvent>());
+        assert!(size_of::<ResponseEvent>() <= 176, "{}", size_of::<ResponseEvent>());
     }
 }

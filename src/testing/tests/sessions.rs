@@ -25,7 +25,8 @@ async fn run(turn: Turn, transport: Transport) -> Result<Response, Error> {
         Transport::Sse => TransportPolicy::SseOnly,
     };
     let provider = Provider::compatible(&server.url()).unwrap();
-    let client = ResponsesClient::builder(provider)
+    let client = ResponsesClient::builder()
+        .provider(provider)
         .connector(&server.connector())
         .transport(policy)
         .build()

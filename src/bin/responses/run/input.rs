@@ -306,7 +306,7 @@ mod tests {
             ("{}{}", "no valid JSON"),
             ("[]", "not a JSON object"),
             ("null", "not a JSON object"),
-            (r#"{"input":5}"#, "a create body"),
+            (r#"{"input":5}"#, "the request body"),
             (r#"{"$append":{}}"#, "a list of objects"),
             (r#"{"$append":null}"#, "a list of objects"),
             (r#"{"$append":["hi"]}"#, "a list of objects"),
