@@ -83,6 +83,19 @@ impl<T: TurnObserver + ?Sized> TurnObserver for Arc<T> {
 
 /// A failed attempt that is followed by another attempt. The time serializes as `delay_ms`, in
 /// milliseconds.
+///
+/// ```
+/// use responses_client::{AttemptFailed, TurnObserver};
+///
+/// struct Log;
+///
+/// impl TurnObserver for Log {
+///     fn attempt_failed(&self, failed: &AttemptFailed) {
+///         eprintln!("{} over {}: again in {:?}", failed.kind, failed.transport, failed.delay);
+///     }
+/// }
+/// # let _ = Log;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AttemptFailed {

@@ -11,6 +11,17 @@ use super::{ErrorCode, mask::masked};
 use crate::json::Json;
 
 /// Error reported by the server in an HTTP answer, an error frame or a failed response.
+///
+/// ```
+/// use responses_client::Error;
+///
+/// fn show(error: &Error) {
+///     if let Some(error) = error.api_error() {
+///         println!("{:?} {:?}: {:?}", error.status(), error.code(), error.message());
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Default)]
 pub struct ApiError {
     pub(crate) status: Option<u16>,

@@ -5,6 +5,19 @@ use std::{error::Error as StdError, pin::Pin, sync::Arc};
 use super::secret::Secret;
 
 /// Future that resolves to a token, or to the error that prevented one.
+///
+/// ```
+/// use responses_client::{AuthProvider, Secret, TokenFuture};
+///
+/// struct Fixed(Secret);
+///
+/// impl AuthProvider for Fixed {
+///     fn token(&self) -> TokenFuture<'_> {
+///         Box::pin(async { Ok(self.0.clone()) })
+///     }
+/// }
+/// # let _ = Fixed;
+/// ```
 pub type TokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Secret, Box<dyn StdError + Send + Sync>>> + Send + 'a>>;
 

@@ -4,6 +4,13 @@ use thiserror::Error;
 
 /// Reason why a setting was rejected. `?` converts it into an [`Error`](crate::Error) of the kind
 /// [`InvalidConfig`](crate::ErrorKind::InvalidConfig).
+///
+/// ```
+/// use responses_client::{ResponsesClient, error::ConfigError};
+///
+/// let error = ResponsesClient::builder().base_url("api.example").build().unwrap_err();
+/// assert!(matches!(error.config_error(), Some(ConfigError::BaseUrl(_))));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {

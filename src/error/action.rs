@@ -12,6 +12,15 @@ use crate::{
 
 /// Recommended reaction to an [`Error`], returned by [`Error::retry_action`]. The session has
 /// already made every retry that its policy allows.
+///
+/// ```
+/// use responses_client::{Error, RetryAction};
+///
+/// fn may_retry(error: &Error) -> bool {
+///     matches!(error.retry_action(), RetryAction::Retry { .. })
+/// }
+/// # let _ = may_retry;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryAction {

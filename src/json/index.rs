@@ -8,6 +8,15 @@ use super::{Json, reader::Cursor};
 /// Place in a JSON value: the name of a member (`&str`), or the index of an element (`usize`).
 ///
 /// The trait is the argument of [`Json::get`] and cannot be implemented outside this crate.
+///
+/// ```
+/// use responses_client::Json;
+///
+/// let json = Json::parse(r#"{"a": [1, 2]}"#)?;
+/// let second = json.get("a").and_then(|list| list.get(1));
+/// assert_eq!(second, Some(2.into()));
+/// # Ok::<_, responses_client::error::DecodeError>(())
+/// ```
 pub trait JsonIndex: Sealed {}
 
 // One for each type, so that the compiler lists them where an argument is of another type.

@@ -90,6 +90,15 @@ pub struct Fallback {
 }
 
 /// Reason why turns go over SSE.
+///
+/// ```
+/// use responses_client::{FallbackKind, ResponsesClient};
+///
+/// fn is_lasting(client: &ResponsesClient) -> bool {
+///     client.fallback().is_some_and(|fallback| fallback.kind == FallbackKind::Unsupported)
+/// }
+/// # let _ = is_lasting;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FallbackKind {

@@ -119,6 +119,20 @@ pub enum Warning {
 }
 
 /// One attempt of a turn.
+///
+/// ```
+/// use responses_client::TurnReport;
+///
+/// fn show(report: &TurnReport) {
+///     for attempt in &report.attempts {
+///         match &attempt.failure {
+///             Some(failure) => println!("{}: {}", attempt.transport, failure.message),
+///             None => println!("{}: succeeded", attempt.transport),
+///         }
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -146,6 +160,19 @@ pub struct Failure {
 
 /// Content that a turn sent. `Display` writes for example `incremental: 2 new` or
 /// `full: tools_changed`.
+///
+/// ```
+/// use responses_client::{TurnReport, report::Plan};
+///
+/// fn show(report: &TurnReport) {
+///     match &report.plan {
+///         Some(Plan::Incremental { new_items, .. }) => println!("{new_items} new items"),
+///         Some(Plan::Full(reason)) => println!("the full request: {reason}"),
+///         _ => println!("nothing was sent"),
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Plan {
@@ -160,6 +187,13 @@ pub enum Plan {
 }
 
 /// Reason why the full request was sent.
+///
+/// ```
+/// use responses_client::report::{FullSendReason, Plan};
+///
+/// let plan = Plan::Full(FullSendReason::ToolsChanged);
+/// assert_eq!(plan.to_string(), "full: tools_changed");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FullSendReason {
@@ -212,6 +246,17 @@ pub enum FullSendReason {
 ///
 /// Each time serializes in milliseconds, under the name of its field with `_ms`:
 /// `{"queued_ms":0.012,"connected_ms":null,…}`.
+///
+/// ```
+/// use responses_client::TurnReport;
+///
+/// fn show(report: &TurnReport) {
+///     if let (Some(sent), Some(first)) = (report.timings.sent, report.timings.first_event) {
+///         println!("the server took {:?} to begin", first.saturating_sub(sent));
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Timings {

@@ -5,6 +5,13 @@ use thiserror::Error;
 use crate::json::DecodeError;
 
 /// Reason why a request was rejected before anything was sent.
+///
+/// ```
+/// use responses_client::{ResponsesRequest, error::RequestError};
+///
+/// let error = ResponsesRequest::from_json("[]").unwrap_err();
+/// assert!(matches!(error, RequestError::Body(_)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {

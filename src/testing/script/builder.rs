@@ -18,6 +18,15 @@ use super::{
 /// continues a response that the server does not have, or that asks for no generation takes no
 /// turn. After the last turn the function given to [`respond`](Self::respond) answers; without such
 /// a function every further request is refused with status 400 and the code `script_exhausted`.
+///
+/// ```
+/// use responses_client::testing::{Script, Turn};
+///
+/// let script = Script::new()
+///     .turn(Turn::error(429, "rate_limit_exceeded", "Too many requests."))
+///     .turn(Turn::text("Hello"));
+/// # drop(script);
+/// ```
 #[derive(Clone)]
 pub struct Script {
     pub(crate) turns: VecDeque<Turn>,

@@ -8,6 +8,17 @@ use super::header_names::HeaderNames;
 use crate::config::Transport;
 
 /// A request with its history and the id of its response, as a script's function gets it.
+///
+/// ```
+/// use responses_client::testing::{Exchange, Script, Turn};
+///
+/// fn count(exchange: &Exchange) -> Turn {
+///     Turn::text(format!("{} items", exchange.history.len()))
+/// }
+///
+/// let script = Script::new().respond(count);
+/// # drop(script);
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Exchange {

@@ -5,6 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 /// An HTTP answer that is neither a WebSocket nor a stream of events.
+///
+/// ```
+/// use responses_client::testing::{Refusal, Turn};
+///
+/// let page = Refusal::status(502).header("content-type", "text/html").body("<html>Bad Gateway</html>");
+/// let turn = Turn::text("not sent").http(page);
+/// # drop(turn);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub(crate) status: u16,

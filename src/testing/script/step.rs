@@ -8,6 +8,16 @@ use serde_json::Value;
 use super::{cut::Cut, gate::Gate, halves, value::encode};
 
 /// One action of the server in a turn.
+///
+/// ```
+/// use std::time::Duration;
+/// use responses_client::testing::{Step, Turn};
+///
+/// let slow_and_cut = Turn::text("A long answer")
+///     .insert(3, Step::Delay(Duration::from_secs(5)))
+///     .cut_after(6, Step::Reset);
+/// # drop(slow_and_cut);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Step {

@@ -5,6 +5,13 @@ use std::time::Duration;
 use super::{cut::Cut, refusal::Refusal};
 
 /// Answer to a request to become a WebSocket.
+///
+/// ```
+/// use responses_client::testing::{Refusal, Script, Upgrade};
+///
+/// let script = Script::new().every_upgrade(Upgrade::Refuse(Refusal::status(426)));
+/// # drop(script);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Upgrade {

@@ -33,6 +33,19 @@ use crate::testing::script::{builder::Script, turn::Turn};
 ///
 /// Dropping the server stops it, and panics with the first panic of the script's closures, unless
 /// the test panics already.
+///
+/// ```
+/// use responses_client::{ResponsesRequest, testing::{Script, ScriptedServer, Turn}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = ScriptedServer::start(Script::new().turn(Turn::text("hi"))).await?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+/// let response = server.client()?.session().respond(&request).await?;
+/// assert_eq!(response.output_text(), "hi");
+/// assert_eq!(server.log().requests.len(), 1);
+/// # Ok(()) }
+/// ```
 pub struct ScriptedServer {
     hub: Arc<Hub>,
     connector: Connector,
