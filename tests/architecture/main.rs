@@ -10,6 +10,7 @@ use graph::cycles;
 use resolve::{Edges, Links, layer_of, links};
 use tree::{File, Sources, Tree};
 
+mod examples;
 mod graph;
 mod pages;
 mod resolve;
