@@ -9,6 +9,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, WeakShared},
 };
+use tokio::runtime::{Handle, Id};
 
 use super::{
     provider::{AuthProvider, TokenFuture},
@@ -24,8 +25,10 @@ pub(super) struct CachedTokens<F> {
 #[derive(Default)]
 struct State {
     token: Option<Secret>,
-    /// The fetch in progress. It ends when the last caller that waits for it is dropped.
-    fetching: Option<WeakShared<Fetch>>,
+    /// The fetches in progress, one for each runtime. A fetch ends when the last caller that waits
+    /// for it is dropped. Runtimes share no fetch, because its sockets and timers belong to the
+    /// runtime that began it, and stand still while nobody runs that runtime.
+    fetching: Vec<(Option<Id>, WeakShared<Fetch>)>,
 }
 
 type Fetch = BoxFuture<'static, Result<Secret, Arc<dyn StdError + Send + Sync>>>;
@@ -46,13 +49,15 @@ where
     fn token(&self) -> TokenFuture<'_> {
         Box::pin(async move {
             let fetching = {
+                let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
                 let mut state = lock(&self.state);
                 if let Some(token) = &state.token {
                     return Ok(token.clone());
                 }
-                match state.fetching.as_ref().and_then(WeakShared::upgrade) {
+                let here = state.fetching.iter().find(|(of, _)| *of == runtime);
+                match here.and_then(|(_, fetching)| fetching.upgrade()) {
                     Some(fetching) => fetching,
-                    None => begin(&mut state, &self.state, (self.fetch)()),
+                    None => begin(&mut state, runtime, &self.state, (self.fetch)()),
                 }
             };
             fetching.await.map_err(|error| Box::new(error) as _)
@@ -64,9 +69,10 @@ where
     }
 }
 
-/// Begins to fetch a token, for all callers that come before the fetch ends.
+/// Begins to fetch a token, for all callers in `runtime` that come before the fetch ends.
 fn begin<T, E>(
     state: &mut State,
+    runtime: Option<Id>,
     shared: &Arc<Mutex<State>>,
     fetch: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Shared<Fetch>
@@ -78,13 +84,19 @@ where
     let fetch = async move {
         let token = fetch.await.map(Into::into).map_err(|error| Arc::from(error.into()));
         let mut state = lock(&shared);
-        state.fetching = None;
-        // A token that no header can carry is never refused by a server, and would stay.
-        state.token = token.as_ref().ok().filter(|token| token.fault().is_none()).cloned();
+        state.fetching.retain(|(of, _)| *of != runtime);
+        // A token that no header can carry is never refused by a server, and would stay. The token
+        // of another runtime may be newer.
+        if let (Ok(token), None) = (&token, &state.token)
+            && token.fault().is_none()
+        {
+            state.token = Some(token.clone());
+        }
         token
     };
     let fetching = fetch.boxed().shared();
-    state.fetching = fetching.downgrade();
+    state.fetching.retain(|(of, _)| *of != runtime);
+    state.fetching.extend(fetching.downgrade().map(|weak| (runtime, weak)));
     fetching
 }
 
@@ -153,6 +165,35 @@ mod tests {
         drop(dropped);
         ready.notify_one();
         assert_eq!(tokens.token().await.unwrap(), Secret::from("token-2"));
+    }
+
+    #[test]
+    fn c144_a_fetch_in_a_runtime_that_nobody_runs_holds_up_no_other_runtime() {
+        use std::time::Duration;
+
+        use tokio::runtime::Builder;
+
+        let runtime = || Builder::new_current_thread().enable_time().build().unwrap();
+        let (idle, other) = (runtime(), runtime());
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let tokens = CachedTokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            let fetch = tokio::spawn(async move { format!("token-{number}") });
+            async move { fetch.await }
+        });
+        let mut first = tokens.token();
+        assert!(idle.block_on(async { (&mut first).now_or_never() }).is_none());
+        let token = other.block_on(async {
+            let both = async { (tokens.token().await, tokens.token().await) };
+            tokio::time::timeout(Duration::from_secs(9), both).await
+        });
+        let (second, third) = token.expect("no hang");
+        assert_eq!(second.unwrap(), Secret::from("token-1"));
+        assert_eq!(third.unwrap(), Secret::from("token-1"));
+        assert_eq!(idle.block_on(first).unwrap(), Secret::from("token-0"));
+        let cached = other.block_on(tokens.token()).unwrap();
+        assert_eq!(cached, Secret::from("token-1"), "the late token replaces no newer one");
     }
 
     #[tokio::test]

@@ -63,8 +63,8 @@ impl Auth {
 
     /// Returns authentication with the token that `fetch` returns.
     ///
-    /// The first turn fetches the token, and later turns use the cached one. Concurrent turns share
-    /// one fetch, also one that fails. After the server has refused the cached token (401), the
+    /// The first turn fetches the token, and later turns use the cached one. Concurrent turns in one
+    /// runtime share one fetch, also one that fails. After the server has refused the cached token (401), the
     /// next attempt fetches another one; a late refusal of an older token changes nothing. The
     /// future that `fetch` returns is dropped if all turns that wait for it end.
     ///
@@ -143,7 +143,7 @@ impl Auth {
                 (name, value.to_header(""), None)
             }
             Self::Provider(provider) => {
-                let token = provider.token().await.map_err(AuthError::Provider)?;
+                let token = provider.token().await.map_err(AuthError::of_provider)?;
                 (header::AUTHORIZATION, token.to_header(BEARER), Some(token))
             }
         };
@@ -176,9 +176,17 @@ impl From<String> for Auth {
 /// Reason why a credential could not be obtained.
 #[derive(Debug)]
 pub(crate) enum AuthError {
-    Provider(Box<dyn StdError + Send + Sync>),
+    Provider(Arc<dyn StdError + Send + Sync>),
     /// No header can carry the token. The predicate names the fault.
     Malformed(&'static str),
+}
+
+impl AuthError {
+    fn of_provider(error: Box<dyn StdError + Send + Sync>) -> Self {
+        // The callers of one fetch share its error, whose own type a caller may look for.
+        let error = error.downcast::<Arc<dyn StdError + Send + Sync>>();
+        Self::Provider(error.map_or_else(Arc::from, |shared| *shared))
+    }
 }
 
 impl fmt::Debug for Auth {
@@ -219,6 +227,22 @@ mod tests {
         for fetched in ["", " ", "two\nlines", "key\n"] {
             let refused = Auth::provider(Fixed(fetched)).apply(&mut HeaderMap::new()).await;
             assert!(matches!(refused, Err(AuthError::Malformed(_))), "{fetched:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_error_of_a_provider_keeps_its_type() {
+        let shared = Auth::provider_fn(|| async { Err::<Secret, _>(std::fmt::Error) });
+        struct Fails;
+        impl AuthProvider for Fails {
+            fn token(&self) -> TokenFuture<'_> {
+                Box::pin(async { Err(std::fmt::Error.into()) })
+            }
+        }
+        for auth in [shared, Auth::provider(Fails)] {
+            let error = auth.apply(&mut HeaderMap::new()).await.unwrap_err();
+            let AuthError::Provider(error) = error else { panic!("{error:?}") };
+            assert!(error.is::<std::fmt::Error>(), "{error:?}");
         }
     }
 

@@ -116,12 +116,12 @@ impl Endpoint {
     pub(crate) async fn authorize(&self, own: HeaderMap) -> Result<Authorized, Error> {
         let mut headers = self.headers.clone();
         headers.extend(own);
-        let source = match self.auth.apply(&mut headers).await {
+        let cause = match self.auth.apply(&mut headers).await {
             Ok(token) => return Ok(Authorized { headers, token }),
-            Err(AuthError::Provider(source)) => source,
-            Err(AuthError::Malformed(fault)) => format!("the token {fault}").into(),
+            Err(AuthError::Provider(source)) => Cause::Other(source),
+            Err(AuthError::Malformed(fault)) => Cause::other(format!("the token {fault}")),
         };
-        Err(Error::new(ErrorKind::Auth, Phase::Prepare, Cause::other(source)))
+        Err(Error::new(ErrorKind::Auth, Phase::Prepare, cause))
     }
 }
 
