@@ -116,6 +116,11 @@ impl Auth {
         }
     }
 
+    /// Returns `true` if the credential is in the header of this name, apart from `Authorization`.
+    pub(crate) fn is_in_header(&self, name: &HeaderName) -> bool {
+        matches!(self, Self::Header(own, _) if name.as_str().eq_ignore_ascii_case(own))
+    }
+
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }

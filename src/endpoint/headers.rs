@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::{api::masked, request::RequestError};
+use crate::{api::masked, auth::Auth, request::RequestError};
 
 /// Headers that belong to the transports.
 const RESERVED: [HeaderName; 9] = [
@@ -26,8 +26,12 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-")
 }
 
-/// Returns the headers of one turn. A later header of the same name replaces an earlier one.
-pub(crate) fn headers_of_turn(given: Vec<(String, String)>) -> Result<HeaderMap, RequestError> {
+/// Returns the headers of one turn of a client with `auth`. A later header of the same name replaces
+/// an earlier one.
+pub(crate) fn headers_of_turn(
+    given: Vec<(String, String)>,
+    auth: &Auth,
+) -> Result<HeaderMap, RequestError> {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         // A caller may have confused the name with the value.
@@ -38,7 +42,7 @@ pub(crate) fn headers_of_turn(given: Vec<(String, String)>) -> Result<HeaderMap,
         if is_reserved(&parsed) {
             return Err(fault("the transport sets it"));
         }
-        if CREDENTIALS.contains(&parsed.as_str()) {
+        if CREDENTIALS.contains(&parsed.as_str()) || auth.is_in_header(&parsed) {
             return Err(fault("it is a credential, which only a client can set"));
         }
         let Ok(mut value) = HeaderValue::try_from(value) else {
@@ -56,7 +60,8 @@ mod tests {
     use super::*;
 
     fn fault(name: &str, value: &str) -> String {
-        headers_of_turn(vec![(name.to_owned(), value.to_owned())]).unwrap_err().to_string()
+        let given = vec![(name.to_owned(), value.to_owned())];
+        headers_of_turn(given, &Auth::header("x-secret", "key")).unwrap_err().to_string()
     }
 
     #[test]
@@ -77,6 +82,12 @@ mod tests {
                 "Bearer canary",
                 "cannot send the header `Authorization` with one turn: it is a credential, which \
                  only a client can set",
+            ),
+            (
+                "X-Secret",
+                "canary",
+                "cannot send the header `X-Secret` with one turn: it is a credential, which only \
+                 a client can set",
             ),
             (
                 "a b",
@@ -100,7 +111,7 @@ mod tests {
     fn c253_the_last_header_of_a_name_counts_and_no_value_is_printed() {
         let given = [("X-Tag", "canary"), ("x-tag", "canary 2"), ("x-empty", "")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let headers = headers_of_turn(given.to_vec()).unwrap();
+        let headers = headers_of_turn(given.to_vec(), &Auth::None).unwrap();
         assert_eq!((headers.len(), &headers["x-tag"]), (2, &HeaderValue::from_static("canary 2")));
         assert!(!format!("{headers:?}").contains("canary"));
     }

@@ -72,8 +72,8 @@ impl<'a> TurnBuilder<'a> {
     /// - under [`TransportPolicy::WebSocketOnly`];
     /// - if the name or the value has characters that HTTP does not allow;
     /// - if the transport sets the header itself, for example `Content-Type`;
-    /// - if the header holds a credential, for example `Authorization`: credentials belong to the
-    ///   client, and [`ResponsesSession::set_client`] changes the client.
+    /// - if the header holds a credential, for example `Authorization` or the header of
+    ///   [`Auth::header`](crate::Auth::header): credentials belong to the client, and [`ResponsesSession::set_client`] changes the client.
     ///
     /// [`ResponsesSession::set_client`]: crate::ResponsesSession::set_client
     /// [`TransportPolicy::Auto`]: crate::TransportPolicy::Auto
@@ -108,7 +108,8 @@ impl<'a> TurnBuilder<'a> {
         async move {
             let runtime = runtime()?;
             request.check().map_err(Error::invalid_request)?;
-            let headers = headers_of_turn(headers).map_err(Error::invalid_request)?;
+            let headers =
+                headers_of_turn(headers, &endpoint.auth).map_err(Error::invalid_request)?;
             let turn: Arc<TurnControl> = Arc::default();
             core.begin(&turn);
             let (endpoint, core) = (Arc::clone(endpoint), core.clone());

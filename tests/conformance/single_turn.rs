@@ -55,7 +55,9 @@ async fn c253_headers_of_a_turn_replace_those_of_the_client_for_this_turn_and_no
     let client = builder(&server).auth(secret).header("x-tag", "client");
     let mut session = client.transport(TransportPolicy::SseOnly).build().unwrap().session();
     let one = request(&["one"]);
-    let tagged = session.turn(&one).header("x-tag", "turn").header("x-secret", "other");
+    let other = session.turn(&one).header("X-Secret", "other").stream().await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::InvalidRequest, "it would be dropped without a word");
+    let tagged = session.turn(&one).header("x-tag", "turn");
     read(tagged.stream().await).await.response();
     let last = session.respond(&one).await.unwrap();
     assert_eq!(last.output_text(), "hi");
