@@ -112,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn the_time_to_serialize_grows_with_the_members_and_not_with_their_square() {
+        let members: Vec<String> = (0..100_000).map(|n| format!(r#","m{n}":0"#)).collect();
+        let text = format!(r#"{{"id":"r","status":"completed"{},"output":[]}}"#, members.concat());
+        let response = Response::from_json(text.as_str()).unwrap();
+        let start = std::time::Instant::now();
+        assert_eq!(serde_json::to_string(&response).unwrap(), text);
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    }
+
+    #[test]
     fn what_is_no_response_is_an_error() {
         for text in ["", "[]", "7", r#"{"id":"#] {
             assert!(Response::from_json(text).is_err(), "{text}");

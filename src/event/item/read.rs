@@ -1,7 +1,7 @@
 //! Decoding of items and their parts, member by member, so that a malformed member does not affect
 //! the others.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -57,11 +57,13 @@ impl<'a> Members<'a> {
 
     /// Returns the members in the order of their names' last occurrences, `null` included.
     pub(crate) fn unique(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        let is_last =
-            |place: usize, name: &str| !self.found.iter().skip(place + 1).any(|it| *it.0 == *name);
+        // A server decides how many members there are.
+        let places = self.found.iter().enumerate().map(|(place, (name, _))| (&**name, place));
+        let last: HashMap<&str, usize> = places.collect();
         let all = self.found.iter().enumerate();
-        all.filter(move |(place, (name, _))| is_last(*place, name))
-            .map(|(_, (name, raw))| (&**name, *raw))
+        all.map(|(place, (name, raw))| (place, &**name, *raw))
+            .filter(move |(place, name, _)| last.get(name) == Some(place))
+            .map(|(_, name, raw)| (name, raw))
     }
 
     /// Returns one member as JSON text, `null` included.
