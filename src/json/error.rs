@@ -37,6 +37,7 @@ enum Problem {
     Type { line: usize, column: usize },
     End,
     Expected(&'static str),
+    NoForm,
 }
 
 impl DecodeError {
@@ -50,6 +51,12 @@ impl DecodeError {
             serde_json::error::Category::Eof | serde_json::error::Category::Io => Problem::End,
         };
         Self { what: what.into(), problem, message: Some(SerdeMessage::new(error)) }
+    }
+
+    /// Returns the error of `what`, which could not be serialized.
+    pub(crate) fn no_form(what: &'static str, error: &serde_json::Error) -> Self {
+        let message = Some(SerdeMessage::new(error));
+        Self { what: what.into(), problem: Problem::NoForm, message }
     }
 
     pub(crate) fn expected(what: impl Into<Cow<'static, str>>, expected: &'static str) -> Self {
@@ -86,11 +93,14 @@ impl fmt::Display for DecodeError {
             Problem::Syntax { line, column } => {
                 write!(f, "{what}: no valid JSON at line {line}, column {column}")
             }
+            // The type itself refused the value, after serde_json had read the value.
+            Problem::Type { line: 0, .. } => write!(f, "{what}: not of the expected type"),
             Problem::Type { line, column } => {
                 write!(f, "{what}: not of the expected type at line {line}, column {column}")
             }
             Problem::End => write!(f, "{what}: the JSON ends too early"),
             Problem::Expected(expected) => write!(f, "{what}: expected {expected}"),
+            Problem::NoForm => write!(f, "{what} has no JSON form"),
         }
     }
 }

@@ -243,7 +243,11 @@ mod tests {
         check::<IgnoredAny>("[1", "EOF while parsing a list", "EOF while parsing a list");
         check::<IgnoredAny>("1 2", "trailing characters", "trailing characters");
         let error = Json::from_serialize(&std::collections::BTreeMap::from([([1], 2)]));
-        assert_eq!(error.unwrap_err().detail(), Some("key must be a string"));
+        let error = error.unwrap_err();
+        assert_eq!(error.to_string(), "the value has no JSON form");
+        assert_eq!(error.detail(), Some("key must be a string"));
+        let own = self::error::<Own>("\"secret\"");
+        assert_eq!(own.to_string(), "it: not of the expected type", "there is no line 0");
         assert_eq!(DecodeError::expected("an item", "an object").detail(), None);
     }
 }

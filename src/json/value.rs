@@ -59,7 +59,7 @@ impl Json {
     /// [`DecodeError`] if `value` has no JSON form, for example a map whose keys are not strings.
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, DecodeError> {
         let text = serde_json::to_string(value)
-            .map_err(|error| DecodeError::new("a value to serialise", &error))?;
+            .map_err(|error| DecodeError::no_form("the value", &error))?;
         Self::parse(text)
     }
 
