@@ -183,7 +183,10 @@ impl fmt::Debug for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => write!(f, "Refused({} bytes)", refusal.len()),
-            Self::Incomplete(reason) => f.debug_tuple("Incomplete").field(reason).finish(),
+            Self::Incomplete(reason) => {
+                let reason = reason.as_deref().map(|reason| masked(reason, 64));
+                f.debug_tuple("Incomplete").field(&reason).finish()
+            }
             Self::Decode(error) => f.debug_tuple("Decode").field(error).finish(),
         }
     }
@@ -194,6 +197,19 @@ impl std::error::Error for OutputError {
         match self {
             Self::Refused(_) | Self::Incomplete(_) => None,
             Self::Decode(error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_the_server_is_shown_without_keys() {
+        let error = OutputError::Incomplete(Some("sk-canary-canary".to_owned()));
+        for shown in [error.to_string(), format!("{error:?}")] {
+            assert!(shown.contains("[masked]") && !shown.contains("canary"), "{shown}");
         }
     }
 }
