@@ -127,11 +127,11 @@ impl CodexRateLimits {
     pub fn plan_credits(&self) -> Option<PlanCredits> {
         let credits = self.credits.as_ref()?;
         let is_true = |name| matches!(credits.member(name), Ok(Some(true)));
-        let balance = match credits.member("balance").ok().flatten() {
-            Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
-            Some(number @ Value::Number(_)) => Some(number.to_string()),
+        let balance = credits.get("balance").and_then(|balance| match balance.decode() {
+            Ok(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+            Ok(Value::Number(_)) => Some(balance.as_str().to_owned()),
             _ => None,
-        };
+        });
         let has_credits = is_true("has_credits");
         Some(PlanCredits { has_credits, unlimited: is_true("unlimited"), balance })
     }
@@ -265,7 +265,7 @@ mod tests {
             }
         };
         assert_eq!(event(r#"{"has_credits":true,"balance":"7"}"#), credits(true, Some("7")));
-        assert_eq!(event(r#"{"has_credits":true,"balance":7.5}"#), credits(true, Some("7.5")));
+        assert_eq!(event(r#"{"has_credits":true,"balance":7.50}"#), credits(true, Some("7.50")));
         assert_eq!(event(r#"{"has_credits":null,"balance":""}"#), credits(false, None));
         assert_eq!(event("null"), None);
     }
