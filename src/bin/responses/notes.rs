@@ -30,7 +30,19 @@ pub(crate) fn error(text: &str) {
 
 fn write(style: Style, text: &str) {
     // If standard error is closed, the exit status still reports a failure.
-    let _ = writeln!(anstream::stderr(), "{style}responses: {text}{style:#}");
+    let _ = writeln!(anstream::stderr(), "{}", line(style, text));
+}
+
+/// Returns the line of a message. The message may quote the server.
+fn line(style: Style, text: &str) -> String {
+    let text: String = printable(text).collect();
+    format!("{style}responses: {text}{style:#}")
+}
+
+/// Returns the pieces of `text` between its control characters, which a terminal would obey. Line
+/// breaks and tabs stay.
+pub(crate) fn printable(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 /// Observer that writes a note for each notice about a turn.
@@ -113,6 +125,12 @@ mod tests {
     use responses_client::report::FullSendReason;
 
     use super::*;
+
+    #[test]
+    fn a_message_has_no_control_characters_of_the_server() {
+        let text = line(Style::new(), "incomplete (a\x1b]0;title\x07\u{9b}31mb)\nmore");
+        assert_eq!(text, "responses: incomplete (a]0;title31mb)\nmore");
+    }
 
     #[test]
     fn plans_and_delays_are_told_in_words() {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use responses_client::{Error, Response, ResponseEvent};
 
 use crate::{
-    notes::{error, note},
+    notes::{error, note, printable},
     stop::in_words,
 };
 
@@ -74,14 +74,18 @@ impl TextWriter {
     }
 
     fn write(&mut self, text: &str, out: &mut impl Write) -> io::Result<()> {
-        if let Some(last) = text.chars().next_back() {
+        if self.for_terminal {
+            printable(text).try_for_each(|piece| self.write_piece(piece, out))
+        } else {
+            self.write_piece(text, out)
+        }
+    }
+
+    fn write_piece(&mut self, piece: &str, out: &mut impl Write) -> io::Result<()> {
+        if let Some(last) = piece.chars().next_back() {
             self.is_line_open = last != '\n';
         }
-        if !self.for_terminal {
-            return out.write_all(text.as_bytes());
-        }
-        let mut pieces = text.split(|c: char| c.is_control() && !matches!(c, '\n' | '\t'));
-        pieces.try_for_each(|piece| out.write_all(piece.as_bytes()))
+        out.write_all(piece.as_bytes())
     }
 
     fn end_line(&mut self, out: &mut impl Write) -> io::Result<()> {
@@ -115,5 +119,19 @@ mod tests {
             }
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
+        let (mut writer, mut out) = (TextWriter::new(true), Vec::new());
+        writer.write("a\n\x1b", &mut out).unwrap();
+        writer.end_line(&mut out).unwrap();
+        assert_eq!(out, b"a\n", "no empty line");
+    }
+
+    #[test]
+    fn a_refusal_without_deltas_is_written() {
+        let refused = Response::from_json(
+            r#"{"status":"completed","output":[{"type":"message","content":[{"type":"refusal","refusal":"No."}]}]}"#,
+        );
+        let (mut writer, mut out) = (TextWriter::new(false), Vec::new());
+        writer.end(1, None, Some(&refused.unwrap()), &mut out).unwrap();
+        assert_eq!(out, b"No.\n");
     }
 }
