@@ -41,7 +41,7 @@ pub enum ConfigError {
     #[error("the {credential} {fault}")]
     #[non_exhaustive]
     InvalidCredential {
-        /// The credential, for example `"API key or token"`. Its value is not kept.
+        /// The credential, for example `"API key"`. Its value is not kept.
         credential: String,
         /// The fault.
         fault: &'static str,
