@@ -14,7 +14,7 @@ use crate::{
     config::Transport,
     format::{milliseconds, named_with_data},
     kind::{Delivery, ErrorKind},
-    response::InputTransformation,
+    response::InputChanges,
 };
 
 mod server;
@@ -333,21 +333,12 @@ impl FullSendReason {
 
 impl Warning {
     /// Returns the warning about these changes of the input; `None` if there are none.
-    pub(crate) fn of_input(changes: &[InputTransformation]) -> Option<Self> {
-        let mut reasons = Vec::new();
-        for reason in changes.iter().filter_map(|change| change.reason.as_deref()) {
-            let reason = masked(reason, 64);
-            if reasons.len() < MAX_REASONS && !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
-        }
-        let items = changes.len();
-        (items > 0).then_some(Self::InputTransformed { items, reasons })
+    pub(crate) fn of_input(changes: &InputChanges) -> Option<Self> {
+        let InputChanges { items, reasons } = changes;
+        let reasons = reasons.iter().map(|reason| masked(reason, 64)).collect();
+        (*items > 0).then_some(Self::InputTransformed { items: *items, reasons })
     }
 }
-
-/// Maximum number of reasons in a warning. The API has five.
-const MAX_REASONS: usize = 8;
 
 impl Plan {
     /// Returns the plan that sends this number of new items, to compare a report with.

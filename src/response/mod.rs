@@ -7,7 +7,7 @@ pub use output::OutputError;
 pub use partial::PartialItem;
 
 pub(crate) use accumulate::Accumulator;
-pub(crate) use facts::Facts;
+pub(crate) use facts::{Facts, InputChanges};
 
 mod accumulate;
 mod anomaly;

@@ -254,7 +254,7 @@ impl TurnMachine {
     pub(super) fn report_findings(&mut self) {
         self.report.anomalies = self.reader.anomalies().to_vec();
         self.report.warnings.clear();
-        self.report.warnings.extend(Warning::of_input(self.reader.transformations()));
+        self.report.warnings.extend(Warning::of_input(self.reader.input_changes()));
     }
 
     /// Ends the turn successfully.

@@ -21,7 +21,7 @@ use crate::{
         surrogates::HalfJoiner,
         wire::{Frame, Role, Tag},
     },
-    response::{Accumulator, Anomaly, Facts, InputTransformation, Response},
+    response::{Accumulator, Anomaly, Facts, InputChanges, Response},
 };
 
 /// Reads the frames of one response, from its first event to its end.
@@ -278,8 +278,8 @@ impl ResponseReader {
 
     /// Returns the changes that the server made to the input, by the last lifecycle or terminal
     /// event.
-    pub(crate) fn transformations(&self) -> &[InputTransformation] {
-        &self.response.facts().transformations
+    pub(crate) fn input_changes(&self) -> &InputChanges {
+        &self.response.facts().changes
     }
 
     /// Returns `true` if `frame` is the late terminal event of the previous response.
