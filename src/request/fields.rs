@@ -310,7 +310,7 @@ impl ResponsesRequest {
     /// Requests an answer in JSON by this schema; [`Response::parse_output`] parses it. Other
     /// settings in [`text`](Self#structfield.text) are kept.
     ///
-    /// The schema is a `serde_json::Value`, or the text of a schema by [`Json::parse`]. It is
+    /// The schema is JSON, for example a `serde_json::Value`, or the text of a schema. It is
     /// strict: each property must be in `required`, and each object needs
     /// `additionalProperties: false`. [`TextConfig::json_schema`] is the same setting as a value.
     ///
