@@ -10,6 +10,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, header};
 
 use self::function::CachedTokens;
+use crate::api::masked;
 
 mod function;
 mod provider;
@@ -129,7 +130,9 @@ impl Auth {
     pub(crate) fn fixed(&self) -> Option<(String, &Secret)> {
         match self {
             Self::Bearer(secret) => Some(("API key".to_owned(), secret)),
-            Self::Header(name, secret) => Some((format!("value of the header `{name}`"), secret)),
+            Self::Header(name, secret) => {
+                Some((format!("value of the header `{}`", masked(name, 64)), secret))
+            }
             Self::None | Self::Provider(_) => None,
         }
     }
@@ -199,7 +202,8 @@ impl fmt::Debug for Auth {
         match self {
             Self::None => f.write_str("None"),
             Self::Bearer(_) => f.write_str("Bearer(..)"),
-            Self::Header(name, _) => write!(f, "Header({name}, ..)"),
+            // A caller may have confused the name with the value.
+            Self::Header(name, _) => write!(f, "Header({}, ..)", masked(name, 64)),
             Self::Provider(_) => f.write_str("Provider(..)"),
         }
     }

@@ -341,7 +341,7 @@ fn headers(
         let parsed = parse_name(&name)?;
         // Any header may be a credential.
         let value = header_value(&value).map_err(|fault| {
-            let header = parsed.to_string();
+            let header = masked(parsed.as_str(), 64);
             ConfigError::InvalidHeader { header, part: "value", fault }
         })?;
         headers.insert(parsed, value);
@@ -395,6 +395,10 @@ mod tests {
                 Auth::header("api-key", "canary\r\n"),
                 "the value of the header `api-key` has a line break, remove it",
             ),
+            (
+                Auth::header("sk-canary-canary", "api-key\n"),
+                "the value of the header `[masked]` has a line break, remove it",
+            ),
             (Auth::header("", "canary"), "the name of the header `` is empty"),
             (
                 Auth::header("a b", "canary"),
@@ -410,6 +414,11 @@ mod tests {
                 "Bearer sk-canary-canary",
                 "Authorization",
                 "the name of the header `Bearer [masked]` has characters that HTTP does not allow",
+            ),
+            (
+                "sk-canary-canary",
+                "api-key\n",
+                "the value of the header `[masked]` has a line break, remove it",
             ),
             ("upgrade", "x", "the header `upgrade` belongs to the transport, remove it"),
         ] {
@@ -479,6 +488,8 @@ mod tests {
             .header("x-key", "canary")
             .network(network);
         assert!(!format!("{builder:?} {:?}", builder.network).contains("canary"));
+        let confused = Auth::header("sk-canary-canary", "api-key");
+        assert_eq!(format!("{confused:?}"), "Header([masked], ..)");
         let client = builder.build().unwrap();
         let session = client.session();
         assert!(!format!("{client:?} {session:?}").contains("canary"));

@@ -9,6 +9,7 @@ use super::{
     stream::ResponseStream, work::TurnRequest,
 };
 use crate::{
+    api::masked,
     endpoint::{Endpoint, headers_of_turn},
     error::{Cause, Error},
     kind::{ErrorKind, Phase},
@@ -144,8 +145,8 @@ pub(super) fn runtime() -> Result<Handle, Error> {
 
 impl fmt::Debug for TurnBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Any header may be a credential.
-        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        // Any header may be a credential, and a caller may have confused its name with its value.
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| masked(name, 64)).collect();
         f.debug_struct("TurnBuilder")
             .field("headers", &names)
             .field("timeout", &self.timeout)

@@ -116,6 +116,7 @@ async fn c254_a_header_that_cannot_be_sent_fails_the_turn_and_ends_no_other() {
             ("Authorization", "Bearer canary", "it is a credential"),
             ("Cookie", "canary", "it is a credential"),
             ("", "x", "the name is empty"),
+            ("Bearer sk-canary-canary", "authorization", "the name is empty or has characters"),
             ("x-tag", "canary\r\nx-other: 1", "the value has characters"),
         ] {
             let server = answering();
