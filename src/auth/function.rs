@@ -179,8 +179,7 @@ mod tests {
         let counted = Arc::clone(&count);
         let tokens = CachedTokens::new(move || {
             let number = counted.fetch_add(1, Ordering::Relaxed);
-            let fetch = tokio::spawn(async move { format!("token-{number}") });
-            async move { fetch.await }
+            tokio::spawn(async move { format!("token-{number}") })
         });
         let mut first = tokens.token();
         assert!(idle.block_on(async { (&mut first).now_or_never() }).is_none());
