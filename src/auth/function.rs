@@ -26,8 +26,8 @@ pub(super) struct CachedTokens<F> {
 struct State {
     token: Option<Secret>,
     /// The fetches in progress, one for each runtime. A fetch ends when the last caller that waits
-    /// for it is dropped. Runtimes share no fetch, because its sockets and timers belong to the
-    /// runtime that began it, and stand still while nobody runs that runtime.
+    /// for it is dropped. Runtimes share no fetch: its sockets and timers belong to the runtime
+    /// that began it, and make no progress while that runtime is idle.
     fetching: Vec<(Option<Id>, WeakShared<Fetch>)>,
 }
 

@@ -86,7 +86,8 @@ pub enum PrewarmFailure {
     Generated,
     /// The server refused the prewarm.
     Refused,
-    /// The turn sent a different request.
+    /// The turn did not continue the prepared response: it sent a different request, or goes over
+    /// SSE.
     Unused,
 }
 
@@ -335,8 +336,13 @@ impl Warning {
     /// Returns the warning about these changes of the input; `None` if there are none.
     pub(crate) fn of_input(changes: &InputChanges) -> Option<Self> {
         let InputChanges { items, reasons } = changes;
-        let reasons = reasons.iter().map(|reason| masked(reason, 64)).collect();
-        (*items > 0).then_some(Self::InputTransformed { items: *items, reasons })
+        let mut shown = Vec::new();
+        for reason in reasons.iter().map(|reason| masked(reason, 64)) {
+            if !shown.contains(&reason) {
+                shown.push(reason);
+            }
+        }
+        (*items > 0).then_some(Self::InputTransformed { items: *items, reasons: shown })
     }
 }
 
@@ -368,5 +374,14 @@ mod tests {
         assert_eq!(shown(Plan::Full(FullSendReason::ToolsChanged)), "full: tools_changed");
         let edited = FullSendReason::PrefixDiverged { at: 7 };
         assert_eq!(shown(Plan::Full(edited)), "full: prefix_diverged (at 7)");
+    }
+
+    #[test]
+    fn a_warning_shows_each_reason_once_and_no_keys() {
+        let reasons = ["sk-canary-1", "sk-canary-2", "b", "a"].map(str::to_owned).to_vec();
+        let warning = Warning::of_input(&InputChanges { items: 4, reasons });
+        let shown = warning.map(|warning| warning.to_string());
+        let expected = r#"input_transformed: 4 items, ["[masked]", "b", "a"]"#;
+        assert_eq!(shown.as_deref(), Some(expected));
     }
 }
