@@ -50,7 +50,7 @@ async fn c246_a_fault_is_shown_with_its_line_and_file() {
     for (text, place, why) in [
         (format!("{HI}\n{{\n\"model\" 5}}\n"), "line 3: ", "no valid JSON: expected `:`"),
         (format!("{HI}\n\n{{\"model\":\n5,\n"), "line 3: ", "the JSON ends too early"),
-        (format!("{HI}\n{{\n\"input\":5}}"), "line 2: ", "create body"),
+        (format!("{HI}\n{{\n\"input\":5}}"), "line 2: ", "the request body"),
         (format!("{HI}\n[{HI}]"), "line 2: ", "the value is not a JSON object"),
         (format!("{HI}\n{{\n\"$prepend\":[]}}"), "line 2: ", "unknown member `$prepend`"),
     ] {

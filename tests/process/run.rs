@@ -218,7 +218,7 @@ async fn a_bad_line_ends_the_run_and_what_came_before_it_stands() {
         ("{\"model\":", "not a JSON object: the JSON ends too early"),
         ("nonsense", "not a JSON object: no valid JSON: "),
         ("[1]", "not a JSON object"),
-        (r#"{"model":"m","input":7}"#, "create body"),
+        (r#"{"model":"m","input":7}"#, "the request body"),
         (r#"{"model":"m","stream":false}"#, "`stream` belongs to the transport"),
         (r#"{"model":"m","x":1,"x":2}"#, "set twice"),
         (r#"{"$append":{"type":"message"}}"#, "a list of objects"),
