@@ -19,7 +19,7 @@ struct ShowWaits;
 
 impl TurnObserver for ShowWaits {
     fn attempt_failed(&self, failed: &AttemptFailed) {
-        println!("  {}: next attempt in {:.1?}", failed.kind, failed.delay);
+        println!("  {}; next attempt in {:.1?}", failed.message, failed.delay);
     }
 }
 

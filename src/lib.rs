@@ -26,7 +26,7 @@ pub use error::{Error, RetryAction};
 pub use event::ResponseEvent;
 #[doc(no_inline)]
 pub use http;
-pub use json::{Json, JsonIndex, Text};
+pub use json::{DecodeError, Json, JsonIndex, Text};
 pub use kind::{Delivery, ErrorKind, Phase};
 pub use observe::{AttemptFailed, TurnObserver};
 pub use proto::route::{Fallback, FallbackKind};
@@ -34,7 +34,7 @@ pub use report::TurnReport;
 pub use request::{
     History, InputPart, Item, ReasoningConfig, ResponsesRequest, TextConfig, Tool, ToolChoice,
 };
-pub use response::{Response, ResponseStatus};
+pub use response::{OutputError, Response, ResponseStatus};
 pub use session::{Checkpoint, FinalResponse, ResponseStream, ResponsesSession, TurnBuilder};
 
 mod api;

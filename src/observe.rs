@@ -91,18 +91,20 @@ impl<T: TurnObserver + ?Sized> TurnObserver for Arc<T> {
 ///
 /// impl TurnObserver for Log {
 ///     fn attempt_failed(&self, failed: &AttemptFailed) {
-///         eprintln!("{} over {}: again in {:?}", failed.kind, failed.transport, failed.delay);
+///         eprintln!("{}; next attempt in {:.1?}", failed.message, failed.delay);
 ///     }
 /// }
 /// # let _ = Log;
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AttemptFailed {
     /// Transport of the failed attempt.
     pub transport: Transport,
-    /// Kind of the attempt's error. [`TurnReport::attempts`] contains the details.
+    /// Kind of the attempt's error.
     pub kind: ErrorKind,
+    /// Text of the error, as [`Error`] displays it.
+    pub message: String,
     /// Time until the next attempt.
     #[serde(rename = "delay_ms", serialize_with = "milliseconds")]
     pub delay: Duration,
@@ -151,9 +153,10 @@ impl Notifier {
         self.notify(|observer| observer.planned(plan, transport, bytes));
     }
 
-    pub(crate) fn attempt_failed(&self, transport: Transport, kind: ErrorKind, delay: Duration) {
+    pub(crate) fn attempt_failed(&self, failed: &AttemptFailed) {
+        let AttemptFailed { transport, kind, message: _, delay } = failed;
         tracing::debug!(target: TARGET, %transport, ?kind, ?delay, "attempt failed");
-        self.notify(|observer| observer.attempt_failed(&AttemptFailed { transport, kind, delay }));
+        self.notify(|observer| observer.attempt_failed(failed));
     }
 
     pub(crate) fn fell_back(&self) {

@@ -69,7 +69,7 @@ fn builder(
     };
     const KEY: &str = "OPENAI_API_KEY";
     let key = find(KEY)?.map(Secret::from);
-    let key = key.ok_or_else(|| invalid(KEY, "is not set, set it to the API key"))?;
+    let key = key.ok_or_else(|| invalid(KEY, "is not set, or empty: set it to the API key"))?;
     if let Some(fault) = key.fault() {
         return Err(invalid(KEY, fault));
     }
@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn c190_an_error_names_the_variable() {
-        let missing = "the environment variable `OPENAI_API_KEY` is not set, set it to the API key";
+        let missing =
+            "the environment variable `OPENAI_API_KEY` is not set, or empty: set it to the API key";
         assert_eq!(built(&[]).unwrap_err(), missing);
         assert_eq!(built(&[("OPENAI_API_KEY", "")]).unwrap_err(), missing);
         assert_eq!(

@@ -12,14 +12,18 @@ impl Provider {
     }
 
     /// Returns the preset for Azure OpenAI, by its base URL
-    /// `https://RESOURCE.openai.azure.com/openai/v1`. The model of a request is the name of a
+    /// `https://RESOURCE.openai.azure.com/openai/v1`. The path may be omitted. The model of a request is the name of a
     /// deployment, and [`Auth::bearer`](crate::Auth::bearer) takes a key as well as an Entra token.
     ///
     /// # Errors
     ///
     /// Like [`compatible`](Self::compatible).
     pub fn azure(base_url: &str) -> Result<Self, ConfigError> {
-        Self::compatible(base_url)
+        let mut azure = Self::compatible(base_url)?;
+        if !azure.has_path() {
+            azure.base.set_path("openai/v1");
+        }
+        Ok(azure)
     }
 
     /// Returns the preset for xAI, `https://api.x.ai/v1`: both transports, and a WebSocket for up
@@ -124,7 +128,9 @@ mod tests {
             assert_eq!(url(&moved), "http://127.0.0.1:8/v1/responses");
             assert_eq!(moved.with_base_url(address).unwrap(), provider, "the ways stay");
         }
-        assert!(Provider::azure("https://r.openai.azure.com/openai/v1").unwrap().websocket);
+        let azure = Provider::azure("https://r.openai.azure.com/openai/v1").unwrap();
+        assert!(azure.websocket);
+        assert_eq!(Provider::azure("https://r.openai.azure.com").unwrap(), azure);
         assert!(!Provider::vllm("http://localhost:8000/v1").unwrap().websocket);
         assert!(Provider::xai().with_base_url("api.x.ai").is_err());
     }

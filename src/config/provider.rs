@@ -47,7 +47,7 @@ impl Provider {
         let mut base = Url::parse(base_url).map_err(|_| invalid("not an absolute URL"))?;
         match base.scheme() {
             "http" | "https" => {}
-            _ => return Err(invalid("the scheme is neither http nor https")),
+            _ => return Err(invalid("it does not begin with http:// or https://")),
         }
         if !base.username().is_empty() || base.password().is_some() {
             return Err(invalid("credentials in the URL: pass them as `Auth`"));

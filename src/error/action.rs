@@ -64,6 +64,7 @@ impl Error {
     ///     }
     /// }
     /// ```
+    #[doc(alias = "is_retryable")]
     pub fn retry_action(&self) -> RetryAction {
         let after = self.retry_after();
         let again = match self.delivery() {

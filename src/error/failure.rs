@@ -241,6 +241,8 @@ impl Error {
 
     /// Returns the part of the response that had arrived: finished items, and the text of
     /// unfinished ones. `None` if no part had arrived.
+    #[doc(alias = "partial")]
+    #[doc(alias = "partial_response")]
     pub fn response(&self) -> Option<&Response> {
         self.0.response.as_ref()
     }

@@ -98,6 +98,16 @@ impl History {
         Some(item)
     }
 
+    /// Inserts `item` at `index`, or at the end if `index` is beyond it.
+    pub fn insert(&mut self, index: usize, item: Item) {
+        self.splice(index..index, [item]);
+    }
+
+    /// Removes and returns the last item; `None` if the history is empty.
+    pub fn pop(&mut self) -> Option<Item> {
+        self.remove(self.len.checked_sub(1)?)
+    }
+
     /// Removes all items.
     pub fn clear(&mut self) {
         *self = Self::new();

@@ -20,7 +20,7 @@ use crate::{
     config::TransportPolicy,
     endpoint::{Authorized, Endpoint, RuntimeEnd},
     error::Error,
-    observe::Notifier,
+    observe::{AttemptFailed, Notifier},
     pool::{Lease, Leased},
     proto::{
         lane::SeatId,
@@ -437,8 +437,8 @@ impl Work {
                     notifier.planned(plan, *transport, bytes);
                 }
             }
-            Notice::AttemptFailed { transport, kind, delay } => {
-                notifier.attempt_failed(transport, kind, delay);
+            Notice::AttemptFailed { transport, kind, message, delay } => {
+                notifier.attempt_failed(&AttemptFailed { transport, kind, message, delay });
             }
             Notice::FallsBack => notifier.fell_back(),
             Notice::TooLargeForFrame => notifier.too_large_for_frame(),

@@ -105,6 +105,20 @@ async fn c247_a_prompt_is_one_request() {
 }
 
 #[tokio::test]
+async fn c247_a_prompt_that_names_a_file_is_sent_with_a_note() {
+    let server = server(echo()).await;
+    let file = Temporary::new("prompt.jsonl");
+    std::fs::write(&file.0, HI).unwrap();
+    let mut with_key = run(&server.url(), &["--quiet", "-m", "m", file.path()]);
+    with_key.env("OPENAI_API_KEY", "key");
+    let ran = ran(with_key, &[""; 0]).await;
+    let note = "is sent as the prompt; to run the file, omit --model";
+    assert_eq!(ran.stderr, format!("responses: `{}` {note}\n", file.path()));
+    let body = server.log().requests.last().unwrap().body.clone();
+    assert!(body["input"].to_string().contains("prompt.jsonl"), "{body}");
+}
+
+#[tokio::test]
 async fn headers_may_be_in_a_file() {
     let server = server(echo()).await;
     let file = Temporary::new("headers");

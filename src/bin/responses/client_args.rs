@@ -211,7 +211,11 @@ impl ClientArgs {
         let takes_default = self.provider == ProviderName::Openai || base_url_given;
         let key = if takes_default { variable("OPENAI_API_KEY") } else { None };
         if key.is_none() && !self.provider.is_local() {
-            let why = if takes_default { "OPENAI_API_KEY is not set" } else { "see --api-key-env" };
+            let why = if takes_default {
+                "OPENAI_API_KEY is not set, or empty"
+            } else {
+                "see --api-key-env"
+            };
             note(&format!("no API key is sent: {why}"));
         }
         Ok(key.map_or(Auth::None, Auth::bearer))

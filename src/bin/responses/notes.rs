@@ -78,12 +78,9 @@ impl TurnObserver for Notices {
     }
 
     fn attempt_failed(&self, failed: &AttemptFailed) {
-        let AttemptFailed { transport, kind, delay, .. } = *failed;
-        self.note(&format!(
-            "the attempt over {transport} failed ({}); next attempt {}",
-            in_words(kind),
-            when(delay)
-        ));
+        let AttemptFailed { transport, message, delay, .. } = failed;
+        let next = when(*delay);
+        self.note(&format!("over {transport}: {message}; next attempt {next}"));
     }
 
     fn fell_back(&self) {

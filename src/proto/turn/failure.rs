@@ -211,8 +211,9 @@ impl TurnMachine {
         now: Instant,
     ) -> Option<Duration> {
         let delay = again.delay;
-        let kind = error.kind();
-        self.commands.push_back(Command::Notify(Notice::AttemptFailed { transport, kind, delay }));
+        let (kind, message) = (error.kind(), error.to_string());
+        let notice = Notice::AttemptFailed { transport, kind, message, delay };
+        self.commands.push_back(Command::Notify(notice));
         if again.reason == FullSendReason::ParentNotFound {
             let unsupported = error.api_error().is_some_and(ApiError::is_parent_unsupported);
             self.parent =

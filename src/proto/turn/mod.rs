@@ -227,7 +227,7 @@ pub(crate) enum Command {
 }
 
 /// Entry for the log and the observer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// An attempt begins.
     Attempt {
@@ -241,6 +241,8 @@ pub(crate) enum Notice {
     AttemptFailed {
         transport: Transport,
         kind: ErrorKind,
+        /// Text of the error.
+        message: String,
         delay: Duration,
     },
     FallsBack,

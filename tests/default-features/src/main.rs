@@ -52,7 +52,10 @@ async fn turns(
     policy: TransportPolicy,
     transport: Transport,
 ) -> Result<(), Box<dyn Error>> {
-    let client = ResponsesClient::builder().provider(Provider::compatible(url)?).transport(policy).build()?;
+    let client = ResponsesClient::builder()
+        .provider(Provider::compatible(url)?)
+        .transport(policy)
+        .build()?;
     let mut session = client.session();
     let mut request = ResponsesRequest::new("m").store(false);
     for answer in ["one", "two"] {

@@ -104,6 +104,10 @@ impl Args {
         }
         match (&self.model, input) {
             (Some(model), Some(text)) => {
+                if Path::new(text).is_file() {
+                    let file = text.display();
+                    note(&format!("`{file}` is sent as the prompt; to run the file, omit --model"));
+                }
                 let text = text.to_str().ok_or("the prompt is not valid UTF-8");
                 prompt(model, text.map_err(|why| Stop::Bad(why.to_owned()))?)
             }
