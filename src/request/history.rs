@@ -118,6 +118,11 @@ impl History {
         self.entry(index).map(|entry| &entry.item)
     }
 
+    /// Returns the last item; `None` if the history is empty.
+    pub fn last(&self) -> Option<&Item> {
+        self.get(self.len.checked_sub(1)?)
+    }
+
     /// Returns the number of items.
     pub fn len(&self) -> usize {
         self.len

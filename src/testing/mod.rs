@@ -15,7 +15,7 @@
 //! let script = Script::new()
 //!     .turn(Turn::text("Hello"))
 //!     .turn(Turn::text("A long answer that is cut").cut_after(6, Step::Reset));
-//! let server = ScriptedServer::start(script).await?;
+//! let server = ScriptedServer::start(script).await?; // `[Turn::text("Hello")]` is a script, too
 //! // … point a client at `server.url()`, run two turns, and then check the log:
 //! assert_eq!(server.log().requests.len(), 0);
 //! # Ok(())

@@ -31,7 +31,7 @@ fn docs_of<'a>(source: &'a str, name: &str) -> Option<Vec<&'a str>> {
             rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
         })
     };
-    let at = lines.iter().position(|line| defined(&line))?;
+    let at = lines.iter().position(defined)?;
     let above = lines.get(..at)?.iter().rev();
     let attached = above.take_while(|line| !line.is_empty() && !matches!(**line, "}" | ")}"));
     Some(attached.copied().filter(|line| line.starts_with("///")).collect())

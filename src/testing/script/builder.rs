@@ -197,6 +197,20 @@ impl Script {
     }
 }
 
+/// A script of these turns.
+impl<const N: usize> From<[Turn; N]> for Script {
+    fn from(turns: [Turn; N]) -> Self {
+        Self::new().turns(turns)
+    }
+}
+
+/// A script of one turn.
+impl From<Turn> for Script {
+    fn from(turn: Turn) -> Self {
+        Self::new().turn(turn)
+    }
+}
+
 impl Script {
     /// Returns the quirks of the server: those of the profile, with the limits of the script.
     pub(crate) fn quirks(&self) -> Quirks {

@@ -35,11 +35,11 @@ use crate::testing::script::{builder::Script, turn::Turn};
 /// the test panics already.
 ///
 /// ```
-/// use responses_client::{ResponsesRequest, testing::{Script, ScriptedServer, Turn}};
+/// use responses_client::{ResponsesRequest, testing::{ScriptedServer, Turn}};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let server = ScriptedServer::start(Script::new().turn(Turn::text("hi"))).await?;
+/// let server = ScriptedServer::start([Turn::text("hi")]).await?;
 /// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
 /// let response = server.client()?.session().respond(&request).await?;
 /// assert_eq!(response.output_text(), "hi");
@@ -58,7 +58,7 @@ impl ScriptedServer {
     /// # Errors
     ///
     /// Returns an error if no socket can be opened.
-    pub async fn start(script: Script) -> io::Result<Self> {
+    pub async fn start(script: impl Into<Script>) -> io::Result<Self> {
         Self::start_on((Ipv4Addr::LOCALHOST, 0).into(), script).await
     }
 
@@ -67,8 +67,8 @@ impl ScriptedServer {
     /// # Errors
     ///
     /// Returns an error if the address is in use or does not belong to this machine.
-    pub async fn start_on(address: SocketAddr, script: Script) -> io::Result<Self> {
-        Self::listen(address, script, None).await
+    pub async fn start_on(address: SocketAddr, script: impl Into<Script>) -> io::Result<Self> {
+        Self::listen(address, script.into(), None).await
     }
 
     /// Starts like [`start`](Self::start), in TLS.
@@ -79,7 +79,7 @@ impl ScriptedServer {
     /// # Errors
     ///
     /// Returns an error if no socket can be opened, or if no certificate can be created.
-    pub async fn start_tls(script: Script) -> io::Result<Self> {
+    pub async fn start_tls(script: impl Into<Script>) -> io::Result<Self> {
         Self::start_tls_on((Ipv4Addr::LOCALHOST, 0).into(), script).await
     }
 
@@ -89,7 +89,8 @@ impl ScriptedServer {
     ///
     /// Returns an error if the address is in use or does not belong to this machine, or if no
     /// certificate can be created.
-    pub async fn start_tls_on(address: SocketAddr, script: Script) -> io::Result<Self> {
+    pub async fn start_tls_on(address: SocketAddr, script: impl Into<Script>) -> io::Result<Self> {
+        let script = script.into();
         let tls = tls::make(&script.alpn, script.client_certificates)?;
         Self::listen(address, script, Some(tls)).await
     }
@@ -105,8 +106,8 @@ impl ScriptedServer {
     }
 
     /// Returns a server without sockets; clients reach it by its [`connector`](Self::connector).
-    pub fn in_memory(script: Script) -> Self {
-        let hub = Hub::new(script);
+    pub fn in_memory(script: impl Into<Script>) -> Self {
+        let hub = Hub::new(script.into());
         Self { connector: Connector::new(Arc::clone(&hub)), hub, listener: None }
     }
 
