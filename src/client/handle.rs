@@ -1,6 +1,6 @@
 //! The client as its caller holds it.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -10,8 +10,9 @@ use crate::{
     endpoints::responses::{self, ResponseOp},
     error::Error,
     proto::route::Fallback,
+    request::ResponsesRequest,
     response::Response,
-    session::{Checkpoint, ResponsesSession},
+    session::{Checkpoint, FinalResponse, ResponsesSession},
 };
 
 /// Client of one provider, with its settings and credentials. Cloning is cheap.
@@ -55,6 +56,38 @@ impl ResponsesClient {
     /// Returns a new session. Nothing is opened before its first turn.
     pub fn session(&self) -> ResponsesSession {
         ResponsesSession::new(Arc::clone(&self.endpoint))
+    }
+
+    /// Runs one turn in a session of its own, and returns the response with the report of the turn.
+    /// A conversation of several turns needs a [`session`](Self::session), which keeps its WebSocket
+    /// and sends only new items.
+    ///
+    /// ```
+    /// # use responses_client::testing::{ScriptedServer, Turn};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = ScriptedServer::start([Turn::text("hi")]).await?;
+    /// # let client = server.client()?;
+    /// use responses_client::ResponsesRequest;
+    ///
+    /// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
+    /// assert_eq!(client.respond(request).await?.output_text(), "hi");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`ResponsesSession::respond`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the turn.
+    pub async fn respond(
+        &self,
+        request: impl Borrow<ResponsesRequest> + Send,
+    ) -> Result<FinalResponse, Error> {
+        let request = request.borrow().clone();
+        self.session().respond(request).await
     }
 
     /// Returns a session that continues from a [`checkpoint`](ResponsesSession::checkpoint). Its

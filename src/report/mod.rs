@@ -325,6 +325,17 @@ named_with_data! {
     }
 }
 
+impl TurnReport {
+    /// Returns the reason why the full request was sent; `None` if only new items were sent, or
+    /// nothing.
+    pub fn full_send_reason(&self) -> Option<&FullSendReason> {
+        match &self.plan {
+            Some(Plan::Full(reason)) => Some(reason),
+            Some(Plan::Incremental { .. }) | None => None,
+        }
+    }
+}
+
 impl FullSendReason {
     /// Returns the reason that the item at this index was edited, to compare a report with.
     pub const fn prefix_diverged(at: usize) -> Self {
@@ -374,6 +385,16 @@ mod tests {
         assert_eq!(shown(Plan::Full(FullSendReason::ToolsChanged)), "full: tools_changed");
         let edited = FullSendReason::PrefixDiverged { at: 7 };
         assert_eq!(shown(Plan::Full(edited)), "full: prefix_diverged (at 7)");
+    }
+
+    #[test]
+    fn only_a_full_send_has_a_reason() {
+        let reason =
+            |plan| TurnReport { plan, ..TurnReport::default() }.full_send_reason().cloned();
+        let changed = FullSendReason::ToolsChanged;
+        assert_eq!(reason(Some(Plan::Full(changed.clone()))), Some(changed));
+        assert_eq!(reason(Some(Plan::incremental(1))), None);
+        assert_eq!(reason(None), None);
     }
 
     #[test]

@@ -108,6 +108,16 @@ impl History {
         self.remove(self.len.checked_sub(1)?)
     }
 
+    /// Keeps the items for which `keep` returns `true`, and removes the others.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Item) -> bool) {
+        let first = self.iter().position(|item| !keep(item));
+        let Some(first) = first else { return };
+        let rest: Vec<Item> =
+            self.iter_from(first + 1).filter(|item| keep(item)).cloned().collect();
+        self.truncate(first);
+        self.extend(rest);
+    }
+
     /// Removes all items.
     pub fn clear(&mut self) {
         *self = Self::new();
@@ -355,6 +365,11 @@ mod tests {
         Push(u32),
         Truncate(usize),
         Splice(usize, usize, Vec<u32>),
+        Insert(usize, u32),
+        Remove(usize),
+        Pop,
+        /// Keeps the items whose text has an even length.
+        RetainEven,
     }
 
     fn edit() -> impl Strategy<Value = Edit> {
@@ -363,6 +378,10 @@ mod tests {
             (0..200usize).prop_map(Edit::Truncate),
             (0..200usize, 0..5usize, prop::collection::vec(any::<u32>(), 0..4))
                 .prop_map(|(at, removed, items)| Edit::Splice(at, removed, items)),
+            (0..200usize, any::<u32>()).prop_map(|(at, n)| Edit::Insert(at, n)),
+            (0..200usize).prop_map(Edit::Remove),
+            Just(Edit::Pop),
+            Just(Edit::RetainEven),
         ]
     }
 
@@ -392,11 +411,25 @@ mod tests {
                         history.splice(at..end, items.iter().copied().map(item));
                         model.splice(at..end, items);
                     }
+                    Edit::Insert(at, n) => {
+                        history.insert(at, item(n));
+                        model.insert(at.min(model.len()), n);
+                    }
+                    Edit::Remove(at) => {
+                        let removed = (at < model.len()).then(|| item(model.remove(at)));
+                        prop_assert_eq!(history.remove(at), removed);
+                    }
+                    Edit::Pop => prop_assert_eq!(history.pop(), model.pop().map(item)),
+                    Edit::RetainEven => {
+                        history.retain(|item| item.as_text().is_some_and(|it| it.len() % 2 == 0));
+                        model.retain(|n| n.to_string().len() % 2 == 0);
+                    }
                 }
             }
             let fresh = self::history(&model);
             prop_assert_eq!(&history, &fresh);
             prop_assert!(history.iter().eq(fresh.iter()));
+            prop_assert_eq!(history.last(), fresh.iter().last());
             for n in [0, 1, model.len() / 2, model.len()] {
                 prop_assert_eq!(history.digest_at(n), fresh.digest_at(n));
                 prop_assert!(history.iter_from(n).eq(fresh.iter().skip(n)));

@@ -76,6 +76,11 @@ impl Item {
         self.string("type").unwrap_or_else(|| "message".to_owned())
     }
 
+    /// Returns `role`, for example `user`; `None` if the item is not a message.
+    pub fn role(&self) -> Option<String> {
+        self.string("role")
+    }
+
     /// Returns `id`, or `None` if the item has none.
     pub fn id(&self) -> Option<String> {
         self.string("id")
