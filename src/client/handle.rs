@@ -12,7 +12,7 @@ use crate::{
     proto::route::Fallback,
     request::ResponsesRequest,
     response::Response,
-    session::{Checkpoint, FinalResponse, ResponsesSession},
+    session::{Checkpoint, FinalResponse, ResponseStream, ResponsesSession, TurnBuilder},
 };
 
 /// Client of one provider, with its settings and credentials. Cloning is cheap.
@@ -31,7 +31,7 @@ use crate::{
 /// # #[cfg(any())]
 /// let client = responses_client::ResponsesClient::from_env()?;
 /// let request = ResponsesRequest::new("gpt-6-astra").input("Say hi");
-/// let response = client.session().respond(&request).await?;
+/// let response = client.respond(&request).await?;
 /// println!("{}", response.output_text());
 /// # Ok(()) }
 /// ```
@@ -82,12 +82,32 @@ impl ResponsesClient {
     /// # Cancel safety
     ///
     /// Dropping the future cancels the turn.
-    pub async fn respond(
+    pub fn respond(
         &self,
-        request: impl Borrow<ResponsesRequest> + Send,
-    ) -> Result<FinalResponse, Error> {
-        let request = request.borrow().clone();
-        self.session().respond(request).await
+        request: impl Borrow<ResponsesRequest>,
+    ) -> impl Future<Output = Result<FinalResponse, Error>> + Send {
+        self.turn(request).respond()
+    }
+
+    /// Sends one turn in a session of its own, and resolves at the first event of its response.
+    ///
+    /// # Errors
+    ///
+    /// Like [`ResponsesSession::stream`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the turn.
+    pub fn stream(
+        &self,
+        request: impl Borrow<ResponsesRequest>,
+    ) -> impl Future<Output = Result<ResponseStream, Error>> + Send {
+        self.turn(request).stream()
+    }
+
+    /// Returns a builder for one turn in a session of its own, with its own headers or time limit.
+    pub fn turn(&self, request: impl Borrow<ResponsesRequest>) -> TurnBuilder<'static> {
+        self.session().into_turn(request.borrow())
     }
 
     /// Returns a session that continues from a [`checkpoint`](ResponsesSession::checkpoint). Its

@@ -155,41 +155,33 @@ impl TextConfig {
 /// # drop((forced, limited));
 /// ```
 ///
-/// [`ResponsesRequest::tool_choice`] takes other choices as JSON.
-///
-/// [`ResponsesRequest::tool_choice`]: crate::ResponsesRequest::tool_choice
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToolChoice(Json);
+#[non_exhaustive]
+pub enum ToolChoice {
+    /// The model decides: the default of the API.
+    Auto,
+    /// No tools.
+    None,
+    /// At least one call, of any tool.
+    Required,
+    /// Another choice, as JSON, for example of [`function`](Self::function).
+    Other(Json),
+}
 
 impl ToolChoice {
-    /// Lets the model decide: the default of the API.
-    pub fn auto() -> Self {
-        Self("auto".into())
-    }
-
-    /// Forbids tools.
-    pub fn none() -> Self {
-        Self("none".into())
-    }
-
-    /// Requires at least one call, of any tool.
-    pub fn required() -> Self {
-        Self("required".into())
-    }
-
     /// Requires a call of this function.
     pub fn function(name: impl Into<String>) -> Self {
-        Self(Json::from([("type", "function".to_owned()), ("name", name.into())]))
+        Self::Other(Json::from([("type", "function".to_owned()), ("name", name.into())]))
     }
 
     /// Requires a call of this custom tool.
     pub fn custom(name: impl Into<String>) -> Self {
-        Self(Json::from([("type", "custom".to_owned()), ("name", name.into())]))
+        Self::Other(Json::from([("type", "custom".to_owned()), ("name", name.into())]))
     }
 
     /// Requires a call of a tool that the server runs, for example `web_search`.
     pub fn hosted(tool_type: impl Into<String>) -> Self {
-        Self(Json::from([("type", tool_type.into())]))
+        Self::Other(Json::from([("type", tool_type.into())]))
     }
 
     /// Limits the choice to `tools`. `mode` is `auto` if the model may answer without a call, and
@@ -200,7 +192,7 @@ impl ToolChoice {
         tools: impl IntoIterator<Item: Into<Json>>,
     ) -> Self {
         let tools: Vec<Json> = tools.into_iter().map(Into::into).collect();
-        Self(Json::from([
+        Self::Other(Json::from([
             ("type", Json::from("allowed_tools")),
             ("mode", Json::from(mode.into())),
             ("tools", to_json(&tools)),
@@ -210,7 +202,12 @@ impl ToolChoice {
 
 impl From<ToolChoice> for Json {
     fn from(choice: ToolChoice) -> Self {
-        choice.0
+        match choice {
+            ToolChoice::Auto => "auto".into(),
+            ToolChoice::None => "none".into(),
+            ToolChoice::Required => "required".into(),
+            ToolChoice::Other(choice) => choice,
+        }
     }
 }
 

@@ -54,7 +54,7 @@ struct Inner {
 enum Lifecycle {
     #[default]
     Open,
-    /// The session was dropped. A running stream may finish; no new turn starts.
+    /// The session was dropped. Its last turn may run to its end; nothing is prepared for another.
     Dropped,
     /// The session was closed, and its stream with it.
     Closed,

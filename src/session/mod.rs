@@ -126,7 +126,12 @@ impl ResponsesSession {
 
     /// Returns a builder for one turn with its own headers or time limit.
     pub fn turn(&mut self, request: impl Borrow<ResponsesRequest>) -> TurnBuilder<'_> {
-        TurnBuilder::new(&self.endpoint, &self.core, request.borrow())
+        TurnBuilder::new(Arc::clone(&self.endpoint), self.core.clone(), request.borrow())
+    }
+
+    /// Returns a builder for the only turn of this session.
+    pub(crate) fn into_turn(self, request: &ResponsesRequest) -> TurnBuilder<'static> {
+        TurnBuilder::new(Arc::clone(&self.endpoint), self.core.clone(), request)
     }
 
     /// Starts to open the WebSocket for the next turn, and returns immediately.

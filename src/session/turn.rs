@@ -1,6 +1,6 @@
 //! Options of a single turn: [`TurnBuilder`].
 
-use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
+use std::{fmt, future::poll_fn, marker::PhantomData, sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// Builder of one turn with its own headers or time limit, returned by
-/// [`ResponsesSession::turn`](crate::ResponsesSession::turn).
+/// [`ResponsesSession::turn`](crate::ResponsesSession::turn) and
+/// [`ResponsesClient::turn`](crate::ResponsesClient::turn).
 ///
 /// Nothing is sent, and the turn in progress continues, until the future of
 /// [`stream`](Self::stream) or [`respond`](Self::respond) is polled.
@@ -39,9 +40,10 @@ use crate::{
 /// ```
 #[must_use = "a turn begins when the future of `stream` or `respond` is polled"]
 pub struct TurnBuilder<'a> {
-    // From an exclusive borrow of the session, so that no other turn begins meanwhile.
-    endpoint: &'a Arc<Endpoint>,
-    core: &'a SessionCore,
+    endpoint: Arc<Endpoint>,
+    core: SessionCore,
+    /// The session is borrowed, so that no other turn of it begins meanwhile.
+    session: PhantomData<&'a mut ()>,
     request: Arc<ResponsesRequest>,
     headers: Vec<(String, String)>,
     timeout: Option<Duration>,
@@ -49,12 +51,12 @@ pub struct TurnBuilder<'a> {
 
 impl<'a> TurnBuilder<'a> {
     pub(super) fn new(
-        endpoint: &'a Arc<Endpoint>,
-        core: &'a SessionCore,
+        endpoint: Arc<Endpoint>,
+        core: SessionCore,
         request: &ResponsesRequest,
     ) -> Self {
-        let request = Arc::new(request.clone());
-        Self { endpoint, core, request, headers: Vec::new(), timeout: None }
+        let (request, headers) = (Arc::new(request.clone()), Vec::new());
+        Self { endpoint, core, session: PhantomData, request, headers, timeout: None }
     }
 
     /// Adds a header to each HTTP request of this turn. The header replaces a header of the same
@@ -105,7 +107,7 @@ impl<'a> TurnBuilder<'a> {
     ///
     /// [`ResponsesSession::stream`]: crate::ResponsesSession::stream
     pub fn stream(self) -> impl Future<Output = Result<ResponseStream, Error>> + Send + use<'a> {
-        let Self { endpoint, core, request, headers, timeout } = self;
+        let Self { endpoint, core, session: _, request, headers, timeout } = self;
         async move {
             let runtime = runtime()?;
             request.check().map_err(Error::invalid_request)?;
@@ -113,7 +115,6 @@ impl<'a> TurnBuilder<'a> {
                 headers_of_turn(headers, &endpoint.auth).map_err(Error::invalid_request)?;
             let turn: Arc<TurnControl> = Arc::default();
             core.begin(&turn);
-            let (endpoint, core) = (Arc::clone(endpoint), core.clone());
             let request = TurnRequest { request, headers, timeout };
             let mut driver =
                 Box::pin(Driver::new(Goal::Turn, endpoint, core, turn, request, runtime));

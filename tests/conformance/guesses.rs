@@ -8,9 +8,13 @@ use std::{
 };
 
 use responses_client::{
-    History, InputPart, Item, Json, ReasoningConfig, ResponsesRequest, TextConfig, Tool, ToolChoice,
+    History, InputPart, Item, Json, ReasoningConfig, ResponsesRequest, TextConfig, Tool,
+    ToolChoice,
+    testing::{ScriptedServer, Turn},
 };
 use serde_json::{Value, json};
+
+use crate::support::{builder, request};
 
 fn new() -> ResponsesRequest {
     ResponsesRequest::new("gpt-6-astra")
@@ -46,7 +50,7 @@ fn c189_settings_are_guessed() {
         (new().include(["reasoning.encrypted_content"]), json!(["reasoning.encrypted_content"])),
         (new().include(vec![text.clone()]), json!(["text"])),
         (new().tool_choice("required"), json!("required")),
-        (new().tool_choice(ToolChoice::required()), json!("required")),
+        (new().tool_choice(ToolChoice::Required), json!("required")),
         (new().tool_choice(json!({"type": "mcp"})), json!({"type": "mcp"})),
         (new().metadata([("k", "v")]), json!({"k": "v"})),
         (new().metadata(BTreeMap::from([("k", text.clone())])), json!({"k": "text"})),
@@ -135,4 +139,21 @@ fn c189_json_is_guessed() {
     let broken = Tool::function("f", "Finds.", "no schema");
     assert_eq!(broken.json().get("parameters"), Some(Json::from("no schema")));
     assert_eq!(new().json_schema("f", &schema), new().json_schema(String::from("f"), schema));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c189_a_script_calls_functions_by_name_and_arguments() {
+    let server = ScriptedServer::in_memory([
+        Turn::function_call("search", r#"{"query": "x"}"#),
+        Turn::function_call("search", json!({"query": "x"})),
+    ]);
+    let client = builder(&server).build().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let calls = client.respond(&request(&["hi"])).await.unwrap().function_calls();
+        assert_eq!((calls.len(), calls[0].name.as_str()), (1, "search"));
+        assert_eq!(calls[0].arguments::<Value>().unwrap(), json!({"query": "x"}));
+        ids.push(calls[0].call_id.to_string());
+    }
+    assert!(ids[0] != ids[1] && ids.iter().all(|id| id.starts_with("call_")), "{ids:?}");
 }

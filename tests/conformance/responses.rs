@@ -1,7 +1,9 @@
 //! The response of a turn with its report, and the history in a checkpoint.
 
+use std::time::Duration;
+
 use responses_client::{
-    Checkpoint, FinalResponse, Item, Response, ResponsesRequest,
+    Checkpoint, ErrorKind, FinalResponse, Item, Response, ResponsesRequest, Transport,
     testing::{Script, ScriptedServer, Step, Turn, items},
 };
 
@@ -37,6 +39,27 @@ async fn c257_the_final_response_has_the_report_of_its_turn() {
         assert_eq!((response.output_text().as_ref(), report.attempts.len()), ("two", 1));
         assert_eq!(last.clone().into_response().id(), response.id());
         assert_eq!(Response::from(last).id(), response.id());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c257_a_client_runs_single_turns_without_a_session() {
+    for transport in BOTH {
+        let late = Turn::text("three").first(Step::Delay(Duration::from_secs(5)));
+        let script = Script::new().turns([Turn::text("one"), Turn::text("two"), late]);
+        let server = ScriptedServer::in_memory(script);
+        let client = builder(&server).transport(only(transport)).build().unwrap();
+        assert_eq!(client.respond(&request(&["hi"])).await.unwrap().output_text(), "one");
+
+        let stream = client.stream(request(&["hi"])).await.unwrap();
+        assert_eq!(stream.final_response().await.unwrap().output_text(), "two", "{transport}");
+
+        let limited = client.turn(&request(&["hi"])).timeout(Duration::from_secs(1));
+        let error = limited.respond().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{transport}");
+        server.wait_for(|log| log.open_connections() == 0 || transport == Transport::Sse).await;
+        let plans: Vec<_> = server.log().requests.into_iter().map(|it| it.input_items).collect();
+        assert_eq!(plans, [1, 1, 1], "{transport}");
     }
 }
 

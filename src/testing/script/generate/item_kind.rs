@@ -110,15 +110,18 @@ pub(super) fn events(exchange: &Exchange, index: usize, item: &Value) -> Vec<Val
     events.into_events()
 }
 
-/// Returns the item, with an id of its kind if it has none.
+/// Returns the item, with an id of its kind if it has none, and a function call with a `call_id`.
 pub(super) fn with_id(item: &Value, index: usize, exchange: &Exchange) -> Value {
     let mut item = item.clone();
     let prefix = kind_of(&item).prefix;
+    let is_call = item["type"] == "function_call";
     if let Some(members) = item.as_object_mut() {
-        members.entry("id").or_insert_with(|| {
-            let unique = exchange.response_id.trim_start_matches("resp_");
-            format!("{prefix}_{unique}{index}").into()
-        });
+        let unique = exchange.response_id.trim_start_matches("resp_");
+        let id = |prefix: &str| Value::from(format!("{prefix}_{unique}{index}"));
+        members.entry("id").or_insert_with(|| id(prefix));
+        if is_call {
+            members.entry("call_id").or_insert_with(|| id("call"));
+        }
     }
     item
 }

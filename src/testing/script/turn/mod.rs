@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     error_reply::{ErrorReply, ErrorShape},
@@ -11,6 +11,7 @@ use super::{
     refusal::Refusal,
     step::Step,
 };
+use crate::json::Json;
 use edit::StepEdit;
 use label::Label;
 
@@ -59,6 +60,31 @@ impl Turn {
     /// Returns a turn with one assistant message.
     pub fn text(text: impl Into<String>) -> Self {
         Self::output([items::message(&text.into())])
+    }
+
+    /// Returns a turn with one call of a function. `arguments` is JSON, or its text. The server gives
+    /// the call a `call_id` of its own.
+    ///
+    /// ```
+    /// use responses_client::testing::{Script, Turn};
+    /// use serde_json::json;
+    ///
+    /// let script = Script::from([
+    ///     Turn::function_call("search", json!({"query": "tides"})),
+    ///     Turn::text("Nothing was found."),
+    /// ]);
+    /// # drop(script);
+    /// ```
+    pub fn function_call(name: impl AsRef<str>, arguments: impl Into<Json>) -> Self {
+        let arguments: Json = arguments.into();
+        let text: String = arguments.decode().unwrap_or_else(|_| arguments.as_str().to_owned());
+        let name = name.as_ref();
+        Self::output([json!({
+            "type": "function_call",
+            "status": "completed",
+            "name": name,
+            "arguments": text,
+        })])
     }
 
     /// Returns a turn with these output items, each with its events, and `response.completed`.
