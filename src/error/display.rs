@@ -15,7 +15,7 @@ impl fmt::Display for Error {
             write!(f, " ({})", self.0.delivery.what())?;
         }
         if self.0.resend_limited {
-            f.write_str("; `RetryPolicy::max_resend_bytes` stopped the retries")?;
+            f.write_str("; the limit `max_resend_bytes` stopped the retries")?;
         }
         if shown_cause(self).is_some() {
             return Ok(());
@@ -64,7 +64,7 @@ fn write_failure(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::Result> {
     let context = error.0.context.as_deref()?;
     if error.class() == ErrorClass::Credential && !context.has_credential {
-        let advice = "no credential was configured, set one with `ResponsesClientBuilder::auth`";
+        let advice = "no API key or other credential was configured";
         return Some(f.write_str(advice));
     }
     let base_url = &context.base_url;

@@ -257,9 +257,9 @@ mod tests {
         );
         assert_eq!(text(TextConfig::new().json_object()), r#"{"format":{"type":"json_object"}}"#);
         assert_eq!(text(TextConfig::new().plain_text()), r#"{"format":{"type":"text"}}"#);
-        assert_eq!(text(ToolChoice::auto()), r#""auto""#);
-        assert_eq!(text(ToolChoice::none()), r#""none""#);
-        assert_eq!(text(ToolChoice::required()), r#""required""#);
+        assert_eq!(text(ToolChoice::Auto), r#""auto""#);
+        assert_eq!(text(ToolChoice::None), r#""none""#);
+        assert_eq!(text(ToolChoice::Required), r#""required""#);
         assert_eq!(text(ToolChoice::custom("sql")), r#"{"type":"custom","name":"sql"}"#);
         let tools = [ToolChoice::function("f\""), ToolChoice::hosted("web_search")];
         assert_eq!(

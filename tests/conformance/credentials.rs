@@ -196,7 +196,7 @@ async fn refused(transport: Transport, auth: Auth, header: Option<(&str, &str)>)
 async fn c192_a_refusal_says_if_no_credential_was_configured() {
     const REFUSED: &str = "the server answered with an error, status 401, code invalid_api_key: \
                            No key. (the server did not run the request): ";
-    let none = "no credential was configured, set one with `ResponsesClientBuilder::auth`";
+    let none = "no API key or other credential was configured";
     let other = "check the API key and its permissions";
     for transport in BOTH {
         for (auth, header, advice) in [

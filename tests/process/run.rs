@@ -275,9 +275,10 @@ async fn a_caller_may_read_each_event_before_the_next_one_comes() {
 }
 
 #[tokio::test]
-async fn nothing_to_do_is_no_failure() {
+async fn nothing_to_do_is_noted_and_no_failure() {
     let ran = answers(Script::new(), &[], &["", " "]).await;
-    assert_eq!((ran.code, ran.lines.len(), ran.stderr.as_str()), (Some(0), 0, ""));
+    let note = "responses: the input has no requests\n";
+    assert_eq!((ran.code, ran.lines.len(), ran.stderr.as_str()), (Some(0), 0, note));
 }
 
 #[cfg(unix)]

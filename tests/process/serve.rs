@@ -204,7 +204,9 @@ async fn the_log_is_written_as_things_happen() {
         }
     })
     .await;
-    assert_eq!(server.end().await.code, Some(0));
+    let ended = server.end().await;
+    let note = "responses: standard input has ended, and the server with it\n";
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), note));
     assert_eq!(log.lines().len(), 2, "each once");
 }
 

@@ -86,7 +86,7 @@ fn c192_a_refused_request_without_a_credential_says_that_there_was_none() {
     assert_eq!(
         of_client("https://api.example/v1", false, refused()),
         "the server answered with an error, status 401 (the server did not run the request): no \
-         credential was configured, set one with `ResponsesClientBuilder::auth`"
+         API key or other credential was configured"
     );
     assert_eq!(
         of_client("https://api.example/v1", true, refused()),

@@ -22,7 +22,7 @@ use crate::{
     client_args::bad_setting,
     line::{Ending, ErrorLine, EventLine, RecordLine, Recorded, TurnLine},
     logging,
-    notes::Notices,
+    notes::{Notices, note},
     stop::{Stop, in_words, interrupted},
 };
 
@@ -57,6 +57,9 @@ pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
         () = interrupted() => Err(Stop::Interrupted),
     };
     let flushed = runner.flush();
+    if ended.is_ok() && runner.turn == 0 {
+        note("the input has no requests");
+    }
     runner.session.close().await;
     match (ended, flushed) {
         (Ok(all_well), flushed) => flushed.map(|()| all_well),

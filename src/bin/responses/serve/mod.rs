@@ -16,7 +16,10 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use self::log::LogLines;
-use crate::stop::{Stop, in_words, interrupted};
+use crate::{
+    notes::note,
+    stop::{Stop, in_words, interrupted},
+};
 
 mod log;
 
@@ -92,7 +95,7 @@ pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
 
     let mut lines = LogLines::default();
     tokio::select! {
-        () = end_of_input() => {}
+        () = end_of_input() => note("standard input has ended, and the server with it"),
         () = told_to_end => {}
         failed = write_log(&server, &mut lines, log.as_mut()) => return Err(failed),
     }
