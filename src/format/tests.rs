@@ -51,6 +51,8 @@ const NOT_NAMED: &[&str] = &[
     // Settings that may hold a credential.
     "Auth",
     "ProxySetting",
+    // A setting whose form is JSON.
+    "ToolChoice",
     // Values of the wire. An event serializes as received, and an item as its `Item`.
     "ResponseEvent",
     "OutputItem",

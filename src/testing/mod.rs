@@ -30,7 +30,7 @@
 //! [`interleaved`](Turn::interleaved), [`without_setup`](Turn::without_setup),
 //! [`without_sequence_numbers`](Turn::without_sequence_numbers),
 //! [`keepalives`](Turn::keepalives), [`empty_terminal_output`](Turn::empty_terminal_output),
-//! [`dripped`](Turn::dripped), [`large_event`](Turn::large_event).
+//! [`dripped`](Turn::dripped), [`paced`](Turn::paced), [`large_event`](Turn::large_event).
 //!
 //! ```
 //! use responses_client::testing::{NoOutput, Turn, items};

@@ -42,6 +42,18 @@ fn setup_can_be_missing() {
 }
 
 #[test]
+fn a_paced_turn_is_sent_token_by_token() {
+    let text = "Hello, hello! ".repeat(40);
+    let events = seen(&Turn::text(&text).paced(Duration::ZERO));
+    check(&events, Missing::default()).unwrap();
+    let deltas = events.iter().filter(|it| it["type"] == "response.output_text.delta");
+    let tokens: Vec<_> = deltas.map(|it| it["delta"].as_str().unwrap()).collect();
+    assert_eq!((tokens.concat(), tokens.len()), (text, 140));
+    let probable = Turn::output([items::message_of([items::probable_text(["Hello, ", "you"])])]);
+    assert_eq!(seen(&probable.clone().paced(Duration::ZERO)), seen(&probable));
+}
+
+#[test]
 fn keepalives_take_numbers() {
     let events = seen(&turn().keepalives(4));
     let places: Vec<_> =

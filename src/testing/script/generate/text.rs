@@ -27,10 +27,10 @@ pub(super) fn logprobs(part: &Value) -> Value {
     list(part, "logprobs").iter().map(without_bytes).collect()
 }
 
-/// Cuts a text between characters, in up to 32 pieces of four characters or more.
+/// Cuts a text between characters, in up to 32 pieces of four characters or a multiple of that.
 pub(super) fn pieces(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
-    let size = characters.len().div_ceil(32).max(4);
+    let size = characters.len().div_ceil(32).next_multiple_of(4).max(4);
     characters.chunks(size).map(|piece| piece.iter().collect()).collect()
 }
 

@@ -117,6 +117,41 @@ impl Turn {
         })
     }
 
+    /// Sends every text and all arguments token by token, four characters each, with this time
+    /// before each token: the pace of a model. Further steps, for example a [`Step::Delay`] as the
+    /// [`first`](Self::first), make the model think.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use responses_client::testing::{Step, Turn};
+    ///
+    /// let turn = Turn::text("An answer at 80 tokens a second, after half a second")
+    ///     .paced(Duration::from_micros(12_500))
+    ///     .first(Step::Delay(Duration::from_millis(500)));
+    /// # drop(turn);
+    /// ```
+    pub fn paced(self, pause: Duration) -> Self {
+        self.edited("paced", move |steps| {
+            let mut paced = Vec::with_capacity(steps.len());
+            for step in steps.drain(..) {
+                let event = step.event();
+                let tokens = event.as_ref().and_then(steps::tokens);
+                let Some(tokens) = tokens else {
+                    paced.push(step);
+                    continue;
+                };
+                for token in tokens {
+                    if !pause.is_zero() {
+                        paced.push(Step::Delay(pause));
+                    }
+                    paced.push(step.carrying(token));
+                }
+            }
+            *steps = paced;
+            steps::number(steps);
+        })
+    }
+
     /// Pads one event to this many bytes, if it is shorter: the first with an `obfuscation`, or
     /// else the first of all, which gets one. [`items::image`](crate::testing::items::image) makes
     /// a turn large in all its events.

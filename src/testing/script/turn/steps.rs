@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::testing::script::{step::Step, value::set};
 
+/// Number of characters of a token of English text, about.
+const TOKEN_CHARACTERS: usize = 4;
+
 /// Returns the index of the step that is the event with this number.
 pub(super) fn index_of_event(steps: &[Step], event: usize) -> Option<usize> {
     let mut events = steps.iter().enumerate().filter(|(_, step)| step.is_event());
@@ -55,6 +58,24 @@ pub(super) fn beside(neighbour: &Value, mut event: Value) -> Value {
         set(&mut event, "sequence_number", 0);
     }
     event
+}
+
+/// Returns an event for each token of a delta of text; `None` for another event.
+pub(super) fn tokens(event: &Value) -> Option<Vec<Value>> {
+    event["type"].as_str().filter(|kind| kind.ends_with(".delta"))?;
+    let text = event["delta"].as_str()?;
+    // A token whose probability is known is one already.
+    let is_token = event["logprobs"].as_array().is_some_and(|it| !it.is_empty());
+    let characters: Vec<char> = text.chars().collect();
+    if is_token || characters.is_empty() {
+        return Some(vec![event.clone()]);
+    }
+    let tokens = characters.chunks(TOKEN_CHARACTERS).map(|token| {
+        let mut event = event.clone();
+        set(&mut event, "delta", token.iter().collect::<String>());
+        event
+    });
+    Some(tokens.collect())
 }
 
 /// Alternates the items event by event. Steps between them stay at their index.
