@@ -1,7 +1,7 @@
 //! The items of a conversation, with the digest and the size of every prefix.
 
 use std::{
-    ops::{Index, Range},
+    ops::{Bound, Index, Range, RangeBounds},
     sync::Arc,
 };
 
@@ -106,6 +106,25 @@ impl History {
     /// Removes and returns the last item; `None` if the history is empty.
     pub fn pop(&mut self) -> Option<Item> {
         self.remove(self.len.checked_sub(1)?)
+    }
+
+    /// Removes and returns the items of this range. The part of the range beyond the end is ignored.
+    pub fn drain(&mut self, range: impl RangeBounds<usize>) -> impl ExactSizeIterator<Item = Item> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => self.len,
+        };
+        let removed: Vec<Item> = self.iter().take(end).skip(start).cloned().collect();
+        if !removed.is_empty() {
+            self.splice(start..start.saturating_add(removed.len()), []);
+        }
+        removed.into_iter()
     }
 
     /// Keeps the items for which `keep` returns `true`, and removes the others.

@@ -75,6 +75,11 @@ impl Tool {
         Self::new(&ToolBody::Custom { name: name.as_ref(), description: description.as_ref() })
     }
 
+    /// Returns the web search of the server, without settings.
+    pub fn web_search() -> Self {
+        Self::hosted("web_search")
+    }
+
     /// Returns a tool that the server runs and that needs no settings, for example `web_search`.
     pub fn hosted(tool_type: impl AsRef<str>) -> Self {
         Self(Json::from([("type", tool_type.as_ref())]))
@@ -169,7 +174,7 @@ mod tests {
             own.strict(true).json().as_str(),
             r#"{ "type":"function","name":"f" ,"strict":true}"#
         );
-        for tool in [Tool::custom("sql", "Runs."), Tool::hosted("web_search")] {
+        for tool in [Tool::custom("sql", "Runs."), Tool::web_search()] {
             assert_eq!(tool.clone().strict(true), tool);
         }
         assert_eq!(

@@ -94,6 +94,12 @@ impl Response {
         status.map_or(ResponseStatus::InProgress, |status| status.as_str().into())
     }
 
+    /// Returns `true` if the answer ends early: [`incomplete_reason`](Self::incomplete_reason) has
+    /// the reason.
+    pub fn is_incomplete(&self) -> bool {
+        self.status() == ResponseStatus::Incomplete
+    }
+
     /// Returns the `metadata` of the request, as the server stored it.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let pairs = self.last.as_ref().and_then(|last| last.member("metadata").ok().flatten());

@@ -98,6 +98,7 @@ async fn c083_incomplete_keeps_streamed_calls() {
             let response = outcome.response();
             assert_eq!(response.status(), ResponseStatus::Incomplete);
             assert_eq!(response.incomplete_reason().as_deref(), Some("max_output_tokens"));
+            assert!(response.is_incomplete());
             assert_eq!(ids(response), ["m", "f"], "{transport} {output}");
             let calls = response.function_calls();
             assert_eq!((calls.len(), calls[0].arguments.as_str()), (1, "{\"at\":1}"));

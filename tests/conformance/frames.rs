@@ -226,6 +226,7 @@ async fn c073_a_defect_elsewhere_shows_when_that_part_is_read() {
         let response = odd.response();
         assert_eq!((response.id(), &*response.output_text()), (Some("resp_odd"), "Fine"));
         assert_eq!((response.usage(), response.incomplete_reason()), (None, None));
+        assert!(!response.is_incomplete());
 
         let ResponseEvent::Created(created) = &odd.events[0] else { panic!() };
         assert_eq!(created.sequence_number, None);

@@ -119,6 +119,30 @@ fn c189_inputs_are_guessed() {
 }
 
 #[test]
+fn c189_edits_of_the_history_are_guessed() {
+    let letters = |history: &History| {
+        history.iter().map(|item| item.as_text().unwrap()).collect::<Vec<_>>().concat()
+    };
+    let all = || History::from_iter(["a", "b", "c", "d"].map(Item::user));
+    for (drained, removed, left) in [
+        (all().drain(..2).collect::<History>(), "ab", "cd"),
+        (all().drain(1..=2).collect(), "bc", "ad"),
+        (all().drain(3..9).collect(), "d", "abc"),
+        (all().drain(7..).collect(), "", "abcd"),
+        (all().drain(..).collect(), "abcd", ""),
+    ] {
+        assert_eq!(letters(&drained), removed);
+        let mut history = all();
+        history.retain(|item| !removed.contains(&*item.as_text().unwrap()));
+        assert_eq!(letters(&history), left);
+    }
+    let mut history = all();
+    history.drain(1..3);
+    assert_eq!(history, History::from_iter(["a", "d"].map(Item::user)));
+    assert_eq!(*Tool::web_search().json(), Json::from(json!({"type": "web_search"})));
+}
+
+#[test]
 fn c189_json_is_guessed() {
     let json: Json = json!({"a": [{"b": true}], "s": "text"}).into();
     assert_eq!(Value::from(&json)["a"][0]["b"], true);
