@@ -33,6 +33,7 @@ use crate::{
 /// # drop(client);
 /// # Ok::<_, responses_client::Error>(())
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct ResponsesClientBuilder {
     /// A fault of the base URL is an error of `build`.

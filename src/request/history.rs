@@ -82,13 +82,32 @@ impl History {
     /// Replaces the items in `range` by `items`: an edit, an insertion or a removal.
     ///
     /// The part of `range` outside the history is ignored.
-    pub fn splice(&mut self, range: Range<usize>, items: impl IntoIterator<Item = Item>) {
-        let start = range.start.min(self.len);
-        let end = range.end.clamp(start, self.len);
+    pub fn splice(
+        &mut self,
+        range: impl RangeBounds<usize>,
+        items: impl IntoIterator<Item = Item>,
+    ) {
+        let Range { start, end } = self.within(range);
         let rest: Vec<Item> = self.iter().skip(end).cloned().collect();
         self.truncate(start);
         self.extend(items);
         self.extend(rest);
+    }
+
+    /// Returns the part of `range` inside the history.
+    fn within(&self, range: impl RangeBounds<usize>) -> Range<usize> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => self.len,
+        };
+        let start = start.min(self.len);
+        start..end.clamp(start, self.len)
     }
 
     /// Removes and returns the item at `index`; `None` if `index` is out of range.
@@ -108,22 +127,12 @@ impl History {
         self.remove(self.len.checked_sub(1)?)
     }
 
-    /// Removes and returns the items of this range. The part of the range beyond the end is ignored.
+    /// Removes and returns the items of this range. The part of `range` outside the history is
+    /// ignored.
     pub fn drain(&mut self, range: impl RangeBounds<usize>) -> impl ExactSizeIterator<Item = Item> {
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(end) => *end,
-            Bound::Unbounded => self.len,
-        };
-        let removed: Vec<Item> = self.iter().take(end).skip(start).cloned().collect();
-        if !removed.is_empty() {
-            self.splice(start..start.saturating_add(removed.len()), []);
-        }
+        let range = self.within(range);
+        let removed: Vec<Item> = self.iter().take(range.end).skip(range.start).cloned().collect();
+        self.splice(range, []);
         removed.into_iter()
     }
 
