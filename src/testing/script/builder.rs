@@ -92,6 +92,21 @@ impl Script {
         self
     }
 
+    /// Makes the delays in all turns longer by `factor`, those of [`respond`](Self::respond)
+    /// included: see [`Turn::slowed_by`].
+    pub fn slowed_by(mut self, factor: u32) -> Self {
+        self.turns = self.turns.into_iter().map(|turn| turn.slowed_by(factor)).collect();
+        self.respond = self.respond.map(|respond| {
+            Arc::new(move |exchange: &Exchange| respond(exchange).slowed_by(factor)) as Respond
+        });
+        self
+    }
+
+    /// Returns the number of turns, without those of [`respond`](Self::respond).
+    pub fn turn_count(&self) -> usize {
+        self.turns.len()
+    }
+
     /// Appends a turn.
     pub fn turn(mut self, turn: Turn) -> Self {
         self.turns.push_back(turn);

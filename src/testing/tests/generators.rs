@@ -200,7 +200,12 @@ pub(super) fn events(turn: &Turn, body: Value) -> Vec<Value> {
 
 /// The steps of a turn.
 pub(super) fn steps(turn: &Turn, body: Value) -> Vec<Step> {
-    let exchange = Exchange {
+    turn.answer(&exchange(body)).steps
+}
+
+/// The first request of a conversation.
+pub(super) fn exchange(body: Value) -> Exchange {
+    Exchange {
         index: 0,
         transport: Transport::Sse,
         connection: 0,
@@ -210,8 +215,7 @@ pub(super) fn steps(turn: &Turn, body: Value) -> Vec<Step> {
         headers: Vec::new(),
         known_bytes: 0,
         brought_bytes: 0,
-    };
-    turn.answer(&exchange).steps
+    }
 }
 
 pub(super) fn without_ids(mut items: Vec<Value>) -> Vec<Value> {

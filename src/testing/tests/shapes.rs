@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     checker::{Missing, check},
-    generators::events,
+    generators::{self, events},
     kinds,
 };
-use crate::testing::{ErrorShape, NoOutput, Step, Turn, items, script::value::encode};
+use crate::testing::{ErrorShape, NoOutput, Script, Step, Turn, items, script::value::encode};
 
 fn turn() -> Turn {
     Turn::output([items::message("Hello there"), items::function_call("call_1", "f", "{\"a\":1}")])
@@ -51,6 +51,29 @@ fn a_paced_turn_is_sent_token_by_token() {
     assert_eq!((tokens.concat(), tokens.len()), (text, 140));
     let probable = Turn::output([items::message_of([items::probable_text(["Hello, ", "you"])])]);
     assert_eq!(seen(&probable.clone().paced(Duration::ZERO)), seen(&probable));
+}
+
+#[test]
+fn a_script_can_be_slowed() {
+    let second = Duration::from_secs(1);
+    let paced = move || Turn::text("12345678").paced(second).first(Step::Delay(2 * second));
+    let delays = |turn: &Turn| -> Vec<u64> {
+        let steps = generators::steps(turn, json!({})).into_iter();
+        let delays = steps.filter_map(|step| match step {
+            Step::Delay(time) | Step::Drip { pause: time, .. } => Some(time.as_secs()),
+            _ => None,
+        });
+        delays.collect()
+    };
+    assert_eq!(delays(&paced()), [2, 1, 1]);
+    assert_eq!(delays(&paced().slowed_by(10)), [20, 10, 10]);
+    assert_eq!(delays(&paced().slowed_by(0)), [0, 0, 0]);
+    assert!(delays(&Turn::text("hi").dripped(second).slowed_by(3)).iter().all(|it| *it == 3));
+
+    let script = Script::new().turn(paced()).respond(move |_| paced()).slowed_by(10);
+    assert_eq!((script.turn_count(), delays(&script.turns[0])), (1, vec![20, 10, 10]));
+    let respond = script.respond.unwrap();
+    assert_eq!(delays(&respond(&generators::exchange(json!({})))), [20, 10, 10]);
 }
 
 #[test]

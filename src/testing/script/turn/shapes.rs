@@ -152,6 +152,17 @@ impl Turn {
         })
     }
 
+    /// Makes all delays between the steps longer by `factor`. Zero removes them.
+    pub fn slowed_by(self, factor: u32) -> Self {
+        self.edited("slowed_by", move |steps| {
+            for step in steps {
+                if let Step::Delay(time) | Step::Drip { pause: time, .. } = step {
+                    *time = time.saturating_mul(factor);
+                }
+            }
+        })
+    }
+
     /// Pads one event to this many bytes, if it is shorter: the first with an `obfuscation`, or
     /// else the first of all, which gets one. [`items::image`](crate::testing::items::image) makes
     /// a turn large in all its events.
