@@ -16,6 +16,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use completions::{CompletionsArgs, ManArgs};
 use stop::Stop;
 
+#[cfg(test)]
+mod bench;
 mod client_args;
 mod completions;
 mod line;
