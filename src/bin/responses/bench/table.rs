@@ -84,9 +84,14 @@ impl Scale {
         Self::of(unit, smallest.unwrap_or_default())
     }
 
+    /// Returns `value` in the unit of the scale.
+    pub(super) fn scaled(self, value: f64) -> f64 {
+        value / self.divisor
+    }
+
     /// Returns `value` without its unit.
     pub(super) fn number(self, value: f64) -> String {
-        format!("{:.*}", self.decimals, value / self.divisor)
+        format!("{:.*}", self.decimals, self.scaled(value))
     }
 
     /// Returns `value` with its unit.
