@@ -136,6 +136,8 @@
 //! ```
 
 #[doc(inline)]
+pub use network::{link::Link, traffic::Traffic};
+#[doc(inline)]
 pub use script::{
     agent::agent_reply,
     builder::Script,
@@ -160,6 +162,7 @@ pub use server::{
     log::{ConnectionLog, OtherLog, RequestLog, ServerLog},
 };
 
+mod network;
 mod script;
 mod server;
 #[cfg(test)]

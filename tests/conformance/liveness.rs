@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use responses_client::{
-    Delivery, ErrorKind, Limits, Phase, ReplayPolicy, ResponsesClient, ResponsesRequest,
-    RetryPolicy, Timeouts, Transport, TransportPolicy,
+    Delivery, ErrorKind, Limits, Phase, ReplayPolicy, ResponsesClient, ResponsesClientBuilder,
+    ResponsesRequest, RetryPolicy, Timeouts, Transport, TransportPolicy,
     report::FullSendReason,
-    testing::{Gate, Script, ScriptedServer, Step, Turn},
+    testing::{Gate, Link, Script, ScriptedServer, Step, Turn},
 };
 use tokio::time::{Instant, advance, sleep};
 
@@ -19,9 +19,19 @@ use crate::support::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn client(server: &ScriptedServer, timeouts: Timeouts) -> ResponsesClient {
+    without_replays(builder(server), timeouts)
+}
+
+/// A client that reaches the server over an emulated network.
+fn client_over(server: &ScriptedServer, link: Link, timeouts: Timeouts) -> ResponsesClient {
+    let connector = server.connector().over(link).expect("a link");
+    without_replays(builder(server).connector(&connector), timeouts)
+}
+
+fn without_replays(builder: ResponsesClientBuilder, timeouts: Timeouts) -> ResponsesClient {
     let mut retry = RetryPolicy::default();
     retry.replay = ReplayPolicy::Never;
-    let client = builder(server).transport(TransportPolicy::WebSocketOnly);
+    let client = builder.transport(TransportPolicy::WebSocketOnly);
     client.timeouts(timeouts).retry(retry).build().expect("a client")
 }
 
@@ -119,10 +129,9 @@ async fn c142_a_slow_upload_is_sent_once() {
     // The send buffer takes all of it immediately, or little.
     for buffer in [4 << 20, 256 << 10] {
         // Nothing comes meanwhile but what proves no progress.
-        let server = ScriptedServer::in_memory(
-            Script::new().uplink(60_000, buffer).turn(Turn::text("one")).turn(Turn::text("two")),
-        );
-        let mut session = client(&server, Timeouts::default()).session();
+        let server = ScriptedServer::in_memory([Turn::text("one"), Turn::text("two")]);
+        let link = Link::new().bandwidth_up(Some(480_000)).send_buffer(buffer);
+        let mut session = client_over(&server, link, Timeouts::default()).session();
         let start = Instant::now();
         let first = turn(&mut session, &upload()).await;
         assert_eq!(first.response().output_text(), "one");
@@ -138,11 +147,12 @@ async fn c142_a_slow_upload_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn c142_a_peer_that_dies_after_an_upload_is_found_in_bounded_time() {
     let dead = Turn::steps([Step::Freeze]);
-    let server = ScriptedServer::in_memory(Script::new().uplink(100_000_000, 4 << 20).turn(dead));
+    let server = ScriptedServer::in_memory(dead);
+    let link = Link::new().bandwidth_up(Some(800_000_000)).send_buffer(4 << 20);
     let mut timeouts = Timeouts::default();
     timeouts.first_event_websocket = None;
     let start = Instant::now();
-    let outcome = turn(&mut client(&server, timeouts).session(), &upload()).await;
+    let outcome = turn(&mut client_over(&server, link, timeouts).session(), &upload()).await;
     let error = outcome.error();
     assert_eq!((error.kind(), error.phase()), (ErrorKind::Timeout, Phase::FirstEvent));
     assert_eq!(error.delivery(), Delivery::Unknown);

@@ -43,14 +43,6 @@ pub struct Script {
     profile: Option<Profile>,
     max_age: Option<Duration>,
     frame_limit: Option<u64>,
-    pub(crate) uplink: Option<Uplink>,
-}
-
-/// Slow connection from clients to the server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Uplink {
-    pub(crate) bytes_per_second: u64,
-    pub(crate) buffer: usize,
 }
 
 /// Function that answers requests after the last turn.
@@ -81,15 +73,7 @@ impl Script {
             profile: None,
             max_age: None,
             frame_limit: None,
-            uplink: None,
         }
-    }
-
-    /// Limits in-memory connections to this rate from client to server, with a send buffer that
-    /// takes `buffer` bytes immediately.
-    pub fn uplink(mut self, bytes_per_second: u64, buffer: usize) -> Self {
-        self.uplink = Some(Uplink { bytes_per_second, buffer });
-        self
     }
 
     /// Makes the delays in all turns longer by `factor`, those of [`respond`](Self::respond)
@@ -291,7 +275,6 @@ impl fmt::Debug for Script {
             profile,
             max_age,
             frame_limit,
-            uplink,
         } = self;
         f.debug_struct("Script")
             .field("turns", turns)
@@ -308,7 +291,6 @@ impl fmt::Debug for Script {
             .field("profile", profile)
             .field("max_age", max_age)
             .field("frame_limit", frame_limit)
-            .field("uplink", uplink)
             .finish()
     }
 }

@@ -7,14 +7,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::control::Control;
+use crate::{net::Io, testing::network::traffic::Counters};
 
-/// Client's end of an in-memory connection, which shows resets.
+/// Client's end of an in-memory connection, which counts bytes and shows resets.
 pub(super) struct ClientEnd {
-    pub(super) stream: DuplexStream,
+    pub(super) stream: Box<dyn Io>,
     pub(super) control: Arc<Control>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl AsyncRead for ClientEnd {
@@ -26,9 +28,11 @@ impl AsyncRead for ClientEnd {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if buf.filled().len() == before && this.control.was_reset() {
+        let read = buf.filled().len().saturating_sub(before);
+        if read == 0 && this.control.was_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
+        this.counters.add_down(read);
         Poll::Ready(Ok(()))
     }
 }
@@ -39,7 +43,10 @@ impl AsyncWrite for ClientEnd {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        this.counters.add_up(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,11 +1,10 @@
-//! Connections without sockets, for tests on paused time.
+//! `Connector`: connections without sockets, for tests on paused time.
 
 use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,18 +16,20 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, split},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 
 use super::{
     client_end::ClientEnd, connection::Connection, controlled_stream::ByteStream, hub::Hub, service,
 };
 use crate::{
     error::Peer,
-    net::{Answer, Content, Fresh, NetError, NetErrorKind, Network},
-    testing::script::builder::Uplink,
+    net::{Answer, Content, Fresh, Io, NetError, NetErrorKind, Network},
+    testing::network::{
+        emulation::Emulation,
+        link::Link,
+        tls::Tls,
+        traffic::{Counters, Traffic},
+    },
 };
 
 /// Connects clients to a [`ScriptedServer`](crate::testing::ScriptedServer) without sockets.
@@ -43,6 +44,9 @@ pub struct Connector {
 #[derive(Debug)]
 struct MemoryNetwork {
     hub: Arc<Hub>,
+    /// `None` without an emulated network.
+    emulation: Option<Emulation>,
+    counters: Arc<Counters>,
     /// One connection that waits for its next request.
     idle: Arc<Mutex<Option<ClientConnection>>>,
 }
@@ -67,17 +71,68 @@ struct ClientBody {
 
 impl Connector {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
-        Self { network: Arc::new(MemoryNetwork { hub, idle: Arc::default() }) }
+        Self::with(hub, None, Arc::default())
+    }
+
+    fn with(hub: Arc<Hub>, emulation: Option<Emulation>, counters: Arc<Counters>) -> Self {
+        let network = MemoryNetwork { hub, emulation, counters, idle: Arc::default() };
+        Self { network: Arc::new(network) }
+    }
+
+    /// Returns a connector that reaches the same server over an emulated network, with
+    /// connections, TLS sessions and counters of its own.
+    ///
+    /// Must be used on a tokio runtime with time. On paused time a turn takes exactly the time that
+    /// the link makes it take:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use responses_client::{
+    ///     Provider, ResponsesClient, ResponsesRequest, TransportPolicy,
+    ///     testing::{Link, ScriptedServer, Turn},
+    /// };
+    /// use tokio::time::Instant;
+    ///
+    /// // In a test: #[tokio::test(start_paused = true)], with tokio's feature `test-util`.
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = ScriptedServer::in_memory(Turn::text("Hello"));
+    /// let connector = server.connector().over(Link::new().rtt(Duration::from_millis(80)))?;
+    /// let client = ResponsesClient::builder().provider(Provider::compatible(&server.url())?)
+    ///     .transport(TransportPolicy::SseOnly)
+    ///     .connector(&connector)
+    ///     .build()?;
+    /// let start = Instant::now();
+    /// client.session().respond(&ResponsesRequest::new("gpt-6-astra").input("Say hello")).await?;
+    /// // A round trip to connect, and one for the request and its answer.
+    /// assert_eq!(start.elapsed(), Duration::from_millis(160));
+    /// assert_eq!(connector.traffic().connections, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the link has TLS and no certificate can be created.
+    pub fn over(&self, link: Link) -> io::Result<Self> {
+        let counters = Arc::default();
+        let emulation = Emulation::new(link, Arc::clone(&counters))?;
+        Ok(Self::with(Arc::clone(&self.network.hub), Some(emulation), counters))
+    }
+
+    /// Returns the traffic of this connector's connections up to now.
+    pub fn traffic(&self) -> Traffic {
+        self.network.counters.traffic()
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
-        Arc::clone(&self.network) as Arc<dyn Network>
+        Arc::new(Arc::clone(&self.network))
     }
 }
 
-impl Network for MemoryNetwork {
+impl Network for Arc<MemoryNetwork> {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
-        send(Arc::clone(&self.hub), Arc::clone(&self.idle), request).boxed()
+        send(Self::clone(self), request).boxed()
     }
 
     fn peer(&self, uri: &Uri) -> Peer {
@@ -85,11 +140,8 @@ impl Network for MemoryNetwork {
     }
 }
 
-async fn send(
-    hub: Arc<Hub>,
-    idle: Arc<Mutex<Option<ClientConnection>>>,
-    request: Request<Bytes>,
-) -> Result<Answer, NetError> {
+async fn send(network: Arc<MemoryNetwork>, request: Request<Bytes>) -> Result<Answer, NetError> {
+    let idle = Arc::clone(&network.idle);
     let mut request = origin_form(request)?;
     let fresh = request.extensions().get::<Fresh>().is_some();
     if !fresh
@@ -105,22 +157,39 @@ async fn send(
             },
         }
     }
-    let mut connection = connect(&hub).await?;
+    let mut connection = connect(&network).await?;
     let response = connection.requests.send_request(request).await;
     answer(response.map_err(lost)?, connection, idle).await
 }
 
-async fn connect(hub: &Arc<Hub>) -> Result<ClientConnection, NetError> {
-    let refused =
-        || NetError::new(NetErrorKind::Connect, io::Error::from(io::ErrorKind::ConnectionRefused));
-    let connection = Connection::open(hub).ok_or_else(refused)?;
-    let (stream, server) = match hub.uplink() {
-        None => tokio::io::duplex(BUFFER),
-        Some(uplink) => slow_pipe(uplink),
+async fn connect(network: &MemoryNetwork) -> Result<ClientConnection, NetError> {
+    let unconnected = |error| NetError::new(NetErrorKind::Connect, error);
+    let (client, server): (Box<dyn Io>, Box<dyn Io>) = match &network.emulation {
+        None => {
+            let (client, server) = tokio::io::duplex(BUFFER);
+            (Box::new(client), Box::new(server))
+        }
+        Some(emulation) => {
+            let (client, server) = emulation.connect().await.map_err(unconnected)?;
+            (Box::new(client), Box::new(server))
+        }
     };
-    let end = ClientEnd { stream, control: Arc::clone(&connection.control) };
-    tokio::spawn(service::serve(connection, ByteStream::Other(Box::new(server)), None));
-    let (requests, driver) = http1::handshake(TokioIo::new(end)).await.map_err(lost)?;
+    let refused = || unconnected(io::ErrorKind::ConnectionRefused.into());
+    let connection = Connection::open(&network.hub).ok_or_else(refused)?;
+    network.counters.add_connection();
+    let (control, counters) = (Arc::clone(&connection.control), Arc::clone(&network.counters));
+    let end = ClientEnd { stream: client, control, counters };
+    let tls = network.emulation.as_ref().and_then(Emulation::tls);
+    let acceptor = tls.map(Tls::acceptor);
+    tokio::spawn(service::serve(connection, ByteStream::Other(server), acceptor));
+    let stream: Box<dyn Io> = match tls {
+        None => Box::new(end),
+        Some(tls) => {
+            let no_tls = |error| NetError::new(NetErrorKind::Tls, error);
+            Box::new(tls.connect(end).await.map_err(no_tls)?)
+        }
+    };
+    let (requests, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let driver = tokio::spawn(async { driver.with_upgrades().await });
     Ok(ClientConnection { requests, _driver: AbortOnDrop(driver.abort_handle()) })
 }
@@ -180,31 +249,6 @@ fn take(idle: &Mutex<Option<ClientConnection>>) -> Option<ClientConnection> {
 
 fn lost(error: hyper::Error) -> NetError {
     NetError::new(NetErrorKind::Lost, error)
-}
-
-/// Returns both ends of a connection that limits the client's bytes to the rate of `uplink`.
-fn slow_pipe(uplink: Uplink) -> (DuplexStream, DuplexStream) {
-    let (client, near) = tokio::io::duplex(uplink.buffer);
-    let (far, server) = tokio::io::duplex(BUFFER);
-    let ((mut near_up, mut near_down), (mut far_down, mut far_up)) = (split(near), split(far));
-    tokio::spawn(async move {
-        let rate = uplink.bytes_per_second.max(1);
-        // As many bytes as pass in a tenth of a second.
-        let mut piece = vec![0; usize::try_from(rate.div_ceil(10)).unwrap_or(BUFFER)];
-        while let Ok(read @ 1..) = near_up.read(&mut piece).await {
-            tokio::time::sleep(Duration::from_millis(read as u64 * 1000 / rate)).await;
-            let Some(bytes) = piece.get(..read) else { break };
-            if far_up.write_all(bytes).await.is_err() {
-                break;
-            }
-        }
-        _ = far_up.shutdown().await;
-    });
-    tokio::spawn(async move {
-        _ = tokio::io::copy(&mut far_down, &mut near_down).await;
-        _ = near_down.shutdown().await;
-    });
-    (client, server)
 }
 
 /// Number of bytes in flight in one direction, about the buffer of a loopback socket.

@@ -21,7 +21,7 @@ use crate::{
     config::Transport,
     server::store::{Completed, Page, Parent},
     testing::script::{
-        builder::{NextTurn, Script, Uplink},
+        builder::{NextTurn, Script},
         cut::Cut,
         error_reply::ErrorReply,
         quirks::Quirks,
@@ -154,11 +154,6 @@ impl Hub {
     /// Returns the differences of the server from the plain API.
     pub(super) fn quirks(&self) -> Quirks {
         self.lock().script.quirks()
-    }
-
-    /// Returns the limit of in-memory connections, if the script has one.
-    pub(super) fn uplink(&self) -> Option<Uplink> {
-        self.lock().script.uplink
     }
 
     /// Returns the headers of every 101 and 200.

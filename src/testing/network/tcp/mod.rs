@@ -1,0 +1,9 @@
+//! A model of TCP without IO: it is given the time and the seed of its randomness.
+//!
+//! A [`Flow`](flow::Flow) is one direction of one connection. All times are counted from the moment
+//! at which the connection was made.
+
+pub(super) mod flow;
+pub(super) mod path;
+mod receiver;
+mod window;

@@ -1,0 +1,231 @@
+//! `Socket`: an end of an emulated connection.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{link::Link, tcp::flow::Flow, traffic::Counters};
+
+/// An end of an emulated connection.
+///
+/// There is no task that moves bytes. Who reads or writes lets the model catch up with the clock,
+/// and sleeps until its next event. The model processes events at their own times, so that the
+/// result does not depend on who is late.
+pub(in crate::testing) struct Socket {
+    incoming: Arc<Pipe>,
+    outgoing: Arc<Pipe>,
+    clock: Clock,
+    read_timer: Timer,
+    write_timer: Timer,
+}
+
+/// One direction of a connection, which its two ends share.
+struct Pipe {
+    state: Mutex<PipeState>,
+    counters: Arc<Counters>,
+}
+
+struct PipeState {
+    flow: Flow,
+    is_reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// Time of a connection: counted from its start, and slower than tokio's if the link is slowed.
+#[derive(Clone, Copy)]
+struct Clock {
+    start: Instant,
+    slowdown: u32,
+}
+
+/// A timer of a task; `None` while the task does not sleep.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+/// Returns the two ends of a connection that is made now.
+pub(super) fn connection(link: &Link, rng: &mut Rng, counters: &Arc<Counters>) -> (Socket, Socket) {
+    let pipe = |bits_per_second, rng| {
+        let flow = Flow::new(link, bits_per_second, rng);
+        let state = PipeState { flow, is_reader_gone: false, reader: None, writer: None };
+        Arc::new(Pipe { state: Mutex::new(state), counters: Arc::clone(counters) })
+    };
+    let up = pipe(link.bandwidth_up, rng.fork());
+    let down = pipe(link.bandwidth_down, rng.fork());
+    let clock = Clock { start: Instant::now(), slowdown: link.slowdown };
+    let client = Socket::new(Arc::clone(&down), Arc::clone(&up), clock);
+    (client, Socket::new(up, down, clock))
+}
+
+impl Socket {
+    fn new(incoming: Arc<Pipe>, outgoing: Arc<Pipe>, clock: Clock) -> Self {
+        let (read_timer, write_timer) = (Timer::default(), Timer::default());
+        Self { incoming, outgoing, clock, read_timer, write_timer }
+    }
+
+    /// Returns `true` if nothing can be written: this end has shut down, or the other end was
+    /// dropped and this end has heard of it.
+    fn is_broken(&self, now: Duration) -> bool {
+        let (is_finished, is_reader_gone) = {
+            let outgoing = self.outgoing.lock();
+            (outgoing.flow.is_finished(), outgoing.is_reader_gone)
+        };
+        is_finished || (is_reader_gone && self.incoming.advanced(now).flow.has_ended())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let now = this.clock.now();
+            let next_event = {
+                let mut pipe = this.incoming.advanced(now);
+                let before = buf.remaining();
+                while buf.remaining() > 0
+                    && let Some(bytes) = pipe.flow.read(now, buf.remaining())
+                {
+                    buf.put_slice(&bytes);
+                }
+                if buf.remaining() < before || before == 0 || pipe.flow.has_ended() {
+                    pipe.wake_writer();
+                    return Poll::Ready(Ok(()));
+                }
+                pipe.reader = Some(cx.waker().clone());
+                pipe.flow.next_event()
+            };
+            ready!(this.read_timer.poll(this.clock, next_event, cx));
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        loop {
+            let now = this.clock.now();
+            if this.is_broken(now) {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let next_event = {
+                let mut pipe = this.outgoing.advanced(now);
+                let written = pipe.flow.write(now, bytes);
+                if written > 0 || bytes.is_empty() {
+                    pipe.wake_reader();
+                    return Poll::Ready(Ok(written));
+                }
+                pipe.writer = Some(cx.waker().clone());
+                pipe.flow.next_event()
+            };
+            ready!(this.write_timer.poll(this.clock, next_event, cx));
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.finish(self.clock.now());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        {
+            let mut incoming = self.incoming.advanced(now);
+            incoming.is_reader_gone = true;
+            incoming.flow.discard(now);
+            incoming.wake_writer();
+        }
+        self.outgoing.finish(now);
+    }
+}
+
+impl Pipe {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the model catch up with the clock.
+    fn advanced(&self, now: Duration) -> MutexGuard<'_, PipeState> {
+        let mut pipe = self.lock();
+        pipe.flow.advance(now);
+        self.counters.add_segments_lost(pipe.flow.take_segments_lost());
+        pipe
+    }
+
+    /// Ends the stream after the bytes that were written.
+    fn finish(&self, now: Duration) {
+        let mut pipe = self.advanced(now);
+        pipe.flow.finish(now);
+        pipe.wake_reader();
+    }
+}
+
+impl PipeState {
+    /// Wakes the writer if there is room in the send buffer.
+    fn wake_writer(&mut self) {
+        if self.flow.room() > 0
+            && let Some(writer) = self.writer.take()
+        {
+            writer.wake();
+        }
+    }
+
+    /// Wakes the reader, which has to wait for another event than before.
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Clock {
+    fn now(self) -> Duration {
+        self.start.elapsed() / self.slowdown
+    }
+
+    /// Returns the moment of tokio's clock at which it is `time`; `None` if that is too far away.
+    fn instant(self, time: Duration) -> Option<Instant> {
+        self.start.checked_add(time.checked_mul(self.slowdown)?)
+    }
+}
+
+impl Timer {
+    /// Sleeps until the clock shows `time`; forever if there is none.
+    fn poll(&mut self, clock: Clock, time: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = time.and_then(|time| clock.instant(time)) else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() != deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        ready!(sleep.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(())
+    }
+}
