@@ -5,7 +5,7 @@ use std::{env, fs, time::Duration};
 use clap::ValueEnum;
 use responses_client::{
     Auth, Error, Provider, ReplayPolicy, ResponsesClient, ResponsesClientBuilder, RetryPolicy,
-    Timeouts, TransportPolicy, error::ConfigError,
+    Timeouts, error::ConfigError,
 };
 
 use crate::{
@@ -24,10 +24,6 @@ pub(crate) struct ClientArgs {
     /// Preset of the server: its base URL, if fixed, and its properties
     #[arg(long, value_name = "NAME", default_value = "openai")]
     provider: ProviderName,
-
-    /// Transports to use
-    #[arg(long, default_value = "auto")]
-    transport: TransportName,
 
     /// Header to add to every request; may be repeated [default: none]
     ///
@@ -103,16 +99,6 @@ enum ProviderName {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum TransportName {
-    /// WebSocket where it works, SSE otherwise
-    Auto,
-    /// WebSocket only
-    Websocket,
-    /// SSE only
-    Sse,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 enum ReplayName {
     /// No requests
     Never,
@@ -136,7 +122,6 @@ impl ClientArgs {
         let mut builder = ResponsesClient::builder()
             .provider(self.provider(base_url.as_deref())?)
             .auth(self.auth(base_url.is_some(), &headers)?)
-            .transport(self.transport.policy())
             .timeouts(self.timeouts())
             .retry(self.retry());
         for (name, value) in &headers {
@@ -279,16 +264,6 @@ impl ProviderName {
     }
 }
 
-impl TransportName {
-    fn policy(self) -> TransportPolicy {
-        match self {
-            Self::Auto => TransportPolicy::Auto,
-            Self::Websocket => TransportPolicy::WebSocketOnly,
-            Self::Sse => TransportPolicy::SseOnly,
-        }
-    }
-}
-
 /// Returns an environment variable. An empty variable counts as not set.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
@@ -307,7 +282,7 @@ fn split_header(header: &str) -> Option<(String, String)> {
 }
 
 /// Parses a time: a number of seconds, or numbers with units.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     match text.trim().parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),

@@ -16,7 +16,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 use completions::{CompletionsArgs, ManArgs};
 use stop::Stop;
 
-#[cfg(test)]
 mod bench;
 mod client_args;
 mod completions;
@@ -27,8 +26,8 @@ mod run;
 mod serve;
 mod stop;
 
-/// Runs turns of the OpenAI Responses API over one incremental WebSocket or over SSE, or a
-/// scripted server of both.
+/// Runs turns of the OpenAI Responses API over one incremental WebSocket or over SSE, runs a
+/// scripted server of both, or measures what each of them costs.
 #[derive(Parser)]
 #[command(name = "responses", version, after_help = AFTER_HELP)]
 struct Cli {
@@ -40,6 +39,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Args>),
     Serve(serve::Args),
+    Bench(Box<bench::Args>),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -49,39 +49,44 @@ Examples:
   responses run --model gpt-6-astra 'Say hi'
   echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
   responses serve --port 8080
+  responses bench --preset transcontinental
 
 Exit status: 0 if all went well, 1 if a turn failed, 2 for bad usage or bad input.";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // A worker thread reads the sockets even while the main thread blocks on the output. There is
-    // only one worker, so that a connection is back in its pool before the next turn needs one.
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match runtime.worker_threads(1).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return bad(&format!("could not start the runtime: {error}"));
-        }
+    let ended = match Cli::parse().command {
+        Command::Run(args) => on_runtime(run::run(*args)),
+        Command::Serve(args) => on_runtime(serve::serve(args)),
+        // Its runtimes have clocks of their own.
+        Command::Bench(args) => bench::bench(&args),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
+        Command::Man(args) => completions::man(&args, Cli::command()),
     };
-    let ended = runtime.block_on(async {
-        match cli.command {
-            Command::Run(args) => run::run(*args).await,
-            Command::Serve(args) => serve::serve(args).await,
-            Command::Completions(args) => completions::completions(&args, Cli::command()),
-            Command::Man(args) => completions::man(&args, Cli::command()),
-        }
-    });
-    // A DNS lookup in progress must not delay the exit.
-    runtime.shutdown_background();
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) | Err(Stop::Unread) => ExitCode::FAILURE,
-        Err(Stop::Bad(why)) => bad(&why),
+        Err(Stop::Failed(why)) => {
+            notes::error(&why);
+            ExitCode::FAILURE
+        }
+        Err(Stop::Bad(why)) => {
+            notes::error(&why);
+            ExitCode::from(2)
+        }
         Err(Stop::Interrupted) => ExitCode::from(130),
     }
 }
 
-fn bad(why: &str) -> ExitCode {
-    notes::error(why);
-    ExitCode::from(2)
+/// Runs a command that talks to clients or servers.
+fn on_runtime(command: impl Future<Output = Result<bool, Stop>>) -> Result<bool, Stop> {
+    // A worker thread reads the sockets even while the main thread blocks on the output. There is
+    // only one worker, so that a connection is back in its pool before the next turn needs one.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Stop::Bad(format!("could not start the runtime: {error}")))?;
+    let ended = runtime.block_on(command);
+    // A DNS lookup in progress must not delay the exit.
+    runtime.shutdown_background();
+    ended
 }

@@ -6,6 +6,8 @@ use std::io;
 pub(crate) enum Stop {
     /// Bad usage or bad input, with a message.
     Bad(String),
+    /// A failure that is no fault of the caller, with a message.
+    Failed(String),
     /// The reader of standard output has closed the pipe.
     Unread,
     /// The user pressed ctrl-c.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 /// Way to send turns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Mode {
     WebsocketIncremental,
     WebsocketFull,

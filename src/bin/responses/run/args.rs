@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
+use responses_client::TransportPolicy;
 use serde::Serialize;
 
 use crate::{client_args::ClientArgs, notes::note, stop::Stop};
@@ -40,6 +42,10 @@ pub(crate) struct Args {
     /// Write only the text of the answers [default: on for a prompt on a terminal, else off]
     #[arg(long)]
     text: bool,
+
+    /// Transports to use
+    #[arg(long, default_value = "auto")]
+    pub(super) transport: TransportName,
 
     #[command(flatten)]
     pub(super) client: ClientArgs,
@@ -76,6 +82,26 @@ Examples of times: 90, 0.5, 500ms, 1m 30s. A number without a unit is in seconds
 Exit status: 0 if all turns completed or were incomplete, 1 if a turn failed (the turns after it
 are still run, unless --fail-fast is given), 2 for bad usage or bad input (the output of the turns
 before it stands).";
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum TransportName {
+    /// WebSocket where it works, SSE otherwise
+    Auto,
+    /// WebSocket only
+    Websocket,
+    /// SSE only
+    Sse,
+}
+
+impl TransportName {
+    pub(super) fn policy(self) -> TransportPolicy {
+        match self {
+            Self::Auto => TransportPolicy::Auto,
+            Self::Websocket => TransportPolicy::WebSocketOnly,
+            Self::Sse => TransportPolicy::SseOnly,
+        }
+    }
+}
 
 /// Requests to run.
 pub(super) enum Source {

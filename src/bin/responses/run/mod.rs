@@ -35,7 +35,13 @@ mod text;
 pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
     logging::start(args.verbose);
     let notices = Notices::new(args.verbose > 0);
-    let client = args.client.builder()?.observer(notices.clone()).build().map_err(bad_setting)?;
+    let client = args
+        .client
+        .builder()?
+        .transport(args.transport.policy())
+        .observer(notices.clone())
+        .build()
+        .map_err(bad_setting)?;
     let text = match args.form() {
         Form::Json => None,
         Form::Text => Some(TextWriter::new(io::stdout().is_terminal())),

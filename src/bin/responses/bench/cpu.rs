@@ -1,0 +1,116 @@
+//! CPU time of the client.
+
+use std::{sync::mpsc, thread, time::Duration};
+
+use responses_client::testing::{Script, ScriptedServer};
+use tokio::{runtime, sync::oneshot};
+
+use super::{
+    measure::{Conversation, Plan},
+    sample::ModeRun,
+    site::Site,
+};
+use crate::stop::{Stop, in_words};
+
+/// A clock of CPU time. Only Unix has one here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Of);
+
+/// What a clock measures.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of {
+    /// The current thread.
+    Thread,
+    Process,
+}
+
+impl Clock {
+    /// Returns the clock; `None` on systems without one.
+    pub(super) fn of(what: Of) -> Option<Self> {
+        cfg!(unix).then_some(Self(what))
+    }
+
+    /// Returns the CPU time so far.
+    pub(super) fn now(self) -> Duration {
+        #[cfg(unix)]
+        let time = rustix::time::clock_gettime(match self.0 {
+            Of::Thread => rustix::time::ClockId::ThreadCPUTime,
+            Of::Process => rustix::time::ClockId::ProcessCPUTime,
+        });
+        #[cfg(unix)]
+        return Duration::try_from(time).unwrap_or_default();
+        #[cfg(not(unix))]
+        match self.0 {
+            Of::Thread | Of::Process => Duration::ZERO,
+        }
+    }
+}
+
+/// Adds to `runs` the CPU time of a conversation over loopback. The client has a thread of its own,
+/// so that the work of the server is not counted. `script` should answer without delays.
+pub(super) fn measure(
+    plan: &Plan,
+    script: &Script,
+    tls: bool,
+    runs: &mut [ModeRun],
+) -> Result<(), Stop> {
+    let Some(clock) = Clock::of(Of::Thread) else { return Ok(()) };
+    for run in runs {
+        let (clients, client) = mpsc::channel();
+        let (ended, end) = oneshot::channel::<()>();
+        let script = script.clone();
+        let server = thread::spawn(move || serve(script, tls, &clients, end));
+        let builder = client.recv().map_err(|_| failed("the server has stopped"))?;
+        let builder = builder.map_err(|error| failed(&in_words(&error)))?;
+        let conversing = async {
+            let site = Site::Live(Box::new(builder));
+            let mut conversation = Conversation::new(&plan.workload, &site, run.mode, 0)?;
+            let mut cpu = Duration::ZERO;
+            for _ in 0..plan.turns {
+                conversation.prepare()?;
+                let before = clock.now();
+                conversation.turn().await.map_err(|error| failed(&in_words(&error)))?;
+                cpu += clock.now().saturating_sub(before);
+            }
+            Ok(cpu)
+        };
+        run.cpu = Some(single_threaded()?.block_on(conversing)?);
+        run.cpu_turns = plan.turns;
+        drop(ended);
+        // A server whose script panics was the reason of a failed turn before.
+        _ = server.join();
+    }
+    Ok(())
+}
+
+/// Serves until the other end of `end` is dropped.
+fn serve(
+    script: Script,
+    tls: bool,
+    clients: &mpsc::Sender<std::io::Result<responses_client::ResponsesClientBuilder>>,
+    end: oneshot::Receiver<()>,
+) -> Result<(), Stop> {
+    single_threaded()?.block_on(async {
+        let server = match tls {
+            true => ScriptedServer::start_tls(script).await,
+            false => ScriptedServer::start(script).await,
+        };
+        match server {
+            Ok(server) => {
+                _ = clients.send(Ok(server.client_builder()));
+                _ = end.await;
+            }
+            Err(error) => _ = clients.send(Err(error)),
+        }
+    });
+    Ok(())
+}
+
+fn single_threaded() -> Result<runtime::Runtime, Stop> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| failed(&error.to_string()))
+}
+
+fn failed(why: &str) -> Stop {
+    Stop::Failed(format!("the CPU time could not be measured: {why}"))
+}

@@ -1,0 +1,154 @@
+//! Runs the conversations, and measures their turns.
+
+use std::time::Duration;
+
+use responses_client::{Error, ResponsesRequest, ResponsesSession};
+use tokio::time::Instant;
+
+use super::{
+    cpu::Clock,
+    sample::{Mode, ModeRun, SECOND, Sample},
+    site::{Route, Site},
+    workload::Workload,
+};
+use crate::stop::{Stop, in_words};
+
+/// What is measured.
+pub(super) struct Plan {
+    pub(super) modes: Vec<Mode>,
+    /// Number of conversations in each mode.
+    pub(super) rounds: usize,
+    /// Number of turns of a conversation.
+    pub(super) turns: usize,
+    pub(super) workload: Workload,
+    pub(super) seed: u64,
+}
+
+/// A conversation in one mode, in progress.
+pub(super) struct Conversation<'a> {
+    mode: Mode,
+    workload: &'a Workload,
+    request: ResponsesRequest,
+    route: Route,
+    session: ResponsesSession,
+    slowness: u32,
+    turns: usize,
+}
+
+impl Plan {
+    /// Measures all turns at `site`. In each round, a turn runs in all modes before the next one
+    /// does, and begins with another mode each time, so that a change of a real network during the
+    /// run favours none. Calls `progress` after each turn. With a `clock`, also measures the CPU
+    /// time of the turns.
+    pub(super) async fn run(
+        &self,
+        site: &Site,
+        clock: Option<Clock>,
+        mut progress: impl FnMut(),
+    ) -> Result<Vec<ModeRun>, Stop> {
+        let mut runs = self.empty_runs();
+        for round in 0..self.rounds {
+            let mut conversations = Vec::with_capacity(self.modes.len());
+            for (place, mode) in self.modes.iter().enumerate() {
+                let seed = seed(self.seed, round, place);
+                conversations.push(Conversation::new(&self.workload, site, *mode, seed)?);
+            }
+            for turn in 0..self.turns {
+                for offset in 0..self.modes.len() {
+                    let place = (round + turn + offset) % self.modes.len();
+                    let (Some(conversation), Some(run)) =
+                        (conversations.get_mut(place), runs.get_mut(place))
+                    else {
+                        continue;
+                    };
+                    conversation.prepare()?;
+                    let before = clock.map(Clock::now);
+                    let sample = conversation.turn().await.map_err(|error| {
+                        let why = in_words(&error);
+                        Stop::Failed(format!("{}, turn {}: {why}", run.label, turn + 1))
+                    })?;
+                    if let (Some(clock), Some(before)) = (clock, before) {
+                        let cpu = run.cpu.get_or_insert_default();
+                        *cpu += clock.now().saturating_sub(before);
+                        run.cpu_turns += 1;
+                    }
+                    run.samples.push(Sample { round: round + 1, ..sample });
+                    progress();
+                }
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Returns the number of turns that [`run`](Self::run) sends.
+    pub(super) fn total_turns(&self) -> usize {
+        self.modes.len().saturating_mul(self.rounds).saturating_mul(self.turns)
+    }
+
+    fn empty_runs(&self) -> Vec<ModeRun> {
+        let is_second =
+            |place: usize, mode: &Mode| self.modes.iter().take(place).any(|it| it == mode);
+        let run = |(place, mode): (usize, &Mode)| {
+            let second = if is_second(place, mode) { SECOND } else { "" };
+            let label = format!("{}{second}", mode.name());
+            ModeRun { mode: *mode, label, samples: Vec::new(), cpu: None, cpu_turns: 0 }
+        };
+        self.modes.iter().enumerate().map(run).collect()
+    }
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(
+        workload: &'a Workload,
+        site: &Site,
+        mode: Mode,
+        seed: u64,
+    ) -> Result<Self, Stop> {
+        let mut route = site.route(mode, seed)?;
+        let session = route.client()?.session();
+        let (request, slowness) = (workload.first(), site.slowness());
+        Ok(Self { mode, workload, request, route, session, slowness, turns: 0 })
+    }
+
+    /// Prepares the next turn. Creating a client is no part of a turn: programs keep their client.
+    pub(super) fn prepare(&mut self) -> Result<(), Stop> {
+        if self.mode == Mode::SseNewConnection && self.turns > 0 {
+            self.session = self.route.client()?.session();
+        }
+        Ok(())
+    }
+
+    /// Runs the next turn.
+    pub(super) async fn turn(&mut self) -> Result<Sample, Error> {
+        let before = self.route.bytes();
+        let start = Instant::now();
+        let response = self.session.respond(&self.request).await?;
+        let total = start.elapsed();
+        self.workload.go_on(&mut self.request, &response);
+        self.turns += 1;
+        let report = response.report();
+        let timings = report.timings;
+        let (bytes_up, bytes_down) = match (before, self.route.bytes()) {
+            (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
+            _ => (report.bytes_sent, report.bytes_received),
+        };
+        let real = |time: Duration| time / self.slowness;
+        Ok(Sample {
+            round: 0,
+            turn: self.turns,
+            connect: timings.connected.filter(|_| !report.reused).map(real),
+            first_event: real(timings.first_event.unwrap_or(total)),
+            first_text: timings.first_text.map(real),
+            total: real(total),
+            bytes_up,
+            bytes_down,
+        })
+    }
+}
+
+/// Returns the seed of the network of one conversation. The networks of two modes must not share
+/// their random numbers: equal delays would hide the noise of a difference.
+fn seed(seed: u64, round: usize, place: usize) -> u64 {
+    let conversation = (round as u64) << 16 | place as u64;
+    fastrand::Rng::with_seed(seed ^ conversation.wrapping_mul(0x9E37_79B9_7F4A_7C15)).u64(..)
+}

@@ -1,0 +1,193 @@
+//! Measures the emulated network itself, before anything else.
+
+use std::time::Duration;
+
+use responses_client::{
+    Item, ResponsesRequest, ResponsesSession,
+    testing::{Link, Script, Turn},
+};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    sample::Mode,
+    site::{Emulated, Route, Site},
+};
+use crate::stop::{Stop, in_words};
+
+/// Measured property of the emulated network, and its expected value.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) expected_ms: f64,
+    pub(super) measured_ms: f64,
+    /// Difference from the expected value, in percent.
+    pub(super) off_percent: f64,
+}
+
+/// Greatest difference from the expected value, in percent.
+const TOLERANCE: f64 = 5.0;
+
+/// Round trip of the checks, if that of the link is shorter.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// Bandwidth of its check, if that of the link is unlimited.
+const UNLIMITED: u64 = 100_000_000;
+
+/// Bytes that fit into the ten segments of an initial window, and into three of them.
+const WINDOW: usize = 13_900;
+const THREE_WINDOWS: usize = 43_500;
+
+/// Checks the link of `site` without its jitter and losses.
+///
+/// # Errors
+///
+/// Returns an error if a property is off by more than 5 %.
+pub(super) async fn check(site: &Emulated) -> Result<Vec<Check>, Stop> {
+    let link = site.link.clone().jitter(Duration::ZERO).loss(0.0);
+    let rtt = link.rtt.max(SHORTEST);
+    // The bandwidth has checks of its own.
+    let wide = link.clone().rtt(rtt).bandwidth_up(None).bandwidth_down(None);
+    let at = |link: Link| Emulated { link, script: answers(), ..site.clone() };
+    let (plain, secure) = (at(wide.clone().tls(false)), at(wide.tls(true)));
+    let (up, down) =
+        (link.bandwidth_up.unwrap_or(UNLIMITED), link.bandwidth_down.unwrap_or(UNLIMITED));
+    let limited = at(link.tls(false).bandwidth_up(Some(up)).bandwidth_down(Some(down)));
+    let checks = vec![
+        Check::new("new_tls_connection", 2 * rtt, new_connection(&secure).await?),
+        Check::new("three_windows", rtt, three_windows(&plain).await?),
+        Check::new("restart_after_idle", rtt, restart_after_idle(&plain).await?),
+        bandwidth(&limited, Direction::Up, up).await?,
+        bandwidth(&limited, Direction::Down, down).await?,
+    ];
+    match checks.iter().find(|check| check.off_percent.abs() > TOLERANCE) {
+        None => Ok(checks),
+        Some(Check { name, expected_ms, measured_ms, off_percent }) => Err(Stop::Failed(format!(
+            "the emulated network is off by {off_percent:.1} %, and nothing was measured: {name} \
+             should take {expected_ms:.1} ms, and took {measured_ms:.1} ms"
+        ))),
+    }
+}
+
+/// Returns what a new connection costs more than a kept one.
+async fn new_connection(site: &Emulated) -> Result<Duration, Stop> {
+    let mut turns = Turns::new(site, Mode::SseKeepAlive)?;
+    let (new, _) = turns.run(0, 0).await?;
+    let (kept, _) = turns.run(0, 0).await?;
+    Ok(new.saturating_sub(kept))
+}
+
+/// Returns what a frame of three initial windows costs more than a frame of one.
+async fn three_windows(site: &Emulated) -> Result<Duration, Stop> {
+    let (one, _) = Turns::connected(site).await?.run(WINDOW, 0).await?;
+    let (three, _) = Turns::connected(site).await?.run(THREE_WINDOWS, 0).await?;
+    Ok(three.saturating_sub(one))
+}
+
+/// Returns what a frame costs more after ten seconds without traffic.
+async fn restart_after_idle(site: &Emulated) -> Result<Duration, Stop> {
+    let mut turns = Turns::connected(site).await?;
+    turns.run(THREE_WINDOWS, 0).await?;
+    let (immediately, _) = turns.run(THREE_WINDOWS, 0).await?;
+    sleep(Duration::from_secs(10) * site.slowness).await;
+    let (after_idle, _) = turns.run(THREE_WINDOWS, 0).await?;
+    Ok(after_idle.saturating_sub(immediately))
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// Measures what more bytes cost, once the window does not limit them any more.
+async fn bandwidth(site: &Emulated, direction: Direction, rate: u64) -> Result<Check, Stop> {
+    let per_second = rate as f64 / 8.0;
+    let window = per_second * site.link.rtt.as_secs_f64();
+    let more = (per_second / 2.0).min(4e6);
+    let least = 15_000.0 + 4.0 * window;
+    let (mut times, mut bytes) = (Vec::new(), Vec::new());
+    for size in [least, least + more] {
+        let mut turns = Turns::connected(site).await?;
+        let (time, passed) = match direction {
+            Direction::Up => turns.run(size as usize, 0).await?,
+            // An answer has its text five times.
+            Direction::Down => turns.run(0, size as usize / 5).await?,
+        };
+        times.push(time.as_secs_f64() * 1e3);
+        bytes.push(match direction {
+            Direction::Up => passed.0 as f64,
+            Direction::Down => passed.1 as f64,
+        });
+    }
+    let grown = |of: &[f64]| of.last().zip(of.first()).map_or(0.0, |(last, first)| last - first);
+    // A segment has 40 bytes of headers and 1460 of payload.
+    let expected_ms = grown(&bytes) * (1500.0 / 1460.0) / per_second * 1e3;
+    let name = match direction {
+        Direction::Up => "bandwidth_up",
+        Direction::Down => "bandwidth_down",
+    };
+    Ok(Check::of(name, expected_ms, grown(&times)))
+}
+
+/// Turns of any size, over one connection.
+struct Turns {
+    route: Route,
+    session: ResponsesSession,
+    slowness: u32,
+}
+
+impl Turns {
+    fn new(site: &Emulated, mode: Mode) -> Result<Self, Stop> {
+        let mut route = Site::Emulated(site.clone()).route(mode, 0)?;
+        let session = route.client()?.session();
+        Ok(Self { route, session, slowness: site.slowness })
+    }
+
+    /// Returns turns over a new WebSocket that is open, and whose window has not grown.
+    async fn connected(site: &Emulated) -> Result<Self, Stop> {
+        let mut turns = Self::new(site, Mode::WebsocketFull)?;
+        turns.run(0, 0).await?;
+        Ok(turns)
+    }
+
+    /// Runs a turn with about as many bytes of input, and as much text in its answer. Returns its
+    /// time, and the bytes that were sent and received.
+    async fn run(&mut self, up: usize, down: usize) -> Result<(Duration, (u64, u64)), Stop> {
+        let request = ResponsesRequest::new("check")
+            .input([Item::user("x".repeat(up))])
+            .metadata([("down", down.to_string())]);
+        let before = self.route.bytes().unwrap_or_default();
+        let start = Instant::now();
+        let response = self.session.respond(&request).await;
+        let time = start.elapsed() / self.slowness;
+        response.map_err(|error| Stop::Failed(in_words(&error)))?;
+        let after = self.route.bytes().unwrap_or_default();
+        Ok((time, (after.0 - before.0, after.1 - before.1)))
+    }
+}
+
+impl Check {
+    fn new(name: &'static str, expected: Duration, measured: Duration) -> Self {
+        Self::of(name, expected.as_secs_f64() * 1e3, measured.as_secs_f64() * 1e3)
+    }
+
+    fn of(name: &'static str, expected_ms: f64, measured_ms: f64) -> Self {
+        let rounded = |value: f64| (value * 1e3).round() / 1e3;
+        let off_percent = rounded((measured_ms / expected_ms - 1.0) * 100.0);
+        Self {
+            name,
+            expected_ms: rounded(expected_ms),
+            measured_ms: rounded(measured_ms),
+            off_percent,
+        }
+    }
+}
+
+/// Returns a script that answers with as much text as the request says.
+fn answers() -> Script {
+    Script::new().respond(|exchange| {
+        let length = exchange.body.pointer("/metadata/down").and_then(|it| it.as_str());
+        Turn::text("x".repeat(length.and_then(|it| it.parse().ok()).unwrap_or(0)))
+    })
+}

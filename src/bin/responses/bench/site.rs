@@ -1,0 +1,131 @@
+//! The server that is measured, and the clients that measure it.
+
+use std::time::Duration;
+
+use responses_client::{
+    Provider, ResponsesClient, ResponsesClientBuilder, Timeouts, TransportPolicy,
+    testing::{Connector, Link, Script, ScriptedServer},
+};
+
+use super::sample::Mode;
+use crate::{client_args::bad_setting, stop::Stop};
+
+/// The server that is measured, and the network to it.
+pub(super) enum Site {
+    /// The scripted server behind an emulated network.
+    Emulated(Emulated),
+    /// A real server, with the settings of its clients.
+    Live(Box<ResponsesClientBuilder>),
+}
+
+/// The scripted server behind an emulated network.
+#[derive(Clone)]
+pub(super) struct Emulated {
+    pub(super) link: Link,
+    pub(super) script: Script,
+    /// Factor by which all times are longer than those that are reported.
+    pub(super) slowness: u32,
+}
+
+/// The way of one conversation to its server. Every connection of the conversation is counted.
+pub(super) struct Route {
+    builder: ResponsesClientBuilder,
+    emulated: Option<Path>,
+    /// Bytes sent and received by connectors that are no longer used.
+    earlier: (u64, u64),
+}
+
+struct Path {
+    server: ScriptedServer,
+    link: Link,
+    connector: Connector,
+}
+
+impl Site {
+    /// Returns the factor by which measured times are longer than those that are reported.
+    pub(super) fn slowness(&self) -> u32 {
+        match self {
+            Self::Emulated(emulated) => emulated.slowness,
+            Self::Live(_) => 1,
+        }
+    }
+
+    /// Returns a new way to the server, for a conversation in `mode`. The same seed gives the same
+    /// network.
+    pub(super) fn route(&self, mode: Mode, seed: u64) -> Result<Route, Stop> {
+        let (builder, emulated) = match self {
+            Self::Live(builder) => ((**builder).clone(), None),
+            Self::Emulated(Emulated { link, script, slowness }) => {
+                let server = ScriptedServer::in_memory(script.clone().slowed_by(*slowness));
+                let link = link.clone().seed(seed).slowed_by(*slowness);
+                let connector = connector(&server, &link)?;
+                (patient(&server)?, Some(Path { server, link, connector }))
+            }
+        };
+        let builder = match mode {
+            Mode::WebsocketIncremental => builder.transport(TransportPolicy::WebSocketOnly),
+            Mode::WebsocketFull => {
+                builder.transport(TransportPolicy::WebSocketOnly).incremental(false)
+            }
+            Mode::SseKeepAlive | Mode::SseNewConnection => {
+                builder.transport(TransportPolicy::SseOnly)
+            }
+        };
+        // A turn that was sent again would count as a slow one.
+        let builder = builder.max_retries(0);
+        Ok(Route { builder, emulated, earlier: (0, 0) })
+    }
+}
+
+impl Route {
+    /// Returns a client without connections.
+    pub(super) fn client(&mut self) -> Result<ResponsesClient, Stop> {
+        let builder = self.builder.clone();
+        let builder = match &mut self.emulated {
+            None => builder,
+            Some(path) => {
+                self.earlier = path.bytes(self.earlier);
+                let seed = path.link.seed.wrapping_add(1);
+                path.link = path.link.clone().seed(seed);
+                path.connector = connector(&path.server, &path.link)?;
+                builder.connector(&path.connector)
+            }
+        };
+        builder.build().map_err(bad_setting)
+    }
+
+    /// Returns the bytes that were sent and received on the emulated network so far; `None` for a
+    /// real server.
+    pub(super) fn bytes(&self) -> Option<(u64, u64)> {
+        self.emulated.as_ref().map(|path| path.bytes(self.earlier))
+    }
+}
+
+impl Path {
+    /// Adds the bytes that were sent and received to earlier ones.
+    fn bytes(&self, earlier: (u64, u64)) -> (u64, u64) {
+        let traffic = self.connector.traffic();
+        (earlier.0 + traffic.bytes_up, earlier.1 + traffic.bytes_down)
+    }
+}
+
+fn connector(server: &ScriptedServer, link: &Link) -> Result<Connector, Stop> {
+    server.connector().over(link.clone()).map_err(|error| {
+        Stop::Bad(format!("could not create certificates for the emulated network: {error}"))
+    })
+}
+
+/// Returns a builder of clients that wait as long as it takes: slowed networks take hours.
+fn patient(server: &ScriptedServer) -> Result<ResponsesClientBuilder, Stop> {
+    let provider = Provider::compatible(&server.url()).map_err(bad_setting)?.max_age(None);
+    let timeouts = Timeouts::default()
+        .connect(None)
+        .send(None)
+        .first_event_websocket(None)
+        .first_event_sse(None)
+        .between_events_sse(None)
+        .ping(None)
+        .request(None)
+        .close(Duration::MAX);
+    Ok(server.client_builder().provider(provider).timeouts(timeouts))
+}

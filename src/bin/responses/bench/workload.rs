@@ -1,0 +1,111 @@
+//! The conversation that is measured, and the model that answers.
+
+use std::time::Duration;
+
+use responses_client::{
+    Item, Response, ResponsesRequest, Tool,
+    testing::{Script, Step, Turn, items},
+};
+use serde_json::json;
+
+/// A conversation of an agent: a head that stays the same, and new input in each turn.
+#[derive(Clone, Debug)]
+pub(super) struct Workload {
+    first: ResponsesRequest,
+    new_text: String,
+}
+
+/// Pace and length of the answers of the emulated model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pace {
+    pub(super) tokens: usize,
+    pub(super) think: Duration,
+    pub(super) per_token: Duration,
+}
+
+impl Workload {
+    /// Returns a conversation whose first request has `head` bytes before its input, or as many as
+    /// the request needs at least. Each turn adds an item with `item` bytes of text.
+    pub(super) fn new(model: &str, head: usize, item: usize) -> Self {
+        let schema = json!({ "type": "object", "properties": { "query": { "type": "string" } } });
+        let bare = ResponsesRequest::new(model)
+            .tools([Tool::function("search", "Finds lines of code.", schema)])
+            .instructions("");
+        let size = serde_json::to_string(&bare).map_or(0, |json| json.len());
+        let instructions = filler(head.saturating_sub(size));
+        let new_text = filler(item);
+        let mut first = bare.instructions(instructions);
+        first.input.push(Item::user(&new_text));
+        Self { first, new_text }
+    }
+
+    /// Returns the request of the first turn.
+    pub(super) fn first(&self) -> ResponsesRequest {
+        self.first.clone()
+    }
+
+    /// Appends the output of a turn to its request, and the input of the next turn: an output for
+    /// each call, or else a message.
+    pub(super) fn go_on(&self, request: &mut ResponsesRequest, response: &Response) {
+        request.input.extend(response.output_items());
+        let calls = response.function_calls();
+        request.input.extend(calls.iter().map(|call| call.output(&self.new_text)));
+        if calls.is_empty() {
+            request.input.push(Item::user(&self.new_text));
+        }
+    }
+}
+
+/// Returns a script whose turns each have a text and a call of the tool.
+pub(super) fn script(pace: Pace) -> Script {
+    let text = filler(pace.tokens * 4);
+    Script::new().respond(move |exchange| {
+        let call = format!("call_{:06}", exchange.index);
+        let call = items::function_call(&call, "search", r#"{"query":"tides"}"#);
+        let mut output = vec![items::message(&text), call];
+        if text.is_empty() {
+            output.remove(0);
+        }
+        Turn::output(output).paced(pace.per_token).first(Step::Delay(pace.think))
+    })
+}
+
+/// Returns as many bytes of text, of words that differ.
+fn filler(bytes: usize) -> String {
+    const SYLLABLES: [&str; 8] = ["ta", "ri", "mo", "ne", "sul", "ka", "ven", "do"];
+    let mut random = fastrand::Rng::with_seed(0);
+    let mut text = String::with_capacity(bytes + 8);
+    while text.len() < bytes {
+        for _ in 0..random.usize(1..4) {
+            text.push_str(SYLLABLES.get(random.usize(..SYLLABLES.len())).copied().unwrap_or("ta"));
+        }
+        text.push(' ');
+    }
+    text.truncate(bytes);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_and_the_items_have_the_sizes_that_were_asked_for() {
+        let workload = Workload::new("m", 5000, 300);
+        let mut without_input = workload.first();
+        without_input.input.clear();
+        let bare = serde_json::to_value(&without_input).unwrap().to_string();
+        assert!((4990..=5010).contains(&bare.len()), "{}", bare.len());
+        assert_eq!(workload.first().input[0].as_text().unwrap().len(), 300);
+        let small = serde_json::to_string(&Workload::new("m", 0, 0).first()).unwrap();
+        assert!(small.len() < 400, "{}", small.len());
+    }
+
+    #[test]
+    fn filler_repeats_little() {
+        let text = filler(2000);
+        assert_eq!((filler(0).len(), filler(1).len(), text.len()), (0, 1, 2000));
+        let words: std::collections::BTreeSet<_> = text.split(' ').collect();
+        assert!(words.len() > 100, "{}", words.len());
+    }
+}
