@@ -66,7 +66,8 @@ pub(super) fn script(pace: Pace) -> Script {
         if text.is_empty() {
             output.remove(0);
         }
-        Turn::output(output).paced(pace.per_token).first(Step::Delay(pace.think))
+        // The API accepts a response at once, and the model thinks before its first token.
+        Turn::output(output).paced(pace.per_token).insert(2, Step::Delay(pace.think))
     })
 }
 
