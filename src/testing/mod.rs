@@ -112,6 +112,10 @@
 //! paused clock advances only when all tasks are idle. [`Gate`]s hold a turn until the test opens
 //! them, and [`ScriptedServer::wait_for`] waits for a state of the log, so that no test sleeps.
 //!
+//! Over a [`Link`], a [`Connector`] reaches the server through an
+//! [emulated network](Connector::over) with delay, bandwidth, losses and TLS, whose times are exact
+//! on paused time.
+//!
 //! ```
 //! use std::time::Duration;
 //!

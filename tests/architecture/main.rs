@@ -61,7 +61,8 @@ const NOT_IN_PROTO: &[&str] = &[
     "tungstenite",
 ];
 
-/// Crates and keywords that do not occur in the scripts of the test server, which have no IO.
+/// Crates and keywords that do not occur in the scripts of the test server, and in its model of
+/// TCP, which have no IO.
 const NOT_IN_SCRIPTS: &[&str] =
     &["async", "await", "futures_util", "hyper", "tokio", "tokio_tungstenite", "tungstenite"];
 
@@ -160,6 +161,22 @@ fn scripts_are_pure_data_and_know_no_server() {
     let is_server = |path: &str| path.starts_with("testing/server/");
     let backward = links.edges.keys().find(|(from, to)| is_script(from) && is_server(to));
     assert_eq!(backward, None);
+}
+
+#[test]
+fn the_emulated_tcp_has_no_io_and_the_network_knows_no_server() {
+    let (tree, links) = library();
+    let is_model = |path: &str| path.starts_with("testing/network/tcp/");
+    let files: Vec<&File> = tree.files.iter().filter(|it| is_model(&it.path)).collect();
+    assert!(files.len() > 5);
+    for file in files {
+        let found = NOT_IN_SCRIPTS.iter().find(|word| file.words.contains(**word));
+        assert_eq!(found, None, "{}", file.path);
+    }
+    let is_network = |path: &str| path.starts_with("testing/network/");
+    let is_beside = |path: &str| path.starts_with("testing/") && !is_network(path);
+    let sideways = links.edges.keys().find(|(from, to)| is_network(from) && is_beside(to));
+    assert_eq!(sideways, None);
 }
 
 /// Returns the edges that point to a higher layer.

@@ -36,11 +36,10 @@ use std::time::Duration;
 /// | `transcontinental` | 80 ms | 2 ms | 100 Mbit/s | 100 Mbit/s | 0.01 % | a wired line from one coast of a continent to the other |
 /// | `mobile` | 60 ms | 20 ms | 10 Mbit/s | 50 Mbit/s | 0.5 % | a phone on a 4G network |
 ///
-/// The figures are round numbers, not measurements of one provider. The round trips are those of
-/// light in fibre (about 100 km for each millisecond of a round trip) with detours and routers: 80
-/// ms is usual for 4,000 to 6,000 km. Bandwidths are those of one connection in common use, and the
-/// figures of the mobile link are in the middle of the range that public speed tests report for 4G.
-/// All presets use TLS.
+/// The figures are round numbers for common cases, not measurements of one provider. A round trip in
+/// fibre takes 1 ms for each 100 km of distance; detours and routers add half as much again, so that
+/// 80 ms stand for about 5,000 km. The bandwidths are what one connection gets in a data centre, on
+/// an office line and on a 4G network with a fair signal. All presets use TLS.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[must_use]

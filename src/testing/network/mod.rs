@@ -3,6 +3,7 @@
 //! `link` has its settings, `tcp` the model, which has no IO, `wire` the sockets that clients and
 //! the server use, and `emulation` makes connections.
 
+mod clock;
 pub(super) mod emulation;
 pub(super) mod link;
 mod tcp;

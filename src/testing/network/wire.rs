@@ -1,7 +1,6 @@
 //! `Socket`: an end of an emulated connection.
 
 use std::{
-    future::Future,
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,12 +9,14 @@ use std::{
 };
 
 use fastrand::Rng;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{link::Link, tcp::flow::Flow, traffic::Counters};
+use super::{
+    clock::{Clock, Timer},
+    link::Link,
+    tcp::flow::Flow,
+    traffic::Counters,
+};
 
 /// An end of an emulated connection.
 ///
@@ -43,17 +44,6 @@ struct PipeState {
     writer: Option<Waker>,
 }
 
-/// Time of a connection: counted from its start, and slower than tokio's if the link is slowed.
-#[derive(Clone, Copy)]
-struct Clock {
-    start: Instant,
-    slowdown: u32,
-}
-
-/// A timer of a task; `None` while the task does not sleep.
-#[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
-
 /// Returns the two ends of a connection that is made now.
 pub(super) fn connection(link: &Link, rng: &mut Rng, counters: &Arc<Counters>) -> (Socket, Socket) {
     let pipe = |bits_per_second, rng| {
@@ -63,7 +53,7 @@ pub(super) fn connection(link: &Link, rng: &mut Rng, counters: &Arc<Counters>) -
     };
     let up = pipe(link.bandwidth_up, rng.fork());
     let down = pipe(link.bandwidth_down, rng.fork());
-    let clock = Clock { start: Instant::now(), slowdown: link.slowdown };
+    let clock = Clock::start(link.slowdown);
     let client = Socket::new(Arc::clone(&down), Arc::clone(&up), clock);
     (client, Socket::new(up, down, clock))
 }
@@ -199,33 +189,5 @@ impl PipeState {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
-    }
-}
-
-impl Clock {
-    fn now(self) -> Duration {
-        self.start.elapsed() / self.slowdown
-    }
-
-    /// Returns the moment of tokio's clock at which it is `time`; `None` if that is too far away.
-    fn instant(self, time: Duration) -> Option<Instant> {
-        self.start.checked_add(time.checked_mul(self.slowdown)?)
-    }
-}
-
-impl Timer {
-    /// Sleeps until the clock shows `time`; forever if there is none.
-    fn poll(&mut self, clock: Clock, time: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = time.and_then(|time| clock.instant(time)) else {
-            self.0 = None;
-            return Poll::Pending;
-        };
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if sleep.deadline() != deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        ready!(sleep.as_mut().poll(cx));
-        self.0 = None;
-        Poll::Ready(())
     }
 }

@@ -72,13 +72,13 @@ impl Path {
 }
 
 /// Draws the extra delay of a segment, at most `greatest`.
-pub(in crate::testing::network) fn jitter(greatest: Duration, rng: &mut Rng) -> Duration {
+pub(super) fn jitter(greatest: Duration, rng: &mut Rng) -> Duration {
     let greatest = u64::try_from(greatest.as_nanos()).unwrap_or(u64::MAX);
     Duration::from_nanos(rng.u64(0..=greatest))
 }
 
 /// Draws the fate of a segment that is lost with this probability.
-pub(in crate::testing::network) fn is_lost(probability: f64, rng: &mut Rng) -> bool {
+pub(super) fn is_lost(probability: f64, rng: &mut Rng) -> bool {
     rng.f64() < probability
 }
 

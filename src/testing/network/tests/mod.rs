@@ -1,3 +1,4 @@
-//! The model of TCP with exact times, its sockets, and turns over it.
+//! Sockets of the emulated network, and turns over it.
 
+mod sockets;
 mod turns;
