@@ -43,12 +43,18 @@ pub struct Connector {
 
 #[derive(Debug)]
 struct MemoryNetwork {
+    route: Arc<Route>,
+    /// One connection that waits for its next request.
+    idle: Arc<Mutex<Option<ClientConnection>>>,
+}
+
+/// Way to a server.
+#[derive(Debug)]
+struct Route {
     hub: Arc<Hub>,
     /// `None` without an emulated network.
     emulation: Option<Emulation>,
     counters: Arc<Counters>,
-    /// One connection that waits for its next request.
-    idle: Arc<Mutex<Option<ClientConnection>>>,
 }
 
 /// The client's side of a connection; dropping it ends the connection.
@@ -71,11 +77,11 @@ struct ClientBody {
 
 impl Connector {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
-        Self::with(hub, None, Arc::default())
+        Self::by(Route { hub, emulation: None, counters: Arc::default() })
     }
 
-    fn with(hub: Arc<Hub>, emulation: Option<Emulation>, counters: Arc<Counters>) -> Self {
-        let network = MemoryNetwork { hub, emulation, counters, idle: Arc::default() };
+    fn by(route: Route) -> Self {
+        let network = MemoryNetwork { route: Arc::new(route), idle: Arc::default() };
         Self { network: Arc::new(network) }
     }
 
@@ -116,23 +122,24 @@ impl Connector {
     /// Returns an error if the link has TLS and no certificate can be created.
     pub fn over(&self, link: Link) -> io::Result<Self> {
         let counters = Arc::default();
-        let emulation = Emulation::new(link, Arc::clone(&counters))?;
-        Ok(Self::with(Arc::clone(&self.network.hub), Some(emulation), counters))
+        let emulation = Some(Emulation::new(link, Arc::clone(&counters))?);
+        let hub = Arc::clone(&self.network.route.hub);
+        Ok(Self::by(Route { hub, emulation, counters }))
     }
 
     /// Returns the traffic of this connector's connections up to now.
     pub fn traffic(&self) -> Traffic {
-        self.network.counters.traffic()
+        self.network.route.counters.traffic()
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
-        Arc::new(Arc::clone(&self.network))
+        Arc::clone(&self.network) as Arc<dyn Network>
     }
 }
 
-impl Network for Arc<MemoryNetwork> {
+impl Network for MemoryNetwork {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
-        send(Self::clone(self), request).boxed()
+        send(Arc::clone(&self.route), Arc::clone(&self.idle), request).boxed()
     }
 
     fn peer(&self, uri: &Uri) -> Peer {
@@ -140,8 +147,11 @@ impl Network for Arc<MemoryNetwork> {
     }
 }
 
-async fn send(network: Arc<MemoryNetwork>, request: Request<Bytes>) -> Result<Answer, NetError> {
-    let idle = Arc::clone(&network.idle);
+async fn send(
+    route: Arc<Route>,
+    idle: Arc<Mutex<Option<ClientConnection>>>,
+    request: Request<Bytes>,
+) -> Result<Answer, NetError> {
     let mut request = origin_form(request)?;
     let fresh = request.extensions().get::<Fresh>().is_some();
     if !fresh
@@ -157,14 +167,14 @@ async fn send(network: Arc<MemoryNetwork>, request: Request<Bytes>) -> Result<An
             },
         }
     }
-    let mut connection = connect(&network).await?;
+    let mut connection = connect(&route).await?;
     let response = connection.requests.send_request(request).await;
     answer(response.map_err(lost)?, connection, idle).await
 }
 
-async fn connect(network: &MemoryNetwork) -> Result<ClientConnection, NetError> {
+async fn connect(route: &Route) -> Result<ClientConnection, NetError> {
     let unconnected = |error| NetError::new(NetErrorKind::Connect, error);
-    let (client, server): (Box<dyn Io>, Box<dyn Io>) = match &network.emulation {
+    let (client, server): (Box<dyn Io>, Box<dyn Io>) = match &route.emulation {
         None => {
             let (client, server) = tokio::io::duplex(BUFFER);
             (Box::new(client), Box::new(server))
@@ -175,11 +185,11 @@ async fn connect(network: &MemoryNetwork) -> Result<ClientConnection, NetError> 
         }
     };
     let refused = || unconnected(io::ErrorKind::ConnectionRefused.into());
-    let connection = Connection::open(&network.hub).ok_or_else(refused)?;
-    network.counters.add_connection();
-    let (control, counters) = (Arc::clone(&connection.control), Arc::clone(&network.counters));
+    let connection = Connection::open(&route.hub).ok_or_else(refused)?;
+    route.counters.add_connection();
+    let (control, counters) = (Arc::clone(&connection.control), Arc::clone(&route.counters));
     let end = ClientEnd { stream: client, control, counters };
-    let tls = network.emulation.as_ref().and_then(Emulation::tls);
+    let tls = route.emulation.as_ref().and_then(Emulation::tls);
     let acceptor = tls.map(Tls::acceptor);
     tokio::spawn(service::serve(connection, ByteStream::Other(server), acceptor));
     let stream: Box<dyn Io> = match tls {
