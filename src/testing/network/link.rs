@@ -185,8 +185,8 @@ impl Link {
     /// Makes all times longer by `factor`, and bandwidths lower by it.
     ///
     /// Tokio's timers have a resolution of one millisecond. On paused time, measure over a link
-    /// that is slowed by 1000 and divide the times by 1000 to get microseconds. Timeouts of the
-    /// client are not slowed: raise those that would fire.
+    /// that is slowed by 1000 and divide the times by 1000 to get microseconds. Timeouts and pings of
+    /// the client are not slowed: turn off those that would fire.
     pub fn slowed_by(mut self, factor: u32) -> Self {
         self.slowdown = self.slowdown.saturating_mul(factor.max(1));
         self
