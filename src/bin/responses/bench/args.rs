@@ -73,6 +73,16 @@ pub(crate) struct Args {
     )]
     tokens_per_second: f64,
 
+    /// Time between two turns, in which the tools of the agent run
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        value_parser = time,
+        allow_hyphen_values = true
+    )]
+    tool_time: Duration,
+
     /// Replay the answers of a recording of `run --record`, at their pace
     #[arg(long, value_name = "FILE", conflicts_with = "live")]
     recording: Option<PathBuf>,
@@ -193,7 +203,8 @@ impl Args {
         let (turns, rounds, modes) = (self.turns, self.rounds, self.modes.clone());
         let model = self.model.as_deref().unwrap_or("gpt-6-astra");
         let workload = Workload::new(model, self.head, self.item);
-        let plan = Plan { modes, rounds, turns, workload, seed: self.seed };
+        let plan =
+            Plan { modes, rounds, turns, workload, tool_time: self.tool_time, seed: self.seed };
         let sent = plan.total_turns();
         match self.max_turns.filter(|limit| sent > *limit) {
             Some(limit) => Err(Stop::Bad(format!(
@@ -260,6 +271,7 @@ impl Args {
             "modes": modes,
             "head_bytes": self.head,
             "item_bytes": self.item,
+            "tool_time_ms": ms(self.tool_time),
             "seed": self.seed,
         });
         let place = match (self.live, &self.recording) {

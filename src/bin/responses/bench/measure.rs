@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use responses_client::{Error, ResponsesRequest, ResponsesSession};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     cpu::Clock,
@@ -21,6 +21,9 @@ pub(super) struct Plan {
     /// Number of turns of a conversation.
     pub(super) turns: usize,
     pub(super) workload: Workload,
+    /// Time between two turns of a conversation.
+    pub(super) tool_time: Duration,
+    /// Seed of the emulated networks.
     pub(super) seed: u64,
 }
 
@@ -36,10 +39,9 @@ pub(super) struct Conversation<'a> {
 }
 
 impl Plan {
-    /// Measures all turns at `site`. In each round, a turn runs in all modes before the next one
-    /// does, and begins with another mode each time, so that a change of a real network during the
-    /// run favours none. Calls `progress` after each turn. With a `clock`, also measures the CPU
-    /// time of the turns.
+    /// Measures all turns at `site`. A turn runs in all modes before the next one does, so that a
+    /// change of a real network during the run favours none. Calls `progress` after each turn. With
+    /// a `clock`, also measures the CPU time of the turns.
     pub(super) async fn run(
         &self,
         site: &Site,
@@ -55,13 +57,16 @@ impl Plan {
             }
             for turn in 0..self.turns {
                 for offset in 0..self.modes.len() {
-                    let place = (round + turn + offset) % self.modes.len();
+                    let place = site.place(round + turn, offset, self.modes.len());
                     let (Some(conversation), Some(run)) =
                         (conversations.get_mut(place), runs.get_mut(place))
                     else {
                         continue;
                     };
                     conversation.prepare()?;
+                    if turn > 0 {
+                        sleep(self.tool_time * site.slowness()).await;
+                    }
                     let before = clock.map(Clock::now);
                     let sample = conversation.turn().await.map_err(|error| {
                         let why = in_words(&error);

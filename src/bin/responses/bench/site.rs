@@ -50,6 +50,16 @@ impl Site {
         }
     }
 
+    /// Returns the mode that runs a turn after `offset` others. At a real server, each turn begins
+    /// with another mode. An emulated network treats all alike, and a fixed order gives each mode
+    /// the same time between two turns.
+    pub(super) fn place(&self, turn: usize, offset: usize, modes: usize) -> usize {
+        match self {
+            Self::Emulated(_) => offset,
+            Self::Live(_) => (turn + offset) % modes.max(1),
+        }
+    }
+
     /// Returns a new way to the server, for a conversation in `mode`. The same seed gives the same
     /// network.
     pub(super) fn route(&self, mode: Mode, seed: u64) -> Result<Route, Stop> {
