@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .tools([Tool::from_json(r#"{"type":"image_generation","partial_images":2}"#)?])
         .input([Item::user_parts([
             "Paint this in watercolours.".into(),
-            InputPart::image("image/png", &photo),
+            InputPart::image_bytes("image/png", &photo),
         ])]);
     let mut session = client.session();
     let mut stream = session.stream(&request).await?;

@@ -153,6 +153,15 @@ impl ResponsesClientBuilder {
         self
     }
 
+    /// Sets the time limit between two events, on both transports:
+    /// [`Timeouts::between_events_websocket`] and [`Timeouts::between_events_sse`]. Default: none
+    /// over WebSocket, where pings show that the server is there, and 10 min over SSE.
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.policy.timeouts.between_events_websocket = Some(time);
+        self.policy.timeouts.between_events_sse = Some(time);
+        self
+    }
+
     /// Sets the time limits. Default: [`Timeouts::default`].
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.policy.timeouts = timeouts;

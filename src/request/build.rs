@@ -247,8 +247,8 @@ mod tests {
             (
                 Item::user_parts([
                     InputPart::text("a"),
-                    InputPart::image("image/png", [1, 2, 3]),
-                    InputPart::file("f.pdf", "application/pdf", b"%"),
+                    InputPart::image_bytes("image/png", [1, 2, 3]),
+                    InputPart::file_bytes("f.pdf", "application/pdf", b"%"),
                     InputPart::file_url("https://a.example/f"),
                     InputPart::file_id("file_1"),
                 ]),

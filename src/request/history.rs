@@ -3,6 +3,7 @@
 use std::{
     ops::{Bound, Index, Range, RangeBounds},
     sync::Arc,
+    vec,
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -129,7 +130,7 @@ impl History {
 
     /// Removes and returns the items of this range. The part of `range` outside the history is
     /// ignored.
-    pub fn drain(&mut self, range: impl RangeBounds<usize>) -> impl ExactSizeIterator<Item = Item> {
+    pub fn drain(&mut self, range: impl RangeBounds<usize>) -> vec::IntoIter<Item> {
         let range = self.within(range);
         let removed: Vec<Item> = self.iter().take(range.end).skip(range.start).cloned().collect();
         self.splice(range, []);

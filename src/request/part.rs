@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// let photo = [0x89, b'P', b'N', b'G'];
 /// let message = Item::user_parts([
 ///     InputPart::text("Compare the two."),
-///     InputPart::image("image/png", photo),
+///     InputPart::image_bytes("image/png", photo),
 ///     InputPart::image_url("https://example.com/house.jpg"),
 /// ]);
 /// # drop(message);
@@ -33,7 +33,7 @@ impl InputPart {
     }
 
     /// Returns an image by its content. `media_type` is for example `image/png`.
-    pub fn image(media_type: impl AsRef<str>, content: impl AsRef<[u8]>) -> Self {
+    pub fn image_bytes(media_type: impl AsRef<str>, content: impl AsRef<[u8]>) -> Self {
         Self::image_url(data_url(media_type.as_ref(), content.as_ref()))
     }
 
@@ -48,7 +48,7 @@ impl InputPart {
     }
 
     /// Returns a file by its content. `media_type` is for example `application/pdf`.
-    pub fn file(
+    pub fn file_bytes(
         name: impl AsRef<str>,
         media_type: impl AsRef<str>,
         content: impl AsRef<[u8]>,

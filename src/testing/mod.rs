@@ -127,7 +127,7 @@
 //! // In a test: #[tokio::test(start_paused = true)], with tokio's feature `test-util`.
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let slow = Turn::text("Hello").first(Step::Delay(Duration::from_secs(50)));
+//! let slow = Turn::text("Hello").delay(Duration::from_secs(50));
 //! let server = ScriptedServer::in_memory(Script::new().turn(slow));
 //! let client = ResponsesClient::builder().provider(Provider::compatible(&server.url())?)
 //!     .connector(&server.connector())

@@ -135,9 +135,7 @@ async fn c065_a_cancelled_wait_loses_no_event() {
 async fn c065_nor_does_it_lose_the_error_or_the_attempt_that_is_being_made() {
     for transport in BOTH {
         let refused = Turn::failed([], "server_is_overloaded", "busy");
-        let late = Turn::text("at last")
-            .first(Step::Delay(Duration::from_secs(3)))
-            .cut_after(6, Step::Reset);
+        let late = Turn::text("at last").delay(Duration::from_secs(3)).cut_after(6, Step::Reset);
         let server = ScriptedServer::in_memory(Script::new().turns([refused, late]));
         let mut session = session(&server, transport, |_| {});
         let mut stream = session.stream(request(&["hi"])).await.expect("a stream");

@@ -165,7 +165,7 @@ fn cases() -> Vec<Case> {
     let lost = || {
         vec![
             Turn::error(400, "previous_response_not_found", "lost"),
-            answer().first(Step::Delay(Duration::from_secs(1))),
+            answer().delay(Duration::from_secs(1)),
         ]
     };
     cases.extend([
@@ -462,7 +462,7 @@ async fn c069_a_cancelled_close_completes() {
 async fn c058_c067_a_session_may_be_dropped_anywhere() {
     for transport in BOTH {
         for before in [Before::Nothing, Before::Turn, Before::Connect, Before::WarmUp] {
-            let slowly = || vec![answer().first(Step::Delay(Duration::from_secs(1)))];
+            let slowly = || vec![answer().delay(Duration::from_secs(1))];
             let upgrade = Upgrade::Delay(Duration::from_secs(1));
             let case = Case { upgrade, ..Case::new("session", only(transport), slowly) };
             let case = case.before(before);

@@ -108,7 +108,8 @@ fn c189_inputs_are_guessed() {
         assert_eq!(request.input[0], items[0]);
         assert_eq!(request.input[0].as_text().unwrap(), "hi");
     }
-    let parts: [InputPart; 2] = ["Compare.".into(), InputPart::image("image/png", vec![1, 2])];
+    let parts: [InputPart; 2] =
+        ["Compare.".into(), InputPart::image_bytes("image/png", vec![1, 2])];
     assert_eq!(Item::user_parts(parts).as_text().unwrap(), "Compare.");
     assert_eq!(Item::user("hi").role().as_deref(), Some("user"));
     let id = String::from("call_1");

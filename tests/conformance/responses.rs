@@ -45,7 +45,7 @@ async fn c257_the_final_response_has_the_report_of_its_turn() {
 #[tokio::test(start_paused = true)]
 async fn c257_a_client_runs_single_turns_without_a_session() {
     for transport in BOTH {
-        let late = Turn::text("three").first(Step::Delay(Duration::from_secs(5)));
+        let late = Turn::text("three").delay(Duration::from_secs(5));
         let script = Script::new().turns([Turn::text("one"), Turn::text("two"), late]);
         let server = ScriptedServer::in_memory(script);
         let client = builder(&server).transport(only(transport)).build().unwrap();

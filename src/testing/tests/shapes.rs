@@ -56,7 +56,7 @@ fn a_paced_turn_is_sent_token_by_token() {
 #[test]
 fn a_script_can_be_slowed() {
     let second = Duration::from_secs(1);
-    let paced = move || Turn::text("12345678").paced(second).first(Step::Delay(2 * second));
+    let paced = move || Turn::text("12345678").paced(second).delay(2 * second);
     let delays = |turn: &Turn| -> Vec<u64> {
         let steps = generators::steps(turn, json!({})).into_iter();
         let delays = steps.filter_map(|step| match step {

@@ -348,7 +348,7 @@ fn recordings() {
         .turn(
             Turn::error(429, "slow_down", "Wait")
                 .header("retry-after-ms", "1000")
-                .first(Step::Delay(Duration::from_millis(7))),
+                .delay(Duration::from_millis(7)),
         )
         .turn(Turn::steps([created(), error(Some(503), None, "no")]))
         .turn(Turn::steps([Step::Stall]))

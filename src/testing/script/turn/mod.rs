@@ -158,6 +158,11 @@ impl Turn {
         self
     }
 
+    /// Waits for this time before the turn begins: see [`Step::Delay`].
+    pub fn delay(self, time: Duration) -> Self {
+        self.first(Step::Delay(time))
+    }
+
     /// Appends a step.
     pub fn then(self, step: Step) -> Self {
         self.edited("then", move |steps| steps.push(step.clone()))

@@ -127,7 +127,7 @@ impl Turn {
     ///
     /// let turn = Turn::text("An answer at 80 tokens a second, after half a second")
     ///     .paced(Duration::from_micros(12_500))
-    ///     .first(Step::Delay(Duration::from_millis(500)));
+    ///     .delay(Duration::from_millis(500));
     /// # drop(turn);
     /// ```
     pub fn paced(self, pause: Duration) -> Self {
