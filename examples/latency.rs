@@ -25,7 +25,8 @@ const SLOWNESS: u32 = 1000;
 fn main() -> Result<(), Box<dyn Error>> {
     let turns = env::args().nth(1).map_or(Ok(5), |text| text.parse())?;
     let live = env::var_os("OPENAI_API_KEY").is_some();
-    let runtime = runtime::Builder::new_current_thread().enable_all().start_paused(!live).build()?;
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().start_paused(!live).build()?;
     runtime.block_on(compare(turns, live))
 }
 

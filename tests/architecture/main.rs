@@ -12,6 +12,7 @@ use tree::{File, Sources, Tree};
 
 mod examples;
 mod graph;
+mod names;
 mod pages;
 mod resolve;
 mod snippets;

@@ -54,7 +54,7 @@ async fn c257_a_client_runs_single_turns_without_a_session() {
         let stream = client.stream(request(&["hi"])).await.unwrap();
         assert_eq!(stream.final_response().await.unwrap().output_text(), "two", "{transport}");
 
-        let limited = client.turn(&request(&["hi"])).timeout(Duration::from_secs(1));
+        let limited = client.turn(request(&["hi"])).timeout(Duration::from_secs(1));
         let error = limited.respond().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{transport}");
         server.wait_for(|log| log.open_connections() == 0 || transport == Transport::Sse).await;

@@ -219,7 +219,7 @@ impl Args {
     /// Returns the server that is measured, and the network to it.
     pub(super) fn site(&self) -> Result<Site, Stop> {
         match self.live {
-            true => Ok(Site::Live(Box::new(self.client.builder()?))),
+            true => Ok(Site::Live(self.client.builder()?)),
             false => Ok(Site::Emulated(self.emulated(self.link.link())?)),
         }
     }

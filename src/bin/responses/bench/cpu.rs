@@ -6,45 +6,12 @@ use responses_client::testing::{Script, ScriptedServer};
 use tokio::{runtime, sync::oneshot};
 
 use super::{
+    clock::{Clock, Of},
     measure::{Conversation, Plan},
     sample::ModeRun,
     site::Site,
 };
 use crate::stop::{Stop, in_words};
-
-/// A clock of CPU time. Only Unix has one here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Of);
-
-/// What a clock measures.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Of {
-    /// The current thread.
-    Thread,
-    Process,
-}
-
-impl Clock {
-    /// Returns the clock; `None` on systems without one.
-    pub(super) fn of(what: Of) -> Option<Self> {
-        cfg!(unix).then_some(Self(what))
-    }
-
-    /// Returns the CPU time so far.
-    pub(super) fn now(self) -> Duration {
-        #[cfg(unix)]
-        let time = rustix::time::clock_gettime(match self.0 {
-            Of::Thread => rustix::time::ClockId::ThreadCPUTime,
-            Of::Process => rustix::time::ClockId::ProcessCPUTime,
-        });
-        #[cfg(unix)]
-        return Duration::try_from(time).unwrap_or_default();
-        #[cfg(not(unix))]
-        match self.0 {
-            Of::Thread | Of::Process => Duration::ZERO,
-        }
-    }
-}
 
 /// Adds to `runs` the CPU time of a conversation over loopback. The client has a thread of its own,
 /// so that the work of the server is not counted. `script` should answer without delays.
@@ -63,7 +30,7 @@ pub(super) fn measure(
         let builder = client.recv().map_err(|_| failed("the server has stopped"))?;
         let builder = builder.map_err(|error| failed(&in_words(&error)))?;
         let conversing = async {
-            let site = Site::Live(Box::new(builder));
+            let site = Site::Live(builder);
             let mut conversation = Conversation::new(&plan.workload, &site, run.mode, 0)?;
             let mut cpu = Duration::ZERO;
             for _ in 0..plan.turns {

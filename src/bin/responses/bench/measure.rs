@@ -6,14 +6,14 @@ use responses_client::{Error, ResponsesRequest, ResponsesSession};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    cpu::Clock,
+    clock::Clock,
     sample::{Mode, ModeRun, SECOND, Sample},
     site::{Route, Site},
     workload::Workload,
 };
 use crate::stop::{Stop, in_words};
 
-/// What is measured.
+/// Turns to measure.
 pub(super) struct Plan {
     pub(super) modes: Vec<Mode>,
     /// Number of conversations in each mode.

@@ -7,7 +7,7 @@ use tokio::runtime;
 pub(crate) use args::Args;
 
 use self::{
-    cpu::Clock,
+    clock::{Clock, Of},
     measure::Plan,
     progress::Progress,
     sample::ModeRun,
@@ -20,6 +20,7 @@ use crate::{notes::note, stop::Stop};
 
 mod args;
 mod chart;
+mod clock;
 mod compare;
 mod cpu;
 #[cfg(test)]
@@ -50,7 +51,7 @@ pub(crate) fn bench(args: &Args) -> Result<bool, Stop> {
         Site::Emulated(emulated) => emulate(args, &plan, &site, emulated, &sweep)?,
         Site::Live(_) => {
             let progress = Progress::new(plan.total_turns());
-            let measuring = plan.run(&site, Clock::of(cpu::Of::Process), || progress.turn());
+            let measuring = plan.run(&site, Clock::of(Of::Process), || progress.turn());
             let runtime =
                 runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let runs = started(runtime)?.block_on(measuring)?;

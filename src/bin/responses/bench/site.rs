@@ -11,11 +11,12 @@ use super::sample::Mode;
 use crate::{client_args::bad_setting, stop::Stop};
 
 /// The server that is measured, and the network to it.
+#[expect(clippy::large_enum_variant, reason = "a run has a handful of sites")]
 pub(super) enum Site {
     /// The scripted server behind an emulated network.
     Emulated(Emulated),
     /// A real server, with the settings of its clients.
-    Live(Box<ResponsesClientBuilder>),
+    Live(ResponsesClientBuilder),
 }
 
 /// The scripted server behind an emulated network.
@@ -64,7 +65,7 @@ impl Site {
     /// network.
     pub(super) fn route(&self, mode: Mode, seed: u64) -> Result<Route, Stop> {
         let (builder, emulated) = match self {
-            Self::Live(builder) => ((**builder).clone(), None),
+            Self::Live(builder) => (builder.clone(), None),
             Self::Emulated(Emulated { link, script, slowness }) => {
                 let server = ScriptedServer::in_memory(script.clone().slowed_by(*slowness));
                 let link = link.clone().seed(seed).slowed_by(*slowness);

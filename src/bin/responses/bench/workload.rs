@@ -66,7 +66,7 @@ pub(super) fn script(pace: Pace) -> Script {
         if text.is_empty() {
             output.remove(0);
         }
-        // The API accepts a response at once, and the model thinks before its first token.
+        // The API accepts a response immediately, and the model thinks before its first token.
         Turn::output(output).paced(pace.per_token).insert(2, Step::Delay(pace.think))
     })
 }

@@ -114,7 +114,7 @@ pub(super) fn events(exchange: &Exchange, index: usize, item: &Value) -> Vec<Val
 pub(super) fn with_id(item: &Value, index: usize, exchange: &Exchange) -> Value {
     let mut item = item.clone();
     let prefix = kind_of(&item).prefix;
-    let is_call = item["type"] == "function_call";
+    let is_call = item.get("type").is_some_and(|it| it == "function_call");
     if let Some(members) = item.as_object_mut() {
         let unique = exchange.response_id.trim_start_matches("resp_");
         let id = |prefix: &str| Value::from(format!("{prefix}_{unique}{index}"));

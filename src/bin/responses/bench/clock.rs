@@ -1,0 +1,37 @@
+//! Clocks of CPU time.
+
+use std::time::Duration;
+
+/// A clock of CPU time. Only Unix has one here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Of);
+
+/// Subject of a clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of {
+    /// The current thread.
+    Thread,
+    Process,
+}
+
+impl Clock {
+    /// Returns the clock; `None` on systems without one.
+    pub(super) fn of(what: Of) -> Option<Self> {
+        cfg!(unix).then_some(Self(what))
+    }
+
+    /// Returns the CPU time so far.
+    pub(super) fn now(self) -> Duration {
+        #[cfg(unix)]
+        let time = rustix::time::clock_gettime(match self.0 {
+            Of::Thread => rustix::time::ClockId::ThreadCPUTime,
+            Of::Process => rustix::time::ClockId::ProcessCPUTime,
+        });
+        #[cfg(unix)]
+        return Duration::try_from(time).unwrap_or_default();
+        #[cfg(not(unix))]
+        match self.0 {
+            Of::Thread | Of::Process => Duration::ZERO,
+        }
+    }
+}
