@@ -154,7 +154,6 @@ impl TextConfig {
 /// let limited = request.tool_choice(ToolChoice::allowed_tools("auto", some));
 /// # drop((forced, limited));
 /// ```
-///
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToolChoice {
