@@ -48,7 +48,13 @@ pub(crate) struct Args {
     item: usize,
 
     /// Tokens of an answer, of four characters each
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with_all = ["recording", "live"])]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100",
+        value_parser = tokens,
+        conflicts_with_all = ["recording", "live"]
+    )]
     tokens: usize,
 
     /// Time of the model before its first token
@@ -201,6 +207,10 @@ impl Args {
     /// Returns what is measured. Sends nothing.
     pub(super) fn plan(&self) -> Result<Plan, Stop> {
         let (turns, rounds, modes) = (self.turns, self.rounds, self.modes.clone());
+        let count = |mode: &Mode| modes.iter().filter(|it| *it == mode).count();
+        if modes.iter().any(|mode| count(mode) > 2) {
+            return Err(Stop::Bad("--modes: a mode may be given at most twice".to_owned()));
+        }
         let model = self.model.as_deref().unwrap_or("gpt-6-astra");
         let workload = Workload::new(model, self.head, self.item);
         let plan =
@@ -208,8 +218,8 @@ impl Args {
         let sent = plan.total_turns();
         match self.max_turns.filter(|limit| sent > *limit) {
             Some(limit) => Err(Stop::Bad(format!(
-                "--max-turns {limit} is too low: {turns} turns, {rounds} rounds and {} modes are \
-                 {sent} turns",
+                "--max-turns {limit} is too low for the {sent} turns of this run: --turns {turns}, \
+                 --rounds {rounds}, {} modes",
                 self.modes.len()
             ))),
             None => Ok(plan),
@@ -336,10 +346,22 @@ fn preset(name: &str) -> Result<Preset, String> {
 
 /// Parses a time: a number of milliseconds, or numbers with units.
 fn time(text: &str) -> Result<Duration, String> {
-    match text.trim().parse::<f64>() {
-        Ok(number) if number < 0.0 => Err("a time cannot be negative".to_owned()),
-        Ok(number) => Duration::try_from_secs_f64(number / 1e3).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    let time = match text.trim().parse::<f64>() {
+        Ok(number) if number < 0.0 => return Err("a time cannot be negative".to_owned()),
+        Ok(number) => Duration::try_from_secs_f64(number / 1e3).ok(),
+        Err(_) => Some(
+            humantime::parse_duration(text)
+                .map_err(|_| "expected a time, for example 50, 0.5, 500us or 1s".to_owned())?,
+        ),
+    };
+    time.filter(|time| *time <= MAX_TIME).ok_or_else(|| "must be at most 1h".to_owned())
+}
+
+fn tokens(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number <= MAX_TOKENS => Ok(number),
+        Ok(_) => Err(format!("must be at most {MAX_TOKENS}")),
+        Err(error) => Err(format!("{error}")),
     }
 }
 
@@ -355,15 +377,17 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 fn bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = split_unit(text);
     let factor = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1_000,
-        "m" | "mb" => 1_000_000,
-        _ => return Err("expected a number of bytes, for example 2000, 20k or 1m".to_owned()),
+        "" | "b" => Some(1),
+        "k" | "kb" => Some(1_000),
+        "m" | "mb" => Some(1_000_000),
+        _ => None,
     };
-    let number: usize = number.parse().map_err(|error| format!("{error}"))?;
+    let (Ok(number), Some(factor)) = (number.parse::<usize>(), factor) else {
+        return Err("expected a number of bytes, for example 2000, 20k or 1m".to_owned());
+    };
     match number.checked_mul(factor).filter(|bytes| *bytes <= MAX_BYTES) {
         Some(bytes) => Ok(bytes),
-        None => Err("more than 16m".to_owned()),
+        None => Err("must be at most 16m".to_owned()),
     }
 }
 
@@ -425,3 +449,9 @@ fn split_unit(text: &str) -> (&str, &str) {
 
 /// More than any server takes in one request.
 const MAX_BYTES: usize = 16_000_000;
+
+/// Most tokens of an answer. More than any model gives.
+const MAX_TOKENS: usize = 1_000_000;
+
+/// Longest time of a setting. Tokio's clock ends after years, and the paused one is slowed by 1000.
+const MAX_TIME: Duration = Duration::from_secs(3600);

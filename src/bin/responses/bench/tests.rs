@@ -1,1 +1,175 @@
+//! Measurements on paused time, as a whole.
 
+use std::time::Duration;
+
+use responses_client::testing::Link;
+use serde_json::json;
+use tokio::runtime;
+
+use super::{
+    measure::Plan,
+    sample::{Mode, ModeRun},
+    self_check::{self, Check},
+    site::{Emulated, Site},
+    summary::{Difference, Figure, Summary},
+    workload::{self, Pace, Workload},
+};
+use crate::stop::Stop;
+
+const MS: Duration = Duration::from_millis(1);
+const TURNS: usize = 20;
+
+/// Runs on paused time.
+fn paused<T>(work: impl Future<Output = T>) -> T {
+    let runtime = runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(work)
+}
+
+fn plan(modes: &[Mode], turns: usize, seed: u64) -> Plan {
+    Plan { modes: modes.to_vec(), rounds: 1, turns, workload: Workload::new("m", 500, 40), seed }
+}
+
+/// Returns a site whose model thinks for this time, and answers with two tokens.
+fn site(link: Link, think: Duration) -> Site {
+    let script = workload::script(Pace { tokens: 2, think, per_token: MS * 10 });
+    Site::Emulated(Emulated { link, script, slowness: 1000 })
+}
+
+fn link() -> Link {
+    Link::new().rtt(MS * 20)
+}
+
+/// Returns a link with jitter and losses.
+fn noisy_link() -> Link {
+    link().jitter(MS * 3).loss(0.02)
+}
+
+fn run(plan: &Plan, site: &Site) -> Vec<ModeRun> {
+    paused(plan.run(site, None, || ())).ok().unwrap()
+}
+
+fn difference(runs: &[ModeRun]) -> Difference {
+    let summary = Summary::new(json!({}), json!([]), runs, None);
+    summary.differences.into_iter().find(|it| it.figure == Figure::Turn).unwrap()
+}
+
+fn check(link: Link) -> Result<Vec<Check>, Stop> {
+    let Site::Emulated(site) = site(link, MS) else { panic!("emulated") };
+    paused(self_check::check(&site))
+}
+
+#[test]
+fn a_seed_gives_the_same_samples() {
+    let samples = |seed| {
+        let runs = run(&plan(&Mode::ALL, 6, seed), &site(noisy_link().tls(true), MS * 50));
+        runs.iter().flat_map(|run| &run.samples).map(|it| format!("{it:?}")).collect::<Vec<_>>()
+    };
+    let first = samples(1);
+    assert_eq!(first.len(), 4 * 6);
+    assert_eq!(samples(1), first);
+    assert_ne!(samples(2), first);
+}
+
+#[test]
+fn a_handicap_of_5_ms_is_found_despite_jitter() {
+    for seed in 0..10 {
+        let one = |mode, think| {
+            let plan = plan(&[mode], TURNS, seed << 8 | mode as u64);
+            run(&plan, &site(link().jitter(MS * 3), think)).remove(0)
+        };
+        let runs = [one(Mode::SseKeepAlive, MS * 50), one(Mode::WebsocketFull, MS * 55)];
+        // The turn that connects has another cost in each mode.
+        let later = |run: ModeRun| {
+            let samples = run.samples.into_iter().filter(|it| it.turn > 1).collect();
+            ModeRun { samples, ..run }
+        };
+        let Difference { shown, low_ms, high_ms, .. } = difference(&runs.map(later));
+        assert!(shown && low_ms <= 5.0 && 5.0 <= high_ms, "seed {seed}: {low_ms} to {high_ms} ms");
+    }
+}
+
+#[test]
+fn a_mode_compared_with_itself_shows_no_difference() {
+    let site = site(noisy_link(), MS * 50);
+    let shown: Vec<u64> = (0..100)
+        .filter(|seed| {
+            let mode = Mode::ALL[*seed as usize % Mode::ALL.len()];
+            let runs = run(&plan(&[mode, mode], TURNS, *seed), &site);
+            assert_eq!(runs[1].label, format!("{}_2", mode.name()));
+            difference(&runs).shown
+        })
+        .collect();
+    println!("shown for the seeds {shown:?}");
+    assert!(shown.len() <= 5, "{shown:?}");
+}
+
+#[test]
+fn each_preset_passes_the_check_of_the_network() {
+    for name in Link::NAMES {
+        let checks = check(Link::from_name(name).unwrap()).ok().unwrap();
+        let names: Vec<_> = checks.iter().map(|it| it.name).collect();
+        let expected = [
+            "new_tls_connection",
+            "three_windows",
+            "restart_after_idle",
+            "bandwidth_up",
+            "bandwidth_down",
+        ];
+        assert_eq!(names, expected);
+        let worst = checks.iter().map(|it| it.off_percent.abs()).fold(0.0, f64::max);
+        assert!(worst < 1.0, "{name}: {checks:?}");
+    }
+}
+
+#[test]
+fn a_long_fast_link_passes_the_check_of_the_network() {
+    let fast = check(Link::lan().rtt(MS * 200)).ok().unwrap();
+    assert!(fast.iter().all(|it| it.off_percent.abs() < 1.0), "{fast:?}");
+}
+
+#[test]
+fn a_network_that_is_off_is_an_error() {
+    // Without slowness, the timers are as coarse as the round trip of the buffers' smallest part.
+    let Site::Emulated(site) = site(link().bandwidth_up(Some(900_000_000_000)), MS) else {
+        panic!("emulated")
+    };
+    let coarse = Emulated { slowness: 1, ..site };
+    let Err(Stop::Failed(why)) = paused(self_check::check(&coarse)) else { panic!("no error") };
+    assert!(why.starts_with("the emulated network is off by "), "{why}");
+    assert!(why.contains("nothing was measured: bandwidth_up should take 0.0 ms"), "{why}");
+}
+
+#[test]
+fn an_incremental_turn_sends_fewer_bytes() {
+    let modes = [Mode::WebsocketIncremental, Mode::WebsocketFull];
+    let runs = run(&plan(&modes, 5, 1), &site(link(), MS));
+    let (incremental, full) = (&runs[0].samples, &runs[1].samples);
+    assert_eq!(incremental[0].bytes_up, full[0].bytes_up);
+    // Without the history, each turn sends equally many bytes, but for digits of numbers.
+    let later = |samples: &[_]| -> Vec<u64> {
+        samples.iter().skip(1).map(|it: &super::sample::Sample| it.bytes_up).collect()
+    };
+    let (incremental, full) = (later(incremental), later(full));
+    let (least, most) = (incremental.iter().min().unwrap(), incremental.iter().max().unwrap());
+    assert!(most - least < 10, "{incremental:?}");
+    assert!(full.windows(2).all(|pair| pair[1] > pair[0] + 100), "{full:?}");
+    assert!(incremental.iter().zip(&full).skip(1).all(|(one, other)| one < other));
+}
+
+#[test]
+fn a_new_connection_costs_its_round_trips_in_each_turn() {
+    let modes = [Mode::SseKeepAlive, Mode::SseNewConnection, Mode::WebsocketFull];
+    for (tls, handshake) in [(false, 1), (true, 2)] {
+        let runs = run(&plan(&modes, 4, 1), &site(link().tls(tls), MS));
+        let [kept, new, websocket] = <[ModeRun; 3]>::try_from(runs).unwrap();
+        for turn in 0..4 {
+            let (kept, new) = (&kept.samples[turn], &new.samples[turn]);
+            let extra = new.first_event - kept.first_event;
+            let expected = if turn == 0 { Duration::ZERO } else { MS * 20 * handshake };
+            let off = extra.abs_diff(expected);
+            assert!(off < MS / 10, "turn {turn}: {extra:?}, not {expected:?}");
+        }
+        let connected: Vec<_> = websocket.samples.iter().map(|it| it.connect.is_some()).collect();
+        assert_eq!(connected, [true, false, false, false]);
+    }
+}
