@@ -42,8 +42,19 @@ const THREE_WINDOWS: usize = 43_500;
 ///
 /// # Errors
 ///
-/// Returns an error if a property is off by more than 5 %.
+/// Returns an error if a property is off by more than 5 %. In real time, the work of other programs
+/// disturbs a check, so that it is made up to three times.
 pub(super) async fn check(site: &Emulated) -> Result<Vec<Check>, Stop> {
+    let tries = if site.slowness == 1 { 3 } else { 1 };
+    for _ in 1..tries {
+        if let Ok(checks) = passed(measure(site).await?) {
+            return Ok(checks);
+        }
+    }
+    passed(measure(site).await?)
+}
+
+async fn measure(site: &Emulated) -> Result<Vec<Check>, Stop> {
     let link = site.link.clone().jitter(Duration::ZERO).loss(0.0);
     let rtt = link.rtt.max(SHORTEST);
     // The bandwidth has checks of its own.
@@ -55,14 +66,13 @@ pub(super) async fn check(site: &Emulated) -> Result<Vec<Check>, Stop> {
     // Without a round trip, the window limits no rate.
     let limited = link.tls(false).rtt(Duration::ZERO);
     let limited = at(limited.bandwidth_up(Some(up)).bandwidth_down(Some(down)));
-    let checks = vec![
+    Ok(vec![
         Check::new("new_tls_connection", 2 * rtt, new_connection(&secure).await?),
         Check::new("three_windows", rtt, three_windows(&plain).await?),
         Check::new("restart_after_idle", rtt, restart_after_idle(&plain).await?),
         bandwidth(&limited, Direction::Up, up).await?,
         bandwidth(&limited, Direction::Down, down).await?,
-    ];
-    passed(checks)
+    ])
 }
 
 /// Returns the checks, or an error if a property is off by more than 5 %.
