@@ -7,6 +7,7 @@ mod aimock;
 mod async_openai;
 mod codex;
 mod items;
+mod kernel;
 mod middleboxes;
 mod peer;
 mod sdk;

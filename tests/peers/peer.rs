@@ -29,9 +29,8 @@ pub(crate) fn installed(path: &str) -> PathBuf {
 /// Whether to run the test `name` here: if there can be a network of its own, with nothing but
 /// loopback, it runs there instead, in another process.
 pub(crate) async fn isolated(name: &str) -> bool {
-    const INSIDE: &str = "RESPONSES_CLIENT_ISOLATED";
     const ENTER: [&str; 4] = ["-rn", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return true;
     }
     let possible = Command::new("unshare").args(ENTER).arg("true").output().await;
@@ -45,6 +44,14 @@ pub(crate) async fn isolated(name: &str) -> bool {
     assert!(ended.status.success() && ended.stdout.contains("1 passed"), "{ended}");
     false
 }
+
+/// Returns `true` in a process that has a network of its own.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// Variable that is set in a process with a network of its own.
+const INSIDE: &str = "RESPONSES_CLIENT_ISOLATED";
 
 /// A program with nothing of this user's settings, whose proxies lead nowhere but to loopback.
 pub(crate) fn program(path: impl AsRef<Path>, home: &Folder) -> Command {

@@ -1,6 +1,7 @@
 //! The command-line tool and the agent of `examples/agent_loop`, as processes.
 
 mod agent;
+mod bench;
 mod input;
 mod notices;
 mod output;

@@ -1,0 +1,278 @@
+//! `responses bench`, as a process.
+
+use responses_client::{
+    Transport,
+    testing::{Script, Turn},
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    server,
+    tool::{Ran, Temporary, command, ran, run, value},
+};
+
+const MODES: [&str; 4] =
+    ["websocket_incremental", "websocket_full", "sse_keep_alive", "sse_new_connection"];
+
+/// Arguments of a small run: the slower the link, the fewer bytes its check sends.
+const SMALL: [&str; 10] =
+    ["--turns", "2", "--tokens", "3", "--head", "500", "--item", "50", "--bandwidth", "2mbit"];
+
+/// Runs `responses bench` with these arguments.
+async fn bench(args: &[&str]) -> Ran {
+    ran(command(&[&["bench"], args].concat()), &[""; 0]).await
+}
+
+/// Returns the summary of a small run with these arguments, and its line.
+async fn summary(args: &[&str]) -> (Value, String) {
+    let ran = bench(&[&SMALL, &["--json"][..], args].concat()).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{args:?}");
+    let [line] = <[String; 1]>::try_from(ran.lines).unwrap();
+    (value(&line), line)
+}
+
+fn members(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn c260_the_figures_of_all_modes_are_one_line_of_json() {
+    let (summary, line) = summary(&["--rounds", "2"]).await;
+    assert!(line.starts_with(r#"{"settings":{"#), "{line}");
+    let all = ["differences", "modes", "self_check", "settings", "sweep", "version"];
+    assert_eq!(members(&summary), all);
+    assert_eq!(summary["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(summary["sweep"], Value::Null);
+    let settings = &summary["settings"];
+    assert_eq!((&settings["turns"], &settings["rounds"]), (&json!(2), &json!(2)));
+    assert_eq!((&settings["clock"], &settings["live"]), (&json!("paused"), &json!(false)));
+    assert_eq!((&settings["rtt_ms"], &settings["modes"]), (&json!(10.0), &json!(MODES)));
+
+    let checks = summary["self_check"].as_array().unwrap();
+    assert_eq!(checks.len(), 5);
+    assert!(checks.iter().all(|it| it["off_percent"].as_f64().unwrap().abs() < 1.0), "{checks:?}");
+
+    assert_eq!(members(&summary["modes"]).len(), 4);
+    for name in MODES {
+        let mode = &summary["modes"][name];
+        for figure in ["first_event_ms", "first_text_ms", "turn_ms"] {
+            let times = ["p50", "p90", "p99", "max"].map(|it| mode[figure][it].as_f64().unwrap());
+            assert!(times[0] > 0.0 && times.is_sorted(), "{name} {figure} {times:?}");
+            assert!(mode[figure]["mean"].is_f64());
+        }
+        assert_eq!(mode["connect_ms"].is_object(), name.starts_with("websocket"), "{name}");
+        assert!(mode["bytes_up"].as_u64() > Some(1000) && mode["bytes_down"].as_u64() > Some(1000));
+        assert_eq!((&mode["turns"], mode["cpu_ms"].as_f64() > Some(0.0)), (&json!(4), true));
+        let by_turn = mode["by_turn"].as_array().unwrap();
+        assert_eq!(by_turn.len(), 2);
+        assert_eq!(by_turn[1]["cumulative_bytes_up"], mode["bytes_up"]);
+    }
+    let differences = summary["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 3 * 3);
+    for difference in differences {
+        assert_eq!(
+            (&difference["than"], &difference["confidence"]),
+            (&json!(MODES[0]), &json!(0.99))
+        );
+        assert!(difference["shown"].is_boolean() && difference["mean_ms"].is_number());
+    }
+}
+
+#[tokio::test]
+async fn c260_a_seed_gives_the_same_figures_except_for_cpu_time() {
+    let without_cpu = async |seed: &str| {
+        let args = ["--preset", "mobile", "--seed", seed, "--sweep", "rtt=0,25"];
+        let (mut summary, _) = summary(&args).await;
+        for name in MODES {
+            summary["modes"][name]["cpu_ms"] = Value::Null;
+        }
+        summary["settings"]["seed"] = Value::Null;
+        summary
+    };
+    let first = without_cpu("1").await;
+    let points = first["sweep"]["points"].as_array().unwrap();
+    assert_eq!(first["sweep"]["variable"], "rtt_ms");
+    assert_eq!(points.iter().map(|it| &it["value"]).collect::<Vec<_>>(), [0.0, 25.0]);
+    for name in MODES {
+        let times = [0, 1].map(|point| points[point]["first_event_ms"][name].as_f64().unwrap());
+        assert!(times[1] > times[0] + 24.9, "{name}: {times:?}");
+    }
+    assert_eq!(without_cpu("1").await, first);
+    assert_ne!(without_cpu("2").await, first);
+}
+
+#[tokio::test]
+async fn c260_the_table_has_a_row_for_each_figure_and_charts_are_files() {
+    let folder = Temporary::new("charts");
+    let below = folder.0.join("below");
+    let path = below.to_str().unwrap();
+    let ran =
+        bench(&[&SMALL, &["--rounds", "2", "--chart", path, "--sweep", "rtt=0,25"][..]].concat())
+            .await;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let text = ran.lines.join("\n");
+    for words in [
+        "The emulated network passed 5 checks",
+        "WebSocket",
+        "kept connection",
+        "new connection",
+        "Connecting p50",
+        "First event p50",
+        "First event p90",
+        "First text p50",
+        "Turn p50",
+        "Turn p90",
+        "Turn p99",
+        "Turn max",
+        "Whole conversation",
+        "Sent",
+        "Received",
+        "Client CPU per turn",
+        "* best of the row",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains('\x1b'), "{text}");
+    let differences = ran.lines.iter().filter(|line| line.contains("99 % interval"));
+    assert_eq!(differences.count(), 3 * 3, "{text}");
+
+    assert!(ran.stderr.starts_with("responses: charts: "), "{}", ran.stderr);
+    let stems = ["turn-times", "turn-time-by-turn", "bytes-sent-by-turn", "first-event-by-setting"];
+    for stem in stems {
+        let file = below.join(format!("{stem}.svg"));
+        let svg = std::fs::read_to_string(&file).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{stem}");
+        assert!(ran.stderr.contains(file.to_str().unwrap()), "{}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_dir(&below).unwrap().count(), stems.len());
+    std::fs::remove_dir_all(&folder.0).unwrap();
+}
+
+#[tokio::test]
+async fn c260_two_runs_are_compared() {
+    let (old, new) = (Temporary::new("old.json"), Temporary::new("new.json"));
+    let modes = ["--modes", "websocket-full,sse-keep-alive"];
+    for (file, rtt) in [(&old, "10"), (&new, "20")] {
+        let (_, line) = summary(&[&modes[..], &["--rtt", rtt]].concat()).await;
+        std::fs::write(&file.0, line).unwrap();
+    }
+    let ran = bench(&["--compare", old.path(), new.path()]).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ran.lines[..2], ["The settings differ:", "  rtt_ms: 10.0, now 20.0"]);
+    let heads = ran.lines.iter().filter(|line| line.ends_with("old         new      change"));
+    assert_eq!(heads.count(), 2, "{:#?}", ran.lines);
+
+    let bad = Temporary::new("bad.json");
+    std::fs::write(&bad.0, "{\"turns\":1}\n").unwrap();
+    for (file, why) in
+        [(bad.path(), "the last line is not a summary"), ("/nowhere/x", "could not read")]
+    {
+        let ran = bench(&["--compare", old.path(), file]).await;
+        assert_eq!((ran.code, ran.lines.len()), (Some(2), 0));
+        assert!(ran.stderr.starts_with(&format!("responses: {file}: {why}")), "{}", ran.stderr);
+    }
+}
+
+#[tokio::test]
+async fn c260_a_recording_is_replayed() {
+    let original = server(Script::new().turns(["Hello there", "Good bye"].map(Turn::text))).await;
+    let file = Temporary::new("bench.jsonl");
+    let hi = r#"{"model":"m","store":false,"input":"hi"}"#;
+    let recorded = ran(run(&original.url(), &["--record", file.path()]), &[hi, hi]).await;
+    assert_eq!(recorded.code, Some(0), "{}", recorded.stderr);
+
+    let small = ["--turns", "2", "--head", "500", "--bandwidth", "2mbit", "--json"];
+    let ran = bench(&[&small[..], &["--recording", file.path()]].concat()).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let summary = value(&ran.lines[0]);
+    assert_eq!(summary["settings"]["recording"], file.path());
+    assert_eq!(summary["settings"].get("tokens"), None);
+    assert!(MODES.iter().all(|name| summary["modes"][name]["turns"] == 2), "{summary}");
+
+    let ran = bench(&["--turns", "3", "--recording", file.path()]).await;
+    assert_eq!((ran.code, ran.lines.len()), (Some(2), 0));
+    let why = format!("{}: it has 2 turns, and --turns is 3\n", file.path());
+    assert!(ran.stderr.ends_with(&why), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn c261_a_real_server_gets_the_turns_that_were_allowed() {
+    let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
+    let url = server.url();
+    let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m-7", "--json"]);
+    live.args(["--turns", "3", "--max-turns", "12", "--head", "500", "--item", "50"]);
+    live.env("OPENAI_API_KEY", "key");
+    let ran = ran(live, &[""; 0]).await;
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let summary = value(&ran.lines[0]);
+    assert_eq!(summary["settings"]["live"], true);
+    assert_eq!((&summary["self_check"], &summary["sweep"]), (&json!([]), &Value::Null));
+    assert!(MODES.iter().all(|name| summary["modes"][name]["turns"] == 3), "{summary}");
+
+    let log = server.log();
+    let creates: Vec<_> = log.creates().collect();
+    assert_eq!((creates.len(), log.posts().count()), (6, 6));
+    assert!(log.requests.iter().all(|it| it.body["model"] == "m-7" && it.finished));
+    assert_eq!(creates.iter().filter(|it| it.previous_response_id.is_some()).count(), 2);
+    // The incremental and the full socket, the kept connection, and a connection a turn.
+    assert_eq!((log.websockets().count(), log.connections.len()), (2, 2 + 1 + 3));
+    let sse = log.connections.iter().filter(|it| it.transport == Some(Transport::Sse));
+    assert_eq!(sse.count(), 1 + 3);
+}
+
+#[tokio::test]
+async fn c261_bad_usage_is_refused_before_anything_is_sent() {
+    let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
+    let url = server.url();
+    let file = Temporary::new("regular");
+    std::fs::write(&file.0, "no folder").unwrap();
+    let below = format!("{}/below", file.path());
+    let live = ["--live", "--base-url", &url];
+    for (args, why) in [
+        (&["--rtt", "-1"][..], "'--rtt <TIME>': a time cannot be negative"),
+        (&["--rtt", "soon"], "expected a time, for example 50, 0.5, 500us or 1s"),
+        (&["--rtt", "1000h"], "must be at most 1h"),
+        (&["--preset", "moon"], "the presets are lan, same-region, transcontinental, mobile"),
+        (&["--loss", "90%"], "'--loss <SHARE>': must be from 0% to 20%"),
+        (&["--bandwidth", "fast"], "expected kbit, mbit or gbit, for example 50mbit, or none"),
+        (&["--turns", "0"], "'--turns <N>': must be at least 1"),
+        (&["--tokens", "99999999999"], "must be at most 1000000"),
+        (&["--head", "1.5k"], "expected a number of bytes, for example 2000, 20k or 1m"),
+        (&["--modes", "smoke"], "possible values: websocket-incremental, websocket-full"),
+        (&["--modes", "sse-keep-alive,sse-keep-alive,sse-keep-alive"], "at most twice"),
+        (&["--sweep", "loss=1"], "expected round trips, for example rtt=0,25,50,100,200"),
+        (&["--chart", &below], "could not make the folder of the charts"),
+        (&["--recording", "/nowhere/x"], "--recording /nowhere/x: "),
+        (&["--compare", "a"], "2 values required for '--compare <A> <B>'"),
+        (&["--base-url", &url], "--live"),
+        (&[&live[..], &["--model", "m"]].concat(), "--max-turns <N>"),
+        (&[&live[..], &["--max-turns", "80"]].concat(), "--model <NAME>"),
+        (
+            &[&live[..], &["--model", "m", "--max-turns", "80", "--rtt", "5"]].concat(),
+            "'--live' cannot be used with:\n  --rtt <TIME>",
+        ),
+        (
+            &[&live[..], &["--model", "m", "--max-turns", "3", "--turns", "2"]].concat(),
+            "responses: --max-turns 3 is too low for the 8 turns of this run: --turns 2, --rounds \
+             1, 4 modes\n",
+        ),
+    ] {
+        let ran = bench(args).await;
+        assert_eq!((ran.code, ran.lines.len()), (Some(2), 0), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(why), "{args:?}: {}", ran.stderr);
+    }
+    assert_eq!(server.log().connections.len(), 0);
+}
+
+#[tokio::test]
+async fn c261_a_failed_turn_of_a_real_server_ends_the_run() {
+    let server = server(Script::new().turn(Turn::error(400, "invalid_prompt", "no good"))).await;
+    let url = server.url();
+    let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m"]);
+    live.args(["--turns", "1", "--max-turns", "4"]).env("OPENAI_API_KEY", "key");
+    let ran = ran(live, &[""; 0]).await;
+    assert_eq!((ran.code, ran.lines.len()), (Some(1), 0));
+    assert!(ran.stderr.contains("websocket_incremental, turn 1: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no good"), "{}", ran.stderr);
+    assert_eq!(server.log().requests.len(), 1);
+}
