@@ -1,5 +1,7 @@
 //! `responses bench`, as a process.
 
+use std::path::Path;
+
 use responses_client::{
     Transport,
     testing::{Script, Turn},
@@ -7,7 +9,7 @@ use responses_client::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    server,
+    guarded, server,
     tool::{Ran, Temporary, command, ran, run, value},
 };
 
@@ -275,4 +277,37 @@ async fn c261_a_failed_turn_of_a_real_server_ends_the_run() {
     assert!(ran.stderr.contains("websocket_incremental, turn 1: "), "{}", ran.stderr);
     assert!(ran.stderr.contains("no good"), "{}", ran.stderr);
     assert_eq!(server.log().requests.len(), 1);
+}
+
+/// The commands of `bench` in `docs/tool.md`, with fewer turns, and with a server in place of
+/// OpenAI's.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_commands_in_the_docs_measure() {
+    let page = include_str!("../../docs/tool.md");
+    let examples = page.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0);
+    let script = examples.filter(|it| it.contains("responses bench")).collect::<String>();
+    assert!(script.lines().count() >= 5, "{script}");
+    let small = |line: &str| {
+        let line = line.split(" #").next().unwrap().trim_end();
+        if line.contains("--compare") || line.contains("--live") {
+            return format!("{line}\n");
+        }
+        let (command, output) = line.split_once(" >").unwrap_or((line, "/dev/null"));
+        format!("{command} --turns 2 --tokens 3 >{output}\n")
+    };
+    let script: String = script.lines().map(small).collect();
+    let folder = Temporary::new("docs-bench");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
+    let tool = Path::new(env!("CARGO_BIN_EXE_responses")).parent().unwrap();
+    let mut shell = tokio::process::Command::new("/bin/sh");
+    shell.args(["-e", "-c", &script]).current_dir(&folder.0).env_clear();
+    shell.env("PATH", tool).env("OPENAI_BASE_URL", server.url());
+    let ended = guarded(shell.output()).await.unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let output = String::from_utf8(ended.stdout).unwrap();
+    assert!(output.contains("The settings differ:") && output.contains("Whole conversation"));
+    assert!(folder.0.join("charts/turn-times.svg").exists());
+    assert_eq!(server.log().requests.len(), 40);
 }
