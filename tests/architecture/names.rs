@@ -8,7 +8,7 @@ use std::{
 
 use syn::{Fields, ImplItem, Item, Type, Visibility};
 
-/// Public members by type: methods, fields and variants. What tables expand to has the name of no
+/// Public members by type: methods with `()`, fields and variants. What tables expand to has the name of no
 /// type here.
 type Members = BTreeMap<String, BTreeSet<String>>;
 
@@ -27,19 +27,23 @@ fn the_names_in_the_readme_exist() {
     let in_tables = members.remove(IN_TABLES).expect("tables");
     let readme = fs::read_to_string(root.join("README.md")).expect("the README");
     let mut count = 0;
-    for (before, after) in
-        readme.match_indices("::{").map(|(at, found)| (&readme[..at], &readme[at + found.len()..]))
-    {
-        let list = after.split('}').next().unwrap_or_default();
-        if list.contains(char::is_whitespace) {
-            continue; // an import of an example
-        }
-        let name = before.rsplit('`').next().expect("a name");
+    for line in readme.lines().filter_map(|line| line.strip_prefix("- `")) {
+        let (name, list) = line.split_once("`: ").expect("a list of names");
+        let name = match name {
+            "builder()" => "ResponsesClientBuilder",
+            "request.input" => "History",
+            name => name,
+        };
         let known = members.get(name).unwrap_or_else(|| panic!("no type {name}"));
-        for path in list.split(',') {
-            let member = path.split('.').next().expect("a member");
-            let is_known = known.contains(member) || in_tables.contains(member);
-            assert!(is_known, "{name} has no {member}: {known:?}");
+        for code in list.split('`').skip(1).step_by(2) {
+            let end = code.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(code.len());
+            let (member, shape) = code.split_at(end);
+            let is_call = shape.starts_with('(') || shape.starts_with("::<");
+            let is_variant = member.starts_with(char::is_uppercase);
+            let wanted =
+                if is_call && !is_variant { format!("{member}()") } else { member.to_owned() };
+            let is_known = known.contains(&wanted) || in_tables.contains(member);
+            assert!(is_known, "{name} has no {wanted}: {known:?}");
             count += 1;
         }
     }
@@ -68,7 +72,7 @@ fn add_items(items: Vec<Item>, members: &mut Members) {
                 let known = members.entry(name.ident.to_string()).or_default();
                 known.extend(block.items.into_iter().filter_map(|item| match item {
                     ImplItem::Fn(method) if is_public(&method.vis) => {
-                        Some(method.sig.ident.to_string())
+                        Some(format!("{}()", method.sig.ident))
                     }
                     _ => None,
                 }));
