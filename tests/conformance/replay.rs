@@ -364,7 +364,7 @@ async fn c049_bytes_that_are_sent_again_have_a_limit() {
             }
             let error = outcome.error();
             assert!(error.is_resend_limited() && error.status() == Some(500), "{transport}");
-            assert!(error.to_string().contains("`RetryPolicy::max_resend_bytes`"), "{error}");
+            assert!(error.to_string().contains("`max_resend_bytes`"), "{error}");
         }
         let (outcome, _) = after(transport, faults().chain(faults()), RetryPolicy::default()).await;
         assert!(!outcome.error().is_resend_limited(), "it was the attempts that ran out");
