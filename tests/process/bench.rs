@@ -183,7 +183,8 @@ async fn c260_a_recording_is_replayed() {
     let recorded = ran(run(&original.url(), &["--record", file.path()]), &[hi, hi]).await;
     assert_eq!(recorded.code, Some(0), "{}", recorded.stderr);
 
-    let small = ["--turns", "2", "--head", "500", "--bandwidth", "2mbit", "--json"];
+    let small =
+        ["--turns", "2", "--rounds", "1", "--head", "500", "--bandwidth", "2mbit", "--json"];
     let ran = bench(&[&small[..], &["--recording", file.path()]].concat()).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     let summary = value(&ran.lines[0]);
@@ -195,6 +196,21 @@ async fn c260_a_recording_is_replayed() {
     assert_eq!((ran.code, ran.lines.len()), (Some(2), 0));
     let why = format!("{}: it has 2 turns, and --turns is 3\n", file.path());
     assert!(ran.stderr.ends_with(&why), "{}", ran.stderr);
+
+    // The second turn is cut, and would hang or fail in the middle of the run.
+    let whole = std::fs::read_to_string(file.path()).unwrap();
+    let cut: String = whole
+        .lines()
+        .filter(|line| {
+            let line = value(line);
+            line["turn"] == 1 || line["event"]["type"] != "response.completed"
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(file.path(), cut).unwrap();
+    let ran = bench(&["--turns", "2", "--recording", file.path()]).await;
+    assert_eq!((ran.code, ran.lines.len()), (Some(2), 0));
+    assert!(ran.stderr.contains("turn 2 did not complete"), "{}", ran.stderr);
 }
 
 #[tokio::test]
@@ -202,7 +218,18 @@ async fn c261_a_real_server_gets_the_turns_that_were_allowed() {
     let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
     let url = server.url();
     let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m-7", "--json"]);
-    live.args(["--turns", "3", "--max-turns", "12", "--head", "500", "--item", "50"]);
+    live.args([
+        "--turns",
+        "3",
+        "--rounds",
+        "1",
+        "--max-turns",
+        "12",
+        "--head",
+        "500",
+        "--item",
+        "50",
+    ]);
     live.env("OPENAI_API_KEY", "key");
     let ran = ran(live, &[""; 0]).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
@@ -254,7 +281,8 @@ async fn c261_bad_usage_is_refused_before_anything_is_sent() {
             "'--live' cannot be used with:\n  --rtt <TIME>",
         ),
         (
-            &[&live[..], &["--model", "m", "--max-turns", "3", "--turns", "2"]].concat(),
+            &[&live[..], &["--model", "m", "--max-turns", "3", "--turns", "2", "--rounds", "1"]]
+                .concat(),
             "responses: --max-turns 3 is too low for the 8 turns of this run: --turns 2, --rounds \
              1, 4 modes\n",
         ),
@@ -271,7 +299,7 @@ async fn c261_a_failed_turn_of_a_real_server_ends_the_run() {
     let server = server(Script::new().turn(Turn::error(400, "invalid_prompt", "no good"))).await;
     let url = server.url();
     let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m"]);
-    live.args(["--turns", "1", "--max-turns", "4"]).env("OPENAI_API_KEY", "key");
+    live.args(["--turns", "1", "--rounds", "1", "--max-turns", "4"]).env("OPENAI_API_KEY", "key");
     let ran = ran(live, &[""; 0]).await;
     assert_eq!((ran.code, ran.lines.len()), (Some(1), 0));
     assert!(ran.stderr.contains("websocket_incremental, turn 1: "), "{}", ran.stderr);
@@ -309,5 +337,5 @@ async fn the_commands_in_the_docs_measure() {
     let output = String::from_utf8(ended.stdout).unwrap();
     assert!(output.contains("The settings differ:") && output.contains("Whole conversation"));
     assert!(folder.0.join("charts/turn-times.svg").exists());
-    assert_eq!(server.log().requests.len(), 40);
+    assert_eq!(server.log().requests.len(), 60);
 }

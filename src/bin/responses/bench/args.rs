@@ -1,6 +1,6 @@
 //! Arguments of `bench`, checked before anything is sent.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use responses_client::testing::{Link, Script};
 use serde_json::{Value, json};
@@ -32,7 +32,10 @@ pub(crate) struct Args {
     turns: usize,
 
     /// Conversations in each mode
-    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
+    ///
+    /// With less than 3, differences are judged by turns as if these were independent, which they
+    /// are not where segments are lost.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = at_least_one)]
     rounds: usize,
 
     /// Modes to measure, separated by commas; a mode that is given twice is compared with itself
@@ -192,11 +195,11 @@ const MODES: [&str; 4] =
 const AFTER_HELP: &str = "\
 Examples:
   responses bench
-  responses bench --preset mobile --rounds 5 --chart charts
+  responses bench --preset mobile --chart charts
   responses bench --rtt 80 --bandwidth 20mbit --json >a.json
   responses bench --compare a.json b.json
   responses bench --modes sse-keep-alive,sse-keep-alive    # no difference is shown
-  responses bench --live --model gpt-6-astra --turns 10 --max-turns 40
+  responses bench --live --model gpt-6-astra --turns 5 --rounds 3 --max-turns 60
 
 Examples of times: 50, 0.5, 500us, 1s. A number without a unit is in milliseconds.
 
@@ -263,9 +266,14 @@ impl Args {
         };
         let text = fs::read_to_string(path).map_err(|error| bad(&error))?;
         let script = Script::from_recording(&text).map_err(|error| bad(&error))?;
+        let completed = completed_turns(&text);
         match script.turn_count() {
             recorded if recorded < self.turns => {
                 Err(bad(&format!("it has {recorded} turns, and --turns is {}", self.turns)))
+            }
+            _ if completed < self.turns => {
+                let failed = completed + 1;
+                Err(bad(&format!("turn {failed} did not complete, and cannot be replayed")))
             }
             _ => Ok(script),
         }
@@ -328,6 +336,19 @@ impl LinkArgs {
         link.tls = self.tls.unwrap_or(link.tls);
         link
     }
+}
+
+/// Returns the number of turns of a recording before the first that did not complete.
+fn completed_turns(recording: &str) -> usize {
+    let lines = recording.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_completed =
+        |line: &Value| line.pointer("/event/type").is_some_and(|it| it == "response.completed");
+    let completed: BTreeSet<u64> = lines
+        .filter(is_completed)
+        .filter_map(|line| line.get("turn").and_then(Value::as_u64))
+        .collect();
+    // Turns are numbered from 1.
+    (1..).zip(&completed).take_while(|(number, turn)| number == *turn).count()
 }
 
 /// Returns the members of both objects.

@@ -72,7 +72,7 @@ fn mode(label: &str, old: &ModeSummary, new: &ModeSummary) -> String {
         "{BOLD}{title:TITLE_WIDTH$}{:>WIDTH$}{:>WIDTH$}{:>WIDTH$}{BOLD:#}\n",
         "old", "new", "change"
     );
-    for Row { title, unit, figure } in &ROWS {
+    for Row { title, unit, figure, .. } in &ROWS {
         let (old, new) = (figure(old), figure(new));
         if old.or(new).is_none() {
             continue;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use responses_client::{Error, ResponsesRequest, ResponsesSession};
-use tokio::time::{Instant, sleep};
+use responses_client::{ResponsesRequest, ResponsesSession};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     clock::Clock,
@@ -35,13 +35,15 @@ pub(super) struct Conversation<'a> {
     route: Route,
     session: ResponsesSession,
     slowness: u32,
+    /// Number of turns so far.
     turns: usize,
+    /// End of the last turn.
+    ended: Option<Instant>,
 }
 
 impl Plan {
-    /// Measures all turns at `site`. A turn runs in all modes before the next one does, so that a
-    /// change of a real network during the run favours none. Calls `progress` after each turn. With
-    /// a `clock`, also measures the CPU time of the turns.
+    /// Measures all turns at `site`, in its [order](Site::order). Calls `progress` after each turn.
+    /// With a `clock`, also measures the CPU time of the turns.
     pub(super) async fn run(
         &self,
         site: &Site,
@@ -55,31 +57,24 @@ impl Plan {
                 let seed = seed(self.seed, round, place);
                 conversations.push(Conversation::new(&self.workload, site, *mode, seed)?);
             }
-            for turn in 0..self.turns {
-                for offset in 0..self.modes.len() {
-                    let place = site.place(round + turn, offset, self.modes.len());
-                    let (Some(conversation), Some(run)) =
-                        (conversations.get_mut(place), runs.get_mut(place))
-                    else {
-                        continue;
-                    };
-                    conversation.prepare()?;
-                    if turn > 0 {
-                        sleep(self.tool_time * site.slowness()).await;
-                    }
-                    let before = clock.map(Clock::now);
-                    let sample = conversation.turn().await.map_err(|error| {
-                        let why = in_words(&error);
-                        Stop::Failed(format!("{}, turn {}: {why}", run.label, turn + 1))
-                    })?;
-                    if let (Some(clock), Some(before)) = (clock, before) {
-                        let cpu = run.cpu.get_or_insert_default();
-                        *cpu += clock.now().saturating_sub(before);
-                        run.cpu_turns += 1;
-                    }
-                    run.samples.push(Sample { round: round + 1, ..sample });
-                    progress();
+            for place in site.order(round, self.turns, self.modes.len()) {
+                let (Some(conversation), Some(run)) =
+                    (conversations.get_mut(place), runs.get_mut(place))
+                else {
+                    continue;
+                };
+                conversation.prepare(self.tool_time).await?;
+                let before = clock.map(Clock::now);
+                let sample = conversation.turn().await.map_err(|why| {
+                    Stop::Failed(format!("{}, turn {}: {why}", run.label, conversation.turns + 1))
+                })?;
+                if let (Some(clock), Some(before)) = (clock, before) {
+                    let cpu = run.cpu.get_or_insert_default();
+                    *cpu += clock.now().saturating_sub(before);
+                    run.cpu_turns += 1;
                 }
+                run.samples.push(Sample { round: round + 1, ..sample });
+                progress();
             }
         }
         Ok(runs)
@@ -112,24 +107,33 @@ impl<'a> Conversation<'a> {
         let mut route = site.route(mode, seed)?;
         let session = route.client()?.session();
         let (request, slowness) = (workload.first(), site.slowness());
-        Ok(Self { mode, workload, request, route, session, slowness, turns: 0 })
+        Ok(Self { mode, workload, request, route, session, slowness, turns: 0, ended: None })
     }
 
-    /// Prepares the next turn. Creating a client is no part of a turn: programs keep their client.
-    pub(super) fn prepare(&mut self) -> Result<(), Stop> {
+    /// Waits until the tools have run, and prepares the next turn. Creating a client is no part of
+    /// a turn: programs keep their client.
+    pub(super) async fn prepare(&mut self, tool_time: Duration) -> Result<(), Stop> {
+        if let Some(ended) = self.ended {
+            sleep_until(ended + tool_time * self.slowness).await;
+        }
         if self.mode == Mode::SseNewConnection && self.turns > 0 {
             self.session = self.route.client()?.session();
         }
         Ok(())
     }
 
-    /// Runs the next turn.
-    pub(super) async fn turn(&mut self) -> Result<Sample, Error> {
+    /// Runs the next turn. The error is a text.
+    pub(super) async fn turn(&mut self) -> Result<Sample, String> {
         let before = self.route.bytes();
         let start = Instant::now();
-        let response = self.session.respond(&self.request).await?;
+        let response = self.session.respond(&self.request).await;
         let total = start.elapsed();
-        self.workload.go_on(&mut self.request, &response);
+        self.ended = Some(Instant::now());
+        let response = response.map_err(|error| in_words(&error))?;
+        if response.report().attempts.len() > 1 {
+            return Err("it was sent more than once, so that its time is no measurement".to_owned());
+        }
+        self.workload.append_turn(&mut self.request, &response);
         self.turns += 1;
         let report = response.report();
         let timings = report.timings;

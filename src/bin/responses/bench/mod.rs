@@ -87,7 +87,7 @@ fn emulate(
     emulated: &Emulated,
     sweep: &[(Duration, Site)],
 ) -> Result<Measured, Stop> {
-    let progress = Progress::new(plan.total_turns() * (1 + sweep.len()));
+    let progress = Progress::new(plan.total_turns().saturating_mul(1 + sweep.len()));
     let clock = || {
         let mut runtime = runtime::Builder::new_current_thread();
         started(runtime.enable_all().start_paused(!args.real_time).build())

@@ -34,6 +34,9 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// Bandwidth of its check, if that of the link is unlimited.
 const UNLIMITED: u64 = 100_000_000;
 
+/// Highest bandwidth of its check in real time.
+const REAL_TIME_RATE: u64 = 20_000_000;
+
 /// Bytes that fit into the ten segments of an initial window, and into three of them.
 const WINDOW: usize = 13_900;
 const THREE_WINDOWS: usize = 43_500;
@@ -56,13 +59,16 @@ pub(super) async fn check(site: &Emulated) -> Result<Vec<Check>, Stop> {
 
 async fn measure(site: &Emulated) -> Result<Vec<Check>, Stop> {
     let link = site.link.clone().jitter(Duration::ZERO).loss(0.0);
-    let rtt = link.rtt.max(SHORTEST);
+    let is_real_time = site.slowness == 1;
+    // In real time, the delays must exceed those of the program itself by far.
+    let rtt = link.rtt.max(if is_real_time { 10 * SHORTEST } else { SHORTEST });
+    let highest = if is_real_time { REAL_TIME_RATE } else { u64::MAX };
     // The bandwidth has checks of its own.
     let wide = link.clone().rtt(rtt).bandwidth_up(None).bandwidth_down(None);
     let at = |link: Link| Emulated { link, script: answers(), ..site.clone() };
     let (plain, secure) = (at(wide.clone().tls(false)), at(wide.tls(true)));
-    let (up, down) =
-        (link.bandwidth_up.unwrap_or(UNLIMITED), link.bandwidth_down.unwrap_or(UNLIMITED));
+    let rate = |of: Option<u64>| of.unwrap_or(UNLIMITED).min(highest);
+    let (up, down) = (rate(link.bandwidth_up), rate(link.bandwidth_down));
     // Without a round trip, the window limits no rate.
     let limited = link.tls(false).rtt(Duration::ZERO);
     let limited = at(limited.bandwidth_up(Some(up)).bandwidth_down(Some(down)));

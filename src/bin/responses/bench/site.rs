@@ -1,9 +1,10 @@
 //! The server that is measured, and the clients that measure it.
 
-use std::time::Duration;
+use std::{iter::repeat_n, time::Duration};
 
 use responses_client::{
-    Provider, ResponsesClient, ResponsesClientBuilder, Timeouts, TransportPolicy,
+    Provider, ReplayPolicy, ResponsesClient, ResponsesClientBuilder, RetryPolicy, Timeouts,
+    TransportPolicy,
     testing::{Connector, Link, Script, ScriptedServer},
 };
 
@@ -51,13 +52,18 @@ impl Site {
         }
     }
 
-    /// Returns the mode that runs a turn after `offset` others. At a real server, each turn begins
-    /// with another mode. An emulated network treats all alike, and a fixed order gives each mode
-    /// the same time between two turns.
-    pub(super) fn place(&self, turn: usize, offset: usize, modes: usize) -> usize {
+    /// Returns the order of all turns of a round, each as the place of its mode.
+    ///
+    /// At a real server, a turn runs in all modes before the next one does, and begins with another
+    /// mode each time, so that a change of the network during the run favours none. An emulated
+    /// network does not change, and each mode has one of its own. There the modes run one after the
+    /// other, so that the time between two turns of a mode does not depend on the others.
+    pub(super) fn order(&self, round: usize, turns: usize, modes: usize) -> Vec<usize> {
         match self {
-            Self::Emulated(_) => offset,
-            Self::Live(_) => (turn + offset) % modes.max(1),
+            Self::Emulated(_) => (0..modes).flat_map(|mode| repeat_n(mode, turns)).collect(),
+            Self::Live(_) => (0..turns)
+                .flat_map(|turn| (0..modes).map(move |offset| (round + turn + offset) % modes))
+                .collect(),
         }
     }
 
@@ -67,7 +73,8 @@ impl Site {
         let (builder, emulated) = match self {
             Self::Live(builder) => (builder.clone(), None),
             Self::Emulated(Emulated { link, script, slowness }) => {
-                let server = ScriptedServer::in_memory(script.clone().slowed_by(*slowness));
+                let server =
+                    ScriptedServer::in_memory(script.clone().slowed_by(*slowness).without_bodies());
                 let link = link.clone().seed(seed).slowed_by(*slowness);
                 let connector = connector(&server, &link)?;
                 (patient(&server)?, Some(Path { server, link, connector }))
@@ -82,8 +89,9 @@ impl Site {
                 builder.transport(TransportPolicy::SseOnly)
             }
         };
-        // A turn that was sent again would count as a slow one.
-        let builder = builder.max_retries(0);
+        // A turn that is sent again, or waits for the network, would count as a slow one.
+        let once = RetryPolicy::default().max_attempts(1).replay(ReplayPolicy::Never);
+        let builder = builder.retry(once.network_down_deadline(None));
         Ok(Route { builder, emulated, earlier: (0, 0) })
     }
 }

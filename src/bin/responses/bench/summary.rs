@@ -87,6 +87,19 @@ impl Figure {
     }
 }
 
+/// Unit of a comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Each pair of turns: right only where no segment is lost.
+    Turn,
+    /// The mean of the pairs of a conversation.
+    Conversation,
+}
+
+/// Least number of conversations that can be compared as a whole.
+const LEAST_ROUNDS: usize = 3;
+
 /// Mean difference of the turns of two modes, paired by round and turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Difference {
@@ -100,6 +113,8 @@ pub(crate) struct Difference {
     /// Upper end of the confidence interval.
     pub high_ms: f64,
     pub confidence: f64,
+    /// Unit that the interval treats as independent.
+    pub unit: Unit,
     /// `true` if the interval excludes zero.
     pub shown: bool,
 }
@@ -212,10 +227,21 @@ fn difference(figure: Figure, mode: &ModeRun, than: &ModeRun) -> Option<Differen
     };
     let (times, than_times) = (times(mode), times(than));
     // Whole nanoseconds: equal differences must stay equal.
-    let differences: Vec<f64> = times
-        .iter()
-        .filter_map(|(turn, time)| Some((time - than_times.get(turn)?) as f64 / 1e6))
-        .collect();
+    let mut by_round = BTreeMap::<usize, Vec<i128>>::new();
+    for (place, time) in &times {
+        if let Some(than_time) = than_times.get(place) {
+            by_round.entry(place.0).or_default().push(time - than_time);
+        }
+    }
+    // The turns of a conversation share their connection, and a loss in one changes the later ones.
+    let unit = if by_round.len() >= LEAST_ROUNDS { Unit::Conversation } else { Unit::Turn };
+    let differences: Vec<f64> = match unit {
+        Unit::Turn => by_round.into_values().flatten().map(|it| it as f64 / 1e6).collect(),
+        Unit::Conversation => by_round
+            .into_values()
+            .map(|it| it.iter().sum::<i128>() as f64 / it.len() as f64 / 1e6)
+            .collect(),
+    };
     let Interval { mean, low, high } = Interval::of_mean(&differences)?;
     let (low_ms, high_ms) = (rounded(low), rounded(high));
     Some(Difference {
@@ -226,6 +252,7 @@ fn difference(figure: Figure, mode: &ModeRun, than: &ModeRun) -> Option<Differen
         low_ms,
         high_ms,
         confidence: CONFIDENCE,
+        unit,
         shown: low_ms > 0.0 || high_ms < 0.0,
     })
 }
@@ -368,7 +395,7 @@ mod tests {
         let summary = summary_of(&runs());
         let difference = |figure: &str, ms: f64, shown: bool| {
             json!({"figure": figure, "mode": "sse_keep_alive", "than": "websocket_full",
-                   "mean_ms": ms, "low_ms": ms, "high_ms": ms, "confidence": 0.99, "shown": shown})
+                   "mean_ms": ms, "low_ms": ms, "high_ms": ms, "confidence": 0.99, "unit": "turn", "shown": shown})
         };
         // Only two turns have text, which are too few.
         let expected = [difference("first_event_ms", 5.0, true), difference("turn_ms", 5.0, true)];

@@ -20,6 +20,8 @@ pub(super) struct Row {
     pub title: &'static str,
     pub unit: Unit,
     pub figure: fn(&ModeSummary) -> Option<f64>,
+    /// `true` if the figure repeats exactly, so that the best one is marked.
+    pub is_exact: bool,
 }
 
 pub(super) const ROWS: [Row; 12] = [
@@ -34,12 +36,12 @@ pub(super) const ROWS: [Row; 12] = [
     Row::new("Whole conversation", Unit::Ms, ModeSummary::conversation_ms),
     Row::new("Sent", Unit::Bytes, |it| Some(it.bytes_up as f64)),
     Row::new("Received", Unit::Bytes, |it| Some(it.bytes_down as f64)),
-    Row::new("Client CPU per turn", Unit::Ms, |it| it.cpu_ms),
+    Row { is_exact: false, ..Row::new("Client CPU per turn", Unit::Ms, |it| it.cpu_ms) },
 ];
 
 impl Row {
     const fn new(title: &'static str, unit: Unit, figure: fn(&ModeSummary) -> Option<f64>) -> Self {
-        Self { title, unit, figure }
+        Self { title, unit, figure, is_exact: true }
     }
 }
 
@@ -172,7 +174,8 @@ fn cells(row: &Row, summary: &Summary) -> Vec<Cell> {
     let texts: Vec<String> = texts.collect();
     let best = values.iter().flatten().copied().min_by(f64::total_cmp);
     let best = best.map(|it| scale.with_unit(it)).filter(|best| {
-        texts.iter().filter(|it| *it == best).count() == 1
+        row.is_exact
+            && texts.iter().filter(|it| *it == best).count() == 1
             && texts.iter().filter(|it| !it.is_empty()).count() > 1
     });
     let cell = |text| Cell { is_best: Some(&text) == best.as_ref(), text };
@@ -319,6 +322,7 @@ mod tests {
             low_ms: 40.2,
             high_ms: 46.0,
             confidence: 0.99,
+            unit: super::super::summary::Unit::Conversation,
             shown: true,
         };
         assert_eq!(

@@ -96,7 +96,11 @@ fn a_mode_compared_with_itself_shows_no_difference() {
     let emulated = Emulated { link: noisy_link(), script, slowness: 1000 };
     let shows = &|seed: u64| {
         let mode = Mode::ALL[seed as usize % Mode::ALL.len()];
-        let plan = Plan { workload: Workload::new("m", 0, 1), ..plan(&[mode; 2], TURNS, seed) };
+        let plan = Plan {
+            workload: Workload::new("m", 0, 1),
+            rounds: 5,
+            ..plan(&[mode; 2], TURNS / 5, seed)
+        };
         let runs = run(&plan, &Site::Emulated(emulated.clone()));
         assert_eq!(runs[1].label, format!("{}_2", mode.name()));
         difference(&runs).shown
@@ -141,7 +145,7 @@ fn a_network_that_is_off_is_an_error() {
     let Site::Emulated(site) = site(link().bandwidth_up(Some(900_000_000_000)), MS) else {
         panic!("emulated")
     };
-    let coarse = Emulated { slowness: 1, ..site };
+    let coarse = Emulated { slowness: 2, ..site };
     let Err(Stop::Failed(why)) = paused(self_check::check(&coarse)) else { panic!("no error") };
     assert!(why.starts_with("the emulated network is off by "), "{why}");
     assert!(why.contains("nothing was measured: bandwidth_up should take 0.0 ms"), "{why}");
@@ -180,4 +184,13 @@ fn a_new_connection_costs_its_round_trips_in_each_turn() {
         let connected: Vec<_> = websocket.samples.iter().map(|it| it.connect.is_some()).collect();
         assert_eq!(connected, [true, false, false, false]);
     }
+}
+
+#[test]
+fn a_mode_has_the_same_samples_with_and_without_others() {
+    let site = site(noisy_link(), MS * 50);
+    let alone = run(&plan(&[Mode::SseKeepAlive], 5, 1), &site).remove(0);
+    let all = [Mode::SseKeepAlive, Mode::WebsocketFull, Mode::SseNewConnection];
+    let beside = run(&plan(&all, 5, 1), &site).remove(0);
+    assert_eq!(format!("{:?}", alone.samples), format!("{:?}", beside.samples));
 }

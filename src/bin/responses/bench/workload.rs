@@ -46,7 +46,7 @@ impl Workload {
 
     /// Appends the output of a turn to its request, and the input of the next turn: an output for
     /// each call, or else a message.
-    pub(super) fn go_on(&self, request: &mut ResponsesRequest, response: &Response) {
+    pub(super) fn append_turn(&self, request: &mut ResponsesRequest, response: &Response) {
         request.input.extend(response.output_items());
         let calls = response.function_calls();
         request.input.extend(calls.iter().map(|call| call.output(&self.new_text)));

@@ -289,8 +289,6 @@ impl Flow {
     /// Sends a missing segment again, which may be lost again.
     fn repair(&mut self, now: Duration) {
         let is_proven = |missing: &Missing| missing.proven.is_some_and(|proven| proven <= now);
-        let Some(oldest) = self.missing.first().map(|missing| missing.number) else { return };
-        let outstanding = usize::try_from(self.next - oldest).unwrap_or(usize::MAX);
         let proven = self.missing.iter().position(is_proven);
         let offsets = self.missing.iter().map(|missing| missing.segment.offset).enumerate();
         // A probe is the last segment, and its ACK reports all others that are missing (RFC 8985
@@ -301,9 +299,9 @@ impl Flow {
         });
         let missing = self.missing.remove(chosen.unwrap_or_default());
         if proven.is_some() || self.timeouts == 0 {
-            self.window.lost(missing.number, outstanding, self.next);
+            self.window.lost(missing.number, self.next);
         } else {
-            self.window.timed_out(missing.number, outstanding, self.next);
+            self.window.timed_out(missing.number, self.next);
         }
         self.timeouts += u32::from(proven.is_none());
         self.transmit(now, missing.segment);

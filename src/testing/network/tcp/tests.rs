@@ -237,17 +237,17 @@ fn a_loss_halves_the_window_once_and_then_it_grows_by_one_a_round() {
     };
     let round = send(&mut window);
     assert_eq!(round.clone().count(), 10);
-    window.lost(0, 10, round.end);
-    window.lost(1, 10, round.end);
+    window.lost(0, round.end);
+    window.lost(1, round.end);
     round.for_each(|number| window.acked(number));
     for expected in [5, 6, 7, 8] {
         let round = send(&mut window);
         assert_eq!(round.clone().count(), expected);
         round.for_each(|number| window.acked(number));
     }
-    // A retransmission timeout starts slow start anew, up to half of what was outstanding.
+    // A retransmission timeout starts slow start anew, up to half of the window.
     let round = send(&mut window);
-    window.timed_out(round.start, 9, round.end);
+    window.timed_out(round.start, round.end);
     for expected in [1, 2, 4, 5, 6] {
         let round = send(&mut window);
         assert_eq!(round.clone().count(), expected);

@@ -69,10 +69,12 @@ impl Window {
     }
 
     /// Records the loss of a segment: the window is halved once for all segments that were sent
-    /// before the first of them was found to be lost (RFC 5681 §3.2, RFC 6582 §3.2).
-    pub(super) fn lost(&mut self, number: u64, outstanding: usize, next: u64) {
+    /// before the first of them was found to be lost (RFC 5681 §3.2, RFC 6582 §3.2). As in Linux,
+    /// the window itself is halved, not what was in flight: a sender of few small segments would
+    /// otherwise be left with two.
+    pub(super) fn lost(&mut self, number: u64, next: u64) {
         if number >= self.recovery_end {
-            self.threshold = (outstanding / 2).max(2);
+            self.threshold = (self.size / 2).max(2);
             self.size = self.threshold;
             self.acks = 0;
             self.recovery_end = next;
@@ -81,8 +83,8 @@ impl Window {
 
     /// Records that the retransmission timer has fired: slow start from one segment (RFC 5681
     /// §3.1).
-    pub(super) fn timed_out(&mut self, number: u64, outstanding: usize, next: u64) {
-        self.lost(number, outstanding, next);
+    pub(super) fn timed_out(&mut self, number: u64, next: u64) {
+        self.lost(number, next);
         self.size = 1;
         self.recovery_end = next;
     }

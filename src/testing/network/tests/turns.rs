@@ -13,7 +13,7 @@ use crate::{
 const RTT: Duration = Duration::from_millis(80);
 const BOTH: [TransportPolicy; 2] = [TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly];
 
-/// A session over `connector`, without timeouts that a slowed link would exceed.
+/// A session over `connector`, without times that a slowed link would exceed.
 fn session(connector: &Connector, transport: TransportPolicy) -> ResponsesSession {
     let mut timeouts = Timeouts::default();
     (timeouts.connect, timeouts.ping) = (None, None);
@@ -21,7 +21,7 @@ fn session(connector: &Connector, transport: TransportPolicy) -> ResponsesSessio
     let mut retry = RetryPolicy::default();
     (retry.max_attempts, retry.network_down_deadline) = (1, Some(Duration::ZERO));
     let client = ResponsesClient::builder()
-        .provider(Provider::compatible("http://memory.invalid/v1").unwrap())
+        .provider(Provider::compatible("http://memory.invalid/v1").unwrap().max_age(None))
         .connector(connector)
         .transport(transport)
         .timeouts(timeouts)
