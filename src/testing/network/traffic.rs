@@ -1,4 +1,4 @@
-//! `Traffic`: what passed through the connections of a connector.
+//! `Traffic`: the bytes and the losses on the connections of a connector.
 
 use std::{
     ops::Sub,

@@ -20,9 +20,9 @@ use super::{
 
 /// An end of an emulated connection.
 ///
-/// There is no task that moves bytes. Who reads or writes lets the model catch up with the clock,
+/// There is no task that moves bytes. Each read and write lets the model catch up with the clock,
 /// and sleeps until its next event. The model processes events at their own times, so that the
-/// result does not depend on who is late.
+/// result does not depend on late wake-ups.
 pub(in crate::testing) struct Socket {
     incoming: Arc<Pipe>,
     outgoing: Arc<Pipe>,
@@ -65,7 +65,7 @@ impl Socket {
     }
 
     /// Returns `true` if nothing can be written: this end has shut down, or the other end was
-    /// dropped and this end has heard of it.
+    /// dropped and one way has passed since.
     fn is_broken(&self, now: Duration) -> bool {
         let (is_finished, is_reader_gone) = {
             let outgoing = self.outgoing.lock();

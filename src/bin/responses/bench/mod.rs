@@ -60,17 +60,19 @@ pub(crate) fn bench(args: &Args) -> Result<bool, Stop> {
     };
     let checks = serde_json::to_value(&measured.checks).unwrap_or_default();
     let summary = Summary::new(args.settings(), checks, &measured.runs, measured.sweep);
+    // Before the charts, whose folder may have become full.
+    match args.json {
+        true => {
+            let json = serde_json::to_string(&summary);
+            write(&format!("{}\n", json.map_err(|error| Stop::Failed(error.to_string()))?))?
+        }
+        false => write(&format!("{}\n{}", checked(&measured.checks), table::table(&summary)))?,
+    };
     if let Some(folder) = &args.chart {
         let files = chart::write(folder, &chart::charts(&measured.runs, &summary)?)?;
         note(&format!("charts: {}", names(&files)));
     }
-    match args.json {
-        true => {
-            let json = serde_json::to_string(&summary);
-            write(&format!("{}\n", json.map_err(|error| Stop::Failed(error.to_string()))?))
-        }
-        false => write(&format!("{}\n{}", checked(&measured.checks), table::table(&summary))),
-    }
+    Ok(true)
 }
 
 struct Measured {

@@ -1,4 +1,4 @@
-//! `Handshake`: how long connecting takes.
+//! `Handshake`: the time that connecting takes.
 
 use std::time::Duration;
 

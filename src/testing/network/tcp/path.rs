@@ -1,4 +1,4 @@
-//! `Path`: how long a segment takes from the sender to the receiver, and if it gets there.
+//! `Path`: the time and the losses of segments between the sender and the receiver.
 
 use std::time::Duration;
 
