@@ -81,8 +81,8 @@ impl<T: TurnObserver + ?Sized> TurnObserver for Arc<T> {
     }
 }
 
-/// A failed attempt that is followed by another attempt. The time serializes as `delay_ms`, in
-/// milliseconds.
+/// A failed attempt that is followed by another attempt. The times serialize as `delay_ms` and
+/// `trying_for_ms`, in milliseconds.
 ///
 /// ```
 /// use responses_client::{AttemptFailed, TurnObserver};
@@ -105,9 +105,15 @@ pub struct AttemptFailed {
     pub kind: ErrorKind,
     /// Text of the error, as [`Error`] displays it.
     pub message: String,
+    /// Text of the error without advice, as [`Error::summary`] returns it.
+    pub summary: String,
     /// Time until the next attempt.
     #[serde(rename = "delay_ms", serialize_with = "milliseconds")]
     pub delay: Duration,
+    /// Time for which the turn goes on trying from now on, if the server cannot be reached. `None`
+    /// for other failures.
+    #[serde(rename = "trying_for_ms", serialize_with = "milliseconds")]
+    pub trying_for: Option<Duration>,
 }
 
 /// Passes notices about turns to the log and to the observer.
@@ -154,8 +160,12 @@ impl Notifier {
     }
 
     pub(crate) fn attempt_failed(&self, failed: &AttemptFailed) {
-        let AttemptFailed { transport, kind, message: _, delay } = failed;
+        let AttemptFailed { transport, kind, delay, .. } = failed;
         tracing::debug!(target: TARGET, %transport, ?kind, ?delay, "attempt failed");
+        if let Some(time) = failed.trying_for {
+            // The summary names the server and the proxy, without a payload or a credential.
+            tracing::warn!(target: TARGET, "{}; trying for {time:.0?}", failed.summary);
+        }
         self.notify(|observer| observer.attempt_failed(failed));
     }
 

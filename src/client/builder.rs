@@ -14,7 +14,7 @@ use crate::{
     },
     endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, is_reserved},
     error::{Error, ErrorContext},
-    net::{HttpNetwork, Network},
+    net::{HttpNetwork, Network, Sockets},
     observe::{Notifier, TurnObserver},
     proto::wire::{Wire, responses::Responses},
 };
@@ -263,13 +263,11 @@ impl ResponsesClientBuilder {
         let network = match self.connector {
             Some(network) => network,
             None => {
-                let network = HttpNetwork::new(self.network, self.policy.timeouts.connect);
-                let network = network.map_err(|error| {
-                    use std::error::Error as _;
-                    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                    ConfigError::Network(why)
-                })?;
-                Arc::new(network)
+                let limit = self.policy.timeouts.connect;
+                let sockets = Sockets::new(&self.network, provider.is_secure(), limit);
+                let sockets = sockets
+                    .map_err(|error| ConfigError::Network(error.into_source().to_string()))?;
+                Arc::new(HttpNetwork::new(sockets))
             }
         };
         let notifier = Notifier::new(self.observer, provider.origin());

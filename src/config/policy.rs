@@ -126,7 +126,7 @@ pub enum ReplayPolicy {
 /// |---|---|
 /// | a lost parent, a socket at its maximum age, a kept connection that died before it answered, an upgrade that is refused or breaks, a frame that the server finds too large | immediately, not counted in `max_attempts`; each once per turn |
 /// | 401, and the token is [fetched](crate::Auth::Provider) | immediately with another token, not counted in `max_attempts`; once per turn |
-/// | the network is down: the name does not resolve, no server accepts, no route | as set by `network_down_…`, not counted in `max_attempts` |
+/// | the network is down: the name does not resolve, no server accepts, no route | as set by `network_down_…` and `unreached_deadline`, not counted in `max_attempts` |
 /// | `rate_limit_exceeded`, 408, 409, 429, 5xx, a broken connection | after `Retry-After`, or `backoff` |
 /// | `server_is_overloaded`, `slow_down`, 503 | after `Retry-After`, or five times `backoff` |
 /// | a WebSocket that is closed or lost before any event, with close code 1008 or 4000 to 4999 | after `backoff`, only over SSE |
@@ -176,6 +176,10 @@ pub struct RetryPolicy {
     /// Default: 60 s. Zero returns the error immediately; `None` counts such attempts like all
     /// others.
     pub network_down_deadline: Option<Duration>,
+    /// Longest time that a turn waits for a server that this client has never reached, from the
+    /// first failure on. Default: 5 s, because the address may be misspelled. Never longer than
+    /// `network_down_deadline`; `None` for the same time.
+    pub unreached_deadline: Option<Duration>,
     /// Bytes of requests that a turn may resend, all attempts after the first together. Default: 64
     /// MiB, some replays of the largest history. A retry beyond the limit is not made, and
     /// [`Error::is_resend_limited`](crate::Error::is_resend_limited) returns `true`.
@@ -216,6 +220,7 @@ impl Default for RetryPolicy {
             network_down_backoff: Duration::from_secs(1),
             network_down_max_backoff: Duration::from_secs(30),
             network_down_deadline: Some(Duration::from_secs(60)),
+            unreached_deadline: Some(Duration::from_secs(5)),
             max_resend_bytes: 64 << 20,
         }
     }
@@ -231,6 +236,7 @@ setters!(RetryPolicy {
     network_down_backoff: Duration,
     network_down_max_backoff: Duration,
     network_down_deadline: impl Into<Option<Duration>>,
+    unreached_deadline: impl Into<Option<Duration>>,
     max_resend_bytes: u64,
 });
 

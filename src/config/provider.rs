@@ -156,6 +156,11 @@ impl Provider {
         self.base.origin().ascii_serialization()
     }
 
+    /// Returns `true` if the base URL is an `https` URL.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
     /// Returns `true` if credentials would travel unencrypted beyond this machine.
     pub(crate) fn exposes_credentials(&self) -> bool {
         let loopback = match self.base.host() {

@@ -53,7 +53,10 @@ async fn try_until_done(
     loop {
         let mut token = None;
         let mut error = match try_once(endpoint, call, deadline, &mut token).await {
-            Ok(body) => return Ok(body),
+            Ok(body) => {
+                endpoint.origin.set_reached();
+                return Ok(body);
+            }
             // Repeating the request is harmless, so that every failure counts as a refusal.
             Err(error) => error.with_delivery(Delivery::Refused),
         };
@@ -62,6 +65,7 @@ async fn try_until_done(
             endpoint.auth.refused(token.as_ref());
         }
         let failed = AttemptFailure {
+            reached: endpoint.origin.is_reached(),
             error: &error,
             transport: Transport::Sse,
             reused: false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cause, Error, ProtocolError};
+use super::{Cause, ConnectError, Error, ProtocolError};
 use crate::{
     api::ErrorClass,
     format::named_with_data,
@@ -73,6 +73,9 @@ impl Error {
                 RetryAction::RetryMayRepeat { after }
             }
         };
+        if self.connect_error().is_some_and(ConnectError::is_lost) {
+            return again;
+        }
         match self.kind() {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Truncated => again,
             ErrorKind::Closed => match self.close_frame().map(|frame| frame.code) {

@@ -4,17 +4,28 @@ use std::fmt;
 
 use http::Uri;
 
-use crate::kind::ErrorKind;
+use super::connect::{ConnectError, ConnectStep, ProxyError};
 
 /// Server that a request is sent to, and the proxy between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// Host and port of the server.
     server: String,
-    /// Host and port of the proxy, if the request goes through one.
-    proxy: Option<String>,
+    /// Proxy that the request goes through.
+    proxy: Option<ProxyPeer>,
     /// `true` if the connection to the proxy itself failed.
     at_proxy: bool,
+}
+
+/// Proxy between the client and the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProxyPeer {
+    /// Host and port.
+    pub(crate) address: String,
+    /// Name of the setting: a variable, or `the proxy URL`.
+    pub(crate) setting: &'static str,
+    /// `true` if the proxy sends requests without an upgrade on to the server itself.
+    pub(crate) forwards: bool,
 }
 
 /// Facts about the client that explain an error of the server.
@@ -30,7 +41,7 @@ pub(crate) struct ErrorContext {
 
 impl Peer {
     /// Returns the server of an absolute `uri`, and the proxy between.
-    pub(crate) fn new(uri: &Uri, proxy: Option<String>) -> Self {
+    pub(crate) fn new(uri: &Uri, proxy: Option<ProxyPeer>) -> Self {
         let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
             Some("https") => 443,
             _ => 80,
@@ -45,19 +56,85 @@ impl Peer {
         self
     }
 
+    /// Returns `true` if a request over SSE needs no tunnel through the proxy.
+    pub(crate) fn forwards(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| proxy.forwards)
+    }
+
+    /// Returns `true` if the connection to the proxy itself failed.
+    pub(super) fn is_at_proxy(&self) -> bool {
+        self.at_proxy
+    }
+
+    /// Returns the setting that names the proxy.
+    pub(super) fn proxy_setting(&self) -> Option<&'static str> {
+        self.proxy.as_ref().map(|proxy| proxy.setting)
+    }
+
     /// Writes the failure of a connection, with the name of the server or the proxy.
-    pub(super) fn write_failure(&self, kind: ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (kind, &self.proxy) {
-            (ErrorKind::Connect, _) => write!(f, "could not connect to {self}"),
-            (ErrorKind::Timeout, _) => write!(f, "timed out connecting to {self}"),
-            (ErrorKind::Tls, _) => write!(f, "the TLS handshake with {self} failed"),
-            (ErrorKind::Proxy, Some(proxy)) => {
-                write!(f, "the proxy {proxy} refused the connection to {}", self.server)
+    pub(super) fn write_failure(
+        &self,
+        error: &ConnectError,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        match error {
+            ConnectError::NameNotFound => write!(f, "could not resolve the host name of {self}"),
+            ConnectError::Refused => write!(f, "{self} refused the connection"),
+            ConnectError::Unreachable => write!(f, "could not connect to {self}"),
+            ConnectError::TimedOut(ConnectStep::Tls | ConnectStep::ProxyTls) => {
+                write!(f, "timed out in the TLS handshake with {self}")
             }
-            (ErrorKind::ProxyAuthentication, Some(proxy)) => {
-                write!(f, "the proxy {proxy} requires authentication")
+            ConnectError::TimedOut(ConnectStep::Proxy) => {
+                write!(f, "timed out waiting for a tunnel to {self}")
             }
-            _ => f.write_str(kind.what()),
+            ConnectError::TimedOut(_) => write!(f, "timed out connecting to {self}"),
+            ConnectError::Lost(ConnectStep::Tls | ConnectStep::ProxyTls) => {
+                write!(f, "the connection to {self} ended in the TLS handshake")
+            }
+            ConnectError::Lost(_) => {
+                write!(f, "the connection to {self} ended while it was opened")
+            }
+            ConnectError::Tls(error) => {
+                write!(f, "the TLS handshake with {self} failed, because {error}")
+            }
+            ConnectError::Proxy(error) => self.write_proxy_failure(error, f),
+        }
+    }
+
+    fn write_proxy_failure(&self, error: &ProxyError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (server, answer) = (&self.server, error.answer());
+        let proxy = match &self.proxy {
+            Some(proxy) => format!("the proxy {proxy}"),
+            None => "the proxy".to_owned(),
+        };
+        match error {
+            ProxyError::Refused(_) => {
+                write!(f, "{proxy} does not allow connections to {server}{answer}")
+            }
+            ProxyError::ServerUnreachable(_) => {
+                write!(f, "{proxy} works, but cannot reach {server}{answer}")
+            }
+            ProxyError::CredentialsRequired(_) => {
+                write!(f, "{proxy} requires a user name and a password{answer}")
+            }
+            ProxyError::CredentialsRejected(_) => {
+                write!(f, "{proxy} rejected the user name and the password{answer}")
+            }
+            ProxyError::UnsupportedScheme(_) => {
+                let schemes = answer.schemes.join(" and ");
+                write!(f, "{proxy} offers only the authentication scheme {schemes}{answer}")
+            }
+            ProxyError::NotAProxy(_) => write!(f, "{proxy} does not answer like a proxy{answer}"),
+        }
+    }
+}
+
+impl fmt::Display for ProxyPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, setting, .. } = self;
+        match *setting {
+            "" => f.write_str(address),
+            setting => write!(f, "{address} (from {setting})"),
         }
     }
 }

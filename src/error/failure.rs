@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use super::{CloseFrame, ErrorContext, Peer, ProtocolError};
+use super::{CloseFrame, ConnectError, ConnectStep, ErrorContext, Peer, ProtocolError, ProxyError};
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     config::ConfigError,
@@ -75,6 +75,11 @@ pub(crate) enum Cause {
     Api(ApiError),
     Closed(Option<CloseFrame>),
     Protocol(ProtocolError),
+    /// No connection. The source is shared, as below.
+    Connect {
+        error: ConnectError,
+        source: Arc<dyn StdError + Send + Sync>,
+    },
     /// Shared, because causes from other crates cannot be cloned.
     Other(Arc<dyn StdError + Send + Sync>),
 }
@@ -121,6 +126,16 @@ impl Error {
 
     pub(crate) fn protocol(phase: Phase, cause: ProtocolError) -> Self {
         Self::new(ErrorKind::Protocol, phase, Cause::Protocol(cause))
+    }
+
+    /// Returns the error of a connection to `peer` that could not be opened.
+    pub(crate) fn connect(
+        error: ConnectError,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+        peer: Option<Peer>,
+    ) -> Self {
+        let (kind, source) = (error.kind(), Arc::from(source.into()));
+        Self::new(kind, Phase::Connect, Cause::Connect { error, source }).with_peer(peer)
     }
 
     pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
@@ -213,6 +228,35 @@ impl Error {
             Cause::Request(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// Returns the reason why no connection could be opened; `None` if one was opened, or if no
+    /// connection was needed.
+    ///
+    /// ```
+    /// use responses_client::{Error, error::ConnectError};
+    ///
+    /// fn is_typo(error: &Error) -> bool {
+    ///     matches!(error.connect_error(), Some(ConnectError::NameNotFound))
+    /// }
+    /// # let _ = is_typo;
+    /// ```
+    pub fn connect_error(&self) -> Option<&ConnectError> {
+        match &self.0.cause {
+            Cause::Connect { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns `true` if the server can be reached over SSE without the tunnel that its proxy did
+    /// not open.
+    pub(crate) fn is_tunnel_avoidable(&self) -> bool {
+        let no_tunnel = match self.connect_error() {
+            Some(ConnectError::Proxy(ProxyError::ServerUnreachable(_))) => false,
+            Some(ConnectError::Proxy(_) | ConnectError::Lost(ConnectStep::Proxy)) => true,
+            _ => false,
+        };
+        no_tunnel && self.0.peer.as_ref().is_some_and(Peer::forwards)
     }
 
     /// Returns the HTTP status, of the answer or named in an error frame.

@@ -1,10 +1,11 @@
 //! Errors: kind, cause and delivery, with the partial response and the report of the turn.
 
 pub use action::RetryAction;
+pub use connect::{ConnectError, ConnectStep, ProxyAnswer, ProxyError, TlsError};
 pub use detail::{CloseFrame, ProtocolError, WebPage};
 pub use failure::Error;
 
-pub(crate) use context::{ErrorContext, Peer};
+pub(crate) use context::{ErrorContext, Peer, ProxyPeer};
 pub(crate) use detail::NoPong;
 pub(crate) use failure::Cause;
 
@@ -19,6 +20,8 @@ pub use crate::{
 };
 
 mod action;
+mod advice;
+mod connect;
 mod context;
 mod detail;
 mod display;

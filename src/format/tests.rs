@@ -15,7 +15,7 @@ use super::milliseconds;
 use crate::{
     api::ErrorCode,
     config::{ContinuationPolicy, ReplayPolicy, Transport, TransportPolicy},
-    error::RetryAction,
+    error::{ConnectStep, RetryAction},
     event::{EventKind, MessagePhase},
     kind::{Delivery, ErrorKind, Phase},
     proto::route::FallbackKind,
@@ -48,6 +48,10 @@ const NOT_NAMED: &[&str] = &[
     "OutputError",
     "ProtocolError",
     "RequestError",
+    // Reasons, which the sentence of an error contains.
+    "ConnectError",
+    "ProxyError",
+    "TlsError",
     // Settings that may hold a credential.
     "Auth",
     "ProxySetting",
@@ -148,6 +152,7 @@ fn c197_the_names_of_every_public_enum_agree() {
         Phase [Prepare, Connect, Send, FirstEvent, Events]
         Delivery [NotSent, Refused, Unknown, Accepted, OutputStarted]
         Transport [WebSocket, Sse]
+        ConnectStep [Dns, Tcp, ProxyTls, Proxy, Tls]
         TransportPolicy [Auto, WebSocketOnly, SseOnly]
         ContinuationPolicy [Strict, AllowNewInstructions]
         ReplayPolicy [Never, BeforeCreated, BeforeOutput, Restart]

@@ -2,34 +2,24 @@
 
 use std::{error::Error as StdError, fmt};
 
-use crate::error::Peer;
+use crate::error::{ConnectError, Peer};
 
 /// Failure below HTTP, or of a proxy.
 #[derive(Debug)]
 pub(crate) struct NetError {
     pub(crate) kind: NetErrorKind,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Box<dyn StdError + Send + Sync>,
     /// Server or proxy that could not be reached; `None` once the connection was established.
-    pub(crate) peer: Option<Peer>,
+    pub(crate) peer: Option<Box<Peer>>,
 }
 
 /// Step that failed. Bytes of the request can have left only with [`Stale`](Self::Stale) and
 /// [`Lost`](Self::Lost).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NetErrorKind {
-    /// The host name has no address.
-    Dns,
-    /// No TCP connection: refused, no route, or lost while connecting.
-    Connect,
-    /// No connection within the time limit.
-    ConnectTimeout,
-    /// No TLS session: an unknown issuer, a wrong name, or a peer that speaks something else.
-    Tls,
-    /// The proxy refused the tunnel or did not answer like a proxy.
-    Proxy,
-    /// The proxy requires credentials, or rejected those that it received.
-    ProxyAuthentication,
-    /// The request could not be encoded.
+    /// No connection was opened.
+    Connect(Box<ConnectError>),
+    /// The request could not be encoded, or the settings cannot be used.
     Request,
     /// The connection was lost before the request was written to it.
     Unsent,
@@ -44,24 +34,39 @@ impl NetError {
         kind: NetErrorKind,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self { kind, source: Some(source.into()), peer: None }
+        Self { kind, source: source.into(), peer: None }
+    }
+
+    /// Returns the error of a connection that was not opened.
+    pub(crate) fn connect(
+        error: ConnectError,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self::new(NetErrorKind::Connect(Box::new(error)), source)
+    }
+
+    /// Returns the error of a setting that cannot be used.
+    pub(crate) fn setting(why: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(NetErrorKind::Request, why)
     }
 
     pub(crate) fn with_peer(mut self, peer: Peer) -> Self {
-        self.peer = Some(peer);
+        self.peer = Some(Box::new(peer));
         self
+    }
+
+    /// Returns the underlying error.
+    pub(crate) fn into_source(self) -> Box<dyn StdError + Send + Sync> {
+        self.source
     }
 }
 
 impl fmt::Display for NetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            NetErrorKind::Dns => "could not resolve the host name",
-            NetErrorKind::Connect => "the TCP connection failed",
-            NetErrorKind::ConnectTimeout => "no connection within the time limit",
-            NetErrorKind::Tls => "the TLS handshake failed",
-            NetErrorKind::Proxy => "the proxy refused the tunnel",
-            NetErrorKind::ProxyAuthentication => "the proxy requires authentication",
+        f.write_str(match &self.kind {
+            NetErrorKind::Connect(error) => {
+                return write!(f, "no connection ({})", error.in_brief());
+            }
             NetErrorKind::Request => "could not build the request",
             NetErrorKind::Unsent => "the connection was lost before the request was written",
             NetErrorKind::Stale => "the connection, kept from an earlier request, was lost",
@@ -72,6 +77,6 @@ impl fmt::Display for NetError {
 
 impl StdError for NetError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        Some(&*self.source)
     }
 }

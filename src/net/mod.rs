@@ -1,13 +1,23 @@
-//! Opens sockets for both transports: DNS, proxies, TLS and socket options exist once, here.
+//! Opens connections for both transports: DNS, proxies, TLS and socket options exist once, here.
 //!
-//! [`Network`] is the interface. [`client`] implements it with reqwest; the in-memory connector of
-//! the scripted server implements it without sockets, for tests on paused time.
+//! [`Network`] is the interface of the transports. [`HttpNetwork`] implements it over any [`Dial`]:
+//! over [`Sockets`], or over the in-memory connections of the scripted server, for tests on paused
+//! time.
 
-pub(crate) use client::HttpNetwork;
+pub(crate) use dial::{Dial, Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
+pub(crate) use kept::HttpNetwork;
 pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network};
+pub(crate) use sockets::Sockets;
 
-mod client;
+mod dial;
 mod error;
+mod kept;
 mod network;
 mod proxy;
+mod roots;
+mod sockets;
+#[cfg(feature = "socks")]
+mod socks;
+mod tls;
+mod tunnel;

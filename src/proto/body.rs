@@ -181,7 +181,7 @@ pub(crate) fn page(status: u16, headers: &HeaderMap, body: &[u8]) -> WebPage {
 }
 
 /// Returns the text of the first `<title>` in the head of a page.
-fn title(body: &[u8]) -> Option<String> {
+pub(crate) fn title(body: &[u8]) -> Option<String> {
     // Changing the case of ASCII letters keeps all offsets.
     let text = String::from_utf8_lossy(body);
     let lower = text.to_ascii_lowercase();

@@ -21,6 +21,8 @@ pub(crate) struct Origin {
     parents: Mutex<Parents>,
     /// `true` if a response arrived over a WebSocket, and no creates were lost since.
     answers_websockets: AtomicBool,
+    /// `true` if the server was reached: it answered, or a connection to it was opened.
+    reached: AtomicBool,
     /// `true` if the server begins responses over a WebSocket without a lifecycle event.
     pub(crate) unannounced: Arc<AtomicBool>,
 }
@@ -68,6 +70,16 @@ impl Origin {
     /// Records that a response arrived over a WebSocket, or that WebSockets lose requests.
     pub(crate) fn set_answers_websockets(&self, answers: bool) {
         self.answers_websockets.store(answers, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if this client has reached the server before.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// Records that the server was reached.
+    pub(crate) fn set_reached(&self) {
+        self.reached.store(true, Ordering::Relaxed);
     }
 
     fn breaker(&self) -> MutexGuard<'_, WebSocketBreaker> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::{
     api::{ApiError, ErrorClass},
     config::{ReplayPolicy, RetryPolicy, Transport, TransportPolicy},
-    error::{self, Error, ProtocolError},
+    error::{self, ConnectError, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
     proto::route::{self, BreakerTrip},
     report::FullSendReason,
@@ -56,6 +56,8 @@ pub(crate) struct AttemptFailure<'a> {
     pub(crate) silent: bool,
     /// `true` if a response has arrived over a WebSocket of this origin.
     pub(crate) answered: bool,
+    /// `true` if this client has reached the server before.
+    pub(crate) reached: bool,
     /// `true` if the response runs on without its connection and can be resumed.
     pub(crate) resumable: bool,
     /// `true` if new events of the response arrived.
@@ -84,6 +86,8 @@ pub(crate) struct NextAttempt {
     pub(crate) over_sse: bool,
     /// Use another connection, even if this one is open.
     pub(crate) fresh: bool,
+    /// Time for which the turn goes on trying, if the network is down.
+    pub(crate) trying_for: Option<Duration>,
     /// Observation to record about the origin.
     pub(crate) trip: Option<BreakerTrip>,
     /// Reason of a full request, if the previous attempt was incremental.
@@ -125,6 +129,7 @@ const IMMEDIATE: NextAttempt = NextAttempt {
     delay: Duration::ZERO,
     over_sse: false,
     fresh: false,
+    trying_for: None,
     trip: None,
     reason: FullSendReason::ConnectionChanged,
 };
@@ -150,7 +155,12 @@ impl RetryState {
         let error = failed.error;
         let cause = match classify(failed) {
             FailureClass::NetworkDown => match self.policy.network_down_deadline {
-                Some(deadline) => return self.wait_for_network(failed.at, deadline, chance),
+                Some(deadline) => {
+                    // A server that was never reached may have been misspelled.
+                    let first = self.policy.unreached_deadline.filter(|_| !failed.reached);
+                    let deadline = first.map_or(deadline, |first| first.min(deadline));
+                    return self.wait_for_network(failed.at, deadline, chance);
+                }
                 None => FailureClass::Connection,
             },
             cause => cause,
@@ -363,7 +373,12 @@ impl RetryState {
         let RetryPolicy { network_down_backoff, network_down_max_backoff, .. } = self.policy;
         let base = network_down_backoff.max(NETWORK_DOWN_MIN_DELAY);
         let wait = backoff(base, waits, network_down_max_backoff.max(base), chance);
-        RetryDecision::Retry(NextAttempt { delay: wait.min(left), fresh: true, ..IMMEDIATE })
+        RetryDecision::Retry(NextAttempt {
+            delay: wait.min(left),
+            trying_for: Some(left),
+            fresh: true,
+            ..IMMEDIATE
+        })
     }
 
     /// Records that an attempt sent `bytes` of its request.
@@ -452,8 +467,16 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         }
         // The caller's own credentials were not obtained in time.
         ErrorKind::Timeout if error.phase() == Phase::Prepare => FailureClass::Final,
-        ErrorKind::Timeout | ErrorKind::Tls if connecting && websocket => {
-            FailureClass::HandshakeBroken
+        ErrorKind::Timeout if connecting && websocket => FailureClass::HandshakeBroken,
+        // SSE needs no tunnel, so the proxy may let it through.
+        _ if websocket && error.is_tunnel_avoidable() => {
+            FailureClass::NoWebSocket { certain: false }
+        }
+        // The peer may accept the next connection; a certificate or a setting stays wrong.
+        ErrorKind::Tls | ErrorKind::Proxy
+            if error.connect_error().is_some_and(ConnectError::is_lost) =>
+        {
+            FailureClass::Connection
         }
         ErrorKind::Timeout
             if websocket

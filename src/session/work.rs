@@ -437,8 +437,9 @@ impl Work {
                     notifier.planned(plan, *transport, bytes);
                 }
             }
-            Notice::AttemptFailed { transport, kind, message, delay } => {
-                notifier.attempt_failed(&AttemptFailed { transport, kind, message, delay });
+            Notice::AttemptFailed { transport, kind, message, summary, delay, trying_for } => {
+                let failed = AttemptFailed { transport, kind, message, summary, delay, trying_for };
+                notifier.attempt_failed(&failed);
             }
             Notice::FallsBack => notifier.fell_back(),
             Notice::TooLargeForFrame => notifier.too_large_for_frame(),

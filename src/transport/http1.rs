@@ -144,21 +144,20 @@ pub(super) fn read_ready(mut body: Body, limits: Limits) -> Vec<u8> {
 /// Returns the error of an attempt without a response. `phase` is the phase of the attempt if its
 /// connection was established.
 pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
-    let (kind, phase) = match error.kind {
-        NetErrorKind::Dns | NetErrorKind::Connect => (ErrorKind::Connect, Phase::Connect),
-        NetErrorKind::ConnectTimeout => (ErrorKind::Timeout, Phase::Connect),
-        NetErrorKind::Tls => (ErrorKind::Tls, Phase::Connect),
-        NetErrorKind::Proxy => (ErrorKind::Proxy, Phase::Connect),
-        NetErrorKind::ProxyAuthentication => (ErrorKind::ProxyAuthentication, Phase::Connect),
-        NetErrorKind::Request => (ErrorKind::InvalidRequest, Phase::Prepare),
-        NetErrorKind::Unsent | NetErrorKind::Stale | NetErrorKind::Lost => {
-            (ErrorKind::Truncated, phase)
+    match &error.kind {
+        NetErrorKind::Connect(reason) => {
+            let (reason, peer) = ((**reason).clone(), error.peer.as_deref().cloned());
+            Error::connect(reason, error.into_source(), peer)
         }
-    };
-    let unsent = error.kind == NetErrorKind::Unsent;
-    let peer = error.peer.clone();
-    let error = Error::new(kind, phase, Cause::other(error)).with_peer(peer);
-    if unsent { error.with_delivery(Delivery::NotSent) } else { error }
+        NetErrorKind::Request => {
+            Error::new(ErrorKind::InvalidRequest, Phase::Prepare, Cause::other(error))
+        }
+        NetErrorKind::Stale | NetErrorKind::Lost => {
+            Error::new(ErrorKind::Truncated, phase, Cause::other(error))
+        }
+        NetErrorKind::Unsent => Error::new(ErrorKind::Truncated, phase, Cause::other(error))
+            .with_delivery(Delivery::NotSent),
+    }
 }
 
 /// Returns the origin that a redirect leads to. Path and query are left out, because they may

@@ -40,19 +40,22 @@ fn free() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-const CONNECT: &str =
-    "(the request was not sent): check the address, the network and the proxy, then retry";
+const UNSENT: &str = "(the request was not sent): check";
+const AGAIN: &str = "and the network, then retry";
 
 #[tokio::test]
 async fn c191_a_server_that_cannot_be_reached_is_named() {
     let free = free();
     for transport in BOTH {
         let error = outcome(&format!("http://{free}/v1"), transport, direct()).await;
-        let text = format!("could not connect to {free} {CONNECT}");
+        let text = format!("{free} refused the connection {UNSENT} the base URL {AGAIN}");
         assert_eq!(error.error().to_string(), text, "{transport}");
         let error =
             outcome("https://no-such-host.invalid/v1?key=canary", transport, direct()).await;
-        let text = format!("could not connect to no-such-host.invalid:443 {CONNECT}");
+        let text = format!(
+            "could not resolve the host name of no-such-host.invalid:443 {UNSENT} the base URL \
+             {AGAIN}"
+        );
         assert_eq!(error.error().to_string(), text, "{transport}");
     }
 }
@@ -63,11 +66,15 @@ async fn c191_a_proxy_that_cannot_be_reached_is_named() {
     for transport in BOTH {
         for target in ["http://api.example/v1", "https://api.example/v1"] {
             let error = outcome(target, transport, through(free)).await;
-            let text = format!("could not connect to the proxy {free} {CONNECT}");
+            let text = format!(
+                "the proxy {free} refused the connection {UNSENT} the proxy setting {AGAIN}"
+            );
             assert_eq!(error.error().to_string(), text, "{transport} {target}");
             let error = outcome(target, transport, through("no-such-proxy.invalid:3128")).await;
-            let text =
-                format!("could not connect to the proxy no-such-proxy.invalid:3128 {CONNECT}");
+            let text = format!(
+                "could not resolve the host name of the proxy no-such-proxy.invalid:3128 {UNSENT} \
+                 the proxy setting {AGAIN}"
+            );
             assert_eq!(error.error().to_string(), text, "{transport} {target}");
         }
     }
@@ -83,9 +90,10 @@ async fn c191_a_tls_handshake_that_fails_or_hangs_names_its_server() {
         let port = server.address().unwrap().port();
         let tls = |way: &str| {
             format!(
-                "the TLS handshake with localhost:{port}{way} failed (the request was not sent): \
-                 if a proxy intercepts TLS, trust its CA with \
-                 `NetworkSettings::root_certificates_pem`"
+                "the TLS handshake with localhost:{port}{way} failed, because the issuer of the \
+                 certificate, `CN=scripted server CA`, is not trusted (the request was not sent): \
+                 if you trust that issuer, for example because a proxy intercepts TLS, add its \
+                 certificate with `NetworkSettings::root_certificates_pem` or `SSL_CERT_FILE`"
             )
         };
         let error = outcome(&server.url(), transport, direct()).await;
@@ -95,7 +103,7 @@ async fn c191_a_tls_handshake_that_fails_or_hangs_names_its_server() {
         assert_eq!(error.error().to_string(), tls(&way), "{transport}");
 
         let late = |peer: &str| {
-            format!("timed out connecting to {peer} (the request was not sent): retry")
+            format!("timed out in the TLS handshake with {peer} (the request was not sent): retry")
         };
         let target = silent.1.to_string();
         let error = outcome(&format!("https://{target}/v1"), transport, direct()).await;
@@ -114,8 +122,9 @@ async fn c191_a_proxy_that_refuses_is_named() {
         assert_eq!(
             error.error().to_string(),
             format!(
-                "the proxy {} refused the connection to api.example:443 (the request was not \
-                 sent): ask the proxy's administrator, or choose another `ProxySetting`",
+                "the proxy {} does not allow connections to api.example:443 (status 403) (the \
+                 request was not sent): ask the administrator of the proxy, many proxies allow \
+                 only port 443",
                 proxy.address
             )
         );
@@ -124,8 +133,9 @@ async fn c191_a_proxy_that_refuses_is_named() {
         assert_eq!(
             error.error().to_string(),
             format!(
-                "the proxy {} requires authentication (the request was not sent): add \
-                 `user:password@` to the proxy URL",
+                "the proxy {} rejected the user name and the password (status 407) (the request \
+                 was not sent): write them into the proxy URL as `http://user:password@host:port`, \
+                 percent-encoded",
                 proxy.address
             )
         );

@@ -449,6 +449,7 @@ async fn c057_a_network_that_is_down_is_waited_for_until_its_deadline() {
         {
             let mut retry = RetryPolicy::default();
             retry.network_down_deadline = deadline.map(Duration::from_secs);
+            retry.unreached_deadline = None;
             let client = builder(&server).transport(only(transport)).retry(retry).build().unwrap();
             let start = Instant::now();
             let outcome = turn(&mut client.session(), &request(&["one"])).await;
@@ -457,6 +458,25 @@ async fn c057_a_network_that_is_down_is_waited_for_until_its_deadline() {
             assert_eq!(start.elapsed().as_secs(), seconds, "{transport} {deadline:?}");
             let tried = outcome.report.attempts.len();
             assert!(attempts.contains(&tried), "{transport} {deadline:?} {tried}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c179_a_server_that_was_never_reached_is_given_up_early() {
+    for transport in BOTH {
+        for (turns, seconds) in [(0, 5), (1, 60)] {
+            let server = ScriptedServer::in_memory(answers());
+            let client = builder(&server).transport(only(transport)).build().unwrap();
+            let mut session = client.session();
+            for _ in 0..turns {
+                turn(&mut session, &request(&["one"])).await.response();
+            }
+            server.stop();
+            let start = Instant::now();
+            let outcome = turn(&mut session, &request(&["two"])).await;
+            assert_eq!(outcome.error().kind(), ErrorKind::Connect);
+            assert_eq!(start.elapsed().as_secs(), seconds, "{transport}");
         }
     }
 }

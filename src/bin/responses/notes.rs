@@ -78,9 +78,10 @@ impl TurnObserver for Notices {
     }
 
     fn attempt_failed(&self, failed: &AttemptFailed) {
-        let AttemptFailed { transport, message, delay, .. } = failed;
+        let AttemptFailed { transport, summary, delay, trying_for, .. } = failed;
         let next = when(*delay);
-        self.note(&format!("over {transport}: {message}; next attempt {next}"));
+        let trying = trying_for.map_or_else(String::new, |it| format!("; trying for {it:.0?}"));
+        self.note(&format!("over {transport}: {summary}{trying}; next attempt {next}"));
     }
 
     fn fell_back(&self) {

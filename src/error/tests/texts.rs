@@ -2,73 +2,196 @@
 
 use std::{io, sync::Arc};
 
-use super::*;
+use super::{
+    connect::{ConnectError, ConnectStep, ProxyAnswer, ProxyError, TlsError},
+    context::ProxyPeer,
+    *,
+};
 
 fn peer(uri: &str, proxy: Option<&str>) -> Peer {
-    Peer::new(&uri.parse().unwrap(), proxy.map(str::to_owned))
+    let proxy = proxy.map(|address| ProxyPeer {
+        address: address.to_owned(),
+        setting: "https_proxy",
+        forwards: false,
+    });
+    Peer::new(&uri.parse().unwrap(), proxy)
 }
 
-fn at(kind: ErrorKind, peer: Peer) -> String {
-    let cause = Cause::other(io::Error::other("refused"));
-    Error::new(kind, Phase::Connect, cause).with_peer(Some(peer)).to_string()
+fn direct() -> Peer {
+    peer("https://api.example/v1/responses?key=canary", None)
+}
+
+fn proxied() -> Peer {
+    peer("https://api.example/v1/responses", Some("proxy.example:3128"))
+}
+
+/// Whole text of a connection that failed for `error`.
+fn at(peer: Peer, error: ConnectError) -> String {
+    Error::connect(error, io::Error::other("refused"), Some(peer)).to_string()
 }
 
 #[test]
 fn c191_an_error_of_a_connection_names_host_and_port() {
-    use ErrorKind::{Connect, Proxy, ProxyAuthentication, Timeout, Tls};
-    let direct = || peer("https://api.example/v1/responses?key=canary", None);
-    let local = || peer("http://[::1]:8000/v1/responses", None);
-    let proxied = || peer("https://api.example/v1/responses", Some("proxy.example:3128"));
-    for (kind, peer, text) in [
+    use ConnectError::{Lost, NameNotFound, Refused, TimedOut, Unreachable};
+    let local = peer("http://[::1]:8000/v1/responses", None);
+    for (peer, error, text) in [
         (
-            Connect,
             direct(),
-            "could not connect to api.example:443 (the request was not sent): check the address, \
-             the network and the proxy, then retry",
+            Unreachable,
+            "could not connect to api.example:443 (the request was not sent): check the base URL \
+             and the network, then retry",
         ),
         (
-            Connect,
-            local(),
-            "could not connect to [::1]:8000 (the request was not sent): check the address, the \
-             network and the proxy, then retry",
+            local,
+            Refused,
+            "[::1]:8000 refused the connection (the request was not sent): check the base URL and \
+             the network, then retry",
         ),
         (
-            Connect,
+            direct(),
+            NameNotFound,
+            "could not resolve the host name of api.example:443 (the request was not sent): check \
+             the base URL and the network, then retry",
+        ),
+        (
             proxied().at_proxy(),
-            "could not connect to the proxy proxy.example:3128 (the request was not sent): check \
-             the address, the network and the proxy, then retry",
+            Refused,
+            "the proxy proxy.example:3128 (from https_proxy) refused the connection (the request \
+             was not sent): check the proxy setting and the network, then retry",
         ),
         (
-            Timeout,
             direct(),
+            TimedOut(ConnectStep::Tcp),
             "timed out connecting to api.example:443 (the request was not sent): retry",
         ),
         (
-            Timeout,
             proxied(),
-            "timed out connecting to api.example:443 through the proxy proxy.example:3128 (the \
-             request was not sent): retry",
+            TimedOut(ConnectStep::Proxy),
+            "timed out waiting for a tunnel to api.example:443 through the proxy \
+             proxy.example:3128 (from https_proxy) (the request was not sent): retry",
         ),
         (
-            Tls,
             direct(),
-            "the TLS handshake with api.example:443 failed (the request was not sent): if a proxy \
-             intercepts TLS, trust its CA with `NetworkSettings::root_certificates_pem`",
-        ),
-        (
-            Proxy,
-            proxied(),
-            "the proxy proxy.example:3128 refused the connection to api.example:443 (the request \
-             was not sent): ask the proxy's administrator, or choose another `ProxySetting`",
-        ),
-        (
-            ProxyAuthentication,
-            proxied(),
-            "the proxy proxy.example:3128 requires authentication (the request was not sent): add \
-             `user:password@` to the proxy URL",
+            Lost(ConnectStep::Tls),
+            "the connection to api.example:443 ended in the TLS handshake (the request was not \
+             sent): retry",
         ),
     ] {
-        assert_eq!(at(kind, peer), text);
+        assert_eq!(at(peer, error), text);
+    }
+}
+
+#[test]
+fn c176_each_tls_fault_has_a_text_and_an_advice_of_its_own() {
+    let some = |text: &str| Some(text.to_owned());
+    let (start, end) = ("Wed, 21 Oct 2015 07:28:00 GMT", "Thu, 22 Oct 2015 07:28:00 GMT");
+    for (peer, error, why, advice) in [
+        (
+            direct(),
+            TlsError::UnknownIssuer { issuer: "CN=mitmproxy,O=mitmproxy".to_owned() },
+            "the issuer of the certificate, `CN=mitmproxy,O=mitmproxy`, is not trusted",
+            "if you trust that issuer, for example because a proxy intercepts TLS, add its \
+             certificate with `NetworkSettings::root_certificates_pem` or `SSL_CERT_FILE`",
+        ),
+        (
+            direct(),
+            TlsError::Expired { not_after: some(start), now: some(end) },
+            "the certificate has expired on Wed, 21 Oct 2015 07:28:00 GMT (the clock of this \
+             machine shows Thu, 22 Oct 2015 07:28:00 GMT)",
+            "check the clock of this machine, or have the certificate renewed",
+        ),
+        (
+            direct(),
+            TlsError::NotYetValid { not_before: some(end), now: some(start) },
+            "the certificate is not valid yet, only from Thu, 22 Oct 2015 07:28:00 GMT on (the \
+             clock of this machine shows Wed, 21 Oct 2015 07:28:00 GMT)",
+            "check the clock of this machine, or have the certificate renewed",
+        ),
+        (
+            direct(),
+            TlsError::WrongName { has: vec!["a.example".to_owned(), "b.example".to_owned()] },
+            "the certificate is for a.example, b.example",
+            "check the host name in the base URL",
+        ),
+        (
+            direct(),
+            TlsError::OldVersion,
+            "the peer supports no TLS version from 1.2 on",
+            "update the peer, this crate needs TLS 1.2 or 1.3",
+        ),
+        (
+            direct(),
+            TlsError::NotTls,
+            "this port does not speak TLS",
+            "write the base URL with http://, or check its port",
+        ),
+        (
+            proxied().at_proxy(),
+            TlsError::NotTls,
+            "this port does not speak TLS",
+            "write the proxy setting with http://",
+        ),
+        (
+            direct(),
+            TlsError::ClientCertificateRequired,
+            "the server requires a client certificate",
+            "set one with `NetworkSettings::client_certificate_pem`",
+        ),
+    ] {
+        let text = format!(
+            "the TLS handshake with {peer} failed, because {why} (the request was not sent): \
+             {advice}"
+        );
+        assert_eq!(at(peer, ConnectError::Tls(error)), text);
+    }
+}
+
+#[test]
+fn c177_each_refusal_of_a_proxy_has_a_text_and_an_advice_of_its_own() {
+    let answer = |status: u16, reason: Option<&str>, schemes: &[&str]| ProxyAnswer {
+        status: Some(status),
+        reason: reason.map(str::to_owned),
+        schemes: schemes.iter().map(|it| (*it).to_owned()).collect(),
+    };
+    let login = "write them into the proxy URL as `http://user:password@host:port`, \
+                 percent-encoded";
+    for (error, failure, advice) in [
+        (
+            ProxyError::Refused(answer(403, Some("ERR_ACCESS_DENIED"), &[])),
+            " does not allow connections to api.example:443 (status 403, `ERR_ACCESS_DENIED`)",
+            "ask the administrator of the proxy, many proxies allow only port 443",
+        ),
+        (
+            ProxyError::ServerUnreachable(answer(503, None, &[])),
+            " works, but cannot reach api.example:443 (status 503)",
+            "check the base URL, then retry",
+        ),
+        (
+            ProxyError::CredentialsRequired(answer(407, None, &["Basic"])),
+            " requires a user name and a password (status 407)",
+            login,
+        ),
+        (
+            ProxyError::CredentialsRejected(answer(407, None, &["Basic"])),
+            " rejected the user name and the password (status 407)",
+            login,
+        ),
+        (
+            ProxyError::UnsupportedScheme(answer(407, None, &["Negotiate", "NTLM"])),
+            " offers only the authentication scheme Negotiate and NTLM (status 407)",
+            "this crate supports Basic, run a local helper such as px or cntlm for other schemes",
+        ),
+        (
+            ProxyError::NotAProxy(answer(400, Some("400 Bad Request"), &[])),
+            " does not answer like a proxy (status 400, `400 Bad Request`)",
+            "check https_proxy",
+        ),
+    ] {
+        let text = format!(
+            "the proxy proxy.example:3128 (from https_proxy){failure} (the request was not sent): \
+             {advice}"
+        );
+        assert_eq!(at(proxied(), ConnectError::Proxy(error)), text);
     }
 }
 

@@ -1,12 +1,13 @@
-//! Each accepted setting against what reqwest's matcher makes of the address that it gets.
+//! Each accepted setting, and what it makes of the proxy.
 
-use std::{collections::BTreeMap, error::Error as _, ffi::OsString};
+use std::{collections::BTreeMap, ffi::OsString};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::{prelude::*, sample::select};
 
 use super::*;
 
-/// Host, port and credentials as the network stack uses them.
+/// Host, port and credentials as they are used.
 #[derive(Debug, PartialEq)]
 struct Used {
     scheme: String,
@@ -16,34 +17,23 @@ struct Used {
 }
 
 fn used(proxy: &ProxyUrl) -> Used {
-    let matcher = Matcher::builder().all(String::from(proxy.address.clone())).build();
-    let found = matcher.intercept(&"https://target.example/".parse().unwrap());
-    let found = found.expect("the network stack keeps the proxy");
-    assert!(found.basic_auth().is_none(), "it is in a header of its own");
-    let basic = proxy.authorization.as_ref().map(|header| {
+    if let Some(login) = &proxy.login {
+        let header = login.basic().unwrap();
         assert!(header.is_sensitive());
-        let token = header.to_str().unwrap().strip_prefix("Basic ").unwrap();
-        let login = String::from_utf8(STANDARD.decode(token).unwrap()).unwrap();
-        let (user, password) = login.split_once(':').unwrap();
-        (user.to_owned(), password.to_owned())
-    });
-    let raw = found.raw_auth().map(|(user, password)| (user.to_owned(), password.to_owned()));
-    let uri = found.uri();
-    let default = match uri.scheme_str().unwrap() {
-        "http" => 80,
-        "https" => 443,
-        _ => 1080,
-    };
+        let token = header.to_str().unwrap().strip_prefix("Basic ").unwrap().to_owned();
+        let decoded = String::from_utf8(STANDARD.decode(token).unwrap()).unwrap();
+        assert_eq!(decoded, format!("{}:{}", login.user, login.password));
+    }
     Used {
-        scheme: uri.scheme_str().unwrap().to_owned(),
-        host: uri.host().unwrap().to_owned(),
-        port: uri.port_u16().unwrap_or(default),
-        login: basic.or(raw),
+        scheme: format!("{:?}", proxy.scheme).to_ascii_lowercase(),
+        host: proxy.host.to_string(),
+        port: proxy.port,
+        login: proxy.login.as_ref().map(|it| (it.user.clone(), it.password.clone())),
     }
 }
 
 fn parsed(value: &str) -> Result<Option<Used>, String> {
-    let why = |error: NetError| error.source().unwrap().to_string();
+    let why = |error: NetError| error.into_source().to_string();
     parse("HTTPS_PROXY", value).map(|proxy| proxy.as_ref().map(used)).map_err(why)
 }
 
@@ -157,45 +147,67 @@ fn c171_socks_needs_its_feature_and_sends_what_is_written() {
     }
 }
 
-fn environment(variables: &[(&'static str, &str)]) -> Result<Proxies, String> {
+fn environment(secure: bool, variables: &[(&'static str, &str)]) -> Result<Proxies, String> {
     let map: BTreeMap<&str, OsString> =
         variables.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
-    Proxies::new(&ProxySetting::Environment, |name| map.get(name).cloned())
-        .map_err(|error| error.source().unwrap().to_string())
+    Proxies::new(&ProxySetting::Environment, secure, |name| map.get(name).cloned())
+        .map_err(|error| error.into_source().to_string())
 }
 
-/// Hosts of the proxies for `http` and `https`, and `NO_PROXY`.
-fn chosen(variables: &[(&'static str, &str)]) -> [Option<String>; 3] {
-    let Proxies { http, https, exempt, .. } = environment(variables).unwrap();
-    let host = |proxy: Option<ProxyUrl>| proxy.map(|proxy| used(&proxy).host);
-    [host(http), host(https), exempt]
+/// Variables of the proxies for an `https` and an `http` URL.
+fn chosen(variables: &[(&'static str, &str)]) -> [Option<&'static str>; 2] {
+    [true, false].map(|secure| {
+        let proxies = environment(secure, variables).unwrap();
+        let uri = if secure { "https://api.example/v1" } else { "http://api.example/v1" };
+        proxies.of(&uri.parse().unwrap()).map(|_| proxies.setting)
+    })
 }
 
 #[test]
-fn c171_each_variable_has_its_place() {
-    let some = |text: &str| Some(text.to_owned());
-    assert_eq!(chosen(&[("HTTPS_PROXY", "a")]), [None, some("a"), None]);
-    assert_eq!(chosen(&[("https_proxy", "a")]), [None, some("a"), None]);
-    assert_eq!(chosen(&[("http_proxy", "a"), ("HTTP_PROXY", "b")]), [some("b"), None, None]);
-    assert_eq!(chosen(&[("HTTP_PROXY", ""), ("http_proxy", "a")]), [some("a"), None, None]);
-    assert_eq!(chosen(&[("all_proxy", "a")]), [some("a"), some("a"), None]);
-    assert_eq!(chosen(&[("ALL_PROXY", "a"), ("HTTP_PROXY", "b")]), [some("b"), some("a"), None]);
-    assert_eq!(chosen(&[("ALL_PROXY", "a"), ("no_proxy", "x")]), [some("a"), some("a"), some("x")]);
-    let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "a")];
-    assert_eq!(chosen(&cgi), [None, None, None]);
-    // The system's settings apply where no variable names a proxy.
-    for (variables, system) in [
-        (&[("NO_PROXY", "x"), ("ALL_PROXY", "")][..], true),
-        (&[("HTTP_PROXY", "a")], false),
-        (&cgi, false),
+fn c172_only_the_variable_that_applies_is_used_and_lower_case_comes_first() {
+    let [https, upper_https, http, upper_http, all, upper_all] =
+        ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+    for (variables, wanted) in [
+        (&[(upper_https, "a")][..], [Some(upper_https), None]),
+        (&[(https, "a"), (upper_https, "b")], [Some(https), None]),
+        (&[(https, ""), (upper_https, "b")], [Some(upper_https), None]),
+        (&[(upper_http, "b"), (http, "a")], [None, Some(http)]),
+        (&[(http, ""), (upper_http, "b")], [None, Some(upper_http)]),
+        (&[(all, "a"), (upper_all, "b")], [Some(all), Some(all)]),
+        (&[(upper_all, "a"), (http, "b")], [Some(upper_all), Some(http)]),
+        (&[(upper_all, "a"), (https, "")], [Some(upper_all), Some(upper_all)]),
+        (&[("REQUEST_METHOD", "GET"), (upper_http, "a"), (https, "b")], [None, None]),
+        (&[(all, "a"), ("no_proxy", ""), ("NO_PROXY", "example")], [None, None]),
+        (&[(all, "a"), ("no_proxy", "x"), ("NO_PROXY", "example")], [Some(all), Some(all)]),
     ] {
-        assert_eq!(environment(variables).unwrap().system, system, "{variables:?}");
+        assert_eq!(chosen(variables), wanted, "{variables:?}");
     }
-    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
-    {
-        let Err(error) = environment(&[(name, "http:/canary")]) else { panic!("{name}") };
-        assert!(error.starts_with(&format!("{name} has ")) && !error.contains("canary"), "{error}");
+    for (secure, names) in [(true, FOR_HTTPS), (false, FOR_HTTP)] {
+        for name in names {
+            let Err(error) = environment(secure, &[(name, "http:/canary")]) else {
+                panic!("{name}")
+            };
+            assert!(error.starts_with(&format!("{name} has ")), "{error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
     }
+    // A variable that does not apply is not judged.
+    assert!(environment(true, &[(http, "http:/x"), (https, "a"), (all, "http:/x")]).is_ok());
+    assert!(environment(false, &[(https, "http:/x")]).is_ok());
+}
+
+#[test]
+fn c177_a_peer_names_its_proxy_and_the_variable() {
+    let proxies = environment(true, &[("HTTPS_PROXY", "http://u:canary@p:3128")]).unwrap();
+    let peer = proxies.peer(&"https://api.example/v1".parse().unwrap());
+    assert_eq!(peer.to_string(), "api.example:443 through the proxy p:3128 (from HTTPS_PROXY)");
+    assert!(!peer.forwards());
+    let setting = ProxySetting::Url("p:3128".to_owned());
+    let proxies = Proxies::new(&setting, false, |_| None).unwrap();
+    let peer = proxies.peer(&"http://api.example/v1".parse().unwrap());
+    assert_eq!(peer.to_string(), "api.example:80 through the proxy p:3128");
+    assert!(peer.forwards());
+    assert_eq!(peer.at_proxy().to_string(), "the proxy p:3128");
 }
 
 #[cfg(unix)]
@@ -205,8 +217,8 @@ fn c171_a_variable_that_is_not_utf_8_is_an_error() {
     let value = |name: &str| {
         (name == "HTTPS_PROXY").then(|| OsString::from_vec(b"http://u:\xff@proxy".to_vec()))
     };
-    let Err(error) = Proxies::new(&ProxySetting::Environment, value) else { panic!() };
-    assert!(error.source().unwrap().to_string().starts_with("HTTPS_PROXY is not UTF-8"));
+    let Err(error) = Proxies::new(&ProxySetting::Environment, true, value) else { panic!() };
+    assert!(error.into_source().to_string().starts_with("HTTPS_PROXY is not UTF-8"));
 }
 
 /// A user name or a password: its characters, each percent-encoded or as it stands.

@@ -191,6 +191,7 @@ impl TurnMachine {
             Ok(seat) => seat,
             Err(error) => return self.fail(error, now),
         };
+        self.origin.set_reached();
         if self.goal != Goal::Turn {
             return self.opened_ahead(&seat, now);
         }
@@ -242,6 +243,7 @@ impl TurnMachine {
             Ok(headers) => headers,
             Err(error) => return self.fail(error, now),
         };
+        self.origin.set_reached();
         self.report.server = ServerHeaders::new(headers);
         if std::mem::take(&mut self.resuming) {
             // The reader itself skips the events from before the cut, by their sequence numbers.

@@ -129,6 +129,10 @@ impl TurnMachine {
     /// Records a failed attempt. Returns the delay before the next one, or `None` to give up.
     fn on_attempt_failed(&mut self, error: &mut Error, now: Instant) -> Option<Duration> {
         let transport = self.report.transport?;
+        let connecting = matches!(error.phase(), Phase::Prepare | Phase::Connect);
+        if !connecting || error.api_error().is_some() {
+            self.origin.set_reached();
+        }
         let incremental = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
         self.record_failure(error);
         if error.kind() == ErrorKind::Api && error.is_authentication() {
@@ -142,6 +146,7 @@ impl TurnMachine {
             stale: std::mem::take(&mut self.stale),
             silent: self.report.timings.first_byte.is_none(),
             answered: self.origin.answers_websockets(),
+            reached: self.origin.is_reached(),
             resumable: self.resuming,
             progressed: std::mem::take(&mut self.progressed),
             renewable: self.settings.renewable_credential,
@@ -211,9 +216,14 @@ impl TurnMachine {
         now: Instant,
     ) -> Option<Duration> {
         let delay = again.delay;
-        let (kind, message) = (error.kind(), error.to_string());
-        let notice = Notice::AttemptFailed { transport, kind, message, delay };
-        self.commands.push_back(Command::Notify(notice));
+        self.commands.push_back(Command::Notify(Notice::AttemptFailed {
+            transport,
+            kind: error.kind(),
+            message: error.to_string(),
+            summary: error.summary().to_string(),
+            delay,
+            trying_for: again.trying_for,
+        }));
         if again.reason == FullSendReason::ParentNotFound {
             let unsupported = error.api_error().is_some_and(ApiError::is_parent_unsupported);
             self.parent =

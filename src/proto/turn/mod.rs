@@ -243,7 +243,11 @@ pub(crate) enum Notice {
         kind: ErrorKind,
         /// Text of the error.
         message: String,
+        /// Text of the error without advice.
+        summary: String,
         delay: Duration,
+        /// Time for which the turn goes on trying, if the network is down.
+        trying_for: Option<Duration>,
     },
     FallsBack,
     TooLargeForFrame,

@@ -168,6 +168,7 @@ impl TurnMachine {
             stale: false,
             silent: false,
             answered: true,
+            reached: self.origin.is_reached(),
             resumable: false,
             progressed: false,
             renewable: false,

@@ -279,7 +279,7 @@ fn an_open_websocket_is_sent_over_without_another_look() {
 
 #[test]
 fn each_failure_before_the_response_leads_to_its_next_attempt() {
-    use ErrorKind::{Closed, Connect, Timeout, Tls, Truncated};
+    use ErrorKind::{Closed, Connect, Timeout, Truncated};
     let not_sent = failure(Closed, Phase::Send).with_delivery(Delivery::NotSent);
     let unanswered = failure(Timeout, Phase::FirstEvent);
     // The failure, the commands after the failure, and the commands after the delay.
@@ -287,7 +287,6 @@ fn each_failure_before_the_response_leads_to_its_next_attempt() {
         (refused(426), "failed, falls back", "drain", Some(true)),
         (refused(403), "failed, falls back", "drain", Some(false)),
         (failure(Timeout, Phase::Connect), "failed, falls back", "drain", Some(true)),
-        (failure(Tls, Phase::Connect), "failed, falls back", "drain", Some(true)),
         (failure(Truncated, Phase::Connect), "failed, falls back", "drain", Some(true)),
         (failure(Connect, Phase::Connect), "failed", "lease fresh=true", Some(false)),
         (api(503, "server_is_overloaded"), "failed", "lease fresh=false", Some(false)),

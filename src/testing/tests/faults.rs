@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 
 use super::{Client, post, post_on};
 use crate::{
+    error::ConnectError,
     net::{Content, NetErrorKind},
     testing::{Script, ScriptedServer, Step, Turn},
 };
@@ -293,7 +294,7 @@ async fn a_stopped_server_refuses() {
     assert!(TcpStream::connect(server.address().unwrap()).await.is_err());
     let request = http::Request::post("http://x/v1/responses").body(Bytes::new()).unwrap();
     let error = server.connector().network().send(request).await.unwrap_err();
-    assert_eq!(error.kind, NetErrorKind::Connect);
+    assert_eq!(error.kind, NetErrorKind::Connect(Box::new(ConnectError::Refused)));
     let again = ScriptedServer::start_on(server.address().unwrap(), Script::new()).await.unwrap();
     Client::connect(&again).await;
 }
@@ -305,7 +306,7 @@ async fn connections_can_be_refused_for_a_while() {
     server.refuse_connections(true);
     let request = http::Request::post("http://x/v1/responses").body(Bytes::new()).unwrap();
     let error = server.connector().network().send(request).await.unwrap_err();
-    assert_eq!(error.kind, NetErrorKind::Connect);
+    assert_eq!(error.kind, NetErrorKind::Connect(Box::new(ConnectError::Refused)));
     open.create(json!({})).await;
     open.turn().await;
     server.refuse_connections(false);

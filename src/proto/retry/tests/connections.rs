@@ -48,7 +48,6 @@ fn a_broken_handshake_is_repeated_where_the_policy_forbids_sse() {
     for (error, after_sse) in [
         (plain(ErrorKind::Timeout, Phase::Connect), Some(fresh(200))),
         (plain(ErrorKind::Truncated, Phase::Connect), Some(fresh(200))),
-        (plain(ErrorKind::Tls, Phase::Connect), None),
         (handshake, None),
     ] {
         let broken = |transports| retry(ReplayPolicy::default(), transports);
@@ -67,6 +66,49 @@ fn a_broken_handshake_is_repeated_where_the_policy_forbids_sse() {
     let redirect = ProtocolError::Redirect("https://elsewhere".into());
     let redirect = Error::protocol(Phase::Connect, redirect);
     assert_eq!(auto().next(websocket(&redirect), 1.0), RetryDecision::Fail, "it would be the same");
+}
+
+#[test]
+fn c176_a_tls_fault_is_final_and_a_connection_that_is_cut_is_retried() {
+    let failed_over = |error: &Error, transport| {
+        retry(ReplayPolicy::default(), TransportPolicy::Auto).next(failed(error, transport), 1.0)
+    };
+    let connect = |error| Error::connect(error, "refused", None);
+    for transport in [Transport::WebSocket, Transport::Sse] {
+        for fault in [
+            TlsError::UnknownIssuer { issuer: String::new() },
+            TlsError::Expired { not_after: None, now: None },
+            TlsError::NotTls,
+            TlsError::ClientCertificateRequired,
+        ] {
+            let error = connect(ConnectError::Tls(fault));
+            assert_eq!(failed_over(&error, transport), RetryDecision::Fail, "{error}");
+        }
+        for step in [ConnectStep::Tls, ConnectStep::ProxyTls, ConnectStep::Proxy] {
+            let error = connect(ConnectError::Lost(step));
+            assert_eq!(again(failed_over(&error, transport)), fresh(200), "{error}");
+        }
+    }
+}
+
+#[test]
+fn c174_sse_is_used_where_it_needs_no_tunnel() {
+    let through = |forwards, error| {
+        let proxy = ProxyPeer { address: "p:1".to_owned(), setting: "", forwards };
+        let peer = Peer::new(&"http://api.example/v1".parse().unwrap(), Some(proxy));
+        Error::connect(ConnectError::Proxy(error), "refused", Some(peer))
+    };
+    for error in [ProxyError::Refused, ProxyError::NotAProxy, ProxyError::CredentialsRequired] {
+        let refused = through(true, error(ProxyAnswer::default()));
+        let unconfirmed = Some(BreakerTrip::Unconfirmed);
+        assert_eq!(again(auto().next(websocket(&refused), 1.0)), over_sse(0, unconfirmed));
+        assert_eq!(auto().next(failed(&refused, Transport::Sse), 1.0), RetryDecision::Fail);
+        let https = through(false, error(ProxyAnswer::default()));
+        assert_eq!(auto().next(websocket(&https), 1.0), RetryDecision::Fail);
+    }
+    // The server is down over either transport.
+    let down = through(true, ProxyError::ServerUnreachable(ProxyAnswer::default()));
+    assert!(!again(auto().next(websocket(&down), 1.0)).over_sse);
 }
 
 #[test]
@@ -136,7 +178,39 @@ fn only_silence_of_a_whole_websocket_after_the_request_blames_its_frames() {
 #[test]
 fn each_attempt_while_the_network_is_down_opens_a_connection() {
     let down = plain(ErrorKind::Connect, Phase::Connect);
-    assert_eq!(again(auto().next(websocket(&down), 1.0)), fresh(1000));
+    let trying_for = Some(Duration::from_secs(60));
+    let waiting = NextAttempt { trying_for, ..fresh(1000) };
+    assert_eq!(again(auto().next(websocket(&down), 1.0)), waiting);
+}
+
+#[test]
+fn c179_a_server_that_was_never_reached_is_given_up_early() {
+    let down = plain(ErrorKind::Connect, Phase::Connect);
+    let start = Instant::now();
+    let given_up_after = |policy: RetryPolicy, reached| {
+        let mut retry = RetryState::new(policy, TransportPolicy::Auto);
+        let mut passed = Duration::ZERO;
+        loop {
+            let at = start + passed;
+            match retry.next(AttemptFailure { reached, at, ..websocket(&down) }, 1.0) {
+                RetryDecision::Fail => return passed,
+                RetryDecision::Retry(next) => {
+                    let end = policy.network_down_deadline.unwrap();
+                    let end = if reached { end } else { end.min(Duration::from_secs(5)) };
+                    assert_eq!(next.trying_for, Some(end - passed));
+                    passed += next.delay;
+                }
+            }
+        }
+    };
+    let policy = RetryPolicy::default();
+    assert_eq!(given_up_after(policy, false), Duration::from_secs(5));
+    assert_eq!(given_up_after(policy, true), Duration::from_secs(60));
+    let short = policy.network_down_deadline(Duration::from_secs(2));
+    assert_eq!(given_up_after(short, false), Duration::from_secs(2));
+    let mut patient = RetryState::new(policy.unreached_deadline(None), TransportPolicy::Auto);
+    let first = patient.next(AttemptFailure { reached: false, ..websocket(&down) }, 1.0);
+    assert_eq!(again(first).trying_for, Some(Duration::from_secs(60)));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn a_timeout_of_the_prewarming_itself_proves_nothing_about_the_origin() {
     // Limits of prewarming and of connecting, and the time of the failure, in seconds.
     for (prewarm, connect, failed, kind, marked) in [
         (5, 10, 5, ErrorKind::Timeout, false),
-        (5, 10, 5, ErrorKind::Tls, true),
+        (5, 10, 5, ErrorKind::Truncated, true),
         (5, 10, 1, ErrorKind::Timeout, true),
         (10, 10, 10, ErrorKind::Timeout, true),
         (20, 10, 20, ErrorKind::Timeout, true),

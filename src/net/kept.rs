@@ -1,0 +1,235 @@
+//! HTTP/1.1 over connections that a [`Dial`] opens, and that are kept for later requests.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, future::BoxFuture};
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyDataStream, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    runtime::{self, Handle},
+    task::AbortHandle,
+    time::Instant,
+};
+
+use super::{
+    Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network,
+    dial::{Form, Opened},
+};
+use crate::error::Peer;
+
+/// Network that sends HTTP/1.1 requests over connections of `D`.
+pub(crate) struct HttpNetwork<D> {
+    dial: D,
+    kept: Arc<Kept>,
+}
+
+/// Connections that wait for their next request, the latest last.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Vec<KeptConnection>>);
+
+struct KeptConnection {
+    connection: ClientConnection,
+    since: Instant,
+}
+
+/// The client's side of a connection; dropping it ends the connection.
+struct ClientConnection {
+    requests: SendRequest<Full<Bytes>>,
+    form: Form,
+    /// Runtime that serves the connection. The connection stalls while that runtime is idle.
+    runtime: Option<runtime::Id>,
+    _driver: AbortOnDrop,
+}
+
+/// Aborts a task when it is dropped.
+struct AbortOnDrop(AbortHandle);
+
+/// Body of an answer, and the connection on which it arrives.
+struct ClientBody<D> {
+    bytes: BodyDataStream<Incoming>,
+    /// `None` once the body has ended.
+    connection: Option<ClientConnection>,
+    kept: Arc<Kept>,
+    dial: D,
+}
+
+/// Maximum number of kept connections; the oldest is closed first.
+const MAX_KEPT: usize = 256;
+/// Time after which a kept connection is closed, as in reqwest and hyper. Most servers close it
+/// earlier.
+const KEEP_FOR: Duration = Duration::from_secs(90);
+
+impl<D: Dial> HttpNetwork<D> {
+    pub(crate) fn new(dial: D) -> Self {
+        Self { dial, kept: Arc::default() }
+    }
+
+    pub(crate) fn dial(&self) -> &D {
+        &self.dial
+    }
+}
+
+impl<D: Dial> Network for HttpNetwork<D> {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
+        send(self.dial.clone(), Arc::clone(&self.kept), request).boxed()
+    }
+
+    fn peer(&self, uri: &Uri) -> Peer {
+        self.dial.peer(uri)
+    }
+}
+
+impl<D> fmt::Debug for HttpNetwork<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpNetwork").finish_non_exhaustive()
+    }
+}
+
+async fn send<D: Dial>(
+    dial: D,
+    kept: Arc<Kept>,
+    request: Request<Bytes>,
+) -> Result<Answer, NetError> {
+    let upgrade = request.headers().contains_key(header::UPGRADE);
+    let fresh = upgrade || request.extensions().get::<Fresh>().is_some();
+    let uri = request.uri().clone();
+    let mut request = request.map(Full::new);
+    while !fresh && let Some(mut connection) = kept.take() {
+        if connection.requests.ready().await.is_err() {
+            continue;
+        }
+        connection.form.apply(&mut request, &uri)?;
+        match connection.requests.try_send_request(request).await {
+            Ok(response) => return answer(response, connection, kept, &dial, &uri).await,
+            // The server closed the connection before the request was sent.
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => request = unsent,
+                None => return Err(NetError::new(NetErrorKind::Stale, error.into_error())),
+            },
+        }
+    }
+    let opened = dial.open(&uri, upgrade).await?;
+    let lost = |error| lost(error, &dial).at(&dial, &uri);
+    let mut connection = handshake(opened).await.map_err(lost)?;
+    connection.form.apply(&mut request, &uri)?;
+    let response = connection.requests.send_request(request).await.map_err(lost)?;
+    answer(response, connection, kept, &dial, &uri).await
+}
+
+async fn handshake(Opened { io, form }: Opened) -> hyper::Result<ClientConnection> {
+    let (requests, driver) = http1::handshake(TokioIo::new(io)).await?;
+    let driver = tokio::spawn(async { driver.with_upgrades().await });
+    let runtime = Handle::try_current().ok().map(|here| here.id());
+    Ok(ClientConnection { requests, form, runtime, _driver: AbortOnDrop(driver.abort_handle()) })
+}
+
+async fn answer<D: Dial>(
+    mut response: Response<Incoming>,
+    connection: ClientConnection,
+    kept: Arc<Kept>,
+    dial: &D,
+    uri: &Uri,
+) -> Result<Answer, NetError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upgraded = hyper::upgrade::on(&mut response).await.map_err(|it| lost(it, dial))?;
+        let (head, _) = response.into_parts();
+        return Ok(Answer { head, content: Content::Upgraded(Box::new(TokioIo::new(upgraded))) });
+    }
+    if let Some(error) = connection.form.refusal(&response) {
+        return Err(error.at(dial, uri));
+    }
+    let (head, body) = response.into_parts();
+    let dial = dial.clone();
+    let bytes = BodyDataStream::new(body);
+    let body = ClientBody { bytes, connection: Some(connection), kept, dial };
+    Ok(Answer { head, content: Content::Body(Box::pin(body)) })
+}
+
+impl NetError {
+    /// Adds the peer to an error of a connection that the peer refused.
+    fn at(self, dial: &impl Dial, uri: &Uri) -> Self {
+        match self.kind {
+            NetErrorKind::Connect(_) => self.with_peer(dial.peer(uri)),
+            _ => self,
+        }
+    }
+}
+
+impl<D: Dial> Stream for ClientBody<D> {
+    type Item = Result<Bytes, NetError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let next = ready!(Pin::new(&mut this.bytes).poll_next(cx));
+        if next.is_none()
+            && let Some(connection) = this.connection.take()
+        {
+            // The whole answer has arrived, so that the connection can take the next request.
+            this.kept.put(connection);
+        }
+        Poll::Ready(next.map(|bytes| bytes.map_err(|error| lost(error, &this.dial))))
+    }
+}
+
+impl Kept {
+    /// Returns the connection of this runtime that was used last, and closes those that have been
+    /// kept for too long.
+    fn take(&self) -> Option<ClientConnection> {
+        let here = Handle::try_current().ok().map(|here| here.id());
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        kept.retain(|it| now.duration_since(it.since) < KEEP_FOR && !it.connection.is_closed());
+        let last = kept.iter().rposition(|it| it.connection.runtime == here)?;
+        Some(kept.remove(last).connection)
+    }
+
+    fn put(&self, connection: ClientConnection) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push(KeptConnection { connection, since: Instant::now() });
+    }
+}
+
+impl ClientConnection {
+    fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+}
+
+impl fmt::Debug for KeptConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptConnection").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Returns the error of a connection that was lost after it was made.
+fn lost(error: hyper::Error, dial: &impl Dial) -> NetError {
+    // hyper dropped the request before it wrote any of it.
+    if error.is_canceled() {
+        return NetError::new(NetErrorKind::Unsent, error);
+    }
+    match dial.refusal(&error) {
+        Some(refusal) => NetError::connect(refusal, error),
+        None => NetError::new(NetErrorKind::Lost, error),
+    }
+}

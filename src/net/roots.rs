@@ -1,0 +1,145 @@
+//! Roots that certificates are verified against.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fmt, fs,
+    path::Path,
+    sync::Arc,
+};
+
+use rustls::{
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+use super::NetError;
+
+/// Variable that names a file of trusted certificates.
+const FILE: &str = "SSL_CERT_FILE";
+/// Variable that names directories of trusted certificates.
+const DIRECTORIES: &str = "SSL_CERT_DIR";
+
+/// Returns the verifier of certificates. It trusts `extra`, and the certificates that
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` name; without these variables, it trusts the roots of the
+/// platform, and `extra`.
+///
+/// As in OpenSSL, the variables replace the roots of the platform: a user who sets them can also
+/// restrict what is trusted.
+pub(super) fn verifier(
+    extra: &[Vec<u8>],
+    variable: impl Fn(&str) -> Option<OsString>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
+    let mut trusted = Vec::new();
+    let mut store = RootCertStore::empty();
+    for pem in extra {
+        let found = certificates(pem).filter(|found| !found.is_empty());
+        for certificate in found.ok_or_else(|| invalid_root("not a PEM certificate"))? {
+            store.add(certificate.clone()).map_err(invalid_root)?;
+            trusted.push(certificate);
+        }
+    }
+    let (file, directories) = (variable(FILE), variable(DIRECTORIES));
+    if file.is_none() && directories.is_none() {
+        return of_platform(trusted, provider);
+    }
+    let mut roots = Vec::new();
+    if let Some(path) = file {
+        roots.extend(from_file(&path).map_err(|fault| variable_error(FILE, &path, &fault))?);
+    }
+    if let Some(list) = directories {
+        let found = from_directories(&list);
+        roots.extend(found.map_err(|fault| variable_error(DIRECTORIES, &list, &fault))?);
+    }
+    let (added, _) = store.add_parsable_certificates(roots);
+    if added == 0 && store.is_empty() {
+        let why = format!("{FILE} and {DIRECTORIES} name no certificate that can be used");
+        return Err(NetError::setting(why));
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(store.into(), provider).build();
+    Ok(verifier.map_err(NetError::setting)?)
+}
+
+fn of_platform(
+    extra: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
+    match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider) {
+        Ok(verifier) => Ok(Arc::new(verifier)),
+        Err(rustls::Error::General(_)) => Err(NetError::setting(format!(
+            "this machine has no trusted certificates: install them (the package is often called \
+             `ca-certificates`), or name a PEM file in {FILE}"
+        ))),
+        Err(error) => Err(invalid_root(error)),
+    }
+}
+
+fn invalid_root(why: impl fmt::Display) -> NetError {
+    NetError::setting(format!("a root certificate cannot be used: {why}"))
+}
+
+/// Returns the certificates of a PEM text; `None` if the text is malformed.
+pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
+}
+
+/// Returns the certificates of a file. An error is a predicate to append to the name of the file.
+fn from_file(path: &OsStr) -> Result<Vec<CertificateDer<'static>>, String> {
+    if path.is_empty() {
+        return Err("has no value: unset it, or set it to a PEM file".to_owned());
+    }
+    if Path::new(path).is_dir() {
+        return Err(format!("names a directory: use {DIRECTORIES} for directories"));
+    }
+    let pem =
+        fs::read(path).map_err(|error| format!("names a file that cannot be read: {error}"))?;
+    // A certificate in DER begins with a SEQUENCE of more than 255 bytes.
+    if pem.starts_with(&[0x30, 0x82]) {
+        let convert = "openssl x509 -inform der -in FILE -out FILE.pem";
+        return Err(format!("names a file in DER: convert it to PEM with `{convert}`"));
+    }
+    if pem.is_empty() {
+        return Err("names an empty file".to_owned());
+    }
+    match certificates(&pem) {
+        None => Err("names a file with malformed PEM".to_owned()),
+        Some(found) if found.is_empty() => {
+            let convert = "openssl x509 -in FILE -out FILE.pem";
+            match pem.windows(TRUSTED.len()).any(|window| window == TRUSTED) {
+                true => Err(format!(
+                    "names a file in OpenSSL's trusted form: convert it with `{convert}`"
+                )),
+                false => Err("names a file without a PEM certificate".to_owned()),
+            }
+        }
+        Some(found) => Ok(found),
+    }
+}
+
+/// Label of OpenSSL's own form of a certificate.
+const TRUSTED: &[u8] = b"BEGIN TRUSTED CERTIFICATE";
+
+/// Returns the certificates of a list of directories, separated as in `PATH`. Other files are
+/// skipped. An error is a predicate.
+fn from_directories(list: &OsStr) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut found = Vec::new();
+    for directory in std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()) {
+        let read = rustls_native_certs::load_certs_from_paths(None, Some(&directory));
+        for error in &read.errors {
+            tracing::debug!("{DIRECTORIES}: {error}");
+        }
+        found.extend(read.certs);
+    }
+    match found.is_empty() {
+        true => Err("names no directory with certificates, whose file names are hashes as \
+                     `openssl rehash` makes them"
+            .to_owned()),
+        false => Ok(found),
+    }
+}
+
+fn variable_error(name: &str, value: &OsStr, fault: &str) -> NetError {
+    NetError::setting(format!("{name}={} {fault}", value.display()))
+}

@@ -1,0 +1,285 @@
+//! TLS to servers and to https proxies.
+
+use std::{
+    error::Error as StdError,
+    ffi::OsString,
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError,
+    InvalidMessage, OtherError, PeerIncompatible, SignatureScheme,
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    sign::CertifiedKey,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use x509_cert::der::Decode as _;
+
+use super::{Io, NetError, roots};
+use crate::{
+    api::masked,
+    config::NetworkSettings,
+    error::{ConnectError, ConnectStep, TlsError},
+};
+
+/// Settings of TLS, with the sessions to resume.
+#[derive(Clone)]
+pub(super) struct Tls {
+    connector: TlsConnector,
+    client: Arc<ClientAuth>,
+}
+
+/// Authentication of the client, and what servers asked for.
+#[derive(Debug)]
+struct ClientAuth {
+    certificate: Option<Arc<CertifiedKey>>,
+    /// `true` once a server has asked for a certificate.
+    asked: AtomicBool,
+}
+
+/// Verifier that adds the name of the issuer to the error of an unknown issuer.
+#[derive(Debug)]
+struct Naming(Arc<dyn ServerCertVerifier>);
+
+/// Error of a certificate whose issuer is not trusted.
+#[derive(Debug)]
+struct UnknownIssuer(String);
+
+impl Tls {
+    /// Returns the settings. `variable` reads the environment.
+    pub(super) fn new(
+        settings: &NetworkSettings,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, NetError> {
+        // The process may have another default provider, or none.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = roots::verifier(&settings.roots, variable, Arc::clone(&provider))?;
+        let certificate = match &settings.client_certificate {
+            Some(pem) => Some(Arc::new(certified_key(pem.pem())?)),
+            None => None,
+        };
+        let client = Arc::new(ClientAuth { certificate, asked: AtomicBool::new(false) });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(NetError::setting)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Naming(verifier)))
+            .with_client_cert_resolver(Arc::clone(&client) as Arc<dyn ResolvesClientCert>);
+        // A server that also offers h2 would select it, and the upgrade would be lost.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), client })
+    }
+
+    /// Makes a TLS session with `host` over `io`; `step` is the step of an error.
+    pub(super) async fn connect<S: Io>(
+        &self,
+        host: &str,
+        io: S,
+        step: ConnectStep,
+    ) -> Result<TlsStream<S>, NetError> {
+        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(name).map_err(NetError::setting)?;
+        self.connector.connect(name, io).await.map_err(|error| {
+            let reason = match rustls_error(&error) {
+                Some(cause) => ConnectError::Tls(self.classify(cause)),
+                None => ConnectError::Lost(step),
+            };
+            NetError::connect(reason, error)
+        })
+    }
+
+    /// Returns the reason if `error`, of an open connection, shows that the server refused the
+    /// client. With TLS 1.3, the handshake is complete for the client before the server has read
+    /// the client's certificate.
+    pub(super) fn refusal(&self, error: &(dyn StdError + 'static)) -> Option<ConnectError> {
+        let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
+        let alert = causes.find_map(|cause| match rustls_error(cause.downcast_ref()?)? {
+            RustlsError::AlertReceived(alert) => Some(*alert),
+            _ => None,
+        });
+        let refusals = [
+            AlertDescription::NoCertificate,
+            AlertDescription::BadCertificate,
+            AlertDescription::UnsupportedCertificate,
+            AlertDescription::CertificateRevoked,
+            AlertDescription::CertificateExpired,
+            AlertDescription::CertificateUnknown,
+            AlertDescription::UnknownCA,
+            AlertDescription::AccessDenied,
+            AlertDescription::CertificateRequired,
+        ];
+        alert.filter(|alert| refusals.contains(alert))?;
+        Some(ConnectError::Tls(self.client_refused()))
+    }
+
+    fn client_refused(&self) -> TlsError {
+        match self.client.certificate {
+            Some(_) => TlsError::ClientCertificateRejected,
+            None => TlsError::ClientCertificateRequired,
+        }
+    }
+
+    fn classify(&self, error: &RustlsError) -> TlsError {
+        match error {
+            RustlsError::InvalidCertificate(error) => of_certificate(error),
+            RustlsError::PeerIncompatible(
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                | PeerIncompatible::Tls12NotOfferedOrEnabled,
+            )
+            | RustlsError::AlertReceived(AlertDescription::ProtocolVersion) => TlsError::OldVersion,
+            RustlsError::InvalidMessage(
+                InvalidMessage::InvalidContentType
+                | InvalidMessage::UnknownProtocolVersion
+                | InvalidMessage::MessageTooLarge,
+            ) => TlsError::NotTls,
+            // In TLS 1.2 the server reads the certificate, or its absence, during the handshake.
+            RustlsError::AlertReceived(_) if self.client.asked.load(Ordering::Relaxed) => {
+                self.client_refused()
+            }
+            error => TlsError::Other(masked(&error.to_string(), 200)),
+        }
+    }
+}
+
+impl ResolvesClientCert for ClientAuth {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        let certificate = self.certificate.as_ref()?;
+        certificate.key.choose_scheme(schemes)?;
+        Some(Arc::clone(certificate))
+    }
+
+    fn has_certs(&self) -> bool {
+        // Also without a certificate, so that the request for one is seen.
+        true
+    }
+}
+
+impl ServerCertVerifier for Naming {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        let verified =
+            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                // The last certificate of the chain names the root that is missing.
+                let last = intermediates.last().unwrap_or(end_entity);
+                let issuer = OtherError(Arc::new(UnknownIssuer(issuer_of(last))));
+                RustlsError::InvalidCertificate(CertificateError::Other(issuer))
+            }
+            error => error,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+impl fmt::Display for UnknownIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the issuer `{}` is not trusted", self.0)
+    }
+}
+
+impl StdError for UnknownIssuer {}
+
+/// Returns the distinguished name of the issuer of `certificate`; empty if it cannot be read.
+pub(super) fn issuer_of(certificate: &CertificateDer<'_>) -> String {
+    let parsed = x509_cert::Certificate::from_der(certificate);
+    parsed.map_or_else(
+        |_| String::new(),
+        |parsed| masked(&parsed.tbs_certificate().issuer().to_string(), 128),
+    )
+}
+
+/// Returns the certificate and the key of a PEM text.
+fn certified_key(pem: &[u8]) -> Result<CertifiedKey, NetError> {
+    let why = "the client certificate is not a PEM text with a certificate and its key";
+    let chain = roots::certificates(pem).filter(|chain| !chain.is_empty());
+    let (Some(chain), Ok(key)) = (chain, PrivateKeyDer::from_pem_slice(pem)) else {
+        return Err(NetError::setting(why));
+    };
+    let provider = aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map_err(|_| NetError::setting(why))
+}
+
+fn of_certificate(error: &CertificateError) -> TlsError {
+    let date = |time: UnixTime| {
+        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()))?;
+        Some(httpdate::fmt_http_date(time))
+    };
+    match error {
+        CertificateError::Expired => TlsError::Expired { not_after: None, now: None },
+        CertificateError::ExpiredContext { time, not_after } => {
+            TlsError::Expired { not_after: date(*not_after), now: date(*time) }
+        }
+        CertificateError::NotValidYet => TlsError::NotYetValid { not_before: None, now: None },
+        CertificateError::NotValidYetContext { time, not_before } => {
+            TlsError::NotYetValid { not_before: date(*not_before), now: date(*time) }
+        }
+        CertificateError::UnknownIssuer => TlsError::UnknownIssuer { issuer: String::new() },
+        CertificateError::NotValidForName => TlsError::WrongName { has: Vec::new() },
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names = presented.iter().take(8).map(|name| plain_name(name));
+            TlsError::WrongName { has: names.collect() }
+        }
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref() {
+            Some(UnknownIssuer(issuer)) => TlsError::UnknownIssuer { issuer: issuer.clone() },
+            None => TlsError::Certificate(masked(&other.to_string(), 200)),
+        },
+        error => TlsError::Certificate(masked(&error.to_string(), 200)),
+    }
+}
+
+/// Returns a name as users write it: webpki shows `DnsName("localhost")`.
+fn plain_name(shown: &str) -> String {
+    let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    masked(inner.unwrap_or(shown).trim_matches('"'), 128)
+}
+
+/// Returns the TLS error in an IO error; connectors wrap one in another.
+fn rustls_error(error: &io::Error) -> Option<&RustlsError> {
+    let mut inner = error.get_ref()?;
+    loop {
+        if let Some(error) = inner.downcast_ref() {
+            return Some(error);
+        }
+        inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
+    }
+}
