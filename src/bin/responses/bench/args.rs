@@ -109,7 +109,7 @@ pub(crate) struct Args {
 
     /// Measure also the first event at these round trips, for example rtt=0,25,50,100,200
     #[arg(long, value_name = "rtt=TIMES", value_parser = sweep, conflicts_with = "live")]
-    sweep: Option<Sweep>,
+    sweep: Option<RoundTrips>,
 
     /// Measure a real server instead, which may bill each turn
     #[arg(long, requires_all = ["max_turns", "model"])]
@@ -187,7 +187,7 @@ struct Bandwidth(Option<u64>);
 
 /// Round trips to measure.
 #[derive(Clone, Debug, PartialEq)]
-struct Sweep(Vec<Duration>);
+struct RoundTrips(Vec<Duration>);
 
 const MODES: [&str; 4] =
     ["websocket-incremental", "websocket-full", "sse-keep-alive", "sse-new-connection"];
@@ -239,7 +239,7 @@ impl Args {
 
     /// Returns the round trips to sweep over, and the site at each.
     pub(super) fn sweep(&self) -> Result<Vec<(Duration, Site)>, Stop> {
-        let Some(Sweep(times)) = &self.sweep else { return Ok(Vec::new()) };
+        let Some(RoundTrips(times)) = &self.sweep else { return Ok(Vec::new()) };
         let site =
             |rtt: &Duration| Ok((*rtt, Site::Emulated(self.emulated(self.link.link().rtt(*rtt))?)));
         times.iter().map(site).collect()
@@ -455,11 +455,11 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Parses `rtt=0,25,50`.
-fn sweep(text: &str) -> Result<Sweep, String> {
+fn sweep(text: &str) -> Result<RoundTrips, String> {
     let times = text
         .strip_prefix("rtt=")
         .ok_or_else(|| "expected round trips, for example rtt=0,25,50,100,200".to_owned())?;
-    times.split(',').map(time).collect::<Result<_, _>>().map(Sweep)
+    times.split(',').map(time).collect::<Result<_, _>>().map(RoundTrips)
 }
 
 fn split_unit(text: &str) -> (&str, &str) {

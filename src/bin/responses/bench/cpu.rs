@@ -6,7 +6,7 @@ use responses_client::testing::{Script, ScriptedServer};
 use tokio::{runtime, sync::oneshot};
 
 use super::{
-    clock::{Clock, Of},
+    cpu_clock::{CpuClock, CpuOf},
     measure::{Conversation, Plan},
     sample::{Mode, ModeRun},
     site::Site,
@@ -21,7 +21,7 @@ pub(super) fn measure(
     tls: bool,
     runs: &mut [ModeRun],
 ) -> Result<(), Stop> {
-    let Some(clock) = Clock::of(Of::Thread) else { return Ok(()) };
+    let Some(clock) = CpuClock::of(CpuOf::Thread) else { return Ok(()) };
     // The first conversation of each mode warms the program up. The lower time is the less disturbed.
     for _ in 0..2 {
         for run in &mut *runs {
@@ -39,7 +39,7 @@ fn conversation(
     mode: Mode,
     script: Script,
     tls: bool,
-    clock: Clock,
+    clock: CpuClock,
 ) -> Result<Duration, Stop> {
     let (clients, client) = mpsc::channel();
     let (ended, end) = oneshot::channel::<()>();

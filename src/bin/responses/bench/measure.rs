@@ -6,9 +6,9 @@ use responses_client::{ResponsesRequest, ResponsesSession};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    clock::Clock,
+    cpu_clock::CpuClock,
     sample::{Mode, ModeRun, SECOND, Sample},
-    site::{Route, Site},
+    site::{Access, Site},
     workload::Workload,
 };
 use crate::stop::{Stop, in_words};
@@ -32,7 +32,7 @@ pub(super) struct Conversation<'a> {
     mode: Mode,
     workload: &'a Workload,
     request: ResponsesRequest,
-    route: Route,
+    access: Access,
     session: ResponsesSession,
     slowness: u32,
     /// Number of turns so far.
@@ -47,7 +47,7 @@ impl Plan {
     pub(super) async fn run(
         &self,
         site: &Site,
-        clock: Option<Clock>,
+        clock: Option<CpuClock>,
         mut progress: impl FnMut(),
     ) -> Result<Vec<ModeRun>, Stop> {
         let mut runs = self.empty_runs();
@@ -64,7 +64,7 @@ impl Plan {
                     continue;
                 };
                 conversation.prepare(self.tool_time).await?;
-                let before = clock.map(Clock::now);
+                let before = clock.map(CpuClock::now);
                 let sample = conversation.turn().await.map_err(|why| {
                     Stop::Failed(format!("{}, turn {}: {why}", run.label, conversation.turns + 1))
                 })?;
@@ -104,10 +104,10 @@ impl<'a> Conversation<'a> {
         mode: Mode,
         seed: u64,
     ) -> Result<Self, Stop> {
-        let mut route = site.route(mode, seed)?;
-        let session = route.client()?.session();
+        let mut access = site.access(mode, seed)?;
+        let session = access.client()?.session();
         let (request, slowness) = (workload.first(), site.slowness());
-        Ok(Self { mode, workload, request, route, session, slowness, turns: 0, ended: None })
+        Ok(Self { mode, workload, request, access, session, slowness, turns: 0, ended: None })
     }
 
     /// Waits until the tools have run, and prepares the next turn. Creating a client is no part of
@@ -117,14 +117,14 @@ impl<'a> Conversation<'a> {
             sleep_until(ended + tool_time * self.slowness).await;
         }
         if self.mode == Mode::SseNewConnection && self.turns > 0 {
-            self.session = self.route.client()?.session();
+            self.session = self.access.client()?.session();
         }
         Ok(())
     }
 
     /// Runs the next turn. The error is a text.
     pub(super) async fn turn(&mut self) -> Result<Sample, String> {
-        let before = self.route.bytes();
+        let before = self.access.bytes();
         let start = Instant::now();
         let response = self.session.respond(&self.request).await;
         let total = start.elapsed();
@@ -137,7 +137,7 @@ impl<'a> Conversation<'a> {
         self.turns += 1;
         let report = response.report();
         let timings = report.timings;
-        let (bytes_up, bytes_down) = match (before, self.route.bytes()) {
+        let (bytes_up, bytes_down) = match (before, self.access.bytes()) {
             (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
             _ => (report.bytes_sent, report.bytes_received),
         };

@@ -7,7 +7,7 @@ use tokio::runtime;
 pub(crate) use args::Args;
 
 use self::{
-    clock::{Clock, Of},
+    cpu_clock::{CpuClock, CpuOf},
     measure::Plan,
     progress::Progress,
     sample::ModeRun,
@@ -20,9 +20,9 @@ use crate::{notes::note, stop::Stop};
 
 mod args;
 mod chart;
-mod clock;
 mod compare;
 mod cpu;
+mod cpu_clock;
 #[cfg(test)]
 mod made_up;
 mod measure;
@@ -51,7 +51,7 @@ pub(crate) fn bench(args: &Args) -> Result<bool, Stop> {
         Site::Emulated(emulated) => emulate(args, &plan, &site, emulated, &sweep)?,
         Site::Live(_) => {
             let progress = Progress::new(plan.total_turns());
-            let measuring = plan.run(&site, Clock::of(Of::Process), || progress.turn());
+            let measuring = plan.run(&site, CpuClock::of(CpuOf::Process), || progress.turn());
             let runtime =
                 runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let runs = started(runtime)?.block_on(measuring)?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     sample::Mode,
-    site::{Emulated, Route, Site},
+    site::{Access, Emulated, Site},
 };
 use crate::stop::{Stop, in_words};
 
@@ -153,16 +153,16 @@ async fn bandwidth(site: &Emulated, direction: Direction, rate: u64) -> Result<C
 
 /// Turns of any size, over one connection.
 struct Turns {
-    route: Route,
+    access: Access,
     session: ResponsesSession,
     slowness: u32,
 }
 
 impl Turns {
     fn new(site: &Emulated, mode: Mode) -> Result<Self, Stop> {
-        let mut route = Site::Emulated(site.clone()).route(mode, 0)?;
-        let session = route.client()?.session();
-        Ok(Self { route, session, slowness: site.slowness })
+        let mut access = Site::Emulated(site.clone()).access(mode, 0)?;
+        let session = access.client()?.session();
+        Ok(Self { access, session, slowness: site.slowness })
     }
 
     /// Returns turns over a new WebSocket that is open, and whose window has not grown.
@@ -178,12 +178,12 @@ impl Turns {
         let request = ResponsesRequest::new("check")
             .input([Item::user("x".repeat(up))])
             .metadata([("down", down.to_string())]);
-        let before = self.route.bytes().unwrap_or_default();
+        let before = self.access.bytes().unwrap_or_default();
         let start = Instant::now();
         let response = self.session.respond(&request).await;
         let time = start.elapsed() / self.slowness;
         response.map_err(|error| Stop::Failed(in_words(&error)))?;
-        let after = self.route.bytes().unwrap_or_default();
+        let after = self.access.bytes().unwrap_or_default();
         Ok((time, (after.0 - before.0, after.1 - before.1)))
     }
 }

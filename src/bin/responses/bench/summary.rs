@@ -90,7 +90,7 @@ impl Figure {
 /// Unit of a comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Unit {
+pub(crate) enum ComparisonUnit {
     /// Each pair of turns: right only where no segment is lost.
     Turn,
     /// The mean of the pairs of a conversation.
@@ -114,7 +114,7 @@ pub(crate) struct Difference {
     pub high_ms: f64,
     pub confidence: f64,
     /// Unit that the interval treats as independent.
-    pub unit: Unit,
+    pub unit: ComparisonUnit,
     /// `true` if the interval excludes zero.
     pub shown: bool,
 }
@@ -234,10 +234,16 @@ fn difference(figure: Figure, mode: &ModeRun, than: &ModeRun) -> Option<Differen
         }
     }
     // The turns of a conversation share their connection, and a loss in one changes the later ones.
-    let unit = if by_round.len() >= LEAST_ROUNDS { Unit::Conversation } else { Unit::Turn };
+    let unit = if by_round.len() >= LEAST_ROUNDS {
+        ComparisonUnit::Conversation
+    } else {
+        ComparisonUnit::Turn
+    };
     let differences: Vec<f64> = match unit {
-        Unit::Turn => by_round.into_values().flatten().map(|it| it as f64 / 1e6).collect(),
-        Unit::Conversation => by_round
+        ComparisonUnit::Turn => {
+            by_round.into_values().flatten().map(|it| it as f64 / 1e6).collect()
+        }
+        ComparisonUnit::Conversation => by_round
             .into_values()
             .map(|it| it.iter().sum::<i128>() as f64 / it.len() as f64 / 1e6)
             .collect(),

@@ -18,36 +18,40 @@ const GAP: &str = "  ";
 /// Row of a table: one figure of each mode. Smaller is better.
 pub(super) struct Row {
     pub title: &'static str,
-    pub unit: Unit,
+    pub unit: FigureUnit,
     pub figure: fn(&ModeSummary) -> Option<f64>,
     /// `true` if the figure repeats exactly, so that the best one is marked.
     pub is_exact: bool,
 }
 
 pub(super) const ROWS: [Row; 12] = [
-    Row::new("Connecting p50", Unit::Ms, |it| it.connect_ms.map(|it| it.p50)),
-    Row::new("First event p50", Unit::Ms, |it| it.first_event_ms.map(|it| it.p50)),
-    Row::new("First event p90", Unit::Ms, |it| it.first_event_ms.map(|it| it.p90)),
-    Row::new("First text p50", Unit::Ms, |it| it.first_text_ms.map(|it| it.p50)),
-    Row::new("Turn p50", Unit::Ms, |it| it.turn_ms.map(|it| it.p50)),
-    Row::new("Turn p90", Unit::Ms, |it| it.turn_ms.map(|it| it.p90)),
-    Row::new("Turn p99", Unit::Ms, |it| it.turn_ms.map(|it| it.p99)),
-    Row::new("Turn max", Unit::Ms, |it| it.turn_ms.map(|it| it.max)),
-    Row::new("Whole conversation", Unit::Ms, ModeSummary::conversation_ms),
-    Row::new("Sent", Unit::Bytes, |it| Some(it.bytes_up as f64)),
-    Row::new("Received", Unit::Bytes, |it| Some(it.bytes_down as f64)),
-    Row { is_exact: false, ..Row::new("Client CPU per turn", Unit::Ms, |it| it.cpu_ms) },
+    Row::new("Connecting p50", FigureUnit::Ms, |it| it.connect_ms.map(|it| it.p50)),
+    Row::new("First event p50", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.p50)),
+    Row::new("First event p90", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.p90)),
+    Row::new("First text p50", FigureUnit::Ms, |it| it.first_text_ms.map(|it| it.p50)),
+    Row::new("Turn p50", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p50)),
+    Row::new("Turn p90", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p90)),
+    Row::new("Turn p99", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p99)),
+    Row::new("Turn max", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.max)),
+    Row::new("Whole conversation", FigureUnit::Ms, ModeSummary::conversation_ms),
+    Row::new("Sent", FigureUnit::Bytes, |it| Some(it.bytes_up as f64)),
+    Row::new("Received", FigureUnit::Bytes, |it| Some(it.bytes_down as f64)),
+    Row { is_exact: false, ..Row::new("Client CPU per turn", FigureUnit::Ms, |it| it.cpu_ms) },
 ];
 
 impl Row {
-    const fn new(title: &'static str, unit: Unit, figure: fn(&ModeSummary) -> Option<f64>) -> Self {
+    const fn new(
+        title: &'static str,
+        unit: FigureUnit,
+        figure: fn(&ModeSummary) -> Option<f64>,
+    ) -> Self {
         Self { title, unit, figure, is_exact: true }
     }
 }
 
 /// Unit of a figure in JSON.
 #[derive(Clone, Copy)]
-pub(super) enum Unit {
+pub(super) enum FigureUnit {
     Ms,
     Bytes,
 }
@@ -62,13 +66,13 @@ pub(super) struct Scale {
 
 impl Scale {
     /// Returns the scale that shows a value of this size with three digits.
-    pub(super) fn of(unit: Unit, size: f64) -> Self {
+    pub(super) fn of(unit: FigureUnit, size: f64) -> Self {
         let (divisor, suffix) = match unit {
-            Unit::Ms if size < 1e3 => (1.0, "ms"),
-            Unit::Ms => (1e3, "s"),
-            Unit::Bytes if size < 1e3 => (1.0, "B"),
-            Unit::Bytes if size < 1e6 => (1e3, "kB"),
-            Unit::Bytes => (1e6, "MB"),
+            FigureUnit::Ms if size < 1e3 => (1.0, "ms"),
+            FigureUnit::Ms => (1e3, "s"),
+            FigureUnit::Bytes if size < 1e3 => (1.0, "B"),
+            FigureUnit::Bytes if size < 1e6 => (1e3, "kB"),
+            FigureUnit::Bytes => (1e6, "MB"),
         };
         let decimals = match size / divisor {
             _ if suffix == "B" => 0,
@@ -81,7 +85,7 @@ impl Scale {
     }
 
     /// Returns the scale for values in one row: the smallest has three digits.
-    pub(super) fn of_row(unit: Unit, values: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn of_row(unit: FigureUnit, values: impl IntoIterator<Item = f64>) -> Self {
         let smallest = values.into_iter().filter(|it| *it > 0.0).min_by(f64::total_cmp);
         Self::of(unit, smallest.unwrap_or_default())
     }
@@ -205,7 +209,7 @@ fn sentence(difference: &Difference) -> String {
     let Difference { figure, mean_ms, low_ms, high_ms, confidence, shown, .. } = *difference;
     let (mode, than) = (title_of(&difference.mode), title_of(&difference.than));
     let size = if shown { mean_ms.abs() } else { low_ms.abs().max(high_ms.abs()) };
-    let scale = Scale::of(Unit::Ms, size);
+    let scale = Scale::of(FigureUnit::Ms, size);
     let interval = |low, high| {
         if low_ms == high_ms {
             return "the same in every pair of turns".to_owned();
@@ -258,10 +262,10 @@ mod tests {
             (1234.0, "1.23 s"),
             (0.0, "0.000 ms"),
         ] {
-            assert_eq!(of(Unit::Ms, ms), text);
+            assert_eq!(of(FigureUnit::Ms, ms), text);
         }
         for (bytes, text) in [(999.0, "999 B"), (1_840.0, "1.84 kB"), (2_500_000.0, "2.50 MB")] {
-            assert_eq!(of(Unit::Bytes, bytes), text);
+            assert_eq!(of(FigureUnit::Bytes, bytes), text);
         }
     }
 
@@ -322,7 +326,7 @@ mod tests {
             low_ms: 40.2,
             high_ms: 46.0,
             confidence: 0.99,
-            unit: super::super::summary::Unit::Conversation,
+            unit: super::super::summary::ComparisonUnit::Conversation,
             shown: true,
         };
         assert_eq!(
