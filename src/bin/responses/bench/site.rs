@@ -134,9 +134,11 @@ fn connector(server: &ScriptedServer, link: &Link) -> Result<Connector, Stop> {
     })
 }
 
-/// Returns a builder of clients that wait as long as it takes: slowed networks take hours.
+/// Returns a builder of clients that wait as long as it takes, since slowed networks take hours, and
+/// that send frames of any size, which the plan has limited.
 fn patient(server: &ScriptedServer) -> Result<ResponsesClientBuilder, Stop> {
-    let provider = Provider::compatible(&server.url()).map_err(bad_setting)?.max_age(None);
+    let provider =
+        Provider::compatible(&server.url()).map_err(bad_setting)?.max_age(None).frame_limit(None);
     let timeouts = Timeouts::default()
         .connect(None)
         .send(None)

@@ -6,11 +6,13 @@ use anstyle::{AnsiColor, Style};
 
 use super::{
     sample::title_of,
-    summary::{Difference, Figure, ModeSummary, Summary},
+    summary::{Difference, Figure, ModeSummary, RoundSummary, Summary},
 };
+use crate::notes::printable;
 
 const BOLD: Style = Style::new().bold();
 const BEST: Style = AnsiColor::Green.on_default().bold();
+pub(super) const WARNING: Style = AnsiColor::Yellow.on_default();
 /// Mark of the best value of a row, which is readable without colours.
 const MARK: &str = " *";
 const GAP: &str = "  ";
@@ -22,9 +24,11 @@ pub(super) struct Row {
     pub figure: fn(&ModeSummary) -> Option<f64>,
     /// `true` if the figure repeats exactly, so that the best one is marked.
     pub is_exact: bool,
+    /// The figure of one conversation, if the figure of the mode is the mean of them.
+    pub mean: Option<fn(&RoundSummary) -> Option<f64>>,
 }
 
-pub(super) const ROWS: [Row; 12] = [
+pub(super) const ROWS: [Row; 14] = [
     Row::new("Connecting p50", FigureUnit::Ms, |it| it.connect_ms.map(|it| it.p50)),
     Row::new("First event p50", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.p50)),
     Row::new("First event p90", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.p90)),
@@ -33,19 +37,27 @@ pub(super) const ROWS: [Row; 12] = [
     Row::new("Turn p90", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p90)),
     Row::new("Turn p99", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p99)),
     Row::new("Turn max", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.max)),
+    Row::new("First turn p50", FigureUnit::Ms, |it| it.first_turn_ms.map(|it| it.p50)),
+    Row::new("Later turns p50", FigureUnit::Ms, |it| it.later_turns_ms.map(|it| it.p50)),
     Row::new("Whole conversation", FigureUnit::Ms, ModeSummary::conversation_ms),
-    Row::new("Sent", FigureUnit::Bytes, |it| Some(it.bytes_up as f64)),
-    Row::new("Received", FigureUnit::Bytes, |it| Some(it.bytes_down as f64)),
+    Row::new("Sent", FigureUnit::Bytes, |it| it.per_conversation(it.bytes_up))
+        .with_mean(|it| Some(it.bytes_up as f64)),
+    Row::new("Received", FigureUnit::Bytes, |it| it.per_conversation(it.bytes_down))
+        .with_mean(|it| Some(it.bytes_down as f64)),
     Row { is_exact: false, ..Row::new("Client CPU per turn", FigureUnit::Ms, |it| it.cpu_ms) },
 ];
 
 impl Row {
-    const fn new(
+    pub(super) const fn new(
         title: &'static str,
         unit: FigureUnit,
         figure: fn(&ModeSummary) -> Option<f64>,
     ) -> Self {
-        Self { title, unit, figure, is_exact: true }
+        Self { title, unit, figure, is_exact: true, mean: None }
+    }
+
+    pub(super) const fn with_mean(self, mean: fn(&RoundSummary) -> Option<f64>) -> Self {
+        Self { mean: Some(mean), ..self }
     }
 }
 
@@ -123,6 +135,10 @@ pub(crate) fn table(summary: &Summary) -> String {
         .collect();
 
     let mut text = String::new();
+    if let Some(error) = &summary.error {
+        let error: String = printable(&error.to_string()).collect();
+        let _ = writeln!(text, "{WARNING}The run ended early: {error}{WARNING:#}\n");
+    }
     for line in [|it: &Column| it.head.0.clone(), |it: &Column| it.head.1.clone()] {
         let heads: String = (columns.iter())
             .map(|it| format!("{GAP}{:>width$}", line(it), width = it.width))
@@ -281,7 +297,7 @@ mod tests {
         assert_eq!(row("Connecting").matches(" - ").count(), 0);
         assert!(row("Sent").contains(" kB * "));
         assert!(text.contains("* best of the row\n\n"), "{text}");
-        assert!(text.lines().take(14).all(|it| it.len() <= 80), "{text}");
+        assert!(text.lines().take(16).all(|it| it.len() <= 80), "{text}");
         assert!(text.lines().all(|it| !it.ends_with(' ')), "{text}");
     }
 
@@ -303,6 +319,18 @@ mod tests {
              in the time of a turn (the same in every pair of turns).\n"
         ));
         assert!(text.contains("incremental (2)"));
+    }
+
+    #[test]
+    fn a_run_that_ended_early_says_so_and_shows_what_was_measured() {
+        let mut runs = made_up::runs();
+        runs[3].samples.clear();
+        let error = Some(made_up::failed_turn());
+        let text = plain(&table(&Summary { error, ..made_up::summary_of(&runs) }));
+        let first = "The run ended early: websocket_full, turn 3: no good\n\n";
+        assert!(text.starts_with(first), "{text}");
+        let sent = text.lines().find(|it| it.starts_with("Sent")).unwrap();
+        assert!(sent.contains(" kB") && sent.ends_with(" -"), "{text}");
     }
 
     #[test]
