@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Args {
-    /// Checks that the server takes each request of `plan`, and that the run takes a minute or two.
+    /// Checks that the server takes each request of `plan`, and that the run takes minutes at most.
     pub(super) fn check_limits(&self, plan: &Plan) -> Result<(), Stop> {
         self.check_websocket()?;
         self.check_frames()?;
@@ -92,5 +92,5 @@ fn argument(mode: Mode) -> String {
 /// nobody could send to a real one.
 const MAX_FRAME: usize = 16 << 20;
 
-/// Tokens of a whole run, whose emulation takes one or two minutes. Each is an event of its own.
+/// Tokens of a whole run, whose emulation takes about two minutes. Each is an event of its own.
 const MAX_RUN_TOKENS: usize = 5_000_000;
