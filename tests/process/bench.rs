@@ -1,6 +1,9 @@
 //! `responses bench`, as a process.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use responses_client::{
     Transport,
@@ -41,10 +44,10 @@ fn members(object: &Value) -> Vec<&str> {
 async fn c260_the_figures_of_all_modes_are_one_line_of_json() {
     let (summary, line) = summary(&["--rounds", "2"]).await;
     assert!(line.starts_with(r#"{"settings":{"#), "{line}");
-    let all = ["differences", "modes", "self_check", "settings", "sweep", "version"];
+    let all = ["differences", "error", "modes", "self_check", "settings", "sweep", "version"];
     assert_eq!(members(&summary), all);
     assert_eq!(summary["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(summary["sweep"], Value::Null);
+    assert_eq!((&summary["sweep"], &summary["error"]), (&Value::Null, &Value::Null));
     let settings = &summary["settings"];
     assert_eq!((&settings["turns"], &settings["rounds"]), (&json!(2), &json!(2)));
     assert_eq!((&settings["clock"], &settings["live"]), (&json!("paused"), &json!(false)));
@@ -65,6 +68,9 @@ async fn c260_the_figures_of_all_modes_are_one_line_of_json() {
         assert_eq!(mode["connect_ms"].is_object(), name.starts_with("websocket"), "{name}");
         assert!(mode["bytes_up"].as_u64() > Some(1000) && mode["bytes_down"].as_u64() > Some(1000));
         assert_eq!((&mode["turns"], mode["cpu_ms"].as_f64() > Some(0.0)), (&json!(4), true));
+        let [first, later] = ["first_turn_ms", "later_turns_ms"].map(|it| mode[it]["p50"].as_f64());
+        assert!(first > later || name == "sse_new_connection", "{name}: {first:?}, {later:?}");
+        assert_eq!(mode["by_round"].as_array().unwrap().len(), 2);
         let by_turn = mode["by_turn"].as_array().unwrap();
         assert_eq!(by_turn.len(), 2);
         assert_eq!(by_turn[1]["cumulative_bytes_up"], mode["bytes_up"]);
@@ -95,6 +101,7 @@ async fn c260_a_seed_gives_the_same_figures_except_for_cpu_time() {
     let points = first["sweep"]["points"].as_array().unwrap();
     assert_eq!(first["sweep"]["variable"], "rtt_ms");
     assert_eq!(points.iter().map(|it| &it["value"]).collect::<Vec<_>>(), [0.0, 25.0]);
+    assert!(points.iter().all(|it| it["self_check"].as_array().unwrap().len() == 5), "{points:?}");
     for name in MODES {
         let times = [0, 1].map(|point| points[point]["first_event_ms"][name].as_f64().unwrap());
         assert!(times[1] > times[0] + 24.9, "{name}: {times:?}");
@@ -114,7 +121,7 @@ async fn c260_the_table_has_a_row_for_each_figure_and_charts_are_files() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let text = ran.lines.join("\n");
     for words in [
-        "The emulated network passed 5 checks",
+        "The emulated network passed 15 checks",
         "WebSocket",
         "kept connection",
         "new connection",
@@ -126,6 +133,8 @@ async fn c260_the_table_has_a_row_for_each_figure_and_charts_are_files() {
         "Turn p90",
         "Turn p99",
         "Turn max",
+        "First turn p50",
+        "Later turns p50",
         "Whole conversation",
         "Sent",
         "Received",
@@ -229,12 +238,15 @@ async fn c261_a_real_server_gets_the_turns_that_were_allowed() {
         "500",
         "--item",
         "50",
+        "--tokens",
+        "70",
     ]);
     live.env("OPENAI_API_KEY", "key");
     let ran = ran(live, &[""; 0]).await;
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     let summary = value(&ran.lines[0]);
-    assert_eq!(summary["settings"]["live"], true);
+    let settings = &summary["settings"];
+    assert_eq!((&settings["live"], &settings["tokens"]), (&json!(true), &json!(70)));
     assert_eq!((&summary["self_check"], &summary["sweep"]), (&json!([]), &Value::Null));
     assert!(MODES.iter().all(|name| summary["modes"][name]["turns"] == 3), "{summary}");
 
@@ -242,6 +254,7 @@ async fn c261_a_real_server_gets_the_turns_that_were_allowed() {
     let creates: Vec<_> = log.creates().collect();
     assert_eq!((creates.len(), log.posts().count()), (6, 6));
     assert!(log.requests.iter().all(|it| it.body["model"] == "m-7" && it.finished));
+    assert!(log.requests.iter().all(|it| it.body["max_output_tokens"] == 70));
     assert_eq!(creates.iter().filter(|it| it.previous_response_id.is_some()).count(), 2);
     // The incremental and the full socket, the kept connection, and a connection a turn.
     assert_eq!((log.websockets().count(), log.connections.len()), (2, 2 + 1 + 3));
@@ -271,6 +284,33 @@ async fn c261_bad_usage_is_refused_before_anything_is_sent() {
         (&["--modes", "sse-keep-alive,sse-keep-alive,sse-keep-alive"], "at most twice"),
         (&["--sweep", "loss=1"], "expected round trips, for example rtt=0,25,50,100,200"),
         (&["--chart", &below], "could not make the folder of the charts"),
+        (
+            &["--tokens", "9000", "--modes", "sse-keep-alive", "--rounds", "30"],
+            "it can have at most 5000000: lower --tokens, --turns, --rounds, or",
+        ),
+        (
+            &["--item", "16m", "--turns", "5"],
+            "the largest request of websocket-full would have 80.0 MB, and a message on a WebSocket \
+             has at most 16 MiB: lower --head, --item, --turns or --tokens, or add --modes \
+             sse-keep-alive,sse-new-connection\n",
+        ),
+        (
+            &["--head", "16m", "--item", "1m", "--modes", "websocket-incremental"],
+            "the largest request of websocket-incremental would have 17.0 MB",
+        ),
+        (
+            &["--live", "--provider", "ollama", "--model", "m", "--max-turns", "800"],
+            "responses: --provider ollama has no WebSocket: add --modes \
+             sse-keep-alive,sse-new-connection\n",
+        ),
+        (
+            &[&live[..], &["--model", "m", "--max-turns", "800", "--item", "16m"]].concat(),
+            "the largest request of websocket-full would have 320.0 MB",
+        ),
+        (
+            &[&live[..], &["--model", "m", "--max-turns", "800", "--tokens", "0"]].concat(),
+            "--tokens 0: a real server cannot answer without tokens",
+        ),
         (&["--recording", "/nowhere/x"], "--recording /nowhere/x: "),
         (&["--compare", "a"], "2 values required for '--compare <A> <B>'"),
         (&["--base-url", &url], "--live"),
@@ -295,7 +335,44 @@ async fn c261_bad_usage_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn c261_a_failed_turn_of_a_real_server_ends_the_run() {
+async fn c261_a_failed_turn_of_a_real_server_ends_the_run_with_the_figures_before() {
+    // The first two turns run in both modes, and the third one in none.
+    let script = || {
+        Script::new().respond(|exchange| match exchange.index {
+            0..4 => Turn::text("hi"),
+            _ => Turn::error(400, "invalid_prompt", "no good"),
+        })
+    };
+    let modes = ["--modes", "websocket-full,sse-keep-alive"];
+    let small = ["--turns", "4", "--rounds", "2", "--max-turns", "16", "--head", "500"];
+    let live = async |args: &[&str]| {
+        let server = server(script()).await;
+        let url = server.url();
+        let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m"]);
+        live.args(modes).args(small).args(args).env("OPENAI_API_KEY", "key");
+        let ran = ran(live, &[""; 0]).await;
+        assert_eq!((ran.code, server.log().requests.len()), (Some(1), 5), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("responses: websocket_full, turn 3: "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("no good"), "{}", ran.stderr);
+        ran
+    };
+    let ran = live(&["--json"]).await;
+    let summary = value(&ran.lines[0]);
+    let error = &summary["error"];
+    assert_eq!(members(error), ["message", "mode", "round", "turn"]);
+    assert_eq!((&error["mode"], &error["round"]), (&json!("websocket_full"), &json!(1)));
+    assert_eq!(error["turn"], 3);
+    for name in ["websocket_full", "sse_keep_alive"] {
+        assert_eq!(summary["modes"][name]["turns"], 2, "{summary}");
+        assert_eq!(summary["modes"][name]["by_turn"].as_array().unwrap().len(), 2);
+    }
+    let ran = live(&[]).await;
+    assert!(ran.lines[0].starts_with("The run ended early: websocket_full, turn 3: "), "{ran:?}");
+    assert!(ran.lines.iter().any(|line| line.starts_with("Turn p50 ")), "{ran:?}");
+}
+
+#[tokio::test]
+async fn c261_a_real_server_that_fails_the_first_turn_leaves_no_figures() {
     let server = server(Script::new().turn(Turn::error(400, "invalid_prompt", "no good"))).await;
     let url = server.url();
     let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m"]);
@@ -305,6 +382,42 @@ async fn c261_a_failed_turn_of_a_real_server_ends_the_run() {
     assert!(ran.stderr.contains("websocket_incremental, turn 1: "), "{}", ran.stderr);
     assert!(ran.stderr.contains("no good"), "{}", ran.stderr);
     assert_eq!(server.log().requests.len(), 1);
+}
+
+#[tokio::test]
+async fn c261_a_frame_that_the_server_would_refuse_is_explained_in_flags() {
+    let server = server(
+        Script::new()
+            .respond(|_| Turn::text("hi"))
+            .header("x-codex-websocket-max-message-bytes", "3000"),
+    )
+    .await;
+    let url = server.url();
+    let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m"]);
+    live.args(["--modes", "websocket-full", "--turns", "5", "--rounds", "1", "--max-turns", "5"]);
+    live.args(["--head", "500", "--item", "1000", "--json"]).env("OPENAI_API_KEY", "key");
+    let ran = ran(live, &[""; 0]).await;
+    assert_eq!(ran.code, Some(1));
+    let expected = "exceeds the size limit of the server: lower --head, --item or --turns";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    assert_eq!(value(&ran.lines[0])["modes"]["websocket_full"]["turns"], 2);
+}
+
+#[tokio::test]
+async fn c260_a_network_in_real_time_takes_the_time_that_it_reports() {
+    let start = Instant::now();
+    let args = ["--real-time", "--preset", "lan", "--rounds", "1", "--modes", "sse-keep-alive"];
+    let (summary, _) =
+        summary(&[&args[..], &["--think", "50", "--tool-time", "100"]].concat()).await;
+    let took = start.elapsed();
+    assert_eq!(summary["settings"]["clock"], "real");
+    let mode = &summary["modes"]["sse_keep_alive"];
+    assert_eq!(mode["turns"], 2);
+    // Two turns of a model that thinks, and the tools in between.
+    let conversation = mode["by_turn"][1]["cumulative_ms"].as_f64().unwrap();
+    assert!(conversation >= 100.0, "{conversation}");
+    // The check of the network has a pause of 10 s.
+    assert!(took > Duration::from_secs(10) + Duration::from_secs_f64(conversation / 1e3 + 0.1));
 }
 
 /// The commands of `bench` in `docs/tool.md`, with fewer turns, and with a server in place of

@@ -174,6 +174,14 @@ impl ClientArgs {
         )
     }
 
+    /// Returns the name of the provider if it has no WebSockets.
+    pub(crate) fn provider_without_websocket(&self) -> Result<Option<String>, Stop> {
+        let provider = self.provider(self.base_url().as_deref())?;
+        let has_none = provider == provider.clone().websocket(false);
+        let name = self.provider.to_possible_value().filter(|_| has_none);
+        Ok(name.map(|name| name.get_name().to_owned()))
+    }
+
     fn provider(&self, base_url: Option<&str>) -> Result<Provider, Stop> {
         match (self.provider.known(), base_url) {
             (Some(provider), None) => Ok(provider),

@@ -39,7 +39,7 @@ impl Emulation {
         self.counters.add_segments_lost(handshake.segments_lost);
         Clock::start(self.link.slowdown).sleep_until(handshake.time).await;
         match handshake.is_connected {
-            true => Ok(wire::connection(&self.link, &mut rng, &self.counters)),
+            true => Ok(wire::connection(&self.link, &handshake, &mut rng, &self.counters)),
             false => Err(io::ErrorKind::TimedOut.into()),
         }
     }

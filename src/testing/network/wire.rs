@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     clock::{Clock, Timer},
     link::Link,
-    tcp::flow::Flow,
+    tcp::{flow::Flow, handshake::Handshake},
     traffic::Counters,
 };
 
@@ -44,15 +44,20 @@ struct PipeState {
     writer: Option<Waker>,
 }
 
-/// Returns the two ends of a connection that is made now.
-pub(super) fn connection(link: &Link, rng: &mut Rng, counters: &Arc<Counters>) -> (Socket, Socket) {
-    let pipe = |bits_per_second, rng| {
-        let flow = Flow::new(link, bits_per_second, rng);
+/// Returns the two ends of a connection that `handshake` has made now.
+pub(super) fn connection(
+    link: &Link,
+    handshake: &Handshake,
+    rng: &mut Rng,
+    counters: &Arc<Counters>,
+) -> (Socket, Socket) {
+    let pipe = |bits_per_second, window, rng| {
+        let flow = Flow::new(link, bits_per_second, window, rng);
         let state = PipeState { flow, is_reader_gone: false, reader: None, writer: None };
         Arc::new(Pipe { state: Mutex::new(state), counters: Arc::clone(counters) })
     };
-    let up = pipe(link.bandwidth_up, rng.fork());
-    let down = pipe(link.bandwidth_down, rng.fork());
+    let up = pipe(link.bandwidth_up, handshake.client_window(), rng.fork());
+    let down = pipe(link.bandwidth_down, handshake.server_window(), rng.fork());
     let clock = Clock::start(link.slowdown);
     let client = Socket::new(Arc::clone(&down), Arc::clone(&up), clock);
     (client, Socket::new(up, down, clock))

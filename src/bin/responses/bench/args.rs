@@ -13,6 +13,8 @@ use super::{
 };
 use crate::{client_args::ClientArgs, stop::Stop};
 
+mod limits;
+
 /// Measures what each transport costs, with an agent's conversation over an emulated network
 ///
 /// Each turn is sent in each mode: over one WebSocket with only the new items, over one WebSocket in
@@ -51,12 +53,15 @@ pub(crate) struct Args {
     item: usize,
 
     /// Tokens of an answer, of four characters each
+    ///
+    /// With --live, the limit of an answer (max_output_tokens), which includes reasoning. OpenAI takes
+    /// at least 16.
     #[arg(
         long,
         value_name = "N",
         default_value = "100",
         value_parser = tokens,
-        conflicts_with_all = ["recording", "live"]
+        conflicts_with = "recording"
     )]
     tokens: usize,
 
@@ -93,6 +98,8 @@ pub(crate) struct Args {
     tool_time: Duration,
 
     /// Replay the answers of a recording of `run --record`, at their pace
+    ///
+    /// A recording has no requests: their sizes are those of --head and --item.
     #[arg(long, value_name = "FILE", conflicts_with = "live")]
     recording: Option<PathBuf>,
 
@@ -109,7 +116,7 @@ pub(crate) struct Args {
 
     /// Measure also the first event at these round trips, for example rtt=0,25,50,100,200
     #[arg(long, value_name = "rtt=TIMES", value_parser = sweep, conflicts_with = "live")]
-    sweep: Option<Sweep>,
+    sweep: Option<RoundTrips>,
 
     /// Measure a real server instead, which may bill each turn
     #[arg(long, requires_all = ["max_turns", "model"])]
@@ -187,7 +194,7 @@ struct Bandwidth(Option<u64>);
 
 /// Round trips to measure.
 #[derive(Clone, Debug, PartialEq)]
-struct Sweep(Vec<Duration>);
+struct RoundTrips(Vec<Duration>);
 
 const MODES: [&str; 4] =
     ["websocket-incremental", "websocket-full", "sse-keep-alive", "sse-new-connection"];
@@ -199,7 +206,7 @@ Examples:
   responses bench --rtt 80 --bandwidth 20mbit --json >a.json
   responses bench --compare a.json b.json
   responses bench --modes sse-keep-alive,sse-keep-alive    # no difference is shown
-  responses bench --live --model gpt-6-astra --turns 5 --rounds 3 --max-turns 60
+  responses bench --live --model gpt-6-astra --turns 5 --rounds 3 --max-turns 60 --tokens 200
 
 Examples of times: 50, 0.5, 500us, 1s. A number without a unit is in milliseconds.
 
@@ -215,9 +222,11 @@ impl Args {
             return Err(Stop::Bad("--modes: a mode may be given at most twice".to_owned()));
         }
         let model = self.model.as_deref().unwrap_or("gpt-6-astra");
-        let workload = Workload::new(model, self.head, self.item);
+        let limit = self.live.then_some(self.tokens);
+        let workload = Workload::new(model, self.head, self.item, limit);
         let plan =
             Plan { modes, rounds, turns, workload, tool_time: self.tool_time, seed: self.seed };
+        self.check_limits(&plan)?;
         let sent = plan.total_turns();
         match self.max_turns.filter(|limit| sent > *limit) {
             Some(limit) => Err(Stop::Bad(format!(
@@ -238,10 +247,9 @@ impl Args {
     }
 
     /// Returns the round trips to sweep over, and the site at each.
-    pub(super) fn sweep(&self) -> Result<Vec<(Duration, Site)>, Stop> {
-        let Some(Sweep(times)) = &self.sweep else { return Ok(Vec::new()) };
-        let site =
-            |rtt: &Duration| Ok((*rtt, Site::Emulated(self.emulated(self.link.link().rtt(*rtt))?)));
+    pub(super) fn sweep(&self) -> Result<Vec<(Duration, Emulated)>, Stop> {
+        let Some(RoundTrips(times)) = &self.sweep else { return Ok(Vec::new()) };
+        let site = |rtt: &Duration| Ok((*rtt, self.emulated(self.link.link().rtt(*rtt))?));
         times.iter().map(site).collect()
     }
 
@@ -293,7 +301,12 @@ impl Args {
             "seed": self.seed,
         });
         let place = match (self.live, &self.recording) {
-            (true, _) => json!({ "live": true, "clock": "real", "model": self.model }),
+            (true, _) => json!({
+                "live": true,
+                "clock": "real",
+                "model": self.model,
+                "tokens": self.tokens,
+            }),
             (false, recording) => {
                 let link = self.link.link();
                 let clock = if self.real_time { "real" } else { "paused" };
@@ -455,11 +468,11 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Parses `rtt=0,25,50`.
-fn sweep(text: &str) -> Result<Sweep, String> {
+fn sweep(text: &str) -> Result<RoundTrips, String> {
     let times = text
         .strip_prefix("rtt=")
         .ok_or_else(|| "expected round trips, for example rtt=0,25,50,100,200".to_owned())?;
-    times.split(',').map(time).collect::<Result<_, _>>().map(Sweep)
+    times.split(',').map(time).collect::<Result<_, _>>().map(RoundTrips)
 }
 
 fn split_unit(text: &str) -> (&str, &str) {

@@ -10,7 +10,7 @@ use super::{
     sample::{ModeRun, title_of},
     stats::{nearest_rank, sorted},
     summary::{ModeSummary, Summary, Sweep, TurnSummary, in_ms},
-    table::{Scale, Unit},
+    table::{FigureUnit, Scale},
 };
 use crate::stop::Stop;
 
@@ -67,7 +67,7 @@ pub(crate) fn write(folder: &Path, charts: &[Chart]) -> Result<Vec<PathBuf>, Sto
 fn turn_times(runs: &[ModeRun]) -> Result<String, plot::Error> {
     let times: Vec<Vec<f64>> =
         runs.iter().map(|run| sorted(run.samples.iter().map(|it| in_ms(it.total)))).collect();
-    let (scale, end) = scale_of(Unit::Ms, times.iter().flatten().copied());
+    let (scale, end) = scale_of(FigureUnit::Ms, times.iter().flatten().copied());
     let bands = runs.len() as f64;
     let mut svg = String::new();
     let mut plot = Plot::with_bands(
@@ -101,12 +101,12 @@ fn turn_times(runs: &[ModeRun]) -> Result<String, plot::Error> {
 
 fn turn_time_by_turn(summary: &Summary) -> Result<String, plot::Error> {
     let title = "Turn time by turn";
-    by_turn(summary, title, "median turn time", Unit::Ms, |it| it.turn_ms)
+    by_turn(summary, title, "median turn time", FigureUnit::Ms, |it| it.turn_ms)
 }
 
 fn bytes_sent_by_turn(summary: &Summary) -> Result<String, plot::Error> {
     let title = "Bytes sent up to each turn";
-    by_turn(summary, title, "sent since the first turn", Unit::Bytes, |it| {
+    by_turn(summary, title, "sent since the first turn", FigureUnit::Bytes, |it| {
         it.cumulative_bytes_up as f64
     })
 }
@@ -115,7 +115,7 @@ fn by_turn(
     summary: &Summary,
     title: &str,
     label: &str,
-    unit: Unit,
+    unit: FigureUnit,
     figure: fn(&TurnSummary) -> f64,
 ) -> Result<String, plot::Error> {
     let line =
@@ -147,7 +147,7 @@ fn first_event_by_setting(summary: &Summary, sweep: &Sweep) -> Result<String, pl
     };
     let range = 0.0..if end > 0.0 { end * 1.03 } else { 1.0 };
     let x = Axis { label: label.to_owned(), range, numbers: 12 };
-    lines_of(title, x, ("median time to the first event", Unit::Ms), lines)
+    lines_of(title, x, ("median time to the first event", FigureUnit::Ms), lines)
 }
 
 /// Name of a mode, and the points of its line.
@@ -157,7 +157,7 @@ type Line = (String, Vec<(f64, f64)>);
 fn lines_of(
     title: &str,
     x: Axis,
-    (label, unit): (&str, Unit),
+    (label, unit): (&str, FigureUnit),
     lines: Vec<Line>,
 ) -> Result<String, plot::Error> {
     let (scale, end) =
@@ -175,7 +175,7 @@ fn lines_of(
 }
 
 /// Returns the scale of an axis for `values`, and the scaled end of the axis.
-fn scale_of(unit: Unit, values: impl Iterator<Item = f64>) -> (Scale, f64) {
+fn scale_of(unit: FigureUnit, values: impl Iterator<Item = f64>) -> (Scale, f64) {
     let greatest = values.fold(0.0, f64::max);
     let scale = Scale::of(unit, greatest);
     (scale, if greatest > 0.0 { scale.scaled(greatest) * 1.05 } else { 1.0 })

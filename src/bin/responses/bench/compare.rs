@@ -7,17 +7,27 @@ use serde_json::Value;
 
 use super::{
     sample::title_of,
+    stats::{CONFIDENCE, Interval},
     summary::{ModeSummary, Summary},
-    table::{ROWS, Row, Scale},
+    table::{FigureUnit, ROWS, Row, Scale, WARNING},
 };
-use crate::stop::Stop;
+use crate::{notes::printable, stop::Stop};
 
 const BOLD: Style = Style::new().bold();
 const BETTER: Style = AnsiColor::Green.on_default();
 const WORSE: Style = AnsiColor::Red.on_default();
-const WARNING: Style = AnsiColor::Yellow.on_default();
 const TITLE_WIDTH: usize = 24;
 const WIDTH: usize = 12;
+
+/// Means, which only a comparison of two runs shows.
+const MEANS: [Row; 3] = [
+    Row::new("First event mean", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.mean))
+        .with_mean(|it| Some(it.first_event_ms)),
+    Row::new("First text mean", FigureUnit::Ms, |it| it.first_text_ms.map(|it| it.mean))
+        .with_mean(|it| it.first_text_ms),
+    Row::new("Turn mean", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.mean))
+        .with_mean(|it| Some(it.turn_ms)),
+];
 
 /// Returns the comparison of the summaries in two files, each the last line of its file. The text
 /// contains styles: write it with `anstream`, which removes them where colours are off.
@@ -48,6 +58,12 @@ fn in_words(old: &Summary, new: &Summary) -> String {
         }
         text.push('\n');
     }
+    for (summary, file) in [(old, "old"), (new, "new")] {
+        if let Some(error) = &summary.error {
+            let error: String = printable(&error.to_string()).collect();
+            let _ = writeln!(text, "{WARNING}The {file} run ended early: {error}{WARNING:#}\n");
+        }
+    }
     let mut missing = Vec::new();
     for (label, old) in old.modes.iter() {
         match new.modes.get(label) {
@@ -72,39 +88,54 @@ fn mode(label: &str, old: &ModeSummary, new: &ModeSummary) -> String {
         "{BOLD}{title:TITLE_WIDTH$}{:>WIDTH$}{:>WIDTH$}{:>WIDTH$}{BOLD:#}\n",
         "old", "new", "change"
     );
-    for Row { title, unit, figure, .. } in &ROWS {
-        let (old, new) = (figure(old), figure(new));
-        if old.or(new).is_none() {
-            continue;
-        }
-        let scale = Scale::of_row(*unit, old.into_iter().chain(new));
-        let value = |it: Option<f64>| it.map_or_else(|| "-".to_owned(), |it| scale.with_unit(it));
-        let (style, change) = match old.zip(new) {
-            Some((old, new)) => change(old, new),
-            None => (Style::new(), "-".to_owned()),
-        };
-        let _ = writeln!(
-            text,
-            "  {title:width$}{:>WIDTH$}{:>WIDTH$}{style}{change:>WIDTH$}{style:#}",
-            value(old),
-            value(new),
-            width = TITLE_WIDTH - 2,
-        );
+    for row in ROWS.iter().chain(&MEANS) {
+        text.push_str(&line(row, old, new));
     }
     text.push('\n');
     text
 }
 
-/// Returns the change in percent. Less is better.
-fn change(old: f64, new: f64) -> (Style, String) {
-    if old == 0.0 {
-        let text = if new == 0.0 { "0.0 %" } else { "-" };
-        return (Style::new(), text.to_owned());
+/// Returns the line of a figure, empty if neither run has it. Less is better. A change is coloured
+/// if its interval excludes zero: without an interval, it may be noise.
+fn line(row: &Row, old: &ModeSummary, new: &ModeSummary) -> String {
+    let interval = row.mean.and_then(|mean| {
+        let means = |it: &ModeSummary| it.whole_rounds().filter_map(mean).collect::<Vec<_>>();
+        Interval::between(&means(old), &means(new))
+    });
+    let (old, new) = ((row.figure)(old), (row.figure)(new));
+    if old.or(new).is_none() {
+        return String::new();
     }
-    let percent = (new / old - 1.0) * 100.0;
-    match format!("{percent:+.1} %") {
-        text if text == "+0.0 %" || text == "-0.0 %" => (Style::new(), "0.0 %".to_owned()),
-        text => (if percent < 0.0 { BETTER } else { WORSE }, text),
+    let scale = Scale::of_row(row.unit, old.into_iter().chain(new));
+    let value = |it: Option<f64>| it.map_or_else(|| "-".to_owned(), |it| scale.with_unit(it));
+    let change = old.zip(new).map_or_else(|| "-".to_owned(), |(old, new)| change(old, new));
+    let style = match interval.filter(Interval::excludes_zero) {
+        None => Style::new(),
+        Some(interval) if interval.mean < 0.0 => BETTER,
+        Some(_) => WORSE,
+    };
+    let ends = interval.filter(|it| it.low < it.high).zip(old.filter(|it| *it > 0.0));
+    let ends = ends.map_or_else(String::new, |(interval, old)| {
+        let [low, high] = [interval.low, interval.high].map(|it| it / old * 100.0);
+        format!("  ({} % interval {low:+.1} to {high:+.1} %)", CONFIDENCE * 100.0)
+    });
+    format!(
+        "  {:width$}{:>WIDTH$}{:>WIDTH$}{style}{change:>WIDTH$}{style:#}{ends}\n",
+        row.title,
+        value(old),
+        value(new),
+        width = TITLE_WIDTH - 2,
+    )
+}
+
+/// Returns the change in percent.
+fn change(old: f64, new: f64) -> String {
+    if old == 0.0 {
+        return if new == 0.0 { "0.0 %" } else { "-" }.to_owned();
+    }
+    match format!("{:+.1} %", (new / old - 1.0) * 100.0) {
+        text if text == "+0.0 %" || text == "-0.0 %" => "0.0 %".to_owned(),
+        text => text,
     }
 }
 
@@ -127,7 +158,7 @@ fn changes(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{path::PathBuf, time::Duration};
 
     use serde_json::json;
 
@@ -193,6 +224,68 @@ mod tests {
         assert!(text.ends_with("\n\nWebSocket, incremental is only in the old file.\n"), "{text}");
     }
 
+    /// Returns the styles of the changes of these rows of the first mode.
+    fn style(text: &str, title: &str) -> Option<Style> {
+        let line = text.lines().find(|it| it.trim_start().starts_with(title)).unwrap();
+        [BETTER, WORSE].into_iter().find(|style| line.contains(&format!("{style}")))
+    }
+
+    #[test]
+    fn only_changes_beyond_the_noise_are_coloured() {
+        let old = made_up::summary();
+        let slower = |by: Duration| {
+            let mut runs = made_up::runs();
+            let samples = runs.iter_mut().flat_map(|run| &mut run.samples);
+            samples.for_each(|it| {
+                it.total += by;
+                it.bytes_up -= 1;
+            });
+            made_up::summary_of(&runs)
+        };
+        // A millisecond is within the noise of the conversations, 50 ms are not.
+        let text = in_words(&old, &slower(Duration::from_millis(1)));
+        assert_eq!(style(&text, "Turn mean"), None, "{text}");
+        assert_eq!(style(&text, "Sent"), Some(BETTER), "each conversation sends less");
+        let line =
+            |text: &str| text.lines().find(|it| it.contains("Turn mean")).unwrap().to_owned();
+        assert!(line(&text).contains("(99 % interval -"), "{text}");
+        let text = in_words(&old, &slower(Duration::from_millis(50)));
+        assert_eq!(style(&text, "Turn mean"), Some(WORSE), "{text}");
+        assert!(line(&text).contains("(99 % interval +"), "{text}");
+        assert_eq!(style(&text, "First event mean"), None);
+        // Percentiles have no interval.
+        assert_eq!(style(&text, "Turn p99"), None);
+        let text = in_words(&slower(Duration::from_millis(50)), &old);
+        assert_eq!(style(&text, "Turn mean"), Some(BETTER), "{text}");
+    }
+
+    #[test]
+    fn files_of_an_earlier_version_are_compared_without_intervals() {
+        let mut old = serde_json::to_value(made_up::summary()).unwrap();
+        old.as_object_mut().unwrap().remove("error");
+        for mode in old["modes"].as_object_mut().unwrap().values_mut() {
+            let mode = mode.as_object_mut().unwrap();
+            for new in ["by_round", "first_turn_ms", "later_turns_ms"] {
+                mode.remove(new).unwrap();
+            }
+        }
+        for point in old["sweep"]["points"].as_array_mut().unwrap() {
+            point.as_object_mut().unwrap().remove("self_check").unwrap();
+        }
+        let old: Summary = serde_json::from_value(old).unwrap();
+        let text = in_words(&old, &made_up::summary());
+        assert_eq!(style(&text, "Turn mean"), None);
+        assert!(!text.contains("interval"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_ended_early_is_named() {
+        let new = Summary { error: Some(made_up::failed_turn()), ..made_up::summary() };
+        let text = plain(&in_words(&made_up::summary(), &new));
+        let expected = "The new run ended early: websocket_full, turn 3: no good\n\nWebSocket,";
+        assert!(text.starts_with(expected), "{text}");
+    }
+
     #[test]
     fn changes_from_zero_have_no_percentage() {
         for ((old, new), text) in [
@@ -201,7 +294,7 @@ mod tests {
             ((1.0, 1.0001), "0.0 %"),
             ((2.0, 1.0), "-50.0 %"),
         ] {
-            assert_eq!(change(old, new).1, text);
+            assert_eq!(change(old, new), text);
         }
     }
 

@@ -6,8 +6,9 @@ use responses_client::testing::{Script, ScriptedServer};
 use tokio::{runtime, sync::oneshot};
 
 use super::{
-    clock::{Clock, Of},
-    measure::{Conversation, Plan},
+    cpu_clock::{CpuClock, CpuOf},
+    measure::{CPU_PASSES, Conversation, Plan},
+    progress::Progress,
     sample::{Mode, ModeRun},
     site::Site,
 };
@@ -20,12 +21,13 @@ pub(super) fn measure(
     script: &Script,
     tls: bool,
     runs: &mut [ModeRun],
+    progress: &Progress,
 ) -> Result<(), Stop> {
-    let Some(clock) = Clock::of(Of::Thread) else { return Ok(()) };
-    // The first conversation of each mode warms the program up. The lower time is the less disturbed.
-    for _ in 0..2 {
+    let Some(clock) = CpuClock::of(CpuOf::Thread) else { return Ok(()) };
+    // The lower time is the less disturbed.
+    for _ in 0..CPU_PASSES {
         for run in &mut *runs {
-            let cpu = conversation(plan, run.mode, script.clone(), tls, clock)?;
+            let cpu = conversation(plan, run.mode, script.clone(), tls, clock, progress)?;
             run.cpu = Some(run.cpu.map_or(cpu, |earlier| earlier.min(cpu)));
             run.cpu_turns = plan.turns;
         }
@@ -39,7 +41,8 @@ fn conversation(
     mode: Mode,
     script: Script,
     tls: bool,
-    clock: Clock,
+    clock: CpuClock,
+    progress: &Progress,
 ) -> Result<Duration, Stop> {
     let (clients, client) = mpsc::channel();
     let (ended, end) = oneshot::channel::<()>();
@@ -54,6 +57,7 @@ fn conversation(
             let before = clock.now();
             conversation.turn().await.map_err(|why| failed(&why))?;
             cpu += clock.now().saturating_sub(before);
+            progress.turn();
         }
         Ok(cpu)
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    sample::{Mode, ModeRun, Sample},
+    sample::{FailedTurn, Mode, ModeRun, Sample},
     summary::{Summary, Sweep, SweepPoint},
 };
 
@@ -58,6 +58,12 @@ fn sample(mode: Mode, round: usize, turn: usize, random: &mut fastrand::Rng) -> 
     }
 }
 
+/// Returns a turn that failed.
+pub(super) fn failed_turn() -> FailedTurn {
+    let mode = Mode::WebsocketFull.name().to_owned();
+    FailedTurn { mode, round: 1, turn: 3, message: "no \x1bgood".to_owned() }
+}
+
 /// Returns the summary of [`runs`], with a sweep.
 pub(super) fn summary() -> Summary {
     let points = [5.0, 25.0, 50.0, 100.0, 200.0].map(|rtt| SweepPoint {
@@ -65,6 +71,7 @@ pub(super) fn summary() -> Summary {
         first_event_ms: (Mode::ALL.into_iter().zip([1.0, 2.0, 2.05, 5.0]))
             .map(|(mode, trips)| (mode.name().to_owned(), rtt * trips + 3.0))
             .collect(),
+        self_check: Vec::new(),
     });
     let sweep = Sweep { variable: "rtt_ms".to_owned(), points: points.into() };
     Summary { sweep: Some(sweep), ..summary_of(&runs()) }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use responses_client::{ResponsesRequest, ResponsesSession};
+use responses_client::{Error, ResponsesRequest, ResponsesSession, error::RequestError};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    clock::Clock,
-    sample::{Mode, ModeRun, SECOND, Sample},
-    site::{Route, Site},
+    cpu_clock::CpuClock,
+    sample::{FailedTurn, Mode, ModeRun, SECOND, Sample},
+    site::{Access, Site},
     workload::Workload,
 };
 use crate::stop::{Stop, in_words};
@@ -27,12 +27,22 @@ pub(super) struct Plan {
     pub(super) seed: u64,
 }
 
+/// Number of conversations in each mode that measure the CPU time. The first one warms the program up.
+pub(super) const CPU_PASSES: usize = 2;
+
+/// Measurements of a run.
+pub(super) struct Runs {
+    pub(super) modes: Vec<ModeRun>,
+    /// The failed turn that ended the run.
+    pub(super) error: Option<FailedTurn>,
+}
+
 /// A conversation in one mode, in progress.
 pub(super) struct Conversation<'a> {
     mode: Mode,
     workload: &'a Workload,
     request: ResponsesRequest,
-    route: Route,
+    access: Access,
     session: ResponsesSession,
     slowness: u32,
     /// Number of turns so far.
@@ -42,15 +52,15 @@ pub(super) struct Conversation<'a> {
 }
 
 impl Plan {
-    /// Measures all turns at `site`, in its [order](Site::order). Calls `progress` after each turn.
-    /// With a `clock`, also measures the CPU time of the turns.
+    /// Measures all turns at `site`, in its [order](Site::order), up to the first that fails. Calls
+    /// `progress` after each turn. With a `clock`, also measures the CPU time of the turns.
     pub(super) async fn run(
         &self,
         site: &Site,
-        clock: Option<Clock>,
+        clock: Option<CpuClock>,
         mut progress: impl FnMut(),
-    ) -> Result<Vec<ModeRun>, Stop> {
-        let mut runs = self.empty_runs();
+    ) -> Result<Runs, Stop> {
+        let mut modes = self.empty_runs();
         for round in 0..self.rounds {
             let mut conversations = Vec::with_capacity(self.modes.len());
             for (place, mode) in self.modes.iter().enumerate() {
@@ -59,15 +69,20 @@ impl Plan {
             }
             for place in site.order(round, self.turns, self.modes.len()) {
                 let (Some(conversation), Some(run)) =
-                    (conversations.get_mut(place), runs.get_mut(place))
+                    (conversations.get_mut(place), modes.get_mut(place))
                 else {
                     continue;
                 };
                 conversation.prepare(self.tool_time).await?;
-                let before = clock.map(Clock::now);
-                let sample = conversation.turn().await.map_err(|why| {
-                    Stop::Failed(format!("{}, turn {}: {why}", run.label, conversation.turns + 1))
-                })?;
+                let before = clock.map(CpuClock::now);
+                let sample = match conversation.turn().await {
+                    Ok(sample) => sample,
+                    Err(message) => {
+                        let (mode, turn) = (run.label.clone(), conversation.turns + 1);
+                        let error = Some(FailedTurn { mode, round: round + 1, turn, message });
+                        return Ok(Runs { modes, error });
+                    }
+                };
                 if let (Some(clock), Some(before)) = (clock, before) {
                     let cpu = run.cpu.get_or_insert_default();
                     *cpu += clock.now().saturating_sub(before);
@@ -77,12 +92,17 @@ impl Plan {
                 progress();
             }
         }
-        Ok(runs)
+        Ok(Runs { modes, error: None })
     }
 
     /// Returns the number of turns that [`run`](Self::run) sends.
     pub(super) fn total_turns(&self) -> usize {
         self.modes.len().saturating_mul(self.rounds).saturating_mul(self.turns)
+    }
+
+    /// Returns the number of turns that the measurement of the CPU time sends.
+    pub(super) fn cpu_turns(&self) -> usize {
+        self.modes.len().saturating_mul(CPU_PASSES).saturating_mul(self.turns)
     }
 
     fn empty_runs(&self) -> Vec<ModeRun> {
@@ -104,10 +124,10 @@ impl<'a> Conversation<'a> {
         mode: Mode,
         seed: u64,
     ) -> Result<Self, Stop> {
-        let mut route = site.route(mode, seed)?;
-        let session = route.client()?.session();
+        let mut access = site.access(mode, seed)?;
+        let session = access.client()?.session();
         let (request, slowness) = (workload.first(), site.slowness());
-        Ok(Self { mode, workload, request, route, session, slowness, turns: 0, ended: None })
+        Ok(Self { mode, workload, request, access, session, slowness, turns: 0, ended: None })
     }
 
     /// Waits until the tools have run, and prepares the next turn. Creating a client is no part of
@@ -117,19 +137,19 @@ impl<'a> Conversation<'a> {
             sleep_until(ended + tool_time * self.slowness).await;
         }
         if self.mode == Mode::SseNewConnection && self.turns > 0 {
-            self.session = self.route.client()?.session();
+            self.session = self.access.client()?.session();
         }
         Ok(())
     }
 
     /// Runs the next turn. The error is a text.
     pub(super) async fn turn(&mut self) -> Result<Sample, String> {
-        let before = self.route.bytes();
+        let before = self.access.bytes();
         let start = Instant::now();
         let response = self.session.respond(&self.request).await;
         let total = start.elapsed();
         self.ended = Some(Instant::now());
-        let response = response.map_err(|error| in_words(&error))?;
+        let response = response.map_err(|error| failure(&error))?;
         if response.report().attempts.len() > 1 {
             return Err("it was sent more than once, so that its time is no measurement".to_owned());
         }
@@ -137,7 +157,7 @@ impl<'a> Conversation<'a> {
         self.turns += 1;
         let report = response.report();
         let timings = report.timings;
-        let (bytes_up, bytes_down) = match (before, self.route.bytes()) {
+        let (bytes_up, bytes_down) = match (before, self.access.bytes()) {
             (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
             _ => (report.bytes_sent, report.bytes_received),
         };
@@ -152,6 +172,16 @@ impl<'a> Conversation<'a> {
             bytes_up,
             bytes_down,
         })
+    }
+}
+
+/// Returns the error of a turn in words of the command line.
+fn failure(error: &Error) -> String {
+    match error.request_error() {
+        Some(RequestError::NoTransport(why)) => {
+            format!("{why}: lower --head, --item or --turns, or measure other --modes")
+        }
+        _ => in_words(error),
     }
 }
 

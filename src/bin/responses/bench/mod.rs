@@ -7,10 +7,10 @@ use tokio::runtime;
 pub(crate) use args::Args;
 
 use self::{
-    clock::{Clock, Of},
-    measure::Plan,
+    cpu_clock::{CpuClock, CpuOf},
+    measure::{Plan, Runs},
     progress::Progress,
-    sample::ModeRun,
+    sample::{FailedTurn, ModeRun},
     self_check::Check,
     site::{Emulated, Site},
     stats::median,
@@ -20,9 +20,9 @@ use crate::{notes::note, stop::Stop};
 
 mod args;
 mod chart;
-mod clock;
 mod compare;
 mod cpu;
+mod cpu_clock;
 #[cfg(test)]
 mod made_up;
 mod measure;
@@ -48,83 +48,117 @@ pub(crate) fn bench(args: &Args) -> Result<bool, Stop> {
         chart::check_folder(folder)?;
     }
     let measured = match &site {
-        Site::Emulated(emulated) => emulate(args, &plan, &site, emulated, &sweep)?,
+        Site::Emulated(emulated) => {
+            let progress = Progress::new(emulated_turns(&plan, sweep.len()));
+            emulate(args, &plan, &site, emulated, &sweep, &progress)?
+        }
         Site::Live(_) => {
             let progress = Progress::new(plan.total_turns());
-            let measuring = plan.run(&site, Clock::of(Of::Process), || progress.turn());
+            let measuring = plan.run(&site, CpuClock::of(CpuOf::Process), || progress.turn());
             let runtime =
                 runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            let runs = started(runtime)?.block_on(measuring)?;
-            Measured { checks: Vec::new(), runs, sweep: None }
+            let Runs { modes: runs, error } = started(runtime)?.block_on(measuring)?;
+            progress.end();
+            Measured { checks: Vec::new(), runs, sweep: None, error }
         }
     };
+    let checked = measured.checked();
     let checks = serde_json::to_value(&measured.checks).unwrap_or_default();
-    let summary = Summary::new(args.settings(), checks, &measured.runs, measured.sweep);
+    let Measured { error, runs, sweep, .. } = measured;
+    let summary = Summary { error, ..Summary::new(args.settings(), checks, &runs, sweep) };
     // Before the charts, whose folder may have become full.
     match args.json {
         true => {
             let json = serde_json::to_string(&summary);
             write(&format!("{}\n", json.map_err(|error| Stop::Failed(error.to_string()))?))?
         }
-        false => write(&format!("{}\n{}", checked(&measured.checks), table::table(&summary)))?,
+        false if runs.iter().all(|run| run.samples.is_empty()) => true,
+        false => write(&format!("{checked}{}", table::table(&summary)))?,
     };
     if let Some(folder) = &args.chart {
-        let files = chart::write(folder, &chart::charts(&measured.runs, &summary)?)?;
+        let files = chart::write(folder, &chart::charts(&runs, &summary)?)?;
         note(&format!("charts: {}", names(&files)));
     }
-    Ok(true)
+    match summary.error {
+        None => Ok(true),
+        Some(error) => Err(Stop::Failed(error.to_string())),
+    }
 }
 
 struct Measured {
     checks: Vec<Check>,
     runs: Vec<ModeRun>,
     sweep: Option<Sweep>,
+    /// The failed turn that ended the measurement.
+    error: Option<FailedTurn>,
 }
 
-/// Measures over the emulated network, after a check of the network itself.
+impl Measured {
+    /// Returns the line that states the checks of the emulated networks, and an empty line; nothing
+    /// without a check.
+    fn checked(&self) -> String {
+        let points = self.sweep.iter().flat_map(|sweep| &sweep.points);
+        let checks = self.checks.iter().chain(points.flat_map(|point| &point.self_check));
+        let off: Vec<f64> = checks.map(|check| check.off_percent.abs()).collect();
+        let worst = off.iter().copied().fold(0.0, f64::max);
+        match off.len() {
+            0 => String::new(),
+            count => format!(
+                "The emulated network passed {count} checks; the worst is off by {worst:.2} %.\n\n"
+            ),
+        }
+    }
+}
+
+/// Measures over the emulated network, after a check of the network itself at each of its settings.
 fn emulate(
     args: &Args,
     plan: &Plan,
     site: &Site,
     emulated: &Emulated,
-    sweep: &[(Duration, Site)],
+    sweep: &[(Duration, Emulated)],
+    progress: &Progress,
 ) -> Result<Measured, Stop> {
-    let progress = Progress::new(plan.total_turns().saturating_mul(1 + sweep.len()));
     let clock = || {
         let mut runtime = runtime::Builder::new_current_thread();
         started(runtime.enable_all().start_paused(!args.real_time).build())
     };
-    let checks = clock()?.block_on(self_check::check(emulated))?;
-    let mut runs = clock()?.block_on(plan.run(site, None, || progress.turn()))?;
+    let check = |site: &Emulated| clock()?.block_on(self_check::check(site, progress));
+    let checks = check(emulated)?;
+    let point_checks = sweep.iter().map(|(_, site)| check(site)).collect::<Result<Vec<_>, _>>()?;
+    let measure = |site: &Site| clock()?.block_on(plan.run(site, None, || progress.turn()));
+    let Runs { modes: mut runs, mut error } = measure(site)?;
     let mut points = Vec::with_capacity(sweep.len());
-    for (rtt, site) in sweep {
-        let runs = clock()?.block_on(plan.run(site, None, || progress.turn()))?;
+    for ((rtt, site), self_check) in sweep.iter().zip(point_checks) {
+        if error.is_some() {
+            break;
+        }
+        let point = measure(&Site::Emulated(site.clone()))?;
         let first_event = |run: &ModeRun| {
             let median = median(run.samples.iter().map(|sample| in_ms(sample.first_event)));
             Some((run.label.clone(), median?))
         };
-        let first_event_ms = runs.iter().filter_map(first_event).collect();
-        points.push(SweepPoint { value: in_ms(*rtt), first_event_ms });
+        let first_event_ms = point.modes.iter().filter_map(first_event).collect();
+        points.push(SweepPoint { value: in_ms(*rtt), first_event_ms, self_check });
+        error = point.error;
+    }
+    if error.is_none() {
+        let script = emulated.script.clone().slowed_by(0);
+        cpu::measure(plan, &script, emulated.link.tls, &mut runs, progress)?;
     }
     progress.end();
-    cpu::measure(plan, &emulated.script.clone().slowed_by(0), emulated.link.tls, &mut runs)?;
     let sweep = (!points.is_empty()).then(|| Sweep { variable: "rtt_ms".to_owned(), points });
-    Ok(Measured { checks, runs, sweep })
+    Ok(Measured { checks, runs, sweep, error })
+}
+
+/// Returns the number of turns of [`emulate`], with this number of sweep points.
+fn emulated_turns(plan: &Plan, points: usize) -> usize {
+    let of_network = plan.total_turns().saturating_add(self_check::TURNS);
+    of_network.saturating_mul(1 + points).saturating_add(plan.cpu_turns())
 }
 
 fn started(runtime: std::io::Result<runtime::Runtime>) -> Result<runtime::Runtime, Stop> {
     runtime.map_err(|error| Stop::Failed(format!("could not start the runtime: {error}")))
-}
-
-/// Returns the line that states the check of the emulated network.
-fn checked(checks: &[Check]) -> String {
-    let worst = checks.iter().map(|check| check.off_percent.abs()).fold(0.0, f64::max);
-    match checks.len() {
-        0 => String::new(),
-        count => format!(
-            "The emulated network passed {count} checks; the worst is off by {worst:.2} %.\n"
-        ),
-    }
 }
 
 fn names(files: &[PathBuf]) -> String {

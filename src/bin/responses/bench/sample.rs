@@ -1,8 +1,9 @@
 //! Measured turns, as the other parts of `bench` read them.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 /// Way to send turns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -29,6 +30,10 @@ impl Mode {
             Self::SseKeepAlive => "sse_keep_alive",
             Self::SseNewConnection => "sse_new_connection",
         }
+    }
+
+    pub(crate) fn is_websocket(self) -> bool {
+        matches!(self, Self::WebsocketIncremental | Self::WebsocketFull)
     }
 
     /// Returns the name for people.
@@ -86,6 +91,24 @@ pub(crate) struct ModeRun {
     /// CPU time of the client for `cpu_turns` turns. `None` if not measured.
     pub cpu: Option<Duration>,
     pub cpu_turns: usize,
+}
+
+/// Turn that failed, and ended the run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct FailedTurn {
+    /// Label of the mode.
+    pub mode: String,
+    /// Number of the conversation, from 1.
+    pub round: usize,
+    /// Number of the turn in its conversation, from 1.
+    pub turn: usize,
+    pub message: String,
+}
+
+impl fmt::Display for FailedTurn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, turn {}: {}", self.mode, self.turn, self.message)
+    }
 }
 
 #[cfg(test)]

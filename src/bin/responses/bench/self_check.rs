@@ -6,19 +6,20 @@ use responses_client::{
     Item, ResponsesRequest, ResponsesSession,
     testing::{Link, Script, Turn},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::{
+    progress::Progress,
     sample::Mode,
-    site::{Emulated, Route, Site},
+    site::{Access, Emulated, Site},
 };
 use crate::stop::{Stop, in_words};
 
 /// Measured property of the emulated network, and its expected value.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Check {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) expected_ms: f64,
     pub(super) measured_ms: f64,
     /// Difference from the expected value, in percent.
@@ -41,23 +42,27 @@ const REAL_TIME_RATE: u64 = 20_000_000;
 const WINDOW: usize = 13_900;
 const THREE_WINDOWS: usize = 43_500;
 
-/// Checks the link of `site` without its jitter and losses.
+/// Number of turns of a check.
+pub(super) const TURNS: usize = 18;
+
+/// Checks the link of `site` without its jitter and losses. Counts its [`TURNS`] as progress.
 ///
 /// # Errors
 ///
 /// Returns an error if a property is off by more than 5 %. In real time, the work of other programs
 /// disturbs a check, so that it is made up to three times.
-pub(super) async fn check(site: &Emulated) -> Result<Vec<Check>, Stop> {
+pub(super) async fn check(site: &Emulated, progress: &Progress) -> Result<Vec<Check>, Stop> {
     let tries = if site.slowness == 1 { 3 } else { 1 };
     for _ in 1..tries {
-        if let Ok(checks) = passed(measure(site).await?) {
+        if let Ok(checks) = passed(measure(site, progress).await?) {
             return Ok(checks);
         }
+        progress.add(TURNS);
     }
-    passed(measure(site).await?)
+    passed(measure(site, progress).await?)
 }
 
-async fn measure(site: &Emulated) -> Result<Vec<Check>, Stop> {
+async fn measure(site: &Emulated, progress: &Progress) -> Result<Vec<Check>, Stop> {
     let link = site.link.clone().jitter(Duration::ZERO).loss(0.0);
     let is_real_time = site.slowness == 1;
     // In real time, the delays must exceed those of the program itself by far.
@@ -73,11 +78,11 @@ async fn measure(site: &Emulated) -> Result<Vec<Check>, Stop> {
     let limited = link.tls(false).rtt(Duration::ZERO);
     let limited = at(limited.bandwidth_up(Some(up)).bandwidth_down(Some(down)));
     Ok(vec![
-        Check::new("new_tls_connection", 2 * rtt, new_connection(&secure).await?),
-        Check::new("three_windows", rtt, three_windows(&plain).await?),
-        Check::new("restart_after_idle", rtt, restart_after_idle(&plain).await?),
-        bandwidth(&limited, Direction::Up, up).await?,
-        bandwidth(&limited, Direction::Down, down).await?,
+        Check::new("new_tls_connection", 2 * rtt, new_connection(&secure, progress).await?),
+        Check::new("three_windows", rtt, three_windows(&plain, progress).await?),
+        Check::new("restart_after_idle", rtt, restart_after_idle(&plain, progress).await?),
+        bandwidth(&limited, Direction::Up, up, progress).await?,
+        bandwidth(&limited, Direction::Down, down, progress).await?,
     ])
 }
 
@@ -93,23 +98,23 @@ fn passed(checks: Vec<Check>) -> Result<Vec<Check>, Stop> {
 }
 
 /// Returns what a new connection costs more than a kept one.
-async fn new_connection(site: &Emulated) -> Result<Duration, Stop> {
-    let mut turns = Turns::new(site, Mode::SseKeepAlive)?;
+async fn new_connection(site: &Emulated, progress: &Progress) -> Result<Duration, Stop> {
+    let mut turns = Turns::new(site, Mode::SseKeepAlive, progress)?;
     let (new, _) = turns.run(0, 0).await?;
     let (kept, _) = turns.run(0, 0).await?;
     Ok(new.saturating_sub(kept))
 }
 
 /// Returns what a frame of three initial windows costs more than a frame of one.
-async fn three_windows(site: &Emulated) -> Result<Duration, Stop> {
-    let (one, _) = Turns::connected(site).await?.run(WINDOW, 0).await?;
-    let (three, _) = Turns::connected(site).await?.run(THREE_WINDOWS, 0).await?;
+async fn three_windows(site: &Emulated, progress: &Progress) -> Result<Duration, Stop> {
+    let (one, _) = Turns::connected(site, progress).await?.run(WINDOW, 0).await?;
+    let (three, _) = Turns::connected(site, progress).await?.run(THREE_WINDOWS, 0).await?;
     Ok(three.saturating_sub(one))
 }
 
 /// Returns what a frame costs more after ten seconds without traffic.
-async fn restart_after_idle(site: &Emulated) -> Result<Duration, Stop> {
-    let mut turns = Turns::connected(site).await?;
+async fn restart_after_idle(site: &Emulated, progress: &Progress) -> Result<Duration, Stop> {
+    let mut turns = Turns::connected(site, progress).await?;
     turns.run(THREE_WINDOWS, 0).await?;
     let (immediately, _) = turns.run(THREE_WINDOWS, 0).await?;
     sleep(Duration::from_secs(10) * site.slowness).await;
@@ -124,12 +129,17 @@ enum Direction {
 }
 
 /// Measures the time that more bytes take.
-async fn bandwidth(site: &Emulated, direction: Direction, rate: u64) -> Result<Check, Stop> {
+async fn bandwidth(
+    site: &Emulated,
+    direction: Direction,
+    rate: u64,
+    progress: &Progress,
+) -> Result<Check, Stop> {
     let per_second = rate as f64 / 8.0;
     let least = 15_000.0;
     let (mut times, mut bytes) = (Vec::new(), Vec::new());
     for size in [least, least + (per_second / 2.0).min(4e6)] {
-        let mut turns = Turns::connected(site).await?;
+        let mut turns = Turns::connected(site, progress).await?;
         let (time, passed) = match direction {
             Direction::Up => turns.run(size as usize, 0).await?,
             // An answer has its text five times.
@@ -152,22 +162,23 @@ async fn bandwidth(site: &Emulated, direction: Direction, rate: u64) -> Result<C
 }
 
 /// Turns of any size, over one connection.
-struct Turns {
-    route: Route,
+struct Turns<'a> {
+    access: Access,
     session: ResponsesSession,
     slowness: u32,
+    progress: &'a Progress,
 }
 
-impl Turns {
-    fn new(site: &Emulated, mode: Mode) -> Result<Self, Stop> {
-        let mut route = Site::Emulated(site.clone()).route(mode, 0)?;
-        let session = route.client()?.session();
-        Ok(Self { route, session, slowness: site.slowness })
+impl<'a> Turns<'a> {
+    fn new(site: &Emulated, mode: Mode, progress: &'a Progress) -> Result<Self, Stop> {
+        let mut access = Site::Emulated(site.clone()).access(mode, 0)?;
+        let session = access.client()?.session();
+        Ok(Self { access, session, slowness: site.slowness, progress })
     }
 
     /// Returns turns over a new WebSocket that is open, and whose window has not grown.
-    async fn connected(site: &Emulated) -> Result<Self, Stop> {
-        let mut turns = Self::new(site, Mode::WebsocketFull)?;
+    async fn connected(site: &Emulated, progress: &'a Progress) -> Result<Self, Stop> {
+        let mut turns = Self::new(site, Mode::WebsocketFull, progress)?;
         turns.run(0, 0).await?;
         Ok(turns)
     }
@@ -178,26 +189,27 @@ impl Turns {
         let request = ResponsesRequest::new("check")
             .input([Item::user("x".repeat(up))])
             .metadata([("down", down.to_string())]);
-        let before = self.route.bytes().unwrap_or_default();
+        let before = self.access.bytes().unwrap_or_default();
         let start = Instant::now();
         let response = self.session.respond(&request).await;
         let time = start.elapsed() / self.slowness;
         response.map_err(|error| Stop::Failed(in_words(&error)))?;
-        let after = self.route.bytes().unwrap_or_default();
+        self.progress.turn();
+        let after = self.access.bytes().unwrap_or_default();
         Ok((time, (after.0 - before.0, after.1 - before.1)))
     }
 }
 
 impl Check {
-    fn new(name: &'static str, expected: Duration, measured: Duration) -> Self {
+    fn new(name: &str, expected: Duration, measured: Duration) -> Self {
         Self::of(name, expected.as_secs_f64() * 1e3, measured.as_secs_f64() * 1e3)
     }
 
-    fn of(name: &'static str, expected_ms: f64, measured_ms: f64) -> Self {
+    fn of(name: &str, expected_ms: f64, measured_ms: f64) -> Self {
         let rounded = |value: f64| (value * 1e3).round() / 1e3;
         let off_percent = rounded((measured_ms / expected_ms - 1.0) * 100.0);
         Self {
-            name,
+            name: name.to_owned(),
             expected_ms: rounded(expected_ms),
             measured_ms: rounded(measured_ms),
             off_percent,

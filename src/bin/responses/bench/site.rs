@@ -30,14 +30,14 @@ pub(super) struct Emulated {
 }
 
 /// The way of one conversation to its server. Every connection of the conversation is counted.
-pub(super) struct Route {
+pub(super) struct Access {
     builder: ResponsesClientBuilder,
-    emulated: Option<Path>,
+    emulated: Option<InMemory>,
     /// Bytes sent and received by connectors that are no longer used.
     earlier: (u64, u64),
 }
 
-struct Path {
+struct InMemory {
     server: ScriptedServer,
     link: Link,
     connector: Connector,
@@ -69,7 +69,7 @@ impl Site {
 
     /// Returns a new way to the server, for a conversation in `mode`. The same seed gives the same
     /// network.
-    pub(super) fn route(&self, mode: Mode, seed: u64) -> Result<Route, Stop> {
+    pub(super) fn access(&self, mode: Mode, seed: u64) -> Result<Access, Stop> {
         let (builder, emulated) = match self {
             Self::Live(builder) => (builder.clone(), None),
             Self::Emulated(Emulated { link, script, slowness }) => {
@@ -77,7 +77,7 @@ impl Site {
                     ScriptedServer::in_memory(script.clone().slowed_by(*slowness).without_bodies());
                 let link = link.clone().seed(seed).slowed_by(*slowness);
                 let connector = connector(&server, &link)?;
-                (patient(&server)?, Some(Path { server, link, connector }))
+                (patient(&server)?, Some(InMemory { server, link, connector }))
             }
         };
         let builder = match mode {
@@ -92,22 +92,22 @@ impl Site {
         // A turn that is sent again, or waits for the network, would count as a slow one.
         let once = RetryPolicy::default().max_attempts(1).replay(ReplayPolicy::Never);
         let builder = builder.retry(once.network_down_deadline(None));
-        Ok(Route { builder, emulated, earlier: (0, 0) })
+        Ok(Access { builder, emulated, earlier: (0, 0) })
     }
 }
 
-impl Route {
+impl Access {
     /// Returns a client without connections.
     pub(super) fn client(&mut self) -> Result<ResponsesClient, Stop> {
         let builder = self.builder.clone();
         let builder = match &mut self.emulated {
             None => builder,
-            Some(path) => {
-                self.earlier = path.bytes(self.earlier);
-                let seed = path.link.seed.wrapping_add(1);
-                path.link = path.link.clone().seed(seed);
-                path.connector = connector(&path.server, &path.link)?;
-                builder.connector(&path.connector)
+            Some(in_memory) => {
+                self.earlier = in_memory.bytes(self.earlier);
+                let seed = in_memory.link.seed.wrapping_add(1);
+                in_memory.link = in_memory.link.clone().seed(seed);
+                in_memory.connector = connector(&in_memory.server, &in_memory.link)?;
+                builder.connector(&in_memory.connector)
             }
         };
         builder.build().map_err(bad_setting)
@@ -116,11 +116,11 @@ impl Route {
     /// Returns the bytes that were sent and received on the emulated network so far; `None` for a
     /// real server.
     pub(super) fn bytes(&self) -> Option<(u64, u64)> {
-        self.emulated.as_ref().map(|path| path.bytes(self.earlier))
+        self.emulated.as_ref().map(|in_memory| in_memory.bytes(self.earlier))
     }
 }
 
-impl Path {
+impl InMemory {
     /// Adds the bytes that were sent and received to earlier ones.
     fn bytes(&self, earlier: (u64, u64)) -> (u64, u64) {
         let traffic = self.connector.traffic();
@@ -134,9 +134,11 @@ fn connector(server: &ScriptedServer, link: &Link) -> Result<Connector, Stop> {
     })
 }
 
-/// Returns a builder of clients that wait as long as it takes: slowed networks take hours.
+/// Returns a builder of clients that wait as long as it takes, since slowed networks take hours, and
+/// that send frames of any size, which the plan has limited.
 fn patient(server: &ScriptedServer) -> Result<ResponsesClientBuilder, Stop> {
-    let provider = Provider::compatible(&server.url()).map_err(bad_setting)?.max_age(None);
+    let provider =
+        Provider::compatible(&server.url()).map_err(bad_setting)?.max_age(None).frame_limit(None);
     let timeouts = Timeouts::default()
         .connect(None)
         .send(None)

@@ -68,10 +68,10 @@ pub(crate) const CONFIDENCE: f64 = 0.99;
 /// [`CONFIDENCE`].
 const NORMAL_QUANTILE: f64 = 2.575_829_303_548_901;
 const RESAMPLES: usize = 10_000;
-/// Fewest differences that an interval is made of. With two, [`student_quantile`] is not exact.
+/// Fewest values that an interval is made of. With two, [`student_quantile`] is not exact.
 const MIN_DIFFERENCES: usize = 3;
 
-/// Mean of differences, with a confidence interval of [`CONFIDENCE`].
+/// Mean difference, with a confidence interval of [`CONFIDENCE`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Interval {
     pub mean: f64,
@@ -109,6 +109,37 @@ impl Interval {
             low: nearest_rank(&means, (1.0 - CONFIDENCE) / 2.0)?.min(mean - half_width),
             high: nearest_rank(&means, (1.0 + CONFIDENCE) / 2.0)?.max(mean + half_width),
         })
+    }
+}
+
+/// Intervals of independent values.
+impl Interval {
+    /// Returns the interval of the difference between the means of two independent samples (Welch's
+    /// t); `None` if one of them has fewer than three values.
+    pub(crate) fn between(old: &[f64], new: &[f64]) -> Option<Self> {
+        if old.len().min(new.len()) < MIN_DIFFERENCES {
+            return None;
+        }
+        let mean_and_variance = |values: &[f64]| {
+            let mean = mean(values);
+            (mean, standard_error(values, mean).powi(2))
+        };
+        let ((old_mean, old_variance), (new_mean, new_variance)) =
+            (mean_and_variance(old), mean_and_variance(new));
+        let (mean, variance) = (new_mean - old_mean, old_variance + new_variance);
+        if variance == 0.0 {
+            return Some(Self { mean, low: mean, high: mean });
+        }
+        let share = |values: &[f64], variance: f64| variance.powi(2) / (values.len() as f64 - 1.0);
+        let degrees = variance.powi(2) / (share(old, old_variance) + share(new, new_variance));
+        // At least two, which is that of the smallest samples; a fraction is rounded down.
+        let half_width = student_quantile((degrees as usize).max(2)) * variance.sqrt();
+        Some(Self { mean, low: mean - half_width, high: mean + half_width })
+    }
+
+    /// Returns `true` if the interval excludes zero.
+    pub(crate) fn excludes_zero(&self) -> bool {
+        self.low > 0.0 || self.high < 0.0
     }
 }
 
@@ -167,6 +198,32 @@ mod tests {
             let error = (student_quantile(degrees) / table - 1.0).abs();
             assert!(error < if degrees < 4 { 0.045 } else { 0.003 }, "{degrees}: {error}");
         }
+    }
+
+    #[test]
+    fn independent_samples_are_compared() {
+        let sample = |seed: u64, count: usize, shift: f64| -> Vec<f64> {
+            let mut random = fastrand::Rng::with_seed(seed);
+            (0..count).map(|_| shift + 3.0 * (random.f64() - random.f64())).collect()
+        };
+        let shown = |shift: f64| {
+            let found = (0..200).filter(|seed| {
+                let (old, new) =
+                    (sample(2 * seed, 10, 50.0), sample(2 * seed + 1, 7, 50.0 + shift));
+                let interval = Interval::between(&old, &new).unwrap();
+                assert!(interval.low < interval.mean && interval.mean < interval.high);
+                interval.excludes_zero()
+            });
+            found.count()
+        };
+        assert!(shown(0.0) <= 6, "{}", shown(0.0));
+        assert_eq!((shown(5.0), shown(-5.0)), (200, 200));
+        let equal = Interval::between(&[2.0; 3], &[3.5; 4]).unwrap();
+        assert_eq!((equal.low, equal.mean, equal.high), (1.5, 1.5, 1.5));
+        assert_eq!(Interval::between(&[2.0; 3], &[3.5; 2]), None);
+        // Student's t with 4 degrees of freedom is 4.604, and both standard errors are 0.577.
+        let known = Interval::between(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]).unwrap();
+        assert!((known.high - 4.604 * 0.8165).abs() < 0.02, "{known:?}");
     }
 
     #[test]

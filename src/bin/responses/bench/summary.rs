@@ -1,16 +1,12 @@
 //! Summary of a run, as its last line of JSON has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    marker::PhantomData,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    sample::{ModeRun, Sample},
+    sample::{FailedTurn, ModeRun, Sample},
+    self_check::Check,
     stats::{CONFIDENCE, Interval, Percentiles, median},
 };
 
@@ -24,6 +20,8 @@ pub(crate) struct Summary {
     /// Differences of each other mode from the first.
     pub differences: Vec<Difference>,
     pub sweep: Option<Sweep>,
+    /// The failed turn that ended the run early: the figures are those of the turns before.
+    pub error: Option<FailedTurn>,
     /// Version of the tool.
     pub version: String,
 }
@@ -39,13 +37,35 @@ pub(crate) struct ModeSummary {
     /// Times of the turns with text, if any had text.
     pub first_text_ms: Option<Percentiles>,
     pub turn_ms: Option<Percentiles>,
-    /// Bytes sent in one conversation, as the mean of the rounds.
+    /// Times of the first turns of the conversations, which connect.
+    pub first_turn_ms: Option<Percentiles>,
+    /// Times of all other turns.
+    pub later_turns_ms: Option<Percentiles>,
+    /// Bytes sent in one conversation, as the mean of the rounds with all turns.
     pub bytes_up: u64,
-    /// Bytes received in one conversation, as the mean of the rounds.
+    /// Bytes received in one conversation, as the mean of the rounds with all turns.
     pub bytes_down: u64,
     /// CPU time of the client for one turn, if measured.
     pub cpu_ms: Option<f64>,
     pub by_turn: Vec<TurnSummary>,
+    #[serde(default)]
+    pub by_round: Vec<RoundSummary>,
+}
+
+/// Figures of a conversation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RoundSummary {
+    pub round: usize,
+    /// Number of measured turns.
+    pub turns: usize,
+    /// Mean of the turns.
+    pub first_event_ms: f64,
+    /// Mean of the turns with text, if any had text.
+    pub first_text_ms: Option<f64>,
+    /// Mean of the turns.
+    pub turn_ms: f64,
+    pub bytes_up: u64,
+    pub bytes_down: u64,
 }
 
 /// Figures of the turns that have the same number in their conversations.
@@ -90,7 +110,7 @@ impl Figure {
 /// Unit of a comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Unit {
+pub(crate) enum ComparisonUnit {
     /// Each pair of turns: right only where no segment is lost.
     Turn,
     /// The mean of the pairs of a conversation.
@@ -114,7 +134,7 @@ pub(crate) struct Difference {
     pub high_ms: f64,
     pub confidence: f64,
     /// Unit that the interval treats as independent.
-    pub unit: Unit,
+    pub unit: ComparisonUnit,
     /// `true` if the interval excludes zero.
     pub shown: bool,
 }
@@ -133,6 +153,9 @@ pub(crate) struct SweepPoint {
     pub value: f64,
     /// Median by label of the mode.
     pub first_event_ms: Ordered<f64>,
+    /// Checks of the network at this value.
+    #[serde(default)]
+    pub self_check: Vec<Check>,
 }
 
 impl Summary {
@@ -150,6 +173,7 @@ impl Summary {
             modes: runs.iter().map(|it| (it.label.clone(), ModeSummary::new(it))).collect(),
             differences: differences(runs),
             sweep,
+            error: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -162,21 +186,37 @@ impl ModeSummary {
             let times = samples.iter().filter_map(time).map(in_ms);
             Percentiles::of(times).map(|it| it.map(rounded))
         };
-        let rounds = samples.iter().map(|it| it.round).collect::<BTreeSet<_>>().len();
+        let by_round = by_round(samples);
+        let mean_bytes = |bytes: fn(&RoundSummary) -> u64| {
+            mean_of_sum(whole(&by_round).map(bytes), whole(&by_round).count())
+        };
         Self {
             turns: samples.len(),
             connect_ms: percentiles(|it| it.connect),
             first_event_ms: percentiles(|it| Some(it.first_event)),
             first_text_ms: percentiles(|it| it.first_text),
             turn_ms: percentiles(|it| Some(it.total)),
-            bytes_up: mean_of_sum(samples.iter().map(|it| it.bytes_up), rounds),
-            bytes_down: mean_of_sum(samples.iter().map(|it| it.bytes_down), rounds),
+            first_turn_ms: percentiles(|it| (it.turn == 1).then_some(it.total)),
+            later_turns_ms: percentiles(|it| (it.turn > 1).then_some(it.total)),
+            bytes_up: mean_bytes(|it| it.bytes_up),
+            bytes_down: mean_bytes(|it| it.bytes_down),
             cpu_ms: run
                 .cpu
                 .filter(|_| run.cpu_turns > 0)
                 .map(|it| rounded(in_ms(it) / run.cpu_turns as f64)),
-            by_turn: by_turn(samples, rounds),
+            by_turn: by_turn(samples),
+            by_round,
         }
+    }
+
+    /// Returns the conversations with all turns.
+    pub(crate) fn whole_rounds(&self) -> impl Iterator<Item = &RoundSummary> {
+        whole(&self.by_round)
+    }
+
+    /// Returns `bytes` of a conversation; `None` without any turn.
+    pub(crate) fn per_conversation(&self, bytes: u64) -> Option<f64> {
+        (self.turns > 0).then_some(bytes as f64)
     }
 
     /// Returns the median time of a whole conversation.
@@ -185,30 +225,60 @@ impl ModeSummary {
     }
 }
 
-fn by_turn(samples: &[Sample], rounds: usize) -> Vec<TurnSummary> {
+/// Returns the conversations with the most turns: the last one of a run that ended early has less.
+fn whole(rounds: &[RoundSummary]) -> impl Iterator<Item = &RoundSummary> {
+    let most = rounds.iter().map(|it| it.turns).max().unwrap_or_default();
+    rounds.iter().filter(move |it| it.turns == most)
+}
+
+fn by_round(samples: &[Sample]) -> Vec<RoundSummary> {
+    let mut by_round = BTreeMap::<usize, Vec<&Sample>>::new();
+    for sample in samples {
+        by_round.entry(sample.round).or_default().push(sample);
+    }
+    let summarized = by_round.into_iter().filter_map(|(round, samples)| {
+        let mean_of = |time: fn(&Sample) -> Option<Duration>| {
+            let times = samples.iter().copied().filter_map(time).map(in_ms);
+            Percentiles::of(times).map(|it| rounded(it.mean))
+        };
+        Some(RoundSummary {
+            round,
+            turns: samples.len(),
+            first_event_ms: mean_of(|it| Some(it.first_event))?,
+            first_text_ms: mean_of(|it| it.first_text),
+            turn_ms: mean_of(|it| Some(it.total))?,
+            bytes_up: samples.iter().map(|it| it.bytes_up).sum(),
+            bytes_down: samples.iter().map(|it| it.bytes_down).sum(),
+        })
+    });
+    summarized.collect()
+}
+
+fn by_turn(samples: &[Sample]) -> Vec<TurnSummary> {
     let mut by_turn = BTreeMap::<usize, Vec<&Sample>>::new();
     for sample in samples {
         by_turn.entry(sample.turn).or_default().push(sample);
     }
-    // Time of each round up to the turn.
-    let mut so_far = BTreeMap::<usize, Duration>::new();
-    let mut bytes_so_far = 0;
+    // Time and bytes of each round up to the turn.
+    let mut so_far = BTreeMap::<usize, (Duration, u64)>::new();
     let summarized = by_turn.into_iter().filter_map(|(turn, samples)| {
         let median_of = |time: fn(&Sample) -> Duration| {
             median(samples.iter().map(|it| in_ms(time(it)))).map(rounded)
         };
-        let bytes: u64 = samples.iter().map(|it| it.bytes_up).sum();
-        bytes_so_far += bytes;
-        for sample in &samples {
-            *so_far.entry(sample.round).or_default() += sample.total;
-        }
+        // A run that ended early has turns that not all of its rounds have.
+        let reached = samples.iter().map(|sample| {
+            let (time, bytes) = so_far.entry(sample.round).or_default();
+            (*time, *bytes) = (*time + sample.total, *bytes + sample.bytes_up);
+            (*time, *bytes)
+        });
+        let (times, bytes): (Vec<_>, Vec<_>) = reached.unzip();
         Some(TurnSummary {
             turn,
             first_event_ms: median_of(|it| it.first_event)?,
             turn_ms: median_of(|it| it.total)?,
-            bytes_up: mean_of_sum([bytes], samples.len()),
-            cumulative_ms: rounded(median(so_far.values().copied().map(in_ms))?),
-            cumulative_bytes_up: mean_of_sum([bytes_so_far], rounds),
+            bytes_up: mean_of_sum(samples.iter().map(|it| it.bytes_up), samples.len()),
+            cumulative_ms: rounded(median(times.into_iter().map(in_ms))?),
+            cumulative_bytes_up: mean_of_sum(bytes, samples.len()),
         })
     });
     summarized.collect()
@@ -234,10 +304,16 @@ fn difference(figure: Figure, mode: &ModeRun, than: &ModeRun) -> Option<Differen
         }
     }
     // The turns of a conversation share their connection, and a loss in one changes the later ones.
-    let unit = if by_round.len() >= LEAST_ROUNDS { Unit::Conversation } else { Unit::Turn };
+    let unit = if by_round.len() >= LEAST_ROUNDS {
+        ComparisonUnit::Conversation
+    } else {
+        ComparisonUnit::Turn
+    };
     let differences: Vec<f64> = match unit {
-        Unit::Turn => by_round.into_values().flatten().map(|it| it as f64 / 1e6).collect(),
-        Unit::Conversation => by_round
+        ComparisonUnit::Turn => {
+            by_round.into_values().flatten().map(|it| it as f64 / 1e6).collect()
+        }
+        ComparisonUnit::Conversation => by_round
             .into_values()
             .map(|it| it.iter().sum::<i128>() as f64 / it.len() as f64 / 1e6)
             .collect(),
@@ -377,6 +453,17 @@ mod tests {
         assert_eq!(mode["first_event_ms"], times(11.0, 13.0, 11.5));
         assert_eq!(mode["first_text_ms"], times(10.125, 12.125, 11.125));
         assert_eq!(mode["turn_ms"], times(22.0, 33.0, 26.5));
+        assert_eq!(mode["first_turn_ms"], times(20.0, 22.0, 21.0));
+        assert_eq!(mode["later_turns_ms"], times(31.0, 33.0, 32.0));
+        assert_eq!(
+            mode["by_round"],
+            json!([
+                {"round": 1, "turns": 2, "first_event_ms": 10.5, "first_text_ms": 10.125,
+                 "turn_ms": 25.5, "bytes_up": 401, "bytes_down": 20},
+                {"round": 2, "turns": 2, "first_event_ms": 12.5, "first_text_ms": 12.125,
+                 "turn_ms": 27.5, "bytes_up": 400, "bytes_down": 20},
+            ])
+        );
         assert_eq!((&mode["turns"], &mode["cpu_ms"]), (&json!(4), &json!(0.667)));
         assert_eq!((&mode["bytes_up"], &mode["bytes_down"]), (&json!(401), &json!(20)));
         assert_eq!(
@@ -388,6 +475,23 @@ mod tests {
                  "cumulative_ms": 51.0, "cumulative_bytes_up": 401},
             ])
         );
+    }
+
+    #[test]
+    fn a_conversation_that_ended_early_is_no_whole_one() {
+        let [mut run, _] = <[_; 2]>::try_from(runs()).unwrap();
+        run.samples.pop();
+        let mode = &summary_of(&[run])["modes"]["websocket_full"];
+        assert_eq!(
+            (&mode["turns"], &mode["bytes_up"], &mode["bytes_down"]),
+            (&json!(3), &json!(401), &json!(20))
+        );
+        let last = &mode["by_turn"][1];
+        assert_eq!(
+            (&last["cumulative_ms"], &last["cumulative_bytes_up"]),
+            (&json!(51.0), &json!(401))
+        );
+        assert_eq!(mode["by_turn"][0]["cumulative_bytes_up"], 100);
     }
 
     #[test]
@@ -430,6 +534,7 @@ mod tests {
         let points = vec![SweepPoint {
             value: 25.0,
             first_event_ms: [("websocket_full".to_owned(), 27.0)].into_iter().collect(),
+            self_check: Vec::new(),
         }];
         let sweep = Sweep { variable: "rtt_ms".to_owned(), points };
         let text = serde_json::to_string(&Summary::new(
@@ -443,7 +548,7 @@ mod tests {
         let back: Summary = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
         assert!(text.contains(
-            r#""sweep":{"variable":"rtt_ms","points":[{"value":25.0,"first_event_ms":{"websocket_full":27.0}}]}"#
+            r#""sweep":{"variable":"rtt_ms","points":[{"value":25.0,"first_event_ms":{"websocket_full":27.0},"self_check":[]}]}"#
         ));
     }
 }

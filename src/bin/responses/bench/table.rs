@@ -6,11 +6,13 @@ use anstyle::{AnsiColor, Style};
 
 use super::{
     sample::title_of,
-    summary::{Difference, Figure, ModeSummary, Summary},
+    summary::{Difference, Figure, ModeSummary, RoundSummary, Summary},
 };
+use crate::notes::printable;
 
 const BOLD: Style = Style::new().bold();
 const BEST: Style = AnsiColor::Green.on_default().bold();
+pub(super) const WARNING: Style = AnsiColor::Yellow.on_default();
 /// Mark of the best value of a row, which is readable without colours.
 const MARK: &str = " *";
 const GAP: &str = "  ";
@@ -18,36 +20,50 @@ const GAP: &str = "  ";
 /// Row of a table: one figure of each mode. Smaller is better.
 pub(super) struct Row {
     pub title: &'static str,
-    pub unit: Unit,
+    pub unit: FigureUnit,
     pub figure: fn(&ModeSummary) -> Option<f64>,
     /// `true` if the figure repeats exactly, so that the best one is marked.
     pub is_exact: bool,
+    /// The figure of one conversation, if the figure of the mode is the mean of them.
+    pub mean: Option<fn(&RoundSummary) -> Option<f64>>,
 }
 
-pub(super) const ROWS: [Row; 12] = [
-    Row::new("Connecting p50", Unit::Ms, |it| it.connect_ms.map(|it| it.p50)),
-    Row::new("First event p50", Unit::Ms, |it| it.first_event_ms.map(|it| it.p50)),
-    Row::new("First event p90", Unit::Ms, |it| it.first_event_ms.map(|it| it.p90)),
-    Row::new("First text p50", Unit::Ms, |it| it.first_text_ms.map(|it| it.p50)),
-    Row::new("Turn p50", Unit::Ms, |it| it.turn_ms.map(|it| it.p50)),
-    Row::new("Turn p90", Unit::Ms, |it| it.turn_ms.map(|it| it.p90)),
-    Row::new("Turn p99", Unit::Ms, |it| it.turn_ms.map(|it| it.p99)),
-    Row::new("Turn max", Unit::Ms, |it| it.turn_ms.map(|it| it.max)),
-    Row::new("Whole conversation", Unit::Ms, ModeSummary::conversation_ms),
-    Row::new("Sent", Unit::Bytes, |it| Some(it.bytes_up as f64)),
-    Row::new("Received", Unit::Bytes, |it| Some(it.bytes_down as f64)),
-    Row { is_exact: false, ..Row::new("Client CPU per turn", Unit::Ms, |it| it.cpu_ms) },
+pub(super) const ROWS: [Row; 14] = [
+    Row::new("Connecting p50", FigureUnit::Ms, |it| it.connect_ms.map(|it| it.p50)),
+    Row::new("First event p50", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.p50)),
+    Row::new("First event p90", FigureUnit::Ms, |it| it.first_event_ms.map(|it| it.p90)),
+    Row::new("First text p50", FigureUnit::Ms, |it| it.first_text_ms.map(|it| it.p50)),
+    Row::new("Turn p50", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p50)),
+    Row::new("Turn p90", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p90)),
+    Row::new("Turn p99", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.p99)),
+    Row::new("Turn max", FigureUnit::Ms, |it| it.turn_ms.map(|it| it.max)),
+    Row::new("First turn p50", FigureUnit::Ms, |it| it.first_turn_ms.map(|it| it.p50)),
+    Row::new("Later turns p50", FigureUnit::Ms, |it| it.later_turns_ms.map(|it| it.p50)),
+    Row::new("Whole conversation", FigureUnit::Ms, ModeSummary::conversation_ms),
+    Row::new("Sent", FigureUnit::Bytes, |it| it.per_conversation(it.bytes_up))
+        .with_mean(|it| Some(it.bytes_up as f64)),
+    Row::new("Received", FigureUnit::Bytes, |it| it.per_conversation(it.bytes_down))
+        .with_mean(|it| Some(it.bytes_down as f64)),
+    Row { is_exact: false, ..Row::new("Client CPU per turn", FigureUnit::Ms, |it| it.cpu_ms) },
 ];
 
 impl Row {
-    const fn new(title: &'static str, unit: Unit, figure: fn(&ModeSummary) -> Option<f64>) -> Self {
-        Self { title, unit, figure, is_exact: true }
+    pub(super) const fn new(
+        title: &'static str,
+        unit: FigureUnit,
+        figure: fn(&ModeSummary) -> Option<f64>,
+    ) -> Self {
+        Self { title, unit, figure, is_exact: true, mean: None }
+    }
+
+    pub(super) const fn with_mean(self, mean: fn(&RoundSummary) -> Option<f64>) -> Self {
+        Self { mean: Some(mean), ..self }
     }
 }
 
 /// Unit of a figure in JSON.
 #[derive(Clone, Copy)]
-pub(super) enum Unit {
+pub(super) enum FigureUnit {
     Ms,
     Bytes,
 }
@@ -62,13 +78,13 @@ pub(super) struct Scale {
 
 impl Scale {
     /// Returns the scale that shows a value of this size with three digits.
-    pub(super) fn of(unit: Unit, size: f64) -> Self {
+    pub(super) fn of(unit: FigureUnit, size: f64) -> Self {
         let (divisor, suffix) = match unit {
-            Unit::Ms if size < 1e3 => (1.0, "ms"),
-            Unit::Ms => (1e3, "s"),
-            Unit::Bytes if size < 1e3 => (1.0, "B"),
-            Unit::Bytes if size < 1e6 => (1e3, "kB"),
-            Unit::Bytes => (1e6, "MB"),
+            FigureUnit::Ms if size < 1e3 => (1.0, "ms"),
+            FigureUnit::Ms => (1e3, "s"),
+            FigureUnit::Bytes if size < 1e3 => (1.0, "B"),
+            FigureUnit::Bytes if size < 1e6 => (1e3, "kB"),
+            FigureUnit::Bytes => (1e6, "MB"),
         };
         let decimals = match size / divisor {
             _ if suffix == "B" => 0,
@@ -81,7 +97,7 @@ impl Scale {
     }
 
     /// Returns the scale for values in one row: the smallest has three digits.
-    pub(super) fn of_row(unit: Unit, values: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn of_row(unit: FigureUnit, values: impl IntoIterator<Item = f64>) -> Self {
         let smallest = values.into_iter().filter(|it| *it > 0.0).min_by(f64::total_cmp);
         Self::of(unit, smallest.unwrap_or_default())
     }
@@ -119,6 +135,10 @@ pub(crate) fn table(summary: &Summary) -> String {
         .collect();
 
     let mut text = String::new();
+    if let Some(error) = &summary.error {
+        let error: String = printable(&error.to_string()).collect();
+        let _ = writeln!(text, "{WARNING}The run ended early: {error}{WARNING:#}\n");
+    }
     for line in [|it: &Column| it.head.0.clone(), |it: &Column| it.head.1.clone()] {
         let heads: String = (columns.iter())
             .map(|it| format!("{GAP}{:>width$}", line(it), width = it.width))
@@ -205,7 +225,7 @@ fn sentence(difference: &Difference) -> String {
     let Difference { figure, mean_ms, low_ms, high_ms, confidence, shown, .. } = *difference;
     let (mode, than) = (title_of(&difference.mode), title_of(&difference.than));
     let size = if shown { mean_ms.abs() } else { low_ms.abs().max(high_ms.abs()) };
-    let scale = Scale::of(Unit::Ms, size);
+    let scale = Scale::of(FigureUnit::Ms, size);
     let interval = |low, high| {
         if low_ms == high_ms {
             return "the same in every pair of turns".to_owned();
@@ -258,10 +278,10 @@ mod tests {
             (1234.0, "1.23 s"),
             (0.0, "0.000 ms"),
         ] {
-            assert_eq!(of(Unit::Ms, ms), text);
+            assert_eq!(of(FigureUnit::Ms, ms), text);
         }
         for (bytes, text) in [(999.0, "999 B"), (1_840.0, "1.84 kB"), (2_500_000.0, "2.50 MB")] {
-            assert_eq!(of(Unit::Bytes, bytes), text);
+            assert_eq!(of(FigureUnit::Bytes, bytes), text);
         }
     }
 
@@ -277,7 +297,7 @@ mod tests {
         assert_eq!(row("Connecting").matches(" - ").count(), 0);
         assert!(row("Sent").contains(" kB * "));
         assert!(text.contains("* best of the row\n\n"), "{text}");
-        assert!(text.lines().take(14).all(|it| it.len() <= 80), "{text}");
+        assert!(text.lines().take(16).all(|it| it.len() <= 80), "{text}");
         assert!(text.lines().all(|it| !it.ends_with(' ')), "{text}");
     }
 
@@ -302,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_ended_early_says_so_and_shows_what_was_measured() {
+        let mut runs = made_up::runs();
+        runs[3].samples.clear();
+        let error = Some(made_up::failed_turn());
+        let text = plain(&table(&Summary { error, ..made_up::summary_of(&runs) }));
+        let first = "The run ended early: websocket_full, turn 3: no good\n\n";
+        assert!(text.starts_with(first), "{text}");
+        let sent = text.lines().find(|it| it.starts_with("Sent")).unwrap();
+        assert!(sent.contains(" kB") && sent.ends_with(" -"), "{text}");
+    }
+
+    #[test]
     fn figures_that_no_mode_has_are_left_out() {
         let mut runs = made_up::runs();
         for run in &mut runs {
@@ -322,7 +354,7 @@ mod tests {
             low_ms: 40.2,
             high_ms: 46.0,
             confidence: 0.99,
-            unit: super::super::summary::Unit::Conversation,
+            unit: super::super::summary::ComparisonUnit::Conversation,
             shown: true,
         };
         assert_eq!(

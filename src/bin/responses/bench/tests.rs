@@ -2,12 +2,16 @@
 
 use std::{thread, time::Duration};
 
-use responses_client::testing::Link;
+use clap::Parser;
+use indicatif::ProgressBar;
+use responses_client::testing::{Link, Turn};
 use serde_json::json;
 use tokio::runtime;
 
 use super::{
-    measure::Plan,
+    Args, emulate, emulated_turns,
+    measure::{Plan, Runs},
+    progress::Progress,
     sample::{Mode, ModeRun},
     self_check::{self, Check},
     site::{Emulated, Site},
@@ -26,7 +30,7 @@ fn paused<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn plan(modes: &[Mode], turns: usize, seed: u64) -> Plan {
-    let (workload, tool_time) = (Workload::new("m", 500, 40), Duration::from_secs(1));
+    let (workload, tool_time) = (Workload::new("m", 500, 40, None), Duration::from_secs(1));
     Plan { modes: modes.to_vec(), rounds: 1, turns, workload, tool_time, seed }
 }
 
@@ -46,7 +50,9 @@ fn noisy_link() -> Link {
 }
 
 fn run(plan: &Plan, site: &Site) -> Vec<ModeRun> {
-    paused(plan.run(site, None, || ())).ok().unwrap()
+    let runs = paused(plan.run(site, None, || ())).ok().unwrap();
+    assert_eq!(runs.error, None);
+    runs.modes
 }
 
 fn difference(runs: &[ModeRun]) -> Difference {
@@ -56,7 +62,7 @@ fn difference(runs: &[ModeRun]) -> Difference {
 
 fn check(link: Link) -> Result<Vec<Check>, Stop> {
     let Site::Emulated(site) = site(link, MS) else { panic!("emulated") };
-    paused(self_check::check(&site))
+    paused(self_check::check(&site, &Progress::new(0)))
 }
 
 #[test]
@@ -97,7 +103,7 @@ fn a_mode_compared_with_itself_shows_no_difference() {
     let shows = &|seed: u64| {
         let mode = Mode::ALL[seed as usize % Mode::ALL.len()];
         let plan = Plan {
-            workload: Workload::new("m", 0, 1),
+            workload: Workload::new("m", 0, 1, None),
             rounds: 5,
             ..plan(&[mode; 2], TURNS / 5, seed)
         };
@@ -119,7 +125,7 @@ fn a_mode_compared_with_itself_shows_no_difference() {
 fn each_preset_passes_the_check_of_the_network() {
     for name in Link::NAMES {
         let checks = check(Link::from_name(name).unwrap()).ok().unwrap();
-        let names: Vec<_> = checks.iter().map(|it| it.name).collect();
+        let names: Vec<_> = checks.iter().map(|it| it.name.as_str()).collect();
         let expected = [
             "new_tls_connection",
             "three_windows",
@@ -146,7 +152,9 @@ fn a_network_that_is_off_is_an_error() {
         panic!("emulated")
     };
     let coarse = Emulated { slowness: 2, ..site };
-    let Err(Stop::Failed(why)) = paused(self_check::check(&coarse)) else { panic!("no error") };
+    let Err(Stop::Failed(why)) = paused(self_check::check(&coarse, &Progress::new(0))) else {
+        panic!("no error")
+    };
     assert!(why.starts_with("the emulated network is off by "), "{why}");
     assert!(why.contains("nothing was measured: bandwidth_up should take 0.0 ms"), "{why}");
 }
@@ -193,4 +201,49 @@ fn a_mode_has_the_same_samples_with_and_without_others() {
     let all = [Mode::SseKeepAlive, Mode::WebsocketFull, Mode::SseNewConnection];
     let beside = run(&plan(&all, 5, 1), &site).remove(0);
     assert_eq!(format!("{:?}", alone.samples), format!("{:?}", beside.samples));
+}
+
+#[test]
+fn a_failed_turn_ends_the_run_and_leaves_the_turns_before() {
+    let Site::Emulated(emulated) = site(link(), MS) else { panic!("emulated") };
+    let script = emulated.script.clone().respond(|exchange| match exchange.index {
+        2 => Turn::error(400, "invalid_prompt", "no good"),
+        _ => Turn::text("hi"),
+    });
+    let modes = [Mode::SseKeepAlive, Mode::WebsocketFull];
+    let site = Site::Emulated(Emulated { script, ..emulated });
+    let Runs { modes, error } = paused(plan(&modes, 4, 1).run(&site, None, || ())).ok().unwrap();
+    let error = error.unwrap();
+    assert_eq!((error.mode.as_str(), error.round, error.turn), ("sse_keep_alive", 1, 3));
+    assert!(error.message.contains("no good"), "{error}");
+    assert_eq!(modes.iter().map(|run| run.samples.len()).collect::<Vec<_>>(), [2, 0]);
+}
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+#[test]
+fn each_point_of_a_sweep_is_checked_and_all_turns_count_as_progress() {
+    let flags = "bench --turns 2 --rounds 1 --tokens 2 --head 0 --item 9 --bandwidth 1mbit \
+                 --sweep rtt=100,200 --modes sse-keep-alive";
+    let Command { args } = Command::try_parse_from(flags.split_whitespace()).unwrap();
+    let (plan, site, sweep) =
+        (args.plan().ok().unwrap(), args.site().ok().unwrap(), args.sweep().ok().unwrap());
+    let Site::Emulated(emulated) = &site else { panic!("emulated") };
+    let bar = ProgressBar::hidden();
+    bar.set_length(emulated_turns(&plan, sweep.len()) as u64);
+    let progress = Progress::on(bar.clone());
+    let measured = emulate(&args, &plan, &site, emulated, &sweep, &progress).ok().unwrap();
+    // Three networks, and the CPU time on systems that measure it.
+    let cpu_turns = if cfg!(unix) { 2 * 2 } else { 0 };
+    assert_eq!(bar.position(), 3 * (18 + 2) + cpu_turns);
+    assert_eq!(bar.length(), Some(3 * (18 + 2) + cpu_turns));
+    let trip =
+        |checks: &[Check]| checks.iter().find(|it| it.name == "three_windows").unwrap().expected_ms;
+    assert_eq!(trip(&measured.checks), 50.0);
+    let points = measured.sweep.unwrap().points;
+    assert_eq!(points.iter().map(|it| trip(&it.self_check)).collect::<Vec<_>>(), [100.0, 200.0]);
 }

@@ -25,12 +25,16 @@ pub(super) struct Pace {
 
 impl Workload {
     /// Returns a conversation whose first request has `head` bytes before its input, or as many as
-    /// the request needs at least. Each turn adds an item with `item` bytes of text.
-    pub(super) fn new(model: &str, head: usize, item: usize) -> Self {
+    /// the request needs at least. Each turn adds an item with `item` bytes of text. An answer has at
+    /// most `max_tokens`, if given.
+    pub(super) fn new(model: &str, head: usize, item: usize, max_tokens: Option<usize>) -> Self {
         let schema = json!({ "type": "object", "properties": { "query": { "type": "string" } } });
-        let bare = ResponsesRequest::new(model)
+        let mut bare = ResponsesRequest::new(model)
             .tools([Tool::function("search", "Finds lines of code.", schema)])
             .instructions("");
+        if let Some(tokens) = max_tokens {
+            bare = bare.max_output_tokens(tokens as u64);
+        }
         let size = serde_json::to_string(&bare).map_or(0, |json| json.len());
         let instructions = filler(head.saturating_sub(size));
         let new_text = filler(item);
@@ -92,13 +96,13 @@ mod tests {
 
     #[test]
     fn the_head_and_the_items_have_the_sizes_that_were_asked_for() {
-        let workload = Workload::new("m", 5000, 300);
+        let workload = Workload::new("m", 5000, 300, Some(16));
         let mut without_input = workload.first();
         without_input.input.clear();
         let bare = serde_json::to_value(&without_input).unwrap().to_string();
         assert!((4990..=5010).contains(&bare.len()), "{}", bare.len());
         assert_eq!(workload.first().input[0].as_text().unwrap().len(), 300);
-        let small = serde_json::to_string(&Workload::new("m", 0, 0).first()).unwrap();
+        let small = serde_json::to_string(&Workload::new("m", 0, 0, None).first()).unwrap();
         assert!(small.len() < 400, "{}", small.len());
     }
 

@@ -77,12 +77,13 @@ impl Flow {
     pub(in crate::testing::network) fn new(
         link: &Link,
         bits_per_second: Option<u64>,
+        window: Window,
         rng: Rng,
     ) -> Self {
         Self {
             path: Path::new(link, bits_per_second, rng),
             rtt: link.rtt,
-            window: Window::new(),
+            window,
             send_buffer: link.send_buffer.max(SEGMENT),
             unsent: VecDeque::new(),
             end: End::Open,

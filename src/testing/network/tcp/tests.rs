@@ -1,6 +1,6 @@
 //! The model with exact times.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -27,7 +27,11 @@ fn link() -> Link {
 }
 
 fn flow(link: &Link) -> Flow {
-    Flow::new(link, link.bandwidth_up, Rng::with_seed(link.seed))
+    flow_with(Window::after_handshake(false), link)
+}
+
+fn flow_with(window: Window, link: &Link) -> Flow {
+    Flow::new(link, link.bandwidth_up, window, Rng::with_seed(link.seed))
 }
 
 /// A flow that loses exactly these of its first transmissions.
@@ -41,7 +45,7 @@ fn losing(lost: &[usize], link: Link) -> Flow {
         })
     };
     let seed = (0..).find(fits).unwrap();
-    Flow::new(&link, link.bandwidth_up, Rng::with_seed(seed))
+    flow(&link.seed(seed))
 }
 
 /// Reads everything until nothing happens any more; returns when each number of bytes had arrived.
@@ -81,8 +85,34 @@ fn connecting_takes_a_round_trip_and_a_lost_syn_a_second_and_then_two() {
     }
     assert!([0, 1, 3].iter().all(|waits| seen.contains(waits)));
     let dead = Handshake::new(&link().loss(1.0), &mut Rng::with_seed(1));
-    let time = Duration::from_secs(127);
-    assert_eq!(dead, Handshake { time, segments_lost: 7, is_connected: false });
+    assert_eq!((dead.time, dead.segments_lost), (Duration::from_secs(127), 7));
+    assert!(!dead.is_connected);
+}
+
+#[test]
+fn a_lost_syn_or_syn_ack_shrinks_the_first_window_of_those_who_sent_it_again() {
+    // Half round trips of ten segments: one flight from a whole window; flights of 1, 2, 4 and 3
+    // segments from one of a single segment.
+    let half_trips = |window| {
+        let time = transfer(&mut flow_with(window, &link()), Duration::ZERO, 10);
+        time.as_millis() / (RTT / 2).as_millis()
+    };
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        let mut fates = Rng::with_seed(seed);
+        let [is_syn_lost, is_syn_ack_lost] = [(); 2].map(|()| is_lost(LOSS, &mut fates));
+        let handshake = Handshake::new(&link().loss(LOSS), &mut Rng::with_seed(seed));
+        let expected = match (is_syn_lost, is_syn_ack_lost) {
+            (false, false) => (1, 1),
+            (false, true) if handshake.segments_lost == 1 => (7, 7),
+            (true, _) if handshake.segments_lost == 1 => (7, 1),
+            _ => continue,
+        };
+        let windows = (handshake.client_window(), handshake.server_window());
+        assert_eq!((half_trips(windows.0), half_trips(windows.1)), expected, "seed {seed}");
+        seen.insert(expected);
+    }
+    assert_eq!(seen.len(), 3);
 }
 
 #[test]
@@ -225,7 +255,7 @@ fn a_retransmission_can_be_lost_again() {
 
 #[test]
 fn a_loss_halves_the_window_once_and_then_it_grows_by_one_a_round() {
-    let mut window = Window::new();
+    let mut window = Window::after_handshake(false);
     let mut next = 0;
     let mut send = |window: &mut Window| {
         let first = next;

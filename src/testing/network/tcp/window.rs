@@ -3,7 +3,7 @@
 /// Congestion window of a sender, counted in segments as in Linux.
 ///
 /// Segments have numbers in the order in which they are sent; a retransmission has a new number.
-pub(super) struct Window {
+pub(in crate::testing::network) struct Window {
     size: usize,
     /// Slow start ends at this size: `ssthresh`.
     threshold: usize,
@@ -20,9 +20,14 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new() -> Self {
+    /// Returns the first window of a sender: one segment if the sender had to send its SYN or SYN-ACK
+    /// again (RFC 5681 §3.1).
+    ///
+    /// RFC 6928 §2 spares a sender whose single retransmission may have been needless. Here each one
+    /// follows a loss. Linux shrinks the window after the second retransmission only.
+    pub(super) fn after_handshake(was_repeated: bool) -> Self {
         Self {
-            size: INITIAL,
+            size: if was_repeated { 1 } else { INITIAL },
             threshold: usize::MAX,
             acks: 0,
             greatest_flight: 0,

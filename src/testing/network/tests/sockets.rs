@@ -14,6 +14,7 @@ use crate::testing::{
     Link, Traffic,
     network::{
         emulation::Emulation,
+        tcp::handshake::Handshake,
         traffic::Counters,
         wire::{self, Socket},
     },
@@ -23,7 +24,8 @@ const RTT: Duration = Duration::from_millis(80);
 
 /// The client's and the server's end of a connection over `link`.
 fn connection(link: &Link) -> (Socket, Socket) {
-    wire::connection(link, &mut Rng::with_seed(link.seed), &Arc::default())
+    let handshake = Handshake::new(&Link::new(), &mut Rng::with_seed(0));
+    wire::connection(link, &handshake, &mut Rng::with_seed(link.seed), &Arc::default())
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,7 +152,7 @@ impl Turn {
         })
     }
 
-    /// Makes all delays between the steps longer by `factor`. Zero removes them.
+    /// Makes all delays between the steps longer by `factor`. With zero, no step waits.
     pub fn slowed_by(self, factor: u32) -> Self {
         self.edited("slowed_by", move |steps| {
             for step in steps {

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 /// A clock of CPU time. Only Unix has one here.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Of);
+pub(super) struct CpuClock(CpuOf);
 
 /// Subject of a clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Of {
+pub(super) enum CpuOf {
     /// The current thread.
     Thread,
     Process,
 }
 
-impl Clock {
+impl CpuClock {
     /// Returns the clock; `None` on systems without one.
-    pub(super) fn of(what: Of) -> Option<Self> {
+    pub(super) fn of(what: CpuOf) -> Option<Self> {
         cfg!(unix).then_some(Self(what))
     }
 
@@ -24,14 +24,14 @@ impl Clock {
     pub(super) fn now(self) -> Duration {
         #[cfg(unix)]
         let time = rustix::time::clock_gettime(match self.0 {
-            Of::Thread => rustix::time::ClockId::ThreadCPUTime,
-            Of::Process => rustix::time::ClockId::ProcessCPUTime,
+            CpuOf::Thread => rustix::time::ClockId::ThreadCPUTime,
+            CpuOf::Process => rustix::time::ClockId::ProcessCPUTime,
         });
         #[cfg(unix)]
         return Duration::try_from(time).unwrap_or_default();
         #[cfg(not(unix))]
         match self.0 {
-            Of::Thread | Of::Process => Duration::ZERO,
+            CpuOf::Thread | CpuOf::Process => Duration::ZERO,
         }
     }
 }
