@@ -54,6 +54,13 @@ mod kind;
 mod net;
 mod observe;
 mod pool;
+/// Diagnosis of the way to the server: the outcome of [`ResponsesClient::probe`].
+pub mod probe {
+    pub use crate::{
+        client::Probe,
+        net::probe::{ProbeStep, Route},
+    };
+}
 mod proto;
 pub mod report;
 mod request;

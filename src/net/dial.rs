@@ -3,11 +3,11 @@
 use std::error::Error as StdError;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 
-use super::{Io, NetError, tunnel};
+use super::{Io, NetError, probe::NetProbe, tunnel};
 use crate::error::{ConnectError, Peer};
 
 /// Opens connections to the server of a URI.
@@ -15,6 +15,12 @@ pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
     /// Opens a connection. With `tunnel`, bytes pass every proxy unchanged; otherwise a proxy may
     /// forward requests.
     fn open(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, Result<Opened, NetError>>;
+
+    /// Opens a connection and closes it, and returns the steps.
+    fn probe(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, NetProbe> {
+        let opening = self.open(uri, tunnel);
+        async { NetProbe { error: opening.await.err(), ..NetProbe::default() } }.boxed()
+    }
 
     /// Returns the server of `uri`, and the proxy through which requests to `uri` are sent.
     fn peer(&self, uri: &Uri) -> Peer;

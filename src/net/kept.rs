@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network,
     dial::{Form, Opened},
+    probe::NetProbe,
 };
 use crate::error::Peer;
 
@@ -84,6 +85,10 @@ impl<D: Dial> HttpNetwork<D> {
 impl<D: Dial> Network for HttpNetwork<D> {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>> {
         send(self.dial.clone(), Arc::clone(&self.kept), request).boxed()
+    }
+
+    fn probe(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, NetProbe> {
+        self.dial.probe(uri, tunnel)
     }
 
     fn peer(&self, uri: &Uri) -> Peer {

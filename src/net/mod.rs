@@ -14,6 +14,7 @@ mod dial;
 mod error;
 mod kept;
 mod network;
+pub(crate) mod probe;
 mod proxy;
 mod roots;
 mod sockets;

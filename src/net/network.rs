@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::NetError;
+use super::{NetError, probe::NetProbe};
 use crate::error::Peer;
 
 /// Sends one HTTP request and resolves at the head of its answer.
@@ -16,6 +16,10 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// Sends `request`. Its URI is absolute, and its headers are complete except for `Host` and the
     /// length.
     fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<Answer, NetError>>;
+
+    /// Opens a connection and closes it without a request, and returns the steps. With `tunnel`, the
+    /// connection is one for a WebSocket.
+    fn probe(&self, uri: &http::Uri, tunnel: bool) -> BoxFuture<'static, NetProbe>;
 
     /// Returns the server of `uri`, and the proxy through which requests to `uri` are sent.
     fn peer(&self, uri: &http::Uri) -> Peer;

@@ -7,7 +7,7 @@ use http::Uri;
 use exempt::Exemptions;
 use url::{invalid, parse};
 
-use super::NetError;
+use super::{NetError, probe::Route};
 use crate::{
     config::ProxySetting,
     error::{Peer, ProxyPeer},
@@ -26,6 +26,8 @@ pub(super) struct Proxies {
     proxy: Option<ProxyUrl>,
     /// Name of the setting; empty if it is the caller's own.
     setting: &'static str,
+    /// Variables that name a proxy too, and that `setting` overrides.
+    overridden: Vec<&'static str>,
     exempt: Exemptions,
     /// Proxies of the operating system.
     #[cfg(all(feature = "system-proxy", any(target_os = "macos", windows)))]
@@ -72,7 +74,8 @@ impl Proxies {
             value.map(|value| (*name, value))
         };
         let names = if secure { FOR_HTTPS } else { FOR_HTTP };
-        let Some((setting, value)) = names.iter().find_map(set) else {
+        let mut found = names.iter().filter_map(set);
+        let Some((setting, value)) = found.next() else {
             return Ok(Self::from_system());
         };
         let value = value.to_str().ok_or_else(|| invalid(setting, "is not UTF-8"))?;
@@ -85,6 +88,7 @@ impl Proxies {
         Ok(Self {
             proxy: parse(setting, value)?,
             setting,
+            overridden: found.map(|(name, _)| name).collect(),
             exempt,
             #[cfg(all(feature = "system-proxy", any(target_os = "macos", windows)))]
             system: None,
@@ -110,10 +114,29 @@ impl Proxies {
             return parse(self.setting, &address).ok().flatten();
         }
         let proxy = self.proxy.as_ref()?;
-        let port =
-            uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-        let is_exempt = self.exempt.matching(uri.host().unwrap_or_default(), port).is_some();
-        (!is_exempt).then(|| proxy.clone())
+        self.exempting(uri).is_none().then(|| proxy.clone())
+    }
+
+    /// Returns the entry that exempts the server of `uri` from the proxy.
+    fn exempting(&self, uri: &Uri) -> Option<&str> {
+        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(default);
+        self.exempt.matching(uri.host().unwrap_or_default(), port)
+    }
+
+    /// Returns the way to the server of `uri`.
+    pub(super) fn route(&self, uri: &Uri) -> Route {
+        let named = |name: &'static str| Some(name).filter(|name| !name.is_empty());
+        let proxy = self.of(uri);
+        Route {
+            has_login: proxy.as_ref().is_some_and(|proxy| proxy.login.is_some()),
+            proxy: proxy.map(|proxy| proxy.authority()),
+            setting: named(self.setting),
+            overridden: self.overridden.clone(),
+            exemptions: named(self.exempt.setting()),
+            exempted_by: self.exempting(uri).map(str::to_owned),
+            ignored_exemptions: self.exempt.ignored().to_vec(),
+        }
     }
 
     /// Returns the server of `uri`, and the proxy between.

@@ -5,6 +5,7 @@
 use std::{
     error::Error as StdError,
     fmt, io,
+    net::IpAddr,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -28,8 +29,9 @@ use tower_service::Service;
 use super::{
     Dial, Io, NetError,
     dial::{Form, Opened},
+    probe::{NetProbe, Recorder},
     proxy::{Proxies, ProxyScheme, ProxyUrl},
-    tls::Tls,
+    tls::{self, Tls},
     tunnel,
 };
 use crate::{
@@ -84,7 +86,17 @@ impl Sockets {
 impl Dial for Sockets {
     fn open(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, Result<Opened, NetError>> {
         let (inner, uri) = (Arc::clone(&self.0), uri.clone());
-        async move { inner.open(&uri, tunnel).await }.boxed()
+        async move { inner.open(&uri, tunnel, &mut Recorder::default()).await }.boxed()
+    }
+
+    fn probe(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, NetProbe> {
+        let (inner, uri) = (Arc::clone(&self.0), uri.clone());
+        async move {
+            let mut recorder = Recorder::on();
+            let error = inner.open(&uri, tunnel, &mut recorder).await.err();
+            NetProbe { route: inner.proxies.route(&uri), steps: recorder.into_steps(), error }
+        }
+        .boxed()
     }
 
     fn peer(&self, uri: &Uri) -> Peer {
@@ -97,76 +109,49 @@ impl Dial for Sockets {
 }
 
 impl Inner {
-    async fn open(&self, uri: &Uri, tunnel: bool) -> Result<Opened, NetError> {
+    async fn open(
+        &self,
+        uri: &Uri,
+        tunnel: bool,
+        recorder: &mut Recorder,
+    ) -> Result<Opened, NetError> {
         let deadline = self.limit.and_then(|limit| Instant::now().checked_add(limit));
-        let within = |step| Within { deadline, step };
+        let mut opening = Opening { inner: self, deadline, recorder };
         let host = uri.host().unwrap_or_default();
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let Some(proxy) = self.proxies.of(uri) else {
-            let at = |error: NetError| error.with_peer(self.proxies.peer(uri));
-            let tcp = within(ConnectStep::Tcp).run(self.tcp(host, port)).await.map_err(at)?;
-            let io = self.secured(secure, host, tcp, within(ConnectStep::Tls)).await;
-            return Ok(Opened { io: io.map_err(at)?, form: Form::Origin });
-        };
         let peer = || self.proxies.peer(uri);
+        let Some(proxy) = self.proxies.of(uri) else {
+            let at = |error: NetError| error.with_peer(peer());
+            let tcp = opening.tcp(host, port).await.map_err(at)?;
+            let io = opening.secured(secure, host, tcp, ConnectStep::Tls).await.map_err(at)?;
+            return Ok(Opened { io, form: Form::Origin });
+        };
         let at_proxy = |error: NetError| error.with_peer(peer().at_proxy());
-        let io = self.to_proxy(&proxy, within).await.map_err(at_proxy)?;
+        let address = proxy.host.to_string();
+        let tcp = opening.tcp(&address, proxy.port).await.map_err(at_proxy)?;
+        let is_https = proxy.scheme == ProxyScheme::Https;
+        let io = opening.secured(is_https, &address, tcp, ConnectStep::ProxyTls).await;
+        let io = io.map_err(at_proxy)?;
         let authorization = proxy.login.as_ref().and_then(|login| login.basic());
         if proxy.scheme.is_http() && !secure && !tunnel {
             return Ok(Opened { io, form: Form::Absolute(authorization) });
         }
         let at = |error: NetError| error.with_peer(peer());
-        let tunnelled = within(ConnectStep::Proxy);
+        let target = format!("{host}:{port}");
         let io = match proxy.scheme {
             ProxyScheme::Http | ProxyScheme::Https => {
-                let target = format!("{host}:{port}");
-                tunnelled.run(tunnel::open(io, &target, authorization.as_ref())).await
+                let tunnel = tunnel::open(io, &target, authorization.as_ref());
+                opening.step(ConnectStep::Proxy, tunnel).await
             }
-            scheme => tunnelled.run(self.socks(io, scheme, &proxy, host, port)).await,
+            scheme => {
+                let tunnel = self.socks(io, scheme, &proxy, host, port);
+                opening.step(ConnectStep::Proxy, tunnel).await
+            }
         };
         let io = io.map_err(at)?;
-        let io = self.secured(secure, host, io, within(ConnectStep::Tls)).await.map_err(at)?;
+        let io = opening.secured(secure, host, io, ConnectStep::Tls).await.map_err(at)?;
         Ok(Opened { io, form: Form::Origin })
-    }
-
-    /// Connects to a proxy.
-    async fn to_proxy(
-        &self,
-        proxy: &ProxyUrl,
-        within: impl Fn(ConnectStep) -> Within,
-    ) -> Result<Box<dyn Io>, NetError> {
-        let host = proxy.host.to_string();
-        let tcp = within(ConnectStep::Tcp).run(self.tcp(&host, proxy.port)).await?;
-        let secure = proxy.scheme == ProxyScheme::Https;
-        self.secured(secure, &host, tcp, within(ConnectStep::ProxyTls)).await
-    }
-
-    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, NetError> {
-        let uri = Uri::try_from(format!("http://{host}:{port}")).map_err(NetError::setting)?;
-        let stream = self.tcp.clone().call(uri).await;
-        stream.map(TokioIo::into_inner).map_err(|error| {
-            let reason = tcp_error(&error);
-            NetError::connect(reason, error)
-        })
-    }
-
-    async fn secured<S: Io + 'static>(
-        &self,
-        secure: bool,
-        host: &str,
-        io: S,
-        within: Within,
-    ) -> Result<Box<dyn Io>, NetError> {
-        let step = within.step;
-        match &self.tls {
-            Some(tls) if secure => {
-                let session = within.run(tls.connect(host, io, step)).await?;
-                Ok(Box::new(session))
-            }
-            _ if secure => Err(NetError::setting("TLS was not set up for this address")),
-            _ => Ok(Box::new(io)),
-        }
     }
 
     #[cfg(feature = "socks")]
@@ -196,18 +181,84 @@ impl Inner {
     }
 }
 
-/// Deadline of opening a connection, and the step that it is about to take.
-struct Within {
+/// A connection that is being opened.
+struct Opening<'a> {
+    inner: &'a Inner,
     deadline: Option<Instant>,
-    step: ConnectStep,
+    recorder: &'a mut Recorder,
 }
 
-impl Within {
-    async fn run<T>(self, work: impl Future<Output = Result<T, NetError>>) -> Result<T, NetError> {
-        let Some(deadline) = self.deadline else { return work.await };
-        timeout_at(deadline, work).await.unwrap_or_else(|elapsed| {
-            Err(NetError::connect(ConnectError::TimedOut(self.step), elapsed))
-        })
+impl Opening<'_> {
+    /// Takes one step within the deadline.
+    async fn step<T>(
+        &mut self,
+        step: ConnectStep,
+        work: impl Future<Output = Result<T, NetError>>,
+    ) -> Result<T, NetError> {
+        let start = Instant::now();
+        let done = match self.deadline {
+            Some(deadline) => timeout_at(deadline, work).await.unwrap_or_else(|elapsed| {
+                Err(NetError::connect(ConnectError::TimedOut(step), elapsed))
+            }),
+            None => work.await,
+        };
+        if done.is_ok() {
+            self.recorder.add(step, start.elapsed());
+        }
+        done
+    }
+
+    async fn tcp(&mut self, host: &str, port: u16) -> Result<TcpStream, NetError> {
+        if self.recorder.is_on() {
+            self.resolve(host).await?;
+        }
+        let uri = Uri::try_from(format!("http://{host}:{port}")).map_err(NetError::setting)?;
+        let mut connector = self.inner.tcp.clone();
+        let connecting = async {
+            let stream = connector.call(uri).await;
+            stream.map(TokioIo::into_inner).map_err(|error| {
+                let reason = tcp_error(&error);
+                NetError::connect(reason, error)
+            })
+        };
+        self.step(ConnectStep::Tcp, connecting).await
+    }
+
+    /// Resolves a name for itself. The connector does so as part of the TCP connection.
+    async fn resolve(&mut self, host: &str) -> Result<(), NetError> {
+        let Ok(name) = host.parse::<Name>() else { return Ok(()) };
+        if host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
+            return Ok(());
+        }
+        let mut resolver = Resolver(GaiResolver::new());
+        let resolving = async {
+            let found = resolver.call(name).await;
+            found.map_err(|error| NetError::connect(ConnectError::NameNotFound, error))
+        };
+        let found = self.step(ConnectStep::Dns, resolving).await?;
+        let found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
+        self.recorder.describe(found.join(", "));
+        Ok(())
+    }
+
+    async fn secured<S: Io + 'static>(
+        &mut self,
+        secure: bool,
+        host: &str,
+        io: S,
+        step: ConnectStep,
+    ) -> Result<Box<dyn Io>, NetError> {
+        match &self.inner.tls {
+            Some(tls) if secure => {
+                let session = self.step(step, tls.connect(host, io, step)).await?;
+                if self.recorder.is_on() {
+                    self.recorder.describe(tls::describe(&session));
+                }
+                Ok(Box::new(session))
+            }
+            _ if secure => Err(NetError::setting("TLS was not set up for this address")),
+            _ => Ok(Box::new(io)),
+        }
     }
 }
 

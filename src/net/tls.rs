@@ -13,7 +13,7 @@ use std::{
 
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as RustlsError,
-    InvalidMessage, OtherError, PeerIncompatible, SignatureScheme,
+    InvalidMessage, OtherError, PeerIncompatible, ProtocolVersion, SignatureScheme,
     client::{
         ResolvesClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -219,8 +219,20 @@ impl fmt::Display for UnknownIssuer {
 
 impl StdError for UnknownIssuer {}
 
+/// Returns the version of TLS, and the issuer of the peer's certificate.
+pub(super) fn describe<S>(session: &TlsStream<S>) -> String {
+    let (_, connection) = session.get_ref();
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        _ => "TLS",
+    };
+    let issuer = connection.peer_certificates().and_then(<[_]>::first).map(issuer_of);
+    format!("{version}, issuer {}", issuer.unwrap_or_default())
+}
+
 /// Returns the distinguished name of the issuer of `certificate`; empty if it cannot be read.
-pub(super) fn issuer_of(certificate: &CertificateDer<'_>) -> String {
+fn issuer_of(certificate: &CertificateDer<'_>) -> String {
     let parsed = x509_cert::Certificate::from_der(certificate);
     parsed.map_or_else(
         |_| String::new(),

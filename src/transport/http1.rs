@@ -143,7 +143,7 @@ pub(super) fn read_ready(mut body: Body, limits: Limits) -> Vec<u8> {
 
 /// Returns the error of an attempt without a response. `phase` is the phase of the attempt if its
 /// connection was established.
-pub(super) fn network_error(error: NetError, phase: Phase) -> Error {
+pub(crate) fn network_error(error: NetError, phase: Phase) -> Error {
     match &error.kind {
         NetErrorKind::Connect(reason) => {
             let (reason, peer) = ((**reason).clone(), error.peer.as_deref().cloned());
