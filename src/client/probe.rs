@@ -39,6 +39,16 @@ pub struct Probe {
 }
 
 impl ResponsesClient {
+    /// Returns the base URL, without credentials and query.
+    pub fn base_url(&self) -> &str {
+        &self.endpoint.error_context.base_url
+    }
+
+    /// Returns `true` if the server is reached over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.endpoint.provider.is_secure()
+    }
+
     /// Opens a connection to the server, as for a WebSocket, closes it, and returns the steps. No
     /// request is sent, and no credential leaves this machine except for those of a proxy.
     ///

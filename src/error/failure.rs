@@ -248,6 +248,20 @@ impl Error {
         }
     }
 
+    /// Returns `true` if the connection to the proxy itself could not be opened:
+    /// [`connect_error`](Self::connect_error) is about the proxy, not about the server.
+    ///
+    /// ```
+    /// # use responses_client::Error;
+    /// fn whose(error: &Error) -> &'static str {
+    ///     if error.is_at_proxy() { "the proxy" } else { "the server" }
+    /// }
+    /// # let _ = whose;
+    /// ```
+    pub fn is_at_proxy(&self) -> bool {
+        self.0.peer.as_ref().is_some_and(Peer::is_at_proxy)
+    }
+
     /// Returns `true` if the server can be reached over SSE without the tunnel that its proxy did
     /// not open.
     pub(crate) fn is_tunnel_avoidable(&self) -> bool {

@@ -19,6 +19,7 @@ use stop::Stop;
 mod bench;
 mod client_args;
 mod completions;
+mod doctor;
 mod line;
 mod logging;
 mod notes;
@@ -27,7 +28,7 @@ mod serve;
 mod stop;
 
 /// Runs turns of the OpenAI Responses API over one incremental WebSocket or over SSE, runs a
-/// scripted server of both, or measures what each of them costs.
+/// scripted server of both, measures what each of them costs, or finds out why they do not work.
 #[derive(Parser)]
 #[command(name = "responses", version, after_help = AFTER_HELP)]
 struct Cli {
@@ -40,6 +41,7 @@ enum Command {
     Run(Box<run::Args>),
     Serve(serve::Args),
     Bench(Box<bench::Args>),
+    Doctor(Box<doctor::Args>),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -50,6 +52,7 @@ Examples:
   echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
   responses serve --port 8080
   responses bench --preset transcontinental
+  responses doctor
 
 Exit status: 0 if all went well, 1 if a turn failed, 2 for bad usage or bad input.";
 
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(args) => on_runtime(run::run(*args)),
         Command::Serve(args) => on_runtime(serve::serve(args)),
+        Command::Doctor(args) => on_runtime(doctor::doctor(*args)),
         // Its runtimes have clocks of their own.
         Command::Bench(args) => bench::bench(&args),
         Command::Completions(args) => completions::completions(&args, Cli::command()),
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
             notes::error(&why);
             ExitCode::from(2)
         }
+        Err(Stop::Unusable) => ExitCode::from(2),
         Err(Stop::Interrupted) => ExitCode::from(130),
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Stop {
     Failed(String),
     /// The reader of standard output has closed the pipe.
     Unread,
+    /// Turns do not work, as the output says.
+    Unusable,
     /// The user pressed ctrl-c.
     Interrupted,
 }
@@ -30,6 +32,11 @@ pub(crate) async fn interrupted() {
         // Without a handler, ctrl-c ends the process in the default way.
         std::future::pending().await
     }
+}
+
+/// Returns a message of the library with the flags of the tool in place of settings.
+pub(crate) fn with_flags(message: &str) -> String {
+    message.to_owned()
 }
 
 /// Returns the message of an error, followed by the messages of its sources.

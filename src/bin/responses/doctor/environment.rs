@@ -1,0 +1,126 @@
+//! Findings about the settings of this machine.
+
+use responses_client::{Error, error::ConfigError, probe::Route};
+
+use super::finding::Finding;
+
+/// Variables by which other programs find certificates.
+const OTHER_CA_VARIABLES: [&str; 5] = [
+    "CODEX_CA_CERTIFICATE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+];
+/// Variables by which this program finds certificates.
+const CA_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// Returns the findings about variables of other programs. `is_set` looks a variable up.
+pub(super) fn other_variables(is_set: impl Fn(&str) -> bool) -> Vec<Finding> {
+    let set = |names: &[&'static str]| {
+        let names = names.iter().copied().filter(|name| is_set(name));
+        names.collect::<Vec<_>>()
+    };
+    let mut findings = Vec::new();
+    let own = set(&CA_VARIABLES);
+    if !own.is_empty() {
+        let message = format!("{} replace the certificates of the platform", own.join(" and "));
+        let message =
+            if own.len() == 1 { message.replace("replace ", "replaces ") } else { message };
+        findings.push(Finding::note("ca_variables", message));
+    }
+    let others = set(&OTHER_CA_VARIABLES);
+    if !others.is_empty() && own.is_empty() {
+        let message = format!("{} is set, which this program does not read", others.join(", "));
+        let advice = "name the same file with --ca-file, or in SSL_CERT_FILE";
+        findings.push(Finding::note("ca_variables_of_others", message).advise(advice));
+    }
+    findings
+}
+
+/// Returns the findings about the way to the server.
+pub(super) fn of_route(route: &Route) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let list = route.exemptions.unwrap_or("NO_PROXY");
+    findings.push(match (&route.proxy, route.setting) {
+        (Some(proxy), setting) => {
+            let login = if route.has_login { "with a login" } else { "without a login" };
+            let from = setting.map_or_else(String::new, |name| format!(", from {name}"));
+            Finding::ok("proxy_used", format!("through the proxy {proxy}{from}, {login}"))
+        }
+        (None, Some(setting)) => match &route.exempted_by {
+            Some(entry) => Finding::ok(
+                "proxy_exempted",
+                format!("direct: the entry `{entry}` of {list} exempts the host from {setting}"),
+            ),
+            None => Finding::ok("no_proxy", "direct, without a proxy"),
+        },
+        (None, None) => Finding::ok("no_proxy", "direct, without a proxy"),
+    });
+    if !route.overridden.is_empty() {
+        let (used, hidden) = (route.setting.unwrap_or_default(), route.overridden.join(", "));
+        let message = format!("{used} is used, and hides {hidden}");
+        findings.push(Finding::note("proxy_overridden", message));
+    }
+    if !route.ignored_exemptions.is_empty() {
+        let entries = route.ignored_exemptions.join("`, `");
+        let message = format!("the entries `{entries}` of {list} match no host");
+        let advice = "write host names, domains, addresses or networks, such as api.example, \
+                      .example, 10.0.0.0/8";
+        findings.push(Finding::note("no_proxy_ignored", message).advise(advice));
+    }
+    findings
+}
+
+/// Returns the finding of a server on this machine that is reached through a proxy.
+pub(super) fn of_local_proxy(base_url: &str, route: &Route) -> Option<Finding> {
+    let is_local = ["//localhost", "//127.", "//[::1]"].iter().any(|it| base_url.contains(it));
+    (is_local && route.proxy.is_some()).then(|| {
+        Finding::fail("localhost_through_proxy", "a server on this machine is reached by the proxy")
+            .advise("set NO_PROXY=localhost,127.0.0.1,::1")
+    })
+}
+
+/// Returns the finding of settings that a client cannot be built with.
+pub(super) fn of_settings(error: &Error) -> Finding {
+    let message = crate::stop::in_words(error);
+    let Some(ConfigError::Network(why)) = error.config_error() else {
+        return Finding::fail("setting", message);
+    };
+    let id = match why {
+        why if why.starts_with("SSL_CERT_") => "ca_file",
+        why if why.contains("no trusted certificates") => "no_ca_store",
+        why if why.contains("certificate") => "certificate_setting",
+        _ => "proxy_setting",
+    };
+    Finding::fail(id, why.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(findings: &[Finding]) -> Vec<&'static str> {
+        findings.iter().map(|finding| finding.id).collect()
+    }
+
+    #[test]
+    fn variables_of_other_programs_are_reported_if_no_own_variable_is_set() {
+        let found = other_variables(|name| name == "CURL_CA_BUNDLE");
+        assert_eq!(ids(&found), ["ca_variables_of_others"]);
+        assert!(found[0].message.starts_with("CURL_CA_BUNDLE is set"));
+        let found = other_variables(|name| matches!(name, "CURL_CA_BUNDLE" | "SSL_CERT_FILE"));
+        assert_eq!(ids(&found), ["ca_variables"]);
+        assert_eq!(found[0].message, "SSL_CERT_FILE replaces the certificates of the platform");
+        assert!(other_variables(|_| false).is_empty());
+    }
+
+    #[test]
+    fn a_server_on_this_machine_needs_no_proxy() {
+        let mut route = Route::default();
+        assert_eq!(of_local_proxy("http://localhost:8080/v1", &route), None);
+        route.proxy = Some("p:1".to_owned());
+        assert!(of_local_proxy("http://127.0.0.1:8080/v1", &route).is_some());
+        assert_eq!(of_local_proxy("http://api.example/v1", &route), None);
+    }
+}

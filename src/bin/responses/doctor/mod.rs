@@ -1,0 +1,306 @@
+//! `responses doctor`: finds out if turns work from this machine, and what is in their way.
+
+use std::{
+    io::{IsTerminal as _, Write as _, stdout},
+    time::{Duration, Instant},
+};
+
+use indicatif::ProgressBar;
+use responses_client::{
+    Error, ErrorKind, ResponsesClient, ResponsesClientBuilder, ResponsesRequest, RetryPolicy,
+    Transport, TransportPolicy,
+    error::{ConnectError, ProxyError},
+    probe::Probe,
+};
+use serde::Serialize;
+
+use crate::{
+    client_args::{self, ClientArgs},
+    stop::Stop,
+};
+
+use finding::{Finding, Status};
+
+mod delivery;
+mod environment;
+mod finding;
+mod show;
+
+/// Checks the way to the server, and says which transport works.
+///
+/// Checks the settings of proxies and certificates, name resolution, TCP, TLS, the answer to an
+/// empty request (which costs nothing), a WebSocket, and with --model the delivery of a short
+/// answer. No check takes longer than 5 s, unless the line says so. The output has no credential.
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    client: ClientArgs,
+
+    /// Model of a short answer over each transport, to see if events arrive one by one; costs
+    /// tokens [default: none]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// Also leaves a WebSocket idle for this time, without pings, and checks if it is cut
+    #[arg(long, value_name = "TIME", value_parser = client_args::time)]
+    idle: Option<Duration>,
+
+    /// Prints one JSON object: the findings with stable ids, the transport and the flags to use
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 if both transports work, 1 if turns work with limits, 2 if they do not work.";
+
+/// Longest time of a check.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Findings of all checks, and what follows from them.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    findings: Vec<Finding>,
+    /// Transport that works; `null` if none does.
+    transport: Option<&'static str>,
+    /// Flags to use.
+    flags: Vec<&'static str>,
+}
+
+/// Runs the checks. Returns `true` if all is well.
+pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
+    let progress = ProgressBar::new_spinner();
+    progress.enable_steady_tick(Duration::from_millis(100));
+    let mut checks = Checks { findings: Vec::new(), progress, prints: !args.json };
+    let working = checks.run(&args).await?;
+    checks.progress.finish_and_clear();
+    let diagnosis = Diagnosis::new(checks.findings, working);
+    let mut out = stdout().lock();
+    let written = match args.json {
+        true => serde_json::to_string(&diagnosis)
+            .map_err(std::io::Error::other)
+            .and_then(|line| writeln!(out, "{line}")),
+        false => writeln!(out, "{}", show::conclusion(&diagnosis, stdout().is_terminal())),
+    };
+    written.map_err(Stop::output)?;
+    match diagnosis.transport {
+        None => Err(Stop::Unusable),
+        Some(_) => Ok(!diagnosis.findings.iter().any(|it| it.status == Status::Limit)),
+    }
+}
+
+/// Transports that work.
+#[derive(Clone, Copy, Debug, Default)]
+struct Working {
+    sse: bool,
+    websocket: bool,
+    /// `true` if the provider has WebSockets.
+    has_websocket: bool,
+}
+
+struct Checks {
+    findings: Vec<Finding>,
+    progress: ProgressBar,
+    prints: bool,
+}
+
+impl Checks {
+    /// Adds a finding, and prints it.
+    fn add(&mut self, finding: Finding) -> Result<(), Stop> {
+        if self.prints {
+            let line = show::finding(&finding, stdout().is_terminal());
+            let written = self.progress.suspend(|| writeln!(stdout().lock(), "{line}"));
+            written.map_err(Stop::output)?;
+        }
+        self.findings.push(finding);
+        Ok(())
+    }
+
+    fn begin(&self, check: &'static str) -> Instant {
+        self.progress.set_message(format!("checking {check}"));
+        Instant::now()
+    }
+
+    async fn run(&mut self, args: &Args) -> Result<Working, Stop> {
+        for finding in environment::other_variables(|name| std::env::var_os(name).is_some()) {
+            self.add(finding)?;
+        }
+        let has_websocket = args.client.provider_without_websocket()?.is_none();
+        let builder = args.client.builder()?.connect_timeout(LIMIT).idle_timeout(LIMIT);
+        let client = |transport| client(builder.clone(), transport);
+        let sse = match client(TransportPolicy::SseOnly) {
+            Ok(client) => client,
+            Err(error) => {
+                self.add(environment::of_settings(&error))?;
+                return Ok(Working { has_websocket, ..Working::default() });
+            }
+        };
+        let Some(websockets_pass) = self.connection(&sse).await? else {
+            return Ok(Working { has_websocket, ..Working::default() });
+        };
+        let mut working = Working { has_websocket, ..Working::default() };
+        working.sse = self.http(&sse).await?;
+        if has_websocket
+            && websockets_pass
+            && let Ok(client) = client(TransportPolicy::WebSocketOnly)
+        {
+            working.websocket = self.websocket(&client).await?;
+            if working.websocket
+                && let Some(idle) = args.idle
+            {
+                self.idle(builder.clone(), idle).await?;
+            }
+        }
+        match &args.model {
+            Some(model) if working.sse => self.delivery(&sse, model).await?,
+            Some(_) => {}
+            None => self.add(Finding::note(
+                "delivery_not_checked",
+                "not checked if events arrive one by one: pass --model, which costs tokens",
+            ))?,
+        }
+        Ok(working)
+    }
+
+    /// Opens a connection. Returns `true` if WebSockets may pass, and `None` if no transport can
+    /// work.
+    async fn connection(&mut self, client: &ResponsesClient) -> Result<Option<bool>, Stop> {
+        self.begin("the connection");
+        let Probe { route, steps, error, .. } = client.probe().await;
+        for finding in environment::of_route(&route) {
+            self.add(finding)?;
+        }
+        for step in steps {
+            let detail = step.detail.unwrap_or_default();
+            self.add(Finding::ok(step.step.as_str(), detail).after(step.time))?;
+        }
+        let Some(error) = error else { return Ok(Some(true)) };
+        let finding = Finding::of_error(&error);
+        // Over plain http, a proxy that opens no tunnel may forward requests.
+        let tunnel = matches!(
+            error.connect_error(),
+            Some(ConnectError::Proxy(
+                ProxyError::Refused(_)
+                    | ProxyError::NotAProxy(_)
+                    | ProxyError::ServerUnreachable(_)
+            ))
+        );
+        if tunnel && !client.is_secure() {
+            self.add(Finding {
+                id: "websocket_blocked_by_proxy",
+                status: Status::Limit,
+                advice: Some(
+                    "WebSockets over plain http do not pass this proxy: use an https address, or \
+                     name the host in NO_PROXY"
+                        .to_owned(),
+                ),
+                ..finding
+            })?;
+            return Ok(Some(false));
+        }
+        self.add(finding)?;
+        if let Some(finding) = environment::of_local_proxy(client.base_url(), &route) {
+            self.add(finding)?;
+        }
+        Ok(None)
+    }
+
+    /// Sends an empty request over SSE. Returns `true` if the API answers.
+    async fn http(&mut self, client: &ResponsesClient) -> Result<bool, Stop> {
+        let start = self.begin("HTTP");
+        let finding = match client.respond(ResponsesRequest::default()).await {
+            Ok(_) => Finding::ok("http", "the API answers"),
+            Err(error) if is_answer(&error) => Finding::ok("http", "the API answers"),
+            Err(error) => Finding::of_error(&error),
+        };
+        let works = finding.status == Status::Ok;
+        self.add(finding.after(start.elapsed()))?;
+        Ok(works)
+    }
+
+    /// Sends an empty request over a WebSocket. Returns `true` if an answer arrives.
+    async fn websocket(&mut self, client: &ResponsesClient) -> Result<bool, Stop> {
+        let start = self.begin("WebSocket");
+        let finding = match client.respond(ResponsesRequest::default()).await {
+            Ok(_) => Finding::ok("websocket", "opens, and the API answers over it"),
+            Err(error) if is_answer(&error) => {
+                Finding::ok("websocket", "opens, and the API answers over it")
+            }
+            Err(error) => websocket_finding(&error),
+        };
+        let works = finding.status == Status::Ok;
+        self.add(finding.after(start.elapsed()))?;
+        Ok(works)
+    }
+}
+
+/// Returns a client for one check.
+fn client(
+    builder: ResponsesClientBuilder,
+    transport: TransportPolicy,
+) -> Result<ResponsesClient, Error> {
+    let retry = RetryPolicy::default().max_attempts(1).network_down_deadline(Duration::ZERO);
+    builder.transport(transport).retry(retry).build()
+}
+
+/// Returns `true` if the API itself refused the empty request, or the state of the key.
+fn is_answer(error: &Error) -> bool {
+    error.kind() == ErrorKind::Api
+        && (error.is_rate_limited() || matches!(error.status(), Some(400 | 422)))
+        && error.connect_error().is_none()
+}
+
+fn websocket_finding(error: &Error) -> Finding {
+    use responses_client::Phase;
+    const USE_SSE: &str = "turns fall back to SSE: use --transport sse to save the attempt";
+    let limit = |id, message: String| Finding::limit(id, message).advise(USE_SSE);
+    match (error.kind(), error.phase()) {
+        (ErrorKind::UpgradeRefused, _) => limit(
+            "websocket_refused",
+            match error.status() {
+                Some(status) => format!("the upgrade is refused with status {status}"),
+                None => "the upgrade is refused".to_owned(),
+            },
+        ),
+        (ErrorKind::Timeout, Phase::Connect) if error.connect_error().is_none() => limit(
+            "websocket_no_upgrade",
+            "the upgrade is not answered within 5 s: a proxy may hold it back".to_owned(),
+        ),
+        (ErrorKind::Timeout, _) => limit(
+            "websocket_silent",
+            "opens, but nothing arrives over it within 5 s: a proxy may drop its frames".to_owned(),
+        ),
+        (ErrorKind::Closed, _) => limit(
+            "websocket_closed",
+            match error.close_frame() {
+                Some(frame) => format!("opens, and each request is closed with {frame}"),
+                None => "opens, and is closed with each request".to_owned(),
+            },
+        ),
+        (ErrorKind::Truncated | ErrorKind::Protocol, _) => {
+            limit("websocket_broken", format!("does not work: {}", error.summary()))
+        }
+        _ => {
+            let finding = Finding::of_error(error);
+            Finding { status: Status::Limit, ..finding }
+        }
+    }
+}
+
+impl Diagnosis {
+    fn new(findings: Vec<Finding>, working: Working) -> Self {
+        let transport = match working {
+            Working { websocket: true, .. } => Some(Transport::WebSocket.as_str()),
+            Working { sse: true, .. } => Some(Transport::Sse.as_str()),
+            _ => None,
+        };
+        let flags = match working {
+            Working { sse: true, websocket: false, has_websocket: true } => {
+                vec!["--transport", "sse"]
+            }
+            Working { sse: false, websocket: true, .. } => vec!["--transport", "websocket"],
+            _ => Vec::new(),
+        };
+        Self { findings, transport, flags }
+    }
+}
