@@ -64,7 +64,7 @@ impl Agent {
     pub(crate) async fn turn(&mut self) -> Result<Turn, Error> {
         self.turns += 1;
         match self.turns {
-            TOOLS_CHANGE => self.request.tools.get_or_insert_default().push(tools::count_lines()),
+            TOOLS_CHANGE => self.request.tools.push(tools::count_lines()),
             HISTORY_EDITED => self.shorten_longest_output(),
             _ => {}
         }

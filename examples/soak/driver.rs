@@ -318,9 +318,9 @@ impl Episode {
             1 | 2 => request.input.splice(place..place + 1, [Item::user(format!("edit {turn}"))]),
             3 => request.input.splice(place..place, [Item::developer(format!("more {turn}"))]),
             4 => request.instructions = Some(format!("instructions {turn}")),
-            5 => request.tools = Some(vec![Tool::function("run", "Runs", json!({}))]),
-            6 => request.tools = None,
-            7 => request.model = Some(["m", "n"][rng.usize(..2)].to_owned()),
+            5 => request.tools = vec![Tool::function("run", "Runs", json!({}))],
+            6 => request.tools.clear(),
+            7 => request.model = ["m", "n"][rng.usize(..2)].into(),
             8 => request.store = Some(rng.bool()),
             9 => {
                 // The same in other words.

@@ -4,7 +4,7 @@ use super::*;
 fn a_body_is_read_and_written_whole() {
     let body = r#"{"model":"m","instructions":"i","store":false,"tools":[{"type":"new","x":1.50}],"reasoning":{"effort":"high"},"temperature":"warm","top_p":null,"brand_new":[1],"input":[{"a":1}]}"#;
     let request = ResponsesRequest::from_json(body).unwrap();
-    assert_eq!(request.model.as_deref(), Some("m"));
+    assert_eq!(request.model, "m");
     assert_eq!(request.store, Some(false));
     let names: Vec<_> = request.extra.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["temperature", "top_p", "brand_new"]);
