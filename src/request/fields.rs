@@ -261,7 +261,7 @@ impl ResponsesRequest {
         Self { model: model.into(), ..Self::default() }
     }
 
-    /// Parses a create body. Members that this version does not know, and values of another type
+    /// Returns the request of a create body, from its JSON text or a `serde_json::Value`. Members that this version does not know, and values of another type
     /// than a field's, are kept in `extra` and sent unchanged. An `input` that is a string becomes
     /// one message of the user, which is equivalent for the server.
     ///
@@ -279,8 +279,8 @@ impl ResponsesRequest {
     ///
     /// [`RequestError::Body`] if `json` is not one JSON object, or `input` is neither a string nor
     /// a list of objects.
-    pub fn from_json(json: &str) -> Result<Self, RequestError> {
-        json::from_str(json)
+    pub fn from_json(json: impl Into<Json>) -> Result<Self, RequestError> {
+        json::from_str(&Json::given_text(json))
             .map_err(|error| RequestError::Body(DecodeError::new("the request body", &error)))
     }
 
