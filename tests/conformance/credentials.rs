@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::future::join_all;
 use responses_client::{
-    Auth, AuthProvider, Error, NetworkSettings, Provider, ProxySetting, ResponsesClient,
-    ResponsesRequest, Secret, TokenFuture, Transport, TransportPolicy,
+    Auth, AuthProvider, NetworkSettings, Provider, ProxySetting, ResponsesClient, ResponsesRequest,
+    Secret, TokenFuture, Transport, TransportPolicy,
     testing::{Exchange, Refusal, Script, ScriptedServer, ServerLog, Step, Turn, Upgrade},
 };
 use tokio::{
@@ -179,7 +179,7 @@ async fn c144_calls_that_are_refused_report_their_token_too() {
         let client = ResponsesClient::builder().provider(provider).network(network).auth(auth);
         let client = client.build().unwrap();
         for response in join_all((0..SESSIONS).map(|_| guarded(client.retrieve("r")))).await {
-            assert_eq!(response.unwrap().id(), Some("r"));
+            assert_eq!(response.unwrap().id(), "r");
         }
         assert_eq!(fetches.load(Ordering::Relaxed), 2);
     }

@@ -91,7 +91,7 @@ async fn c014_what_was_appended_is_sent_with_the_id_of_the_response_before() {
         assert_eq!(first.report.plan, full(FullSendReason::FirstTurn), "{transport}");
         assert_eq!(second.report.plan, incremental(1), "{transport}");
         let sent = &server.log().requests[1];
-        assert_eq!(sent.previous_response_id.as_deref(), first.response().id());
+        assert_eq!(sent.previous_response_id.as_deref(), Some(first.response().id()));
         assert_eq!(sent.body["input"], json!([value(&Item::user("three"))]));
     }
 }
