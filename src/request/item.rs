@@ -215,6 +215,20 @@ mod tests {
     }
 
     #[test]
+    fn names_of_an_item_are_read_with_and_without_escapes() {
+        let plain = r#"{"type":"message","role":"user","id":"m_1","call_id":"c"}"#;
+        let escaped = r#"{"type":"mess\u0061ge","role":"\u0075ser","id":"m_1","call_id":"\u0063"}"#;
+        for text in [plain, escaped] {
+            let item = Item::from_json(text).unwrap();
+            assert_eq!((item.item_type(), item.role()), ("message", Some("user")));
+            assert_eq!((item.id(), item.call_id()), (Some("m_1"), Some("c")));
+        }
+        let item = Item::from_json(r#"{"role":null,"id":7,"call_id":"\ud83d"}"#).unwrap();
+        assert_eq!((item.item_type(), item.role(), item.id()), ("message", None, None));
+        assert_eq!(item.call_id(), Some("\u{fffd}"));
+    }
+
+    #[test]
     fn c121_items_with_halves_are_equal_by_their_escapes() {
         let item = |text: &str| Item::from_json(text).unwrap();
         let sent = item(r#"{"t":"\ud83d","a":"A"}"#);

@@ -47,6 +47,24 @@ fn one_setting_is_changed_and_the_others_are_kept() {
 }
 
 #[test]
+fn an_empty_value_is_omitted_and_one_in_json_stays_as_it_was_given() {
+    let mut request =
+        ResponsesRequest::new("").tools([] as [Tool; 0]).include(Vec::<String>::new());
+    assert_eq!(request, ResponsesRequest::default());
+    assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"input":[]}"#);
+    request.tools.push(Tool::web_search());
+    request.model = "m".into();
+    let body = r#"{"model":"m","tools":[{"type":"web_search"}],"input":[]}"#;
+    assert_eq!(serde_json::to_string(&request).unwrap(), body);
+    let body = r#"{"model":"","tools":[],"include":[],"input":[]}"#;
+    let mut request = ResponsesRequest::from_json(body).unwrap();
+    assert_eq!((request.extra.len(), request.check()), (3, Ok(())));
+    assert_eq!(serde_json::to_string(&request).unwrap(), body);
+    request.tools.push(Tool::web_search());
+    assert_eq!(request.check(), Err(RequestError::RepeatedField("tools".to_owned())));
+}
+
+#[test]
 fn requests_are_compared_by_value() {
     let body = r#"{"model":"m","temperature":1,"text":{"a":1,"b":2},"new":[1],"input":[{"a":1}]}"#;
     let request = ResponsesRequest::from_json(body).unwrap();
