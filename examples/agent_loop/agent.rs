@@ -93,7 +93,7 @@ impl Agent {
         let items = self.request.input.iter().enumerate();
         let longest = items.filter(|(_, item)| is_output(item)).max_by_key(|(_, item)| size(item));
         if let Some((index, call_id)) = longest.and_then(|(i, item)| Some((i, item.call_id()?))) {
-            let shortened = Item::function_call_output(&call_id, "[shortened]");
+            let shortened = Item::function_call_output(call_id, "[shortened]");
             self.request.input.splice(index..index + 1, [shortened]);
         }
     }

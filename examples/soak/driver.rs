@@ -376,9 +376,9 @@ impl Episode {
                 let output = self.concluded(held, read).await;
                 let input = &mut self.conversations[at].request.input;
                 for item in output {
-                    let output = item.call_id().and_then(|call| match &*item.item_type() {
-                        "function_call" => Some(Item::function_call_output(&call, "done")),
-                        "custom_tool_call" => Some(Item::custom_tool_call_output(&call, "done")),
+                    let output = item.call_id().and_then(|call| match item.item_type() {
+                        "function_call" => Some(Item::function_call_output(call, "done")),
+                        "custom_tool_call" => Some(Item::custom_tool_call_output(call, "done")),
                         _ => None,
                     });
                     input.push(item);

@@ -77,7 +77,7 @@ fn begin<T: Into<Secret>>(
 ) -> Shared<Fetch> {
     let shared = Arc::clone(shared);
     let fetch = async move {
-        let token = fetch.await.map(Into::into).map_err(|error| Arc::from(error));
+        let token = fetch.await.map(Into::into).map_err(Arc::from);
         let mut state = lock(&shared);
         state.fetching.retain(|(of, _)| *of != runtime);
         // A token that no header can carry is never refused by a server, and would stay. The token

@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -35,7 +34,7 @@ struct Inner {
     received: Option<Json>,
     digest: OnceLock<Digest>,
     /// The strings of [`NAMES`], decoded, if one of them has escapes.
-    decoded: OnceLock<Box<BTreeMap<&'static str, String>>>,
+    decoded: OnceLock<Box<[(&'static str, String)]>>,
 }
 
 /// Members that classify or identify an item.
@@ -131,9 +130,9 @@ impl Item {
         }
         let decoded = self.0.decoded.get_or_init(|| {
             let decode = |name| Some((name, self.json().member(name).ok()??));
-            Box::new(NAMES.into_iter().filter_map(decode).collect())
+            NAMES.into_iter().filter_map(decode).collect()
         });
-        decoded.get(name).map(String::as_str)
+        decoded.iter().find(|it| it.0 == name).map(|it| it.1.as_str())
     }
 
     pub(crate) fn digest(&self) -> Digest {

@@ -113,7 +113,7 @@ fn c189_inputs_are_guessed() {
     let parts: [InputPart; 2] =
         ["Compare.".into(), InputPart::image_bytes("image/png", vec![1, 2])];
     assert_eq!(Item::user_parts(parts).as_text().unwrap(), "Compare.");
-    assert_eq!(Item::user("hi").role().as_deref(), Some("user"));
+    assert_eq!(Item::user("hi").role(), Some("user"));
     let id = String::from("call_1");
     let output = Item::function_call_output(&id, 42.to_string());
     assert_eq!(output, Item::function_call_output("call_1", "42"));

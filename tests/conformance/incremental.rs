@@ -227,7 +227,7 @@ async fn c016_a_change_of_what_the_model_sees_is_sent_in_full() {
 fn with(request: &ResponsesRequest, changed: &Value) -> ResponsesRequest {
     let mut body = json!({ "model": request.model, "store": request.store });
     body.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
-    ResponsesRequest::from_json(&body.to_string()).unwrap().input(request.input.clone())
+    ResponsesRequest::from_json(body.to_string()).unwrap().input(request.input.clone())
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ fn requests_are_compared_by_value() {
     assert!(request == ResponsesRequest::from_json(same).unwrap());
     for (from, to) in [("\"m\"", "\"n\""), ("[1]", "[2]"), ("{\"a\":1}", "{}"), ("1,\"b", "0,\"b")]
     {
-        let other = ResponsesRequest::from_json(&body.replace(from, to)).unwrap();
+        let other = ResponsesRequest::from_json(body.replace(from, to)).unwrap();
         assert!(request != other, "{from}");
     }
 }
@@ -98,7 +98,7 @@ fn c121_a_body_with_halves_is_sent_as_it_was_given() {
         assert!(sent.contains(member), "{member} in {sent}");
     }
     assert_eq!(request.context_difference(&request.clone(), None), None);
-    let other = ResponsesRequest::from_json(&body.replace(r#"s":"\ud83d"#, r#"s":"\ud83e"#));
+    let other = ResponsesRequest::from_json(body.replace(r#"s":"\ud83d"#, r#"s":"\ud83e"#));
     assert!(request.context_difference(&other.unwrap(), None).is_some());
 
     let request = ResponsesRequest::from_json(r#"{"model":"m","input":"\ud83d"}"#).unwrap();
