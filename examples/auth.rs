@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         async move {
             let number = login.fetch_add(1, Ordering::Relaxed) + 1;
             println!("token {number} is fetched");
-            Ok::<_, std::convert::Infallible>(format!("token-{number}"))
+            Ok(format!("token-{number}"))
         }
     });
     let client = server.client_builder().auth(auth).build()?;

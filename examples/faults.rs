@@ -20,7 +20,7 @@ async fn summarize(
     match client.session().respond(&request).await {
         Ok(response) => Ok(Some(response.output_text())),
         Err(error) => match error.retry_action() {
-            RetryAction::Retry { .. } | RetryAction::RetryMayRepeat { .. } => Ok(None),
+            RetryAction::Retry | RetryAction::RetryMayRepeat => Ok(None),
             _ => Err(error),
         },
     }

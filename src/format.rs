@@ -51,10 +51,10 @@ macro_rules! named_or_other {
 
 /// Like [`named`], for enums with data. `Display` writes the name and the detail that follows it.
 /// The enum serializes as an object with its name as `kind`, and with its data under the names of
-/// the bindings. A time is bound `as` a name that ends in `_ms`.
+/// the bindings.
 macro_rules! named_with_data {
     ($($type:ident {
-        $($variant:ident $(($value:ident))? $({ $($field:ident $(as $ms:ident)?),* })?
+        $($variant:ident $(($value:ident))? $({ $($field:ident),* })?
             = $name:literal $(, $detail:literal)?;)*
     })*) => {$(
         impl $type {
@@ -89,19 +89,13 @@ macro_rules! named_with_data {
                 match self {
                     $(Self::$variant $(($value))? $({ $($field),* })? => {
                         $(object.serialize_entry(stringify!($value), $value)?;)?
-                        $($($crate::format::named_with_data!(@entry object $field $($ms)?);)*)?
+                        $($(object.serialize_entry(stringify!($field), $field)?;)*)?
                     })*
                 }
                 object.end()
             }
         }
     )*};
-    (@entry $object:ident $field:ident) => {
-        $object.serialize_entry(stringify!($field), $field)?
-    };
-    (@entry $object:ident $field:ident $ms:ident) => {
-        $object.serialize_entry(stringify!($ms), &$crate::format::Milliseconds(*$field))?
-    };
 }
 
 /// Implements `Display` and `Serialize` by `as_str`.
@@ -122,15 +116,6 @@ macro_rules! as_named {
 }
 
 pub(crate) use {as_named, named, named_or_other, named_with_data};
-
-/// Time that serializes in milliseconds.
-pub(crate) struct Milliseconds<T>(pub(crate) T);
-
-impl<T: Copy + Into<Option<Duration>>> Serialize for Milliseconds<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        milliseconds(&self.0, serializer)
-    }
-}
 
 /// Serializes a time in milliseconds, rounded to microseconds. `None` becomes `null`.
 pub(crate) fn milliseconds<S: Serializer>(

@@ -15,6 +15,7 @@
     reason = "payloads and keys pass through here; nothing may print them in passing"
 )]
 
+pub use api::ErrorCode;
 pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{

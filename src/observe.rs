@@ -63,6 +63,25 @@ pub trait TurnObserver: Send + Sync + 'static {
     }
 }
 
+/// A closure is called with the report of each turn that has ended, like
+/// [`done`](TurnObserver::done).
+///
+/// ```
+/// use responses_client::{ResponsesClient, TurnReport};
+///
+/// let client = ResponsesClient::builder()
+///     .api_key("a key")
+///     .observer(|report: &TurnReport| println!("{} bytes sent", report.bytes_sent))
+///     .build()?;
+/// # drop(client);
+/// # Ok::<(), responses_client::Error>(())
+/// ```
+impl<F: Fn(&TurnReport) + Send + Sync + 'static> TurnObserver for F {
+    fn done(&self, report: &TurnReport, _: Option<&Error>) {
+        self(report);
+    }
+}
+
 impl<T: TurnObserver + ?Sized> TurnObserver for Arc<T> {
     fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
         (**self).planned(plan, transport, bytes);

@@ -64,7 +64,7 @@ impl Agent {
     pub(crate) async fn turn(&mut self) -> Result<Turn, Error> {
         self.turns += 1;
         match self.turns {
-            TOOLS_CHANGE => self.request.tools.get_or_insert_default().push(tools::count_lines()),
+            TOOLS_CHANGE => self.request.tools.push(tools::count_lines()),
             HISTORY_EDITED => self.shorten_longest_output(),
             _ => {}
         }
@@ -93,7 +93,7 @@ impl Agent {
         let items = self.request.input.iter().enumerate();
         let longest = items.filter(|(_, item)| is_output(item)).max_by_key(|(_, item)| size(item));
         if let Some((index, call_id)) = longest.and_then(|(i, item)| Some((i, item.call_id()?))) {
-            let shortened = Item::function_call_output(&call_id, "[shortened]");
+            let shortened = Item::function_call_output(call_id, "[shortened]");
             self.request.input.splice(index..index + 1, [shortened]);
         }
     }

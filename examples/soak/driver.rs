@@ -318,9 +318,9 @@ impl Episode {
             1 | 2 => request.input.splice(place..place + 1, [Item::user(format!("edit {turn}"))]),
             3 => request.input.splice(place..place, [Item::developer(format!("more {turn}"))]),
             4 => request.instructions = Some(format!("instructions {turn}")),
-            5 => request.tools = Some(vec![Tool::function("run", "Runs", json!({}))]),
-            6 => request.tools = None,
-            7 => request.model = Some(["m", "n"][rng.usize(..2)].to_owned()),
+            5 => request.tools = vec![Tool::function("run", "Runs", json!({}))],
+            6 => request.tools.clear(),
+            7 => request.model = ["m", "n"][rng.usize(..2)].into(),
             8 => request.store = Some(rng.bool()),
             9 => {
                 // The same in other words.
@@ -376,9 +376,9 @@ impl Episode {
                 let output = self.concluded(held, read).await;
                 let input = &mut self.conversations[at].request.input;
                 for item in output {
-                    let output = item.call_id().and_then(|call| match &*item.item_type() {
-                        "function_call" => Some(Item::function_call_output(&call, "done")),
-                        "custom_tool_call" => Some(Item::custom_tool_call_output(&call, "done")),
+                    let output = item.call_id().and_then(|call| match item.item_type() {
+                        "function_call" => Some(Item::function_call_output(call, "done")),
+                        "custom_tool_call" => Some(Item::custom_tool_call_output(call, "done")),
                         _ => None,
                     });
                     input.push(item);

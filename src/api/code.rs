@@ -33,6 +33,16 @@ macro_rules! codes {
     ($($group:ident { $($(#[$doc:meta])* $name:ident = $text:literal;)* })*) => {
         /// Error code of the API. Servers add codes at any time; a code that this version does not
         /// know is [`Other`](Self::Other).
+        ///
+        /// ```
+        /// use responses_client::{Error, ErrorCode};
+        ///
+        /// fn is_unknown_model(error: &Error) -> bool {
+        ///     error.code() == Some(&ErrorCode::ModelNotFound)
+        /// }
+        /// # let _ = is_unknown_model;
+        /// assert_eq!(ErrorCode::ModelNotFound.as_str(), "model_not_found");
+        /// ```
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorCode {

@@ -39,12 +39,11 @@ impl<F> CachedTokens<F> {
     }
 }
 
-impl<F, Fut, T, E> AuthProvider for CachedTokens<F>
+impl<F, Fut, T> AuthProvider for CachedTokens<F>
 where
     F: Fn() -> Fut + Send + Sync,
-    Fut: Future<Output = Result<T, E>> + Send + 'static,
+    Fut: Future<Output = Result<T, Box<dyn StdError + Send + Sync>>> + Send + 'static,
     T: Into<Secret>,
-    E: Into<Box<dyn StdError + Send + Sync>>,
 {
     fn token(&self) -> TokenFuture<'_> {
         Box::pin(async move {
@@ -70,19 +69,15 @@ where
 }
 
 /// Begins to fetch a token, for all callers in `runtime` that come before the fetch ends.
-fn begin<T, E>(
+fn begin<T: Into<Secret>>(
     state: &mut State,
     runtime: Option<Id>,
     shared: &Arc<Mutex<State>>,
-    fetch: impl Future<Output = Result<T, E>> + Send + 'static,
-) -> Shared<Fetch>
-where
-    T: Into<Secret>,
-    E: Into<Box<dyn StdError + Send + Sync>>,
-{
+    fetch: impl Future<Output = Result<T, Box<dyn StdError + Send + Sync>>> + Send + 'static,
+) -> Shared<Fetch> {
     let shared = Arc::clone(shared);
     let fetch = async move {
-        let token = fetch.await.map(Into::into).map_err(|error| Arc::from(error.into()));
+        let token = fetch.await.map(Into::into).map_err(Arc::from);
         let mut state = lock(&shared);
         state.fetching.retain(|(of, _)| *of != runtime);
         // A token that no header can carry is never refused by a server, and would stay. The token
@@ -122,7 +117,7 @@ mod tests {
             let number = count.fetch_add(1, Ordering::Relaxed);
             async move {
                 ready.notified().await;
-                Ok::<_, std::convert::Infallible>(format!("token-{number}"))
+                Ok(format!("token-{number}"))
             }
         })
     }
@@ -179,7 +174,7 @@ mod tests {
         let counted = Arc::clone(&count);
         let tokens = CachedTokens::new(move || {
             let number = counted.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move { format!("token-{number}") })
+            async move { Ok(tokio::spawn(async move { format!("token-{number}") }).await?) }
         });
         let mut first = tokens.token();
         assert!(idle.block_on(async { (&mut first).now_or_never() }).is_none());
@@ -204,7 +199,7 @@ mod tests {
             async move {
                 tokio::task::yield_now().await;
                 match number {
-                    0 => Err("the login failed"),
+                    0 => Err("the login failed".into()),
                     1 => Ok("two\nlines"),
                     _ => Ok("token"),
                 }

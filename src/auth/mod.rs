@@ -70,7 +70,7 @@ impl Auth {
     /// future that `fetch` returns is dropped if all turns that wait for it end.
     ///
     /// An error of `fetch` ends the turn as [`ErrorKind::Auth`](crate::ErrorKind::Auth) and becomes
-    /// its source. The error must not contain the credential.
+    /// its source; `?` in the closure converts any error. The error must not contain the credential.
     ///
     /// ```
     /// use responses_client::{Auth, Provider, ResponsesClient};
@@ -79,17 +79,16 @@ impl Auth {
     ///     Ok("a token".to_owned()) // ask the identity provider here
     /// }
     ///
-    /// let client =
-    ///     ResponsesClient::builder().provider(Provider::openai()).auth(Auth::provider_fn(log_in)).build()?;
+    /// let auth = Auth::provider_fn(|| async { Ok(log_in().await?) });
+    /// let client = ResponsesClient::builder().provider(Provider::openai()).auth(auth).build()?;
     /// # drop(client);
     /// # Ok::<(), responses_client::Error>(())
     /// ```
-    pub fn provider_fn<F, Fut, T, E>(fetch: F) -> Self
+    pub fn provider_fn<F, Fut, T>(fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        Fut: Future<Output = Result<T, Box<dyn StdError + Send + Sync>>> + Send + 'static,
         T: Into<Secret>,
-        E: Into<Box<dyn StdError + Send + Sync>>,
     {
         Self::provider(CachedTokens::new(fetch))
     }
@@ -241,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_error_of_a_provider_keeps_its_type() {
-        let shared = Auth::provider_fn(|| async { Err::<Secret, _>(std::fmt::Error) });
+        let shared = Auth::provider_fn(|| async { Err::<Secret, _>(std::fmt::Error.into()) });
         struct Fails;
         impl AuthProvider for Fails {
             fn token(&self) -> TokenFuture<'_> {

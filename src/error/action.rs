@@ -1,11 +1,9 @@
 //! Recommended reaction of the caller to an error.
 
-use std::time::Duration;
-
 use super::{Cause, ConnectError, Error, ProtocolError};
 use crate::{
     api::ErrorClass,
-    format::named_with_data,
+    format::named,
     kind::{Delivery, ErrorKind},
     request::RequestError,
 };
@@ -17,25 +15,19 @@ use crate::{
 /// use responses_client::{Error, RetryAction};
 ///
 /// fn may_retry(error: &Error) -> bool {
-///     matches!(error.retry_action(), RetryAction::Retry { .. })
+///     error.retry_action() == RetryAction::Retry
 /// }
 /// # let _ = may_retry;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryAction {
-    /// Retry: the request certainly did not run.
-    #[non_exhaustive]
-    Retry {
-        /// Delay that the server asked for; `None` if it named none.
-        after: Option<Duration>,
-    },
-    /// Retry only if running and billing the request twice is acceptable: it may have run.
-    #[non_exhaustive]
-    RetryMayRepeat {
-        /// Delay that the server asked for; `None` if it named none.
-        after: Option<Duration>,
-    },
+    /// Retry, after [`Error::retry_after`] if the server asked for a delay: the request certainly
+    /// did not run.
+    Retry,
+    /// Like [`Retry`](Self::Retry), but only if running and billing the request twice is
+    /// acceptable: it may have run.
+    RetryMayRepeat,
     /// Use other credentials, or obtain the permission that these lack.
     Reauthenticate,
     /// Change the request: unchanged, it would fail again.
@@ -55,8 +47,8 @@ impl Error {
     /// # use responses_client::{Error, error::RetryAction};
     /// fn advice(error: &Error) -> &'static str {
     ///     match error.retry_action() {
-    ///         RetryAction::Retry { .. } => "put it back into the queue",
-    ///         RetryAction::RetryMayRepeat { .. } => "ask whether it may be billed twice",
+    ///         RetryAction::Retry => "put it back into the queue",
+    ///         RetryAction::RetryMayRepeat => "ask whether it may be billed twice",
     ///         RetryAction::Reauthenticate => "log in again",
     ///         RetryAction::ChangeRequest => "shorten or correct the request",
     ///         RetryAction::Reconfigure => "tell the operator",
@@ -66,11 +58,10 @@ impl Error {
     /// ```
     #[doc(alias = "is_retryable")]
     pub fn retry_action(&self) -> RetryAction {
-        let after = self.retry_after();
         let again = match self.delivery() {
-            Delivery::NotSent | Delivery::Refused => RetryAction::Retry { after },
+            Delivery::NotSent | Delivery::Refused => RetryAction::Retry,
             Delivery::Unknown | Delivery::Accepted | Delivery::OutputStarted => {
-                RetryAction::RetryMayRepeat { after }
+                RetryAction::RetryMayRepeat
             }
         };
         if self.connect_error().is_some_and(ConnectError::is_lost) {
@@ -128,13 +119,13 @@ impl Error {
     }
 }
 
-named_with_data! {
+named! {
     RetryAction {
-        Retry { after as after_ms } = "retry";
-        RetryMayRepeat { after as after_ms } = "retry_may_repeat";
-        Reauthenticate = "reauthenticate";
-        ChangeRequest = "change_request";
-        Reconfigure = "reconfigure";
-        Stop = "stop";
+        Retry = "retry",
+        RetryMayRepeat = "retry_may_repeat",
+        Reauthenticate = "reauthenticate",
+        ChangeRequest = "change_request",
+        Reconfigure = "reconfigure",
+        Stop = "stop",
     }
 }

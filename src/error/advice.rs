@@ -134,11 +134,11 @@ fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         | ErrorKind::Closed
         | ErrorKind::Truncated
         | ErrorKind::Protocol => match error.retry_action() {
-            RetryAction::Retry { after: Some(after) } => {
-                return write!(f, "retry after {after:.1?}");
-            }
-            RetryAction::Retry { after: None } => "retry",
-            RetryAction::RetryMayRepeat { .. } => "retry only if double billing is acceptable",
+            RetryAction::Retry => match error.retry_after() {
+                Some(after) => return write!(f, "retry after {after:.1?}"),
+                None => "retry",
+            },
+            RetryAction::RetryMayRepeat => "retry only if double billing is acceptable",
             RetryAction::Reauthenticate => "check the API key and its permissions",
             RetryAction::ChangeRequest => "change the request",
             RetryAction::Reconfigure => "check the base URL and any proxies",

@@ -68,7 +68,7 @@ fn closed(code: u16) -> Error {
 /// Each kind with a typical cause, and what to do about it.
 fn typical() -> Vec<(Error, RetryAction, &'static str)> {
     use RetryAction::{ChangeRequest, Reauthenticate, Reconfigure, Retry, RetryMayRepeat, Stop};
-    let (again, repeat) = (Retry { after: None }, RetryMayRepeat { after: None });
+    let (again, repeat) = (Retry, RetryMayRepeat);
     let bare = |kind, phase| Error::new(kind, phase, Cause::None);
     let protocol = |cause| Error::protocol(Phase::FirstEvent, cause);
     let decode = DecodeError::expected("a call", "an object");
@@ -152,10 +152,8 @@ fn what_the_server_asked_for_is_said() {
         ..ApiError::default()
     };
     let error = Error::api(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
-    assert_eq!(
-        error.retry_action(),
-        RetryAction::Retry { after: Some(Duration::from_millis(7500)) }
-    );
+    assert_eq!(error.retry_action(), RetryAction::Retry);
+    assert_eq!(error.retry_after(), Some(Duration::from_millis(7500)));
     assert!(error.to_string().ends_with(": retry after 7.5s"), "{error}");
     assert!(closed(1011).to_string().contains("code 1011 (the reason)"));
 }

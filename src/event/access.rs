@@ -123,14 +123,14 @@ impl OutputItemAdded {
     ///
     /// Like [`OutputItem::read`].
     pub fn output_item(&self) -> Result<Option<OutputItem>, DecodeError> {
-        self.item.as_ref().map(read_item).transpose()
+        self.item.as_ref().map(OutputItem::read).transpose()
     }
 }
 
 impl OutputItemDone {
     /// Returns a copy of the finished item that does not keep the frame in memory.
     pub fn to_item(&self) -> Item {
-        Item::from_trusted(self.item.to_detached())
+        Item::from_trusted(self.item.json().to_detached())
     }
 
     /// Returns the finished item, decoded. Its texts are slices of the frame, like those of the
@@ -140,12 +140,8 @@ impl OutputItemDone {
     ///
     /// Like [`OutputItem::read`].
     pub fn output_item(&self) -> Result<OutputItem, DecodeError> {
-        read_item(&self.item)
+        OutputItem::read(&self.item)
     }
-}
-
-fn read_item(item: &Json) -> Result<OutputItem, DecodeError> {
-    OutputItem::read(&Item::try_from(item.clone())?)
 }
 
 macro_rules! parts {

@@ -9,7 +9,10 @@ use bytestring::ByteString;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::{self, Decoded, WITH_HALVES};
+use crate::{
+    json::{self, Decoded, WITH_HALVES},
+    request,
+};
 
 /// Required string.
 #[derive(Default)]
@@ -39,6 +42,13 @@ pub(crate) struct Json<'a>(Option<&'a RawValue>);
 #[derive(Default)]
 pub(crate) struct MaybeJson<'a>(Option<&'a RawValue>);
 
+/// Required item.
+#[derive(Default)]
+pub(crate) struct Item<'a>(Json<'a>);
+/// Optional item.
+#[derive(Default)]
+pub(crate) struct MaybeItem<'a>(Json<'a>);
+
 /// Types of the members in the public events.
 pub(crate) mod owned {
     pub(crate) type WireText = crate::json::Text;
@@ -49,6 +59,8 @@ pub(crate) mod owned {
     pub(crate) type Index = u32;
     pub(crate) type Json = crate::json::Json;
     pub(crate) type MaybeJson = Option<crate::json::Json>;
+    pub(crate) type Item = crate::request::Item;
+    pub(crate) type MaybeItem = Option<crate::request::Item>;
 }
 
 impl WireText<'_> {
@@ -138,6 +150,26 @@ impl MaybeJson<'_> {
             "[]" => json::Json::from_trusted(ByteString::from_static("[]")),
             _ => json::Json::slice_of(source, raw),
         }))
+    }
+}
+
+impl Item<'_> {
+    pub(crate) fn into_owned(
+        self,
+        source: &ByteString,
+        name: &str,
+    ) -> Result<request::Item, &'static str> {
+        self.0.into_owned(source, name).map(request::Item::from_trusted)
+    }
+}
+
+impl MaybeItem<'_> {
+    pub(crate) fn into_owned(
+        self,
+        source: &ByteString,
+        name: &str,
+    ) -> Result<Option<request::Item>, &'static str> {
+        Ok(Item(self.0).into_owned(source, name).ok())
     }
 }
 
@@ -337,6 +369,18 @@ impl<'de> Deserialize<'de> for Number<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <&RawValue>::deserialize(deserializer).map(|raw| Self(Some(raw)))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Json::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for MaybeItem<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Json::deserialize(deserializer).map(Self)
     }
 }
 

@@ -103,14 +103,14 @@ events! {
         /// Index of the item in the output, from 0.
         output_index: Index,
         /// Item as announced.
-        item: MaybeJson,
+        item: MaybeItem,
     }
     /// An output item is finished. Its `item` is the one to keep.
     OutputItemDone = "response.output_item.done" {
         /// Index of the item in the output, from 0.
         output_index: Index,
-        /// The item: see [`output_item`](Self::output_item).
-        item: Json,
+        /// The item: see also [`output_item`](Self::output_item) and [`to_item`](Self::to_item).
+        item: Item,
     }
     /// A part of an item starts.
     ContentPartAdded = "response.content_part.added" of item {

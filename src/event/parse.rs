@@ -25,10 +25,14 @@ impl ResponseEvent {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if the text is not a JSON object with a `type`, or if the event lacks a
+    /// [`DecodeError`] if `json` is not a JSON object with a `type`, or if the event lacks a
     /// member that its type requires. Over SSE, a server may send the type of an event only in the
     /// field `event`: the JSON of such an event cannot be read back.
-    pub fn from_json(text: impl Into<String>) -> Result<Self, DecodeError> {
+    pub fn from_json(json: impl Into<Json>) -> Result<Self, DecodeError> {
+        Self::read(Json::given_text(json).into())
+    }
+
+    fn read(text: ByteString) -> Result<Self, DecodeError> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Wire<'a> {
@@ -41,7 +45,6 @@ impl ResponseEvent {
             #[serde(borrow)]
             status: MaybeText<'a>,
         }
-        let text = ByteString::from(text.into());
         let Wire { event_type, object, output, status } =
             json::from_str(&text).map_err(|error| DecodeError::new("the event", &error))?;
         let [event_type, object, status] = [event_type, object, status]
@@ -120,7 +123,7 @@ impl Serialize for ResponseEvent {
 impl<'de> Deserialize<'de> for ResponseEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::from_json(Box::<str>::from(raw)).map_err(de::Error::custom)
+        Self::read(String::from(Box::<str>::from(raw)).into()).map_err(de::Error::custom)
     }
 }
 

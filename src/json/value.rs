@@ -63,6 +63,13 @@ impl Json {
         Self::parse(text)
     }
 
+    /// Returns the text of JSON that a caller gave as a value, or as a string that contains the
+    /// text.
+    pub(crate) fn given_text(given: impl Into<Self>) -> String {
+        let json = given.into();
+        json.decode::<String>().unwrap_or_else(|_| json.as_str().to_owned())
+    }
+
     /// Returns the slice of `source` that `raw` borrows.
     pub(crate) fn slice_of(source: &ByteString, raw: &RawValue) -> Self {
         Self(source.slice_ref(raw.get()))

@@ -6,7 +6,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 
-use super::{History, Item, RequestError, TextConfig, Tool, member::Member};
+use super::{
+    History, Item, RequestError, TextConfig, Tool,
+    member::{Field, Member},
+};
 use crate::json::{self, DecodeError, Json, Text, WITH_HALVES};
 
 /// Meaning of a field for a continuation.
@@ -31,8 +34,9 @@ macro_rules! create_body {
         /// Request for one response: the create body of the Responses API.
         ///
         /// Set the whole conversation each turn as [`input`](Self::input); the session sends only
-        /// the new items when possible. Fields that are `None` are omitted. Fields that this
-        /// version does not know go into [`extra`](Self::extra).
+        /// the new items when possible. Fields that are `None` or empty are omitted; to send an
+        /// empty list, put it into [`extra`](Self::extra), as fields that this version does not
+        /// know.
         ///
         /// `stream`, `generate`, `stream_id` and `type` belong to the transport. A request with one
         /// of them in `extra` is rejected with [`RequestError::ReservedField`].
@@ -59,7 +63,7 @@ macro_rules! create_body {
         pub struct ResponsesRequest {
             /// The conversation so far, in full.
             pub input: History,
-            $($(#[$doc])* pub $name: Option<$type>,)*
+            $($(#[$doc])* pub $name: create_body!(@field $set, $type),)*
             /// Further members of the body, in the order in which they are sent.
             pub extra: Vec<(String, Json)>,
         }
@@ -68,13 +72,13 @@ macro_rules! create_body {
             $(create_body!(@setter $set, $name, $type);)*
 
             /// Sets the field `name` of a create body. A value of another type, for example `null`,
-            /// goes to `extra` unchanged: the server judges it.
+            /// and an empty one go to `extra` unchanged: the server judges them.
             fn set_member(&mut self, name: String, value: &RawValue) {
                 match name.as_str() {
                     // A second value goes to `extra`, where `check` finds it.
-                    $(stringify!($name) if self.$name.is_none() => {
-                        if let Ok(Some(value)) = serde_json::from_str(value.get()) {
-                            self.$name = Some(value);
+                    $(stringify!($name) if self.$name.value().is_none() => {
+                        self.$name = serde_json::from_str(value.get()).unwrap_or_default();
+                        if self.$name.value().is_some() {
                             return;
                         }
                     })*
@@ -89,7 +93,7 @@ macro_rules! create_body {
                 mut member: impl FnMut(&str, &dyn Member) -> Result<(), E>,
             ) -> Result<(), E> {
                 let Self { input: _, $($name,)* extra } = self;
-                $(if let Some(value) = $name {
+                $(if let Some(value) = $name.value() {
                     member(stringify!($name), value)?;
                 })*
                 extra.iter().try_for_each(|(name, value)| member(name, value))
@@ -118,10 +122,21 @@ macro_rules! create_body {
             /// Returns `true` if `name` is a field of the struct and set.
             fn has(&self, name: &str) -> bool {
                 match name {
-                    $(stringify!($name) => self.$name.is_some(),)*
+                    $(stringify!($name) => self.$name.value().is_some(),)*
                     _ => false,
                 }
             }
+        }
+    };
+    (@field bare, $type:ty) => { $type };
+    (@field list, $type:ty) => { $type };
+    (@field $set:ident, $type:ty) => { Option<$type> };
+    (@setter bare, $name:ident, $type:ty) => {
+        #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+        #[must_use]
+        pub fn $name(mut self, $name: impl Into<$type>) -> Self {
+            self.$name = $name.into();
+            self
         }
     };
     (@setter plain, $name:ident, $type:ty) => {
@@ -147,15 +162,15 @@ macro_rules! create_body {
             mut self,
             $name: impl IntoIterator<Item: Into<<$type as IntoIterator>::Item>>,
         ) -> Self {
-            self.$name = Some($name.into_iter().map(Into::into).collect());
+            self.$name = $name.into_iter().map(Into::into).collect();
             self
         }
     };
 }
 
 create_body! {
-    /// The model, for example `gpt-6-astra`.
-    model: String, Context, into;
+    /// The model, for example `gpt-6-astra`. Empty if a stored [`prompt`](Self::prompt) names it.
+    model: String, Context, bare;
     /// Instructions for this response. The server does not inherit them from the previous
     /// response; a session sends them each turn. A change causes a full send, unless
     /// [`ContinuationPolicy`](crate::ContinuationPolicy) allows it.
@@ -243,10 +258,10 @@ const RESERVED: [&str; 4] = ["type", "stream", "generate", "stream_id"];
 impl ResponsesRequest {
     /// Returns a request to `model` without input.
     pub fn new(model: impl Into<String>) -> Self {
-        Self { model: Some(model.into()), ..Self::default() }
+        Self { model: model.into(), ..Self::default() }
     }
 
-    /// Parses a create body. Members that this version does not know, and values of another type
+    /// Returns the request of a create body, from its JSON text or a `serde_json::Value`. Members that this version does not know, and values of another type
     /// than a field's, are kept in `extra` and sent unchanged. An `input` that is a string becomes
     /// one message of the user, which is equivalent for the server.
     ///
@@ -264,8 +279,8 @@ impl ResponsesRequest {
     ///
     /// [`RequestError::Body`] if `json` is not one JSON object, or `input` is neither a string nor
     /// a list of objects.
-    pub fn from_json(json: &str) -> Result<Self, RequestError> {
-        json::from_str(json)
+    pub fn from_json(json: impl Into<Json>) -> Result<Self, RequestError> {
+        json::from_str(&Json::given_text(json))
             .map_err(|error| RequestError::Body(DecodeError::new("the request body", &error)))
     }
 

@@ -157,6 +157,11 @@ impl History {
         self.entry(index).map(|entry| &entry.item)
     }
 
+    /// Returns the first item; `None` if the history is empty.
+    pub fn first(&self) -> Option<&Item> {
+        self.get(0)
+    }
+
     /// Returns the last item; `None` if the history is empty.
     pub fn last(&self) -> Option<&Item> {
         self.get(self.len.checked_sub(1)?)

@@ -33,7 +33,12 @@ struct Inner {
     /// The item as the server sent it, if `json` is another form of it.
     received: Option<Json>,
     digest: OnceLock<Digest>,
+    /// The strings of [`NAMES`], decoded, if one of them has escapes.
+    decoded: OnceLock<Box<[(&'static str, String)]>>,
 }
+
+/// Members that classify or identify an item.
+const NAMES: [&str; 4] = ["type", "role", "id", "call_id"];
 
 /// Part of the content of a message, or of an output.
 #[derive(Deserialize)]
@@ -48,13 +53,13 @@ struct Part<'a> {
 struct Piece<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Item {
-    /// Parses any item from JSON text, which is sent byte for byte.
+    /// Returns any item, from a `serde_json::Value` or from JSON text, which is sent byte for byte.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if `json` is not one JSON object.
-    pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
-        Self::try_from(Json::parse(json)?)
+    pub fn from_json(json: impl Into<Json>) -> Result<Self, DecodeError> {
+        Self::try_from(Json::parse(Json::given_text(json))?)
     }
 
     /// Serializes any item with serde.
@@ -72,22 +77,22 @@ impl Item {
     }
 
     /// Returns `type`. An item without a type is a `message`.
-    pub fn item_type(&self) -> String {
-        self.string("type").unwrap_or_else(|| "message".to_owned())
+    pub fn item_type(&self) -> &str {
+        self.string("type").unwrap_or("message")
     }
 
     /// Returns `role`, for example `user`; `None` if the item is not a message.
-    pub fn role(&self) -> Option<String> {
+    pub fn role(&self) -> Option<&str> {
         self.string("role")
     }
 
     /// Returns `id`, or `None` if the item has none.
-    pub fn id(&self) -> Option<String> {
+    pub fn id(&self) -> Option<&str> {
         self.string("id")
     }
 
     /// Returns `call_id`, or `None` if the item has none.
-    pub fn call_id(&self) -> Option<String> {
+    pub fn call_id(&self) -> Option<&str> {
         self.string("call_id")
     }
 
@@ -116,8 +121,18 @@ impl Item {
         texts.reduce(|text, piece| text + piece)
     }
 
-    fn string(&self, member: &str) -> Option<String> {
-        self.json().member(member).ok().flatten()
+    /// Returns a member of [`NAMES`] that is a string.
+    fn string(&self, name: &'static str) -> Option<&str> {
+        let text = self.json().raw_member(name).ok()??.get();
+        let text = text.strip_prefix('"')?.strip_suffix('"')?;
+        if !text.contains('\\') {
+            return Some(text);
+        }
+        let decoded = self.0.decoded.get_or_init(|| {
+            let decode = |name| Some((name, self.json().member(name).ok()??));
+            NAMES.into_iter().filter_map(decode).collect()
+        });
+        decoded.iter().find(|it| it.0 == name).map(|it| it.1.as_str())
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -129,12 +144,17 @@ impl Item {
 
     /// Wraps JSON that is known to be an object.
     pub(crate) fn from_trusted(json: Json) -> Self {
-        Self(Arc::new(Inner { json, received: None, digest: OnceLock::new() }))
+        Self::wrap(json, None)
     }
 
     /// Wraps another form of an item that the server sent as `received`.
     pub(crate) fn rewritten(json: Json, received: Json) -> Self {
-        Self(Arc::new(Inner { json, received: Some(received), digest: OnceLock::new() }))
+        Self::wrap(json, Some(received))
+    }
+
+    fn wrap(json: Json, received: Option<Json>) -> Self {
+        let (digest, decoded) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { json, received, digest, decoded }))
     }
 
     /// Returns the item as the server sent it.
@@ -175,8 +195,7 @@ impl Serialize for Item {
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::from_json(String::from(Box::<str>::from(raw))).map_err(de::Error::custom)
+        Self::try_from(Json::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
@@ -192,6 +211,20 @@ mod tests {
         };
         assert_eq!(item("1"), item("1"));
         assert_ne!(item("1"), item("2"));
+    }
+
+    #[test]
+    fn names_of_an_item_are_read_with_and_without_escapes() {
+        let plain = r#"{"type":"message","role":"user","id":"m_1","call_id":"c"}"#;
+        let escaped = r#"{"type":"mess\u0061ge","role":"\u0075ser","id":"m_1","call_id":"\u0063"}"#;
+        for text in [plain, escaped] {
+            let item = Item::from_json(text).unwrap();
+            assert_eq!((item.item_type(), item.role()), ("message", Some("user")));
+            assert_eq!((item.id(), item.call_id()), (Some("m_1"), Some("c")));
+        }
+        let item = Item::from_json(r#"{"role":null,"id":7,"call_id":"\ud83d"}"#).unwrap();
+        assert_eq!((item.item_type(), item.role(), item.id()), ("message", None, None));
+        assert_eq!(item.call_id(), Some("\u{fffd}"));
     }
 
     #[test]

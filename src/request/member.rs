@@ -8,6 +8,33 @@ pub(crate) trait Member {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
+/// Field of a request.
+pub(super) trait Field {
+    /// Returns the value to send, or `None` to omit the member.
+    fn value(&self) -> Option<&dyn Member>;
+}
+
+impl<T: Member> Field for Option<T> {
+    fn value(&self) -> Option<&dyn Member> {
+        self.as_ref().map(|value| value as _)
+    }
+}
+
+impl Field for String {
+    fn value(&self) -> Option<&dyn Member> {
+        (!self.is_empty()).then_some(self)
+    }
+}
+
+impl<T> Field for Vec<T>
+where
+    Self: Member,
+{
+    fn value(&self) -> Option<&dyn Member> {
+        (!self.is_empty()).then_some(self)
+    }
+}
+
 impl Member for Json {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         out.extend_from_slice(self.as_str().as_bytes());

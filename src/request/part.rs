@@ -27,7 +27,7 @@ impl InputPart {
         Self(json!({"type": "input_text", "text": text.as_ref()}))
     }
 
-    /// Returns an image by its URL.
+    /// Returns an image by its URL, with the [`detail`](Self::detail) `auto`.
     pub fn image_url(url: impl AsRef<str>) -> Self {
         Self(json!({"type": "input_image", "image_url": url.as_ref(), "detail": "auto"}))
     }
@@ -35,6 +35,16 @@ impl InputPart {
     /// Returns an image by its content. `media_type` is for example `image/png`.
     pub fn image_bytes(media_type: impl AsRef<str>, content: impl AsRef<[u8]>) -> Self {
         Self::image_url(data_url(media_type.as_ref(), content.as_ref()))
+    }
+
+    /// Sets the resolution at which the model sees an image: `low`, `high`, `original` or `auto`.
+    /// Parts that are no image stay unchanged.
+    #[must_use]
+    pub fn detail(mut self, detail: impl AsRef<str>) -> Self {
+        if let Some(own) = self.0.get_mut("detail") {
+            *own = detail.as_ref().into();
+        }
+        self
     }
 
     /// Returns a file by its URL.

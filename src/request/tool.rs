@@ -100,13 +100,22 @@ impl Tool {
         self
     }
 
-    /// Parses any tool from JSON text, which is sent byte for byte.
+    /// Returns any tool, from a `serde_json::Value` or from JSON text, which is sent byte for byte.
+    ///
+    /// ```
+    /// use responses_client::Tool;
+    /// use serde_json::json;
+    ///
+    /// let tool = Tool::from_json(json!({"type": "web_search", "search_context_size": "low"}))?;
+    /// assert_eq!(tool, Tool::from_json(r#"{"type": "web_search", "search_context_size": "low"}"#)?);
+    /// # Ok::<_, responses_client::error::DecodeError>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if `json` is not one JSON object.
-    pub fn from_json(json: impl Into<String>) -> Result<Self, DecodeError> {
-        Self::try_from(Json::parse(json)?)
+    pub fn from_json(json: impl Into<Json>) -> Result<Self, DecodeError> {
+        Self::try_from(Json::parse(Json::given_text(json))?)
     }
 
     /// Returns the tool as sent.

@@ -92,7 +92,7 @@ impl Accumulator {
         match event {
             ResponseEvent::OutputItemAdded(e) => {
                 if let Some(item) = &e.item {
-                    self.begin(e.output_index, item);
+                    self.begin(e.output_index, item.json());
                 }
             }
             ResponseEvent::OutputItemDone(e) => return self.finish(e.output_index, &e.to_item()),

@@ -85,9 +85,10 @@ named_or_other! {
 }
 
 impl Response {
-    /// Returns `id`, or `None` if no part of the response arrived.
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
+    /// Returns `id`. Empty if the server sent none, for example because no part of the response
+    /// arrived.
+    pub fn id(&self) -> &str {
+        self.id.as_deref().unwrap_or_default()
     }
 
     /// Returns the items of the output in the form for the input of the next request.

@@ -1,7 +1,6 @@
 //! Responses to and from their JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
-use serde_json::value::RawValue;
 
 use super::{Accumulator, Response};
 use crate::{
@@ -28,21 +27,27 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if the text is not a JSON object.
-    pub fn from_json(text: impl Into<String>) -> Result<Self, DecodeError> {
-        let object = Json::parse(text)?;
+    /// [`DecodeError`] if `json` is not one JSON object.
+    pub fn from_json(json: impl Into<Json>) -> Result<Self, DecodeError> {
+        Self::from_object(&Json::parse(Json::given_text(json))?)
+    }
+
+    fn from_object(object: &Json) -> Result<Self, DecodeError> {
         if !object.as_str().starts_with('{') {
             return Err(DecodeError::expected("a response", "an object"));
         }
-        Ok(Accumulator::from_object(&object)?.snapshot())
+        Ok(Accumulator::from_object(object)?.snapshot())
     }
 
     /// Reads a response from the object that the server stores, which has an id.
     pub(crate) fn read(object: Vec<u8>) -> Result<Self, DecodeError> {
         let not_text = |_| DecodeError::expected("a response", "UTF-8");
-        let response = Self::from_json(String::from_utf8(object).map_err(not_text)?)?;
-        response.id().ok_or(DecodeError::expected("`id`", "a string"))?;
-        Ok(response)
+        let object = Json::parse(String::from_utf8(object).map_err(not_text)?)?;
+        let response = Self::from_object(&object)?;
+        match response.id {
+            Some(_) => Ok(response),
+            None => Err(DecodeError::expected("`id`", "a string")),
+        }
     }
 }
 
@@ -78,8 +83,8 @@ impl Serialize for Response {
 /// supported.
 impl<'de> Deserialize<'de> for Response {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::from_json(Box::<str>::from(raw)).map_err(de::Error::custom)
+        let object = Json::deserialize(deserializer)?;
+        Self::from_object(&object).map_err(de::Error::custom)
     }
 }
 
@@ -107,7 +112,7 @@ mod tests {
             assert_eq!(text, r#"{"id":"r","status":"in_progress","output":[]}"#);
             let read: Response = serde_json::from_str(&text).unwrap();
             let facts = (read.id(), read.is_finished(), read.status());
-            assert_eq!(facts, (Some("r"), false, ResponseStatus::InProgress));
+            assert_eq!(facts, ("r", false, ResponseStatus::InProgress));
         }
     }
 

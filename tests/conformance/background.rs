@@ -117,7 +117,7 @@ async fn c143_cuts_that_no_event_came_between_share_the_attempts() {
         assert_eq!(error.report().expect("a report").attempts.len(), attempts as usize);
         // The caller can go on by hand.
         gate.open();
-        let id = error.response().and_then(|partial| partial.id()).expect("an id").to_owned();
+        let id = error.response().expect("a partial response").id().to_owned();
         let response = guarded(client(&server).retrieve(&id)).await.expect("a response");
         assert_eq!(response.status(), ResponseStatus::Completed);
         assert_eq!(response.output_text(), "a long answer");
@@ -144,9 +144,9 @@ async fn a_response_in_the_background_can_be_looked_at_and_ended() {
     let mut session = client.session();
     let mut stream = session.stream(&background(&["hi"])).await.expect("a stream");
     stream.try_next().await.expect("an event");
-    let id = stream.response().id().expect("an id").to_owned();
+    let id = stream.response().id().to_owned();
     let standing = client.retrieve(&id).await.expect("a response");
-    assert_eq!((standing.id(), standing.status()), (Some(id.as_str()), ResponseStatus::InProgress));
+    assert_eq!((standing.id(), standing.status()), (id.as_str(), ResponseStatus::InProgress));
     assert!(!standing.is_finished());
     for _ in 0..2 {
         let ended = client.cancel(&id).await.expect("a response");

@@ -353,7 +353,7 @@ async fn c131_a_response_in_progress_that_is_not_in_the_background_was_accepted(
             let error = outcome.error();
             assert_eq!((error.kind(), error.delivery()), (ErrorKind::Protocol, Delivery::Accepted));
             assert_eq!(protocol_error(error), &ProtocolError::Unfinished);
-            assert_eq!(error.response().unwrap().id(), Some("resp_whole"));
+            assert_eq!(error.response().unwrap().id(), "resp_whole");
             assert!(outcome.events.is_empty());
             assert_eq!((server.log().requests.len(), server.log().others.len()), (1, 0));
         }

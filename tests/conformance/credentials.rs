@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::future::join_all;
 use responses_client::{
-    Auth, AuthProvider, Error, NetworkSettings, Provider, ProxySetting, ResponsesClient,
-    ResponsesRequest, Secret, TokenFuture, Transport, TransportPolicy,
+    Auth, AuthProvider, NetworkSettings, Provider, ProxySetting, ResponsesClient, ResponsesRequest,
+    Secret, TokenFuture, Transport, TransportPolicy,
     testing::{Exchange, Refusal, Script, ScriptedServer, ServerLog, Step, Turn, Upgrade},
 };
 use tokio::{
@@ -27,10 +27,10 @@ const SESSIONS: usize = 8;
 /// Numbers of fetched tokens.
 type Fetches = Arc<AtomicUsize>;
 
-async fn fetch(fetches: Fetches) -> Result<String, std::convert::Infallible> {
+async fn fetch(fetches: Fetches) -> String {
     let number = fetches.fetch_add(1, Ordering::Relaxed);
     sleep(Duration::from_millis(30)).await;
-    Ok(format!("token-{number}"))
+    format!("token-{number}")
 }
 
 /// A provider with a cache of its own.
@@ -47,7 +47,7 @@ impl AuthProvider for ByHand {
             if let Some(token) = self.token.lock().unwrap().clone() {
                 return Ok(token);
             }
-            let token = Secret::from(fetch(Arc::clone(&self.fetches)).await?);
+            let token = Secret::from(fetch(Arc::clone(&self.fetches)).await);
             *self.token.lock().unwrap() = Some(token.clone());
             Ok(token)
         })
@@ -63,7 +63,11 @@ fn providers() -> Vec<(Auth, Fetches)> {
     let by_function = || {
         let fetches = Fetches::default();
         let counted = Arc::clone(&fetches);
-        (Auth::provider_fn(move || fetch(Arc::clone(&counted))), fetches)
+        let auth = Auth::provider_fn(move || {
+            let counted = Arc::clone(&counted);
+            async move { Ok(fetch(counted).await) }
+        });
+        (auth, fetches)
     };
     let by_hand = || {
         let fetches = Fetches::default();
@@ -175,7 +179,7 @@ async fn c144_calls_that_are_refused_report_their_token_too() {
         let client = ResponsesClient::builder().provider(provider).network(network).auth(auth);
         let client = client.build().unwrap();
         for response in join_all((0..SESSIONS).map(|_| guarded(client.retrieve("r")))).await {
-            assert_eq!(response.unwrap().id(), Some("r"));
+            assert_eq!(response.unwrap().id(), "r");
         }
         assert_eq!(fetches.load(Ordering::Relaxed), 2);
     }
@@ -216,7 +220,7 @@ async fn c192_a_refusal_says_if_no_credential_was_configured() {
 #[tokio::test(start_paused = true)]
 async fn a_malformed_token_of_a_provider_is_named() {
     for transport in BOTH {
-        let auth = Auth::provider_fn(async || Ok::<_, Error>("two\nlines"));
+        let auth = Auth::provider_fn(async || Ok("two\nlines"));
         let outcome = refused(transport, auth, None).await;
         let text = "could not obtain credentials: check the client's `AuthProvider`; the source \
                     has the reason";

@@ -4,12 +4,14 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
+use futures_util::TryStreamExt;
 use responses_client::{
-    History, InputPart, Item, Json, ReasoningConfig, ResponsesRequest, TextConfig, Tool,
-    ToolChoice,
+    Auth, Error, ErrorCode, ErrorKind, History, InputPart, Item, Json, ReasoningConfig, Response,
+    ResponseEvent, ResponsesRequest, RetryAction, Secret, TextConfig, Tool, ToolChoice,
+    TransportPolicy, TurnReport,
     testing::{ScriptedServer, Turn},
 };
 use serde_json::{Value, json};
@@ -111,7 +113,7 @@ fn c189_inputs_are_guessed() {
     let parts: [InputPart; 2] =
         ["Compare.".into(), InputPart::image_bytes("image/png", vec![1, 2])];
     assert_eq!(Item::user_parts(parts).as_text().unwrap(), "Compare.");
-    assert_eq!(Item::user("hi").role().as_deref(), Some("user"));
+    assert_eq!(Item::user("hi").role(), Some("user"));
     let id = String::from("call_1");
     let output = Item::function_call_output(&id, 42.to_string());
     assert_eq!(output, Item::function_call_output("call_1", "42"));
@@ -164,6 +166,125 @@ fn c189_json_is_guessed() {
     let broken = Tool::function("f", "Finds.", "no schema");
     assert_eq!(broken.json().get("parameters"), Some(Json::from("no schema")));
     assert_eq!(new().json_schema("f", &schema), new().json_schema(String::from("f"), schema));
+}
+
+#[test]
+fn c189_fields_are_guessed() {
+    let mut request = new();
+    request.model = "other".into();
+    request.tools.push(Tool::web_search());
+    request.tools.extend([Tool::custom("sql", "Runs.")]);
+    request.include.push("reasoning.encrypted_content".into());
+    request.instructions = Some("Be brief.".into());
+    request.temperature = Some(0.5);
+    request.input.push(Item::user("hi"));
+    let built = ResponsesRequest::new("other")
+        .tools([Tool::web_search(), Tool::custom("sql", "Runs.")])
+        .include(["reasoning.encrypted_content"])
+        .instructions("Be brief.")
+        .temperature(0.5)
+        .input("hi");
+    assert_eq!(request, built);
+    request.tools.clear();
+    request.include.retain(|it| it.is_empty());
+    assert_eq!(request.tools.len() + request.include.len(), 0);
+}
+
+#[test]
+fn c189_items_are_read_as_guessed() {
+    let history: History = [Item::user("hi"), Item::assistant("ho")].into();
+    let users = history.iter().filter(|item| item.role() == Some("user"));
+    assert_eq!(users.filter_map(|item| item.as_text()).collect::<Vec<_>>().join(""), "hi");
+    let first = history.first().unwrap();
+    let is_message = match first.item_type() {
+        "message" => first.id().is_none() && first.call_id().is_none(),
+        _ => false,
+    };
+    assert!(is_message);
+}
+
+#[test]
+fn c189_json_is_read_as_guessed() {
+    let (value, text) = (json!({"type": "web_search"}), r#"{"type":"web_search"}"#);
+    for tool in [
+        Tool::from_json(&value),
+        Tool::from_json(value.clone()),
+        Tool::from_json(text),
+        Tool::from_json(text.to_owned()),
+        Tool::from_json(value.to_string()),
+    ] {
+        assert_eq!(tool.unwrap(), Tool::web_search());
+    }
+    let item = Item::from_json(json!({"role": "user", "content": "hi"})).unwrap();
+    assert_eq!((item.role(), item.as_text().as_deref()), (Some("user"), Some("hi")));
+    let request = ResponsesRequest::from_json(json!({"model": "m", "input": "hi"})).unwrap();
+    assert_eq!(request, ResponsesRequest::new("m").input("hi"));
+    let event = json!({"type": "response.output_text.delta", "delta": "hi"});
+    assert_eq!(ResponseEvent::from_json(event).unwrap().text_delta(), Some("hi"));
+    let response = Response::from_json(json!({"id": "resp_1", "output": []})).unwrap();
+    assert_eq!(format!("{} {}", response.id(), Response::default().id()), "resp_1 ");
+    assert_eq!(new().previous_response_id(response.id()), new().previous_response_id("resp_1"));
+    // Only a text is read; a string in a list of items or tools is still an error.
+    assert!(Item::from_json("[]").is_err() && Tool::from_json(json!("hi")).is_err());
+    assert!(serde_json::from_value::<Vec<Item>>(json!([r#"{"role":"user"}"#])).is_err());
+    assert!(serde_json::from_value::<Vec<Tool>>(json!([text])).is_err());
+    assert!(serde_json::from_value::<Response>(json!("{}")).is_err());
+}
+
+#[test]
+fn c189_the_detail_of_an_image_is_guessed() {
+    let image = InputPart::image_url("https://example.com/a.png").detail("low");
+    let text = InputPart::text("hi");
+    assert_eq!(text.clone().detail("low"), text);
+    let item = Item::user_parts(vec![image, text]);
+    assert_eq!(item.json().pointer("/content/0/detail"), Some("low".into()));
+    assert_eq!(item.json().pointer("/content/1/detail"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c189_closures_observe_turns_and_fetch_tokens() {
+    let token = String::from("t");
+    for auth in [
+        Auth::provider_fn(|| async { Ok("t") }),
+        Auth::provider_fn(|| async { Ok(Secret::from("t")) }),
+        Auth::provider_fn(move || {
+            let token = token.clone();
+            async move { Ok(String::from_utf8(token.into_bytes())?) }
+        }),
+    ] {
+        let server = ScriptedServer::in_memory(vec![Turn::text("Hi")]);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let observer = move |report: &TurnReport| noted.lock().unwrap().push(report.bytes_sent);
+        let client =
+            builder(&server).transport(TransportPolicy::SseOnly).auth(auth).observer(observer);
+        let client = client.build().unwrap();
+        let response = client.respond(&request(&["hi"])).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [response.report().bytes_sent]);
+        let sent = &server.log().requests[0].headers;
+        assert!(sent.iter().any(|it| it.0 == "authorization" && it.1 == "Bearer t"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c189_events_and_errors_are_matched_as_guessed() {
+    let refused = Turn::error(400, "context_length_exceeded", "Too long.");
+    let server = ScriptedServer::in_memory(vec![Turn::text("Hi"), refused]);
+    let mut session = builder(&server).build().unwrap().session();
+    let stream = session.stream(&request(&["hi"])).await.unwrap();
+    let events: Vec<ResponseEvent> = stream.try_collect().await.unwrap();
+    let items = events.iter().filter_map(|event| match event {
+        ResponseEvent::OutputItemAdded(it) => it.item.as_ref().map(|item| item.item_type()),
+        ResponseEvent::OutputItemDone(it) => it.item.role(),
+        ResponseEvent::Completed(it) => it.response.get("id").map(|_| "id"),
+        _ => None,
+    });
+    assert_eq!(items.collect::<Vec<_>>(), ["message", "assistant", "id"]);
+    let error: Error = session.respond(&request(&["hi"])).await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::Api, Some(400)));
+    assert_eq!(error.code(), Some(&ErrorCode::ContextLengthExceeded));
+    assert!(!matches!(error.retry_action(), RetryAction::Retry | RetryAction::RetryMayRepeat));
+    assert_eq!(error.retry_action(), RetryAction::ChangeRequest);
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,7 @@ async fn c014_what_was_appended_is_sent_with_the_id_of_the_response_before() {
         assert_eq!(first.report.plan, full(FullSendReason::FirstTurn), "{transport}");
         assert_eq!(second.report.plan, incremental(1), "{transport}");
         let sent = &server.log().requests[1];
-        assert_eq!(sent.previous_response_id.as_deref(), first.response().id());
+        assert_eq!(sent.previous_response_id.as_deref(), Some(first.response().id()));
         assert_eq!(sent.body["input"], json!([value(&Item::user("three"))]));
     }
 }
@@ -227,7 +227,7 @@ async fn c016_a_change_of_what_the_model_sees_is_sent_in_full() {
 fn with(request: &ResponsesRequest, changed: &Value) -> ResponsesRequest {
     let mut body = json!({ "model": request.model, "store": request.store });
     body.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
-    ResponsesRequest::from_json(&body.to_string()).unwrap().input(request.input.clone())
+    ResponsesRequest::from_json(body.to_string()).unwrap().input(request.input.clone())
 }
 
 #[tokio::test]

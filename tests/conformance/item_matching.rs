@@ -395,7 +395,7 @@ async fn c155_a_second_created_with_another_id_begins_the_response_anew() {
         let ran = played(transport, &events).await;
         assert_eq!(ran.text(), "New", "{transport}");
         assert_eq!(names(&ran.items), ["m"]);
-        assert_eq!(ran.response().id(), Some("resp_1"));
+        assert_eq!(ran.response().id(), "resp_1");
         assert!(ran.has("ResponseRestarted"));
         assert!(!ran.has("ResponseId"));
         assert_eq!(ran.outcome.events.len(), events.len(), "all events are handed out");

@@ -60,7 +60,7 @@ async fn two_turns(transport: Transport, first: Turn, store: bool) -> (Outcome, 
 /// One outcome of a turn, and the next one is its own.
 fn assert_right(first: &Outcome, next: &Outcome, what: &str) {
     assert_eq!(first.response().output_text(), "Fine", "{what}");
-    assert_eq!(first.response().id(), Some("resp_odd"), "{what}");
+    assert_eq!(first.response().id(), "resp_odd", "{what}");
     let terminals = first.events.iter().filter(|event| event.is_terminal()).count();
     assert_eq!((terminals, first.report.attempts.len()), (1, 1), "{what}");
     assert_eq!(next.response().output_text(), "All is well", "{what}");

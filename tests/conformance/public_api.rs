@@ -149,7 +149,7 @@ async fn a_raw_body_arrives_whole() {
     for transport in BOTH {
         let server = server(Script::new().turn(Turn::text("hi"))).await;
         let mut session = socket_client(&server, only(transport)).session();
-        let request = ResponsesRequest::from_json(&body.to_string()).unwrap();
+        let request = ResponsesRequest::from_json(body.to_string()).unwrap();
         turn(&mut session, &request).await.response();
         let mut seen = server.log().requests[0].body.clone();
         let own = match transport {

@@ -144,7 +144,7 @@ async fn c045_the_other_socket_carries_the_chain_on() {
     let log = server.log();
     let on: Vec<usize> = log.requests.iter().map(|request| request.connection).collect();
     assert_eq!(on, [0, 0, 1, 1]);
-    assert_eq!(log.requests[3].previous_response_id.as_deref(), outcomes[1].response().id());
+    assert_eq!(log.requests[3].previous_response_id.as_deref(), Some(outcomes[1].response().id()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,7 +136,7 @@ async fn c036_after_output_a_cut_is_an_error_that_keeps_what_came() {
             assert!(!deltas.is_empty() && text.starts_with(&deltas));
             assert_eq!(partial.output_text(), deltas, "{transport}");
             assert_eq!(partial.unfinished_items().len(), 1);
-            assert!(!partial.is_finished() && partial.id().is_some());
+            assert!(!partial.is_finished() && !partial.id().is_empty());
             assert_eq!(server.log().requests.len(), 1);
         }
     }

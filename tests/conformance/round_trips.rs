@@ -40,7 +40,7 @@ fn check_response(response: &Response, name: &str) {
         response.output_items().map(|item| item.json().as_str().to_owned()).collect()
     };
     assert_eq!(items(&again), items(response), "{name}: {text}");
-    let facts = |it: &Response| (it.id().map(str::to_owned), it.is_finished(), it.status());
+    let facts = |it: &Response| (it.id().to_owned(), it.is_finished(), it.status());
     assert_eq!(facts(&again), facts(response), "{name}: {text}");
     assert_eq!(again.usage(), response.usage());
     assert_eq!(again.function_calls(), response.function_calls());

@@ -59,7 +59,7 @@ fn bare(mut event: Value) -> Value {
 /// The second turn is its own, and the third goes on from it over the same connection.
 fn assert_unharmed(outcomes: &[Outcome; 3], server: &ScriptedServer, what: &str) {
     let [_, second, third] = outcomes;
-    assert_eq!(second.response().id(), Some("resp_2"), "{what}");
+    assert_eq!(second.response().id(), "resp_2", "{what}");
     assert_eq!(second.response().output_text(), "Fine", "{what}");
     assert_eq!(second.report.attempts.len(), 1, "{what}");
     assert_eq!(third.response().output_text(), "All is well", "{what}");
@@ -130,7 +130,7 @@ async fn c135_an_empty_id_is_no_other_id() {
         for (begun, end) in [("", "resp_b"), ("resp_b", "")] {
             let first = Turn::events([created_as(begun), ended("response.completed", end)]);
             let (outcomes, server) = three_turns(transport, [first, Turn::text("two")]).await;
-            assert_eq!(outcomes[0].response().id(), Some("resp_b"), "{transport} {end:?}");
+            assert_eq!(outcomes[0].response().id(), "resp_b", "{transport} {end:?}");
             assert!(outcomes[0].report.anomalies.is_empty(), "{transport} {end:?}");
             assert_eq!(outcomes[1].response().output_text(), "two", "{transport} {end:?}");
             let parent = server.log().requests[1].previous_response_id.clone();
@@ -246,7 +246,7 @@ async fn c137_the_echo_of_an_error_does_not_end_the_recovery_of_a_lost_parent() 
         let first = guarded(turn(&mut session, &one)).await;
         let second = guarded(turn(&mut session, &appended(&one, &first, "two"))).await;
         let what = format!("{idle:?} {crossing:?}");
-        assert_eq!(second.response().id(), Some("resp_2"), "{what}");
+        assert_eq!(second.response().id(), "resp_2", "{what}");
         assert_eq!(second.report.plan, full(FullSendReason::ParentNotFound), "{what}");
         let log = server.log();
         assert_eq!((log.requests.len(), log.connections.len()), (3, 1), "{what}");
@@ -282,7 +282,7 @@ async fn c137_a_second_failure_is_the_answer() {
         let client = builder(&server).transport(TransportPolicy::WebSocketOnly);
         let mut session = client.build().expect("a client").session();
         let outcome = guarded(turn(&mut session, &request(&["one"]))).await;
-        assert_eq!(outcome.response().id(), Some("resp_1"));
+        assert_eq!(outcome.response().id(), "resp_1");
         assert_eq!(outcome.report.attempts.len(), 3);
     }
 }

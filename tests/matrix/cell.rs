@@ -213,7 +213,8 @@ impl Cell {
         bear_id(&outcome.events, requests)?;
         let Err(error) = &outcome.result else { return Err("it went well".to_owned()) };
         check!((error.kind(), error.delivery()), (failure.kind, failure.delivery), "the error");
-        check!(format!("{:?}", error.retry_action()), failure.action(), "the action");
+        check!(error.retry_action(), failure.action(), "the action");
+        check!(error.retry_after(), failure.after, "the delay");
         check!(took, self.fault.silence(self.reached(events), self.transport), "the time it took");
         let carries = matches!(self.fault, Fault::Failed(_) | Fault::Cancelled)
             || format!("{:?}", self.fault).starts_with("Error(Failed");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use responses_client::{Delivery, ErrorKind, Transport, testing::ErrorShape};
+use responses_client::{Delivery, ErrorKind, RetryAction, Transport, testing::ErrorShape};
 
 use crate::story::{Reached, Story};
 
@@ -340,21 +340,20 @@ impl Failure {
             }
     }
 
-    /// What the caller should do about it, as `Debug` shows it.
-    pub(crate) fn action(self) -> String {
-        let after = self.after;
+    /// What the caller should do about it.
+    pub(crate) fn action(self) -> RetryAction {
         match self.meaning {
             Meaning::Passes | Meaning::SocketAge | Meaning::Unclear => {
                 if self.delivery <= Delivery::Refused {
-                    format!("Retry {{ after: {after:?} }}")
+                    RetryAction::Retry
                 } else {
-                    format!("RetryMayRepeat {{ after: {after:?} }}")
+                    RetryAction::RetryMayRepeat
                 }
             }
-            Meaning::LostParent | Meaning::Request => "ChangeRequest".to_owned(),
-            Meaning::Credential => "Reauthenticate".to_owned(),
-            Meaning::Quota => "Stop".to_owned(),
-            Meaning::Address => "Reconfigure".to_owned(),
+            Meaning::LostParent | Meaning::Request => RetryAction::ChangeRequest,
+            Meaning::Credential => RetryAction::Reauthenticate,
+            Meaning::Quota => RetryAction::Stop,
+            Meaning::Address => RetryAction::Reconfigure,
         }
     }
 }

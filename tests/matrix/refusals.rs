@@ -155,7 +155,8 @@ impl Http {
             Ok(_) => return Err("it went well".to_owned()),
             Err(error) => {
                 check!((error.kind(), error.delivery()), (failure.kind, failure.delivery), "error");
-                check!(format!("{:?}", error.retry_action()), failure.action(), "the action");
+                check!(error.retry_action(), failure.action(), "the action");
+                check!(error.retry_after(), failure.after, "the delay");
                 check!(error.response().is_none(), true, "no partial response");
                 let silence = match self.answer {
                     Answer::Silence => FIRST_EVENT,
@@ -246,11 +247,7 @@ impl Upgraded {
                     UpgradeAnswer::WrongAccept => Meaning::Address,
                     _ => failure.meaning,
                 };
-                check!(
-                    format!("{:?}", error.retry_action()),
-                    Failure { meaning, ..failure }.action(),
-                    "action"
-                );
+                check!(error.retry_action(), Failure { meaning, ..failure }.action(), "action");
             }
             Err(error) => return Err(format!("{error:?}")),
         }

@@ -113,7 +113,7 @@ impl<'a> TurnLine<'a> {
                 Ok(Ending::Incomplete) => "incomplete",
                 Err(_) => "error",
             },
-            response_id: response.and_then(Response::id),
+            response_id: response.map(Response::id).filter(|id| !id.is_empty()),
             output_text: response.map(Response::output_text),
             error: result.err().map(ErrorLine::new),
             transport: report.transport.map(Transport::as_str),

@@ -47,7 +47,7 @@ macro_rules! items {
             /// [`DecodeError`](crate::error::DecodeError) if an item of a known type lacks its
             /// identifier (for example `call_id`), or its content is of another type.
             pub fn read(item: &Item) -> Result<Self, $crate::json::DecodeError> {
-                Ok(match item.item_type().as_str() {
+                Ok(match item.item_type() {
                     $($wire $(| $alias)* => Self::$name($name::decode(item.json())?),)*
                     _ => Self::Other(item.clone()),
                 })

@@ -80,7 +80,7 @@ fn c016_a_changed_field_is_named() {
     let with = |name: &str, value| {
         let mut body = serde_json::to_value(&now).unwrap();
         body[name] = value;
-        ResponsesRequest::from_json(&body.to_string()).unwrap()
+        ResponsesRequest::from_json(body.to_string()).unwrap()
     };
     assert_eq!(reason(with("model", json!("n"))), FullSendReason::ModelChanged);
     assert_eq!(reason(with("instructions", json!("j"))), FullSendReason::InstructionsChanged);

@@ -398,7 +398,7 @@ fn what_follows_output_is_the_end_or_a_restart_by_policy() {
     scene.machine.handle_end(StreamEnd::Disconnected(None), scene.now);
     assert_eq!(scene.outputs().0.len(), 2);
     assert!(!scene.machine.is_done() && scene.machine.has_begun());
-    assert!(scene.machine.response().id().is_some(), "it is shown until the next");
+    assert!(!scene.machine.response().id().is_empty(), "it is shown until the next");
     scene.timeout().leased(None).authorized().opened(Ok(seat())).sent().frame(CREATED);
     let restarted = EventKind::Restarted.as_str();
     assert_eq!(scene.outputs().0, [restarted, "response.created"], "`Restarted` comes first");

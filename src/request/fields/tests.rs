@@ -4,7 +4,7 @@ use super::*;
 fn a_body_is_read_and_written_whole() {
     let body = r#"{"model":"m","instructions":"i","store":false,"tools":[{"type":"new","x":1.50}],"reasoning":{"effort":"high"},"temperature":"warm","top_p":null,"brand_new":[1],"input":[{"a":1}]}"#;
     let request = ResponsesRequest::from_json(body).unwrap();
-    assert_eq!(request.model.as_deref(), Some("m"));
+    assert_eq!(request.model, "m");
     assert_eq!(request.store, Some(false));
     let names: Vec<_> = request.extra.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["temperature", "top_p", "brand_new"]);
@@ -47,6 +47,24 @@ fn one_setting_is_changed_and_the_others_are_kept() {
 }
 
 #[test]
+fn an_empty_value_is_omitted_and_one_in_json_stays_as_it_was_given() {
+    let mut request =
+        ResponsesRequest::new("").tools([] as [Tool; 0]).include(Vec::<String>::new());
+    assert_eq!(request, ResponsesRequest::default());
+    assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"input":[]}"#);
+    request.tools.push(Tool::web_search());
+    request.model = "m".into();
+    let body = r#"{"model":"m","tools":[{"type":"web_search"}],"input":[]}"#;
+    assert_eq!(serde_json::to_string(&request).unwrap(), body);
+    let body = r#"{"model":"","tools":[],"include":[],"input":[]}"#;
+    let mut request = ResponsesRequest::from_json(body).unwrap();
+    assert_eq!((request.extra.len(), request.check()), (3, Ok(())));
+    assert_eq!(serde_json::to_string(&request).unwrap(), body);
+    request.tools.push(Tool::web_search());
+    assert_eq!(request.check(), Err(RequestError::RepeatedField("tools".to_owned())));
+}
+
+#[test]
 fn requests_are_compared_by_value() {
     let body = r#"{"model":"m","temperature":1,"text":{"a":1,"b":2},"new":[1],"input":[{"a":1}]}"#;
     let request = ResponsesRequest::from_json(body).unwrap();
@@ -55,7 +73,7 @@ fn requests_are_compared_by_value() {
     assert!(request == ResponsesRequest::from_json(same).unwrap());
     for (from, to) in [("\"m\"", "\"n\""), ("[1]", "[2]"), ("{\"a\":1}", "{}"), ("1,\"b", "0,\"b")]
     {
-        let other = ResponsesRequest::from_json(&body.replace(from, to)).unwrap();
+        let other = ResponsesRequest::from_json(body.replace(from, to)).unwrap();
         assert!(request != other, "{from}");
     }
 }
@@ -80,7 +98,7 @@ fn c121_a_body_with_halves_is_sent_as_it_was_given() {
         assert!(sent.contains(member), "{member} in {sent}");
     }
     assert_eq!(request.context_difference(&request.clone(), None), None);
-    let other = ResponsesRequest::from_json(&body.replace(r#"s":"\ud83d"#, r#"s":"\ud83e"#));
+    let other = ResponsesRequest::from_json(body.replace(r#"s":"\ud83d"#, r#"s":"\ud83e"#));
     assert!(request.context_difference(&other.unwrap(), None).is_some());
 
     let request = ResponsesRequest::from_json(r#"{"model":"m","input":"\ud83d"}"#).unwrap();

@@ -466,7 +466,7 @@ fn a_stored_response_is_read_by_its_status() {
         ("in_progress", false, 1),
     ] {
         let response = Response::read(text(status).into_bytes()).unwrap();
-        assert_eq!(response.id(), Some("r"));
+        assert_eq!(response.id(), "r");
         assert_eq!(response.is_finished(), is_ended, "{status}");
         assert_eq!(response.output_items().len(), count, "{status}");
     }

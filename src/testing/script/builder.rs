@@ -203,6 +203,13 @@ impl<const N: usize> From<[Turn; N]> for Script {
     }
 }
 
+/// A script of these turns.
+impl From<Vec<Turn>> for Script {
+    fn from(turns: Vec<Turn>) -> Self {
+        Self::new().turns(turns)
+    }
+}
+
 /// A script of one turn.
 impl From<Turn> for Script {
     fn from(turn: Turn) -> Self {

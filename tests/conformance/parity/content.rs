@@ -8,7 +8,7 @@ use serde_json::Value;
 /// What has come with these events, told by the simplest means.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Content {
-    id: Option<String>,
+    id: String,
     status: Option<String>,
     pub(super) finished: BTreeMap<u64, Value>,
     pub(super) begun: BTreeMap<u64, Begun>,
@@ -29,7 +29,9 @@ impl Content {
     pub(super) fn add(&mut self, kind: &str, event: &Value) {
         if let Some(response) = event["response"].as_object() {
             let text = |name: &str| response.get(name)?.as_str().map(str::to_owned);
-            self.id = self.id.take().or_else(|| text("id"));
+            if self.id.is_empty() {
+                self.id = text("id").unwrap_or_default();
+            }
             self.status = text("status");
         }
         match (event["output_index"].as_u64(), kind) {
@@ -61,7 +63,7 @@ impl Content {
             (u64::from(item.output_index()), begun)
         });
         Self {
-            id: response.id().map(str::to_owned),
+            id: response.id().to_owned(),
             status: response.raw().and_then(|raw| raw.member("status").expect("a status")),
             finished,
             begun: begun.filter(|(_, begun)| *begun != Begun::default()).collect(),

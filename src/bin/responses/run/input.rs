@@ -320,6 +320,6 @@ mod tests {
         }
         let appended = conversation.request(r#"{"$append":[{"type":"x"}]}"#).unwrap();
         assert_eq!(appended.input.len(), 2);
-        assert_eq!(appended.model.as_deref(), Some("m"));
+        assert_eq!(appended.model, "m");
     }
 }

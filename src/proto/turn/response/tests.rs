@@ -329,7 +329,12 @@ fn c084_finished_items_are_never_lost_and_gaps_are_filled() {
         )
     };
     let ids = |payloads: &[&str]| -> Vec<String> {
-        run(payloads, lost).1.unwrap().output_items().map(|item| item.id().unwrap()).collect()
+        run(payloads, lost)
+            .1
+            .unwrap()
+            .output_items()
+            .map(|item| item.id().unwrap().to_owned())
+            .collect()
     };
     let (a, c) = (item(0, "a"), item(2, "c"));
     for output in ["", r#","output":null"#, r#","output":[]"#, r#","output":7"#] {
@@ -399,7 +404,8 @@ fn c100_changed_and_repeated_ids_are_reported_and_harm_nothing() {
             Anomaly::ItemUnfinished { output_index: 0 },
         ]
     );
-    let ids: Vec<_> = turn.response().output_items().map(|item| item.id().unwrap()).collect();
+    let ids: Vec<_> =
+        turn.response().output_items().map(|item| item.id().unwrap().to_owned()).collect();
     assert_eq!(ids, ["msg_1", "msg_9", "msg_9", "msg_8"], "none is lost");
 }
 

@@ -139,13 +139,13 @@ fn the_owner_sees_the_state_of_the_machine() {
     assert!(!scene.machine.has_commands() && !scene.machine.is_done());
     scene.frame(CREATED);
     assert!(scene.machine.is_streaming() && scene.machine.reads());
-    assert_eq!(scene.machine.response().id(), Some("r"));
+    assert_eq!(scene.machine.response().id(), "r");
     scene.frame(r#"{"type":"response.failed","response":{"id":"r"}}"#).outputs();
     assert!(scene.machine.is_done() && !scene.machine.is_streaming() && !scene.machine.reads());
     assert_eq!(scene.machine.prewarm(), None, "it is a turn");
     let ended = scene.machine.take_ended();
     assert_eq!(ended.failure.map(|error| error.kind()), Some(ErrorKind::Api));
-    assert_eq!((ended.response.id(), ended.report.attempts.len()), (Some("r"), 1));
+    assert_eq!((ended.response.id(), ended.report.attempts.len()), ("r", 1));
 }
 
 #[test]

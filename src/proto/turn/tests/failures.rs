@@ -83,7 +83,7 @@ fn the_error_of_a_turn_has_its_furthest_delivery_and_a_partial_response() {
         second.iter().for_each(|frame| _ = scene.frame(frame));
         let error = scene.lost().error();
         assert_eq!(error.delivery(), delivery, "{first:?} {second:?}");
-        let id = error.response().and_then(Response::id);
+        let id = error.response().map(Response::id);
         assert_eq!(id, partial, "{first:?} {second:?}");
     }
     // The first of two attempts that got equally far.
@@ -91,7 +91,7 @@ fn the_error_of_a_turn_has_its_furthest_delivery_and_a_partial_response() {
     scene.attempt(&[a]).timeout().attempt(&[b]).timeout().sent_anew().frame(INVALID);
     let error = scene.error();
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Api, Delivery::Accepted));
-    assert_eq!(error.response().and_then(Response::id), Some("a"));
+    assert_eq!(error.response().map(Response::id), Some("a"));
     // A refusal is no reason against sending the request again.
     let mut scene = under(RetryPolicy::default());
     scene.sent_anew().frame(BUSY).timeout().leased(None).authorized();
@@ -115,7 +115,7 @@ fn a_turn_that_is_cancelled_between_attempts_has_the_delivery_of_the_last_one() 
     scene.machine.handle_cancelled(ErrorKind::Superseded);
     let error = scene.error();
     assert_eq!((error.delivery(), error.phase()), (Delivery::Accepted, Phase::Events));
-    assert_eq!(error.response().and_then(Response::id), Some("r"));
+    assert_eq!(error.response().map(Response::id), Some("r"));
 }
 
 #[test]
