@@ -75,6 +75,8 @@ mod pages {
     struct Migrating;
     #[doc = include_str!("../docs/recipes.md")]
     struct Recipes;
+    #[doc = include_str!("../docs/providers.md")]
+    struct Providers;
     #[doc = include_str!("../docs/transports.md")]
     struct Transports;
     #[doc = include_str!("../docs/retries.md")]

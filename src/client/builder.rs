@@ -249,7 +249,7 @@ impl ResponsesClientBuilder {
     /// used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
         let provider = self.provider?;
-        let headers = headers(provider.headers, self.headers)?;
+        let headers = headers(provider.headers.iter().chain(&self.headers))?;
         check_auth(&self.auth)?;
         let has_credential =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
@@ -337,20 +337,16 @@ impl fmt::Debug for ResponsesClientBuilder {
     }
 }
 
-fn headers(
-    of_provider: &'static [(&'static str, &'static str)],
-    given: Vec<(String, String)>,
+fn headers<'a>(
+    given: impl IntoIterator<Item = &'a (String, String)>,
 ) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     let agent = concat!("responses-client/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    for &(name, value) in of_provider {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
     for (name, value) in given {
-        let parsed = parse_name(&name)?;
+        let parsed = parse_name(name)?;
         // Any header may be a credential.
-        let value = header_value(&value).map_err(|fault| {
+        let value = header_value(value).map_err(|fault| {
             let header = masked(parsed.as_str(), 64);
             ConfigError::InvalidHeader { header, part: "value", fault }
         })?;

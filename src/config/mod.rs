@@ -8,6 +8,7 @@ pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, Trans
 pub use provider::Provider;
 pub use timeouts::Timeouts;
 
+mod capabilities;
 mod error;
 mod limits;
 mod network;

@@ -56,13 +56,14 @@ pub(crate) struct Authorized {
 impl Endpoint {
     /// Returns the policies and facts that decide about a turn.
     pub(crate) fn turn_settings(&self) -> Settings {
+        let capabilities = self.provider.capabilities;
         Settings {
             policy: self.policy,
             wire: self.wire,
-            websocket: self.provider.websocket,
-            stores_by_default: self.provider.stores_by_default,
-            frame_limit: self.provider.frame_limit,
-            reuses_socket_after_error: self.provider.reuses_socket_after_error,
+            websocket: capabilities.websocket,
+            stores_by_default: capabilities.stores_by_default,
+            frame_limit: capabilities.frame_limit,
+            reuses_socket_after_error: capabilities.reuses_socket_after_error,
             renewable_credential: self.auth.is_renewable(),
             error_context: Arc::clone(&self.error_context),
         }
