@@ -16,6 +16,9 @@
 )]
 
 pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
+#[cfg(feature = "codex-config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "codex-config")))]
+pub use client::CodexConfig;
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
     ContinuationPolicy, Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy,

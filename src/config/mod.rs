@@ -9,6 +9,8 @@ pub use provider::Provider;
 pub use timeouts::Timeouts;
 
 mod capabilities;
+#[cfg(feature = "codex-config")]
+pub(crate) mod codex;
 mod error;
 mod limits;
 mod network;
