@@ -22,6 +22,7 @@ mod completions;
 mod line;
 mod logging;
 mod notes;
+mod provider_name;
 mod run;
 mod serve;
 mod stop;

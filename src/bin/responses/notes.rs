@@ -15,6 +15,8 @@ use responses_client::{
     report::{Plan, TurnReport},
 };
 
+use crate::stop::with_flags;
+
 const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default();
 
@@ -80,6 +82,7 @@ impl TurnObserver for Notices {
     fn attempt_failed(&self, failed: &AttemptFailed) {
         let AttemptFailed { transport, message, delay, .. } = failed;
         let next = when(*delay);
+        let message = with_flags(message);
         self.note(&format!("over {transport}: {message}; next attempt {next}"));
     }
 
