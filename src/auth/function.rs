@@ -51,6 +51,7 @@ where
             let fetching = {
                 let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
                 let mut state = lock(&self.state);
+                state.token.take_if(|token| token.is_due());
                 if let Some(token) = &state.token {
                     return Ok(token.clone());
                 }
@@ -107,7 +108,10 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use futures_util::future::join_all;
     use tokio::sync::Notify;
@@ -150,6 +154,27 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn c274_a_token_is_fetched_anew_before_it_expires_and_one_fetch_serves_all() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let tokens = CachedTokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::task::yield_now().await;
+                let token = Secret::from(format!("token-{number}"));
+                Ok::<_, std::convert::Infallible>(token.expires_in(Duration::from_secs(100)))
+            }
+        });
+        for (seconds, number) in [(0, 0), (89, 0), (1, 1), (89, 1), (100, 2)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            for token in join_all((0..8).map(|_| tokens.token())).await {
+                assert_eq!(token.unwrap(), Secret::from(format!("token-{number}")));
+            }
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
     #[tokio::test]
     async fn a_fetch_survives_the_drop_of_its_first_caller_and_ends_with_its_last() {
         let (ready, count) = (Arc::new(Notify::new()), Arc::default());
@@ -169,8 +194,6 @@ mod tests {
 
     #[test]
     fn c144_a_fetch_in_a_runtime_that_nobody_runs_holds_up_no_other_runtime() {
-        use std::time::Duration;
-
         use tokio::runtime::Builder;
 
         let runtime = || Builder::new_current_thread().enable_time().build().unwrap();

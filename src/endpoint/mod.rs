@@ -3,6 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 pub(crate) use headers::{CREDENTIALS, headers_of_turn, is_reserved};
@@ -49,7 +50,7 @@ pub(crate) struct Endpoint {
 #[derive(Default)]
 pub(crate) struct Authorized {
     pub(crate) headers: HeaderMap,
-    /// Token in the headers, if a provider returned the token.
+    /// Token that the request is signed with, if a provider returned the token.
     pub(crate) token: Option<Secret>,
 }
 
@@ -112,18 +113,33 @@ impl Endpoint {
         url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
     }
 
-    /// Returns the headers of one request or upgrade, with a current credential. The headers in
-    /// `own` replace those of the client, but no credential.
+    /// Returns the headers of one request or upgrade, and a current credential. The headers in `own`
+    /// replace those of the client, but no credential.
     pub(crate) async fn authorize(&self, own: HeaderMap) -> Result<Authorized, Error> {
         let mut headers = self.headers.clone();
         headers.extend(own);
-        let cause = match self.auth.apply(&mut headers).await {
-            Ok(token) => return Ok(Authorized { headers, token }),
-            Err(AuthError::Provider(source)) => Cause::Other(source),
-            Err(AuthError::Malformed(fault)) => Cause::other(format!("the token {fault}")),
-        };
-        Err(Error::new(ErrorKind::Auth, Phase::Prepare, cause))
+        match self.auth.apply(&mut headers).await {
+            Ok(token) => Ok(Authorized { headers, token }),
+            Err(error) => Err(auth_error(error)),
+        }
     }
+
+    /// Adds the credential to a request that is otherwise complete, if a provider returned `token`.
+    pub(crate) fn sign(
+        &self,
+        request: http::Request<Bytes>,
+        token: Option<&Secret>,
+    ) -> Result<http::Request<Bytes>, Error> {
+        self.auth.sign(request, token).map_err(auth_error)
+    }
+}
+
+fn auth_error(error: AuthError) -> Error {
+    let cause = match error {
+        AuthError::Provider(source) => Cause::Other(source),
+        AuthError::Malformed(fault) => Cause::other(format!("the token {fault}")),
+    };
+    Error::new(ErrorKind::Auth, Phase::Prepare, cause)
 }
 
 impl fmt::Debug for Endpoint {

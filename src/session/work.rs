@@ -335,7 +335,13 @@ impl Work {
         };
         self.begin(async move {
             let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
-            Done::Opened(Lease::open(&*endpoint.network, request, token, deadline, options).await)
+            let opened = match endpoint.sign(request, token.as_ref()) {
+                Ok(request) => {
+                    Lease::open(&*endpoint.network, request, token, deadline, options).await
+                }
+                Err(error) => Err(error),
+            };
+            Done::Opened(opened)
         });
     }
 
@@ -360,7 +366,7 @@ impl Work {
         fresh: bool,
     ) {
         let Authorized { headers, token } = std::mem::take(&mut self.authorized);
-        self.token = token;
+        self.token.clone_from(&token);
         let mut request = http1::request(method, uri, headers, body);
         if fresh {
             http1::use_fresh_connection(&mut request);
@@ -369,7 +375,11 @@ impl Work {
         self.begin(async move {
             let (network, wire, limits) =
                 (&*endpoint.network, endpoint.wire, endpoint.policy.limits);
-            Done::Posted(SseExchange::open(network, request, deadline, wire, limits).await)
+            let posted = match endpoint.sign(request, token.as_ref()) {
+                Ok(request) => SseExchange::open(network, request, deadline, wire, limits).await,
+                Err(error) => Err(error),
+            };
+            Done::Posted(posted)
         });
     }
 
