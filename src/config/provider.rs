@@ -159,6 +159,17 @@ impl Provider {
         self
     }
 
+    /// Sets whether the bodies of HTTP requests are compressed with zstd. Default: `false`; the
+    /// ChatGPT backend accepts such bodies. Bodies below 1 KiB and WebSocket messages are sent as
+    /// they are. Sizes in reports and limits are those before compression.
+    #[cfg(feature = "zstd")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
+    #[must_use]
+    pub fn zstd_bodies(mut self, accepted: bool) -> Self {
+        self.capabilities.zstd = accepted;
+        self
+    }
+
     /// Allows credentials over plain `http` to hosts other than this machine. Default: not allowed,
     /// because everyone on the network path can read them.
     #[must_use]

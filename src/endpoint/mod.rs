@@ -6,7 +6,9 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::HeaderMap;
 
-pub(crate) use headers::{CREDENTIALS, headers_of_turn, is_reserved};
+pub(crate) use headers::{
+    CREDENTIALS, header_of_session, headers_of_turn, parse_header, parse_name,
+};
 pub(crate) use registry::{CloseOnShutdown, SessionRegistry};
 pub(crate) use runtime::{RuntimeEnd, Runtimes};
 
@@ -65,6 +67,7 @@ impl Endpoint {
             stores_by_default: capabilities.stores_by_default,
             frame_limit: capabilities.frame_limit,
             reuses_socket_after_error: capabilities.reuses_socket_after_error,
+            sticky: capabilities.turn_state,
             renewable_credential: self.auth.is_renewable(),
             error_context: Arc::clone(&self.error_context),
         }

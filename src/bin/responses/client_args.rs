@@ -138,6 +138,10 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "true|false")]
     reuses_socket_after_error: Option<bool>,
 
+    /// Compress the bodies of HTTP requests with zstd [default: the preset's]
+    #[arg(long, value_name = "true|false")]
+    zstd_bodies: Option<bool>,
+
     /// The server needs its x-codex-turn-state back [default: the preset's]
     #[arg(long, value_name = "true|false")]
     turn_state: Option<bool>,
@@ -293,6 +297,9 @@ impl ClientArgs {
         }
         if let Some(reuses) = self.reuses_socket_after_error {
             provider = provider.reuses_socket_after_error(reuses);
+        }
+        if let Some(accepted) = self.zstd_bodies {
+            provider = provider.zstd_bodies(accepted);
         }
         if let Some(returned) = self.turn_state {
             provider = provider.turn_state(returned);
