@@ -1,24 +1,22 @@
 //! Requests that are signed for AWS (Signature Version 4), as Amazon Bedrock accepts them.
-//!
-//! The server runs in this process. For Bedrock, take `Provider::bedrock("us-east-1")?`, and the keys
-//! of your account.
+//! The server runs in this process.
 
-use std::{error::Error, fmt::Write as _, time::SystemTime};
+use std::{error::Error, time::SystemTime};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use responses_client::{
     Auth, AuthProvider, ResponsesRequest, Secret, TokenFuture, TransportPolicy,
     http::{self, request::Parts},
-    testing::{Exchange, Script, ScriptedServer, Turn},
+    testing::{Script, ScriptedServer, Turn},
 };
 use sha2::{Digest as _, Sha256};
 
 type Fault = Box<dyn Error + Send + Sync>;
 
 struct SigV4 {
-    access_key_id: String,
+    access_key_id: &'static str,
     secret_access_key: Secret,
-    region: String,
+    region: &'static str,
     /// `bedrock`; for the hosts `bedrock-mantle.*`, `bedrock-mantle`.
     service: &'static str,
 }
@@ -31,48 +29,42 @@ impl AuthProvider for SigV4 {
     fn sign(&self, token: &Secret, request: &mut Parts, body: &[u8]) -> Result<(), Fault> {
         request.headers.insert("x-amz-date", timestamp(SystemTime::now())?.parse()?);
         // Credentials of a role also need the header `x-amz-security-token`, set here.
-        let authorization = self.authorization(token, request, body)?;
-        request.headers.insert("authorization", authorization.parse()?);
+        let signature = self.authorization(token, request, body)?;
+        request.headers.insert("authorization", signature.parse()?);
         Ok(())
     }
 }
 
 impl SigV4 {
     fn authorization(&self, key: &Secret, request: &Parts, body: &[u8]) -> Result<String, Fault> {
-        let time = request.headers.get("x-amz-date").ok_or("no date")?.to_str()?;
+        let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+        let time = header("x-amz-date").ok_or("no date")?;
         let date = time.get(..8).ok_or("no date")?;
-        let host = request.uri.authority().ok_or("no host")?.as_str();
-        let mut signed = vec![("host", host)];
-        for (name, value) in &request.headers {
-            if name == "content-type" || name.as_str().starts_with("x-amz-") {
-                signed.push((name.as_str(), value.to_str()?));
-            }
-        }
-        signed.sort_unstable();
-        let names: Vec<_> = signed.iter().map(|(name, _)| *name).collect();
-        let names = names.join(";");
+        let host = request.uri.authority().map(|host| host.as_str());
+        let names = ["content-type", "host", "x-amz-date", "x-amz-security-token"];
+        let value = |name| if name == "host" { host } else { header(name) };
+        let signed = names.into_iter().filter_map(|name| Some((name, value(name)?)));
+        let signed: Vec<_> = signed.collect();
+        let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
         let mut query: Vec<_> = request.uri.query().unwrap_or_default().split('&').collect();
         query.sort_unstable();
         let (method, path) = (&request.method, request.uri.path());
-        let mut canonical = format!("{method}\n{path}\n{}\n", query.join("&"));
-        for (name, value) in &signed {
-            writeln!(canonical, "{name}:{}", value.trim())?;
-        }
-        write!(canonical, "\n{names}\n{}", hex(&Sha256::digest(body)))?;
+        let fields = signed.iter().map(|(name, value)| format!("{name}:{}\n", value.trim()));
+        let (fields, query) = (fields.collect::<String>(), query.join("&"));
+        let body = hex(&Sha256::digest(body));
+        let canonical = format!("{method}\n{path}\n{query}\n{fields}\n{names}\n{body}");
         let scope = format!("{date}/{}/{}/aws4_request", self.region, self.service);
-        let hashed = hex(&Sha256::digest(&canonical));
         let mut key = format!("AWS4{}", key.expose()).into_bytes();
-        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}");
+        let text =
+            format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(&Sha256::digest(&canonical)));
         for part in scope.split('/').chain([text.as_str()]) {
             let mut mac = Hmac::<Sha256>::new_from_slice(&key)?;
             mac.update(part.as_bytes());
             key = mac.finalize().into_bytes().to_vec();
         }
-        Ok(format!(
-            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={}",
-            self.access_key_id,
-            hex(&key)
-        ))
+        let (id, signature) = (self.access_key_id, hex(&key));
+        let credential = format!("Credential={id}/{scope}, SignedHeaders={names}");
+        Ok(format!("AWS4-HMAC-SHA256 {credential}, Signature={signature}"))
     }
 }
 
@@ -83,21 +75,22 @@ fn hex(bytes: &[u8]) -> String {
 /// Returns a time as `20150830T123600Z`.
 fn timestamp(time: SystemTime) -> Result<String, Fault> {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    // For example `Sun, 30 Aug 2015 12:36:00 GMT`.
-    let date = httpdate::fmt_http_date(time);
-    let [_, day, month, year, clock, _] = date.split(' ').collect::<Vec<_>>()[..] else {
-        return Err("no date".into());
-    };
-    let month = MONTHS.find(month).ok_or("no month")? / 3 + 1;
-    Ok(format!("{year}{month:02}{day}T{}Z", clock.replace(':', "")))
+    let date = httpdate::fmt_http_date(time).replace(':', "");
+    let parts: Vec<_> = date.split(' ').collect();
+    let month = MONTHS.find(parts[2]).ok_or("no month")? / 3 + 1;
+    Ok(format!("{}{month:02}{}T{}Z", parts[3], parts[1], parts[4]))
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fault> {
     check_against_the_documentation()?;
-    let server = ScriptedServer::start(Script::new().respond(show)).await?;
-    let auth = Auth::provider(signer("bedrock"));
-    let client = server.client_builder().auth(auth).transport(TransportPolicy::SseOnly).build()?;
+    let script = Script::new().respond(|exchange| {
+        let found = exchange.headers.iter().find(|(name, _)| name == "authorization");
+        Turn::text(found.map_or("no signature", |(_, value)| value))
+    });
+    let server = ScriptedServer::start(script).await?;
+    let builder = server.client_builder().auth(Auth::provider(signer("bedrock")));
+    let client = builder.transport(TransportPolicy::SseOnly).build()?;
     let response = client.respond(ResponsesRequest::new("a model").input("Say hello.")).await?;
     println!("{}", response.output_text());
     Ok(())
@@ -106,26 +99,19 @@ async fn main() -> Result<(), Fault> {
 /// Returns a signer with the keys that the documentation of AWS has in its examples.
 fn signer(service: &'static str) -> SigV4 {
     SigV4 {
-        access_key_id: "AKIDEXAMPLE".to_owned(),
+        access_key_id: "AKIDEXAMPLE",
         secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
-        region: "us-east-1".to_owned(),
+        region: "us-east-1",
         service,
     }
-}
-
-fn show(exchange: &Exchange) -> Turn {
-    let found = exchange.headers.iter().find(|(name, _)| name == "authorization");
-    Turn::text(found.map_or("no signature", |(_, value)| value))
 }
 
 /// Checks the signature of the example in the documentation of AWS.
 fn check_against_the_documentation() -> Result<(), Fault> {
     let url = "https://iam.amazonaws.com/?Action=ListUsers&Version=2010-05-08";
-    let (request, ()) = http::Request::get(url)
-        .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-        .header("x-amz-date", "20150830T123600Z")
-        .body(())?
-        .into_parts();
+    let request = http::Request::get(url).header("x-amz-date", "20150830T123600Z");
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    let (request, ()) = request.header("content-type", form).body(())?.into_parts();
     let signer = signer("iam");
     let signed = signer.authorization(&signer.secret_access_key, &request, b"")?;
     let expected = "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7";
