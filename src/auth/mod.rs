@@ -144,7 +144,7 @@ impl Auth {
     pub(crate) async fn apply(&self, headers: &mut HeaderMap) -> Result<Option<Secret>, AuthError> {
         let (name, value) = match self {
             Self::None => return Ok(None),
-            Self::Bearer(token) => (header::AUTHORIZATION, token.to_header(BEARER)),
+            Self::Bearer(token) => (header::AUTHORIZATION, token.to_bearer()),
             Self::Header(name, value) => {
                 let Ok(name) = HeaderName::try_from(name.as_str()) else {
                     return Err(AuthError::Malformed("is not in a valid header"));
@@ -175,9 +175,6 @@ impl Auth {
         Ok(http::Request::from_parts(head, body))
     }
 }
-
-/// Scheme of bearer tokens, in front of the token.
-const BEARER: &str = "Bearer ";
 
 /// A secret is a bearer token.
 impl From<Secret> for Auth {

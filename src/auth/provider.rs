@@ -4,7 +4,7 @@ use std::{error::Error as StdError, pin::Pin, sync::Arc};
 
 use http::{header, request::Parts};
 
-use super::{BEARER, secret::Secret};
+use super::secret::Secret;
 
 /// Future that resolves to a token, or to the error that prevented one.
 ///
@@ -102,7 +102,7 @@ pub trait AuthProvider: Send + Sync {
         body: &[u8],
     ) -> Result<(), Box<dyn StdError + Send + Sync>> {
         _ = body;
-        request.headers.insert(header::AUTHORIZATION, token.to_header(BEARER)?);
+        request.headers.insert(header::AUTHORIZATION, token.to_bearer()?);
         Ok(())
     }
 }

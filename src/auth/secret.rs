@@ -69,6 +69,12 @@ impl Secret {
         self.due.is_some_and(|due| due <= Instant::now())
     }
 
+    /// Returns the value of the header `Authorization` with this bearer token. An error is a
+    /// predicate to append to the name of the credential.
+    pub(super) fn to_bearer(&self) -> Result<HeaderValue, &'static str> {
+        self.to_header("Bearer ")
+    }
+
     /// Returns the value of a header: the scheme and the credential. An error is a predicate to
     /// append to the name of the credential.
     pub(super) fn to_header(&self, scheme: &str) -> Result<HeaderValue, &'static str> {

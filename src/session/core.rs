@@ -381,3 +381,21 @@ impl CloseOnShutdown for Mutex<Inner> {
         close(self).map(|lease| lease.close().boxed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c276_a_state_of_a_prewarm_is_for_the_next_turn_and_others_end_with_the_user_turn() {
+        let core = SessionCore::new();
+        core.set_sticky("one", true);
+        assert_eq!(core.sticky(false).as_deref(), Some("one"));
+        core.set_sticky("one", false);
+        assert_eq!(core.fork().sticky(true), None, "a fork begins a turn of its own");
+        assert_eq!(core.detach().sticky(true), None, "the state is that of another server");
+        assert_eq!(core.sticky(true).as_deref(), Some("one"));
+        assert_eq!(core.sticky(false), None);
+        assert_eq!(core.sticky(true), None);
+    }
+}
