@@ -51,8 +51,7 @@ where
             let fetching = {
                 let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
                 let mut state = lock(&self.state);
-                state.token.take_if(|token| token.is_due());
-                if let Some(token) = &state.token {
+                if let Some(token) = state.token.as_ref().filter(|token| !token.is_due()) {
                     return Ok(token.clone());
                 }
                 let here = state.fetching.iter().find(|(of, _)| *of == runtime);
@@ -86,14 +85,16 @@ where
         let token = fetch.await.map(Into::into).map_err(|error| Arc::from(error.into()));
         let mut state = lock(&shared);
         state.fetching.retain(|(of, _)| *of != runtime);
-        // A token that no header can carry is never refused by a server, and would stay. The token
-        // of another runtime may be newer.
-        if let (Ok(token), None) = (&token, &state.token)
-            && token.fault().is_none()
-        {
-            state.token = Some(token.clone());
+        // The token of another runtime may be newer.
+        let is_wanted = state.token.as_ref().is_none_or(Secret::is_due);
+        match (token, &state.token) {
+            // A token that no header can carry is never refused by a server, and would stay.
+            (Ok(token), _) if is_wanted && token.fault().is_none() => {
+                Ok(state.token.insert(token).clone())
+            }
+            (Err(_), Some(old)) if !old.has_expired() => Ok(old.clone()),
+            (token, _) => token,
         }
-        token
     };
     let fetching = fetch.boxed().shared();
     state.fetching.retain(|(of, _)| *of != runtime);
@@ -173,6 +174,33 @@ mod tests {
             }
         }
         assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c274_a_token_is_used_until_it_expires_if_no_other_can_be_fetched() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let tokens = CachedTokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if number > 0 && number < 3 {
+                    return Err("the login failed");
+                }
+                Ok(Secret::from(format!("token-{number}")).expires_in(Duration::from_secs(100)))
+            }
+        });
+        for (seconds, token) in [
+            (0, Ok("token-0")),
+            (95, Ok("token-0")),
+            (5, Err("the login failed")),
+            (0, Ok("token-3")),
+            (89, Ok("token-3")),
+        ] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let fetched = tokens.token().await.map_err(|error| error.to_string());
+            assert_eq!(fetched, token.map(Secret::from).map_err(str::to_owned), "{seconds}");
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 4);
     }
 
     #[tokio::test]

@@ -26,19 +26,27 @@ const MARGIN: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Secret {
     value: Arc<str>,
+    /// `None` if the expiry is unknown.
+    lifetime: Option<Lifetime>,
+}
+
+#[derive(Clone, Copy)]
+struct Lifetime {
     /// Time from which on the credential should be replaced.
-    due: Option<Instant>,
+    due: Instant,
+    end: Instant,
 }
 
 impl Secret {
     /// Wraps a credential.
     pub fn new(secret: impl Into<Arc<str>>) -> Self {
-        Self { value: secret.into(), due: None }
+        Self { value: secret.into(), lifetime: None }
     }
 
     /// Sets the time for which the credential is valid from now on. Default: unknown. A token of
     /// [`Auth::provider_fn`](super::Auth::provider_fn) is fetched anew 60 s before it expires, or in
-    /// the last tenth of its time if that is shorter.
+    /// the last tenth of its time if that is shorter. If fetching fails then, the token is used until
+    /// it has expired.
     ///
     /// ```
     /// use std::time::Duration;
@@ -49,7 +57,11 @@ impl Secret {
     /// ```
     #[must_use]
     pub fn expires_in(mut self, time: Duration) -> Self {
-        self.due = Instant::now().checked_add(time.saturating_sub(MARGIN.min(time / 10)));
+        let now = Instant::now();
+        self.lifetime = now.checked_add(time).map(|end| {
+            let due = now + time.saturating_sub(MARGIN.min(time / 10));
+            Lifetime { due, end }
+        });
         self
     }
 
@@ -66,7 +78,11 @@ impl Secret {
 
     /// Returns `true` if the credential has expired, or is about to.
     pub(super) fn is_due(&self) -> bool {
-        self.due.is_some_and(|due| due <= Instant::now())
+        self.lifetime.is_some_and(|lifetime| lifetime.due <= Instant::now())
+    }
+
+    pub(super) fn has_expired(&self) -> bool {
+        self.lifetime.is_some_and(|lifetime| lifetime.end <= Instant::now())
     }
 
     /// Returns the value of the header `Authorization` with this bearer token. An error is a
