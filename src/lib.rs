@@ -17,6 +17,9 @@
 
 pub use api::ErrorCode;
 pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
+#[cfg(feature = "codex-config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "codex-config")))]
+pub use client::CodexConfig;
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
     ContinuationPolicy, Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy,
@@ -83,6 +86,8 @@ mod pages {
     struct Migrating;
     #[doc = include_str!("../docs/recipes.md")]
     struct Recipes;
+    #[doc = include_str!("../docs/providers.md")]
+    struct Providers;
     #[doc = include_str!("../docs/transports.md")]
     struct Transports;
     #[doc = include_str!("../docs/retries.md")]

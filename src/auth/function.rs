@@ -50,7 +50,7 @@ where
             let fetching = {
                 let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
                 let mut state = lock(&self.state);
-                if let Some(token) = &state.token {
+                if let Some(token) = state.token.as_ref().filter(|token| !token.is_due()) {
                     return Ok(token.clone());
                 }
                 let here = state.fetching.iter().find(|(of, _)| *of == runtime);
@@ -80,14 +80,16 @@ fn begin<T: Into<Secret>>(
         let token = fetch.await.map(Into::into).map_err(Arc::from);
         let mut state = lock(&shared);
         state.fetching.retain(|(of, _)| *of != runtime);
-        // A token that no header can carry is never refused by a server, and would stay. The token
-        // of another runtime may be newer.
-        if let (Ok(token), None) = (&token, &state.token)
-            && token.fault().is_none()
-        {
-            state.token = Some(token.clone());
+        // The token of another runtime may be newer.
+        let is_wanted = state.token.as_ref().is_none_or(Secret::is_due);
+        match (token, &state.token) {
+            // A token that no header can carry is never refused by a server, and would stay.
+            (Ok(token), _) if is_wanted && token.fault().is_none() => {
+                Ok(state.token.insert(token).clone())
+            }
+            (Err(_), Some(old)) if !old.has_expired() => Ok(old.clone()),
+            (token, _) => token,
         }
-        token
     };
     let fetching = fetch.boxed().shared();
     state.fetching.retain(|(of, _)| *of != runtime);
@@ -102,7 +104,10 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
 
     use futures_util::future::join_all;
     use tokio::sync::Notify;
@@ -145,6 +150,54 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn c274_a_token_is_fetched_anew_before_it_expires_and_one_fetch_serves_all() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let tokens = CachedTokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::task::yield_now().await;
+                let token = Secret::from(format!("token-{number}"));
+                Ok(token.expires_in(Duration::from_secs(100)))
+            }
+        });
+        for (seconds, number) in [(0, 0), (89, 0), (1, 1), (89, 1), (100, 2)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            for token in join_all((0..8).map(|_| tokens.token())).await {
+                assert_eq!(token.unwrap(), Secret::from(format!("token-{number}")));
+            }
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c274_a_token_is_used_until_it_expires_if_no_other_can_be_fetched() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let tokens = CachedTokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if number > 0 && number < 3 {
+                    return Err("the login failed".into());
+                }
+                Ok(Secret::from(format!("token-{number}")).expires_in(Duration::from_secs(100)))
+            }
+        });
+        for (seconds, token) in [
+            (0, Ok("token-0")),
+            (95, Ok("token-0")),
+            (5, Err("the login failed")),
+            (0, Ok("token-3")),
+            (89, Ok("token-3")),
+        ] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let fetched = tokens.token().await.map_err(|error| error.to_string());
+            assert_eq!(fetched, token.map(Secret::from).map_err(str::to_owned), "{seconds}");
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 4);
+    }
+
     #[tokio::test]
     async fn a_fetch_survives_the_drop_of_its_first_caller_and_ends_with_its_last() {
         let (ready, count) = (Arc::new(Notify::new()), Arc::default());
@@ -164,8 +217,6 @@ mod tests {
 
     #[test]
     fn c144_a_fetch_in_a_runtime_that_nobody_runs_holds_up_no_other_runtime() {
-        use std::time::Duration;
-
         use tokio::runtime::Builder;
 
         let runtime = || Builder::new_current_thread().enable_time().build().unwrap();

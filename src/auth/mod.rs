@@ -7,6 +7,7 @@ pub(crate) use secret::header_value;
 
 use std::{error::Error as StdError, fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
 
 use self::function::CachedTokens;
@@ -64,8 +65,9 @@ impl Auth {
 
     /// Returns authentication with the token that `fetch` returns.
     ///
-    /// The first turn fetches the token, and later turns use the cached one. Concurrent turns in one
-    /// runtime share one fetch, also one that fails. After the server has refused the cached token (401), the
+    /// The first turn fetches the token, and later turns use the cached one until it expires, if
+    /// [`Secret::expires_in`] or [`Secret::expires_at`] say when. Concurrent turns in one runtime
+    /// share one fetch, also one that fails. After the server has refused the cached token (401), the
     /// next attempt fetches another one; a late refusal of an older token changes nothing. The
     /// future that `fetch` returns is dropped if all turns that wait for it end.
     ///
@@ -136,26 +138,40 @@ impl Auth {
         }
     }
 
-    /// Adds the credential to the headers of a request. Returns the token if a provider returned
-    /// it.
+    /// Adds the credential to the headers of a request if the credential is fixed. Otherwise
+    /// returns the token for [`sign`](Self::sign).
     pub(crate) async fn apply(&self, headers: &mut HeaderMap) -> Result<Option<Secret>, AuthError> {
-        const BEARER: &str = "Bearer ";
-        let (name, value, token) = match self {
+        let (name, value) = match self {
             Self::None => return Ok(None),
-            Self::Bearer(token) => (header::AUTHORIZATION, token.to_header(BEARER), None),
+            Self::Bearer(token) => (header::AUTHORIZATION, token.to_bearer()),
             Self::Header(name, value) => {
                 let Ok(name) = HeaderName::try_from(name.as_str()) else {
                     return Err(AuthError::Malformed("is not in a valid header"));
                 };
-                (name, value.to_header(""), None)
+                (name, value.to_header(""))
             }
             Self::Provider(provider) => {
                 let token = provider.token().await.map_err(AuthError::of_provider)?;
-                (header::AUTHORIZATION, token.to_header(BEARER), Some(token))
+                return match token.fault() {
+                    Some(fault) => Err(AuthError::Malformed(fault)),
+                    None => Ok(Some(token)),
+                };
             }
         };
         headers.insert(name, value.map_err(AuthError::Malformed)?);
-        Ok(token)
+        Ok(None)
+    }
+
+    /// Adds the token of a provider to a request that is otherwise complete.
+    pub(crate) fn sign(
+        &self,
+        request: http::Request<Bytes>,
+        token: Option<&Secret>,
+    ) -> Result<http::Request<Bytes>, AuthError> {
+        let (Self::Provider(provider), Some(token)) = (self, token) else { return Ok(request) };
+        let (mut head, body) = request.into_parts();
+        provider.sign(token, &mut head, &body).map_err(AuthError::of_provider)?;
+        Ok(http::Request::from_parts(head, body))
     }
 }
 
@@ -227,8 +243,10 @@ mod tests {
             (Auth::header("Api-Key", "canary-2"), HeaderName::from_static("api-key"), "canary-2"),
             (Auth::provider(Fixed("canary-3")), header::AUTHORIZATION, "Bearer canary-3"),
         ] {
-            let mut headers = HeaderMap::new();
-            auth.apply(&mut headers).await.unwrap();
+            let mut request = http::Request::new(Bytes::new());
+            let token = auth.apply(request.headers_mut()).await.unwrap();
+            let request = auth.sign(request, token.as_ref()).unwrap();
+            let headers = request.headers();
             assert_eq!(headers.get(name).unwrap(), value);
             assert!(!format!("{auth:?} {headers:?}").contains("canary"));
         }

@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, pin::Pin, sync::Arc};
 
+use http::{header, request::Parts};
+
 use super::secret::Secret;
 
 /// Future that resolves to a token, or to the error that prevented one.
@@ -80,6 +82,29 @@ pub trait AuthProvider: Send + Sync {
     fn refused(&self, refused: &Secret) {
         _ = refused;
     }
+
+    /// Adds the credential to a request. The client calls this method directly before each HTTP
+    /// request and each upgrade, with the token that [`token`](Self::token) has just returned.
+    ///
+    /// The default implementation adds the header `Authorization: Bearer …`. A provider that signs
+    /// requests computes its headers here from the method, the URI, the headers and the `body` as it
+    /// is sent; `examples/sigv4.rs` does so for AWS. The transport adds `Host` and the headers of an
+    /// upgrade afterwards, so that a signature takes the host from the URI. The method must not
+    /// block.
+    ///
+    /// # Errors
+    ///
+    /// Like [`token`](Self::token).
+    fn sign(
+        &self,
+        token: &Secret,
+        request: &mut Parts,
+        body: &[u8],
+    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        _ = body;
+        request.headers.insert(header::AUTHORIZATION, token.to_bearer()?);
+        Ok(())
+    }
 }
 
 impl<P: AuthProvider + ?Sized> AuthProvider for Arc<P> {
@@ -90,6 +115,15 @@ impl<P: AuthProvider + ?Sized> AuthProvider for Arc<P> {
     fn refused(&self, refused: &Secret) {
         (**self).refused(refused);
     }
+
+    fn sign(
+        &self,
+        token: &Secret,
+        request: &mut Parts,
+        body: &[u8],
+    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        (**self).sign(token, request, body)
+    }
 }
 
 impl<P: AuthProvider + ?Sized> AuthProvider for Box<P> {
@@ -99,5 +133,14 @@ impl<P: AuthProvider + ?Sized> AuthProvider for Box<P> {
 
     fn refused(&self, refused: &Secret) {
         (**self).refused(refused);
+    }
+
+    fn sign(
+        &self,
+        token: &Secret,
+        request: &mut Parts,
+        body: &[u8],
+    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        (**self).sign(token, request, body)
     }
 }

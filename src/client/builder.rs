@@ -2,17 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::handle::ResponsesClient;
 use crate::{
-    api::masked,
-    auth::{Auth, Secret, header_value},
+    auth::{Auth, Secret},
     config::{
         ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, ProxySetting,
         RetryPolicy, Timeouts, TransportPolicy,
     },
-    endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, is_reserved},
+    endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, parse_header, parse_name},
     error::{Error, ErrorContext},
     net::{HttpNetwork, Network, Sockets},
     observe::{Notifier, TurnObserver},
@@ -249,7 +248,7 @@ impl ResponsesClientBuilder {
     /// used exactly as written.
     pub fn build(self) -> Result<ResponsesClient, Error> {
         let provider = self.provider?;
-        let headers = headers(provider.headers, self.headers)?;
+        let headers = headers(provider.headers.iter().chain(&self.headers))?;
         check_auth(&self.auth)?;
         let has_credential =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
@@ -296,23 +295,6 @@ impl ResponsesClientBuilder {
     }
 }
 
-fn check_name(name: &HeaderName) -> Result<(), ConfigError> {
-    if is_reserved(name) {
-        return Err(ConfigError::ReservedHeader(name.to_string()));
-    }
-    Ok(())
-}
-
-fn parse_name(name: &str) -> Result<HeaderName, ConfigError> {
-    let parsed = HeaderName::try_from(name).map_err(|_| {
-        let fault =
-            if name.is_empty() { "is empty" } else { "has characters that HTTP does not allow" };
-        ConfigError::InvalidHeader { header: masked(name, 64), part: "name", fault }
-    })?;
-    check_name(&parsed)?;
-    Ok(parsed)
-}
-
 /// Returns an error if the credential is fixed and no header can carry it.
 fn check_auth(auth: &Auth) -> Result<(), ConfigError> {
     if let Auth::Header(name, _) = auth {
@@ -335,24 +317,15 @@ impl fmt::Debug for ResponsesClientBuilder {
     }
 }
 
-fn headers(
-    of_provider: &'static [(&'static str, &'static str)],
-    given: Vec<(String, String)>,
+fn headers<'a>(
+    given: impl IntoIterator<Item = &'a (String, String)>,
 ) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     let agent = concat!("responses-client/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-    for &(name, value) in of_provider {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
     for (name, value) in given {
-        let parsed = parse_name(&name)?;
-        // Any header may be a credential.
-        let value = header_value(&value).map_err(|fault| {
-            let header = masked(parsed.as_str(), 64);
-            ConfigError::InvalidHeader { header, part: "value", fault }
-        })?;
-        headers.insert(parsed, value);
+        let (name, value) = parse_header(name, value)?;
+        headers.insert(name, value);
     }
     Ok(headers)
 }

@@ -55,7 +55,23 @@ pub enum ConfigError {
         /// The fault.
         fault: String,
     },
+    /// A file with settings that is missing or has a fault.
+    #[error("{}: {fault}", place(path, *line))]
+    #[non_exhaustive]
+    File {
+        /// Path of the file.
+        path: String,
+        /// Line of the fault; `None` if the fault is not in one line.
+        line: Option<usize>,
+        /// The fault. Values of the file are not shown.
+        fault: String,
+    },
     /// Invalid proxy or certificates.
     #[error("invalid network settings: {0}")]
     Network(String),
+}
+
+/// Returns the path of a file, with a line of it.
+fn place(path: &str, line: Option<usize>) -> String {
+    line.map_or_else(|| path.to_owned(), |line| format!("{path}:{line}"))
 }

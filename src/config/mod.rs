@@ -8,6 +8,9 @@ pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, Trans
 pub use provider::Provider;
 pub use timeouts::Timeouts;
 
+mod capabilities;
+#[cfg(feature = "codex-config")]
+pub(crate) mod codex;
 mod error;
 mod limits;
 mod network;

@@ -2,9 +2,13 @@
 
 use std::{fmt, time::Duration};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::ConfigError;
+use super::{ConfigError, capabilities::Capabilities};
+
+/// Characters that are escaped in query parameters: all but the unreserved ones of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A server of the Responses API: its address and properties.
 ///
@@ -20,15 +24,12 @@ use super::ConfigError;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Provider {
     pub(super) base: Url,
-    pub(crate) websocket: bool,
-    pub(crate) stores_by_default: bool,
-    pub(crate) reuses_socket_after_error: bool,
-    pub(crate) frame_limit: Option<u64>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) credentials_over_http: bool,
-    /// Headers that every request to the server needs besides the credentials; the caller's own
-    /// headers replace them.
-    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub(crate) capabilities: Capabilities,
+    credentials_over_http: bool,
+    /// Headers of every request to the server. The headers of a client replace them.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Query parameters besides those of the base URL.
+    query: Vec<(String, String)>,
 }
 
 impl Provider {
@@ -57,21 +58,55 @@ impl Provider {
         base.set_path(&path);
         Ok(Self {
             base,
-            websocket: true,
-            stores_by_default: true,
-            reuses_socket_after_error: true,
-            frame_limit: Some(16 << 20),
-            max_age: Some(Duration::from_secs(60 * 60)),
+            capabilities: Capabilities::OPENAI,
             credentials_over_http: false,
-            headers: &[],
+            headers: Vec::new(),
+            query: Vec::new(),
         })
+    }
+
+    /// Moves the provider to another base URL, for example that of a gateway or a test server. The
+    /// properties, headers and query parameters stay.
+    ///
+    /// # Errors
+    ///
+    /// Like [`compatible`](Self::compatible).
+    pub fn with_base_url(self, base_url: &str) -> Result<Self, ConfigError> {
+        Ok(Self { base: Self::compatible(base_url)?.base, ..self })
+    }
+
+    /// Adds a header to every request and upgrade. A later header of the same name replaces an
+    /// earlier one, and a [header of the client](crate::ResponsesClientBuilder::header) replaces
+    /// both. If the header cannot be sent, [`build`](crate::ResponsesClientBuilder::build) fails.
+    /// The value is kept out of logs, like a credential.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a parameter to the query of every request and upgrade, after those of the base URL and
+    /// in the order of the calls. Name and value are given as they are; the provider escapes them.
+    /// The value is kept out of logs, like a credential.
+    ///
+    /// ```
+    /// use responses_client::Provider;
+    ///
+    /// let preview = Provider::azure("my-resource")?.query("api-version", "preview");
+    /// # drop(preview);
+    /// # Ok::<_, responses_client::Error>(())
+    /// ```
+    #[must_use]
+    pub fn query(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
     }
 
     /// Sets whether the server supports WebSocket. Without it, every turn goes over SSE. Default:
     /// `true`.
     #[must_use]
     pub fn websocket(mut self, supported: bool) -> Self {
-        self.websocket = supported;
+        self.capabilities.websocket = supported;
         self
     }
 
@@ -79,7 +114,7 @@ impl Provider {
     /// OpenAI.
     #[must_use]
     pub fn stores_by_default(mut self, stores: bool) -> Self {
-        self.stores_by_default = stores;
+        self.capabilities.stores_by_default = stores;
         self
     }
 
@@ -87,7 +122,7 @@ impl Provider {
     /// The ChatGPT backend stops responding and drops the WebSocket.
     #[must_use]
     pub fn reuses_socket_after_error(mut self, keeps: bool) -> Self {
-        self.reuses_socket_after_error = keeps;
+        self.capabilities.reuses_socket_after_error = keeps;
         self
     }
 
@@ -97,7 +132,7 @@ impl Provider {
     /// `x-codex-websocket-max-message-bytes`, the lower limit applies to that WebSocket.
     #[must_use]
     pub fn frame_limit(mut self, bytes: Option<u64>) -> Self {
-        self.frame_limit = bytes;
+        self.capabilities.frame_limit = bytes;
         self
     }
 
@@ -106,7 +141,32 @@ impl Provider {
     /// earlier, or a tenth of the age if that is less.
     #[must_use]
     pub fn max_age(mut self, age: Option<Duration>) -> Self {
-        self.max_age = age;
+        self.capabilities.max_age = age;
+        self
+    }
+
+    /// Sets whether a session returns the server's turn state (`x-codex-turn-state`), by which the
+    /// server routes the requests of one user turn to the same place. Default: `false`; the ChatGPT
+    /// backend uses it.
+    ///
+    /// The session keeps the first state that a response of the user turn has, in its headers or in
+    /// a metadata event. It sends the state with each further request of the user turn: over SSE as
+    /// the header, and over a WebSocket as the member of that name in `client_metadata`. A user turn
+    /// ends where the input has a user message after the last output.
+    #[must_use]
+    pub fn turn_state(mut self, returned: bool) -> Self {
+        self.capabilities.turn_state = returned;
+        self
+    }
+
+    /// Sets whether the bodies of HTTP requests are compressed with zstd. Default: `false`; the
+    /// ChatGPT backend accepts such bodies. Bodies below 1 KiB and WebSocket messages are sent as
+    /// they are. Sizes in reports and limits are those before compression.
+    #[cfg(feature = "zstd")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
+    #[must_use]
+    pub fn zstd_bodies(mut self, accepted: bool) -> Self {
+        self.capabilities.zstd = accepted;
         self
     }
 
@@ -123,6 +183,14 @@ impl Provider {
         let mut url = self.base.clone();
         let path = format!("{}/{path}", url.path().trim_end_matches('/'));
         url.set_path(&path);
+        if !self.query.is_empty() {
+            let escaped = |text| utf8_percent_encode(text, ESCAPED);
+            let own = self.query.iter();
+            let own = own.map(|(name, value)| format!("{}={}", escaped(name), escaped(value)));
+            let given = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
+            let parameters: Vec<_> = given.into_iter().chain(own).collect();
+            url.set_query(Some(&parameters.join("&")));
+        }
         url
     }
 
@@ -138,7 +206,7 @@ impl Provider {
     /// Returns the age at which a session replaces a WebSocket.
     pub(crate) fn rotation(&self) -> Option<Duration> {
         let margin = |age: Duration| (age / 10).min(Duration::from_secs(5 * 60));
-        self.max_age.map(|age| age.saturating_sub(margin(age)))
+        self.capabilities.max_age.map(|age| age.saturating_sub(margin(age)))
     }
 
     /// Returns the base URL without its query, which may hold a key.
@@ -163,14 +231,20 @@ impl Provider {
 
     /// Returns `true` if credentials would travel unencrypted beyond this machine.
     pub(crate) fn exposes_credentials(&self) -> bool {
-        let loopback = match self.base.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            // `.invalid` never resolves (RFC 2606): only an in-memory connector takes it.
-            Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".invalid"),
-            None => false,
-        };
-        self.base.scheme() == "http" && !loopback && !self.credentials_over_http
+        // `.invalid` never resolves (RFC 2606): only an in-memory connector takes it.
+        let never_leaves = is_this_machine(&self.base)
+            || self.base.domain().is_some_and(|name| name.ends_with(".invalid"));
+        self.base.scheme() == "http" && !never_leaves && !self.credentials_over_http
+    }
+}
+
+/// Returns `true` if the host of `url` is this machine.
+pub(super) fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -203,6 +277,30 @@ mod tests {
             Provider::compatible("https://a.example/v1/").unwrap(),
             Provider::compatible("https://a.example/v1").unwrap()
         );
+    }
+
+    #[test]
+    fn c272_query_parameters_are_escaped_and_keep_their_order() {
+        let provider = Provider::compatible("https://a.example/v1?z=%20").unwrap();
+        let provider =
+            provider.query("b", "x y&c=ü").query("a", "").query("b", "2").query("k/", "-._~+");
+        let query = "z=%20&b=x%20y%26c%3D%C3%BC&a=&b=2&k%2F=-._~%2B";
+        assert_eq!(
+            provider.url("responses").as_str(),
+            format!("https://a.example/v1/responses?{query}")
+        );
+        assert_eq!(
+            provider.response_url("r/1", Some("cancel")).as_str(),
+            format!("https://a.example/v1/responses/r%2F1/cancel?{query}")
+        );
+        let moved = provider.with_base_url("https://b.example").unwrap();
+        assert_eq!(moved.url("x").query(), Some(&query["z=%20&".len()..]));
+    }
+
+    #[test]
+    fn c272_no_header_and_no_parameter_is_shown() {
+        let provider = Provider::openai().header("x-key", "canary").query("key", "canary");
+        assert!(!format!("{provider:?} {provider:#?} {}", provider.address()).contains("canary"));
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::{api::masked, auth::Auth, request::RequestError};
+use crate::{
+    api::masked,
+    auth::{Auth, header_value},
+    config::ConfigError,
+    request::RequestError,
+};
 
 /// Headers that belong to the transports.
 const RESERVED: [HeaderName; 9] = [
@@ -22,8 +27,50 @@ pub(crate) const CREDENTIALS: [&str; 5] =
     ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
 
 /// Returns `true` if the transports set this header themselves.
-pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-")
+}
+
+/// Returns the name of a header that a caller may set.
+pub(crate) fn parse_name(name: &str) -> Result<HeaderName, ConfigError> {
+    let parsed = HeaderName::try_from(name).map_err(|_| {
+        let fault =
+            if name.is_empty() { "is empty" } else { "has characters that HTTP does not allow" };
+        ConfigError::InvalidHeader { header: masked(name, 64), part: "name", fault }
+    })?;
+    match is_reserved(&parsed) {
+        true => Err(ConfigError::ReservedHeader(parsed.to_string())),
+        false => Ok(parsed),
+    }
+}
+
+/// Returns a header that a caller may set. Its value is kept out of logs, because any header may be
+/// a credential.
+pub(crate) fn parse_header(
+    name: &str,
+    value: &str,
+) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let parsed = parse_name(name)?;
+    let value = header_value(value).map_err(|fault| {
+        let header = masked(parsed.as_str(), 64);
+        ConfigError::InvalidHeader { header, part: "value", fault }
+    })?;
+    Ok((parsed, value))
+}
+
+/// Returns a header of one session of a client with `auth`.
+pub(crate) fn header_of_session(
+    name: &str,
+    value: &str,
+    auth: &Auth,
+) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let (name, value) = parse_header(name, value)?;
+    if CREDENTIALS.contains(&name.as_str()) || auth.is_in_header(&name) {
+        let header = masked(name.as_str(), 64);
+        let fault = "stands for a credential, which only a client can have";
+        return Err(ConfigError::InvalidHeader { header, part: "name", fault });
+    }
+    Ok((name, value))
 }
 
 /// Returns the headers of one turn of a client with `auth`. A later header of the same name replaces

@@ -3,9 +3,12 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::HeaderMap;
 
-pub(crate) use headers::{CREDENTIALS, headers_of_turn, is_reserved};
+pub(crate) use headers::{
+    CREDENTIALS, header_of_session, headers_of_turn, parse_header, parse_name,
+};
 pub(crate) use registry::{CloseOnShutdown, SessionRegistry};
 pub(crate) use runtime::{RuntimeEnd, Runtimes};
 
@@ -49,20 +52,22 @@ pub(crate) struct Endpoint {
 #[derive(Default)]
 pub(crate) struct Authorized {
     pub(crate) headers: HeaderMap,
-    /// Token in the headers, if a provider returned the token.
+    /// Token that the request is signed with, if a provider returned the token.
     pub(crate) token: Option<Secret>,
 }
 
 impl Endpoint {
     /// Returns the policies and facts that decide about a turn.
     pub(crate) fn turn_settings(&self) -> Settings {
+        let capabilities = self.provider.capabilities;
         Settings {
             policy: self.policy,
             wire: self.wire,
-            websocket: self.provider.websocket,
-            stores_by_default: self.provider.stores_by_default,
-            frame_limit: self.provider.frame_limit,
-            reuses_socket_after_error: self.provider.reuses_socket_after_error,
+            websocket: capabilities.websocket,
+            stores_by_default: capabilities.stores_by_default,
+            frame_limit: capabilities.frame_limit,
+            reuses_socket_after_error: capabilities.reuses_socket_after_error,
+            sticky: capabilities.turn_state,
             renewable_credential: self.auth.is_renewable(),
             error_context: Arc::clone(&self.error_context),
         }
@@ -111,18 +116,33 @@ impl Endpoint {
         url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
     }
 
-    /// Returns the headers of one request or upgrade, with a current credential. The headers in
-    /// `own` replace those of the client, but no credential.
+    /// Returns the headers of one request or upgrade, and a current credential. The headers in `own`
+    /// replace those of the client, but no credential.
     pub(crate) async fn authorize(&self, own: HeaderMap) -> Result<Authorized, Error> {
         let mut headers = self.headers.clone();
         headers.extend(own);
-        let cause = match self.auth.apply(&mut headers).await {
-            Ok(token) => return Ok(Authorized { headers, token }),
-            Err(AuthError::Provider(source)) => Cause::Other(source),
-            Err(AuthError::Malformed(fault)) => Cause::other(format!("the token {fault}")),
-        };
-        Err(Error::new(ErrorKind::Auth, Phase::Prepare, cause))
+        match self.auth.apply(&mut headers).await {
+            Ok(token) => Ok(Authorized { headers, token }),
+            Err(error) => Err(auth_error(error)),
+        }
     }
+
+    /// Adds the credential to a request that is otherwise complete, if a provider returned `token`.
+    pub(crate) fn sign(
+        &self,
+        request: http::Request<Bytes>,
+        token: Option<&Secret>,
+    ) -> Result<http::Request<Bytes>, Error> {
+        self.auth.sign(request, token).map_err(auth_error)
+    }
+}
+
+fn auth_error(error: AuthError) -> Error {
+    let cause = match error {
+        AuthError::Provider(source) => Cause::Other(source),
+        AuthError::Malformed(fault) => Cause::other(format!("the token {fault}")),
+    };
+    Error::new(ErrorKind::Auth, Phase::Prepare, cause)
 }
 
 impl fmt::Debug for Endpoint {

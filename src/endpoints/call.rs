@@ -101,6 +101,7 @@ async fn try_once(
     let authorized = endpoint.authorize(HeaderMap::new()).await?;
     *token = authorized.token;
     let request = transport::http1::request(method, uri, authorized.headers, None);
+    let request = endpoint.sign(request, token.as_ref())?;
     let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
     transport::http1::fetch(&*endpoint.network, request, deadline, endpoint.policy.limits).await
 }

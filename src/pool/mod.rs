@@ -199,7 +199,8 @@ impl Connections {
     pub(crate) fn needs_rotation(&self, provider: &Provider, followed: bool) -> bool {
         let Some(opened) = self.opened() else { return false };
         let followed = followed || self.successor.is_some();
-        let due: Option<Duration> = if followed { provider.max_age } else { provider.rotation() };
+        let due: Option<Duration> =
+            if followed { provider.capabilities.max_age } else { provider.rotation() };
         // The caller may continue a response that the server keeps for this socket only.
         !self.caller_managed
             && due.is_some_and(|due| Instant::now().saturating_duration_since(opened) >= due)

@@ -15,6 +15,7 @@ pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod route;
 pub(crate) mod sse;
+pub(crate) mod sticky;
 pub(crate) mod surrogates;
 pub(crate) mod turn;
 pub(crate) mod wire;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     runtime::{self, Handle},
     sync::watch,
@@ -45,9 +46,19 @@ struct Inner {
     ahead: Option<BackgroundTask>,
     /// Number of consecutive turns in which the server refused `previous_response_id`.
     refused_parents: u32,
+    sticky: Option<Sticky>,
+    /// Headers of this session's requests and upgrades.
+    headers: HeaderMap,
     /// Observer of this session; `None` to use that of the client.
     observer: Option<Arc<dyn TurnObserver>>,
     lifecycle: Lifecycle,
+}
+
+/// The server's value for sticky routing.
+struct Sticky {
+    state: String,
+    /// The value is that of a prewarm, so that the next turn uses it, whatever its input.
+    of_prewarm: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,6 +127,7 @@ impl SessionCore {
             let next = Inner {
                 previous,
                 current: inner.current.clone(),
+                headers: inner.headers.clone(),
                 observer: inner.observer.clone(),
                 lifecycle: inner.lifecycle,
                 ..Inner::default()
@@ -130,8 +142,31 @@ impl SessionCore {
 
     /// Returns the core of another session with the same history.
     pub(super) fn fork(&self) -> Self {
-        let (previous, observer) = (self.previous(), self.observer());
-        Self::of(Inner { previous, observer, ..Inner::default() })
+        let (previous, observer, headers) = (self.previous(), self.observer(), self.headers());
+        Self::of(Inner { previous, observer, headers, ..Inner::default() })
+    }
+
+    /// Sets a header of the requests and upgrades that begin from now on.
+    pub(super) fn set_header(&self, name: HeaderName, value: HeaderValue) {
+        self.lock().headers.insert(name, value);
+    }
+
+    /// Returns the headers of this session's requests and upgrades.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.lock().headers.clone()
+    }
+
+    /// Returns the server's value for sticky routing. If the next turn does not continue the user
+    /// turn, forgets the value, unless a prewarm received it.
+    pub(super) fn sticky(&self, continues: bool) -> Option<String> {
+        let mut inner = self.lock();
+        inner.sticky.take_if(|sticky| !continues && !sticky.of_prewarm);
+        inner.sticky.as_ref().map(|sticky| sticky.state.clone())
+    }
+
+    /// Keeps the server's value for sticky routing for the next requests of the user turn.
+    pub(super) fn set_sticky(&self, state: &str, of_prewarm: bool) {
+        self.lock().sticky = Some(Sticky { state: state.to_owned(), of_prewarm });
     }
 
     /// Sets the observer of the turns that begin from now on.
@@ -344,5 +379,23 @@ fn close(inner: &Mutex<Inner>) -> Option<Lease> {
 impl CloseOnShutdown for Mutex<Inner> {
     fn close(&self) -> Option<BoxFuture<'static, ()>> {
         close(self).map(|lease| lease.close().boxed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c276_a_state_of_a_prewarm_is_for_the_next_turn_and_others_end_with_the_user_turn() {
+        let core = SessionCore::new();
+        core.set_sticky("one", true);
+        assert_eq!(core.sticky(false).as_deref(), Some("one"));
+        core.set_sticky("one", false);
+        assert_eq!(core.fork().sticky(true), None, "a fork begins a turn of its own");
+        assert_eq!(core.detach().sticky(true), None, "the state is that of another server");
+        assert_eq!(core.sticky(true).as_deref(), Some("one"));
+        assert_eq!(core.sticky(false), None);
+        assert_eq!(core.sticky(true), None);
     }
 }

@@ -9,7 +9,10 @@ pub use turn::TurnBuilder;
 
 use self::core::SessionCore;
 use crate::{
-    endpoint::Endpoint, error::Error, observe::TurnObserver, proto::turn::Goal,
+    endpoint::{Endpoint, header_of_session},
+    error::Error,
+    observe::TurnObserver,
+    proto::turn::Goal,
     request::ResponsesRequest,
 };
 
@@ -203,6 +206,38 @@ impl ResponsesSession {
     /// ```
     pub fn set_observer(&mut self, observer: impl TurnObserver) {
         self.core.set_observer(Arc::new(observer));
+    }
+
+    /// Sets a header of the session's requests and upgrades, for example the id of the conversation.
+    /// The header replaces one of the same name that the client sets. It goes with each HTTP request
+    /// from now on, and with each WebSocket that is opened from now on; an open WebSocket is kept.
+    /// The header stays when [`set_client`](Self::set_client) changes the client, and a
+    /// [`fork`](Self::fork) has the same headers. The value is kept out of logs.
+    ///
+    /// ```
+    /// use responses_client::{Error, Provider, ResponsesClient, ResponsesSession};
+    ///
+    /// fn review(client: &ResponsesClient) -> Result<ResponsesSession, Error> {
+    ///     let mut session = client.session();
+    ///     session.set_header("session-id", "a conversation")?;
+    ///     session.set_header("x-openai-subagent", "review")?;
+    ///     Ok(session)
+    /// }
+    /// # review(&ResponsesClient::builder().provider(Provider::chatgpt()).build().unwrap()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the header cannot be sent,
+    /// belongs to the transport, or holds a credential, which only a client can have.
+    pub fn set_header(
+        &mut self,
+        name: impl AsRef<str>,
+        value: impl AsRef<str>,
+    ) -> Result<(), Error> {
+        let (name, value) = header_of_session(name.as_ref(), value.as_ref(), &self.endpoint.auth)?;
+        self.core.set_header(name, value);
+        Ok(())
     }
 
     pub(crate) fn switch_endpoint(&mut self, endpoint: Arc<Endpoint>) {

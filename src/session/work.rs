@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::{
     runtime::Handle,
     time::{Instant, timeout, timeout_at},
@@ -26,6 +26,7 @@ use crate::{
         lane::SeatId,
         parents::ParentFate,
         plan::PreviousTurn,
+        sticky,
         turn::{Command, Goal, Notice, Setup, TurnMachine, response::StreamEnd},
     },
     report::{Prewarm, TurnReport},
@@ -64,7 +65,7 @@ pub(super) struct Work {
     /// Resolves when the runtime shuts down. Polled while no response is read.
     shutdown: Mutex<Option<BoxFuture<'static, ()>>>,
     notifier: Notifier,
-    /// Headers of the turn's HTTP requests.
+    /// Headers of the session and of the turn.
     own_headers: HeaderMap,
     /// Headers of the next request, with the current credential.
     authorized: Authorized,
@@ -102,17 +103,19 @@ impl Work {
         runtime: Handle,
         now: Instant,
     ) -> Self {
-        let TurnRequest { request, headers: own_headers, timeout } = request;
+        let TurnRequest { request, headers, timeout } = request;
         let mut settings = endpoint.turn_settings();
         settings.policy.timeouts.turn = timeout.or(settings.policy.timeouts.turn);
         let setup = Setup {
             settings,
             origin: Arc::clone(&endpoint.origin),
             request,
-            has_headers: !own_headers.is_empty(),
+            has_headers: !headers.is_empty(),
             previous: core.previous(),
             seed: fastrand::u64(..),
         };
+        let mut own_headers = core.headers();
+        own_headers.extend(headers);
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
         let runtime_end = endpoint.runtimes.end_of(&runtime);
@@ -146,6 +149,9 @@ impl Work {
         }
         if self.machine.is_done() {
             self.control.finish();
+            if let Some(state) = self.machine.sticky() {
+                self.core.set_sticky(state, self.goal == Goal::WarmUp);
+            }
         }
     }
 
@@ -207,6 +213,8 @@ impl Work {
         let time = now.into_std();
         match done {
             Done::Prewarmed(prewarm) => {
+                let sticky = self.core.sticky(self.machine.continues_user_turn());
+                self.machine.set_sticky(sticky);
                 let (previous, open_socket) = (self.core.previous(), self.has_open_socket());
                 self.machine.handle_prewarmed(prewarm, previous, open_socket, time);
             }
@@ -335,7 +343,13 @@ impl Work {
         };
         self.begin(async move {
             let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
-            Done::Opened(Lease::open(&*endpoint.network, request, token, deadline, options).await)
+            let opened = match endpoint.sign(request, token.as_ref()) {
+                Ok(request) => {
+                    Lease::open(&*endpoint.network, request, token, deadline, options).await
+                }
+                Err(error) => Err(error),
+            };
+            Done::Opened(opened)
         });
     }
 
@@ -360,8 +374,13 @@ impl Work {
         fresh: bool,
     ) {
         let Authorized { headers, token } = std::mem::take(&mut self.authorized);
-        self.token = token;
+        self.token.clone_from(&token);
         let mut request = http1::request(method, uri, headers, body);
+        if let Some(state) = self.machine.sticky()
+            && let Ok(state) = HeaderValue::try_from(state)
+        {
+            request.headers_mut().entry(sticky::HEADER).or_insert(state);
+        }
         if fresh {
             http1::use_fresh_connection(&mut request);
         }
@@ -369,7 +388,15 @@ impl Work {
         self.begin(async move {
             let (network, wire, limits) =
                 (&*endpoint.network, endpoint.wire, endpoint.policy.limits);
-            Done::Posted(SseExchange::open(network, request, deadline, wire, limits).await)
+            #[cfg(feature = "zstd")]
+            if endpoint.provider.capabilities.zstd {
+                http1::compress(&mut request);
+            }
+            let posted = match endpoint.sign(request, token.as_ref()) {
+                Ok(request) => SseExchange::open(network, request, deadline, wire, limits).await,
+                Err(error) => Err(error),
+            };
+            Done::Posted(posted)
         });
     }
 

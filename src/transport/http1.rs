@@ -32,6 +32,26 @@ pub(crate) fn request(
     request
 }
 
+/// Smallest body that is compressed, in bytes. A smaller one fits into one packet anyway.
+#[cfg(feature = "zstd")]
+const MIN_COMPRESSED: usize = 1024;
+
+/// Compresses the body of `request` with zstd, if that makes the body smaller.
+#[cfg(feature = "zstd")]
+pub(crate) fn compress(request: &mut Request<Bytes>) {
+    if request.body().len() < MIN_COMPRESSED {
+        return;
+    }
+    // Writing to memory fails only without memory; the body is then sent as it is.
+    let compressed = zstd::bulk::compress(request.body(), zstd::DEFAULT_COMPRESSION_LEVEL);
+    if let Ok(compressed) = compressed
+        && compressed.len() < request.body().len()
+    {
+        *request.body_mut() = compressed.into();
+        request.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("zstd"));
+    }
+}
+
 /// Marks `request` to be sent over a new connection, because a kept connection may have died.
 pub(crate) fn use_fresh_connection(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);

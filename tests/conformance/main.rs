@@ -42,6 +42,7 @@ mod parity;
 mod phases;
 mod prewarm;
 mod properties;
+mod providers;
 mod public_api;
 mod recovery;
 mod replay;

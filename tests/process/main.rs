@@ -5,6 +5,7 @@ mod bench;
 mod input;
 mod notices;
 mod output;
+mod provider;
 mod proxy;
 mod run;
 mod serve;

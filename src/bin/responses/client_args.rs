@@ -1,15 +1,20 @@
 //! Flags that configure a client, and the client that the flags and the environment configure.
 
-use std::{env, fs, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use responses_client::{
-    Auth, Error, Provider, ReplayPolicy, ResponsesClient, ResponsesClientBuilder, RetryPolicy,
-    Timeouts, error::ConfigError,
+    Auth, CodexConfig, Error, Limits, NetworkSettings, Provider, ReplayPolicy, ResponsesClient,
+    ResponsesClientBuilder, RetryPolicy, Timeouts,
 };
 
 use crate::{
     notes::note,
+    provider_name::ProviderName,
     stop::{Stop, in_words},
 };
 
@@ -21,15 +26,29 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
 
-    /// Preset of the server: its base URL, if fixed, and its properties
-    #[arg(long, value_name = "NAME", default_value = "openai")]
-    provider: ProviderName,
+    /// Preset of the server [default: recognized by --base-url, otherwise openai]
+    ///
+    /// A preset has the properties of the server, and its base URL if that is fixed.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<ProviderName>,
+
+    /// Provider from the configuration of Codex, a table [model_providers.ID] [default: none]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["base_url", "provider", "api_key_env"])]
+    codex_provider: Option<String>,
+
+    /// Configuration of Codex [default: $CODEX_HOME/config.toml, or ~/.codex/config.toml]
+    #[arg(long, value_name = "FILE", requires = "codex_provider")]
+    codex_config: Option<PathBuf>,
 
     /// Header to add to every request; may be repeated [default: none]
     ///
     /// @FILE reads headers from a file, one a line, so that no credential is in the command line.
     #[arg(long = "header", value_name = "K:V|@FILE")]
     headers: Vec<String>,
+
+    /// Query parameter to add to every request; may be repeated [default: none]
+    #[arg(long = "query", value_name = "NAME=VALUE")]
+    queries: Vec<String>,
 
     /// Organization to use [default: OPENAI_ORG_ID for openai, if set]
     ///
@@ -67,35 +86,65 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_turn: Option<Duration>,
 
-    /// Requests that may be sent again although they may have run, and may be billed twice
-    #[arg(long, value_name = "POLICY", default_value = "before-created")]
-    replay: ReplayName,
-}
+    /// Requests to send again although they may have run, and be billed twice [default: before-created]
+    #[arg(long, value_name = "POLICY")]
+    replay: Option<ReplayName>,
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum ProviderName {
-    #[value(help = "https://api.openai.com/v1")]
-    Openai,
-    /// Azure OpenAI; needs a base URL
-    Azure,
-    #[value(help = "https://api.x.ai/v1")]
-    Xai,
-    #[value(help = "https://ai-gateway.vercel.sh/v1")]
-    Vercel,
-    #[value(help = "https://openrouter.ai/api/v1; SSE")]
-    Openrouter,
-    #[value(help = "https://chatgpt.com/backend-api/codex")]
-    Chatgpt,
-    #[value(help = "https://api.githubcopilot.com; SSE")]
-    Copilot,
-    #[value(help = "http://localhost:11434/v1; SSE")]
-    Ollama,
-    #[value(help = "http://localhost:1234/v1; SSE")]
-    Lmstudio,
-    /// vLLM; SSE; needs a base URL
-    Vllm,
-    /// Any other server that behaves like openai; needs a base URL
-    Compatible,
+    /// Continue stored responses by their id over SSE too [default: off]
+    #[arg(long)]
+    continue_over_sse: bool,
+
+    /// Largest event in bytes [default: 128 MiB]
+    #[arg(long, value_name = "BYTES")]
+    max_event_bytes: Option<usize>,
+
+    /// Bytes that a WebSocket reads ahead [default: 8 MiB]
+    #[arg(long, value_name = "BYTES")]
+    read_ahead: Option<usize>,
+
+    /// PEM file with a CA to trust besides those of the platform; may be repeated [default: none]
+    #[arg(long = "ca-file", value_name = "FILE")]
+    ca_files: Vec<PathBuf>,
+
+    /// PEM file with the certificate of this client, for servers that require one [default: none]
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+
+    /// PEM file with the private key of that certificate [default: the file of the certificate]
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+
+    /// Send credentials over plain http to other machines too [default: off]
+    #[arg(long)]
+    allow_http_credentials: bool,
+
+    /// Treat the server as one without WebSocket [default: the preset's]
+    #[arg(long)]
+    no_websocket: bool,
+
+    /// Largest WebSocket message in bytes; 0 is no limit [default: the preset's]
+    #[arg(long, value_name = "BYTES")]
+    frame_limit: Option<u64>,
+
+    /// Age at which the server closes a WebSocket; 0 is never [default: the preset's]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    max_age: Option<Duration>,
+
+    /// The server stores a response when `store` is absent [default: the preset's]
+    #[arg(long, value_name = "true|false")]
+    stores_by_default: Option<bool>,
+
+    /// A WebSocket of the server stays usable after an error [default: the preset's]
+    #[arg(long, value_name = "true|false")]
+    reuses_socket_after_error: Option<bool>,
+
+    /// Compress the bodies of HTTP requests with zstd [default: the preset's]
+    #[arg(long, value_name = "true|false")]
+    zstd_bodies: Option<bool>,
+
+    /// The server needs its x-codex-turn-state back [default: the preset's]
+    #[arg(long, value_name = "true|false")]
+    turn_state: Option<bool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -117,13 +166,29 @@ impl ClientArgs {
     /// Returns the builder of the client that the flags and the environment configure. Writes a
     /// note if no key is set.
     pub(crate) fn builder(&self) -> Result<ResponsesClientBuilder, Stop> {
-        let base_url = self.base_url();
         let headers = self.headers()?;
+        let (provider, auth, retry, timeouts) = match &self.codex_provider {
+            Some(id) => {
+                let CodexConfig { provider, auth, retry, timeouts, warnings, .. } =
+                    self.codex(id)?;
+                warnings.iter().for_each(|warning| note(warning));
+                (provider, auth, retry, timeouts)
+            }
+            None => {
+                let base_url = self.base_url();
+                let provider = self.provider(base_url.as_deref())?;
+                let auth = self.auth(base_url.is_some(), &headers)?;
+                (provider, auth, RetryPolicy::default(), Timeouts::default())
+            }
+        };
         let mut builder = ResponsesClient::builder()
-            .provider(self.provider(base_url.as_deref())?)
-            .auth(self.auth(base_url.is_some(), &headers)?)
-            .timeouts(self.timeouts())
-            .retry(self.retry());
+            .provider(self.adjusted(provider)?)
+            .auth(auth)
+            .timeouts(self.timeouts(timeouts))
+            .retry(self.retry(retry))
+            .limits(self.limits())
+            .network(self.network()?)
+            .continue_over_sse(self.continue_over_sse);
         for (name, value) in &headers {
             builder = builder.header(name, value);
         }
@@ -138,7 +203,7 @@ impl ClientArgs {
             ("OpenAI-Project", &self.project, "OPENAI_PROJECT_ID"),
         ] {
             let by_default = || {
-                if self.provider == ProviderName::Openai { variable(variable_name) } else { None }
+                if self.is_openai() { variable(variable_name) } else { None }
             };
             headers.extend(value.clone().or_else(by_default).map(|value| (name.to_owned(), value)));
         }
@@ -166,7 +231,7 @@ impl ClientArgs {
     }
 
     fn base_url(&self) -> Option<String> {
-        let own_address = self.provider != ProviderName::Openai && self.provider.known().is_some();
+        let own_address = !self.is_openai() && self.provider.is_some_and(|it| it.known().is_some());
         self.base_url.clone().or_else(
             || {
                 if own_address { None } else { variable("OPENAI_BASE_URL") }
@@ -176,19 +241,105 @@ impl ClientArgs {
 
     /// Returns the name of the provider if it has no WebSockets.
     pub(crate) fn provider_without_websocket(&self) -> Result<Option<String>, Stop> {
-        let provider = self.provider(self.base_url().as_deref())?;
+        let provider = match &self.codex_provider {
+            Some(id) => self.codex(id)?.provider,
+            None => self.provider(self.base_url().as_deref())?,
+        };
+        let provider = self.adjusted(provider)?;
         let has_none = provider == provider.clone().websocket(false);
-        let name = self.provider.to_possible_value().filter(|_| has_none);
-        Ok(name.map(|name| name.get_name().to_owned()))
+        let preset =
+            self.provider.and_then(|name| Some(name.to_possible_value()?.get_name().to_owned()));
+        let name = self.codex_provider.clone().or(preset);
+        Ok(has_none.then(|| name.unwrap_or_else(|| "the server".to_owned())))
+    }
+
+    /// Returns `true` if the server is OpenAI unless the base URL is that of another server.
+    fn is_openai(&self) -> bool {
+        self.codex_provider.is_none()
+            && self.provider.is_none_or(|name| name == ProviderName::Openai)
     }
 
     fn provider(&self, base_url: Option<&str>) -> Result<Provider, Stop> {
-        match (self.provider.known(), base_url) {
-            (Some(provider), None) => Ok(provider),
-            (Some(provider), Some(url)) => provider.with_base_url(url).map_err(bad_setting),
-            (None, Some(url)) => self.provider.by_url(url).map_err(bad_setting),
-            (None, None) => Err(Stop::Bad("this --provider needs a --base-url".to_owned())),
+        let known = self.provider.map(|name| (name, name.known()));
+        match (known, base_url) {
+            (None, None) => Ok(Provider::openai()),
+            (None, Some(url)) => Provider::from_url(url).map_err(bad_setting),
+            (Some((_, Some(provider))), None) => Ok(provider),
+            (Some((_, Some(provider))), Some(url)) => {
+                provider.with_base_url(url).map_err(bad_setting)
+            }
+            (Some((name, None)), Some(url)) => name.by_url(url).map_err(bad_setting),
+            (Some((_, None)), None) => {
+                Err(Stop::Bad("this --provider needs a --base-url".to_owned()))
+            }
         }
+    }
+
+    /// Reads a provider of Codex.
+    fn codex(&self, id: &str) -> Result<CodexConfig, Stop> {
+        let path = self.codex_config.clone().or_else(codex_config_path).ok_or_else(|| {
+            Stop::Bad("no home directory is known: set --codex-config".to_owned())
+        })?;
+        CodexConfig::read(path, id).map_err(bad_setting)
+    }
+
+    /// Returns `provider` with the properties, and with the query parameters, of the flags.
+    fn adjusted(&self, mut provider: Provider) -> Result<Provider, Stop> {
+        for query in &self.queries {
+            // The message does not contain the parameter, which may be a credential.
+            let (name, value) = query
+                .split_once('=')
+                .ok_or_else(|| Stop::Bad("--query must be of the form NAME=VALUE".to_owned()))?;
+            provider = provider.query(name, value);
+        }
+        if self.no_websocket {
+            provider = provider.websocket(false);
+        }
+        if self.allow_http_credentials {
+            provider = provider.allow_credentials_over_http();
+        }
+        if let Some(bytes) = self.frame_limit {
+            provider = provider.frame_limit((bytes != 0).then_some(bytes));
+        }
+        if let Some(age) = self.max_age {
+            provider = provider.max_age((!age.is_zero()).then_some(age));
+        }
+        if let Some(stores) = self.stores_by_default {
+            provider = provider.stores_by_default(stores);
+        }
+        if let Some(reuses) = self.reuses_socket_after_error {
+            provider = provider.reuses_socket_after_error(reuses);
+        }
+        if let Some(accepted) = self.zstd_bodies {
+            provider = provider.zstd_bodies(accepted);
+        }
+        if let Some(returned) = self.turn_state {
+            provider = provider.turn_state(returned);
+        }
+        Ok(provider)
+    }
+
+    fn network(&self) -> Result<NetworkSettings, Stop> {
+        let mut network = NetworkSettings::new();
+        for path in &self.ca_files {
+            network = network.root_certificates_pem(read("--ca-file", path)?);
+        }
+        if let Some(path) = &self.client_certificate {
+            let mut pem = read("--client-certificate", path)?;
+            if let Some(path) = &self.client_key {
+                pem.push(b'\n');
+                pem.extend(read("--client-key", path)?);
+            }
+            network = network.client_certificate_pem(pem);
+        }
+        Ok(network)
+    }
+
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.max_event_bytes = self.max_event_bytes.unwrap_or(limits.max_event_bytes);
+        limits.read_ahead = self.read_ahead.unwrap_or(limits.read_ahead);
+        limits
     }
 
     fn auth(&self, base_url_given: bool, headers: &Headers) -> Result<Auth, Stop> {
@@ -201,9 +352,9 @@ impl ClientArgs {
         if brings_credentials(headers) {
             return Ok(Auth::None);
         }
-        let takes_default = self.provider == ProviderName::Openai || base_url_given;
+        let takes_default = self.is_openai() || base_url_given;
         let key = if takes_default { variable("OPENAI_API_KEY") } else { None };
-        if key.is_none() && !self.provider.is_local() {
+        if key.is_none() && !self.provider.is_some_and(ProviderName::is_local) {
             let why = if takes_default {
                 "OPENAI_API_KEY is not set, or empty"
             } else {
@@ -214,8 +365,8 @@ impl ClientArgs {
         Ok(key.map_or(Auth::None, Auth::bearer))
     }
 
-    fn timeouts(&self) -> Timeouts {
-        let mut timeouts = Timeouts::default();
+    /// Returns `timeouts` with the times of the flags.
+    fn timeouts(&self, mut timeouts: Timeouts) -> Timeouts {
         timeouts.connect = self.timeout_connect.or(timeouts.connect);
         if self.timeout_first_event.is_some() {
             timeouts.first_event_websocket = self.timeout_first_event;
@@ -229,47 +380,29 @@ impl ClientArgs {
         timeouts
     }
 
-    fn retry(&self) -> RetryPolicy {
-        let mut retry = RetryPolicy::default();
+    /// Returns `retry` with the replays of the flags.
+    fn retry(&self, mut retry: RetryPolicy) -> RetryPolicy {
         retry.replay = match self.replay {
-            ReplayName::Never => ReplayPolicy::Never,
-            ReplayName::BeforeCreated => ReplayPolicy::BeforeCreated,
-            ReplayName::BeforeOutput => ReplayPolicy::BeforeOutput,
-            ReplayName::Restart => ReplayPolicy::Restart,
+            None => retry.replay,
+            Some(ReplayName::Never) => ReplayPolicy::Never,
+            Some(ReplayName::BeforeCreated) => ReplayPolicy::BeforeCreated,
+            Some(ReplayName::BeforeOutput) => ReplayPolicy::BeforeOutput,
+            Some(ReplayName::Restart) => ReplayPolicy::Restart,
         };
         retry
     }
 }
 
-impl ProviderName {
-    /// Returns the provider, if its base URL is fixed.
-    fn known(self) -> Option<Provider> {
-        match self {
-            Self::Openai => Some(Provider::openai()),
-            Self::Xai => Some(Provider::xai()),
-            Self::Vercel => Some(Provider::vercel()),
-            Self::Openrouter => Some(Provider::openrouter()),
-            Self::Chatgpt => Some(Provider::chatgpt()),
-            Self::Copilot => Some(Provider::copilot()),
-            Self::Ollama => Some(Provider::ollama()),
-            Self::Lmstudio => Some(Provider::lm_studio()),
-            Self::Azure | Self::Vllm | Self::Compatible => None,
-        }
-    }
+/// Returns the path of Codex's configuration, if the home directory is known.
+fn codex_config_path() -> Option<PathBuf> {
+    let home = variable("CODEX_HOME").map(PathBuf::from);
+    let folder = home.or_else(|| Some(env::home_dir()?.join(".codex")))?;
+    Some(folder.join("config.toml"))
+}
 
-    /// Returns `true` if the server usually runs on the user's own machine, without keys.
-    fn is_local(self) -> bool {
-        matches!(self, Self::Ollama | Self::Lmstudio | Self::Vllm)
-    }
-
-    /// Returns a provider without a fixed base URL.
-    fn by_url(self, base_url: &str) -> Result<Provider, ConfigError> {
-        match self {
-            Self::Azure => Provider::azure(base_url),
-            Self::Vllm => Provider::vllm(base_url),
-            _ => Provider::compatible(base_url),
-        }
-    }
+/// Reads the file that a flag names.
+fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Stop> {
+    fs::read(path).map_err(|error| Stop::Bad(format!("{flag} {}: {error}", path.display())))
 }
 
 /// Returns an environment variable. An empty variable counts as not set.

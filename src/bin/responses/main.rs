@@ -23,6 +23,7 @@ mod doctor;
 mod line;
 mod logging;
 mod notes;
+mod provider_name;
 mod run;
 mod serve;
 mod stop;

@@ -15,6 +15,8 @@ use responses_client::{
     report::{Plan, TurnReport},
 };
 
+use crate::stop::with_flags;
+
 const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default();
 
@@ -81,6 +83,7 @@ impl TurnObserver for Notices {
         let AttemptFailed { transport, summary, delay, trying_for, .. } = failed;
         let next = when(*delay);
         let trying = trying_for.map_or_else(String::new, |it| format!("; trying for {it:.0?}"));
+        let summary = with_flags(summary);
         self.note(&format!("over {transport}: {summary}{trying}; next attempt {next}"));
     }
 

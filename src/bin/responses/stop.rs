@@ -34,11 +34,6 @@ pub(crate) async fn interrupted() {
     }
 }
 
-/// Returns a message of the library with the flags of the tool in place of settings.
-pub(crate) fn with_flags(message: &str) -> String {
-    message.to_owned()
-}
-
 /// Returns the message of an error, followed by the messages of its sources.
 pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
@@ -48,5 +43,24 @@ pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
         words.push_str(&cause.to_string());
         below = cause.source();
     }
-    words
+    with_flags(&words)
+}
+
+/// Settings of the library that its messages recommend, and the flags of the tool for them.
+const FLAGS: &[(&str, &str)] = &[
+    ("`TransportPolicy::Auto`", "`--transport auto`"),
+    ("`Provider::allow_credentials_over_http`", "`--allow-http-credentials`"),
+    ("`NetworkSettings::root_certificates_pem`", "`--ca-file`"),
+    ("`Limits::max_event_bytes`", "`--max-event-bytes`"),
+    ("`Limits::read_ahead`", "`--read-ahead`"),
+    ("choose another `ProxySetting`", "set another proxy in `HTTPS_PROXY`"),
+    ("pass them as `Auth`", "put them into a variable and name it with `--api-key-env`"),
+    (", or use `Auth::provider_fn` to fetch tokens", ""),
+    ("implement `AuthProvider::sign` to sign requests for AWS", "use an API key of Bedrock"),
+];
+
+/// Returns a message of the library with the flags of the tool in place of settings.
+pub(crate) fn with_flags(message: &str) -> String {
+    let replace = |text: String, (setting, flag): &(&str, &str)| text.replace(setting, flag);
+    FLAGS.iter().fold(message.to_owned(), replace)
 }

@@ -1,6 +1,6 @@
 //! One attempt up to the sending of its request: route, plan, connection, sending.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use http::HeaderMap;
 
@@ -18,6 +18,7 @@ use crate::{
         lane::SeatId,
         plan::{PreviousTurn, SendPlan, Target, plan},
         route::RouteQuery,
+        sticky,
         wire::Encoded,
     },
     report::{Attempt, FullSendReason, Prewarm, PrewarmFailure, ServerHeaders, Timings},
@@ -244,6 +245,7 @@ impl TurnMachine {
             Err(error) => return self.fail(error, now),
         };
         self.origin.set_reached();
+        self.learn_sticky(&headers);
         self.report.server = ServerHeaders::new(headers);
         if std::mem::take(&mut self.resuming) {
             // The reader itself skips the events from before the cut, by their sequence numbers.
@@ -346,7 +348,13 @@ impl TurnMachine {
     }
 
     pub(super) fn encode(&self, encoded: Encoded<'_>) -> Result<String, Error> {
-        self.settings.wire.encode(&self.request, encoded).map_err(|error| {
+        let over_http = matches!(encoded, Encoded::Http { .. });
+        let request = match self.sticky().filter(|_| !over_http) {
+            // Over HTTP, the value is a header.
+            None => Cow::Borrowed(&*self.request),
+            Some(state) => Cow::Owned(sticky::with_state(&self.request, state)),
+        };
+        self.settings.wire.encode(&request, encoded).map_err(|error| {
             let error = DecodeError::new("the request", &error);
             Error::invalid_request(RequestError::Body(error))
         })

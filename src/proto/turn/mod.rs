@@ -39,6 +39,7 @@ use crate::{
         parents::ParentFate,
         plan::{PreviousTurn, SendPlan},
         retry::RetryState,
+        sticky,
         wire::Wire,
     },
     report::{FullSendReason, Prewarm, TurnReport},
@@ -102,6 +103,8 @@ pub(crate) struct TurnMachine {
     bytes_in_attempt: u64,
     /// Size in bytes that the last request would have had with the items that it omitted.
     full_bytes: u64,
+    /// The server's value for sticky routing, the first of the user turn.
+    sticky: Option<String>,
 
     started: Instant,
     /// End of the whole turn.
@@ -162,6 +165,8 @@ pub(crate) struct Settings {
     pub(crate) frame_limit: Option<u64>,
     /// `true` if the provider's socket accepts another request after an error.
     pub(crate) reuses_socket_after_error: bool,
+    /// `true` if the session returns the server's value for sticky routing.
+    pub(crate) sticky: bool,
     /// `true` if another credential can be obtained.
     pub(crate) renewable_credential: bool,
     /// Facts that explain the errors of the turn.
@@ -361,6 +366,7 @@ impl TurnMachine {
             parent: None,
             bytes_in_attempt: 0,
             full_bytes: 0,
+            sticky: None,
             started: now,
             deadline: time.map(|time| after(now, time)),
             connect_deadline: None,
@@ -391,6 +397,29 @@ impl TurnMachine {
             }
             Goal::Connect | Goal::WarmUp => self.lease_ahead(),
             Goal::Rotate => self.authorize(Next::Open(None), now),
+        }
+    }
+
+    /// Returns `true` if the turn continues a user turn whose value for sticky routing counts.
+    pub(crate) fn continues_user_turn(&self) -> bool {
+        self.settings.sticky && sticky::continues_user_turn(&self.request)
+    }
+
+    /// Sets the value for sticky routing that an earlier request of the user turn received.
+    pub(crate) fn set_sticky(&mut self, state: Option<String>) {
+        self.sticky = state.filter(|_| self.settings.sticky);
+    }
+
+    /// Returns the value for sticky routing, for this request and those that follow.
+    pub(crate) fn sticky(&self) -> Option<&str> {
+        self.sticky.as_deref()
+    }
+
+    /// Keeps the server's value for sticky routing, if it is the first of the user turn.
+    fn learn_sticky(&mut self, headers: &HeaderMap) {
+        let state = headers.get(sticky::HEADER).and_then(|state| state.to_str().ok());
+        if self.settings.sticky && self.sticky.is_none() {
+            self.sticky = state.filter(|state| !state.is_empty()).map(str::to_owned);
         }
     }
 

@@ -114,7 +114,11 @@ impl TurnMachine {
                 ReadStep::Event(_) if self.reader.delivery() == Delivery::OutputStarted => {
                     return self.generated();
                 }
-                ReadStep::Event(_) => {}
+                ReadStep::Event(event) => {
+                    if let Some(headers) = event.headers() {
+                        self.learn_sticky(&headers);
+                    }
+                }
                 ReadStep::None => return,
             }
             match self.reader.next_step() {

@@ -235,6 +235,7 @@ impl TurnMachine {
 
     fn note_event(&mut self, event: &ResponseEvent, now: Instant) {
         if let Some(headers) = event.headers() {
+            self.learn_sticky(&headers);
             self.report.server.add(headers);
         }
         let kind = event.kind();

@@ -41,6 +41,7 @@ fn settings() -> Settings {
         stores_by_default: false,
         frame_limit: None,
         reuses_socket_after_error: true,
+        sticky: false,
         renewable_credential: false,
         error_context: Arc::default(),
     }

@@ -175,3 +175,20 @@ fn work_ahead_of_a_turn_fails_without_harm_and_records_what_it_learned() {
     let mut scene = Scene::new(Goal::Connect, sse, request(), PreviousTurn::None);
     assert_eq!(scene.leased(None).machine.prewarm(), Some(Prewarm::Connected));
 }
+
+#[test]
+fn c276_a_warm_up_keeps_the_first_state_for_sticky_routing() {
+    let metadata = |state: &str| {
+        format!(r#"{{"type":"response.metadata","headers":{{"x-codex-turn-state":"{state}"}}}}"#)
+    };
+    for (sticky, state) in [(true, Some("one")), (false, None)] {
+        let settings = Settings { sticky, ..settings() };
+        let mut scene = warm_up(settings, request(), PreviousTurn::None);
+        scene.leased(Some(&seat())).sent().commands();
+        for frame in [&metadata(""), &metadata("one"), CREATED, &metadata("two"), COMPLETED] {
+            _ = scene.frame(frame);
+        }
+        assert_eq!(scene.machine.prewarm(), Some(Prewarm::Warmed));
+        assert_eq!(scene.machine.sticky(), state);
+    }
+}

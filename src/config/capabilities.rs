@@ -1,0 +1,40 @@
+//! Properties of a server beyond its address.
+
+use std::time::Duration;
+
+/// Properties of a server that decide about its transports, its connections and its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    pub(crate) websocket: bool,
+    /// The server stores a response when `store` is absent.
+    pub(crate) stores_by_default: bool,
+    /// A WebSocket accepts another request after an error.
+    pub(crate) reuses_socket_after_error: bool,
+    /// Largest WebSocket message in bytes.
+    pub(crate) frame_limit: Option<u64>,
+    /// Age at which the server closes a WebSocket.
+    pub(crate) max_age: Option<Duration>,
+    /// The server routes the requests of one user turn by `x-codex-turn-state`.
+    pub(crate) turn_state: bool,
+    /// The server accepts HTTP bodies in zstd.
+    pub(crate) zstd: bool,
+}
+
+impl Capabilities {
+    /// Properties of OpenAI, and of any server about which nothing else is known.
+    pub(crate) const OPENAI: Self = Self {
+        websocket: true,
+        stores_by_default: true,
+        reuses_socket_after_error: true,
+        frame_limit: Some(16 << 20),
+        max_age: Some(Duration::from_secs(60 * 60)),
+        turn_state: false,
+        zstd: false,
+    };
+
+    /// Properties of a server without WebSocket.
+    pub(crate) const SSE: Self = Self { websocket: false, ..Self::OPENAI };
+
+    /// Properties of a server without WebSocket that stores no responses.
+    pub(crate) const STATELESS_SSE: Self = Self { stores_by_default: false, ..Self::SSE };
+}
