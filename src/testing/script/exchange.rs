@@ -43,6 +43,19 @@ pub struct Exchange {
     pub(crate) brought_bytes: usize,
 }
 
+impl Exchange {
+    /// Returns `true` if the request asks for events. A WebSocket always streams.
+    pub(crate) fn streams(&self) -> bool {
+        self.transport == Transport::WebSocket
+            || self.body.get("stream") == Some(&Value::Bool(true))
+    }
+
+    /// Returns `true` if the request asks for a response that runs without its client.
+    pub(crate) fn is_in_background(&self) -> bool {
+        self.body.get("background") == Some(&Value::Bool(true))
+    }
+}
+
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

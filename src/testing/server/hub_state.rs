@@ -158,8 +158,8 @@ impl HubState {
             parent: found,
             input,
             stored: exchange.body["store"] != false,
-            streams: exchange.body["stream"] == true,
-            background: (exchange.body["background"] == true).then(Arc::default),
+            streams: exchange.streams(),
+            background: exchange.is_in_background().then(Arc::default),
             kept: None,
         };
         Admitted { request, exchange, turn }

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use super::{
     background::Background, background_body::Reader, background_run, connection::Connection,
-    hub_state::Received, server_turn::ServerTurn, sse_body, wait::wait,
+    hub_state::Received, server_turn::ServerTurn, sse_body, unstreamed, wait::wait,
 };
 use crate::{
     config::Transport,
@@ -42,6 +42,9 @@ pub(super) async fn answer(
     }
     if let Some(background) = turn.background() {
         return in_background(&connection, turn, steps, background).await;
+    }
+    if !turn.streams() {
+        return unstreamed::answer(&connection, turn, steps, &label).await;
     }
     if let Some(cut) = steps.first().and_then(Step::cut) {
         turn.finish();
