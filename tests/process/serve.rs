@@ -55,11 +55,11 @@ async fn the_agent_sees_one_history_over_both_transports() {
 
 #[tokio::test]
 async fn c249_the_agent_answers_in_text_when_no_tools_are_offered() {
-    let other = r#"{"model":"m","input":"hi","tools":[{"type":"function","name":"other"}]}"#;
+    let none = r#"{"model":"m","input":"hi","tools":[{"type":"function","name":"other"}],"tool_choice":"none"}"#;
     for transport in BOTH {
         let (server, url, _) = serve(&[]).await;
         let args = ["--transport", transport.as_str(), "--quiet"];
-        let ran = ran(run(&url, &args), &[HI, GO_ON, other]).await;
+        let ran = ran(run(&url, &args), &[HI, GO_ON, none]).await;
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert_eq!(ran.turns().len(), 3);
         for text in texts(&ran) {

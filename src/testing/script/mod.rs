@@ -18,6 +18,7 @@ pub(super) mod profile;
 pub(super) mod quirks;
 pub(super) mod refusal;
 pub(super) mod request;
+pub(super) mod schema;
 pub(super) mod step;
 pub(super) mod turn;
 pub(super) mod upgrade;
