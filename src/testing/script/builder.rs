@@ -36,6 +36,7 @@ pub struct Script {
     reuses: VecDeque<Reuse>,
     every_reuse: Reuse,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) base_path: Option<String>,
     pub(crate) without_bodies: bool,
     pub(crate) ignores_generate: bool,
     pub(crate) alpn: Vec<String>,
@@ -66,6 +67,7 @@ impl Script {
             reuses: VecDeque::new(),
             every_reuse: Reuse::Serve,
             headers: Vec::new(),
+            base_path: None,
             without_bodies: false,
             ignores_generate: false,
             alpn: vec!["http/1.1".to_owned()],
@@ -139,6 +141,14 @@ impl Script {
     /// Adds a header to every 101 and every 200.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Answers only requests below this path, such as `/openai/v1`, and all others with 404.
+    /// Default: the server answers below every path, and its URL ends in `/v1`.
+    pub fn base_path(mut self, path: &str) -> Self {
+        let path = path.trim_matches('/');
+        self.base_path = Some(if path.is_empty() { String::new() } else { format!("/{path}") });
         self
     }
 
@@ -268,6 +278,7 @@ impl fmt::Debug for Script {
             reuses,
             every_reuse,
             headers,
+            base_path,
             without_bodies,
             ignores_generate,
             alpn,
@@ -284,6 +295,7 @@ impl fmt::Debug for Script {
             .field("reuses", reuses)
             .field("every_reuse", every_reuse)
             .field("headers", &HeaderNames(headers))
+            .field("base_path", base_path)
             .field("without_bodies", without_bodies)
             .field("ignores_generate", ignores_generate)
             .field("alpn", alpn)

@@ -36,7 +36,7 @@ pub(crate) fn check(
     };
     if let Some(name) = unknown.iter().find(|name| members.contains_key(**name)) {
         let message = format!("Unknown parameter: '{name}'.");
-        return Err(invalid("unknown_parameter", &message).param(name));
+        return Err(invalid("unknown_parameter", &message).param(*name));
     }
     Ok(())
 }

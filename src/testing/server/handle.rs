@@ -113,14 +113,16 @@ impl ScriptedServer {
         Self { connector: Connector::new(Arc::clone(&hub)), hub, listener: None }
     }
 
-    /// Returns the base URL, which ends in `/v1`. In TLS its host is `localhost`.
+    /// Returns the base URL, which ends in `/v1` or in the [base path](Script::base_path) of the
+    /// script. In TLS its host is `localhost`.
     pub fn url(&self) -> String {
+        let path = self.hub.base_path().unwrap_or_else(|| "/v1".to_owned());
         match &self.listener {
             Some(listener) if listener.certificates().is_some() => {
-                format!("https://localhost:{}/v1", listener.address().port())
+                format!("https://localhost:{}{path}", listener.address().port())
             }
-            Some(listener) => format!("http://{}/v1", listener.address()),
-            None => "http://memory.invalid/v1".to_owned(),
+            Some(listener) => format!("http://{}{path}", listener.address()),
+            None => format!("http://memory.invalid{path}"),
         }
     }
 

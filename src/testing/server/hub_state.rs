@@ -44,6 +44,8 @@ pub(super) struct HubState {
 pub(super) struct Received {
     pub(super) connection: usize,
     pub(super) transport: Transport,
+    /// Path of a POST; `None` over WebSocket.
+    pub(super) path: Option<String>,
     /// Headers of a POST; empty over WebSocket.
     pub(super) headers: Vec<(String, String)>,
     pub(super) raw: String,
@@ -122,7 +124,7 @@ impl HubState {
 
     /// Logs a request, and takes its turn.
     pub(super) fn admit(&mut self, received: Received) -> Admitted {
-        let Received { connection, transport, headers, raw } = received;
+        let Received { connection, transport, path, headers, raw } = received;
         let body = halves::parse_json(&raw).unwrap_or_default();
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
@@ -151,7 +153,20 @@ impl HubState {
         let turn_index = is_scripted.then_some(self.turns_taken);
         self.turns_taken += usize::from(is_scripted);
         let origin = RequestOrigin { connection, transport, request: self.log.requests.len() };
-        self.log_request(&mut exchange, raw, turn_index, previous, input.len());
+        let entry = RequestLog {
+            connection,
+            transport,
+            turn: turn_index,
+            path: path.unwrap_or_default(),
+            body: Value::Null,
+            raw,
+            headers: Vec::new(),
+            bytes_received: 0,
+            previous_response_id: previous,
+            input_items: input.len(),
+            finished: false,
+        };
+        self.log_request(&mut exchange, entry);
         let request = AdmittedRequest {
             origin,
             response_id,
@@ -187,40 +202,26 @@ impl HubState {
     }
 
     /// Adds a request to the log, and the headers of its upgrade to the exchange.
-    fn log_request(
-        &mut self,
-        exchange: &mut Exchange,
-        raw: String,
-        turn: Option<usize>,
-        previous_response_id: Option<String>,
-        input_items: usize,
-    ) {
-        let Exchange { connection, transport, .. } = *exchange;
-        let peer = self.peers.get_mut(connection);
-        let bytes_received = peer.map_or(0, Peer::begin_request);
-        let mut headers = Vec::new();
-        if let Some(log) = self.log.connections.get_mut(connection) {
-            match transport {
+    fn log_request(&mut self, exchange: &mut Exchange, mut entry: RequestLog) {
+        let peer = self.peers.get_mut(entry.connection);
+        entry.bytes_received = peer.map_or(0, Peer::begin_request);
+        if let Some(log) = self.log.connections.get_mut(entry.connection) {
+            match entry.transport {
                 Transport::Sse => log.transport = Some(Transport::Sse),
-                Transport::WebSocket => exchange.headers.clone_from(&log.headers),
+                Transport::WebSocket => {
+                    exchange.headers.clone_from(&log.headers);
+                    entry.path = log.path.clone().unwrap_or_default();
+                }
             }
         }
-        if transport == Transport::Sse {
-            headers.clone_from(&exchange.headers);
+        if entry.transport == Transport::Sse {
+            entry.headers.clone_from(&exchange.headers);
         }
-        let keep = !self.script.without_bodies;
-        self.log.requests.push(RequestLog {
-            connection,
-            transport,
-            turn,
-            body: if keep { exchange.body.clone() } else { Value::Null },
-            raw: if keep { raw } else { String::new() },
-            headers,
-            bytes_received,
-            previous_response_id,
-            input_items,
-            finished: false,
-        });
+        match self.script.without_bodies {
+            true => entry.raw.clear(),
+            false => entry.body.clone_from(&exchange.body),
+        }
+        self.log.requests.push(entry);
     }
 }
 
@@ -233,6 +234,7 @@ mod tests {
         Received {
             connection: 0,
             transport: Transport::Sse,
+            path: None,
             headers: Vec::new(),
             raw: raw.to_owned(),
         }

@@ -21,7 +21,7 @@ pub(super) async fn answer(
     connection: Connection,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let headers = header_pairs(request.headers());
+    let (path, headers) = (request.uri().to_string(), header_pairs(request.headers()));
     let Ok(body) = request.into_body().collect().await else {
         // The client has disconnected and does not get this answer.
         return Response::new(empty());
@@ -29,6 +29,7 @@ pub(super) async fn answer(
     let received = Received {
         connection: connection.index,
         transport: Transport::Sse,
+        path: Some(path),
         headers,
         raw: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
     };

@@ -25,7 +25,8 @@ mod log;
 
 /// Runs a scripted server of the Responses API on loopback, with WebSocket and SSE on one port
 ///
-/// The first line of the output is {"url":"http://127.0.0.1:8080/v1","ca":null}. With --tls, "ca"
+/// The first line of the output is {"url":"http://127.0.0.1:8080/v1","ca":null}. Other paths are
+/// answered with 404, and requests without streaming with one JSON object. With --tls, "ca"
 /// is the path of a PEM file with the certificate to trust, which is removed at the end. The server
 /// ends at the end of its standard input, and at ctrl-c.
 #[derive(clap::Args)]
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE|agent", default_value = "agent")]
     script: PathBuf,
 
-    /// Write requests and ended connections to a file, as JSON lines without credentials
+    /// Write requests, those for other paths included, and ended connections to a file, as JSON lines without credentials
     /// [default: no log]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -68,7 +69,7 @@ struct Ready<'a> {
 
 /// Serves until standard input ends or a signal arrives.
 pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
-    let script = script(&args.script)?;
+    let script = script(&args.script)?.base_path("/v1");
     let mut log = match &args.log {
         Some(path) => {
             let file = File::create(path).map_err(|error| log_failed(path, &error))?;
