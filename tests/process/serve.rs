@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     BOTH, guarded,
-    plain::{create, http},
+    plain::{create, create_over_websocket, http},
     server,
     tool::{Ran, Temporary, Tool, command, ran, run, value},
 };
@@ -194,6 +194,24 @@ async fn the_log_has_requests_and_connections_and_no_credentials() {
         assert_eq!(with_headers["path"], "/v1/responses");
         assert_eq!(requests[1]["path"], "/v1/responses");
         assert_eq!(with_headers["headers"]["x-a"], "b");
+    }
+}
+
+#[tokio::test]
+async fn c184_the_server_is_strict_if_it_is_asked_to_be() {
+    let output = json!({ "type": "function_call_output", "call_id": "call_1", "output": "" });
+    let body = json!({ "model": "m", "input": [output] });
+    for (args, expected) in [(&["--strict"][..], 400), (&[], 200)] {
+        let (server, url, _) = serve(args).await;
+        for (status, answer) in
+            [create(&url, &body).await, create_over_websocket(&url, &body).await]
+        {
+            assert_eq!(status, expected, "{answer}");
+            let message = "No tool call found for function call output with call_id call_1.";
+            let error = (expected == 400).then_some(message);
+            assert_eq!(answer["error"]["message"].as_str(), error);
+        }
+        assert_eq!(server.end().await.code, Some(0));
     }
 }
 

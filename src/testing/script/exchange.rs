@@ -31,7 +31,8 @@ pub struct Exchange {
     /// Body of the request.
     pub body: Value,
     /// Whole conversation: the input and output of the responses that the request continues, and
-    /// then its own input. An input that is a string is a user message here.
+    /// then its own input. An input that is a string is a user message here, and a reference to a
+    /// stored item is that item.
     pub history: Vec<Value>,
     /// Id of the response to this request.
     pub response_id: String,

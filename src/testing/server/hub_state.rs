@@ -20,7 +20,7 @@ use crate::{
         builder::{NextTurn, Script},
         error_reply::ErrorReply,
         exchange::Exchange,
-        halves, request,
+        halves, request, strict,
     },
 };
 
@@ -128,7 +128,8 @@ impl HubState {
         let body = halves::parse_json(&raw).unwrap_or_default();
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
-        let input = request::input(&body);
+        let mut input = request::input(&body);
+        self.history.resolve(&mut input);
         let response_id = format!("resp_{:040x}", self.responses_begun);
         self.responses_begun += 1;
         let mut exchange = Exchange {
@@ -145,8 +146,13 @@ impl HubState {
         let log = self.log.connections.get(connection);
         let ChosenTurn { turn, is_scripted } = {
             let close_on_create = log.and_then(|log| log.closes_on_create);
-            let error = self.check(&exchange).err();
             let lost_parent = previous.as_deref().filter(|_| found.is_none());
+            let mut checked = self.check(&exchange);
+            if checked.is_ok() && lost_parent.is_none() && self.script.is_strict {
+                let history = self.history.history(found);
+                checked = strict::history::check(&[&history[..], &input].concat());
+            }
+            let error = checked.err();
             let body = &exchange.body;
             self.script.choose(Admission { body, close_on_create, error, lost_parent })
         };
@@ -183,6 +189,9 @@ impl HubState {
     /// Returns the error of an invalid request.
     fn check(&mut self, exchange: &Exchange) -> Result<(), ErrorReply> {
         request::check(&exchange.body, exchange.transport, &exchange.headers)?;
+        if self.script.is_strict {
+            strict::body::check(&exchange.body)?;
+        }
         self.script.quirks().check(&exchange.body, exchange.transport)?;
         self.check_model(exchange)
     }

@@ -47,6 +47,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 
+    /// Refuse the requests that the API refuses, with its errors, for example an output without its
+    /// call, or an empty input [default: off]
+    #[arg(long)]
+    strict: bool,
+
     /// Use https and wss, with a generated certificate [default: off]
     #[arg(long)]
     tls: bool,
@@ -56,6 +61,7 @@ const AFTER_HELP: &str = "\
 Examples:
   responses serve --port 8080
   responses serve --script run.jsonl --log log.jsonl
+  responses serve --strict
   responses serve --tls    # then: SSL_CERT_FILE=$ca responses run --base-url $url
 
 Exit status: 0, or 2 for bad usage.";
@@ -69,7 +75,10 @@ struct Ready<'a> {
 
 /// Serves until standard input ends or a signal arrives.
 pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
-    let script = script(&args.script)?.base_path("/v1");
+    let mut script = script(&args.script)?.base_path("/v1");
+    if args.strict {
+        script = script.strict();
+    }
     let mut log = match &args.log {
         Some(path) => {
             let file = File::create(path).map_err(|error| log_failed(path, &error))?;
