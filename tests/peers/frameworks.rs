@@ -22,9 +22,10 @@ struct Said {
 enum Language {
     Python,
     Node,
+    Rust,
 }
 
-use Language::{Node, Python};
+use Language::{Node, Python, Rust};
 
 #[tokio::test]
 async fn openai_python_asks_without_streaming_too() {
@@ -56,6 +57,11 @@ async fn pydantic_ai_runs_its_tools() {
 #[tokio::test]
 async fn the_ai_sdk_runs_its_tools() {
     works(Node, "ai").await;
+}
+
+#[tokio::test]
+async fn rig_runs_its_tools() {
+    works(Rust, "rig").await;
 }
 
 /// Runs the SDK against the agent, and against a script whose items have only what they must have.
@@ -99,16 +105,18 @@ async fn runs(language: Language, library: &str, name: &str, script: &Value) -> 
     let mut command = match language {
         Python => {
             let mut command = program("python3", &home);
-            command.env("PYTHONPATH", installed("python")).arg(source("frameworks.py"));
+            command.env("PYTHONPATH", installed("python"));
+            command.args([&source("frameworks.py"), library]);
             command
         }
         Node => {
             let mut command = program("node", &home);
-            command.arg(source("frameworks.mjs")).arg(installed("node_modules"));
+            command.arg(source("frameworks.mjs")).arg(installed("node_modules")).arg(library);
             command
         }
+        Rust => program(installed(library), &home),
     };
-    let ended = run(command.args([library, &server.url])).await;
+    let ended = run(command.arg(&server.url)).await;
     let seen = server.end().await;
     let context = format!("{language:?} {library}, {name}: {ended}\n{seen:#?}");
     assert!(ended.status.success(), "{context}");
