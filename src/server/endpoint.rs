@@ -21,12 +21,27 @@ pub(crate) enum Endpoint<'a> {
     Model { id: &'a str },
 }
 
+/// Path of the endpoint that creates a response, below the base path.
+pub(crate) const CREATE: &str = "/responses";
+
+/// Returns the part of a path below the base path; `None` if it is not below it. Without a base
+/// path, every path is below one.
+pub(crate) fn below_base<'a>(path: &'a str, base: Option<&str>) -> Option<&'a str> {
+    match base {
+        Some(base) => path.strip_prefix(base).filter(|rest| rest.starts_with('/')),
+        None => path
+            .rmatch_indices('/')
+            .filter_map(|(at, _)| path.get(at..))
+            .find(|rest| matches!(rest.split('/').nth(1), Some("responses" | "models"))),
+    }
+}
+
 impl<'a> Endpoint<'a> {
-    /// Returns the endpoint of a request; `None` if there is no such endpoint.
+    /// Returns the endpoint of a request with this path [below the base path](below_base); `None`
+    /// if there is no such endpoint.
     pub(crate) fn parse(method: &str, path: &'a str, query: Query<'_>) -> Option<Self> {
-        let segments: Vec<&str> = path.split('/').collect();
-        let root = segments.iter().rposition(|name| matches!(*name, "responses" | "models"))?;
-        Some(match (method, segments.get(root..)?) {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        Some(match (method, &segments[..]) {
             ("GET", ["responses", id]) if query.get("stream").as_deref() == Some("true") => {
                 let after = query.get("starting_after");
                 Self::Stream { id, starting_after: after.and_then(|after| after.parse().ok()) }
@@ -71,17 +86,31 @@ mod tests {
     }
 
     #[test]
-    fn the_last_root_of_the_path_counts() {
-        let cancel = parse("POST", "/models/v1/responses/resp_1/cancel", "");
+    fn without_a_base_path_the_last_root_of_the_path_counts() {
+        let below = below_base("/models/v1/responses/resp_1/cancel", None).unwrap();
+        let cancel = parse("POST", below, "");
         assert!(matches!(cancel, Some(Endpoint::Cancel { id: "resp_1" })));
-        assert!(matches!(parse("GET", "/v1/models", ""), Some(Endpoint::Models)));
-        assert!(parse("POST", "/v1/models", "").is_none());
-        assert!(parse("GET", "/v1/files", "").is_none());
+        assert_eq!(below_base("/v1/responses", None), Some(CREATE));
+        assert_eq!(below_base("/v1/files", None), None);
+        assert!(matches!(parse("GET", "/models", ""), Some(Endpoint::Models)));
+        assert!(parse("POST", "/models", "").is_none());
+        assert!(parse("GET", "/files", "").is_none());
+    }
+
+    #[test]
+    fn a_base_path_must_match() {
+        let below = |path| below_base(path, Some("/v1"));
+        assert_eq!(below("/v1/responses"), Some(CREATE));
+        assert_eq!(below("/v1/v1/responses"), Some("/v1/responses"));
+        for path in ["/responses", "/v1", "/v10/responses", "/x/v1/responses", ""] {
+            assert_eq!(below(path), None, "{path}");
+        }
+        assert_eq!(below_base("/responses", Some("")), Some(CREATE));
     }
 
     #[test]
     fn a_stream_is_asked_for_by_its_query() {
-        let get = |query| parse("GET", "/v1/responses/resp_1", query);
+        let get = |query| parse("GET", "/responses/resp_1", query);
         assert!(matches!(get("stream=false&starting_after=3"), Some(Endpoint::Get { .. })));
         for (query, after) in [
             ("stream=true", None),

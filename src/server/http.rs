@@ -7,7 +7,6 @@ use futures_util::{Stream, StreamExt, future, stream};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use serde_json::{Value, json};
 
 /// Body of an answer.
 pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
@@ -65,18 +64,6 @@ pub(crate) fn internal_error() -> Response<AnswerBody> {
 pub(crate) fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
-}
-
-/// Returns the body of an error of the API without a code.
-pub(crate) fn error_body(message: &str) -> Value {
-    json!({
-        "error": {
-            "message": message,
-            "type": "invalid_request_error",
-            "param": null,
-            "code": null,
-        }
-    })
 }
 
 /// Query of a request.

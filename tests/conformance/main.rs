@@ -57,6 +57,7 @@ mod settled_output;
 mod single_turn;
 mod sse_framing;
 mod strays;
+mod strict_server;
 #[path = "../support/mod.rs"]
 mod support;
 mod surrogates;

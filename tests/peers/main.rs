@@ -6,6 +6,7 @@
 mod aimock;
 mod async_openai;
 mod codex;
+mod frameworks;
 mod items;
 mod kernel;
 mod middleboxes;

@@ -20,6 +20,8 @@ pub(crate) struct Serve {
 pub(crate) struct Seen {
     pub(crate) requests: Vec<Value>,
     pub(crate) connections: Vec<Value>,
+    /// Requests for something other than a new response.
+    pub(crate) others: Vec<Value>,
 }
 
 impl Serve {
@@ -38,9 +40,11 @@ impl Serve {
     pub(crate) async fn end(self) -> Seen {
         let ran = self.tool.end().await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        let (requests, connections) =
-            self.log.lines().into_iter().partition(|line| line["kind"] == "request");
-        Seen { requests, connections }
+        let lines = self.log.lines();
+        let of = |kind: &str| -> Vec<Value> {
+            lines.iter().filter(|line| line["kind"] == kind).cloned().collect()
+        };
+        Seen { requests: of("request"), connections: of("connection"), others: of("other") }
     }
 }
 

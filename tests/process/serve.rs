@@ -6,7 +6,9 @@ use responses_client::testing::{Script, Turn};
 use serde_json::{Value, json};
 
 use crate::support::{
-    BOTH, guarded, server,
+    BOTH, guarded,
+    plain::{create, create_over_websocket, http},
+    server,
     tool::{Ran, Temporary, Tool, command, ran, run, value},
 };
 
@@ -55,11 +57,11 @@ async fn the_agent_sees_one_history_over_both_transports() {
 
 #[tokio::test]
 async fn c249_the_agent_answers_in_text_when_no_tools_are_offered() {
-    let other = r#"{"model":"m","input":"hi","tools":[{"type":"function","name":"other"}]}"#;
+    let none = r#"{"model":"m","input":"hi","tools":[{"type":"function","name":"other"}],"tool_choice":"none"}"#;
     for transport in BOTH {
         let (server, url, _) = serve(&[]).await;
         let args = ["--transport", transport.as_str(), "--quiet"];
-        let ran = ran(run(&url, &args), &[HI, GO_ON, other]).await;
+        let ran = ran(run(&url, &args), &[HI, GO_ON, none]).await;
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert_eq!(ran.turns().len(), 3);
         for text in texts(&ran) {
@@ -189,8 +191,72 @@ async fn the_log_has_requests_and_connections_and_no_credentials() {
         assert_eq!(connections[0]["transport"], transport.as_str());
         let with_headers = if parent { &connections[0] } else { &requests[0] };
         assert_eq!(with_headers["headers"]["authorization"], "[masked]");
+        assert_eq!(with_headers["path"], "/v1/responses");
+        assert_eq!(requests[1]["path"], "/v1/responses");
         assert_eq!(with_headers["headers"]["x-a"], "b");
     }
+}
+
+#[tokio::test]
+async fn c184_the_server_is_strict_if_it_is_asked_to_be() {
+    let output = json!({ "type": "function_call_output", "call_id": "call_1", "output": "" });
+    let body = json!({ "model": "m", "input": [output] });
+    for (args, expected) in [(&["--strict"][..], 400), (&[], 200)] {
+        let (server, url, _) = serve(args).await;
+        for (status, answer) in
+            [create(&url, &body).await, create_over_websocket(&url, &body).await]
+        {
+            assert_eq!(status, expected, "{answer}");
+            let message = "No tool call found for function call output with call_id call_1.";
+            let error = (expected == 400).then_some(message);
+            assert_eq!(answer["error"]["message"].as_str(), error);
+        }
+        assert_eq!(server.end().await.code, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn only_the_paths_of_the_api_are_answered_and_all_are_logged() {
+    let log = Temporary::new("paths.jsonl");
+    let (server, url, _) = serve(&["--log", log.path()]).await;
+    let (status, response) = create(&url, &json!({ "model": "m", "input": "hi" })).await;
+    assert_eq!((status, &response["status"]), (200, &json!("completed")));
+    let one = format!("/v1/responses/{}", response["id"].as_str().unwrap());
+    let create = json!({ "model": "m", "input": "hi", "stream": true });
+    for (method, path, body, expected) in [
+        ("GET", &*one, &Value::Null, 200),
+        ("GET", &*format!("{one}/input_items"), &Value::Null, 200),
+        ("DELETE", &*one, &Value::Null, 200),
+        ("GET", &*one, &Value::Null, 404),
+        ("DELETE", &*one, &Value::Null, 404),
+        ("GET", "/v1/models", &Value::Null, 200),
+        ("PUT", "/v1/responses", &create, 405),
+        ("POST", "/responses", &create, 404),
+        ("POST", "/v1/v1/responses", &create, 404),
+        ("POST", "/v1/chat/completions?api-key=canary&a=b", &create, 404),
+        ("POST", "/v2/responses", &create, 404),
+    ] {
+        let (status, body) = http(&url, method, path, body).await;
+        assert_eq!(status, expected, "{method} {path}: {body}");
+        let error = &body["error"];
+        let kind = (status >= 400).then_some("invalid_request_error");
+        assert_eq!(error["type"].as_str(), kind, "{method} {path}: {body}");
+        if expected == 404 && path.starts_with("/v1/chat") {
+            assert_eq!(error["message"], "Invalid URL (POST /v1/chat/completions)");
+        }
+    }
+    assert_eq!(server.end().await.code, Some(0));
+    let lines = log.lines();
+    let of = |kind: &str, member: &str| -> Vec<Value> {
+        let lines = lines.iter().filter(|line| line["kind"] == kind);
+        lines.map(|line| line[member].clone()).collect()
+    };
+    assert_eq!(of("request", "path"), ["/v1/responses"]);
+    assert_eq!(of("connection", "path"), vec![Value::Null; 12]);
+    let statuses = [200, 200, 200, 404, 404, 200, 405, 404, 404, 404, 404];
+    assert_eq!(of("other", "status"), statuses);
+    assert_eq!(of("other", "path")[9], "/v1/chat/completions?api-key=[masked]&a=b");
+    assert_eq!(of("other", "method")[6], "PUT");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
 pub(crate) mod fixtures;
+pub(crate) mod plain;
 pub(crate) mod tool;
 
 use std::time::Duration;

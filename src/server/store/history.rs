@@ -25,6 +25,8 @@ pub(crate) struct Parent(usize);
 struct Node {
     parent: Option<Parent>,
     items: Vec<Value>,
+    /// The items can be referred to.
+    stored: bool,
     /// Size of the history up to and including this node.
     bytes: usize,
 }
@@ -51,7 +53,7 @@ impl HistoryStore {
         let Completed { id, parent, items, stored } = completed;
         let node = Parent(self.nodes.len());
         let bytes = self.bytes(parent) + json_size(&items);
-        self.nodes.push(Node { parent, items, bytes });
+        self.nodes.push(Node { parent, items, stored, bytes });
         self.responses.insert(id.clone(), Continuable { node, stored });
         if transport == Transport::WebSocket {
             self.by_connection.insert(connection, id);
@@ -63,9 +65,28 @@ impl HistoryStore {
         self.by_connection.remove(&connection);
     }
 
-    /// Removes the response `id` for all connections.
+    /// Removes the response `id` for all connections, and references to its items.
     pub(crate) fn remove(&mut self, id: &str) {
-        self.responses.remove(id);
+        let removed = self.responses.remove(id).map(|response| response.node);
+        if let Some(node) = removed.and_then(|Parent(place)| self.nodes.get_mut(place)) {
+            node.stored = false;
+        }
+    }
+
+    /// Replaces references to items of stored responses by these items; keeps unknown references.
+    pub(crate) fn resolve(&self, input: &mut [Value]) {
+        let references =
+            input.iter_mut().filter(|item| item.get("type") == Some(&"item_reference".into()));
+        for reference in references {
+            if let Some(item) = reference.get("id").and_then(|id| self.item(id)) {
+                *reference = item.clone();
+            }
+        }
+    }
+
+    fn item(&self, id: &Value) -> Option<&Value> {
+        let nodes = self.nodes.iter().rev().filter(|node| node.stored);
+        nodes.flat_map(|node| &node.items).find(|item| item.get("id") == Some(id))
     }
 
     /// Returns the response `id`, if a request on `connection` may continue it.
@@ -94,6 +115,8 @@ impl HistoryStore {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn completed(id: &str, parent: Option<Parent>, stored: bool) -> Completed {
@@ -120,6 +143,24 @@ mod tests {
         store.evict(0);
         assert!(store.parent(0, "a").is_some());
         assert!(store.parent(7, "a").is_some());
+    }
+
+    #[test]
+    fn items_of_stored_responses_can_be_referred_to() {
+        let mut store = HistoryStore::default();
+        for (id, stored) in [("a", true), ("b", false)] {
+            let items = vec![json!({ "type": "message", "id": id })];
+            let completed = Completed { id: id.to_owned(), parent: None, items, stored };
+            store.commit(0, Transport::Sse, completed);
+        }
+        let resolved = |store: &HistoryStore, id: &str| {
+            let mut input = [json!({ "type": "item_reference", "id": id })];
+            store.resolve(&mut input);
+            input[0]["type"] == "message"
+        };
+        assert!(resolved(&store, "a") && !resolved(&store, "b"));
+        store.remove("a");
+        assert!(!resolved(&store, "a"));
     }
 
     #[test]

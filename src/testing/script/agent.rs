@@ -1,21 +1,25 @@
-//! A deterministic model that calls tools for files.
+//! A deterministic model that calls the tools of a request.
 
 #![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{builder::Script, digest::history_digest, exchange::Exchange, turn::Turn};
+use super::{builder::Script, digest::history_digest, exchange::Exchange, schema, turn::Turn};
 
 impl Script {
     /// Returns a script with a deterministic model that works through a loop of tool calls.
     ///
     /// The model calls those of the tools `list_files`, `read_file`, `search_files` and
-    /// `count_lines` that the request offers, 19 calls in all, and then gives a final answer. A
-    /// request that offers none of these tools gets the final answer immediately. The model uses
-    /// nothing but the tools of the request and the history of the exchange, so that a full request
-    /// gets the same answer as an incremental one. Its arguments and its final answer carry the
-    /// [`history_digest`] of that history.
+    /// `count_lines` that the request offers, 19 calls in all, and then gives a final answer. If a
+    /// request offers only other functions or custom tools, the model calls the first one, or that
+    /// of `tool_choice`, with the required properties of its schema, and gives a final answer once
+    /// the user's message is followed by an output. A request without tools, or with
+    /// `tool_choice: "none"`, gets the final answer immediately.
+    ///
+    /// The model uses nothing but the tools of the request and the history of the exchange, so that
+    /// a full request gets the same answer as an incremental one. The final answer, and the
+    /// arguments of the four tools, carry the [`history_digest`] of that history.
     pub fn agent() -> Self {
         Self::new().respond(agent_reply)
     }
@@ -37,10 +41,15 @@ impl Script {
 pub fn agent_reply(exchange: &Exchange) -> Turn {
     let history = &exchange.history;
     let digest = history_digest(history);
-    let calls = history.iter().filter(|item| item["type"] == "function_call").count();
-    let next = (calls < CALLS).then(|| next_call(exchange, calls)).flatten();
+    let is_call = |item: &&Value| item["type"] == "function_call" || item["type"] == CUSTOM_CALL;
+    let calls = history.iter().filter(is_call).count();
+    let next = if exchange.body["tool_choice"] == "none" {
+        None
+    } else {
+        file_call(exchange, calls, &digest).or_else(|| first_call(exchange))
+    };
     let thought = match &next {
-        Some((name, _)) => format!("Step {}: I call {name} and look at what it says.", calls + 1),
+        Some(call) => format!("Step {}: I call {} and look at what it says.", calls + 1, call.name),
         None => format!("After {calls} calls I have seen enough to answer."),
     };
     let reasoning = json!({
@@ -50,18 +59,7 @@ pub fn agent_reply(exchange: &Exchange) -> Turn {
         "encrypted_content": STANDARD.encode(digest.repeat(3)),
     });
     let answer = match next {
-        Some((name, argument)) => {
-            let (key, value) = argument;
-            let arguments = json!({ "history_digest": digest, key: value });
-            json!({
-                "id": format!("fc_{digest:.48}"),
-                "type": "function_call",
-                "status": "completed",
-                "call_id": format!("call_{}", calls + 1),
-                "name": name,
-                "arguments": arguments.to_string(),
-            })
-        }
+        Some(call) => call.item(calls, &digest),
         None => json!({
             "id": format!("msg_{digest:.48}"),
             "type": "message",
@@ -79,15 +77,74 @@ pub fn agent_reply(exchange: &Exchange) -> Turn {
     Turn::output([reasoning, answer])
 }
 
+/// A call of a tool.
+struct Call {
+    name: String,
+    /// Arguments of a function; `None` for a custom tool.
+    arguments: Option<Value>,
+}
+
+impl Call {
+    /// Returns the call as an item, after this number of calls.
+    fn item(&self, calls: usize, digest: &str) -> Value {
+        let Self { name, arguments } = self;
+        let (prefix, kind, member, text) = match arguments {
+            Some(arguments) => ("fc", "function_call", "arguments", arguments.to_string()),
+            None => ("ctc", CUSTOM_CALL, "input", "text".to_owned()),
+        };
+        json!({
+            "id": format!("{prefix}_{digest:.48}"),
+            "type": kind,
+            "status": "completed",
+            "call_id": format!("call_{}", calls + 1),
+            "name": name,
+            member: text,
+        })
+    }
+}
+
+/// Returns the next call of a tool for files, if the request offers one and more calls are due.
+fn file_call(exchange: &Exchange, calls: usize, digest: &str) -> Option<Call> {
+    let (name, (key, value)) =
+        (calls < CALLS).then(|| next_file_tool(exchange, calls)).flatten()?;
+    let arguments = json!({ "history_digest": digest, key: value });
+    Some(Call { name: name.to_owned(), arguments: Some(arguments) })
+}
+
+/// Returns a call of the first tool of a request without tools for files, unless the user's last
+/// message is followed by an output.
+fn first_call(exchange: &Exchange) -> Option<Call> {
+    let history = &exchange.history;
+    let from = history.iter().rposition(|item| item["role"] == "user").unwrap_or_default();
+    let is_output =
+        |item: &Value| item["type"] == "function_call_output" || item["type"] == CUSTOM_OUTPUT;
+    if history.iter().skip(from).any(is_output) {
+        return None;
+    }
+    let tools = exchange.body["tools"].as_array()?;
+    if tools.iter().any(|tool| FILE_TOOLS.iter().any(|name| tool["name"] == **name)) {
+        return None;
+    }
+    let wanted = exchange.body["tool_choice"]["name"].as_str();
+    tools.iter().find_map(|tool| {
+        let name = tool["name"].as_str().filter(|name| wanted.is_none_or(|it| it == *name))?;
+        let arguments = match tool["type"].as_str()? {
+            "function" => Some(schema::arguments(&tool["parameters"])),
+            "custom" => None,
+            _ => return None,
+        };
+        Some(Call { name: name.to_owned(), arguments })
+    })
+}
+
 /// A tool, and its argument by name.
-type Call = (&'static str, (&'static str, String));
+type FileTool = (&'static str, (&'static str, String));
 
 /// Returns the next tool in turn, or `list_files` if its argument is not known yet.
-fn next_call(exchange: &Exchange, calls: usize) -> Option<Call> {
+fn next_file_tool(exchange: &Exchange, calls: usize) -> Option<FileTool> {
     let tools = exchange.body["tools"].as_array()?;
     let offers = |name: &str| tools.iter().any(|tool| tool["name"] == name);
-    let offered: Vec<_> =
-        [LIST, READ, SEARCH, COUNT].into_iter().filter(|tool| offers(tool)).collect();
+    let offered: Vec<_> = FILE_TOOLS.into_iter().filter(|tool| offers(tool)).collect();
     let name = *offered.get(calls.checked_rem(offered.len())?)?;
     let argument = match name {
         READ | COUNT => file(&exchange.history).map(|path| ("path", path)),
@@ -141,3 +198,6 @@ const LIST: &str = "list_files";
 const READ: &str = "read_file";
 const SEARCH: &str = "search_files";
 const COUNT: &str = "count_lines";
+const FILE_TOOLS: [&str; 4] = [LIST, READ, SEARCH, COUNT];
+const CUSTOM_CALL: &str = "custom_tool_call";
+const CUSTOM_OUTPUT: &str = "custom_tool_call_output";

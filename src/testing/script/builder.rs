@@ -36,8 +36,10 @@ pub struct Script {
     reuses: VecDeque<Reuse>,
     every_reuse: Reuse,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) base_path: Option<String>,
     pub(crate) without_bodies: bool,
     pub(crate) ignores_generate: bool,
+    pub(crate) is_strict: bool,
     pub(crate) alpn: Vec<String>,
     pub(crate) client_certificates: bool,
     profile: Option<Profile>,
@@ -66,8 +68,10 @@ impl Script {
             reuses: VecDeque::new(),
             every_reuse: Reuse::Serve,
             headers: Vec::new(),
+            base_path: None,
             without_bodies: false,
             ignores_generate: false,
+            is_strict: false,
             alpn: vec!["http/1.1".to_owned()],
             client_certificates: false,
             profile: None,
@@ -142,9 +146,34 @@ impl Script {
         self
     }
 
+    /// Answers only requests below this path, such as `/openai/v1`, and all others with 404.
+    /// Default: the server answers below every path, and its URL ends in `/v1`.
+    pub fn base_path(mut self, path: &str) -> Self {
+        let path = path.trim_matches('/');
+        self.base_path = Some(if path.is_empty() { String::new() } else { format!("/{path}") });
+        self
+    }
+
     /// Takes a turn for requests with `generate: false` too, like a server that ignores the member.
     pub fn ignore_generate(mut self) -> Self {
         self.ignores_generate = true;
+        self
+    }
+
+    /// Refuses requests that the API refuses, with its errors and on both transports: without a
+    /// model or any input, with items or parts of unknown types or roles or without what they
+    /// require, with an output without its call, a call without its output, two outputs of one
+    /// call, two items with one id, and references to unknown items. These requests take no turn.
+    /// Default: the server takes any JSON object.
+    ///
+    /// ```
+    /// use responses_client::testing::{Script, Turn};
+    ///
+    /// let script = Script::from([Turn::text("Hello")]).strict();
+    /// # drop(script);
+    /// ```
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
         self
     }
 
@@ -275,8 +304,10 @@ impl fmt::Debug for Script {
             reuses,
             every_reuse,
             headers,
+            base_path,
             without_bodies,
             ignores_generate,
+            is_strict,
             alpn,
             client_certificates,
             profile,
@@ -291,8 +322,10 @@ impl fmt::Debug for Script {
             .field("reuses", reuses)
             .field("every_reuse", every_reuse)
             .field("headers", &HeaderNames(headers))
+            .field("base_path", base_path)
             .field("without_bodies", without_bodies)
             .field("ignores_generate", ignores_generate)
+            .field("is_strict", is_strict)
             .field("alpn", alpn)
             .field("client_certificates", client_certificates)
             .field("profile", profile)

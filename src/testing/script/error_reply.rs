@@ -75,9 +75,9 @@ impl ErrorShape {
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorReply {
     status: u16,
-    code: String,
+    code: Option<String>,
     message: String,
-    param: Option<&'static str>,
+    param: Option<String>,
     headers: Vec<(String, String)>,
 }
 
@@ -90,17 +90,16 @@ impl Refusal {
 
 impl ErrorReply {
     pub(crate) fn new(status: u16, code: &str, message: &str) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            message: message.to_owned(),
-            param: None,
-            headers: Vec::new(),
-        }
+        Self { code: Some(code.to_owned()), ..Self::without_code(status, message) }
     }
 
-    pub(crate) fn param(self, param: &'static str) -> Self {
-        Self { param: Some(param), ..self }
+    /// Returns an error whose `code` is null, as many of the API's are.
+    pub(crate) fn without_code(status: u16, message: impl Into<String>) -> Self {
+        Self { status, code: None, message: message.into(), param: None, headers: Vec::new() }
+    }
+
+    pub(crate) fn param(self, param: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..self }
     }
 
     pub(crate) fn header(&mut self, name: String, value: String) {
@@ -183,8 +182,8 @@ impl ErrorReply {
     }
 
     fn error(&self) -> Value {
-        let kind = match (self.status, self.code.as_str()) {
-            (429, "insufficient_quota") => "insufficient_quota",
+        let kind = match (self.status, self.code.as_deref()) {
+            (429, Some("insufficient_quota")) => "insufficient_quota",
             (429, _) => "rate_limit_error",
             (503, _) => "service_unavailable_error",
             (500.., _) => "server_error",

@@ -31,7 +31,8 @@ pub struct Exchange {
     /// Body of the request.
     pub body: Value,
     /// Whole conversation: the input and output of the responses that the request continues, and
-    /// then its own input. An input that is a string is a user message here.
+    /// then its own input. An input that is a string is a user message here, and a reference to a
+    /// stored item is that item.
     pub history: Vec<Value>,
     /// Id of the response to this request.
     pub response_id: String,
@@ -41,6 +42,19 @@ pub struct Exchange {
     pub(crate) known_bytes: usize,
     /// Size of the request's input, in bytes of JSON.
     pub(crate) brought_bytes: usize,
+}
+
+impl Exchange {
+    /// Returns `true` if the request asks for events. A WebSocket always streams.
+    pub(crate) fn streams(&self) -> bool {
+        self.transport == Transport::WebSocket
+            || self.body.get("stream") == Some(&Value::Bool(true))
+    }
+
+    /// Returns `true` if the request asks for a response that runs without its client.
+    pub(crate) fn is_in_background(&self) -> bool {
+        self.body.get("background") == Some(&Value::Bool(true))
+    }
 }
 
 impl fmt::Debug for Exchange {

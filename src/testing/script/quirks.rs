@@ -29,7 +29,7 @@ pub(crate) struct Quirks {
     pub(super) continues: Continues,
     /// Parameters that the server refuses.
     pub(super) refused: &'static [&'static str],
-    /// `store` must be false.
+    /// `store` must be false, and over SSE `stream` must be true.
     pub(super) stateless: bool,
     /// Comment before the first event over SSE.
     pub(super) comment: Option<&'static str>,
@@ -112,6 +112,9 @@ impl Quirks {
         }
         if self.stateless && body["store"] != false {
             return invalid("invalid_value", "Store must be set to false", "store");
+        }
+        if self.stateless && transport == Transport::Sse && body["stream"] != true {
+            return invalid("invalid_value", "Stream must be set to true", "stream");
         }
         let continues = match self.continues {
             Continues::Everywhere => true,
@@ -235,10 +238,12 @@ mod tests {
     #[test]
     fn a_stateless_server_refuses_to_store_and_to_continue_over_sse() {
         let quirks = Profile::ChatGpt.quirks();
-        let request = json!({ "store": false, "previous_response_id": "resp_1" });
+        let request = json!({ "store": false, "stream": true, "previous_response_id": "resp_1" });
         assert!(quirks.check(&request, Transport::WebSocket).is_ok());
         assert!(quirks.check(&request, Transport::Sse).is_err());
         assert!(quirks.check(&json!({ "store": true }), Transport::WebSocket).is_err());
+        assert!(quirks.check(&json!({ "store": false }), Transport::Sse).is_err());
+        assert!(quirks.check(&json!({ "store": false, "stream": true }), Transport::Sse).is_ok());
         assert!(PLAIN.check(&request, Transport::Sse).is_ok());
     }
 }

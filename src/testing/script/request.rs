@@ -36,11 +36,7 @@ pub(crate) fn check(
     };
     if let Some(name) = unknown.iter().find(|name| members.contains_key(**name)) {
         let message = format!("Unknown parameter: '{name}'.");
-        return Err(invalid("unknown_parameter", &message).param(name));
-    }
-    if transport == Transport::Sse && body["stream"] != true && body["background"] != true {
-        let message = "This server only streams, but for responses in the background.";
-        return Err(invalid("invalid_value", message).param("stream"));
+        return Err(invalid("unknown_parameter", &message).param(*name));
     }
     Ok(())
 }

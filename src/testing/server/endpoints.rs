@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
@@ -13,29 +13,44 @@ use super::{
     hub::{Hub, StoreError},
     log::OtherLog,
 };
-use crate::server::{
-    endpoint::Endpoint,
-    http::{AnswerBody, Query, error_body, header_pairs},
+use crate::{
+    server::{
+        endpoint::{CREATE, Endpoint},
+        http::{AnswerBody, Query, header_pairs},
+    },
+    testing::script::{error_reply::ErrorReply, refusal::Refusal},
 };
 
 enum EndpointAnswer {
-    Json(u16, Value),
+    Json(Value),
     Events(Arc<Background>, Reader),
+    Refusal(Refusal),
 }
 
-/// Answers a request for something other than a new response, and logs it.
-pub(super) fn answer(connection: &Connection, request: &Request<Incoming>) -> Response<AnswerBody> {
+/// Answers a request for something other than a new response, and logs it. `path` is the path below
+/// the base path.
+pub(super) async fn answer(
+    connection: &Connection,
+    request: &Request<Incoming>,
+    path: Option<&str>,
+) -> Response<AnswerBody> {
     let (method, uri) = (request.method(), request.uri());
     let query = Query(uri.query().unwrap_or_default());
-    let answer = match Endpoint::parse(method.as_str(), uri.path(), query) {
+    let endpoint = path.and_then(|path| Endpoint::parse(method.as_str(), path, query));
+    let answer = match &endpoint {
         Some(endpoint) => {
-            look_up(&connection.hub, &endpoint).unwrap_or_else(|error| refused(&endpoint, error))
+            look_up(&connection.hub, endpoint).map_err(|error| refused(endpoint, error))
         }
-        None => EndpointAnswer::Json(404, error_body("Invalid URL")),
+        None if path == Some(CREATE) => Err(not_allowed(method, uri.path())),
+        None => {
+            let message = format!("Invalid URL ({method} {})", uri.path());
+            Err(ErrorReply::without_code(404, message))
+        }
     };
+    let answer = answer.unwrap_or_else(|error| EndpointAnswer::Refusal(error.refusal()));
     let status = match &answer {
-        EndpointAnswer::Json(status, _) => *status,
-        EndpointAnswer::Events(..) => 200,
+        EndpointAnswer::Json(_) | EndpointAnswer::Events(..) => 200,
+        EndpointAnswer::Refusal(refusal) => refusal.status,
     };
     connection.hub.note_other(OtherLog {
         connection: connection.index,
@@ -45,8 +60,9 @@ pub(super) fn answer(connection: &Connection, request: &Request<Incoming>) -> Re
         status,
     });
     match answer {
-        EndpointAnswer::Json(status, body) => connection.json(status, &body),
+        EndpointAnswer::Json(body) => connection.json(200, &body),
         EndpointAnswer::Events(background, reader) => connection.follow(background, reader),
+        EndpointAnswer::Refusal(refusal) => connection.refuse(refusal).await,
     }
 }
 
@@ -64,20 +80,37 @@ fn look_up(hub: &Hub, endpoint: &Endpoint<'_>) -> Result<EndpointAnswer, StoreEr
         Endpoint::Model { id } if MODELS.contains(id) => model(id),
         Endpoint::Model { .. } => return Err(StoreError::NotFound),
     };
-    Ok(EndpointAnswer::Json(200, body))
+    Ok(EndpointAnswer::Json(body))
 }
 
-fn refused(endpoint: &Endpoint<'_>, error: StoreError) -> EndpointAnswer {
-    let (status, message) = match (error, endpoint) {
-        (StoreError::NotFound, _) => (404, format!("'{}' was not found.", endpoint.id())),
+fn refused(endpoint: &Endpoint<'_>, error: StoreError) -> ErrorReply {
+    match (error, endpoint) {
+        (StoreError::NotFound, Endpoint::Model { id }) => {
+            let message = format!("The model '{id}' does not exist");
+            ErrorReply::new(404, "model_not_found", &message).param("model")
+        }
+        (StoreError::NotFound, _) => {
+            let message = format!("Response with id '{}' not found.", endpoint.id());
+            ErrorReply::without_code(404, message)
+        }
         (StoreError::NotInBackground, Endpoint::Cancel { .. }) => {
-            (400, "Only a response in the background can be cancelled.".to_owned())
+            ErrorReply::without_code(400, "Only a response in the background can be cancelled.")
         }
         (StoreError::NotInBackground, _) => {
-            (400, "Only a response in the background can be streamed again.".to_owned())
+            let message = "Only a response in the background can be streamed again.";
+            ErrorReply::without_code(400, message)
         }
-    };
-    EndpointAnswer::Json(status, error_body(&message))
+    }
+}
+
+/// Returns the error of a request to create a response with another method than POST.
+fn not_allowed(method: &Method, path: &str) -> ErrorReply {
+    let message = format!(
+        "Not allowed to {method} on {path} (HINT: Perhaps you meant to use a different HTTP method?)"
+    );
+    let mut error = ErrorReply::new(405, "method_not_supported", &message);
+    error.header("allow".to_owned(), "GET, POST".to_owned());
+    error
 }
 
 fn model(id: &str) -> Value {

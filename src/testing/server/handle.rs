@@ -26,7 +26,9 @@ use crate::testing::script::{builder::Script, turn::Turn};
 /// A server for tests that follows a [`Script`] and logs everything it receives.
 ///
 /// It answers `GET …/responses` with a WebSocket and `POST …/responses` with server-sent events, on
-/// one port and from one script. It also has `GET …/responses/{id}` (with `stream=true` and
+/// one port and from one script. A POST without `stream: true` gets one JSON object in place of the
+/// events: the response of the terminal event, also of a failed response, with status 200; an error
+/// as an HTTP error; and if a fault ends the events before either, no answer. It also has `GET …/responses/{id}` (with `stream=true` and
 /// `starting_after`: the past and future events of a response in the background),
 /// `POST …/responses/{id}/cancel`, `DELETE …/responses/{id}` and
 /// `GET …/responses/{id}/input_items`. `GET …/models` lists one model.
@@ -111,14 +113,16 @@ impl ScriptedServer {
         Self { connector: Connector::new(Arc::clone(&hub)), hub, listener: None }
     }
 
-    /// Returns the base URL, which ends in `/v1`. In TLS its host is `localhost`.
+    /// Returns the base URL, which ends in `/v1` or in the [base path](Script::base_path) of the
+    /// script. In TLS its host is `localhost`.
     pub fn url(&self) -> String {
+        let path = self.hub.base_path().unwrap_or_else(|| "/v1".to_owned());
         match &self.listener {
             Some(listener) if listener.certificates().is_some() => {
-                format!("https://localhost:{}/v1", listener.address().port())
+                format!("https://localhost:{}{path}", listener.address().port())
             }
-            Some(listener) => format!("http://{}/v1", listener.address()),
-            None => "http://memory.invalid/v1".to_owned(),
+            Some(listener) => format!("http://{}{path}", listener.address()),
+            None => format!("http://memory.invalid{path}"),
         }
     }
 

@@ -76,6 +76,7 @@ impl Hub {
     pub(super) fn next_upgrade(
         &self,
         connection: usize,
+        path: String,
         headers: Vec<(String, String)>,
     ) -> Upgrade {
         self.change(|state| {
@@ -83,6 +84,7 @@ impl Hub {
             state.log.upgrades_refused += usize::from(upgrade.is_refused());
             if let Some(log) = state.log.connections.get_mut(connection) {
                 log.upgrade_requests += 1;
+                log.path = Some(path);
                 log.headers = headers;
             }
             upgrade
@@ -154,6 +156,11 @@ impl Hub {
     /// Returns the differences of the server from the plain API.
     pub(super) fn quirks(&self) -> Quirks {
         self.lock().script.quirks()
+    }
+
+    /// Returns the path below which the server answers, if it is limited to one.
+    pub(super) fn base_path(&self) -> Option<String> {
+        self.lock().script.base_path.clone()
     }
 
     /// Returns the headers of every 101 and 200.

@@ -20,7 +20,7 @@ use crate::{
         builder::{NextTurn, Script},
         error_reply::ErrorReply,
         exchange::Exchange,
-        halves, request,
+        halves, request, strict,
     },
 };
 
@@ -44,6 +44,8 @@ pub(super) struct HubState {
 pub(super) struct Received {
     pub(super) connection: usize,
     pub(super) transport: Transport,
+    /// Path of a POST; `None` over WebSocket.
+    pub(super) path: Option<String>,
     /// Headers of a POST; empty over WebSocket.
     pub(super) headers: Vec<(String, String)>,
     pub(super) raw: String,
@@ -122,11 +124,12 @@ impl HubState {
 
     /// Logs a request, and takes its turn.
     pub(super) fn admit(&mut self, received: Received) -> Admitted {
-        let Received { connection, transport, headers, raw } = received;
+        let Received { connection, transport, path, headers, raw } = received;
         let body = halves::parse_json(&raw).unwrap_or_default();
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
-        let input = request::input(&body);
+        let mut input = request::input(&body);
+        self.history.resolve(&mut input);
         let response_id = format!("resp_{:040x}", self.responses_begun);
         self.responses_begun += 1;
         let mut exchange = Exchange {
@@ -143,23 +146,41 @@ impl HubState {
         let log = self.log.connections.get(connection);
         let ChosenTurn { turn, is_scripted } = {
             let close_on_create = log.and_then(|log| log.closes_on_create);
-            let error = self.check(&exchange).err();
             let lost_parent = previous.as_deref().filter(|_| found.is_none());
+            let mut checked = self.check(&exchange);
+            if checked.is_ok() && lost_parent.is_none() && self.script.is_strict {
+                let history = self.history.history(found);
+                checked = strict::history::check(&[&history[..], &input].concat());
+            }
+            let error = checked.err();
             let body = &exchange.body;
             self.script.choose(Admission { body, close_on_create, error, lost_parent })
         };
         let turn_index = is_scripted.then_some(self.turns_taken);
         self.turns_taken += usize::from(is_scripted);
         let origin = RequestOrigin { connection, transport, request: self.log.requests.len() };
-        self.log_request(&mut exchange, raw, turn_index, previous, input.len());
+        let entry = RequestLog {
+            connection,
+            transport,
+            turn: turn_index,
+            path: path.unwrap_or_default(),
+            body: Value::Null,
+            raw,
+            headers: Vec::new(),
+            bytes_received: 0,
+            previous_response_id: previous,
+            input_items: input.len(),
+            finished: false,
+        };
+        self.log_request(&mut exchange, entry);
         let request = AdmittedRequest {
             origin,
             response_id,
             parent: found,
             input,
             stored: exchange.body["store"] != false,
-            streams: exchange.body["stream"] == true,
-            background: (exchange.body["background"] == true).then(Arc::default),
+            streams: exchange.streams(),
+            background: exchange.is_in_background().then(Arc::default),
             kept: None,
         };
         Admitted { request, exchange, turn }
@@ -168,6 +189,9 @@ impl HubState {
     /// Returns the error of an invalid request.
     fn check(&mut self, exchange: &Exchange) -> Result<(), ErrorReply> {
         request::check(&exchange.body, exchange.transport, &exchange.headers)?;
+        if self.script.is_strict {
+            strict::body::check(&exchange.body)?;
+        }
         self.script.quirks().check(&exchange.body, exchange.transport)?;
         self.check_model(exchange)
     }
@@ -187,40 +211,26 @@ impl HubState {
     }
 
     /// Adds a request to the log, and the headers of its upgrade to the exchange.
-    fn log_request(
-        &mut self,
-        exchange: &mut Exchange,
-        raw: String,
-        turn: Option<usize>,
-        previous_response_id: Option<String>,
-        input_items: usize,
-    ) {
-        let Exchange { connection, transport, .. } = *exchange;
-        let peer = self.peers.get_mut(connection);
-        let bytes_received = peer.map_or(0, Peer::begin_request);
-        let mut headers = Vec::new();
-        if let Some(log) = self.log.connections.get_mut(connection) {
-            match transport {
+    fn log_request(&mut self, exchange: &mut Exchange, mut entry: RequestLog) {
+        let peer = self.peers.get_mut(entry.connection);
+        entry.bytes_received = peer.map_or(0, Peer::begin_request);
+        if let Some(log) = self.log.connections.get_mut(entry.connection) {
+            match entry.transport {
                 Transport::Sse => log.transport = Some(Transport::Sse),
-                Transport::WebSocket => exchange.headers.clone_from(&log.headers),
+                Transport::WebSocket => {
+                    exchange.headers.clone_from(&log.headers);
+                    entry.path = log.path.clone().unwrap_or_default();
+                }
             }
         }
-        if transport == Transport::Sse {
-            headers.clone_from(&exchange.headers);
+        if entry.transport == Transport::Sse {
+            entry.headers.clone_from(&exchange.headers);
         }
-        let keep = !self.script.without_bodies;
-        self.log.requests.push(RequestLog {
-            connection,
-            transport,
-            turn,
-            body: if keep { exchange.body.clone() } else { Value::Null },
-            raw: if keep { raw } else { String::new() },
-            headers,
-            bytes_received,
-            previous_response_id,
-            input_items,
-            finished: false,
-        });
+        match self.script.without_bodies {
+            true => entry.raw.clear(),
+            false => entry.body.clone_from(&exchange.body),
+        }
+        self.log.requests.push(entry);
     }
 }
 
@@ -233,6 +243,7 @@ mod tests {
         Received {
             connection: 0,
             transport: Transport::Sse,
+            path: None,
             headers: Vec::new(),
             raw: raw.to_owned(),
         }

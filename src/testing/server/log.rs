@@ -14,7 +14,8 @@ pub struct ServerLog {
     pub connections: Vec<ConnectionLog>,
     /// Every `response.create` and every POST, also the rejected ones.
     pub requests: Vec<RequestLog>,
-    /// Every other answered HTTP request, such as those to get or cancel a response.
+    /// Every other answered HTTP request, such as those to get or cancel a response, and those for
+    /// paths that the server does not have.
     pub others: Vec<OtherLog>,
     /// Number of upgrade requests without a 101: refused, left hanging or reset.
     pub upgrades_refused: usize,
@@ -52,6 +53,8 @@ pub struct ConnectionLog {
     pub pings: usize,
     /// Number of pongs of the client.
     pub pongs: usize,
+    /// Path of the last request to become a WebSocket, with the query; `None` if there was none.
+    pub path: Option<String>,
     /// Headers of the last request to become a WebSocket.
     pub headers: Vec<(String, String)>,
 }
@@ -66,6 +69,8 @@ pub struct RequestLog {
     pub transport: Transport,
     /// Index among the requests that took a turn of the script; `None` if it took no turn.
     pub turn: Option<usize>,
+    /// Path of the POST, or of the upgrade of the WebSocket, with the query.
+    pub path: String,
     /// Body of the request; `null` if it was not JSON, or the script is [without
     /// bodies](crate::testing::Script::without_bodies).
     pub body: Value,
@@ -171,6 +176,7 @@ impl fmt::Debug for ConnectionLog {
             close_code,
             pings,
             pongs,
+            path,
             headers,
         } = self;
         f.debug_struct("ConnectionLog")
@@ -184,6 +190,7 @@ impl fmt::Debug for ConnectionLog {
             .field("close_code", close_code)
             .field("pings", pings)
             .field("pongs", pongs)
+            .field("path", path)
             .field("headers", &HeaderNames(headers))
             .finish()
     }
@@ -195,6 +202,7 @@ impl fmt::Debug for RequestLog {
             connection,
             transport,
             turn,
+            path,
             body: _,
             raw,
             headers,
@@ -207,6 +215,7 @@ impl fmt::Debug for RequestLog {
             .field("connection", connection)
             .field("transport", transport)
             .field("turn", turn)
+            .field("path", path)
             .field("raw", raw)
             .field("headers", &HeaderNames(headers))
             .field("bytes_received", bytes_received)

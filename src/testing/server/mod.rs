@@ -21,5 +21,6 @@ mod service;
 mod sse_body;
 mod sse_step;
 mod tls;
+mod unstreamed;
 mod wait;
 mod websocket;

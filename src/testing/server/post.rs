@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use super::{
     background::Background, background_body::Reader, background_run, connection::Connection,
-    hub_state::Received, server_turn::ServerTurn, sse_body, wait::wait,
+    hub_state::Received, server_turn::ServerTurn, sse_body, unstreamed, wait::wait,
 };
 use crate::{
     config::Transport,
@@ -21,7 +21,7 @@ pub(super) async fn answer(
     connection: Connection,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let headers = header_pairs(request.headers());
+    let (path, headers) = (request.uri().to_string(), header_pairs(request.headers()));
     let Ok(body) = request.into_body().collect().await else {
         // The client has disconnected and does not get this answer.
         return Response::new(empty());
@@ -29,6 +29,7 @@ pub(super) async fn answer(
     let received = Received {
         connection: connection.index,
         transport: Transport::Sse,
+        path: Some(path),
         headers,
         raw: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
     };
@@ -42,6 +43,9 @@ pub(super) async fn answer(
     }
     if let Some(background) = turn.background() {
         return in_background(&connection, turn, steps, background).await;
+    }
+    if !turn.streams() {
+        return unstreamed::answer(&connection, turn, steps, &label).await;
     }
     if let Some(cut) = steps.first().and_then(Step::cut) {
         turn.finish();

@@ -15,8 +15,11 @@ use super::{
 };
 use crate::{
     net::Io,
-    server::{http::AnswerBody, websocket::is_upgrade},
-    testing::script::refusal::Refusal,
+    server::{
+        endpoint::{CREATE, below_base},
+        http::AnswerBody,
+        websocket::is_upgrade,
+    },
 };
 
 /// Serves a connection until it ends or becomes a WebSocket; in TLS if `tls` is given. Bytes are
@@ -51,12 +54,14 @@ async fn answer(connection: Connection, request: Request<Incoming>) -> Response<
     {
         return connection.cut(cut).await;
     }
-    if !request.uri().path().ends_with("/responses") {
-        return endpoints::answer(&connection, &request);
-    }
+    let base_path = connection.hub.base_path();
+    let path = below_base(request.uri().path(), base_path.as_deref());
+    let creates = path == Some(CREATE);
     match *request.method() {
-        Method::GET if is_upgrade(request.headers()) => upgrade::answer(connection, request).await,
-        Method::POST => post::answer(connection, request).await,
-        _ => connection.refuse(Refusal::status(405).header("allow", "GET, POST")).await,
+        Method::GET if creates && is_upgrade(request.headers()) => {
+            upgrade::answer(connection, request).await
+        }
+        Method::POST if creates => post::answer(connection, request).await,
+        _ => endpoints::answer(&connection, &request, path).await,
     }
 }

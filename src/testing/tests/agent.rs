@@ -53,6 +53,53 @@ async fn full_and_incremental_requests_get_the_same_items() {
     assert_eq!((longest, log.posts().last().unwrap().input_items), (Some(1), 58));
 }
 
+/// The items that the agent answers with, over both transports.
+async fn answers(body: Value) -> Vec<Value> {
+    let server = ScriptedServer::start(Script::agent()).await.unwrap();
+    let mut client = Client::connect(&server).await;
+    client.create(body.clone()).await;
+    let over_websocket = client.turn().await.pop().unwrap()["response"]["output"].clone();
+    let (_, body, _) = post(&server.connector(), body).await;
+    assert_eq!(over_websocket, events(&body).pop().unwrap()["response"]["output"]);
+    over_websocket.as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn any_tool_is_called_once_for_each_message_of_the_user() {
+    let parameters = json!({
+        "type": "object", "required": ["city"], "properties": {
+            "city": { "type": "string" }, "days": { "type": "integer" },
+        },
+    });
+    let weather = json!({ "type": "function", "name": "weather", "parameters": parameters });
+    let tools = json!([{ "type": "web_search" }, weather, { "type": "custom", "name": "free" }]);
+    let mut input = vec![json!({ "role": "user", "content": "How is it?" })];
+    let asked = json!({ "tools": tools, "input": input });
+    let output = answers(asked.clone()).await;
+    let call = &output[1];
+    let facts = [&call["type"], &call["name"], &call["arguments"], &call["call_id"]];
+    assert_eq!(facts, ["function_call", "weather", r#"{"city":"text"}"#, "call_1"]);
+
+    input.extend(output.clone());
+    input.push(json!({ "type": "function_call_output", "call_id": "call_1", "output": "fine" }));
+    let last = answers(json!({ "tools": tools, "input": input })).await.pop().unwrap();
+    let text = last["content"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("I made 1 tool calls."), "{text}");
+
+    input.extend([last, json!({ "role": "user", "content": "And now?" })]);
+    let again = answers(json!({ "tools": tools, "input": input })).await.pop().unwrap();
+    assert_eq!((&again["name"], &again["call_id"]), (&json!("weather"), &json!("call_2")));
+
+    let with_choice = async |choice: Value| {
+        let mut asked = asked.clone();
+        asked["tool_choice"] = choice;
+        answers(asked).await.pop().unwrap()
+    };
+    assert_eq!(with_choice(json!("none")).await["type"], "message");
+    let custom = with_choice(json!({ "type": "custom", "name": "free" })).await;
+    assert_eq!((&custom["type"], &custom["input"]), (&json!("custom_tool_call"), &json!("text")));
+}
+
 fn run(tool: &str, arguments: &Value) -> String {
     match tool {
         "list_files" => "src/\na.rs\nb.rs".to_owned(),

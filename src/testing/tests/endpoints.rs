@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Client, ask, events, post};
 use crate::{
+    ResponsesRequest,
     net::Content,
     testing::{Connector, Gate, Script, ScriptedServer, Step, Turn},
 };
@@ -168,4 +169,23 @@ async fn stored_responses_of_both_transports_can_be_had_listed_and_deleted() {
     assert_eq!(models["data"][0]["object"], "model");
     assert_eq!(ask(&connector, "GET", "/models/none").await.0, 404);
     assert_eq!(ask(&connector, "GET", "/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_base_path_limits_the_paths() {
+    let script = Script::from(Turn::text("Hello")).base_path("/openai/v1/");
+    let server = ScriptedServer::in_memory(script);
+    assert_eq!(server.url(), "http://memory.invalid/openai/v1");
+    let (status, body, _) = post(&server.connector(), json!({})).await;
+    let message = "Invalid URL (POST /v1/responses)";
+    assert_eq!((status, body.contains(message)), (404, true), "{body}");
+    assert_eq!(Client::refused(&server.connector()).await, 404);
+    let request = ResponsesRequest::new("m").input("hi");
+    let response = server.client().unwrap().respond(&request).await.unwrap();
+    assert_eq!(response.output_text(), "Hello");
+    let log = server.log();
+    let paths: Vec<_> = log.others.iter().map(|seen| (&*seen.method, &*seen.path)).collect();
+    assert_eq!(paths, [("POST", "/v1/responses"), ("GET", "/v1/responses")]);
+    assert_eq!(log.requests[0].path, "/openai/v1/responses");
+    assert_eq!(log.websockets().next().unwrap().path.as_deref(), Some("/openai/v1/responses"));
 }

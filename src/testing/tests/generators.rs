@@ -100,6 +100,32 @@ fn each_kind_of_items_has_its_events_in_their_order() {
 }
 
 #[test]
+fn an_item_without_a_status_gets_that_of_its_stage() {
+    for (mut item, ..) in kinds() {
+        let is_given = item["status"] == "completed" && item["type"] != "unheard_of_call";
+        let is_known = item["type"] != "program_output" && item["type"] != "multi_agent_call";
+        item.as_object_mut().unwrap().remove("status");
+        let statuses: Vec<_> = events(&Turn::output([item.clone()]), json!({}))
+            .iter()
+            .filter(|event| event["item"].is_object())
+            .map(|event| event["item"]["status"].clone())
+            .collect();
+        let expected = if is_given && is_known {
+            [json!("in_progress"), json!("completed")]
+        } else {
+            [Value::Null, Value::Null]
+        };
+        if item["error"].is_null() {
+            assert_eq!(statuses, expected, "{item}");
+        }
+    }
+    let mut cut_off = items::message("Hel");
+    cut_off["status"] = "incomplete".into();
+    let done = check(&events(&Turn::output([cut_off.clone()]), json!({})), Missing::default());
+    assert_eq!(without_ids(done.unwrap()), [cut_off]);
+}
+
+#[test]
 fn all_kinds_pass_the_checker_together_and_interleaved() {
     let all: Vec<Value> = kinds().into_iter().map(|(item, ..)| item).collect();
     let plain = events(&Turn::output(all.clone()), json!({}));

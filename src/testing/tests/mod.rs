@@ -26,6 +26,7 @@ mod limits;
 mod sessions;
 mod shapes;
 mod turns;
+mod unstreamed;
 
 /// A WebSocket, with or without sockets below it.
 struct Client(WebSocketStream<Box<dyn Io>>);

@@ -167,7 +167,7 @@ async fn bad_requests_are_refused_and_the_socket_stays() {
     );
 
     let connector = server.connector();
-    for members in [json!({ "type": "response.create" }), json!({ "stream": false })] {
+    for members in [json!({ "type": "response.create" }), json!({ "stream_id": "a" })] {
         assert_eq!(post(&connector, members).await.0, 400);
     }
     assert_eq!(post(&connector, json!({})).await.0, 400, "the script is exhausted");

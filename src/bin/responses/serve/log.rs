@@ -1,6 +1,6 @@
 //! The log of the scripted server as JSON lines.
 
-use responses_client::testing::{ConnectionLog, RequestLog, ServerLog};
+use responses_client::testing::{ConnectionLog, OtherLog, RequestLog, ServerLog};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
@@ -8,6 +8,7 @@ use serde_json::Value;
 #[derive(Default)]
 pub(super) struct LogLines {
     requests: usize,
+    others: usize,
     /// `true` for each connection that has been written.
     connections: Vec<bool>,
 }
@@ -19,6 +20,7 @@ struct RequestLine<'a> {
     connection: usize,
     transport: &'static str,
     turn: Option<usize>,
+    path: Path<'a>,
     previous_response_id: Option<&'a str>,
     input_items: usize,
     bytes_received: u64,
@@ -38,20 +40,39 @@ struct ConnectionLine<'a> {
     pings: usize,
     pongs: usize,
     close_code: Option<u16>,
+    path: Option<Path<'a>>,
     headers: Headers<'a>,
 }
+
+/// Line of an HTTP request for something other than a new response, written with its answer.
+#[derive(Serialize)]
+struct OtherLine<'a> {
+    kind: &'static str,
+    connection: usize,
+    method: &'a str,
+    path: Path<'a>,
+    status: u16,
+    headers: Headers<'a>,
+}
+
+/// Path of a request with its query. Serializes with secrets masked.
+struct Path<'a>(&'a str);
 
 /// Headers of a request. Serializes with secrets masked.
 struct Headers<'a>(&'a [(String, String)]);
 
 impl LogLines {
-    /// Appends a line for each new request, and for each connection that has ended. If `all` is
+    /// Appends a line for each new request of either kind, and for each connection that has ended. If `all` is
     /// `true`, also for each open connection.
     pub(super) fn add(&mut self, log: &ServerLog, all: bool, lines: &mut Vec<u8>) {
         for request in log.requests.iter().skip(self.requests) {
             push(lines, &RequestLine::new(request));
         }
         self.requests = log.requests.len();
+        for other in log.others.iter().skip(self.others) {
+            push(lines, &OtherLine::new(other));
+        }
+        self.others = log.others.len();
         self.connections.resize(log.connections.len(), false);
         for (connection, told) in log.connections.iter().zip(&mut self.connections) {
             if (connection.closed || all) && !std::mem::replace(told, true) {
@@ -68,6 +89,7 @@ impl<'a> RequestLine<'a> {
             connection: log.connection,
             transport: log.transport.as_str(),
             turn: log.turn,
+            path: Path(&log.path),
             previous_response_id: log.previous_response_id.as_deref(),
             input_items: log.input_items,
             bytes_received: log.bytes_received,
@@ -89,8 +111,38 @@ impl<'a> ConnectionLine<'a> {
             pings: log.pings,
             pongs: log.pongs,
             close_code: log.close_code,
+            path: log.path.as_deref().map(Path),
             headers: Headers(&log.headers),
         }
+    }
+}
+
+impl<'a> OtherLine<'a> {
+    fn new(log: &'a OtherLog) -> Self {
+        Self {
+            kind: "other",
+            connection: log.connection,
+            method: &log.method,
+            path: Path(&log.path),
+            status: log.status,
+            headers: Headers(&log.headers),
+        }
+    }
+}
+
+impl Serialize for Path<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some((path, query)) = self.0.split_once('?') else {
+            return serializer.serialize_str(self.0);
+        };
+        let pairs: Vec<_> = query
+            .split('&')
+            .map(|pair| match pair.split_once('=') {
+                Some((name, _)) if is_secret(&name.to_lowercase()) => format!("{name}=[masked]"),
+                _ => pair.to_owned(),
+            })
+            .collect();
+        serializer.collect_str(&format_args!("{path}?{}", pairs.join("&")))
     }
 }
 
@@ -104,7 +156,7 @@ impl Serialize for Headers<'_> {
     }
 }
 
-/// Returns `true` if the header with this lower-case name may be a credential.
+/// Returns `true` if the header or parameter with this lower-case name may be a credential.
 fn is_secret(name: &str) -> bool {
     // The key of the WebSocket handshake is a random number and not secret.
     name != "sec-websocket-key"

@@ -25,7 +25,8 @@ mod log;
 
 /// Runs a scripted server of the Responses API on loopback, with WebSocket and SSE on one port
 ///
-/// The first line of the output is {"url":"http://127.0.0.1:8080/v1","ca":null}. With --tls, "ca"
+/// The first line of the output is {"url":"http://127.0.0.1:8080/v1","ca":null}. Other paths are
+/// answered with 404, and requests without streaming with one JSON object. With --tls, "ca"
 /// is the path of a PEM file with the certificate to trust, which is removed at the end. The server
 /// ends at the end of its standard input, and at ctrl-c.
 #[derive(clap::Args)]
@@ -41,10 +42,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE|agent", default_value = "agent")]
     script: PathBuf,
 
-    /// Write requests and ended connections to a file, as JSON lines without credentials
+    /// Write requests, those for other paths included, and ended connections to a file, as JSON lines without credentials
     /// [default: no log]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+
+    /// Refuse the requests that the API refuses, with its errors, for example an output without its
+    /// call, or an empty input [default: off]
+    #[arg(long)]
+    strict: bool,
 
     /// Use https and wss, with a generated certificate [default: off]
     #[arg(long)]
@@ -55,6 +61,7 @@ const AFTER_HELP: &str = "\
 Examples:
   responses serve --port 8080
   responses serve --script run.jsonl --log log.jsonl
+  responses serve --strict
   responses serve --tls    # then: SSL_CERT_FILE=$ca responses run --base-url $url
 
 Exit status: 0, or 2 for bad usage.";
@@ -68,7 +75,10 @@ struct Ready<'a> {
 
 /// Serves until standard input ends or a signal arrives.
 pub(crate) async fn serve(args: Args) -> Result<bool, Stop> {
-    let script = script(&args.script)?;
+    let mut script = script(&args.script)?.base_path("/v1");
+    if args.strict {
+        script = script.strict();
+    }
     let mut log = match &args.log {
         Some(path) => {
             let file = File::create(path).map_err(|error| log_failed(path, &error))?;

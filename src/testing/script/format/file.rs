@@ -36,6 +36,7 @@ impl Script {
             alpn,
             without_bodies,
             ignore_generate,
+            strict,
             profile,
             max_age_ms,
             frame_limit,
@@ -80,6 +81,9 @@ impl Script {
         if without_bodies {
             script = script.without_bodies();
         }
+        if strict {
+            script = script.strict();
+        }
         Ok(if ignore_generate { script.ignore_generate() } else { script })
     }
 }
@@ -106,6 +110,8 @@ struct ScriptForm<'a> {
     without_bodies: bool,
     #[serde(default)]
     ignore_generate: bool,
+    #[serde(default)]
+    strict: bool,
     profile: Option<ProfileName>,
     max_age_ms: Option<u64>,
     frame_limit: Option<u64>,

@@ -42,6 +42,7 @@
 //! | `alpn` | a list of protocols that the server offers in TLS | [`Script::alpn`] |
 //! | `without_bodies` | `true` omits the bodies of requests from the log | [`Script::without_bodies`] |
 //! | `ignore_generate` | `true` answers requests with `generate: false` like others | [`Script::ignore_generate`] |
+//! | `strict` | `true` refuses the requests that the API refuses | [`Script::strict`] |
 //!
 //! **Headers** are an object; a value is a string, or a list of strings for a repeated header.
 //! **Times** are whole milliseconds, measured by tokio's clock.
@@ -169,6 +170,7 @@
 //! [`Script::profile`]: crate::testing::Script::profile
 //! [`Script::respond`]: crate::testing::Script::respond
 //! [`Script::reuse`]: crate::testing::Script::reuse
+//! [`Script::strict`]: crate::testing::Script::strict
 //! [`Script::turn`]: crate::testing::Script::turn
 //! [`Script::upgrade`]: crate::testing::Script::upgrade
 //! [`Script::without_bodies`]: crate::testing::Script::without_bodies

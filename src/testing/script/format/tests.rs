@@ -246,7 +246,7 @@ fn what_stands_around_the_turns() {
             "headers":{"retry-after":"1"}}},"hang","reset","wrong_accept",
             {"header":{"name":"x-b","value":"1"}},{"close_after":1011},
             {"close_on_create":4000}],"reuses":["reset","serve"],"every_reuse":"end",
-            "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,"ignore_generate":true,
+            "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,"ignore_generate":true,"strict":true,
             "alpn":["h2","http/1.1"],"then":"agent",
             "profile":"vercel","max_age_ms":1500,"frame_limit":4096}"#,
         Script::agent()
@@ -266,6 +266,7 @@ fn what_stands_around_the_turns() {
             .header("x-a", "1")
             .without_bodies()
             .ignore_generate()
+            .strict()
             .alpn(["h2", "http/1.1"])
             .profile(Profile::Vercel)
             .max_age(Duration::from_millis(1500))

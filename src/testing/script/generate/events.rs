@@ -16,7 +16,7 @@ pub(crate) fn events(exchange: &Exchange, items: &[Value], ending: &ResponseEndi
     let items: Vec<_> = items
         .iter()
         .enumerate()
-        .map(|(place, item)| item_kind::with_id(item, place, exchange))
+        .map(|(place, item)| item_kind::with_added_members(item, place, exchange))
         .collect();
     let begun = response::begun(exchange);
     let mut events = vec![

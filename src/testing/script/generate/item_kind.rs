@@ -86,6 +86,17 @@ const KINDS: &[ItemKind] = &[
 /// Every other kind, known to the API or not.
 const OTHER: ItemKind = kind("", "item", &[], kind_events::nothing);
 
+/// The kinds whose items need no status, or have none.
+const WITHOUT_STATUS: [&str; 7] = [
+    OTHER.item_type,
+    "reasoning",
+    "mcp_list_tools",
+    "mcp_approval_request",
+    "additional_tools",
+    "compaction",
+    "agent_message",
+];
+
 const fn kind(
     item_type: &'static str,
     prefix: &'static str,
@@ -110,10 +121,11 @@ pub(super) fn events(exchange: &Exchange, index: usize, item: &Value) -> Vec<Val
     events.into_events()
 }
 
-/// Returns the item, with an id of its kind if it has none, and a function call with a `call_id`.
-pub(super) fn with_id(item: &Value, index: usize, exchange: &Exchange) -> Value {
+/// Returns the item with the members that the API adds: an id of its kind, the `call_id` of a
+/// function call, and the status of a finished item.
+pub(super) fn with_added_members(item: &Value, index: usize, exchange: &Exchange) -> Value {
     let mut item = item.clone();
-    let prefix = kind_of(&item).prefix;
+    let ItemKind { item_type, prefix, .. } = kind_of(&item);
     let is_call = item.get("type").is_some_and(|it| it == "function_call");
     if let Some(members) = item.as_object_mut() {
         let unique = exchange.response_id.trim_start_matches("resp_");
@@ -121,6 +133,9 @@ pub(super) fn with_id(item: &Value, index: usize, exchange: &Exchange) -> Value 
         members.entry("id").or_insert_with(|| id(prefix));
         if is_call {
             members.entry("call_id").or_insert_with(|| id("call"));
+        }
+        if !WITHOUT_STATUS.contains(item_type) {
+            members.entry("status").or_insert_with(|| "completed".into());
         }
     }
     item

@@ -8,7 +8,8 @@ use super::{Turn, TurnSource, label::Label};
 use crate::{
     server::store::OutputCollector,
     testing::script::{
-        exchange::Exchange, generate, refusal::Refusal, step::Step, value::is_terminal,
+        error_reply::ErrorReply, exchange::Exchange, generate, refusal::Refusal, step::Step,
+        value::is_terminal,
     },
 };
 
@@ -16,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ScriptedAnswer {
     pub(crate) steps: Vec<Step>,
-    /// Answer over SSE in place of the steps, after these waits.
+    /// HTTP answer in place of the steps, after these waits; a WebSocket gets the steps.
     pub(crate) http: Option<(Vec<Step>, Refusal)>,
     pub(crate) label: Label,
     /// Output that the server keeps, if it is not that of the events.
@@ -48,18 +49,30 @@ impl Turn {
             edit.apply(&mut steps);
         }
         let whole = self.http.clone().or_else(|| self.label.in_place_of(&steps));
-        let http = match (whole, &self.source) {
-            (Some(refusal), _) => Some((Vec::new(), refusal)),
-            (None, TurnSource::Error { error, shape: None }) => {
+        let http = match whole {
+            Some(refusal) => Some((Vec::new(), refusal)),
+            None => self.error_for(exchange).and_then(|error| {
                 let waits: Vec<_> =
                     steps.iter().take_while(|step| step.is_wait()).cloned().collect();
                 // After other steps it is too late for a status.
                 let comes_next = steps.get(waits.len()).is_some_and(Step::is_event);
                 comes_next.then(|| (waits, error.refusal()))
-            }
-            (None, _) => None,
+            }),
         };
         ScriptedAnswer { steps, http, label: self.label.clone(), kept }
+    }
+
+    /// Returns the error that is an HTTP error to this request. An error in the shape of an event
+    /// is one only if no events are asked for.
+    fn error_for(&self, exchange: &Exchange) -> Option<&ErrorReply> {
+        match &self.source {
+            TurnSource::Error { error, shape: None } => Some(error),
+            TurnSource::Error { error, shape: Some(_) } => {
+                let is_event = exchange.streams() || exchange.is_in_background();
+                (!is_event).then_some(error)
+            }
+            TurnSource::Generated { .. } | TurnSource::Steps(_) => None,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Headers of an answer over SSE.
+//! Headers of an answer over HTTP.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -47,7 +47,9 @@ impl Label {
         Some(self.whole(&body))
     }
 
-    fn whole(&self, body: &Value) -> Refusal {
+    /// Returns `body` as an answer with these headers, whose type is JSON unless the label says
+    /// otherwise.
+    pub(crate) fn whole(&self, body: &Value) -> Refusal {
         let json = Some("application/json".to_owned());
         let label = Self { content_type: self.content_type.clone().or(Some(json)), ..self.clone() };
         let body = Refusal::status(200).body(encode(body));

@@ -91,8 +91,8 @@ impl Turn {
     ///
     /// Items of every kind in [`items`] come with all events that the API has for them, from
     /// `response.output_item.added` over several deltas to `response.output_item.done`; items of
-    /// other kinds come with only these two. An item without an `id` gets one. Deltas carry an
-    /// `obfuscation`, unless the request says `include_obfuscation: false`. An image comes with as
+    /// other kinds come with only these two. An item without an `id` gets one, and an item of a kind
+    /// that has a `status` gets `completed`. Deltas carry an `obfuscation`, unless the request says `include_obfuscation: false`. An image comes with as
     /// many partial images as the request's tool asks for, else with one.
     pub fn output(items: impl IntoIterator<Item = Value>) -> Self {
         Self::generated(items, ResponseEnding::Completed)

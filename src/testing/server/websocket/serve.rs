@@ -104,6 +104,7 @@ impl ServedSocket<'_> {
         let received = Received {
             connection: self.connection.index,
             transport: Transport::WebSocket,
+            path: None,
             headers: Vec::new(),
             raw,
         };

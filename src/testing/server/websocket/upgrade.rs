@@ -30,7 +30,8 @@ pub(in crate::testing::server) async fn answer(
         return connection.refuse(refusal).await;
     };
     let (key, script_headers) = (key.as_bytes().to_vec(), connection.hub.headers());
-    let upgrade = connection.hub.next_upgrade(connection.index, header_pairs(request.headers()));
+    let (path, headers) = (request.uri().to_string(), header_pairs(request.headers()));
+    let upgrade = connection.hub.next_upgrade(connection.index, path, headers);
     match upgrade.answer() {
         UpgradeAnswer::Accept(accepted) => {
             accept(connection, request, &key, script_headers, accepted).await
