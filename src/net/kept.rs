@@ -76,10 +76,6 @@ impl<D: Dial> HttpNetwork<D> {
     pub(crate) fn new(dial: D) -> Self {
         Self { dial, kept: Arc::default() }
     }
-
-    pub(crate) fn dial(&self) -> &D {
-        &self.dial
-    }
 }
 
 impl<D: Dial> Network for HttpNetwork<D> {

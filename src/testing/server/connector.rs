@@ -25,6 +25,7 @@ use crate::{
 /// the host in the URL. It works on paused time, where sockets do not.
 #[derive(Clone, Debug)]
 pub struct Connector {
+    route: Arc<Route>,
     network: Arc<HttpNetwork<MemoryDial>>,
 }
 
@@ -47,7 +48,9 @@ impl Connector {
     }
 
     fn by(route: Route) -> Self {
-        Self { network: Arc::new(HttpNetwork::new(MemoryDial(Arc::new(route)))) }
+        let route = Arc::new(route);
+        let network = HttpNetwork::new(MemoryDial(Arc::clone(&route)));
+        Self { route, network: Arc::new(network) }
     }
 
     /// Returns a connector that reaches the same server over an emulated network, with
@@ -88,13 +91,13 @@ impl Connector {
     pub fn over(&self, link: Link) -> io::Result<Self> {
         let counters = Arc::default();
         let emulation = Some(Emulation::new(link, Arc::clone(&counters))?);
-        let hub = Arc::clone(&self.network.dial().0.hub);
+        let hub = Arc::clone(&self.route.hub);
         Ok(Self::by(Route { hub, emulation, counters }))
     }
 
     /// Returns the traffic of this connector's connections up to now.
     pub fn traffic(&self) -> Traffic {
-        self.network.dial().0.counters.traffic()
+        self.route.counters.traffic()
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
