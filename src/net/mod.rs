@@ -7,7 +7,7 @@
 pub(crate) use dial::{Dial, Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
 pub(crate) use kept::HttpNetwork;
-pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network};
+pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network, OpenBy};
 pub(crate) use sockets::Sockets;
 
 mod dial;

@@ -82,9 +82,16 @@ impl Sockets {
 }
 
 impl Dial for Sockets {
-    fn open(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, Result<Opened, NetError>> {
+    fn open(
+        &self,
+        uri: &Uri,
+        tunnel: bool,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Opened, NetError>> {
         let (inner, uri) = (Arc::clone(&self.0), uri.clone());
-        async move { inner.open(&uri, tunnel).await }.boxed()
+        let limited = inner.limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limited.into_iter().chain(deadline).min();
+        async move { inner.open(&uri, tunnel, deadline).await }.boxed()
     }
 
     fn peer(&self, uri: &Uri) -> Peer {
@@ -97,8 +104,12 @@ impl Dial for Sockets {
 }
 
 impl Inner {
-    async fn open(&self, uri: &Uri, tunnel: bool) -> Result<Opened, NetError> {
-        let deadline = self.limit.and_then(|limit| Instant::now().checked_add(limit));
+    async fn open(
+        &self,
+        uri: &Uri,
+        tunnel: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Opened, NetError> {
         let within = |step| Within { deadline, step };
         let host = uri.host().unwrap_or_default();
         let secure = uri.scheme_str() == Some("https");
