@@ -153,11 +153,8 @@ impl Tls {
                 | InvalidMessage::UnknownProtocolVersion
                 | InvalidMessage::MessageTooLarge,
             ) => TlsError::NotTls,
-            // Servers with TLS 1.2 also refuse a missing certificate with `handshake_failure`.
             RustlsError::AlertReceived(alert)
-                if asked
-                    && (*alert == AlertDescription::HandshakeFailure
-                        || REFUSALS.contains(alert)) =>
+                if asked && (REFUSALS.contains(alert) || UNCLEAR_REFUSALS.contains(alert)) =>
             {
                 self.client_refused()
             }
@@ -178,6 +175,12 @@ const REFUSALS: [AlertDescription; 9] = [
     AlertDescription::AccessDenied,
     AlertDescription::CertificateRequired,
 ];
+
+/// Further alerts that mean the same in a handshake in which the server asked for a certificate:
+/// servers with TLS 1.2 refuse a missing one with the first, and one that another authority of the
+/// same name signed with the second.
+const UNCLEAR_REFUSALS: [AlertDescription; 2] =
+    [AlertDescription::HandshakeFailure, AlertDescription::DecryptError];
 
 /// Waits until the server has accepted the certificate of the client, or its absence. With TLS 1.3
 /// the handshake is complete for the client before; if the server then refuses the client, a

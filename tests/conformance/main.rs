@@ -54,11 +54,15 @@ mod server_headers;
 mod settings;
 mod settled_output;
 mod single_turn;
+#[cfg(feature = "socks")]
+mod socks;
 mod sse_framing;
 mod strays;
 #[path = "../support/mod.rs"]
 mod support;
 mod surrogates;
 mod timeouts;
+mod tls_faults;
 mod tool_calls;
+mod tunnels;
 mod warnings;
