@@ -93,6 +93,7 @@ impl Error {
             ErrorKind::Protocol => match &self.0.cause {
                 Cause::Protocol(
                     ProtocolError::Redirect(_)
+                    | ProtocolError::SignIn(_)
                     | ProtocolError::ContentType(_)
                     | ProtocolError::ContentEncoding(_)
                     | ProtocolError::WebPage(_)

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network,
+    Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network, OpenBy,
     dial::{Form, Opened},
     probe::NetProbe,
 };
@@ -58,12 +58,11 @@ struct ClientConnection {
 struct AbortOnDrop(AbortHandle);
 
 /// Body of an answer, and the connection on which it arrives.
-struct ClientBody<D> {
+struct ClientBody {
     bytes: BodyDataStream<Incoming>,
     /// `None` once the body has ended.
     connection: Option<ClientConnection>,
     kept: Arc<Kept>,
-    dial: D,
 }
 
 /// Maximum number of kept connections; the oldest is closed first.
@@ -105,6 +104,7 @@ async fn send<D: Dial>(
 ) -> Result<Answer, NetError> {
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let fresh = upgrade || request.extensions().get::<Fresh>().is_some();
+    let deadline = request.extensions().get::<OpenBy>().map(|by| by.0);
     let uri = request.uri().clone();
     let mut request = request.map(Full::new);
     while !fresh && let Some(mut connection) = kept.take() {
@@ -117,11 +117,11 @@ async fn send<D: Dial>(
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(NetError::new(NetErrorKind::Stale, error.into_error())),
+                None => return Err(lost_while_kept(error.into_error())),
             },
         }
     }
-    let opened = dial.open(&uri, upgrade).await?;
+    let opened = dial.open(&uri, upgrade, deadline).await?;
     let lost = |error| lost(error, &dial).at(&dial, &uri);
     let mut connection = handshake(opened).await.map_err(lost)?;
     connection.form.apply(&mut request, &uri)?;
@@ -152,9 +152,8 @@ async fn answer<D: Dial>(
         return Err(error.at(dial, uri));
     }
     let (head, body) = response.into_parts();
-    let dial = dial.clone();
     let bytes = BodyDataStream::new(body);
-    let body = ClientBody { bytes, connection: Some(connection), kept, dial };
+    let body = ClientBody { bytes, connection: Some(connection), kept };
     Ok(Answer { head, content: Content::Body(Box::pin(body)) })
 }
 
@@ -168,7 +167,7 @@ impl NetError {
     }
 }
 
-impl<D: Dial> Stream for ClientBody<D> {
+impl Stream for ClientBody {
     type Item = Result<Bytes, NetError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -180,7 +179,8 @@ impl<D: Dial> Stream for ClientBody<D> {
             // The whole answer has arrived, so that the connection can take the next request.
             this.kept.put(connection);
         }
-        Poll::Ready(next.map(|bytes| bytes.map_err(|error| lost(error, &this.dial))))
+        let lost = |error| NetError::new(NetErrorKind::Lost, error);
+        Poll::Ready(next.map(|bytes| bytes.map_err(lost)))
     }
 }
 
@@ -223,7 +223,14 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Returns the error of a connection that was lost after it was made.
+/// Returns the error of a kept connection that was lost with its request.
+fn lost_while_kept(error: hyper::Error) -> NetError {
+    // An answer that cannot be read is an answer: the server received the request.
+    let kind = if error.is_parse() { NetErrorKind::Lost } else { NetErrorKind::Stale };
+    NetError::new(kind, error)
+}
+
+/// Returns the error of a new connection that was lost before the head of an answer.
 fn lost(error: hyper::Error, dial: &impl Dial) -> NetError {
     // hyper dropped the request before it wrote any of it.
     if error.is_canceled() {

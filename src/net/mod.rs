@@ -9,7 +9,7 @@ pub(crate) use dial::Dial;
 pub(crate) use dial::{Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
 pub(crate) use kept::HttpNetwork;
-pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network};
+pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network, OpenBy};
 pub(crate) use sockets::Sockets;
 
 mod dial;
@@ -18,6 +18,7 @@ mod kept;
 mod network;
 pub(crate) mod probe;
 mod proxy;
+mod resolve;
 mod roots;
 mod sockets;
 #[cfg(feature = "socks")]

@@ -54,8 +54,10 @@ pub(super) fn verifier(
         roots.extend(found.map_err(|fault| variable_error(DIRECTORIES, &list, &fault))?);
     }
     let (added, _) = store.add_parsable_certificates(roots);
-    if added == 0 && store.is_empty() {
-        let why = format!("{FILE} and {DIRECTORIES} name no certificate that can be used");
+    if added == 0 {
+        let set = [FILE, DIRECTORIES].into_iter().filter(|name| variable(name).is_some());
+        let set = set.collect::<Vec<_>>().join(" and ");
+        let why = format!("the certificates that {set} names cannot be used");
         return Err(NetError::setting(why));
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(store.into(), provider).build();
@@ -68,11 +70,18 @@ fn of_platform(
 ) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
     match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider) {
         Ok(verifier) => Ok(Arc::new(verifier)),
-        Err(rustls::Error::General(_)) => Err(NetError::setting(format!(
+        Err(error) => Err(platform_error(&error)),
+    }
+}
+
+fn platform_error(error: &rustls::Error) -> NetError {
+    match error {
+        // The platform has no roots.
+        rustls::Error::General(_) => NetError::setting(format!(
             "this machine has no trusted certificates: install them (the package is often called \
              `ca-certificates`), or name a PEM file in {FILE}"
-        ))),
-        Err(error) => Err(invalid_root(error)),
+        )),
+        error => invalid_root(error),
     }
 }
 

@@ -55,6 +55,8 @@ mod server_headers;
 mod settings;
 mod settled_output;
 mod single_turn;
+#[cfg(feature = "socks")]
+mod socks;
 mod sse_framing;
 mod strays;
 mod strict_server;
@@ -62,5 +64,7 @@ mod strict_server;
 mod support;
 mod surrogates;
 mod timeouts;
+mod tls_faults;
 mod tool_calls;
+mod tunnels;
 mod warnings;

@@ -4,6 +4,7 @@ use std::{io, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
+use tokio::time::Instant;
 
 use super::{
     client_end::ClientEnd, connection::Connection, controlled_stream::ByteStream, hub::Hub, service,
@@ -106,7 +107,12 @@ impl Connector {
 }
 
 impl Dial for MemoryDial {
-    fn open(&self, _: &Uri, _: bool) -> BoxFuture<'static, Result<Opened, NetError>> {
+    fn open(
+        &self,
+        _: &Uri,
+        _: bool,
+        _: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Opened, NetError>> {
         let route = Arc::clone(&self.0);
         async move { Ok(Opened { io: connect(&route).await?, form: Form::Origin }) }.boxed()
     }
