@@ -1,4 +1,4 @@
-//! What follows from the findings.
+//! Conclusions from the findings.
 
 use responses_client::Transport;
 use serde::Serialize;

@@ -14,9 +14,9 @@ pub(super) struct Finding {
     /// Name of the situation, which stays the same in later versions.
     pub(super) id: &'static str,
     pub(super) status: Status,
-    /// What was found.
+    /// Fact that was found.
     pub(super) message: String,
-    /// What to do about it.
+    /// Remedy; `None` if there is nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
     /// Time of the check.
