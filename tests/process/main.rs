@@ -6,6 +6,7 @@ mod input;
 mod notices;
 mod output;
 mod proxy;
+mod roots;
 mod run;
 mod serve;
 #[path = "../support/mod.rs"]
