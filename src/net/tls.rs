@@ -230,7 +230,11 @@ impl ServerCertVerifier for Naming {
         let verified =
             self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
-            RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            // A root of the same name and another key, such as the former one of a proxy, fails at
+            // the signature.
+            RustlsError::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => {
                 // The last certificate of the chain names the root that is missing.
                 let last = intermediates.last().unwrap_or(end_entity);
                 let issuer = OtherError(Arc::new(UnknownIssuer(issuer_of(last))));

@@ -30,6 +30,7 @@ mod habits;
 mod incremental;
 mod item_matching;
 mod items;
+mod kept;
 mod late_events;
 mod liveness;
 mod lost_creates;
@@ -54,6 +55,7 @@ mod scripted_server;
 mod server_headers;
 mod settings;
 mod settled_output;
+mod sign_in;
 mod single_turn;
 #[cfg(feature = "socks")]
 mod socks;

@@ -248,7 +248,9 @@ const ADVICE_DATES: &str = " (the request was not sent): check the clock of this
 #[tokio::test]
 async fn c176_an_unknown_issuer_is_named() {
     let server = Listener::tls(Authority::new("Corp Root").server("localhost", |_| {})).await;
-    for network in [NetworkSettings::new(), Authority::new("Another").trusted()] {
+    // A root of the same name with another key is another root.
+    let [another, former] = ["Another", "Corp Root"].map(|name| Authority::new(name).trusted());
+    for network in [NetworkSettings::new(), another, former] {
         let (fault, text) = server.fault(&network).await;
         let TlsError::UnknownIssuer { issuer, .. } = fault else { panic!("{fault:?}") };
         assert_eq!(issuer, "O=Example,CN=Corp Root");

@@ -7,6 +7,7 @@ mod notices;
 mod output;
 mod provider;
 mod proxy;
+mod roots;
 mod run;
 mod serve;
 #[path = "../support/mod.rs"]
