@@ -1,6 +1,6 @@
 //! Interface by which connections are opened.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -13,6 +13,9 @@ use crate::error::{ConnectError, Peer};
 
 /// Opens connections to the server of a URI.
 pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
+    /// Time after which a kept connection is closed; `None` for never.
+    const KEEP_FOR: Option<Duration>;
+
     /// Opens a connection. With `tunnel`, bytes pass every proxy unchanged; otherwise a proxy may
     /// forward requests.
     /// The connection must be open by `deadline`.

@@ -281,11 +281,9 @@ async fn c171_a_socks_proxy_gets_the_credentials_as_written() {
         let client = through(url, target.address, transport).unwrap();
         let mut session = client.session();
         let request = request(&["hi"]);
-        let (fields, ()) = tokio::select! {
-            fields = proxy => (fields.unwrap(), ()),
-            outcome = turn(&mut session, &request) => panic!("{outcome:?}"),
-        };
-        assert_eq!(fields, [r"DOM\us:er", "p^w%é"]);
+        let (fields, outcome) = tokio::join!(proxy, turn(&mut session, &request));
+        assert_eq!(outcome.error().kind(), ErrorKind::ProxyAuthentication);
+        assert_eq!(fields.unwrap(), [r"DOM\us:er", "p^w%é"]);
         assert_eq!(target.heads(), [""; 0]);
     }
 }
