@@ -13,9 +13,6 @@ use crate::error::{ConnectError, Peer};
 
 /// Opens connections to the server of a URI.
 pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
-    /// Time after which a kept connection is closed; `None` for never.
-    const KEEP_FOR: Option<Duration>;
-
     /// Opens a connection. With `tunnel`, bytes pass every proxy unchanged; otherwise a proxy may
     /// forward requests.
     /// The connection must be open by `deadline`.
@@ -25,6 +22,12 @@ pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
         tunnel: bool,
         deadline: Option<Instant>,
     ) -> BoxFuture<'static, Result<Opened, NetError>>;
+
+    /// Returns the time after which a kept connection is closed. Default: 90 s, as in reqwest and
+    /// hyper; most servers close a connection earlier.
+    fn keep_for(&self) -> Duration {
+        Duration::from_secs(90)
+    }
 
     /// Opens a connection and closes it, and returns the steps.
     fn probe(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, NetProbe> {

@@ -104,7 +104,7 @@ async fn send<D: Dial>(
     let deadline = request.extensions().get::<OpenBy>().map(|by| by.0);
     let uri = request.uri().clone();
     let mut request = request.map(Full::new);
-    while !fresh && let Some(mut connection) = kept.take(D::KEEP_FOR) {
+    while !fresh && let Some(mut connection) = kept.take(dial.keep_for()) {
         if connection.requests.ready().await.is_err() {
             continue;
         }
@@ -184,13 +184,11 @@ impl Stream for ClientBody {
 impl Kept {
     /// Returns the connection of this runtime that was used last, and closes those that have been
     /// kept for too long.
-    fn take(&self, keep_for: Option<Duration>) -> Option<ClientConnection> {
+    fn take(&self, keep_for: Duration) -> Option<ClientConnection> {
         let here = Handle::try_current().ok().map(|here| here.id());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let is_fresh =
-            |it: &KeptConnection| keep_for.is_none_or(|time| now.duration_since(it.since) < time);
-        kept.retain(|it| is_fresh(it) && !it.connection.is_closed());
+        kept.retain(|it| now.duration_since(it.since) < keep_for && !it.connection.is_closed());
         let last = kept.iter().rposition(|it| it.connection.runtime == here)?;
         Some(kept.remove(last).connection)
     }

@@ -75,9 +75,6 @@ impl Sockets {
 }
 
 impl Dial for Sockets {
-    // As in reqwest and hyper. Most servers close a connection earlier.
-    const KEEP_FOR: Option<Duration> = Some(Duration::from_secs(90));
-
     fn open(
         &self,
         uri: &Uri,

@@ -134,8 +134,8 @@ async fn c191_a_proxy_that_refuses_is_named() {
             error.error().to_string(),
             format!(
                 "the proxy {} rejected the user name and the password (status 407) (the request \
-                 was not sent): write them into the proxy URL as `http://user:password@host:port`, \
-                 percent-encoded",
+                 was not sent): check the user name and the password in the proxy URL, where \
+                 special characters are percent-encoded",
                 proxy.address
             )
         );

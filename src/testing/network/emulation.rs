@@ -44,6 +44,11 @@ impl Emulation {
         }
     }
 
+    /// Returns the factor by which all times are longer.
+    pub(in crate::testing) fn slowdown(&self) -> u32 {
+        self.link.slowdown
+    }
+
     /// Returns the TLS of the link, if it has any.
     pub(in crate::testing) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()

@@ -107,8 +107,10 @@ impl Connector {
 }
 
 impl Dial for MemoryDial {
-    // On a slowed link, all times are longer.
-    const KEEP_FOR: Option<Duration> = None;
+    fn keep_for(&self) -> Duration {
+        let slowdown = self.0.emulation.as_ref().map_or(1, Emulation::slowdown);
+        Duration::from_secs(90).saturating_mul(slowdown)
+    }
 
     fn open(
         &self,
