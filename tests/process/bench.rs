@@ -10,9 +10,10 @@ use responses_client::{
     testing::{Script, Turn},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::{
-    guarded, server,
+    server,
     tool::{Ran, Temporary, command, ran, run, value},
 };
 
@@ -406,18 +407,29 @@ async fn c261_a_frame_that_the_server_would_refuse_is_explained_in_flags() {
 #[tokio::test]
 async fn c260_a_network_in_real_time_takes_the_time_that_it_reports() {
     let start = Instant::now();
-    let args = ["--real-time", "--preset", "lan", "--rounds", "1", "--modes", "sse-keep-alive"];
-    let (summary, _) =
-        summary(&[&args[..], &["--think", "50", "--tool-time", "100"]].concat()).await;
-    let took = start.elapsed();
+    let args = ["--json", "--real-time", "--preset", "lan", "--rounds", "1"];
+    let args = [&args[..], &["--modes", "sse-keep-alive", "--think", "50", "--tool-time", "100"]];
+    let run = command(&[&["bench"], &SMALL[..], &args.concat()].concat()).output();
+    let ended = timeout(Duration::from_secs(180), run).await.expect("no hang").unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
+    // The check of the network has a pause of 10 s.
+    assert!(start.elapsed() > Duration::from_secs(10));
+    if ended.status.code() == Some(1) {
+        // A machine that is too busy to keep the times measures nothing, after three tries.
+        assert!(stderr.contains("%, and nothing was measured: "), "{stderr}");
+        assert!(stdout.is_empty() && start.elapsed() > Duration::from_secs(30), "{stdout}");
+        return;
+    }
+    assert_eq!((ended.status.code(), stderr.as_str()), (Some(0), ""));
+    let summary = value(&stdout);
     assert_eq!(summary["settings"]["clock"], "real");
     let mode = &summary["modes"]["sse_keep_alive"];
     assert_eq!(mode["turns"], 2);
     // Two turns of a model that thinks, and the tools in between.
     let conversation = mode["by_turn"][1]["cumulative_ms"].as_f64().unwrap();
     assert!(conversation >= 100.0, "{conversation}");
-    // The check of the network has a pause of 10 s.
-    assert!(took > Duration::from_secs(10) + Duration::from_secs_f64(conversation / 1e3 + 0.1));
+    assert!(start.elapsed() > Duration::from_secs_f64(10.1 + conversation / 1e3));
 }
 
 /// The commands of `bench` in `docs/tool.md`, with fewer turns, and with a server in place of
@@ -445,7 +457,7 @@ async fn the_commands_in_the_docs_measure() {
     let mut shell = tokio::process::Command::new("/bin/sh");
     shell.args(["-e", "-c", &script]).current_dir(&folder.0).env_clear();
     shell.env("PATH", tool).env("OPENAI_BASE_URL", server.url());
-    let ended = guarded(shell.output()).await.unwrap();
+    let ended = timeout(Duration::from_secs(240), shell.output()).await.expect("no hang").unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let output = String::from_utf8(ended.stdout).unwrap();
     assert!(output.contains("The settings differ:") && output.contains("Whole conversation"));
