@@ -66,8 +66,8 @@ struct ClientBody {
 
 /// Maximum number of kept connections; the oldest is closed first.
 const MAX_KEPT: usize = 256;
-/// Time after which a kept connection is closed, as in reqwest and hyper. Most servers close it
-/// earlier.
+/// Time after which a kept connection is not used again; the next request closes it. Most servers
+/// close it earlier.
 const KEEP_FOR: Duration = Duration::from_secs(90);
 
 impl<D: Dial> HttpNetwork<D> {

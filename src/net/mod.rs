@@ -15,6 +15,7 @@ mod error;
 mod kept;
 mod network;
 mod proxy;
+mod resolve;
 mod roots;
 mod sockets;
 #[cfg(feature = "socks")]

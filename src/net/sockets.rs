@@ -2,23 +2,11 @@
 //!
 //! name ─ TCP ─ (TLS with an https proxy ─) (tunnel ─) (TLS with the server ─) bytes
 
-use std::{
-    error::Error as StdError,
-    fmt, io,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
-use hyper_util::{
-    client::legacy::connect::{
-        HttpConnector,
-        dns::{GaiAddrs, GaiResolver, Name},
-    },
-    rt::TokioIo,
-};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -29,6 +17,7 @@ use super::{
     Dial, Io, NetError,
     dial::{Form, Opened},
     proxy::{Proxies, ProxyScheme, ProxyUrl},
+    resolve::{ResolveError, Resolver},
     tls::Tls,
     tunnel,
 };
@@ -70,7 +59,7 @@ impl Sockets {
             true => Some(Tls::new(settings, variable)?),
             false => None,
         };
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
@@ -189,7 +178,7 @@ impl Inner {
         host: &str,
         port: u16,
     ) -> Result<Box<dyn Io>, NetError> {
-        let resolver = Resolver(GaiResolver::new());
+        let resolver = Resolver::new();
         super::socks::open(io, scheme, proxy.login.as_ref(), (host, port), resolver).await
     }
 
@@ -233,39 +222,5 @@ fn tcp_error(error: &(dyn StdError + 'static)) -> ConnectError {
         Some(io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
         Some(io::ErrorKind::TimedOut) => ConnectError::TimedOut(ConnectStep::Tcp),
         _ => ConnectError::Unreachable,
-    }
-}
-
-/// Resolver of the operating system, whose errors have a type of their own.
-#[derive(Clone)]
-pub(super) struct Resolver(GaiResolver);
-
-/// Error of a name that could not be resolved.
-#[derive(Debug)]
-pub(super) struct ResolveError(io::Error);
-
-impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
-    type Error = ResolveError;
-    type Future = BoxFuture<'static, Result<GaiAddrs, ResolveError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
-        self.0.poll_ready(cx).map_err(ResolveError)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        self.0.call(name).map(|found| found.map_err(ResolveError)).boxed()
-    }
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host name could not be resolved")
-    }
-}
-
-impl StdError for ResolveError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
     }
 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{
     Io, NetError,
     proxy::{Login, ProxyScheme},
-    sockets::Resolver,
+    resolve::Resolver,
 };
 use crate::error::{ConnectError, ConnectStep, ProxyAnswer, ProxyError};
 
