@@ -64,7 +64,7 @@ impl Proxies {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, NetError> {
         // A CGI server sets `HTTP_PROXY` from the header `Proxy` of the request that it serves.
-        // Like reqwest, this crate then ignores all variables.
+        // Like other clients, this crate then ignores all variables.
         if variable("REQUEST_METHOD").is_some() {
             return Ok(Self::default());
         }

@@ -36,8 +36,10 @@ impl TurnObserver for Notes {
     }
 
     fn attempt_failed(&self, failed: &AttemptFailed) {
-        let AttemptFailed { transport, kind, delay, .. } = failed;
-        self.note(format!("{transport} failed: {kind:?}, delayed: {}", !delay.is_zero()));
+        let AttemptFailed { transport, kind, delay, trying_for, .. } = failed;
+        let waits = trying_for.map(|it| format!(", trying for {} s", it.as_secs()));
+        let waits = waits.unwrap_or_default();
+        self.note(format!("{transport} failed: {kind:?}, delayed: {}{waits}", !delay.is_zero()));
     }
 
     fn fell_back(&self) {
@@ -133,5 +135,22 @@ async fn c259_a_caller_that_waits_for_a_stream_learns_of_each_failure_at_once() 
         let failed = format!("{transport} failed: Api, delayed: true");
         assert_eq!(notes.take(), [format!("full over {transport}"), failed]);
         assert!(waiting.await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c179_the_first_connection_that_fails_is_announced_at_once() {
+    for transport in BOTH {
+        let server = ScriptedServer::in_memory(Script::new());
+        server.stop();
+        let client = builder(&server).transport(only(transport)).build().expect("a client");
+        let (mut session, notes) = (client.session(), Arc::new(Notes::default()));
+        session.set_observer(Arc::clone(&notes));
+        let request = request(&["hi"]);
+        let mut waiting = pin!(session.stream(&request));
+        let soon = tokio::time::timeout(Duration::from_millis(1), waiting.as_mut()).await;
+        assert!(soon.is_err(), "the next attempt comes later");
+        let failed = format!("{transport} failed: Connect, delayed: true, trying for 5 s");
+        assert_eq!(notes.take().last(), Some(&failed));
     }
 }

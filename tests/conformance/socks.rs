@@ -76,7 +76,7 @@ impl Proxy {
             Self::Login => {
                 stream.write_all(&[5, 2]).await?;
                 let mut login = [0; 64];
-                stream.read(&mut login).await?;
+                stream.read(&mut login).await.map(drop)?;
                 return stream.write_all(&[1, 1]).await;
             }
             _ => stream.write_all(&[5, 0]).await?,

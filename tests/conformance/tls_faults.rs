@@ -69,7 +69,7 @@ impl Listener {
     /// Reads what the client begins with, answers with `bytes`, and closes.
     async fn raw(bytes: &'static [u8]) -> Self {
         Self::start(async |mut stream: TcpStream| {
-            stream.read(&mut [0; 4096]).await?;
+            stream.read(&mut [0; 4096]).await.map(drop)?;
             stream.write_all(bytes).await?;
             stream.shutdown().await
         })
@@ -440,7 +440,7 @@ async fn c176_a_handshake_that_asked_says_nothing_about_the_next_one() {
             if number == 0 {
                 return answer(acceptor, Sipping(stream)).await;
             }
-            stream.read(&mut [0; 4096]).await?;
+            stream.read(&mut [0; 4096]).await.map(drop)?;
             // A fatal alert: handshake_failure, before any request for a certificate.
             stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await?;
             stream.shutdown().await
