@@ -1,7 +1,7 @@
 //! Findings: what a check found, whose fault it is, and what to do.
 
 use responses_client::{
-    Error, ErrorKind,
+    Error, ErrorKind, Phase,
     error::{ConnectError, ConnectStep, ProtocolError, ProxyError, TlsError},
 };
 use serde::Serialize;
@@ -14,9 +14,9 @@ pub(super) struct Finding {
     /// Name of the situation, which stays the same in later versions.
     pub(super) id: &'static str,
     pub(super) status: Status,
-    /// What was found.
+    /// Text for people.
     pub(super) message: String,
-    /// What to do about it.
+    /// Recommended change; `None` if nothing must be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
     /// Time of the check.
@@ -71,10 +71,33 @@ impl Finding {
             Some(cause) => of_connect(cause),
             None => of_answer(error),
         };
-        let message = with_flags(&error.summary().to_string());
-        let message = message.replace(" (the request was not sent)", "");
-        Self::fail(id, message).advise(advice)
+        Self::fail(id, text(error)).advise(advice)
     }
+}
+
+/// Returns the text of an error and of its sources, without its advice, and without the point that
+/// the request reached: an empty request costs nothing.
+pub(super) fn text(error: &Error) -> String {
+    let summary = error.summary().to_string();
+    let text = match summary.rsplit_once(" (") {
+        Some((text, _)) if error.phase() != Phase::Prepare => text.to_owned(),
+        _ => summary,
+    };
+    let causes: Vec<_> = sources(error).skip(1).map(ToString::to_string).collect();
+    let causes = causes.join(": ");
+    let text = match error.connect_error() {
+        _ if causes.is_empty() => text,
+        // The summary has the cause.
+        Some(cause) if *cause != ConnectError::Unreachable => text,
+        _ if error.kind() == ErrorKind::Protocol => causes,
+        _ => format!("{text}: {causes}"),
+    };
+    with_flags(&text)
+}
+
+/// Returns an error and its sources.
+fn sources(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&it| it.source())
 }
 
 fn of_proxy_connection(cause: &ConnectError) -> (&'static str, &'static str) {
@@ -207,11 +230,7 @@ fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
 
 /// Returns the id and the advice for an error after the connection was opened.
 fn of_answer(error: &Error) -> (&'static str, &'static str) {
-    let mut causes =
-        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&cause| {
-            cause.source()
-        });
-    match causes.find_map(|cause| cause.downcast_ref::<ProtocolError>()) {
+    match sources(error).find_map(|cause| cause.downcast_ref::<ProtocolError>()) {
         Some(ProtocolError::WebPage(_)) => {
             return (
                 "web_page",
@@ -243,10 +262,17 @@ fn of_answer(error: &Error) -> (&'static str, &'static str) {
             "there is no Responses API at this address: check the path of --base-url, which often \
              ends in /v1",
         ),
-        (_, Some(429)) => ("rate_limited", "the API answers, but refuses this key at present"),
+        (_, Some(429)) => {
+            ("quota", "the quota of this key is used up: add credit, or use another key")
+        }
         (_, Some(502..=504)) => (
             "gateway_error",
             "a gateway answers, and the server behind it does not: tell its operator",
+        ),
+        (ErrorKind::Truncated, _) => (
+            "connection_cut",
+            "the server, or a box in front of it, ends the connection without an answer: it may \
+             require a certificate of this client, see --client-certificate",
         ),
         (ErrorKind::Timeout, _) => (
             "no_answer",
