@@ -123,7 +123,9 @@ mod tests {
                         let is_attribute = last == "#" || last == "!" && before == "#";
                         let is_hidden = group.delimiter() == Delimiter::Bracket
                             && is_attribute
-                            && ["doc", "must_use"].iter().any(|it| inner.to_string().starts_with(it));
+                            && ["doc", "must_use"]
+                                .iter()
+                                .any(|it| inner.to_string().starts_with(it));
                         if !is_hidden && (before.as_str(), last.as_str()) != ("mod", "tests") {
                             self.read_tokens(inner, is_setting);
                         }
