@@ -129,7 +129,7 @@ pub struct AttemptFailed {
     /// Time until the next attempt.
     #[serde(rename = "delay_ms", serialize_with = "milliseconds")]
     pub delay: Duration,
-    /// Time for which the turn goes on trying from now on, if the server cannot be reached. `None`
+    /// Time for which the turn continues to try from now on, if the server cannot be reached. `None`
     /// for other failures.
     #[serde(rename = "trying_for_ms", serialize_with = "milliseconds")]
     pub trying_for: Option<Duration>,

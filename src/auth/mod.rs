@@ -46,6 +46,11 @@ pub enum Auth {
 }
 
 impl Auth {
+    /// Returns no authentication.
+    pub fn none() -> Self {
+        Self::None
+    }
+
     /// Returns authentication with `Authorization: Bearer …`.
     pub fn bearer(token: impl Into<Secret>) -> Self {
         Self::Bearer(token.into())

@@ -40,6 +40,12 @@ pub enum RetryAction {
 }
 
 impl Error {
+    /// Returns `true` if another attempt may succeed and certainly does not run the request twice:
+    /// if [`retry_action`](Self::retry_action) is [`RetryAction::Retry`].
+    pub fn is_retryable(&self) -> bool {
+        self.retry_action() == RetryAction::Retry
+    }
+
     /// Returns the recommended reaction. The session has already made every retry that its
     /// [`RetryPolicy`](crate::RetryPolicy) allows.
     ///
@@ -56,7 +62,6 @@ impl Error {
     ///     }
     /// }
     /// ```
-    #[doc(alias = "is_retryable")]
     pub fn retry_action(&self) -> RetryAction {
         let again = match self.delivery() {
             Delivery::NotSent | Delivery::Refused => RetryAction::Retry,
@@ -88,6 +93,7 @@ impl Error {
             ErrorKind::Protocol => match &self.0.cause {
                 Cause::Protocol(
                     ProtocolError::Redirect(_)
+                    | ProtocolError::SignIn(_)
                     | ProtocolError::ContentType(_)
                     | ProtocolError::ContentEncoding(_)
                     | ProtocolError::WebPage(_)

@@ -27,6 +27,13 @@ fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::R
         return Some(f.write_str(advice));
     }
     let base_url = &context.base_url;
+    if asks_to_sign_in(error) {
+        return Some(write!(
+            f,
+            "sign in with a browser if this network requires it, or check the base URL \
+             `{base_url}` and any proxies"
+        ));
+    }
     if !context.has_path && may_lack_path(error) {
         let otherwise = match error.kind() {
             ErrorKind::UpgradeRefused => ", or allow SSE with `TransportPolicy::Auto`",
@@ -53,6 +60,15 @@ fn may_lack_path(error: &Error) -> bool {
 /// Returns `true` if the address is not an endpoint of the API.
 fn is_at_wrong_address(error: &Error) -> bool {
     error.kind() == ErrorKind::Api && error.class() == ErrorClass::WrongEndpoint || is_page(error)
+}
+
+/// Returns `true` if a sign-in page came, or a redirect to one.
+fn asks_to_sign_in(error: &Error) -> bool {
+    match &error.0.cause {
+        Cause::Protocol(ProtocolError::WebPage(page)) => page.sign_in,
+        Cause::Protocol(ProtocolError::SignIn(_)) => true,
+        _ => false,
+    }
 }
 
 /// Returns `true` if a web page came in place of a stream.
@@ -95,9 +111,13 @@ fn write_connect_advice(
             Some("") | None => "check the proxy URL",
             Some(setting) => return write!(f, "check {setting}"),
         },
-        ConnectError::Proxy(
-            ProxyError::CredentialsRequired(_) | ProxyError::CredentialsRejected(_),
-        ) => "write them into the proxy URL as `http://user:password@host:port`, percent-encoded",
+        ConnectError::Proxy(ProxyError::CredentialsRequired(_)) => {
+            "write `user:password@` before the host in the proxy URL, percent-encoded"
+        }
+        ConnectError::Proxy(ProxyError::CredentialsRejected(_)) => {
+            "check the user name and the password in the proxy URL, where special characters are \
+             percent-encoded"
+        }
         ConnectError::Proxy(ProxyError::UnsupportedScheme(_)) => {
             "this crate supports Basic, run a local helper such as px or cntlm for other schemes"
         }
@@ -116,6 +136,9 @@ fn write_connect_advice(
 fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(cause) = error.connect_error() {
         return write_connect_advice(error, cause, f);
+    }
+    if let Cause::Protocol(ProtocolError::Redirect(_)) = &error.0.cause {
+        return f.write_str("use that as the base URL if you trust it");
     }
     f.write_str(match error.kind() {
         ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => "fix the request or the settings",

@@ -122,7 +122,7 @@ impl Peer {
             }
             ProxyError::UnsupportedScheme(_) => {
                 let schemes = answer.schemes.join(" and ");
-                write!(f, "{proxy} offers only the authentication scheme {schemes}{answer}")
+                write!(f, "{proxy} offers only {schemes} for authentication{answer}")
             }
             ProxyError::NotAProxy(_) => write!(f, "{proxy} does not answer like a proxy{answer}"),
         }

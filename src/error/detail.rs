@@ -48,6 +48,10 @@ pub enum ProtocolError {
     /// A redirect. Requests with credentials do not follow redirects.
     #[error("the server redirects to {0}: use that as the base URL if you trust it")]
     Redirect(String),
+    /// A redirect to a sign-in page, of this network or of a single sign-on. The field has its
+    /// origin.
+    #[error("the server redirects to the sign-in page at {0}")]
+    SignIn(String),
 }
 
 /// A web page that came instead of an answer of the API. The text of the page is not kept. Each
@@ -63,6 +67,8 @@ pub struct WebPage {
     pub title: Option<String>,
     /// `Server` header; `None` if there is none.
     pub server: Option<String>,
+    /// `true` if the page asks its reader to sign in, as far as its title and its start show.
+    pub sign_in: bool,
 }
 
 impl WebPage {
@@ -74,7 +80,21 @@ impl WebPage {
     ) -> Self {
         let shown = |text: &str| masked(text, 128);
         let media_type = shown(media_type);
-        Self { status, media_type, title: title.map(shown), server: server.map(shown) }
+        let (title, server) = (title.map(shown), server.map(shown));
+        Self { status, media_type, title, server, sign_in: false }
+    }
+
+    /// Writes the page as the answer that came in place of the API.
+    pub(super) fn write_answer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.sign_in { "a sign-in page (" } else { "a web page (" })?;
+        if let Some(title) = &self.title {
+            write!(f, "`{title}`, ")?;
+        }
+        write!(f, "status {}", self.status)?;
+        if let Some(server) = &self.server {
+            write!(f, ", server `{server}`")?;
+        }
+        f.write_str(") answered instead of the API")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use super::{Cause, Error, advice::Advice};
+use super::{Cause, Error, ProtocolError, advice::Advice};
 use crate::kind::{ErrorKind, Phase};
 
 impl fmt::Display for Error {
@@ -71,6 +71,11 @@ fn write_failure(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "the server closed the WebSocket with {frame} before the response ended")
         }
         (Cause::Connect { error, .. }, Some(peer)) => peer.write_failure(error, f),
+        (Cause::Protocol(ProtocolError::WebPage(page)), _) => page.write_answer(f),
+        (Cause::Protocol(ProtocolError::Redirect(to)), _) => {
+            write!(f, "the server redirects to {to}")
+        }
+        (Cause::Protocol(error @ ProtocolError::SignIn(_)), _) => write!(f, "{error}"),
         (_, Some(peer)) if error.is_timeout() => {
             write!(f, "timed out connecting to {peer}")
         }

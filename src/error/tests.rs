@@ -136,6 +136,7 @@ fn every_error_says_what_happened_and_what_to_do() {
     for (error, action, words) in typical() {
         let text = error.to_string();
         assert_eq!(error.retry_action(), action, "{text}");
+        assert_eq!(error.is_retryable(), action == RetryAction::Retry, "{text}");
         assert!(text.contains(words), "{text}");
         assert!(!text.contains('\n') && text.len() < 400, "{text}");
         kinds.insert(error.kind());

@@ -1,24 +1,34 @@
 //! Interface by which connections are opened.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
+use tokio::time::Instant;
 
 use super::{Io, NetError, probe::NetProbe, tunnel};
 use crate::error::{ConnectError, Peer};
 
 /// Opens connections to the server of a URI.
 pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
+    /// Time after which a kept connection is closed; `None` for never.
+    const KEEP_FOR: Option<Duration>;
+
     /// Opens a connection. With `tunnel`, bytes pass every proxy unchanged; otherwise a proxy may
     /// forward requests.
-    fn open(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, Result<Opened, NetError>>;
+    /// The connection must be open by `deadline`.
+    fn open(
+        &self,
+        uri: &Uri,
+        tunnel: bool,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Opened, NetError>>;
 
     /// Opens a connection and closes it, and returns the steps.
     fn probe(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, NetProbe> {
-        let opening = self.open(uri, tunnel);
+        let opening = self.open(uri, tunnel, None);
         async { NetProbe { error: opening.await.err(), ..NetProbe::default() } }.boxed()
     }
 
@@ -60,6 +70,8 @@ impl Form {
         request.headers_mut().insert(header::HOST, host);
         *request.uri_mut() = match self {
             Self::Origin => {
+                // Set if the request was meant for a kept connection of the other form.
+                request.headers_mut().remove(header::PROXY_AUTHORIZATION);
                 let path = uri.path_and_query().map_or("/", |path| path.as_str());
                 Uri::try_from(path).map_err(NetError::setting)?
             }

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network,
+    Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network, OpenBy,
     dial::{Form, Opened},
     probe::NetProbe,
 };
@@ -58,27 +58,19 @@ struct ClientConnection {
 struct AbortOnDrop(AbortHandle);
 
 /// Body of an answer, and the connection on which it arrives.
-struct ClientBody<D> {
+struct ClientBody {
     bytes: BodyDataStream<Incoming>,
     /// `None` once the body has ended.
     connection: Option<ClientConnection>,
     kept: Arc<Kept>,
-    dial: D,
 }
 
 /// Maximum number of kept connections; the oldest is closed first.
 const MAX_KEPT: usize = 256;
-/// Time after which a kept connection is closed, as in reqwest and hyper. Most servers close it
-/// earlier.
-const KEEP_FOR: Duration = Duration::from_secs(90);
 
 impl<D: Dial> HttpNetwork<D> {
     pub(crate) fn new(dial: D) -> Self {
         Self { dial, kept: Arc::default() }
-    }
-
-    pub(crate) fn dial(&self) -> &D {
-        &self.dial
     }
 }
 
@@ -109,9 +101,10 @@ async fn send<D: Dial>(
 ) -> Result<Answer, NetError> {
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let fresh = upgrade || request.extensions().get::<Fresh>().is_some();
+    let deadline = request.extensions().get::<OpenBy>().map(|by| by.0);
     let uri = request.uri().clone();
     let mut request = request.map(Full::new);
-    while !fresh && let Some(mut connection) = kept.take() {
+    while !fresh && let Some(mut connection) = kept.take(D::KEEP_FOR) {
         if connection.requests.ready().await.is_err() {
             continue;
         }
@@ -121,11 +114,11 @@ async fn send<D: Dial>(
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(NetError::new(NetErrorKind::Stale, error.into_error())),
+                None => return Err(lost_while_kept(error.into_error())),
             },
         }
     }
-    let opened = dial.open(&uri, upgrade).await?;
+    let opened = dial.open(&uri, upgrade, deadline).await?;
     let lost = |error| lost(error, &dial).at(&dial, &uri);
     let mut connection = handshake(opened).await.map_err(lost)?;
     connection.form.apply(&mut request, &uri)?;
@@ -156,9 +149,8 @@ async fn answer<D: Dial>(
         return Err(error.at(dial, uri));
     }
     let (head, body) = response.into_parts();
-    let dial = dial.clone();
     let bytes = BodyDataStream::new(body);
-    let body = ClientBody { bytes, connection: Some(connection), kept, dial };
+    let body = ClientBody { bytes, connection: Some(connection), kept };
     Ok(Answer { head, content: Content::Body(Box::pin(body)) })
 }
 
@@ -172,7 +164,7 @@ impl NetError {
     }
 }
 
-impl<D: Dial> Stream for ClientBody<D> {
+impl Stream for ClientBody {
     type Item = Result<Bytes, NetError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -184,18 +176,21 @@ impl<D: Dial> Stream for ClientBody<D> {
             // The whole answer has arrived, so that the connection can take the next request.
             this.kept.put(connection);
         }
-        Poll::Ready(next.map(|bytes| bytes.map_err(|error| lost(error, &this.dial))))
+        let lost = |error| NetError::new(NetErrorKind::Lost, error);
+        Poll::Ready(next.map(|bytes| bytes.map_err(lost)))
     }
 }
 
 impl Kept {
     /// Returns the connection of this runtime that was used last, and closes those that have been
     /// kept for too long.
-    fn take(&self) -> Option<ClientConnection> {
+    fn take(&self, keep_for: Option<Duration>) -> Option<ClientConnection> {
         let here = Handle::try_current().ok().map(|here| here.id());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        kept.retain(|it| now.duration_since(it.since) < KEEP_FOR && !it.connection.is_closed());
+        let is_fresh =
+            |it: &KeptConnection| keep_for.is_none_or(|time| now.duration_since(it.since) < time);
+        kept.retain(|it| is_fresh(it) && !it.connection.is_closed());
         let last = kept.iter().rposition(|it| it.connection.runtime == here)?;
         Some(kept.remove(last).connection)
     }
@@ -227,7 +222,14 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Returns the error of a connection that was lost after it was made.
+/// Returns the error of a kept connection that was lost with its request.
+fn lost_while_kept(error: hyper::Error) -> NetError {
+    // An answer that cannot be read is an answer: the server received the request.
+    let kind = if error.is_parse() { NetErrorKind::Lost } else { NetErrorKind::Stale };
+    NetError::new(kind, error)
+}
+
+/// Returns the error of a new connection that was lost before the head of an answer.
 fn lost(error: hyper::Error, dial: &impl Dial) -> NetError {
     // hyper dropped the request before it wrote any of it.
     if error.is_canceled() {

@@ -4,10 +4,12 @@
 //! over [`Sockets`], or over the in-memory connections of the scripted server, for tests on paused
 //! time.
 
-pub(crate) use dial::{Dial, Form, Opened};
+pub(crate) use dial::Dial;
+#[cfg(feature = "testing")]
+pub(crate) use dial::{Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
 pub(crate) use kept::HttpNetwork;
-pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network};
+pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network, OpenBy};
 pub(crate) use sockets::Sockets;
 
 mod dial;
@@ -16,6 +18,7 @@ mod kept;
 mod network;
 pub(crate) mod probe;
 mod proxy;
+mod resolve;
 mod roots;
 mod sockets;
 #[cfg(feature = "socks")]

@@ -4,7 +4,10 @@ use std::{fmt, pin::Pin};
 
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use super::{NetError, probe::NetProbe};
 use crate::error::Peer;
@@ -28,6 +31,11 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
 /// Extension of a request that must not use a connection kept from another request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh;
+
+/// Extension of a request whose connection must be open by a deadline. A later step of the request
+/// may have another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenBy(pub(crate) Instant);
 
 /// The head of an answer and what follows it.
 pub(crate) struct Answer {

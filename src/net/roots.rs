@@ -54,8 +54,10 @@ pub(super) fn verifier(
         roots.extend(found.map_err(|fault| variable_error(DIRECTORIES, &list, &fault))?);
     }
     let (added, _) = store.add_parsable_certificates(roots);
-    if added == 0 && store.is_empty() {
-        let why = format!("{FILE} and {DIRECTORIES} name no certificate that can be used");
+    if added == 0 {
+        let set = [FILE, DIRECTORIES].into_iter().filter(|name| variable(name).is_some());
+        let set = set.collect::<Vec<_>>().join(" and ");
+        let why = format!("the certificates that {set} names cannot be used");
         return Err(NetError::setting(why));
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(store.into(), provider).build();
@@ -68,11 +70,18 @@ fn of_platform(
 ) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
     match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider) {
         Ok(verifier) => Ok(Arc::new(verifier)),
-        Err(rustls::Error::General(_)) => Err(NetError::setting(format!(
+        Err(error) => Err(platform_error(&error)),
+    }
+}
+
+fn platform_error(error: &rustls::Error) -> NetError {
+    match error {
+        // The platform has no roots.
+        rustls::Error::General(_) => NetError::setting(format!(
             "this machine has no trusted certificates: install them (the package is often called \
              `ca-certificates`), or name a PEM file in {FILE}"
-        ))),
-        Err(error) => Err(invalid_root(error)),
+        )),
+        error => invalid_root(error),
     }
 }
 
@@ -121,25 +130,53 @@ fn from_file(path: &OsStr) -> Result<Vec<CertificateDer<'static>>, String> {
 /// Label of OpenSSL's own form of a certificate.
 const TRUSTED: &[u8] = b"BEGIN TRUSTED CERTIFICATE";
 
-/// Returns the certificates of a list of directories, separated as in `PATH`. Other files are
-/// skipped. An error is a predicate.
+/// Returns the certificates in the files of a list of directories, separated as in `PATH`. Other
+/// files are skipped. An error is a predicate.
 fn from_directories(list: &OsStr) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut found = Vec::new();
+    let (mut found, mut faults) = (Vec::new(), String::new());
     for directory in std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()) {
         let read = rustls_native_certs::load_certs_from_paths(None, Some(&directory));
         for error in &read.errors {
             tracing::debug!("{DIRECTORIES}: {error}");
         }
+        if let Some(error) = read.errors.first() {
+            faults = format!(" ({error})");
+        }
         found.extend(read.certs);
     }
     match found.is_empty() {
-        true => Err("names no directory with certificates, whose file names are hashes as \
-                     `openssl rehash` makes them"
-            .to_owned()),
+        true => Err(format!("names no directory with PEM certificates{faults}")),
         false => Ok(found),
     }
 }
 
 fn variable_error(name: &str, value: &OsStr, fault: &str) -> NetError {
     NetError::setting(format!("{name}={} {fault}", value.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c175_a_machine_without_roots_is_told_how_to_get_some() {
+        let error = platform_error(&rustls::Error::General("No CA certificates".to_owned()));
+        assert_eq!(
+            error.into_source().to_string(),
+            "this machine has no trusted certificates: install them (the package is often called \
+             `ca-certificates`), or name a PEM file in SSL_CERT_FILE"
+        );
+        let error = platform_error(&rustls::Error::DecryptError);
+        let text = error.into_source().to_string();
+        assert!(text.starts_with("a root certificate cannot be used: "), "{text}");
+    }
+
+    #[test]
+    fn c175_a_fault_of_a_variable_is_one_with_roots_of_the_caller_too() {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let missing = |name: &str| (name == FILE).then(|| OsString::from("/no/such/file"));
+        let error = verifier(&[], missing, provider).err().map(|error| error.into_source());
+        let text = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.starts_with("SSL_CERT_FILE=/no/such/file names a file"), "{text}");
+    }
 }

@@ -2,22 +2,12 @@
 //!
 //! name ─ TCP ─ (TLS with an https proxy ─) (tunnel ─) (TLS with the server ─) bytes
 
-use std::{
-    error::Error as StdError,
-    fmt, io,
-    net::IpAddr,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error as StdError, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
 use hyper_util::{
-    client::legacy::connect::{
-        HttpConnector,
-        dns::{GaiAddrs, GaiResolver, Name},
-    },
+    client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
 };
 use tokio::{
@@ -31,6 +21,7 @@ use super::{
     dial::{Form, Opened},
     probe::{NetProbe, Recorder},
     proxy::{Proxies, ProxyScheme, ProxyUrl},
+    resolve::{Resolver, tcp_error},
     tls::{self, Tls},
     tunnel,
 };
@@ -72,7 +63,7 @@ impl Sockets {
             true => Some(Tls::new(settings, variable)?),
             false => None,
         };
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
@@ -84,16 +75,25 @@ impl Sockets {
 }
 
 impl Dial for Sockets {
-    fn open(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, Result<Opened, NetError>> {
+    // As in reqwest and hyper. Most servers close a connection earlier.
+    const KEEP_FOR: Option<Duration> = Some(Duration::from_secs(90));
+
+    fn open(
+        &self,
+        uri: &Uri,
+        tunnel: bool,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Opened, NetError>> {
         let (inner, uri) = (Arc::clone(&self.0), uri.clone());
-        async move { inner.open(&uri, tunnel, &mut Recorder::default()).await }.boxed()
+        let deadline = inner.deadline().into_iter().chain(deadline).min();
+        async move { inner.open(&uri, tunnel, deadline, &mut Recorder::default()).await }.boxed()
     }
 
     fn probe(&self, uri: &Uri, tunnel: bool) -> BoxFuture<'static, NetProbe> {
         let (inner, uri) = (Arc::clone(&self.0), uri.clone());
         async move {
             let mut recorder = Recorder::on();
-            let error = inner.open(&uri, tunnel, &mut recorder).await.err();
+            let error = inner.open(&uri, tunnel, inner.deadline(), &mut recorder).await.err();
             NetProbe { route: inner.proxies.route(&uri), steps: recorder.into_steps(), error }
         }
         .boxed()
@@ -109,13 +109,18 @@ impl Dial for Sockets {
 }
 
 impl Inner {
+    /// Returns the time by which a connection that is opened now must be open.
+    fn deadline(&self) -> Option<Instant> {
+        self.limit.and_then(|limit| Instant::now().checked_add(limit))
+    }
+
     async fn open(
         &self,
         uri: &Uri,
         tunnel: bool,
+        deadline: Option<Instant>,
         recorder: &mut Recorder,
     ) -> Result<Opened, NetError> {
-        let deadline = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut opening = Opening { inner: self, deadline, recorder };
         let host = uri.host().unwrap_or_default();
         let secure = uri.scheme_str() == Some("https");
@@ -163,7 +168,7 @@ impl Inner {
         host: &str,
         port: u16,
     ) -> Result<Box<dyn Io>, NetError> {
-        let resolver = Resolver(GaiResolver::new());
+        let resolver = Resolver::new();
         super::socks::open(io, scheme, proxy.login.as_ref(), (host, port), resolver).await
     }
 
@@ -230,7 +235,7 @@ impl Opening<'_> {
         if host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
             return Ok(());
         }
-        let mut resolver = Resolver(GaiResolver::new());
+        let mut resolver = Resolver::new();
         let resolving = async {
             let found = resolver.call(name).await;
             found.map_err(|error| NetError::connect(ConnectError::NameNotFound, error))
@@ -259,53 +264,5 @@ impl Opening<'_> {
             _ if secure => Err(NetError::setting("TLS was not set up for this address")),
             _ => Ok(Box::new(io)),
         }
-    }
-}
-
-/// Returns the reason why no TCP connection was made.
-fn tcp_error(error: &(dyn StdError + 'static)) -> ConnectError {
-    let causes = || std::iter::successors(Some(error), |&cause| cause.source());
-    if causes().any(|cause| cause.is::<ResolveError>()) {
-        return ConnectError::NameNotFound;
-    }
-    let kind = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
-    match kind.map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
-        Some(io::ErrorKind::TimedOut) => ConnectError::TimedOut(ConnectStep::Tcp),
-        _ => ConnectError::Unreachable,
-    }
-}
-
-/// Resolver of the operating system, whose errors have a type of their own.
-#[derive(Clone)]
-pub(super) struct Resolver(GaiResolver);
-
-/// Error of a name that could not be resolved.
-#[derive(Debug)]
-pub(super) struct ResolveError(io::Error);
-
-impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
-    type Error = ResolveError;
-    type Future = BoxFuture<'static, Result<GaiAddrs, ResolveError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
-        self.0.poll_ready(cx).map_err(ResolveError)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        self.0.call(name).map(|found| found.map_err(ResolveError)).boxed()
-    }
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host name could not be resolved")
-    }
-}
-
-impl StdError for ResolveError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
     }
 }

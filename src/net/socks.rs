@@ -1,6 +1,6 @@
 //! Tunnels through SOCKS proxies (RFC 1928), over tokio-socks.
 
-use std::net::SocketAddr;
+use std::{error::Error as StdError, net::SocketAddr};
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio_socks::{
@@ -12,9 +12,13 @@ use tower_service::Service;
 use super::{
     Io, NetError,
     proxy::{Login, ProxyScheme},
-    sockets::Resolver,
+    resolve::Resolver,
 };
 use crate::error::{ConnectError, ConnectStep, ProxyAnswer, ProxyError};
+
+/// Maximum size of a host name in a request to a SOCKS proxy, in bytes: SOCKS5 counts them in one
+/// byte.
+const MAX_NAME: usize = 255;
 
 /// Asks the SOCKS proxy at the other end of `io` for a tunnel to `target`, and returns the tunnel.
 /// The schemes `socks4` and `socks5` resolve the host here, by `resolver`.
@@ -25,8 +29,13 @@ pub(super) async fn open(
     target: (&str, u16),
     resolver: Resolver,
 ) -> Result<Box<dyn Io>, NetError> {
+    // tokio-socks would write a longer name past the end of its buffer.
+    if target.0.len() > MAX_NAME {
+        return Err(not_found("the host name is too long"));
+    }
     let target = match scheme {
-        ProxyScheme::Socks4 | ProxyScheme::Socks5 => resolve(target, resolver).await?,
+        ProxyScheme::Socks4 => resolve(target, resolver, SocketAddr::is_ipv4).await?,
+        ProxyScheme::Socks5 => resolve(target, resolver, |_| true).await?,
         _ => named(target),
     };
     let opened: Result<Box<dyn Io>, SocksError> = match (scheme, login) {
@@ -59,18 +68,19 @@ fn named((host, port): (&str, u16)) -> TargetAddr<'static> {
 async fn resolve(
     target: (&str, u16),
     mut resolver: Resolver,
+    is_usable: impl Fn(&SocketAddr) -> bool,
 ) -> Result<TargetAddr<'static>, NetError> {
     let TargetAddr::Domain(host, port) = named(target) else { return Ok(named(target)) };
     let name: Name = host.parse().map_err(NetError::setting)?;
-    let mut found = resolver
-        .call(name)
-        .await
-        .map_err(|error| NetError::connect(ConnectError::NameNotFound, error))?;
-    let mut address = found.next().ok_or_else(|| {
-        NetError::connect(ConnectError::NameNotFound, "the host name has no address")
-    })?;
+    let mut found = resolver.call(name).await.map_err(not_found)?;
+    let address = found.find(is_usable);
+    let mut address = address.ok_or_else(|| not_found("the host name has no such address"))?;
     address.set_port(port);
     Ok(TargetAddr::Ip(address))
+}
+
+fn not_found(why: impl Into<Box<dyn StdError + Send + Sync>>) -> NetError {
+    NetError::connect(ConnectError::NameNotFound, why)
 }
 
 fn reason(error: &SocksError, has_login: bool) -> ConnectError {
@@ -101,19 +111,16 @@ fn reason(error: &SocksError, has_login: bool) -> ConnectError {
         SocksError::PasswordAuthFailure(_) => {
             ProxyError::CredentialsRejected(ProxyAnswer::default())
         }
-        SocksError::NoAcceptableAuthMethods
-        | SocksError::AuthorizationRequired
-        | SocksError::UnknownAuthMethod
-            if !has_login =>
-        {
+        SocksError::NoAcceptableAuthMethods | SocksError::AuthorizationRequired if !has_login => {
             ProxyError::CredentialsRequired(ProxyAnswer::default())
         }
-        SocksError::NoAcceptableAuthMethods
-        | SocksError::AuthorizationRequired
-        | SocksError::UnknownAuthMethod
-        | SocksError::IdentdAuthFailure
-        | SocksError::InvalidUserIdAuthFailure => {
+        SocksError::NoAcceptableAuthMethods | SocksError::AuthorizationRequired => {
             ProxyError::CredentialsRejected(ProxyAnswer::default())
+        }
+        // tokio-socks reports reply codes that RFC 1928 leaves open as an unknown method.
+        SocksError::UnknownAuthMethod => ProxyError::Refused(answer("unknown reply")),
+        SocksError::IdentdAuthFailure | SocksError::InvalidUserIdAuthFailure => {
+            ProxyError::Refused(answer("identd check failed"))
         }
         SocksError::InvalidResponseVersion
         | SocksError::InvalidReservedByte

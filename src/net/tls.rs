@@ -1,13 +1,15 @@
 //! TLS to servers and to https proxies.
 
 use std::{
+    cell::Cell,
     error::Error as StdError,
     ffi::OsString,
-    fmt, io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    fmt,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -22,6 +24,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     sign::CertifiedKey,
 };
+use tokio::{io::AsyncBufRead as _, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use x509_cert::der::Decode as _;
 
@@ -39,13 +42,20 @@ pub(super) struct Tls {
     client: Arc<ClientAuth>,
 }
 
-/// Authentication of the client, and what servers asked for.
+/// Authentication of the client.
 #[derive(Debug)]
 struct ClientAuth {
     certificate: Option<Arc<CertifiedKey>>,
-    /// `true` once a server has asked for a certificate.
-    asked: AtomicBool,
 }
+
+tokio::task_local! {
+    /// `true` once the server has asked for a client certificate. Set for each handshake, because
+    /// all handshakes share the [`ClientAuth`]: rustls resumes sessions only with the same one.
+    static ASKED: Cell<bool>;
+}
+
+/// Maximum time for which a server that asked for a client certificate is given to accept it.
+const ACCEPTANCE_TIME: Duration = Duration::from_secs(1);
 
 /// Verifier that adds the name of the issuer to the error of an unknown issuer.
 #[derive(Debug)]
@@ -68,7 +78,7 @@ impl Tls {
             Some(pem) => Some(Arc::new(certified_key(pem.pem())?)),
             None => None,
         };
-        let client = Arc::new(ClientAuth { certificate, asked: AtomicBool::new(false) });
+        let client = Arc::new(ClientAuth { certificate });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(NetError::setting)?
@@ -89,9 +99,18 @@ impl Tls {
     ) -> Result<TlsStream<S>, NetError> {
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(name).map_err(NetError::setting)?;
-        self.connector.connect(name, io).await.map_err(|error| {
+        let handshake = async {
+            let mut session = self.connector.connect(name, io).await?;
+            if ASKED.with(Cell::get) {
+                accepted(&mut session).await?;
+            }
+            Ok(session)
+        };
+        let result = async { (handshake.await, ASKED.with(Cell::get)) };
+        let (session, asked) = ASKED.scope(Cell::new(false), result).await;
+        session.map_err(|error: io::Error| {
             let reason = match rustls_error(&error) {
-                Some(cause) => ConnectError::Tls(self.classify(cause)),
+                Some(cause) => ConnectError::Tls(self.classify(cause, asked)),
                 None => ConnectError::Lost(step),
             };
             NetError::connect(reason, error)
@@ -107,18 +126,7 @@ impl Tls {
             RustlsError::AlertReceived(alert) => Some(*alert),
             _ => None,
         });
-        let refusals = [
-            AlertDescription::NoCertificate,
-            AlertDescription::BadCertificate,
-            AlertDescription::UnsupportedCertificate,
-            AlertDescription::CertificateRevoked,
-            AlertDescription::CertificateExpired,
-            AlertDescription::CertificateUnknown,
-            AlertDescription::UnknownCA,
-            AlertDescription::AccessDenied,
-            AlertDescription::CertificateRequired,
-        ];
-        alert.filter(|alert| refusals.contains(alert))?;
+        alert.filter(|alert| REFUSALS.contains(alert))?;
         Some(ConnectError::Tls(self.client_refused()))
     }
 
@@ -129,7 +137,9 @@ impl Tls {
         }
     }
 
-    fn classify(&self, error: &RustlsError) -> TlsError {
+    /// Returns the fault in a handshake; `asked` is `true` if the server asked for a client
+    /// certificate.
+    fn classify(&self, error: &RustlsError, asked: bool) -> TlsError {
         match error {
             RustlsError::InvalidCertificate(error) => of_certificate(error),
             RustlsError::PeerIncompatible(
@@ -143,8 +153,9 @@ impl Tls {
                 | InvalidMessage::UnknownProtocolVersion
                 | InvalidMessage::MessageTooLarge,
             ) => TlsError::NotTls,
-            // In TLS 1.2 the server reads the certificate, or its absence, during the handshake.
-            RustlsError::AlertReceived(_) if self.client.asked.load(Ordering::Relaxed) => {
+            RustlsError::AlertReceived(alert)
+                if asked && (REFUSALS.contains(alert) || UNCLEAR_REFUSALS.contains(alert)) =>
+            {
                 self.client_refused()
             }
             error => TlsError::Other(masked(&error.to_string(), 200)),
@@ -152,9 +163,50 @@ impl Tls {
     }
 }
 
+/// Alerts by which a server refuses the certificate of the client, or its absence.
+const REFUSALS: [AlertDescription; 9] = [
+    AlertDescription::NoCertificate,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    AlertDescription::CertificateRequired,
+];
+
+/// Further alerts that mean the same in a handshake in which the server asked for a certificate:
+/// servers with TLS 1.2 refuse a missing one with the first, and one that another authority of the
+/// same name signed with the second.
+const UNCLEAR_REFUSALS: [AlertDescription; 2] =
+    [AlertDescription::HandshakeFailure, AlertDescription::DecryptError];
+
+/// Waits until the server has accepted the certificate of the client, or its absence. With TLS 1.3
+/// the handshake is complete for the client before; if the server then refuses the client, a
+/// request that is already on its way can destroy the alert, and nobody knows whether it ran.
+/// Servers accept with a session ticket; those without tickets cost [`ACCEPTANCE_TIME`].
+async fn accepted<S: Io>(session: &mut TlsStream<S>) -> io::Result<()> {
+    if session.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return Ok(());
+    }
+    let ticket = poll_fn(|cx| {
+        let read = Pin::new(&mut *session).poll_fill_buf(cx).map_ok(<[u8]>::is_empty);
+        match read {
+            Poll::Ready(Ok(true)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(read) => Poll::Ready(read.map(drop)),
+            Poll::Pending if session.get_ref().1.tls13_tickets_received() > 0 => {
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    timeout(ACCEPTANCE_TIME, ticket).await.unwrap_or(Ok(()))
+}
+
 impl ResolvesClientCert for ClientAuth {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.asked.store(true, Ordering::Relaxed);
+        _ = ASKED.try_with(|asked| asked.set(true));
         let certificate = self.certificate.as_ref()?;
         certificate.key.choose_scheme(schemes)?;
         Some(Arc::clone(certificate))
@@ -178,7 +230,11 @@ impl ServerCertVerifier for Naming {
         let verified =
             self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
-            RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            // A root of the same name and another key, such as the former one of a proxy, fails at
+            // the signature.
+            RustlsError::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => {
                 // The last certificate of the chain names the root that is missing.
                 let last = intermediates.last().unwrap_or(end_entity);
                 let issuer = OtherError(Arc::new(UnknownIssuer(issuer_of(last))));

@@ -1,9 +1,12 @@
 //! Tunnels through HTTP proxies (RFC 9110 §9.3.6).
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
 use super::{Io, NetError};
 use crate::{
@@ -14,6 +17,9 @@ use crate::{
 
 /// Maximum size of the part of a refusal that is read, in bytes. Its page is searched for a title.
 const MAX_PAGE: usize = 16 * 1024;
+
+/// Maximum time to read that part. The status of a refusal matters more than its page.
+const PAGE_TIME: Duration = Duration::from_secs(1);
 
 /// Asks the proxy at the other end of `io` for a tunnel to `target`, a host and a port, and returns
 /// the tunnel.
@@ -61,11 +67,14 @@ fn no_answer(error: hyper::Error) -> NetError {
 async fn refused(response: Response<Incoming>, has_login: bool) -> NetError {
     let (head, mut body) = response.into_parts();
     let mut page = Vec::new();
-    while page.len() < MAX_PAGE
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        page.extend(frame.data_ref().into_iter().flatten().take(MAX_PAGE - page.len()));
-    }
+    let reading = async {
+        while page.len() < MAX_PAGE
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            page.extend(frame.data_ref().into_iter().flatten().take(MAX_PAGE - page.len()));
+        }
+    };
+    _ = timeout(PAGE_TIME, reading).await;
     let mut response = Response::from_parts(head, page);
     let title = body::title(response.body()).map(|title| masked(&title, 128));
     let status = response.status();

@@ -8,6 +8,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 
+use super::sign_in::is_sign_in_page;
 use crate::error::WebPage;
 
 /// Form of a body.
@@ -177,7 +178,10 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Option<String> {
 /// Returns the description of a web page. The start of its body is enough.
 pub(crate) fn page(status: u16, headers: &HeaderMap, body: &[u8]) -> WebPage {
     let server = headers.get(header::SERVER).and_then(|server| server.to_str().ok());
-    WebPage::new(status, media_type(headers), title(body).as_deref(), server)
+    let title = title(body);
+    let title = title.as_deref();
+    let sign_in = is_sign_in_page(status, title, body);
+    WebPage { sign_in, ..WebPage::new(status, media_type(headers), title, server) }
 }
 
 /// Returns the text of the first `<title>` in the head of a page.

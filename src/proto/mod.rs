@@ -14,6 +14,7 @@ pub(crate) mod parents;
 pub(crate) mod plan;
 pub(crate) mod retry;
 pub(crate) mod route;
+pub(crate) mod sign_in;
 pub(crate) mod sse;
 pub(crate) mod sticky;
 pub(crate) mod surrogates;

@@ -75,6 +75,11 @@ pub(crate) fn http_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ApiEr
                 (Some(title), Some(server)) => Some(format!("{title} ({server})")),
                 (title, server) => title.or(server),
             };
+            let message = match (message, page.sign_in) {
+                (Some(message), true) => Some(format!("sign-in page: {message}")),
+                (None, true) => Some("sign-in page".to_owned()),
+                (message, false) => message,
+            };
             ApiError { message, ..ApiError::default() }
         }
         _ => from_text(&String::from_utf8_lossy(body)),

@@ -86,7 +86,7 @@ pub(crate) struct NextAttempt {
     pub(crate) over_sse: bool,
     /// Use another connection, even if this one is open.
     pub(crate) fresh: bool,
-    /// Time for which the turn goes on trying, if the network is down.
+    /// Time for which the turn continues to try, if the network is down.
     pub(crate) trying_for: Option<Duration>,
     /// Observation to record about the origin.
     pub(crate) trip: Option<BreakerTrip>,

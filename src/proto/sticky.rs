@@ -11,7 +11,7 @@ pub(crate) const HEADER: &str = "x-codex-turn-state";
 pub(crate) fn continues_user_turn(request: &ResponsesRequest) -> bool {
     let mut has_result = false;
     for item in request.input.iter().rev() {
-        match (item.role().as_deref(), item.item_type()) {
+        match (item.role(), item.item_type()) {
             (Some("user"), _) => return false,
             (Some("developer" | "system"), _) => {}
             (_, kind) if kind.ends_with("_output") => has_result = true,

@@ -163,14 +163,16 @@ pub enum ToolChoice {
     None,
     /// At least one call, of any tool.
     Required,
-    /// Another choice, as JSON, for example of [`function`](Self::function).
+    /// A call of the function with this name.
+    Function(String),
+    /// Another choice, as JSON, for example of [`custom`](Self::custom).
     Other(Json),
 }
 
 impl ToolChoice {
     /// Requires a call of this function.
     pub fn function(name: impl Into<String>) -> Self {
-        Self::Other(Json::from([("type", "function".to_owned()), ("name", name.into())]))
+        Self::Function(name.into())
     }
 
     /// Requires a call of this custom tool.
@@ -205,6 +207,9 @@ impl From<ToolChoice> for Json {
             ToolChoice::Auto => "auto".into(),
             ToolChoice::None => "none".into(),
             ToolChoice::Required => "required".into(),
+            ToolChoice::Function(name) => {
+                Json::from([("type", "function".to_owned()), ("name", name)])
+            }
             ToolChoice::Other(choice) => choice,
         }
     }

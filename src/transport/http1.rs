@@ -9,8 +9,8 @@ use crate::{
     config::Limits,
     error::{Cause, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
-    net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network},
-    proto::{body, normalize},
+    net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network, OpenBy},
+    proto::{body, normalize, sign_in},
 };
 
 /// Returns a request with a JSON body, or without a body. The request accepts no content encoding,
@@ -57,6 +57,11 @@ pub(crate) fn use_fresh_connection(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);
 }
 
+/// Sets the deadline by which the connection of `request` must be open.
+pub(super) fn open_by(request: &mut Request<Bytes>, deadline: Instant) {
+    request.extensions_mut().insert(OpenBy(deadline));
+}
+
 /// Returns `true` if the request used a kept connection that ended without a byte of a response.
 pub(crate) fn is_stale(error: &Error) -> bool {
     let Cause::Other(source) = error.cause() else { return false };
@@ -75,6 +80,7 @@ pub(super) async fn send(
     deadline: Instant,
     limits: Limits,
 ) -> Result<(Parts, Body), Error> {
+    let uri = request.uri().clone();
     let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
         return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
     };
@@ -87,7 +93,7 @@ pub(super) async fn send(
     };
     // Following a redirect would send the credentials to an address that nobody configured.
     if head.status.is_redirection() {
-        let redirect = ProtocolError::Redirect(location(&head.headers));
+        let redirect = sign_in::redirect(head.status, &head.headers, &uri);
         return Err(broken(redirect).with_delivery(Delivery::Refused));
     }
     if !head.status.is_success() {
@@ -177,15 +183,5 @@ pub(crate) fn network_error(error: NetError, phase: Phase) -> Error {
         }
         NetErrorKind::Unsent => Error::new(ErrorKind::Truncated, phase, Cause::other(error))
             .with_delivery(Delivery::NotSent),
-    }
-}
-
-/// Returns the origin that a redirect leads to. Path and query are left out, because they may
-/// contain secrets.
-fn location(headers: &HeaderMap) -> String {
-    let target = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-    match target.and_then(|target| url::Url::parse(target).ok()) {
-        Some(url) => url.origin().ascii_serialization(),
-        None => "another path".to_owned(),
     }
 }

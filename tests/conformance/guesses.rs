@@ -53,6 +53,10 @@ fn c189_settings_are_guessed() {
         (new().include(vec![text.clone()]), json!(["text"])),
         (new().tool_choice("required"), json!("required")),
         (new().tool_choice(ToolChoice::Required), json!("required")),
+        (
+            new().tool_choice(ToolChoice::Function("f".into())),
+            json!({"type": "function", "name": "f"}),
+        ),
         (new().tool_choice(json!({"type": "mcp"})), json!({"type": "mcp"})),
         (new().metadata([("k", "v")]), json!({"k": "v"})),
         (new().metadata(BTreeMap::from([("k", text.clone())])), json!({"k": "text"})),

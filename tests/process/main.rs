@@ -8,6 +8,7 @@ mod notices;
 mod output;
 mod provider;
 mod proxy;
+mod roots;
 mod run;
 mod serve;
 #[path = "../support/mod.rs"]

@@ -261,9 +261,9 @@ async fn c171_a_socks_proxy_gets_the_credentials_as_written() {
         let address = listener.local_addr().unwrap();
         let proxy = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut hello = [0; 3];
+            let mut hello = [0; 4];
             stream.read_exact(&mut hello).await.unwrap();
-            assert_eq!(hello, [5, 1, 2], "one method: user name and password");
+            assert_eq!(hello, [5, 2, 0, 2], "two methods: none, and user name and password");
             stream.write_all(&[5, 2]).await.unwrap();
             let mut fields = Vec::new();
             assert_eq!(stream.read_u8().await.unwrap(), 1);
@@ -281,11 +281,9 @@ async fn c171_a_socks_proxy_gets_the_credentials_as_written() {
         let client = through(url, target.address, transport).unwrap();
         let mut session = client.session();
         let request = request(&["hi"]);
-        let (fields, ()) = tokio::select! {
-            fields = proxy => (fields.unwrap(), ()),
-            outcome = turn(&mut session, &request) => panic!("{outcome:?}"),
-        };
-        assert_eq!(fields, [r"DOM\us:er", "p^w%é"]);
+        let (fields, outcome) = tokio::join!(proxy, turn(&mut session, &request));
+        assert_eq!(outcome.error().kind(), ErrorKind::ProxyAuthentication);
+        assert_eq!(fields.unwrap(), [r"DOM\us:er", "p^w%é"]);
         assert_eq!(target.heads(), [""; 0]);
     }
 }

@@ -153,8 +153,6 @@ fn c177_each_refusal_of_a_proxy_has_a_text_and_an_advice_of_its_own() {
         reason: reason.map(str::to_owned),
         schemes: schemes.iter().map(|it| (*it).to_owned()).collect(),
     };
-    let login = "write them into the proxy URL as `http://user:password@host:port`, \
-                 percent-encoded";
     for (error, failure, advice) in [
         (
             ProxyError::Refused(answer(403, Some("ERR_ACCESS_DENIED"), &[])),
@@ -169,16 +167,17 @@ fn c177_each_refusal_of_a_proxy_has_a_text_and_an_advice_of_its_own() {
         (
             ProxyError::CredentialsRequired(answer(407, None, &["Basic"])),
             " requires a user name and a password (status 407)",
-            login,
+            "write `user:password@` before the host in the proxy URL, percent-encoded",
         ),
         (
             ProxyError::CredentialsRejected(answer(407, None, &["Basic"])),
             " rejected the user name and the password (status 407)",
-            login,
+            "check the user name and the password in the proxy URL, where special characters are \
+             percent-encoded",
         ),
         (
             ProxyError::UnsupportedScheme(answer(407, None, &["Negotiate", "NTLM"])),
-            " offers only the authentication scheme Negotiate and NTLM (status 407)",
+            " offers only Negotiate and NTLM for authentication (status 407)",
             "this crate supports Basic, run a local helper such as px or cntlm for other schemes",
         ),
         (
@@ -223,7 +222,7 @@ fn c193_an_answer_of_another_address_names_the_base_url() {
     let page = || {
         Error::protocol(
             Phase::FirstEvent,
-            ProtocolError::WebPage(WebPage::new(200, "text/html", Some("Sign in"), None)),
+            ProtocolError::WebPage(WebPage::new(200, "text/html", Some("Welcome"), None)),
         )
     };
     let bare = "the base URL `https://api.example` has no path, use `https://api.example/v1` if \
@@ -239,7 +238,8 @@ fn c193_an_answer_of_another_address_names_the_base_url() {
         assert_eq!(text, format!("{what} {refused}: {other}"));
         assert_eq!(error().retry_action(), RetryAction::Reconfigure);
     }
-    let what = "the server violated the protocol (the request was sent and may have run)";
+    let what = "a web page (`Welcome`, status 200) answered instead of the API (the request was \
+                sent and may have run)";
     let text = of_client("https://api.example", true, page());
     assert_eq!(text, format!("{what}: {bare}"));
     let text = of_client("https://api.example/v1", true, page());
@@ -257,6 +257,61 @@ fn c193_an_answer_of_another_address_names_the_base_url() {
              404 (the request was not sent): {bare}, or allow SSE with `TransportPolicy::Auto`"
         )
     );
+}
+
+#[test]
+fn c180_a_sign_in_page_and_a_redirect_are_named() {
+    let page = |sign_in| {
+        let page = WebPage::new(200, "text/html", Some("Sign in"), Some("portal/1.0"));
+        ProtocolError::WebPage(WebPage { sign_in, ..page })
+    };
+    let (bare, url) = ("https://api.example", "https://api.example/v1");
+    let sign_in = |url| {
+        format!(
+            "sign in with a browser if this network requires it, or check the base URL `{url}` \
+             and any proxies"
+        )
+    };
+    let idp = || "https://idp.example".to_owned();
+    for (url, error, what, advice) in [
+        (
+            url,
+            page(true),
+            "a sign-in page (`Sign in`, status 200, server `portal/1.0`) answered instead of the \
+             API",
+            sign_in(url),
+        ),
+        (
+            bare,
+            page(true),
+            "a sign-in page (`Sign in`, status 200, server `portal/1.0`) answered instead of the \
+             API",
+            sign_in(bare),
+        ),
+        (
+            url,
+            page(false),
+            "a web page (`Sign in`, status 200, server `portal/1.0`) answered instead of the API",
+            format!("check the base URL `{url}` and any proxies"),
+        ),
+        (
+            bare,
+            ProtocolError::SignIn(idp()),
+            "the server redirects to the sign-in page at https://idp.example",
+            sign_in(bare),
+        ),
+        (
+            bare,
+            ProtocolError::Redirect(idp()),
+            "the server redirects to https://idp.example",
+            "use that as the base URL if you trust it".to_owned(),
+        ),
+    ] {
+        let error = Error::protocol(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
+        assert_eq!(error.retry_action(), RetryAction::Reconfigure);
+        let text = of_client(url, true, error);
+        assert_eq!(text, format!("{what} (the server did not run the request): {advice}"));
+    }
 }
 
 #[test]

@@ -251,7 +251,7 @@ pub(crate) enum Notice {
         /// Text of the error without advice.
         summary: String,
         delay: Duration,
-        /// Time for which the turn goes on trying, if the network is down.
+        /// Time for which the turn continues to try, if the network is down.
         trying_for: Option<Duration>,
     },
     FallsBack,

@@ -1,9 +1,10 @@
 //! `Connector`: connections without sockets, for tests on paused time.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
+use tokio::time::Instant;
 
 use super::{
     client_end::ClientEnd, connection::Connection, controlled_stream::ByteStream, hub::Hub, service,
@@ -25,6 +26,7 @@ use crate::{
 /// the host in the URL. It works on paused time, where sockets do not.
 #[derive(Clone, Debug)]
 pub struct Connector {
+    route: Arc<Route>,
     network: Arc<HttpNetwork<MemoryDial>>,
 }
 
@@ -47,7 +49,9 @@ impl Connector {
     }
 
     fn by(route: Route) -> Self {
-        Self { network: Arc::new(HttpNetwork::new(MemoryDial(Arc::new(route)))) }
+        let route = Arc::new(route);
+        let network = HttpNetwork::new(MemoryDial(Arc::clone(&route)));
+        Self { route, network: Arc::new(network) }
     }
 
     /// Returns a connector that reaches the same server over an emulated network, with
@@ -88,13 +92,13 @@ impl Connector {
     pub fn over(&self, link: Link) -> io::Result<Self> {
         let counters = Arc::default();
         let emulation = Some(Emulation::new(link, Arc::clone(&counters))?);
-        let hub = Arc::clone(&self.network.dial().0.hub);
+        let hub = Arc::clone(&self.route.hub);
         Ok(Self::by(Route { hub, emulation, counters }))
     }
 
     /// Returns the traffic of this connector's connections up to now.
     pub fn traffic(&self) -> Traffic {
-        self.network.dial().0.counters.traffic()
+        self.route.counters.traffic()
     }
 
     pub(crate) fn network(&self) -> Arc<dyn Network> {
@@ -103,7 +107,15 @@ impl Connector {
 }
 
 impl Dial for MemoryDial {
-    fn open(&self, _: &Uri, _: bool) -> BoxFuture<'static, Result<Opened, NetError>> {
+    // On a slowed link, all times are longer.
+    const KEEP_FOR: Option<Duration> = None;
+
+    fn open(
+        &self,
+        _: &Uri,
+        _: bool,
+        _: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Opened, NetError>> {
         let route = Arc::clone(&self.0);
         async move { Ok(Opened { io: connect(&route).await?, form: Form::Origin }) }.boxed()
     }

@@ -46,7 +46,7 @@ use crate::{
     proto::{
         keepalive::KeepAliveConfig,
         lane::{ConnectionId, LaneId},
-        normalize, route,
+        normalize, route, sign_in,
         turn::response::StreamEnd,
     },
 };
@@ -90,7 +90,9 @@ impl WebSocket {
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::request_headers(request.headers_mut()).map_err(broken)?;
         http1::use_fresh_connection(&mut request);
-        let peer = network.peer(request.uri());
+        http1::open_by(&mut request, deadline);
+        let uri = request.uri().clone();
+        let peer = network.peer(&uri);
         let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
             let late = Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None);
             return Err(late.with_peer(Some(peer)));
@@ -104,7 +106,11 @@ impl WebSocket {
                     true => http1::read_ready(body, limits),
                     false => http1::read_error_body(body, limits).await,
                 };
-                let error = normalize::http_error(status.as_u16(), &answer.head.headers, &body);
+                let headers = &answer.head.headers;
+                let mut error = normalize::http_error(status.as_u16(), headers, &body);
+                if status.is_redirection() {
+                    error.message = Some(sign_in::redirect(status, headers, &uri).to_string());
+                }
                 return Err(refused(status, error));
             }
         };

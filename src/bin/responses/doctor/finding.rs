@@ -14,9 +14,9 @@ pub(super) struct Finding {
     /// Name of the situation, which stays the same in later versions.
     pub(super) id: &'static str,
     pub(super) status: Status,
-    /// Text for people.
+    /// Fact that was found.
     pub(super) message: String,
-    /// Recommended change; `None` if nothing must be changed.
+    /// Remedy; `None` if there is nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<String>,
     /// Time of the check.

@@ -8,20 +8,21 @@ use std::{
 use indicatif::ProgressBar;
 use responses_client::{
     Error, ErrorCode, ErrorKind, Phase, ResponsesClient, ResponsesClientBuilder, ResponsesRequest,
-    RetryPolicy, Timeouts, Transport, TransportPolicy,
+    RetryPolicy, Timeouts, TransportPolicy,
     error::{ConnectError, ConnectStep, ProxyError},
     probe::Probe,
 };
-use serde::Serialize;
 
 use crate::{
     client_args::{self, ClientArgs},
     stop::Stop,
 };
 
+use diagnosis::{Diagnosis, Working};
 use finding::{Finding, Status};
 
 mod delivery;
+mod diagnosis;
 mod environment;
 mod finding;
 mod show;
@@ -58,16 +59,6 @@ Exit status: 0 if both transports work, 1 if turns work with limits, 2 if they d
 /// Longest time of a check.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Findings of all checks, and what follows from them.
-#[derive(Debug, Serialize)]
-struct Diagnosis {
-    findings: Vec<Finding>,
-    /// Transport that works; `null` if none does.
-    transport: Option<&'static str>,
-    /// Flags to use.
-    flags: Vec<&'static str>,
-}
-
 /// Runs the checks. Returns `true` if all is well.
 pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
     let progress = ProgressBar::new_spinner();
@@ -88,15 +79,6 @@ pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
         None => Err(Stop::Unusable),
         Some(_) => Ok(!diagnosis.findings.iter().any(|it| it.status == Status::Limit)),
     }
-}
-
-/// Transports that work.
-#[derive(Clone, Copy, Debug, Default)]
-struct Working {
-    sse: bool,
-    websocket: bool,
-    /// `true` if the provider has WebSockets.
-    has_websocket: bool,
 }
 
 struct Checks {
@@ -304,23 +286,5 @@ fn websocket_finding(error: &Error, sse_works: bool) -> Finding {
             let status = if sse_works { Status::Limit } else { Status::Fail };
             Finding { status, ..Finding::of_error(error) }
         }
-    }
-}
-
-impl Diagnosis {
-    fn new(findings: Vec<Finding>, working: Working) -> Self {
-        let transport = match working {
-            Working { websocket: true, .. } => Some(Transport::WebSocket.as_str()),
-            Working { sse: true, .. } => Some(Transport::Sse.as_str()),
-            _ => None,
-        };
-        let flags = match working {
-            Working { sse: true, websocket: false, has_websocket: true } => {
-                vec!["--transport", "sse"]
-            }
-            Working { sse: false, websocket: true, .. } => vec!["--transport", "websocket"],
-            _ => Vec::new(),
-        };
-        Self { findings, transport, flags }
     }
 }

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::{
-    Diagnosis,
+    diagnosis::Diagnosis,
     finding::{Finding, Status},
 };
 use crate::notes::printable;
