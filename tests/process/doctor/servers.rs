@@ -112,14 +112,23 @@ async fn c183_errors_of_the_api_are_answers() {
 async fn c183_an_answer_that_is_not_of_the_api_is_named() {
     let server = refusing(page(200, "Sign in to Example Wi-Fi")).await;
     let portal = Machine::new(&server.url()).diagnose().await;
-    portal.expect(&["fail web_page", "fail websocket_refused"], NO_TURNS);
-    portal.says("web_page", &["Sign in to Example Wi-Fi", "sign in to this network in a browser"]);
+    portal.expect(&["fail sign_in", "fail websocket_refused"], NO_TURNS);
+    portal.says("sign_in", &["Sign in to Example Wi-Fi", "sign in to this network in a browser"]);
 
-    let to = "https://login.example/sso?session=canary";
-    let server = refusing(Refusal::status(302).header("location", to)).await;
-    let redirect = Machine::new(&server.url()).diagnose().await;
-    redirect.expect(&["fail redirect", "fail websocket_refused"], NO_TURNS);
-    redirect.says("redirect", &["https://login.example", "--base-url"]);
+    let server = refusing(page(200, "Welcome to nginx!")).await;
+    let web = Machine::new(&server.url()).diagnose().await;
+    web.expect(&["fail web_page", "fail websocket_refused"], NO_TURNS);
+    web.says("web_page", &["Welcome to nginx!", "--base-url"]);
+
+    for (status, to, id, words) in [
+        (302, "https://login.example/sso?session=canary", "sign_in", "https://login.example"),
+        (301, "https://api.example/v2/responses?key=canary", "redirect", "https://api.example"),
+    ] {
+        let server = refusing(Refusal::status(status).header("location", to)).await;
+        let redirect = Machine::new(&server.url()).diagnose().await;
+        redirect.expect(&[&format!("fail {id}"), "fail websocket_refused"], NO_TURNS);
+        redirect.says(id, &[words]);
+    }
 
     let server = crate::support::server(Script::new().base_path("/v1").respond(hi)).await;
     let wrong = Machine::new(&server.url().replace("/v1", "")).diagnose().await;
@@ -149,6 +158,19 @@ async fn c183_a_refused_key_is_named() {
     let server = refusing(json(429).body(quota)).await;
     let used = Machine::new(&server.url()).diagnose().await;
     used.expect(&["fail quota", "fail quota"], NO_TURNS);
+}
+
+#[tokio::test]
+async fn c183_a_server_that_answers_only_over_websocket_needs_a_flag() {
+    let bad = Refusal::status(502);
+    let script = Script::new().respond(move |exchange| match exchange.transport {
+        Transport::WebSocket => Turn::text("hi"),
+        _ => Turn::text("").http(bad.clone()),
+    });
+    let server = server(script).await;
+    let result = "result: turns work over websocket only, use --transport websocket";
+    let only = Machine::new(&server.url()).diagnose().await;
+    only.expect(&["fail gateway_error"], result);
 }
 
 #[tokio::test]

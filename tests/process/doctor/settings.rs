@@ -22,7 +22,7 @@ async fn c183_faults_of_the_variables_of_certificates_are_named() {
         ("SSL_CERT_FILE", garbage.path(), "without a PEM certificate"),
         ("SSL_CERT_FILE", der.path(), "openssl x509 -inform der"),
         ("SSL_CERT_FILE", folder, "use SSL_CERT_DIR for directories"),
-        ("SSL_CERT_DIR", folder, "openssl rehash"),
+        ("SSL_CERT_DIR", folder, "names no directory with PEM certificates"),
     ] {
         let fault = Machine::new("https://127.0.0.1:9/v1").set(name, value).diagnose().await;
         fault.expect(&["note ca_variables", "fail ca_file"], NO_TURNS);

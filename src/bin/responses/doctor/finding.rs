@@ -2,7 +2,11 @@
 
 use responses_client::{
     Error, ErrorKind, Phase,
-    error::{ConnectError, ConnectStep, ProtocolError, ProxyError, TlsError},
+    error::{
+        ConnectError, ConnectStep,
+        ProtocolError::{self, Redirect, SignIn, WebPage},
+        ProxyError, TlsError,
+    },
 };
 use serde::Serialize;
 
@@ -85,14 +89,20 @@ pub(super) fn text(error: &Error) -> String {
     };
     let causes: Vec<_> = sources(error).skip(1).map(ToString::to_string).collect();
     let causes = causes.join(": ");
-    let text = match error.connect_error() {
+    let text = match (error.connect_error(), protocol_error(error)) {
         _ if causes.is_empty() => text,
         // The summary has the cause.
-        Some(cause) if *cause != ConnectError::Unreachable => text,
-        _ if error.kind() == ErrorKind::Protocol => causes,
+        (Some(cause), _) if *cause != ConnectError::Unreachable => text,
+        (_, Some(WebPage(_) | Redirect(_) | SignIn(_))) => text,
+        (_, Some(_)) => causes,
         _ => format!("{text}: {causes}"),
     };
     with_flags(&text)
+}
+
+/// Returns the violation of the protocol in an error.
+fn protocol_error(error: &Error) -> Option<&ProtocolError> {
+    sources(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Returns an error and its sources.
@@ -230,20 +240,15 @@ fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
 
 /// Returns the id and the advice for an error after the connection was opened.
 fn of_answer(error: &Error) -> (&'static str, &'static str) {
-    match sources(error).find_map(|cause| cause.downcast_ref::<ProtocolError>()) {
-        Some(ProtocolError::WebPage(_)) => {
-            return (
-                "web_page",
-                "a web page answered, not the API: sign in to this network in a browser, or check \
-                 --base-url",
-            );
+    let sign_in = "sign in to this network in a browser, or ask its administrator";
+    match protocol_error(error) {
+        Some(SignIn(_)) => return ("sign_in", sign_in),
+        Some(WebPage(page)) if page.sign_in => return ("sign_in", sign_in),
+        Some(WebPage(_)) => {
+            return ("web_page", "a web page answered, not the API: check --base-url and proxies");
         }
-        Some(ProtocolError::Redirect(_)) => {
-            return (
-                "redirect",
-                "if the new address is the API's, use it as --base-url; if it is a sign-in page, \
-                 sign in to this network in a browser",
-            );
+        Some(Redirect(_)) => {
+            return ("redirect", "if the new address is the API's, use it as --base-url");
         }
         _ => {}
     }

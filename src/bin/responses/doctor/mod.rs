@@ -77,7 +77,7 @@ pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
     written.map_err(Stop::output)?;
     match diagnosis.transport {
         None => Err(Stop::Unusable),
-        Some(_) => Ok(!diagnosis.findings.iter().any(|it| it.status == Status::Limit)),
+        Some(_) => Ok(!diagnosis.is_limited()),
     }
 }
 
