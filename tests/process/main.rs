@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod doctor;
 mod input;
 mod notices;
 mod output;

@@ -35,6 +35,24 @@ async fn c248_failed_attempts_and_their_delays_are_reported() {
 }
 
 #[tokio::test]
+async fn c248_the_wait_for_a_server_that_refuses_connections_is_reported() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (deadline, notes) in [("100ms", 1), ("0", 0)] {
+        let url = format!("http://{free}/v1");
+        let args = ["--quiet", "--transport", "sse", "--network-down-deadline", deadline];
+        let mut client = run(&url, &args);
+        client.env("OPENAI_API_KEY", "canary");
+        let ran = ran(client, &[HI]).await;
+        assert_eq!(ran.code, Some(1));
+        let note = format!(
+            "responses: turn 1: over sse: {free} refused the connection (the request was not sent); \
+             next attempt in 100.0ms, giving up in 100ms\n"
+        );
+        assert_eq!(ran.stderr, note.repeat(notes), "{deadline}");
+    }
+}
+
+#[tokio::test]
 async fn c248_a_fallback_is_reported() {
     let script = Script::new()
         .every_upgrade(Upgrade::Refuse(Refusal::status(404)))

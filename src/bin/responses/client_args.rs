@@ -86,6 +86,11 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_turn: Option<Duration>,
 
+    /// Time to wait for a network that is down, or for a server that does not accept connections
+    /// [default: 60s, or 5s for a server that was never reached]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    network_down_deadline: Option<Duration>,
+
     /// Requests to send again although they may have run, and be billed twice [default: before-created]
     #[arg(long, value_name = "POLICY")]
     replay: Option<ReplayName>,
@@ -380,8 +385,13 @@ impl ClientArgs {
         timeouts
     }
 
-    /// Returns `retry` with the replays of the flags.
+    /// Returns `retry` with the replays and the deadline of the flags.
     fn retry(&self, mut retry: RetryPolicy) -> RetryPolicy {
+        if self.network_down_deadline.is_some() {
+            retry.network_down_deadline = self.network_down_deadline;
+            // The same time for a server that was never reached.
+            retry.unreached_deadline = None;
+        }
         retry.replay = match self.replay {
             None => retry.replay,
             Some(ReplayName::Never) => ReplayPolicy::Never,

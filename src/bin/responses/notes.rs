@@ -82,9 +82,9 @@ impl TurnObserver for Notices {
     fn attempt_failed(&self, failed: &AttemptFailed) {
         let AttemptFailed { transport, summary, delay, trying_for, .. } = failed;
         let next = when(*delay);
-        let trying = trying_for.map_or_else(String::new, |it| format!("; trying for {it:.0?}"));
+        let end = trying_for.map_or_else(String::new, |it| format!(", giving up in {it:.0?}"));
         let summary = with_flags(summary);
-        self.note(&format!("over {transport}: {summary}{trying}; next attempt {next}"));
+        self.note(&format!("over {transport}: {summary}; next attempt {next}{end}"));
     }
 
     fn fell_back(&self) {

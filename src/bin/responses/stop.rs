@@ -46,21 +46,147 @@ pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
     with_flags(&words)
 }
 
-/// Settings of the library that its messages recommend, and the flags of the tool for them.
+/// Settings of the library that its messages recommend, and the flags of the tool for them. Earlier
+/// rows are replaced first.
 const FLAGS: &[(&str, &str)] = &[
     ("`TransportPolicy::Auto`", "`--transport auto`"),
     ("`Provider::allow_credentials_over_http`", "`--allow-http-credentials`"),
     ("`NetworkSettings::root_certificates_pem`", "`--ca-file`"),
+    ("`NetworkSettings::client_certificate_pem`", "`--client-certificate`"),
     ("`Limits::max_event_bytes`", "`--max-event-bytes`"),
     ("`Limits::read_ahead`", "`--read-ahead`"),
-    ("choose another `ProxySetting`", "set another proxy in `HTTPS_PROXY`"),
+    ("more than `Limits` allow", "more than its limits allow"),
+    ("the limit `max_resend_bytes`", "the limit of the bytes that a turn sends again"),
     ("pass them as `Auth`", "put them into a variable and name it with `--api-key-env`"),
+    ("check the client's `AuthProvider`", "check the variable in `--api-key-env`"),
     (", or use `Auth::provider_fn` to fetch tokens", ""),
     ("implement `AuthProvider::sign` to sign requests for AWS", "use an API key of Bedrock"),
+    (", as a field or in `extra`", ""),
+    ("this crate", "this program"),
 ];
 
 /// Returns a message of the library with the flags of the tool in place of settings.
 pub(crate) fn with_flags(message: &str) -> String {
     let replace = |text: String, (setting, flag): &(&str, &str)| text.replace(setting, flag);
     FLAGS.iter().fold(message.to_owned(), replace)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use clap::CommandFactory as _;
+    use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+    use super::*;
+
+    /// Parts of the library that show no text to users of the tool.
+    const SILENT: [&str; 4] = ["bin", "testing", "tests", "tests.rs"];
+
+    /// Names and string literals in the sources of the library, without tests and documentation.
+    #[derive(Default)]
+    struct Sources {
+        /// Names of types, and of the fields of settings.
+        items: BTreeSet<String>,
+        texts: Vec<String>,
+    }
+
+    impl Sources {
+        fn read() -> Self {
+            let mut sources = Self::default();
+            sources.read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+            sources
+        }
+
+        fn read_folder(&mut self, folder: &Path) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if SILENT.contains(&name) {
+                } else if path.is_dir() {
+                    self.read_folder(&path);
+                } else if name.ends_with(".rs") {
+                    let is_setting = path.components().any(|part| part.as_os_str() == "config");
+                    let tokens = fs::read_to_string(&path).unwrap().parse().unwrap();
+                    self.read_tokens(tokens, is_setting);
+                }
+            }
+        }
+
+        fn read_tokens(&mut self, tokens: TokenStream, is_setting: bool) {
+            // The last tokens, as text.
+            let (mut before, mut last) = (String::new(), String::new());
+            for token in tokens {
+                let text = match &token {
+                    TokenTree::Group(group) => {
+                        let inner = group.stream();
+                        let is_attribute = last == "#" || last == "!" && before == "#";
+                        let is_hidden = group.delimiter() == Delimiter::Bracket
+                            && is_attribute
+                            && ["doc", "must_use"]
+                                .iter()
+                                .any(|it| inner.to_string().starts_with(it));
+                        if !is_hidden && (before.as_str(), last.as_str()) != ("mod", "tests") {
+                            self.read_tokens(inner, is_setting);
+                        }
+                        String::new()
+                    }
+                    TokenTree::Literal(literal) => {
+                        let text = literal.to_string();
+                        if let Ok(text) = syn::parse_str::<syn::LitStr>(&text) {
+                            self.texts.push(text.value());
+                        }
+                        text
+                    }
+                    token => token.to_string(),
+                };
+                let is_declared = ["struct", "enum", "trait", "type"].contains(&last.as_str())
+                    || is_setting && last == "pub";
+                if is_declared && !text.is_empty() {
+                    self.items.insert(text.clone());
+                }
+                (before, last) = (last, text);
+            }
+        }
+
+        /// Returns the names of Rust that stand in backticks in `text`.
+        fn names_in<'a>(&self, text: &'a str) -> Vec<&'a str> {
+            let quoted = text.split('`').skip(1).step_by(2);
+            let is_item = |quoted: &&str| {
+                let name = quoted.trim_end_matches("()");
+                quoted.contains("::") || self.items.contains(name)
+            };
+            quoted.filter(is_item).collect()
+        }
+    }
+
+    #[test]
+    fn c181_no_message_of_the_library_names_an_item_of_rust() {
+        let sources = Sources::read();
+        assert!(sources.items.contains("Auth") && sources.items.contains("max_resend_bytes"));
+        let mut named = 0;
+        for text in &sources.texts {
+            named += sources.names_in(text).len();
+            let shown = with_flags(text);
+            assert_eq!(sources.names_in(&shown), [""; 0], "{shown}");
+        }
+        assert!(named > 10, "{named}");
+        for (setting, flag) in FLAGS {
+            let is_used = sources.texts.iter().any(|text| text.contains(setting));
+            assert!(is_used, "no message has {setting}");
+            assert_eq!(with_flags(setting), *flag);
+        }
+    }
+
+    #[test]
+    fn c181_flags_in_place_of_settings_exist() {
+        let tool = crate::Cli::command();
+        let run = tool.find_subcommand("run").unwrap();
+        let flags: BTreeSet<_> = run.get_arguments().filter_map(|it| it.get_long()).collect();
+        let named = FLAGS.iter().flat_map(|(_, flag)| flag.split('`'));
+        for flag in named.filter_map(|text| text.strip_prefix("--")) {
+            let flag = flag.split(' ').next().unwrap();
+            assert!(flags.contains(flag), "{flag}");
+        }
+    }
 }

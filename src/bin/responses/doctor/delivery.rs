@@ -1,9 +1,9 @@
-//! Checks that take longer, or that cost tokens.
+//! Checks that take longer or cost tokens.
 
 use std::time::{Duration, Instant};
 
 use responses_client::{
-    ResponsesClient, ResponsesClientBuilder, ResponsesRequest, Timeouts, TransportPolicy,
+    ResponsesClient, ResponsesClientBuilder, ResponsesRequest, TransportPolicy,
 };
 
 use super::{Checks, finding::Finding};
@@ -18,14 +18,18 @@ impl Checks {
     /// Requests a short answer over SSE, and checks if its events arrive one by one.
     pub(super) async fn delivery(
         &mut self,
-        client: &ResponsesClient,
+        builder: ResponsesClientBuilder,
         model: &str,
     ) -> Result<(), Stop> {
+        let timeouts = super::timeouts(ANSWER);
+        let Ok(client) = super::client(builder, TransportPolicy::SseOnly, timeouts) else {
+            return Ok(());
+        };
         let start = self.begin("the delivery of an answer, which takes up to a minute");
         let request = ResponsesRequest::new(model)
             .input("Count from 1 to 50, in digits, separated by blanks.")
             .store(false);
-        let arrivals = tokio::time::timeout(ANSWER, arrivals(client, request)).await;
+        let arrivals = tokio::time::timeout(ANSWER, arrivals(&client, request)).await;
         let finding = match arrivals {
             Ok(Ok(arrivals)) => judge(&arrivals),
             Ok(Err(error)) => Finding::of_error(&error),
@@ -41,9 +45,8 @@ impl Checks {
         idle: Duration,
     ) -> Result<(), Stop> {
         let start = self.begin("an idle WebSocket, which takes as long as --idle says");
-        let timeouts = Timeouts::default().ping(None);
-        let builder = builder.timeouts(timeouts);
-        let Ok(client) = super::client(builder, TransportPolicy::WebSocketOnly) else {
+        let timeouts = super::timeouts(super::LIMIT).ping(None);
+        let Ok(client) = super::client(builder, TransportPolicy::WebSocketOnly, timeouts) else {
             return Ok(());
         };
         let mut session = client.session();

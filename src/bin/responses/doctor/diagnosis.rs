@@ -3,7 +3,7 @@
 use responses_client::Transport;
 use serde::Serialize;
 
-use super::finding::Finding;
+use super::finding::{Finding, Status};
 
 /// Findings of all checks, and what follows from them.
 #[derive(Debug, Serialize)]
@@ -39,5 +39,10 @@ impl Diagnosis {
             _ => Vec::new(),
         };
         Self { findings, transport, flags }
+    }
+
+    /// Returns `true` if a finding limits turns.
+    pub(super) fn is_limited(&self) -> bool {
+        self.findings.iter().any(|it| matches!(it.status, Status::Limit | Status::Fail))
     }
 }

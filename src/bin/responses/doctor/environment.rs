@@ -76,8 +76,11 @@ pub(super) fn of_route(route: &Route) -> Vec<Finding> {
 pub(super) fn of_local_proxy(base_url: &str, route: &Route) -> Option<Finding> {
     let is_local = ["//localhost", "//127.", "//[::1]"].iter().any(|it| base_url.contains(it));
     (is_local && route.proxy.is_some()).then(|| {
-        Finding::fail("localhost_through_proxy", "a server on this machine is reached by the proxy")
-            .advise("set NO_PROXY=localhost,127.0.0.1,::1")
+        Finding::note(
+            "localhost_through_proxy",
+            "the server is on this machine, the proxy may not be",
+        )
+        .advise("set NO_PROXY=localhost,127.0.0.1,::1")
     })
 }
 

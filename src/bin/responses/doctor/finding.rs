@@ -1,8 +1,12 @@
 //! Findings: what a check found, whose fault it is, and what to do.
 
 use responses_client::{
-    Error, ErrorKind,
-    error::{ConnectError, ConnectStep, ProtocolError, ProxyError, TlsError},
+    Error, ErrorKind, Phase,
+    error::{
+        ConnectError, ConnectStep,
+        ProtocolError::{self, Redirect, SignIn, WebPage},
+        ProxyError, TlsError,
+    },
 };
 use serde::Serialize;
 
@@ -71,10 +75,39 @@ impl Finding {
             Some(cause) => of_connect(cause),
             None => of_answer(error),
         };
-        let message = with_flags(&error.summary().to_string());
-        let message = message.replace(" (the request was not sent)", "");
-        Self::fail(id, message).advise(advice)
+        Self::fail(id, text(error)).advise(advice)
     }
+}
+
+/// Returns the text of an error and of its sources, without its advice, and without the point that
+/// the request reached: an empty request costs nothing.
+pub(super) fn text(error: &Error) -> String {
+    let summary = error.summary().to_string();
+    let text = match summary.rsplit_once(" (") {
+        Some((text, _)) if error.phase() != Phase::Prepare => text.to_owned(),
+        _ => summary,
+    };
+    let causes: Vec<_> = sources(error).skip(1).map(ToString::to_string).collect();
+    let causes = causes.join(": ");
+    let text = match (error.connect_error(), protocol_error(error)) {
+        _ if causes.is_empty() => text,
+        // The summary has the cause.
+        (Some(cause), _) if *cause != ConnectError::Unreachable => text,
+        (_, Some(WebPage(_) | Redirect(_) | SignIn(_))) => text,
+        (_, Some(_)) => causes,
+        _ => format!("{text}: {causes}"),
+    };
+    with_flags(&text)
+}
+
+/// Returns the violation of the protocol in an error.
+fn protocol_error(error: &Error) -> Option<&ProtocolError> {
+    sources(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Returns an error and its sources.
+fn sources(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&it| it.source())
 }
 
 fn of_proxy_connection(cause: &ConnectError) -> (&'static str, &'static str) {
@@ -207,24 +240,15 @@ fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
 
 /// Returns the id and the advice for an error after the connection was opened.
 fn of_answer(error: &Error) -> (&'static str, &'static str) {
-    let mut causes =
-        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&cause| {
-            cause.source()
-        });
-    match causes.find_map(|cause| cause.downcast_ref::<ProtocolError>()) {
-        Some(ProtocolError::WebPage(_)) => {
-            return (
-                "web_page",
-                "a web page answered, not the API: sign in to this network in a browser, or check \
-                 --base-url",
-            );
+    let sign_in = "sign in to this network in a browser, or ask its administrator";
+    match protocol_error(error) {
+        Some(SignIn(_)) => return ("sign_in", sign_in),
+        Some(WebPage(page)) if page.sign_in => return ("sign_in", sign_in),
+        Some(WebPage(_)) => {
+            return ("web_page", "a web page answered, not the API: check --base-url and proxies");
         }
-        Some(ProtocolError::Redirect(_)) => {
-            return (
-                "redirect",
-                "if the new address is the API's, use it as --base-url; if it is a sign-in page, \
-                 sign in to this network in a browser",
-            );
+        Some(Redirect(_)) => {
+            return ("redirect", "if the new address is the API's, use it as --base-url");
         }
         _ => {}
     }
@@ -243,10 +267,17 @@ fn of_answer(error: &Error) -> (&'static str, &'static str) {
             "there is no Responses API at this address: check the path of --base-url, which often \
              ends in /v1",
         ),
-        (_, Some(429)) => ("rate_limited", "the API answers, but refuses this key at present"),
+        (_, Some(429)) => {
+            ("quota", "the quota of this key is used up: add credit, or use another key")
+        }
         (_, Some(502..=504)) => (
             "gateway_error",
             "a gateway answers, and the server behind it does not: tell its operator",
+        ),
+        (ErrorKind::Truncated, _) => (
+            "connection_cut",
+            "the server, or a box in front of it, ends the connection without an answer: it may \
+             require a certificate of this client, see --client-certificate",
         ),
         (ErrorKind::Timeout, _) => (
             "no_answer",

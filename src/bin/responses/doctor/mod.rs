@@ -7,9 +7,9 @@ use std::{
 
 use indicatif::ProgressBar;
 use responses_client::{
-    Error, ErrorKind, ResponsesClient, ResponsesClientBuilder, ResponsesRequest, RetryPolicy,
-    TransportPolicy,
-    error::{ConnectError, ProxyError},
+    Error, ErrorCode, ErrorKind, Phase, ResponsesClient, ResponsesClientBuilder, ResponsesRequest,
+    RetryPolicy, Timeouts, TransportPolicy,
+    error::{ConnectError, ConnectStep, ProxyError},
     probe::Probe,
 };
 
@@ -38,12 +38,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     client: ClientArgs,
 
-    /// Model of a short answer over each transport, to see if events arrive one by one; costs
-    /// tokens [default: none]
+    /// Model of a short answer over SSE, to see if events arrive one by one; costs tokens
+    /// [default: none]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
     /// Also leaves a WebSocket idle for this time, without pings, and checks if it is cut
+    /// [default: none]
     #[arg(long, value_name = "TIME", value_parser = client_args::time)]
     idle: Option<Duration>,
 
@@ -76,7 +77,7 @@ pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
     written.map_err(Stop::output)?;
     match diagnosis.transport {
         None => Err(Stop::Unusable),
-        Some(_) => Ok(!diagnosis.findings.iter().any(|it| it.status == Status::Limit)),
+        Some(_) => Ok(!diagnosis.is_limited()),
     }
 }
 
@@ -107,26 +108,27 @@ impl Checks {
         for finding in environment::other_variables(|name| std::env::var_os(name).is_some()) {
             self.add(finding)?;
         }
-        let has_websocket = args.client.provider_without_websocket()?.is_none();
-        let builder = args.client.builder()?.connect_timeout(LIMIT).idle_timeout(LIMIT);
-        let client = |transport| client(builder.clone(), transport);
+        let without_websocket = args.client.provider_without_websocket()?;
+        let builder = args.client.builder()?;
+        let client = |transport| client(builder.clone(), transport, timeouts(LIMIT));
+        let has_websocket = without_websocket.is_none();
+        let mut working = Working { has_websocket, ..Working::default() };
         let sse = match client(TransportPolicy::SseOnly) {
             Ok(client) => client,
             Err(error) => {
                 self.add(environment::of_settings(&error))?;
-                return Ok(Working { has_websocket, ..Working::default() });
+                return Ok(working);
             }
         };
         let Some(websockets_pass) = self.connection(&sse).await? else {
-            return Ok(Working { has_websocket, ..Working::default() });
+            return Ok(working);
         };
-        let mut working = Working { has_websocket, ..Working::default() };
         working.sse = self.http(&sse).await?;
-        if has_websocket
-            && websockets_pass
-            && let Ok(client) = client(TransportPolicy::WebSocketOnly)
-        {
-            working.websocket = self.websocket(&client).await?;
+        if let Some(provider) = without_websocket {
+            let message = format!("{provider} has no WebSocket: turns use SSE");
+            self.add(Finding::note("no_websocket", message))?;
+        } else if websockets_pass && let Ok(client) = client(TransportPolicy::WebSocketOnly) {
+            working.websocket = self.websocket(&client, working.sse).await?;
             if working.websocket
                 && let Some(idle) = args.idle
             {
@@ -134,8 +136,8 @@ impl Checks {
             }
         }
         match &args.model {
-            Some(model) if working.sse => self.delivery(&sse, model).await?,
-            Some(_) => {}
+            _ if !working.sse => {}
+            Some(model) => self.delivery(builder, model).await?,
             None => self.add(Finding::note(
                 "delivery_not_checked",
                 "not checked if events arrive one by one: pass --model, which costs tokens",
@@ -149,11 +151,15 @@ impl Checks {
     async fn connection(&mut self, client: &ResponsesClient) -> Result<Option<bool>, Stop> {
         self.begin("the connection");
         let Probe { route, steps, error, .. } = client.probe().await;
-        for finding in environment::of_route(&route) {
+        let local = environment::of_local_proxy(client.base_url(), &route);
+        for finding in environment::of_route(&route).into_iter().chain(local) {
             self.add(finding)?;
         }
         for step in steps {
-            let detail = step.detail.unwrap_or_default();
+            let detail = step.detail.as_deref().unwrap_or(match step.step {
+                ConnectStep::Proxy => "the proxy opens a tunnel",
+                _ => "connected",
+            });
             self.add(Finding::ok(step.step.as_str(), detail).after(step.time))?;
         }
         let Some(error) = error else { return Ok(Some(true)) };
@@ -181,9 +187,6 @@ impl Checks {
             return Ok(Some(false));
         }
         self.add(finding)?;
-        if let Some(finding) = environment::of_local_proxy(client.base_url(), &route) {
-            self.add(finding)?;
-        }
         Ok(None)
     }
 
@@ -201,14 +204,14 @@ impl Checks {
     }
 
     /// Sends an empty request over a WebSocket. Returns `true` if an answer arrives.
-    async fn websocket(&mut self, client: &ResponsesClient) -> Result<bool, Stop> {
+    async fn websocket(&mut self, client: &ResponsesClient, sse_works: bool) -> Result<bool, Stop> {
         let start = self.begin("WebSocket");
         let finding = match client.respond(ResponsesRequest::default()).await {
             Ok(_) => Finding::ok("websocket", "opens, and the API answers over it"),
             Err(error) if is_answer(&error) => {
                 Finding::ok("websocket", "opens, and the API answers over it")
             }
-            Err(error) => websocket_finding(&error),
+            Err(error) => websocket_finding(&error, sse_works),
         };
         let works = finding.status == Status::Ok;
         self.add(finding.after(start.elapsed()))?;
@@ -216,26 +219,43 @@ impl Checks {
     }
 }
 
-/// Returns a client for one check.
+/// Returns a client for one check, which makes no retry.
 fn client(
     builder: ResponsesClientBuilder,
     transport: TransportPolicy,
+    timeouts: Timeouts,
 ) -> Result<ResponsesClient, Error> {
     let retry = RetryPolicy::default().max_attempts(1).network_down_deadline(Duration::ZERO);
-    builder.transport(transport).retry(retry).build()
+    builder.transport(transport).retry(retry).timeouts(timeouts).build()
 }
 
-/// Returns `true` if the API itself refused the empty request, or the state of the key.
+/// Returns time limits by which no wait of a check is longer than `limit`.
+fn timeouts(limit: Duration) -> Timeouts {
+    Timeouts::default()
+        .connect(LIMIT)
+        .send(LIMIT)
+        .first_event_websocket(limit)
+        .first_event_sse(limit)
+        .between_events_websocket(limit)
+        .between_events_sse(limit)
+}
+
+/// Returns `true` if the API itself refused the empty request, or the state of the key. An error
+/// without a status is an event.
 fn is_answer(error: &Error) -> bool {
     error.kind() == ErrorKind::Api
-        && (error.is_rate_limited() || matches!(error.status(), Some(400 | 422)))
-        && error.connect_error().is_none()
+        && (error.is_rate_limited()
+            || matches!(error.status(), None | Some(400 | 422))
+            || error.code() == Some(&ErrorCode::ModelNotFound))
 }
 
-fn websocket_finding(error: &Error) -> Finding {
-    use responses_client::Phase;
-    const USE_SSE: &str = "turns fall back to SSE: use --transport sse to save the attempt";
-    let limit = |id, message: String| Finding::limit(id, message).advise(USE_SSE);
+/// Returns the finding for a WebSocket that does not work.
+fn websocket_finding(error: &Error, sse_works: bool) -> Finding {
+    let limit = |id, message: String| match sse_works {
+        true => Finding::limit(id, message)
+            .advise("turns fall back to SSE: use --transport sse to save the attempt"),
+        false => Finding::fail(id, message),
+    };
     match (error.kind(), error.phase()) {
         (ErrorKind::UpgradeRefused, _) => limit(
             "websocket_refused",
@@ -260,11 +280,11 @@ fn websocket_finding(error: &Error) -> Finding {
             },
         ),
         (ErrorKind::Truncated | ErrorKind::Protocol, _) => {
-            limit("websocket_broken", format!("does not work: {}", error.summary()))
+            limit("websocket_broken", format!("does not work: {}", finding::text(error)))
         }
         _ => {
-            let finding = Finding::of_error(error);
-            Finding { status: Status::Limit, ..finding }
+            let status = if sse_works { Status::Limit } else { Status::Fail };
+            Finding { status, ..Finding::of_error(error) }
         }
     }
 }

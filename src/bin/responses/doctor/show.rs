@@ -31,10 +31,9 @@ pub(super) fn finding(finding: &Finding, is_terminal: bool) -> String {
 /// Returns the last line: which transport works, and the flags to use.
 pub(super) fn conclusion(diagnosis: &Diagnosis, is_terminal: bool) -> String {
     let bold = if is_terminal && has_colors() { Style::new().bold() } else { Style::new() };
-    let limited = diagnosis.findings.iter().any(|it| it.status == Status::Limit);
     let text = match (diagnosis.transport, diagnosis.flags.as_slice()) {
         (None, _) => "result: turns do not work from here".to_owned(),
-        (Some(transport), []) if limited => {
+        (Some(transport), []) if diagnosis.is_limited() => {
             format!("result: turns work over {transport}, with limits")
         }
         (Some(transport), []) => {
