@@ -75,6 +75,7 @@ impl<D: Dial> HttpNetwork<D> {
         Self { dial, kept: Arc::default() }
     }
 
+    #[cfg(feature = "testing")]
     pub(crate) fn dial(&self) -> &D {
         &self.dial
     }

@@ -4,7 +4,9 @@
 //! over [`Sockets`], or over the in-memory connections of the scripted server, for tests on paused
 //! time.
 
-pub(crate) use dial::{Dial, Form, Opened};
+pub(crate) use dial::Dial;
+#[cfg(feature = "testing")]
+pub(crate) use dial::{Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
 pub(crate) use kept::HttpNetwork;
 pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network, OpenBy};
