@@ -76,8 +76,9 @@ pub(super) fn squid(access: &str) -> Program {
          access_log none\npid_filename @DIR@/pid\ncoredump_dir @DIR@\n\
          shutdown_lifetime 0 seconds\n"
     );
-    // Two of one service name would share their memory, and one of them would not start.
-    Program::new("squid", &["-N", "-n", "squid@PORT@", "-f", "@DIR@/config"], config)
+    // Its shared memory would outlive it, and be that of the next one.
+    let start = "mount -t tmpfs tmpfs /dev/shm && exec squid -N -f @DIR@/config";
+    Program::new("unshare", &["-m", "sh", "@DIR@/start"], config).file("start", start)
 }
 
 pub(super) fn squid_cases() -> Vec<Case> {

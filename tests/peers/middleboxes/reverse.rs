@@ -221,7 +221,7 @@ static_resources:
             &[
                 "-c",
                 "@DIR@/config.yaml",
-                "--use-dynamic-base-id",
+                "--disable-hot-restart",
                 "--concurrency",
                 "1",
                 "-l",

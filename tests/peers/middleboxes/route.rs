@@ -75,8 +75,7 @@ impl ClientNetwork {
     }
 }
 
-async fn passes(scheme: &str, program: Program) {
-    let network = ClientNetwork::new().await;
+async fn passes(network: &ClientNetwork, scheme: &str, program: Program) {
     let script = Script::new().respond(|_| Turn::text("through"));
     let server = ScriptedServer::start_tls(script).await.unwrap();
     let files = Folder::new();
@@ -96,15 +95,15 @@ async fn passes(scheme: &str, program: Program) {
 
 #[tokio::test]
 async fn a_client_without_another_route_gets_through_each_proxy() {
-    let name = "middleboxes::route::\
-                a_client_without_another_route_gets_through_each_proxy";
+    let name = "middleboxes::route::a_client_without_another_route_gets_through_each_proxy";
     if !wanted() || !isolated(name).await {
         return;
     }
     assert!(is_inside(), "there is no network namespace for this test: `unshare` failed");
-    passes("http", forward::tinyproxy("")).await;
-    passes("http", forward::squid("http_access allow all")).await;
-    passes("http", forward::privoxy()).await;
-    passes("socks5h", forward::microsocks_open()).await;
-    passes("socks5h", forward::dante("none")).await;
+    let network = ClientNetwork::new().await;
+    passes(&network, "http", forward::tinyproxy("")).await;
+    passes(&network, "http", forward::squid("http_access allow all")).await;
+    passes(&network, "http", forward::privoxy()).await;
+    passes(&network, "socks5h", forward::microsocks_open()).await;
+    passes(&network, "socks5h", forward::dante("none")).await;
 }

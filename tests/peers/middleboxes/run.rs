@@ -122,6 +122,15 @@ impl Way {
             .unwrap()
     }
 
+    /// Returns the text of a session that ends on `transport`.
+    fn ends_on(&self, transport: Transport, second: &Outcome) -> String {
+        let name = transport.as_str();
+        match transport {
+            Transport::WebSocket if !second.report.reused => format!("{name}, opened again"),
+            _ => name.to_owned(),
+        }
+    }
+
     /// Returns the text of an error, with names for the addresses.
     fn error(&self, error: &Error) -> String {
         let text = format!("{}: {}", error.kind(), error.summary());
@@ -207,15 +216,5 @@ impl Case {
             seen.codex = Some(codex);
         }
         seen
-    }
-}
-
-impl Way {
-    fn ends_on(&self, transport: Transport, second: &Outcome) -> String {
-        let name = transport.as_str();
-        match transport {
-            Transport::WebSocket if !second.report.reused => format!("{name}, opened again"),
-            _ => name.to_owned(),
-        }
     }
 }

@@ -28,9 +28,9 @@ pub(super) fn row(name: &str, case: &Case, seen: &Seen) -> String {
         seen.attempts.clone(),
         seen.sse.clone(),
         codex.map_or_else(|| "–".to_owned(), |codex| codex.ends()),
-        match seen.time.as_millis() {
-            long @ 1000.. => format!("{:.1} s", f64::from(long as u32) / 1000.0),
-            short => format!("{short} ms"),
+        match seen.time {
+            long if long.as_secs() > 0 => format!("{:.1} s", long.as_secs_f64()),
+            short => format!("{} ms", short.as_millis()),
         },
         codex.map_or_else(|| "–".to_owned(), |codex| codex.time()),
     ];
