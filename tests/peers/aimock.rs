@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::{
-    peer::{Folder, Group, installed, program, wanted},
+    peer::{Folder, Group, installed, piped, program, wanted},
     support::{
         BOTH,
         tool::{self, Ran, ran},
@@ -102,7 +102,7 @@ async fn start(home: &Folder) -> (Group, String) {
     ] });
     let fixtures = home.write("fixtures.json", &fixtures.to_string());
     let mut command = program(installed("node_modules/.bin/llmock"), home);
-    let mut aimock = Group::spawn(command.args(["--port", "0", "--fixtures"]).arg(fixtures));
+    let mut aimock = Group::spawn(piped(command.args(["--port", "0", "--fixtures"]).arg(fixtures)));
     let mut lines = BufReader::new(aimock.process.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         if let Some((_, url)) = line.split_once("listening on ") {

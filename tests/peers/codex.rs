@@ -73,7 +73,8 @@ async fn codex_runs_a_tool_over_both_transports() {
     }
 }
 
-fn config(url: &str, transport: Transport) -> String {
+/// Returns the settings of Codex for a server.
+pub(crate) fn config(url: &str, transport: Transport) -> String {
     format!(
         r#"
         model = "gpt-test"

@@ -29,18 +29,26 @@ pub(crate) fn installed(path: &str) -> PathBuf {
 /// Whether to run the test `name` here: if there can be a network of its own, with nothing but
 /// loopback, it runs there instead, in another process.
 pub(crate) async fn isolated(name: &str) -> bool {
-    const ENTER: [&str; 4] = ["-rn", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
+    const ENTER: [&str; 3] = ["sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""];
     if is_inside() {
         return true;
     }
-    let possible = Command::new("unshare").args(ENTER).arg("true").output().await;
-    if !possible.is_ok_and(|output| output.status.success()) {
-        return true;
+    // Root keeps the accounts of the machine, which some programs change to.
+    let mut flags = None;
+    for flag in ["-n", "-rn"] {
+        let entered = Command::new("unshare").arg(flag).args(ENTER).arg("true").output().await;
+        if entered.is_ok_and(|output| output.status.success()) {
+            flags = Some(flag);
+            break;
+        }
     }
+    let Some(flags) = flags else { return true };
     let mut again = Command::new("unshare");
-    again.args(ENTER).arg(std::env::current_exe().unwrap()).args(["--exact", name]);
+    again.arg(flags).args(ENTER).arg(std::env::current_exe().unwrap());
+    again.args(["--exact", name, "--nocapture"]);
     // Long enough for what runs in there to be stopped by itself.
-    let ended = run_within(3 * LONGEST, again.env(INSIDE, "1")).await;
+    let ended = run_within(5 * LONGEST, piped(again.env(INSIDE, "1"))).await;
+    println!("{}", ended.stdout);
     assert!(ended.status.success() && ended.stdout.contains("1 passed"), "{ended}");
     false
 }
@@ -84,7 +92,12 @@ impl fmt::Display for Ended {
 
 /// Runs a program to its end.
 pub(crate) async fn run(command: &mut Command) -> Ended {
-    run_within(LONGEST, command).await
+    run_within(LONGEST, piped(command)).await
+}
+
+/// Lets a program write to pipes.
+pub(crate) fn piped(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 async fn run_within(time: Duration, command: &mut Command) -> Ended {
@@ -114,8 +127,6 @@ pub(crate) struct Group {
 impl Group {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let process = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()

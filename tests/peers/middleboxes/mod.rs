@@ -1,0 +1,74 @@
+//! Sessions through real middleboxes, alone and beside the Codex CLI.
+//!
+//! `RESPONSES_CLIENT_PEERS=1` asks for these tests; `.ci/run` installs the programs. The outcomes
+//! are those of the table in `docs/network.md`. To write the rows there:
+//!
+//! ```sh
+//! RESPONSES_CLIENT_PEERS=1 RESPONSES_CLIENT_WRITE_TABLE=1 cargo test --all-features \
+//!     --test peers middleboxes -- --test-threads=1
+//! ```
+
+mod case;
+mod certificates;
+mod codex;
+mod forward;
+mod program;
+mod reverse;
+mod route;
+mod run;
+mod table;
+
+use case::Case;
+
+use crate::peer::{is_inside, isolated, wanted};
+
+/// Runs the cases of a program, and compares the outcomes with the document.
+async fn check(name: &str, cases: fn() -> Vec<Case>) {
+    let test = format!("middleboxes::{name}_has_the_outcomes_of_the_table");
+    if !wanted() || !isolated(&test).await {
+        return;
+    }
+    // The programs get accounts, ports and files of their own, and Codex reaches only loopback.
+    assert!(is_inside(), "there is no network namespace for this test: `unshare` failed");
+    let mut rows = Vec::new();
+    for case in cases() {
+        let seen = case.run(name).await;
+        rows.push(table::row(name, &case, &seen));
+        println!("{}", rows.last().unwrap());
+    }
+    table::check(name, &rows);
+}
+
+macro_rules! programs {
+    ($($test:ident: $name:literal, $cases:path;)*) => {
+        $(
+            #[tokio::test]
+            async fn $test() {
+                check($name, $cases).await;
+            }
+        )*
+
+        /// Programs with rows in the table, in its order.
+        const PROGRAMS: &[&str] = &[$($name),*];
+    };
+}
+
+programs! {
+    apache_has_the_outcomes_of_the_table: "apache", reverse::apache_cases;
+    caddy_has_the_outcomes_of_the_table: "caddy", reverse::caddy_cases;
+    dante_has_the_outcomes_of_the_table: "dante", forward::dante_cases;
+    envoy_has_the_outcomes_of_the_table: "envoy", reverse::envoy_cases;
+    haproxy_has_the_outcomes_of_the_table: "haproxy", reverse::haproxy_cases;
+    microsocks_has_the_outcomes_of_the_table: "microsocks", forward::microsocks_cases;
+    mitmproxy_has_the_outcomes_of_the_table: "mitmproxy", forward::mitmproxy_cases;
+    nginx_has_the_outcomes_of_the_table: "nginx", reverse::nginx_cases;
+    privoxy_has_the_outcomes_of_the_table: "privoxy", forward::privoxy_cases;
+    squid_has_the_outcomes_of_the_table: "squid", forward::squid_cases;
+    stunnel_has_the_outcomes_of_the_table: "stunnel", forward::stunnel_cases;
+    tinyproxy_has_the_outcomes_of_the_table: "tinyproxy", forward::tinyproxy_cases;
+}
+
+#[test]
+fn the_table_has_no_rows_of_other_programs() {
+    assert_eq!(table::programs(), PROGRAMS);
+}
