@@ -74,36 +74,65 @@ async fn a_body_that_is_dropped_half_way_closes_its_connection() {
     assert_eq!(connections(&server), [0, 1]);
 }
 
-fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+/// Makes a turn on `runtime`, and returns the connection that it used.
+fn turn_on(runtime: &Runtime, client: &ResponsesClient, server: &ScriptedServer) -> usize {
+    runtime.block_on(async {
+        guarded(turn(&mut client.session(), &request(&["hi"]))).await.response();
+        // What is left of the answer is read by a task of this runtime.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+    });
+    *connections(server).last().unwrap()
 }
 
 #[test]
 fn each_runtime_keeps_connections_of_its_own() {
-    let (home, first, second) = (runtime(), runtime(), runtime());
+    let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let script = Script::new().respond(|_| Turn::text("hi"));
     let server = home.block_on(ScriptedServer::start(script)).unwrap();
     let client = socket_client(&server, TransportPolicy::SseOnly);
-    let one_turn = |runtime: &Runtime| {
-        let client = client.clone();
-        runtime.block_on(async move {
-            turn(&mut client.session(), &request(&["hi"])).await.response();
-            // What is left of the answer is read by tasks of this runtime.
-            for _ in 0..1000 {
-                tokio::task::yield_now().await;
-            }
-        });
-        *connections(&server).last().unwrap()
-    };
-    let places = [one_turn(&first), one_turn(&second), one_turn(&first), one_turn(&second)];
-    // The runtimes do not share connections, and a slow one may open another connection.
-    for at_first in [places[0], places[2]] {
-        assert!(at_first != places[1] && at_first != places[3], "{places:?}");
+    // A connection stalls while its runtime is idle.
+    let new = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (new(), new());
+    let mut at_first = vec![turn_on(&first, &client, &server)];
+    while at_first.len() < 100 {
+        let next = turn_on(&first, &client, &server);
+        if at_first.contains(&next) {
+            break;
+        }
+        at_first.push(next);
     }
+    assert!(at_first.len() < 100, "a connection is kept");
+    assert!(!at_first.contains(&turn_on(&second, &client, &server)));
     // A runtime that is gone takes its connections with it.
     drop(first);
-    let third = runtime();
-    assert!(!places.contains(&one_turn(&third)));
+    assert!(!at_first.contains(&turn_on(&second, &client, &server)));
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_while_it_is_written_ends_there() {
+    const SIZE: usize = 32 * 1024 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let client = ResponsesClient::builder()
+        .provider(Provider::compatible(&url).unwrap())
+        .transport(TransportPolicy::SseOnly)
+        .network(NetworkSettings::new().proxy(ProxySetting::Direct))
+        .build()
+        .unwrap();
+    let (mut session, large) = (client.session(), request(&[&"x".repeat(SIZE)]));
+    let mut stream = tokio::select! {
+        _ = session.stream(&large) => panic!("no answer came"),
+        accepted = listener.accept() => accepted.unwrap().0,
+    };
+    drop(session);
+    let mut received = 0;
+    let mut buffer = vec![0; 1024 * 1024];
+    while let Ok(read @ 1..) = guarded(stream.read(&mut buffer)).await {
+        received += read;
+    }
+    assert!(received < SIZE, "the rest was not written");
 }
 
 const EVENTS: &str = concat!(

@@ -1,11 +1,24 @@
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::time::sleep_until;
 
 use super::*;
 use crate::{
     config::{Limits, Timeouts},
+    error::{ConnectError, ConnectStep, Peer},
+    net::{Dial, HttpNetwork, NetError, Opened},
     proto::wire::responses::Responses,
     testing::{Script, ScriptedServer, Step, Turn},
 };
+
+fn options() -> SocketOptions {
+    SocketOptions {
+        wire: &Responses,
+        limits: Limits::default(),
+        timeouts: Timeouts::default(),
+        has_fallback: true,
+        unannounced: Arc::default(),
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
@@ -14,16 +27,9 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let network = server.connector().network();
     let uri = http::Uri::from_static("http://memory.invalid/v1/responses");
     let deadline = Instant::now() + Duration::from_secs(10);
-    let (id, limits) = (ConnectionId(0), Limits::default());
+    let id = ConnectionId(0);
     let request = http1::request(http::Method::GET, uri, HeaderMap::new(), None);
-    let options = SocketOptions {
-        wire: &Responses,
-        limits,
-        timeouts: Timeouts::default(),
-        has_fallback: true,
-        unannounced: Arc::default(),
-    };
-    let socket = WebSocket::connect(&*network, request, id, deadline, options);
+    let socket = WebSocket::connect(&*network, request, id, deadline, options());
     let socket = socket.await.unwrap();
     let text = r#"{"type":"response.create","input":[]}"#;
     let create = || socket.send(LaneId::DEFAULT, text.to_owned(), None);
@@ -43,4 +49,42 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     assert!(next.now_or_never().is_none(), "no other request ends the exchange");
     drop(others);
     assert_eq!(server.log().requests.len(), 1);
+}
+
+/// A way to a server whose TLS handshake hangs.
+#[derive(Clone)]
+struct Hanging;
+
+impl Dial for Hanging {
+    fn open(
+        &self,
+        _: &http::Uri,
+        _: bool,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'static, Result<Opened, NetError>> {
+        async move {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+            Err(NetError::connect(ConnectError::TimedOut(ConnectStep::Tls), "late"))
+        }
+        .boxed()
+    }
+
+    fn peer(&self, uri: &http::Uri) -> Peer {
+        Peer::new(uri, None)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c176_the_step_of_a_timeout_is_known_although_the_upgrade_has_the_same_deadline() {
+    let network = HttpNetwork::new(Hanging);
+    let uri = http::Uri::from_static("https://memory.invalid/v1/responses");
+    let request = http1::request(http::Method::GET, uri, HeaderMap::new(), None);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let connect = WebSocket::connect(&network, request, ConnectionId(0), deadline, options());
+    let error = connect.await.err();
+    let step = error.as_ref().and_then(Error::connect_error);
+    assert_eq!(step, Some(&ConnectError::TimedOut(ConnectStep::Tls)));
 }
