@@ -32,7 +32,7 @@ pub use event::ResponseEvent;
 pub use http;
 pub use json::{DecodeError, Json, JsonIndex, Text};
 pub use kind::{Delivery, ErrorKind, Phase};
-pub use observe::{AttemptFailed, TurnObserver};
+pub use observe::{AttemptFailed, ClientMetrics, TurnObserver};
 pub use proto::route::{Fallback, FallbackKind};
 pub use report::TurnReport;
 pub use request::{

@@ -5,13 +5,19 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 use tracing::Span;
 
+pub use counters::ClientMetrics;
+pub(crate) use counters::{Counters, OpenWebSocket, Retirement};
+
 use crate::{
     config::Transport,
     error::Error,
+    event::ResponseEvent,
     format::milliseconds,
     kind::ErrorKind,
     report::{Plan, TurnReport},
 };
+
+mod counters;
 
 /// Observer of the turns of a client, set with
 /// [`ResponsesClientBuilder::observer`](crate::ResponsesClientBuilder::observer), or of the turns of
@@ -135,23 +141,29 @@ pub struct AttemptFailed {
     pub trying_for: Option<Duration>,
 }
 
-/// Passes notices about turns to the log and to the observer.
+/// Passes notices about turns to the log, to the counters and to the observer.
 #[derive(Clone)]
 pub(crate) struct Notifier {
     observer: Option<Arc<dyn TurnObserver>>,
+    counters: Arc<Counters>,
     /// Scheme, host and port of the server.
     origin: Arc<str>,
 }
 
 impl Notifier {
     pub(crate) fn new(observer: Option<Arc<dyn TurnObserver>>, origin: String) -> Self {
-        Self { observer, origin: origin.into() }
+        Self { observer, counters: Arc::default(), origin: origin.into() }
     }
 
     /// Returns the notifier of a session, whose own observer replaces that of the client.
     pub(crate) fn of_session(&self, observer: Option<Arc<dyn TurnObserver>>) -> Self {
         let observer = observer.or_else(|| self.observer.clone());
-        Self { observer, origin: Arc::clone(&self.origin) }
+        Self { observer, ..self.clone() }
+    }
+
+    /// Returns the counters of the client.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Returns the span of a session.
@@ -173,13 +185,16 @@ impl Notifier {
         tracing::debug!(target: TARGET, origin = &*self.origin, "WebSocket open");
     }
 
-    pub(crate) fn planned(&self, plan: &Plan, transport: Transport, bytes: u64) {
+    /// `reused` is `true` if the connection was already open.
+    pub(crate) fn planned(&self, plan: &Plan, transport: Transport, reused: bool, bytes: u64) {
+        self.counters.planned(plan, transport, reused);
         tracing::debug!(target: TARGET, %transport, ?plan, bytes, "sending");
         self.notify(|observer| observer.planned(plan, transport, bytes));
     }
 
     pub(crate) fn attempt_failed(&self, failed: &AttemptFailed) {
         let AttemptFailed { transport, kind, delay, .. } = failed;
+        self.counters.attempt_failed(*kind);
         tracing::debug!(target: TARGET, %transport, ?kind, ?delay, "attempt failed");
         if let Some(time) = failed.trying_for {
             // The summary names the server and the proxy, without a payload or a credential.
@@ -189,11 +204,13 @@ impl Notifier {
     }
 
     pub(crate) fn fell_back(&self) {
+        self.counters.fell_back();
         tracing::info!(target: TARGET, origin = &*self.origin, "falling back to SSE");
         self.notify(|observer| observer.fell_back());
     }
 
     pub(crate) fn too_large_for_frame(&self) {
+        self.counters.fell_back();
         tracing::info!(target: TARGET, origin = &*self.origin, "frame too large: falling back to SSE");
         self.notify(|observer| observer.fell_back());
     }
@@ -202,13 +219,19 @@ impl Notifier {
         tracing::debug!(target: TARGET, ?kind, "prewarming failed");
     }
 
-    pub(crate) fn done(&self, report: &TurnReport, error: Option<&Error>) {
+    pub(crate) fn done(&self, report: &TurnReport, end: Result<&ResponseEvent, &Error>) {
+        self.counters.done(report, end);
         for warning in &report.warnings {
             tracing::warn!(target: TARGET, origin = &*self.origin, %warning, "turn with a warning");
         }
-        let kind = error.map(Error::kind);
-        tracing::debug!(target: TARGET, error = ?kind, "turn ended");
+        let error = end.err();
+        tracing::debug!(target: TARGET, error = ?error.map(Error::kind), "turn ended");
         self.notify(|observer| observer.done(report, error));
+    }
+
+    /// Counts a turn that was dropped before its end.
+    pub(crate) fn dropped(&self, report: &TurnReport) {
+        self.counters.dropped(report);
     }
 
     fn notify(&self, call: impl FnOnce(&dyn TurnObserver)) {

@@ -9,6 +9,7 @@ use crate::{
     endpoint::Endpoint,
     endpoints::responses::{self, ResponseOp},
     error::Error,
+    observe::ClientMetrics,
     proto::route::Fallback,
     request::ResponsesRequest,
     response::Response,
@@ -159,6 +160,12 @@ impl ResponsesClient {
     pub async fn close(&self) {
         let ends = self.endpoint.sessions.open();
         join_all(ends.iter().filter_map(|session| session.close())).await;
+    }
+
+    /// Returns the counts since the client was built: connections, turns, plans, retries, fallbacks
+    /// and bytes. All sessions of the client and of its clones count together.
+    pub fn metrics(&self) -> ClientMetrics {
+        self.endpoint.notifier.counters().snapshot()
     }
 
     /// Returns the fallback in force, with its reason and its remaining time. `None` if turns of

@@ -20,6 +20,7 @@ use crate::{
     config::Provider,
     error::Error,
     net::Network,
+    observe::{Counters, OpenWebSocket, Retirement},
     proto::{
         lane::{ConnectionId, LaneId, SeatId},
         turn::Seat,
@@ -40,6 +41,7 @@ pub(crate) struct Lease {
     lane: LaneId,
     /// Token of the upgrade, if a provider returned the token.
     token: Option<Secret>,
+    count: OpenWebSocket,
 }
 
 /// The connections of a session. No method waits.
@@ -76,17 +78,19 @@ pub(crate) struct Leased {
 
 impl Lease {
     /// Opens a WebSocket, and leases its default lane. `token` is the provider's token in the
-    /// headers of `request`. See [`WebSocket::connect`].
+    /// headers of `request`, and `counters` count the WebSocket. See [`WebSocket::connect`].
     pub(crate) async fn open(
         network: &dyn Network,
         request: http::Request<Bytes>,
         token: Option<Secret>,
         deadline: Instant,
         options: SocketOptions,
+        counters: Arc<Counters>,
     ) -> Result<Self, Error> {
         let id = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
         let connection = WebSocket::connect(network, request, id, deadline, options).await?;
-        Ok(Self { connection, lane: LaneId::DEFAULT, token })
+        let count = OpenWebSocket::new(counters);
+        Ok(Self { connection, lane: LaneId::DEFAULT, token, count })
     }
 
     /// Returns the token of the upgrade, if a provider returned the token.
@@ -106,6 +110,18 @@ impl Lease {
 
     fn is_open(&self) -> bool {
         self.connection.is_open()
+    }
+
+    /// Sets the reason why the WebSocket is no longer used, unless an earlier reason is known. The
+    /// caller drops the lease.
+    pub(crate) fn retire(&mut self, reason: Retirement) {
+        self.count.retire(reason);
+    }
+
+    /// Returns the lease, retired for `reason`.
+    fn retired(mut self, reason: Retirement) -> Self {
+        self.retire(reason);
+        self
     }
 
     /// Sends a request on the lane. See [`WebSocket::send`].
@@ -139,18 +155,24 @@ impl Connections {
             self.caller_managed = caller_managed;
         }
         // A socket that has died is replaced even if it held the caller's parents.
-        let closed = self.lease.take_if(|lease| !lease.is_open());
+        let closed = self.lease.take_if(|lease| !lease.is_open()).map(|lease| {
+            // An open WebSocket of another runtime counts as closed.
+            let ended = lease.connection.has_ended();
+            lease.retired(if ended { Retirement::IdleClosed } else { Retirement::Renewed })
+        });
         let mut leased = Leased { seat: None, rotated: false, retired: Vec::from_iter(closed) };
         if self.lease.is_some() && !fresh && self.caller_managed {
             leased.seat = self.seat();
             return leased;
         }
         if let Some(successor) = self.successor.take().filter(Lease::is_open) {
-            leased.retired.extend(self.lease.replace(successor));
+            let old = self.lease.replace(successor);
+            leased.retired.extend(old.map(|lease| lease.retired(Retirement::MaxAge)));
             leased.rotated = true;
         }
         if fresh || self.needs_rotation(provider, followed) {
-            leased.retired.extend(self.lease.take());
+            let reason = if fresh { Retirement::Renewed } else { Retirement::MaxAge };
+            leased.retired.extend(self.lease.take().map(|lease| lease.retired(reason)));
         }
         leased.seat = self.seat();
         leased
@@ -171,13 +193,25 @@ impl Connections {
     }
 
     /// Sets the lease for the next turns. Returns the previous lease.
-    pub(crate) fn set_lease(&mut self, lease: Option<Lease>) -> Option<Lease> {
-        std::mem::replace(&mut self.lease, lease)
+    pub(crate) fn set_lease(&mut self, lease: Lease) -> Option<Lease> {
+        self.lease.replace(lease)
     }
 
     /// Sets the successor of the lease. Returns the previous successor.
     pub(crate) fn set_successor(&mut self, lease: Lease) -> Option<Lease> {
         self.successor.replace(lease)
+    }
+
+    /// Removes and returns the lease, retired for `reason`.
+    pub(crate) fn retire(&mut self, reason: Retirement) -> Option<Lease> {
+        self.lease.take().map(|lease| lease.retired(reason))
+    }
+
+    /// Notes the reason why the WebSocket has ended, if it has.
+    pub(crate) fn note_end(&mut self, reason: Retirement) {
+        if let Some(lease) = self.lease.as_mut().filter(|lease| lease.connection.has_ended()) {
+            lease.retire(reason);
+        }
     }
 
     /// Removes and returns the successor and the timer, which only later turns would need.

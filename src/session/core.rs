@@ -16,7 +16,7 @@ use crate::{
     config::Provider,
     endpoint::CloseOnShutdown,
     kind::ErrorKind,
-    observe::{Notifier, TurnObserver},
+    observe::{Notifier, Retirement, TurnObserver},
     pool::{AbortOnDrop, Connections, Lease, Leased},
     proto::{lane::SeatId, plan::PreviousTurn, turn::Goal},
     report::Prewarm,
@@ -106,6 +106,7 @@ impl SessionCore {
         };
         if let Some(before) = before {
             before.cancel(ErrorKind::Superseded);
+            self.with_connections(|it| it.note_end(Retirement::Cancelled));
         }
     }
 
@@ -132,7 +133,7 @@ impl SessionCore {
                 lifecycle: inner.lifecycle,
                 ..Inner::default()
             };
-            (next, inner.connections.set_lease(None))
+            (next, inner.connections.retire(Retirement::SessionEnded))
         };
         // Outside of the lock: dropping a lease closes its WebSocket and wakes a task.
         drop(lease);
@@ -288,14 +289,20 @@ impl SessionCore {
     }
 
     /// Sets the lease for the next turns. If the session was closed, drops `lease`.
-    pub(super) fn set_lease(&self, lease: Option<Lease>) {
+    pub(super) fn set_lease(&self, lease: Lease) {
         let old = {
             let mut inner = self.lock();
             match inner.lifecycle {
-                Lifecycle::Closed => lease,
+                Lifecycle::Closed => Some(lease),
                 _ => inner.connections.set_lease(lease),
             }
         };
+        drop(old);
+    }
+
+    /// Drops the lease, retired for `reason`.
+    pub(super) fn retire(&self, reason: Retirement) {
+        let old = self.with_connections(|it| it.retire(reason));
         drop(old);
     }
 
@@ -367,7 +374,8 @@ fn close(inner: &Mutex<Inner>) -> Option<Lease> {
         let mut inner = lock(inner);
         inner.lifecycle = Lifecycle::Closed;
         let others = (inner.connections.release(), inner.ahead.take());
-        (inner.current.take(), inner.connections.set_lease(None), others)
+        let lease = inner.connections.retire(Retirement::SessionEnded);
+        (inner.current.take(), lease, others)
     };
     drop(others);
     if let Some(current) = current {

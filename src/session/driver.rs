@@ -22,6 +22,7 @@ use crate::{
     endpoint::Endpoint,
     error::Error,
     kind::ErrorKind,
+    observe::Retirement,
     pool::AbortOnDrop,
     proto::turn::{Ended, Goal, Output, after},
     report::{Prewarm, PrewarmFailure, TurnReport},
@@ -126,7 +127,7 @@ impl Driver {
                 // may start the next turn immediately.
                 run_commands(work, now);
                 if let Output::Last(result) = &output {
-                    work.notify_done(result.as_ref().err());
+                    work.notify_done(result.as_ref());
                 }
                 return Poll::Ready(Polled::Output(output));
             }
@@ -146,8 +147,9 @@ impl Driver {
                 now = Instant::now();
                 // A turn that the session ended meanwhile changes nothing of the session's: its
                 // connection is dropped with the outcome.
-                if work.control.cancelled().is_none() {
-                    work.handle_done(done, now);
+                match work.control.cancelled() {
+                    None => work.handle_done(done, now),
+                    Some(_) => done.cancel(),
                 }
                 continue;
             }
@@ -197,8 +199,9 @@ impl Driver {
 impl PinnedDrop for Driver {
     fn drop(self: Pin<&mut Self>) {
         let work = self.project().work;
-        work.abort();
+        work.abort(Retirement::Cancelled);
         work.control.finish();
+        work.notify_dropped();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     client::ResponsesClient,
     config::{Provider, TransportPolicy},
     kind::{Delivery, ErrorKind},
+    observe::Retirement,
     proto::plan::PreviousTurn,
     testing::{Script, ScriptedServer, Turn, Upgrade},
 };
@@ -76,7 +77,7 @@ async fn c061_a_turn_that_is_superseded_during_a_step_leaves_the_baseline() {
         session.stream(&request).await.unwrap().final_response().await.unwrap();
         let baseline = session.core.previous();
         assert!(baseline.response_id().is_some());
-        session.core.set_lease(None);
+        session.core.retire(Retirement::Renewed);
         assert!(supersedes.set(session.core.clone()).is_ok());
         let error = session.stream(&request).await.unwrap_err();
         assert_eq!((error.kind(), error.delivery()), (ErrorKind::Superseded, Delivery::NotSent));

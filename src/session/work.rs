@@ -17,10 +17,12 @@ use tracing::Span;
 use super::{control::TurnControl, core::SessionCore};
 use crate::{
     auth::Secret,
-    config::TransportPolicy,
+    config::{Transport, TransportPolicy},
     endpoint::{Authorized, Endpoint, RuntimeEnd},
     error::Error,
-    observe::{AttemptFailed, Notifier},
+    event::ResponseEvent,
+    kind::Delivery,
+    observe::{AttemptFailed, Notifier, Retirement},
     pool::{Lease, Leased},
     proto::{
         lane::SeatId,
@@ -80,6 +82,8 @@ pub(super) struct Work {
     pub(super) has_new_socket: bool,
     /// The turn has released its connection, so that its WebSocket may be replaced.
     pub(super) has_released: bool,
+    /// The caller has received the end of the turn.
+    has_ended: bool,
 }
 
 /// Outcome of an operation.
@@ -90,6 +94,15 @@ pub(super) enum Done {
     Opened(Result<Lease, Error>),
     Sent(Result<WebSocketExchange, Error>),
     Posted(Result<SseExchange, Error>),
+}
+
+impl Done {
+    /// Drops the outcome of an operation whose turn was cancelled.
+    pub(super) fn cancel(self) {
+        if let Self::Opened(Ok(mut lease)) = self {
+            lease.retire(Retirement::Cancelled);
+        }
+    }
 }
 
 impl Work {
@@ -140,6 +153,7 @@ impl Work {
             turn_span,
             has_new_socket: false,
             has_released: false,
+            has_ended: false,
         }
     }
 
@@ -177,7 +191,10 @@ impl Work {
                 }
             }
             Command::Release { retire } => self.release(retire),
-            Command::Abort => self.abort(),
+            Command::Abort => self.abort(match self.control.cancelled() {
+                Some(_) => Retirement::Cancelled,
+                None => Retirement::Error,
+            }),
             Command::SetBaseline(previous) => self.set_baseline(previous),
             Command::Commit { previous, fate } => self.commit(previous, fate, now),
             Command::RefuseCredential => self.endpoint.auth.refused(self.token.as_ref()),
@@ -233,7 +250,7 @@ impl Work {
                     if self.goal == Goal::Rotate {
                         self.core.set_successor(lease);
                     } else {
-                        self.core.set_lease(Some(lease));
+                        self.core.set_lease(lease);
                         self.has_new_socket = true;
                     }
                     seat
@@ -241,6 +258,9 @@ impl Work {
                 self.machine.handle_opened(result, time);
             }
             Done::Sent(result) => {
+                if result.as_ref().is_err_and(|error| error.delivery() == Delivery::NotSent) {
+                    self.core.with_connections(|it| it.note_end(Retirement::IdleClosed));
+                }
                 let result = result.map(|exchange| self.hold(Exchange::WebSocket(exchange)));
                 self.machine.handle_sent(result, time);
             }
@@ -334,6 +354,7 @@ impl Work {
         let endpoint = Arc::clone(&self.endpoint);
         let Authorized { headers, token } = std::mem::take(&mut self.authorized);
         self.token.clone_from(&token);
+        let counters = Arc::clone(endpoint.notifier.counters());
         let options = SocketOptions {
             wire: endpoint.wire,
             limits: endpoint.policy.limits,
@@ -345,7 +366,8 @@ impl Work {
             let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
             let opened = match endpoint.sign(request, token.as_ref()) {
                 Ok(request) => {
-                    Lease::open(&*endpoint.network, request, token, deadline, options).await
+                    let network = &*endpoint.network;
+                    Lease::open(network, request, token, deadline, options, counters).await
                 }
                 Err(error) => Err(error),
             };
@@ -413,7 +435,7 @@ impl Work {
                 let draining = self.runtime.spawn(exchange.drain(self.endpoint.policy.limits));
                 self.core.set_draining(draining);
             }
-            Some(Exchange::WebSocket(_)) if retire => self.core.set_lease(None),
+            Some(Exchange::WebSocket(_)) if retire => self.core.retire(Retirement::Error),
             Some(Exchange::WebSocket(_)) | None => {}
         }
         if self.goal == Goal::Turn && self.machine.is_done() {
@@ -422,10 +444,16 @@ impl Work {
         }
     }
 
-    pub(super) fn abort(&mut self) {
-        *step_of(&mut self.step) = None;
+    /// Ends the exchange and the operation in progress. A WebSocket that ends with them retires for
+    /// `reason`.
+    pub(super) fn abort(&mut self, reason: Retirement) {
+        let step = step_of(&mut self.step).take();
         self.control.disarm();
-        self.exchange = None;
+        let is_idle = step.is_none() && self.exchange.take().is_none();
+        drop(step);
+        if !is_idle && self.machine.report().transport != Some(Transport::Sse) {
+            self.core.with_connections(|it| it.note_end(reason));
+        }
     }
 
     fn set_baseline(&self, previous: PreviousTurn) {
@@ -459,9 +487,9 @@ impl Work {
         match notice {
             Notice::Attempt { .. } => {}
             Notice::Sends { bytes } => {
-                let TurnReport { transport, plan, .. } = self.machine.report();
+                let TurnReport { transport, plan, reused, .. } = self.machine.report();
                 if let (Some(transport), Some(plan)) = (transport, plan) {
-                    notifier.planned(plan, *transport, bytes);
+                    notifier.planned(plan, *transport, *reused, bytes);
                 }
             }
             Notice::AttemptFailed { transport, kind, message, summary, delay, trying_for } => {
@@ -474,9 +502,17 @@ impl Work {
         }
     }
 
-    pub(super) fn notify_done(&self, error: Option<&Error>) {
+    pub(super) fn notify_done(&mut self, end: Result<&ResponseEvent, &Error>) {
+        self.has_ended = true;
         let _in_turn = self.turn_span.enter();
-        self.notifier.done(self.machine.report(), error);
+        self.notifier.done(self.machine.report(), end);
+    }
+
+    /// Counts a turn that is dropped before the caller received its end.
+    pub(super) fn notify_dropped(&self) {
+        if self.goal == Goal::Turn && !self.has_ended {
+            self.notifier.dropped(self.machine.report());
+        }
     }
 }
 

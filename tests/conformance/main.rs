@@ -35,6 +35,7 @@ mod late_events;
 mod liveness;
 mod lost_creates;
 mod lost_parent;
+mod metrics;
 mod network;
 mod observer;
 mod odd_servers;

@@ -184,6 +184,8 @@ impl Connection {
 
     /// Passes the end of the socket to the consumer of the exchange in progress.
     fn end(&mut self, end: StreamEnd) -> Closing {
+        // Before the consumer receives the end, so that it finds the socket ended.
+        self.status.over.store(true, Ordering::Release);
         let Some(consumer) = &mut self.consumer else { return Closing::Theirs(Some(end)) };
         consumer.confirm_sent();
         consumer.answer.push(Incoming::End(end));

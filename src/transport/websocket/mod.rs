@@ -164,7 +164,12 @@ impl WebSocket {
     /// not be running there, so that the end of the socket could go unnoticed.
     pub(crate) fn is_open(&self) -> bool {
         let here = Handle::try_current().is_ok_and(|here| here.id() == self.runtime);
-        here && !self.status.over.load(Ordering::Acquire) && !self.commands.is_closed()
+        here && !self.has_ended()
+    }
+
+    /// Returns `true` if the socket is known to have ended, on any runtime.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.status.over.load(Ordering::Acquire) || self.commands.is_closed()
     }
 
     /// Closes the socket. Waits until the socket is closed, at most for the close timeout.

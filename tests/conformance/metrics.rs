@@ -1,0 +1,202 @@
+//! The counts of a client.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use responses_client::{
+    ClientMetrics, Provider, ResponsesClient, Transport,
+    testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
+};
+use serde_json::{Value, json};
+
+use crate::support::{BOTH, appended, builder, only, request, settled, turn};
+
+fn client(server: &ScriptedServer, transport: Transport) -> ResponsesClient {
+    builder(server).transport(only(transport)).build().expect("a client")
+}
+
+fn retired(client: &ResponsesClient) -> BTreeMap<&'static str, u64> {
+    client.metrics().websockets_retired
+}
+
+fn open(metrics: &ClientMetrics) -> u64 {
+    metrics.websockets_opened - metrics.websockets_retired.values().sum::<u64>()
+}
+
+#[tokio::test(start_paused = true)]
+async fn c280_a_client_counts_the_turns_plans_retries_and_bytes_of_all_its_sessions() {
+    for transport in BOTH {
+        let busy = Turn::error(429, "rate_limit_exceeded", "no");
+        let script = Script::new()
+            .turn(busy)
+            .turn(Turn::text("hi"))
+            .turn(Turn::text("again"))
+            .turn(Turn::error(400, "invalid_prompt", "no"))
+            .turn(Turn::incomplete([], "max_output_tokens"))
+            .turn(Turn::text("unread"));
+        let server = ScriptedServer::in_memory(script);
+        let client = client(&server, transport);
+        let (mut session, first) = (client.session(), request(&["hi"]));
+        let one = turn(&mut session, &first).await;
+        let two = turn(&mut session, &appended(&first, &one, "and?")).await;
+        let mut other = client.clone().session();
+        let three = turn(&mut other, &request(&["other"])).await;
+        let four = turn(&mut other, &request(&["long"])).await;
+        drop(other.stream(&request(&["more"])).await.expect("it began"));
+
+        let metrics = client.metrics();
+        let outcomes = [("api", 1), ("completed", 2), ("dropped", 1), ("incomplete", 1)];
+        assert_eq!(metrics.turns, [(transport.as_str(), outcomes.into())].into());
+        assert_eq!(metrics.retries, [("api", 1)].into());
+        let mut plans = vec![("first_turn", 3), ("prior_not_completed", 2)];
+        match transport {
+            Transport::WebSocket => plans.push(("incremental", 1)),
+            _ => plans.push(("provider_unsupported", 1)),
+        }
+        assert_eq!(metrics.plans, plans.into_iter().collect());
+        let reports = [&one, &two, &three, &four].map(|outcome| &outcome.report);
+        let sent: u64 = reports.iter().map(|report| report.bytes_sent).sum();
+        let received: u64 = reports.iter().map(|report| report.bytes_received).sum();
+        assert!(metrics.bytes_sent > sent && metrics.bytes_received > received);
+        assert!(metrics.bytes_sent < sent + 500, "and the bytes of the turn that was dropped");
+        assert_eq!(metrics.fallbacks, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c280_a_fallback_counts_once_for_its_turn() {
+    let script =
+        Script::new().upgrade(Upgrade::Refuse(Refusal::status(426))).respond(|_| Turn::text("hi"));
+    let server = ScriptedServer::in_memory(script);
+    let client = builder(&server).build().expect("a client");
+    for _ in 0..2 {
+        turn(&mut client.session(), &request(&["hi"])).await.response();
+    }
+    let metrics = client.metrics();
+    assert_eq!((metrics.fallbacks, metrics.websockets_opened), (1, 0));
+    assert_eq!(metrics.retries, [("upgrade_refused", 1)].into());
+    assert_eq!(metrics.turns, [("sse", [("completed", 2)].into())].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c280_the_metrics_serialize_under_their_names_in_a_stable_order() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+    let client = client(&server, Transport::WebSocket);
+    turn(&mut client.session(), &request(&["hi"])).await;
+    settled(&server).await;
+    let metrics = client.metrics();
+    let json = serde_json::to_string(&metrics).expect("numbers and names");
+    let value: Value = serde_json::from_str(&json).expect("JSON");
+    let (sent, received) = (metrics.bytes_sent, metrics.bytes_received);
+    assert_eq!(
+        value,
+        json!({
+            "websockets_opened": 1,
+            "websockets_reused": 0,
+            "websockets_retired": { "session_ended": 1 },
+            "turns": { "websocket": { "completed": 1 } },
+            "plans": { "first_turn": 1 },
+            "retries": {},
+            "fallbacks": 0,
+            "bytes_sent": sent,
+            "bytes_received": received,
+        })
+    );
+    assert_eq!(json, serde_json::to_string(&client.metrics()).expect("the same text"));
+    assert!(json.starts_with(r#"{"websockets_opened":1,"websockets_reused":0,"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c281_a_websocket_that_was_open_before_the_attempt_is_reused() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+    let client = client(&server, Transport::WebSocket);
+    let mut session = client.session();
+    session.preconnect().expect("a runtime");
+    settled(&server).await;
+    assert_eq!((client.metrics().websockets_opened, client.metrics().websockets_reused), (1, 0));
+    for reused in 1..=2 {
+        turn(&mut session, &request(&["hi"])).await;
+        assert_eq!(client.metrics().websockets_reused, reused);
+    }
+    assert_eq!((client.metrics().websockets_opened, open(&client.metrics())), (1, 1));
+    assert!(retired(&client).is_empty());
+    let mut fresh = client.session();
+    turn(&mut fresh, &request(&["hi"])).await;
+    let metrics = client.metrics();
+    assert_eq!((metrics.websockets_opened, metrics.websockets_reused), (2, 2));
+    session.close().await;
+    drop(fresh);
+    assert_eq!(retired(&client), [("session_ended", 2)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c281_a_websocket_that_was_closed_while_idle_is_not_one_that_failed() {
+    let script = Script::new()
+        .turn(Turn::text("hi").then(Step::Close { code: Some(1000), reason: String::new() }))
+        .turn(Turn::text("hi").cut_after(3, Step::Reset))
+        .respond(|_| Turn::text("hi"));
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server, Transport::WebSocket);
+    let mut session = client.session();
+    turn(&mut session, &request(&["hi"])).await.response();
+    settled(&server).await;
+    assert!(retired(&client).is_empty(), "it is found closed when it is needed");
+    turn(&mut session, &request(&["other"])).await;
+    let metrics = client.metrics();
+    assert_eq!(metrics.websockets_retired.get("idle_closed"), Some(&1));
+    turn(&mut session, &request(&["third"])).await;
+    assert_eq!(retired(&client), [("error", 1), ("idle_closed", 1)].into());
+    assert_eq!(open(&client.metrics()), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c281_a_websocket_of_a_turn_that_was_given_up_is_cancelled() {
+    let server = ScriptedServer::in_memory(
+        Script::new().respond(|_| Turn::text("hi").cut_after(4, Step::Stall)),
+    );
+    let client = client(&server, Transport::WebSocket);
+    let mut session = client.session();
+    let superseded = session.stream(&request(&["one"])).await.expect("it began");
+    let dropped = session.stream(&request(&["two"])).await.expect("it began");
+    assert_eq!(retired(&client), [("cancelled", 1)].into(), "nobody polled the first stream");
+    drop((superseded, dropped));
+    session.close().await;
+    assert_eq!(retired(&client), [("cancelled", 2)].into());
+    let turns = [("websocket", [("dropped", 2)].into())];
+    assert_eq!(client.metrics().turns, turns.into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c281_a_stream_that_is_dropped_after_its_end_says_nothing_of_the_websocket() {
+    let close = Step::Close { code: Some(1000), reason: String::new() };
+    let script = Script::new().turn(Turn::text("hi").then(close)).respond(|_| Turn::text("hi"));
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server, Transport::WebSocket);
+    let (mut session, asked) = (client.session(), request(&["hi"]));
+    let mut stream = session.stream(&asked).await.expect("it began");
+    while stream.try_next().await.expect("no error").is_some() {}
+    settled(&server).await;
+    drop(stream);
+    turn(&mut session, &asked).await;
+    assert_eq!(retired(&client), [("idle_closed", 1)].into());
+    let turns = [("websocket", [("completed", 2)].into())];
+    assert_eq!(client.metrics().turns, turns.into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c281_a_websocket_that_is_replaced_has_the_reason_of_its_replacement() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+    let provider = Provider::compatible(&server.url()).expect("a URL");
+    let provider = provider.max_age(Some(Duration::from_secs(600)));
+    let client = builder(&server).provider(provider).transport(only(Transport::WebSocket));
+    let client = client.build().expect("a client");
+    let mut session = client.session();
+    turn(&mut session, &request(&["hi"])).await;
+    tokio::time::advance(Duration::from_secs(900)).await;
+    settled(&server).await;
+    turn(&mut session, &request(&["other"])).await;
+    assert_eq!(retired(&client), [("max_age", 1)].into());
+    let other = builder(&server).account("other").build().expect("a client");
+    session.set_client(&other);
+    assert_eq!(retired(&client), [("max_age", 1), ("session_ended", 1)].into());
+    assert_eq!(other.metrics(), ClientMetrics::default());
+}
