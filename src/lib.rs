@@ -92,6 +92,9 @@ mod pages {
     struct Transports;
     #[doc = include_str!("../docs/retries.md")]
     struct Retries;
+    #[cfg(feature = "metrics")]
+    #[doc = include_str!("../docs/observability.md")]
+    struct Observability;
     #[doc = include_str!("../docs/testing.md")]
     struct Testing;
 }

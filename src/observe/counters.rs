@@ -199,12 +199,53 @@ impl Counters {
     }
 
     fn add(&self, count: Count) {
+        // Outside of the lock, because the recorder is the caller's code.
+        #[cfg(feature = "metrics")]
+        count.export();
         self.lock().add(count);
     }
 
     fn lock(&self) -> MutexGuard<'_, ClientMetrics> {
         // No code that can panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Count {
+    /// Counts with the recorder that the program has installed.
+    fn export(self) {
+        use ::metrics::counter;
+        match self {
+            Self::WebSocketOpened => {
+                counter!("responses_client_websockets_opened_total").increment(1)
+            }
+            Self::WebSocketReused => {
+                counter!("responses_client_websockets_reused_total").increment(1)
+            }
+            Self::WebSocketRetired(reason) => {
+                counter!("responses_client_websockets_retired_total", "reason" => reason.as_str())
+                    .increment(1);
+            }
+            Self::Turn { transport, outcome } => {
+                counter!("responses_client_turns_total",
+                    "transport" => transport, "outcome" => outcome)
+                .increment(1);
+            }
+            Self::Plan(plan) => {
+                counter!("responses_client_plans_total", "plan" => plan).increment(1);
+            }
+            Self::Retry(kind) => {
+                counter!("responses_client_retries_total", "error" => kind.as_str()).increment(1);
+            }
+            Self::Fallback => counter!("responses_client_fallbacks_total").increment(1),
+            Self::BytesSent(bytes) => {
+                counter!("responses_client_sent_bytes_total").increment(bytes)
+            }
+            Self::BytesReceived(bytes) => {
+                counter!("responses_client_received_bytes_total").increment(bytes);
+            }
+        }
     }
 }
 

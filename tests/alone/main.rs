@@ -5,6 +5,7 @@ mod floods;
 mod memory;
 mod privacy;
 mod settling;
+mod spans;
 #[path = "../support/mod.rs"]
 mod support;
 mod warnings;

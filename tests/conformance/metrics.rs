@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+#[cfg(feature = "metrics")]
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use responses_client::{
     ClientMetrics, Provider, ResponsesClient, Transport,
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
@@ -199,4 +201,54 @@ async fn c281_a_websocket_that_is_replaced_has_the_reason_of_its_replacement() {
     session.set_client(&other);
     assert_eq!(retired(&client), [("max_age", 1), ("session_ended", 1)].into());
     assert_eq!(other.metrics(), ClientMetrics::default());
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
+    let recorder = DebuggingRecorder::new();
+    let counted = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let script = Script::new()
+        .turn(Turn::text("hi"))
+        .turn(Turn::text("hi").cut_after(3, Step::Reset))
+        .turn(Turn::error(503, "slow_down", "no"))
+        .turn(Turn::text("hi"))
+        .upgrade(Upgrade::Accept)
+        .upgrade(Upgrade::Refuse(Refusal::status(426)));
+    let server = ScriptedServer::in_memory(script);
+    let client = builder(&server).build().expect("a client");
+    let mut session = client.session();
+    turn(&mut session, &request(&["one"])).await.response();
+    turn(&mut session, &request(&["two"])).await.error();
+    turn(&mut session, &request(&["three"])).await.response();
+
+    let mut lines = Vec::new();
+    for (key, _, _, value) in counted.snapshot().into_vec() {
+        let labels = key.key().labels().map(|label| format!("{}={}", label.key(), label.value()));
+        let labels: Vec<_> = labels.collect();
+        let DebugValue::Counter(count) = value else { panic!("{value:?}") };
+        if key.key().name().ends_with("_bytes_total") {
+            let metrics = client.metrics();
+            assert!([metrics.bytes_sent, metrics.bytes_received].contains(&count));
+        } else {
+            lines.push(format!("{}{{{}}} {count}", key.key().name(), labels.join(",")));
+        }
+    }
+    lines.sort();
+    let expected = [
+        "fallbacks_total{} 1",
+        "plans_total{plan=first_turn} 1",
+        "plans_total{plan=prefix_diverged} 1",
+        "plans_total{plan=prior_not_completed} 2",
+        "retries_total{error=api} 1",
+        "retries_total{error=upgrade_refused} 1",
+        "turns_total{transport=sse,outcome=completed} 1",
+        "turns_total{transport=websocket,outcome=completed} 1",
+        "turns_total{transport=websocket,outcome=truncated} 1",
+        "websockets_opened_total{} 1",
+        "websockets_retired_total{reason=error} 1",
+        "websockets_reused_total{} 1",
+    ];
+    assert_eq!(lines, expected.map(|line| format!("responses_client_{line}")));
 }
