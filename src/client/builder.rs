@@ -252,9 +252,6 @@ impl ResponsesClientBuilder {
         check_auth(&self.auth)?;
         let has_credential =
             !self.auth.is_none() || CREDENTIALS.iter().any(|it| headers.contains_key(*it));
-        if has_credential && provider.exposes_credentials() {
-            return Err(ConfigError::ExposedCredentials.into());
-        }
         let wire: &'static dyn Wire = &Responses;
         let uri = provider.url(wire.path()).as_str().parse();
         let uri = uri.map_err(|_| ConfigError::BaseUrl("too long"))?;
@@ -269,6 +266,11 @@ impl ResponsesClientBuilder {
                 Arc::new(HttpNetwork::new(sockets))
             }
         };
+        if has_credential
+            && provider.exposes_credentials(network.peer(&uri).leaves_machine_by_proxy())
+        {
+            return Err(ConfigError::ExposedCredentials.into());
+        }
         let notifier = Notifier::new(self.observer, provider.origin());
         let error_context = ErrorContext {
             has_credential,
@@ -337,6 +339,17 @@ mod tests {
 
     fn builder() -> ResponsesClientBuilder {
         ResponsesClient::builder()
+    }
+
+    #[test]
+    fn a_key_is_not_sent_to_a_proxy_on_another_machine_without_tls() {
+        let build = |url: &str, proxy: &str| {
+            builder().base_url(url).auth(Auth::bearer("k")).proxy(proxy).build().err()
+        };
+        let error = build("http://localhost:1/v1", "http://proxy.example:3128").unwrap();
+        assert!(matches!(error.config_error(), Some(ConfigError::ExposedCredentials)));
+        assert!(build("http://localhost:1/v1", "http://127.0.0.1:3128").is_none());
+        assert!(build("https://api.example/v1", "http://proxy.example:3128").is_none());
     }
 
     #[test]

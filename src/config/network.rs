@@ -66,8 +66,9 @@ impl NetworkSettings {
         self
     }
 
-    /// Adds the certificates of a PEM file to the trusted roots of the platform, for example the CA
-    /// of a proxy that intercepts TLS.
+    /// Adds the certificates of a PEM file to the trusted roots, for example the CA of a proxy that
+    /// intercepts TLS. The trusted roots are those of the platform, or those that `SSL_CERT_FILE`
+    /// and `SSL_CERT_DIR` name in their place.
     #[must_use]
     pub fn root_certificates_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.roots.push(pem.into());
@@ -78,8 +79,9 @@ impl NetworkSettings {
     /// require one: a PEM text with the certificate, any intermediate certificates, and the private
     /// key (PKCS #8, PKCS #1 or SEC1). Default: none.
     ///
-    /// The text is checked by [`build`](crate::ResponsesClientBuilder::build). `Debug` does not
-    /// show it.
+    /// An https proxy that requires a certificate gets the same one. The text is checked by
+    /// [`build`](crate::ResponsesClientBuilder::build), unless the base URL and the proxy are
+    /// without TLS. `Debug` does not show it.
     #[must_use]
     pub fn client_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.client_certificate = Some(ClientCertificate(pem.into()));

@@ -229,12 +229,14 @@ impl Provider {
         self.base.scheme() == "https"
     }
 
-    /// Returns `true` if credentials would travel unencrypted beyond this machine.
-    pub(crate) fn exposes_credentials(&self) -> bool {
+    /// Returns `true` if credentials would travel unencrypted beyond this machine. `by_proxy` is
+    /// `true` if a proxy on another machine gets the requests.
+    pub(crate) fn exposes_credentials(&self, by_proxy: bool) -> bool {
         // `.invalid` never resolves (RFC 2606): only an in-memory connector takes it.
-        let never_leaves = is_this_machine(&self.base)
+        let stays = is_this_machine(&self.base)
             || self.base.domain().is_some_and(|name| name.ends_with(".invalid"));
-        self.base.scheme() == "http" && !never_leaves && !self.credentials_over_http
+        let leaves = !stays || by_proxy;
+        self.base.scheme() == "http" && leaves && !self.credentials_over_http
     }
 }
 
@@ -314,11 +316,14 @@ mod tests {
 
     #[test]
     fn credentials_travel_in_the_clear_only_to_this_machine() {
-        let exposes = |base| Provider::compatible(base).unwrap().exposes_credentials();
+        let exposes = |base| Provider::compatible(base).unwrap().exposes_credentials(false);
         assert!(exposes("http://a.example/v1"));
         assert!(!exposes("https://a.example/v1"));
         assert!(!exposes("http://127.0.0.1:1/v1"));
         assert!(!exposes("http://[::1]:1/v1"));
         assert!(!exposes("http://localhost:1/v1"));
+        let by_proxy = |base| Provider::compatible(base).unwrap().exposes_credentials(true);
+        assert!(by_proxy("http://localhost:1/v1"));
+        assert!(!by_proxy("https://a.example/v1"));
     }
 }

@@ -69,7 +69,7 @@ impl Error {
                 RetryAction::RetryMayRepeat
             }
         };
-        if self.connect_error().is_some_and(ConnectError::is_lost) {
+        if self.connect_error().is_some_and(ConnectError::may_pass) {
             return again;
         }
         match self.kind() {

@@ -18,7 +18,7 @@ use crate::kind::ErrorKind;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The host name has no address.
+    /// The host name could not be resolved: it has no address, or no name server answered.
     NameNotFound,
     /// The host refused the connection: no server listens on the port.
     Refused,
@@ -183,10 +183,16 @@ impl ConnectError {
         }
     }
 
-    /// Returns `true` if the peer ended the connection during a handshake. Another attempt may
-    /// succeed, unlike after a fault of a certificate or a setting.
-    pub(crate) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost(_))
+    /// Returns `true` if the peer ended the connection during a handshake, or if a proxy is busy.
+    /// Another attempt may succeed, unlike after a fault of a certificate or a setting.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::Proxy(ProxyError::Refused(answer)) => {
+                matches!(answer.status, Some(408 | 425 | 429))
+            }
+            _ => false,
+        }
     }
 
     /// Returns one or two words for a line that announces the wait.

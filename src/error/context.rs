@@ -24,6 +24,8 @@ pub(crate) struct ProxyPeer {
     pub(crate) address: String,
     /// Name of the setting: a variable, or `the proxy URL`.
     pub(crate) setting: &'static str,
+    /// `true` if the proxy runs on this machine.
+    pub(crate) is_local: bool,
     /// `true` if the proxy sends requests without an upgrade on to the server itself.
     pub(crate) forwards: bool,
 }
@@ -54,6 +56,11 @@ impl Peer {
     pub(crate) fn at_proxy(mut self) -> Self {
         self.at_proxy = self.proxy.is_some();
         self
+    }
+
+    /// Returns `true` if requests go through a proxy on another machine.
+    pub(crate) fn leaves_machine_by_proxy(&self) -> bool {
+        self.proxy.as_ref().is_some_and(|proxy| !proxy.is_local)
     }
 
     /// Returns `true` if a request over SSE needs no tunnel through the proxy.

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use super::{CloseFrame, ConnectError, ConnectStep, ErrorContext, Peer, ProtocolError, ProxyError};
+use super::{CloseFrame, ConnectError, ConnectStep, ErrorContext, Peer, ProtocolError};
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
     config::ConfigError,
@@ -265,12 +265,10 @@ impl Error {
     /// Returns `true` if the server can be reached over SSE without the tunnel that its proxy did
     /// not open.
     pub(crate) fn is_tunnel_avoidable(&self) -> bool {
-        let no_tunnel = match self.connect_error() {
-            Some(ConnectError::Proxy(ProxyError::ServerUnreachable(_))) => false,
-            Some(ConnectError::Proxy(_) | ConnectError::Lost(ConnectStep::Proxy)) => true,
-            _ => false,
-        };
-        no_tunnel && self.0.peer.as_ref().is_some_and(Peer::forwards)
+        matches!(
+            self.connect_error(),
+            Some(ConnectError::Proxy(_) | ConnectError::Lost(ConnectStep::Proxy))
+        ) && self.0.peer.as_ref().is_some_and(Peer::forwards)
     }
 
     /// Returns the HTTP status, of the answer or named in an error frame.

@@ -23,7 +23,7 @@ pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
         deadline: Option<Instant>,
     ) -> BoxFuture<'static, Result<Opened, NetError>>;
 
-    /// Returns the time after which a kept connection is closed. Default: 90 s, as in reqwest and
+    /// Returns the time after which a kept connection is not used again. Default: 90 s, as in reqwest and
     /// hyper; most servers close a connection earlier.
     fn keep_for(&self) -> Duration {
         Duration::from_secs(90)

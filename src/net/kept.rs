@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     runtime::{self, Handle},
     task::AbortHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -67,6 +67,11 @@ struct ClientBody {
 
 /// Maximum number of kept connections; the oldest is closed first.
 const MAX_KEPT: usize = 256;
+/// Longest wait for a kept connection to take a request. Its task only has to be polled once.
+const READY_WITHIN: Duration = Duration::from_millis(50);
+/// Time after sending within which the loss of a kept connection means that it had been closed
+/// before.
+const STALE_WITHIN: Duration = Duration::from_secs(3);
 
 impl<D: Dial> HttpNetwork<D> {
     pub(crate) fn new(dial: D) -> Self {
@@ -105,16 +110,19 @@ async fn send<D: Dial>(
     let uri = request.uri().clone();
     let mut request = request.map(Full::new);
     while !fresh && let Some(mut connection) = kept.take(dial.keep_for()) {
-        if connection.requests.ready().await.is_err() {
+        // A server may answer before it has read the whole request. The rest of that request must
+        // not delay this one.
+        if !matches!(timeout(READY_WITHIN, connection.requests.ready()).await, Ok(Ok(()))) {
             continue;
         }
         connection.form.apply(&mut request, &uri)?;
+        let sent = Instant::now();
         match connection.requests.try_send_request(request).await {
             Ok(response) => return answer(response, connection, kept, &dial, &uri).await,
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(lost_while_kept(error.into_error())),
+                None => return Err(lost_while_kept(error.into_error(), sent)),
             },
         }
     }
@@ -220,10 +228,14 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Returns the error of a kept connection that was lost with its request.
-fn lost_while_kept(error: hyper::Error) -> NetError {
-    // An answer that cannot be read is an answer: the server received the request.
-    let kind = if error.is_parse() { NetErrorKind::Lost } else { NetErrorKind::Stale };
+/// Returns the error of a kept connection that was lost with the request of the time `sent`.
+fn lost_while_kept(error: hyper::Error, sent: Instant) -> NetError {
+    // An answer that cannot be read is an answer: the server received the request. A server that
+    // closed the connection before it read the request has told so within a round trip.
+    let kind = match error.is_parse() || sent.elapsed() > STALE_WITHIN {
+        true => NetErrorKind::Lost,
+        false => NetErrorKind::Stale,
+    };
     NetError::new(kind, error)
 }
 

@@ -26,7 +26,8 @@ use crate::{error::ConnectStep, format::milliseconds};
 pub struct Route {
     /// Host and port of the proxy; `None` for a direct connection.
     pub proxy: Option<String>,
-    /// Variable that names a proxy; `None` if the caller set the proxy, or if there is none.
+    /// Variable, or the settings of the system, that name a proxy; `None` if the caller set the
+    /// proxy, or if there is none.
     pub setting: Option<&'static str>,
     /// `true` if the proxy gets a user name and a password.
     pub has_login: bool,

@@ -76,7 +76,7 @@ impl Proxies {
         let names = if secure { FOR_HTTPS } else { FOR_HTTP };
         let mut found = names.iter().filter_map(set);
         let Some((setting, value)) = found.next() else {
-            return Ok(Self::from_system());
+            return Self::from_system(secure);
         };
         let value = value.to_str().ok_or_else(|| invalid(setting, "is not UTF-8"))?;
         let exempt = EXEMPT.iter().find_map(set);
@@ -96,22 +96,31 @@ impl Proxies {
     }
 
     #[cfg(all(feature = "system-proxy", any(target_os = "macos", windows)))]
-    fn from_system() -> Self {
-        let matcher = hyper_util::client::proxy::matcher::Matcher::from_system();
-        Self { system: Some(matcher.into()), setting: "the system settings", ..Self::default() }
+    fn from_system(secure: bool) -> Result<Self, NetError> {
+        let (setting, matcher) = (
+            "the proxy in the system settings",
+            hyper_util::client::proxy::matcher::Matcher::from_system(),
+        );
+        let uri = if secure { "https://host.invalid/" } else { "http://host.invalid/" };
+        // A proxy that is not understood is an error here, and not a direct connection later.
+        let proxy = match matcher.intercept(&Uri::from_static(uri)) {
+            Some(found) => parse(setting, &found.uri().to_string())?,
+            None => None,
+        };
+        Ok(Self { proxy, setting, system: Some(matcher.into()), ..Self::default() })
     }
 
     #[cfg(not(all(feature = "system-proxy", any(target_os = "macos", windows))))]
-    fn from_system() -> Self {
-        Self::default()
+    fn from_system(_: bool) -> Result<Self, NetError> {
+        Ok(Self::default())
     }
 
     /// Returns the proxy for `uri`; `None` if the server is reached directly.
     pub(super) fn of(&self, uri: &Uri) -> Option<ProxyUrl> {
         #[cfg(all(feature = "system-proxy", any(target_os = "macos", windows)))]
         if let Some(system) = &self.system {
-            let address = system.intercept(uri)?.uri().to_string();
-            return parse(self.setting, &address).ok().flatten();
+            system.intercept(uri)?;
+            return self.proxy.clone();
         }
         let proxy = self.proxy.as_ref()?;
         self.exempting(uri).is_none().then(|| proxy.clone())
@@ -143,6 +152,7 @@ impl Proxies {
     pub(super) fn peer(&self, uri: &Uri) -> Peer {
         let proxy = self.of(uri).map(|proxy| ProxyPeer {
             address: proxy.authority(),
+            is_local: proxy.is_local(),
             setting: self.setting,
             forwards: proxy.scheme.is_http() && uri.scheme_str() == Some("http"),
         });

@@ -110,6 +110,10 @@ impl Tls {
         let (session, asked) = ASKED.scope(Cell::new(false), result).await;
         session.map_err(|error: io::Error| {
             let reason = match rustls_error(&error) {
+                // A server that cannot answer at present reports so.
+                Some(RustlsError::AlertReceived(AlertDescription::InternalError)) => {
+                    ConnectError::Lost(step)
+                }
                 Some(cause) => ConnectError::Tls(self.classify(cause, asked)),
                 None => ConnectError::Lost(step),
             };

@@ -474,7 +474,7 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         }
         // The peer may accept the next connection; a certificate or a setting stays wrong.
         ErrorKind::Tls | ErrorKind::Proxy
-            if error.connect_error().is_some_and(ConnectError::is_lost) =>
+            if error.connect_error().is_some_and(ConnectError::may_pass) =>
         {
             FailureClass::Connection
         }

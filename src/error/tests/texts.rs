@@ -12,6 +12,7 @@ fn peer(uri: &str, proxy: Option<&str>) -> Peer {
     let proxy = proxy.map(|address| ProxyPeer {
         address: address.to_owned(),
         setting: "https_proxy",
+        is_local: false,
         forwards: false,
     });
     Peer::new(&uri.parse().unwrap(), proxy)

@@ -44,7 +44,11 @@ impl Exemptions {
                     let text = text.to_owned();
                     exemptions.entries.push(Entry { text, hosts, port });
                 }
-                None => exemptions.ignored.push(text.to_owned()),
+                // A proxy URL that was put here by mistake may hold a password.
+                None => {
+                    let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+                    exemptions.ignored.push(shown.to_owned());
+                }
             }
         }
         exemptions
@@ -199,6 +203,12 @@ mod tests {
         }
         let entry = Exemptions::new("no_proxy", "a,.b");
         assert_eq!(entry.matching("x.b", 1), Some(".b"));
+    }
+
+    #[test]
+    fn c173_an_entry_that_is_a_proxy_url_is_reported_without_its_password() {
+        let exemptions = Exemptions::new("NO_PROXY", "http://user:canary@proxy:3128");
+        assert_eq!(exemptions.ignored(), ["proxy:3128"]);
     }
 
     #[test]

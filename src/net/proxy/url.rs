@@ -78,6 +78,15 @@ impl Login {
 }
 
 impl ProxyUrl {
+    /// Returns `true` if the proxy runs on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        match &self.host {
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+            Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
     /// Returns the host and the port.
     pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)

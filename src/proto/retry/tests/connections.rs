@@ -94,7 +94,7 @@ fn c176_a_tls_fault_is_final_and_a_connection_that_is_cut_is_retried() {
 #[test]
 fn c174_sse_is_used_where_it_needs_no_tunnel() {
     let through = |forwards, error| {
-        let proxy = ProxyPeer { address: "p:1".to_owned(), setting: "", forwards };
+        let proxy = ProxyPeer { address: "p:1".to_owned(), setting: "", is_local: true, forwards };
         let peer = Peer::new(&"http://api.example/v1".parse().unwrap(), Some(proxy));
         Error::connect(ConnectError::Proxy(error), "refused", Some(peer))
     };
@@ -106,9 +106,9 @@ fn c174_sse_is_used_where_it_needs_no_tunnel() {
         let https = through(false, error(ProxyAnswer::default()));
         assert_eq!(auto().next(websocket(&https), 1.0), RetryDecision::Fail);
     }
-    // The server is down over either transport.
+    // Proxies without tunnels answer like this as well. SSE shows at once if the server is down.
     let down = through(true, ProxyError::ServerUnreachable(ProxyAnswer::default()));
-    assert!(!again(auto().next(websocket(&down), 1.0)).over_sse);
+    assert!(again(auto().next(websocket(&down), 1.0)).over_sse);
 }
 
 #[test]
