@@ -102,7 +102,8 @@ fn refusal_with<B>(response: &Response<B>, title: Option<String>, has_login: boo
         schemes: schemes(headers),
     };
     match status {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+        // tinyproxy answers a wrong login with 401.
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED => {
             let basic = answer.schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("basic"));
             match has_login {
                 _ if !basic && !answer.schemes.is_empty() => ProxyError::UnsupportedScheme(answer),

@@ -64,8 +64,8 @@ pub(super) fn tinyproxy_cases() -> Vec<Case> {
             .codex(),
         Case::proxy("`BasicAuth`", login(), WEBSOCKET).login("user:pass@").codex(),
         Case::proxy("`BasicAuth`, no login given", login(), Ends::Fails(credentials_required)),
-        // The answer has status 401, not 407.
-        Case::proxy("`BasicAuth`, wrong login", login(), Ends::Fails(refused)).login("user:wrong@"),
+        Case::proxy("`BasicAuth`, wrong login", login(), Ends::Fails(credentials_rejected))
+            .login("user:wrong@"),
         Case::proxy("open; server down", tinyproxy(""), Ends::Fails(server_unreachable)).down(),
     ]
 }
