@@ -106,7 +106,7 @@ fn c174_sse_is_used_where_it_needs_no_tunnel() {
         let https = through(false, error(ProxyAnswer::default()));
         assert_eq!(auto().next(websocket(&https), 1.0), RetryDecision::Fail);
     }
-    // Proxies without tunnels answer like this as well. SSE shows at once if the server is down.
+    // Proxies without tunnels answer like this as well. SSE shows immediately if the server is down.
     let down = through(true, ProxyError::ServerUnreachable(ProxyAnswer::default()));
     assert!(again(auto().next(websocket(&down), 1.0)).over_sse);
 }
