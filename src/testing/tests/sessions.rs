@@ -245,6 +245,14 @@ proptest! {
         let [one, other] =
             BOTH.map(|transport| output(&in_paused_time(run(turn.clone(), transport)).unwrap()));
         prop_assert_eq!(&one, &other);
-        prop_assert!(one.len() >= given.len());
+        // Without ids and with one index for all, no event tells where one of two items of the same
+        // type ends and the next begins.
+        let mut types: Vec<&Value> = given.iter().map(|item| &item["type"]).collect();
+        types.dedup();
+        let has = |fault: fn(&Fault) -> bool| faults.iter().any(fault);
+        let is_told = types.len() == given.len()
+            || !has(|it| matches!(it, Fault::ItemIds))
+            || !has(|it| matches!(it, Fault::OutputIndex));
+        prop_assert!(one.len() >= given.len() || !is_told);
     }
 }
