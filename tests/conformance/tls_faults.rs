@@ -377,11 +377,26 @@ async fn c176_a_port_without_tls_is_told_apart() {
 
 #[tokio::test]
 async fn c176_another_alert_is_shown_as_it_is() {
+    // A fatal alert: handshake_failure.
+    let server = Listener::raw(&[21, 3, 3, 0, 2, 2, 40]).await;
+    let (fault, text) = server.fault(&NetworkSettings::new()).await;
+    assert!(
+        matches!(&fault, TlsError::Other(why) if why.contains("HandshakeFailure")),
+        "{fault:?}"
+    );
+    assert!(text.ends_with("(the request was not sent): the source has the details"), "{text}");
+}
+
+#[tokio::test]
+async fn c176_a_server_that_cannot_answer_at_present_is_tried_again() {
     // A fatal alert: internal_error.
     let server = Listener::raw(&[21, 3, 3, 0, 2, 2, 80]).await;
-    let (fault, text) = server.fault(&NetworkSettings::new()).await;
-    assert!(matches!(&fault, TlsError::Other(why) if why.contains("InternalError")), "{fault:?}");
-    assert!(text.ends_with("(the request was not sent): the source has the details"), "{text}");
+    for policy in POLICIES {
+        let outcome = server.turn(policy, NetworkSettings::new()).await;
+        let error = outcome.error();
+        assert_eq!(error.connect_error(), Some(&ConnectError::Lost(ConnectStep::Tls)));
+        assert!(error.is_retryable() && outcome.report.attempts.len() > 1, "{policy:?}: {error}");
+    }
 }
 
 #[tokio::test]
