@@ -245,7 +245,7 @@ proptest! {
         let [one, other] =
             BOTH.map(|transport| output(&in_paused_time(run(turn.clone(), transport)).unwrap()));
         prop_assert_eq!(&one, &other);
-        // Without ids and with one index for all, no event tells where one of two items of the same
+        // Without ids and with one index for all, no event reports where one of two items of the same
         // type ends and the next begins.
         let mut types: Vec<&Value> = given.iter().map(|item| &item["type"]).collect();
         types.dedup();
