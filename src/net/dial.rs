@@ -23,6 +23,11 @@ pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
         deadline: Option<Instant>,
     ) -> BoxFuture<'static, Result<Opened, NetError>>;
 
+    /// Returns the maximum number of kept connections; the oldest is closed first. Default: 256.
+    fn max_kept(&self) -> usize {
+        256
+    }
+
     /// Returns the time after which a kept connection is not used again. Default: 90 s, as in reqwest and
     /// hyper; most servers close a connection earlier.
     fn keep_for(&self) -> Duration {

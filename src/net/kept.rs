@@ -63,10 +63,10 @@ struct ClientBody {
     /// `None` once the body has ended.
     connection: Option<ClientConnection>,
     kept: Arc<Kept>,
+    /// Maximum number of kept connections.
+    most: usize,
 }
 
-/// Maximum number of kept connections; the oldest is closed first.
-const MAX_KEPT: usize = 256;
 /// Longest wait for a kept connection to take a request. Its task only has to be polled once.
 const READY_WITHIN: Duration = Duration::from_millis(50);
 /// Time after sending within which the loss of a kept connection means that it had been closed
@@ -158,7 +158,7 @@ async fn answer<D: Dial>(
     }
     let (head, body) = response.into_parts();
     let bytes = BodyDataStream::new(body);
-    let body = ClientBody { bytes, connection: Some(connection), kept };
+    let body = ClientBody { bytes, connection: Some(connection), kept, most: dial.max_kept() };
     Ok(Answer { head, content: Content::Body(Box::pin(body)) })
 }
 
@@ -182,7 +182,7 @@ impl Stream for ClientBody {
             && let Some(connection) = this.connection.take()
         {
             // The whole answer has arrived, so that the connection can take the next request.
-            this.kept.put(connection);
+            this.kept.put(connection, this.most);
         }
         let lost = |error| NetError::new(NetErrorKind::Lost, error);
         Poll::Ready(next.map(|bytes| bytes.map_err(lost)))
@@ -201,9 +201,9 @@ impl Kept {
         Some(kept.remove(last).connection)
     }
 
-    fn put(&self, connection: ClientConnection) {
+    fn put(&self, connection: ClientConnection, most: usize) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == MAX_KEPT {
+        if kept.len() >= most {
             kept.remove(0);
         }
         kept.push(KeptConnection { connection, since: Instant::now() });
