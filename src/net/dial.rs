@@ -14,8 +14,7 @@ use crate::error::{ConnectError, Peer};
 /// Opens connections to the server of a URI.
 pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
     /// Opens a connection. With `tunnel`, bytes pass every proxy unchanged; otherwise a proxy may
-    /// forward requests.
-    /// The connection must be open by `deadline`.
+    /// forward requests. The connection must be open by `deadline`.
     fn open(
         &self,
         uri: &Uri,

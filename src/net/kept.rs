@@ -250,3 +250,6 @@ fn lost(error: hyper::Error, dial: &impl Dial) -> NetError {
         None => NetError::new(NetErrorKind::Lost, error),
     }
 }
+
+#[cfg(test)]
+mod tests;
