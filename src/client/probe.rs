@@ -65,3 +65,58 @@ impl ResponsesClient {
         Probe { route: probe.route, steps: probe.steps, error }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        config::{NetworkSettings, ProxySetting, RetryPolicy, TransportPolicy},
+        error::{ConnectError, ConnectStep},
+        net::{HttpNetwork, Sockets},
+        request::ResponsesRequest,
+    };
+
+    /// Returns a client of a server whose name no name server knows within the time to connect.
+    fn client(network: &NetworkSettings, transport: TransportPolicy) -> ResponsesClient {
+        let limit = Some(Duration::from_millis(50));
+        let lookup = Box::new(|_| std::future::pending().boxed());
+        let sockets = Sockets::with_lookup(network, true, limit, lookup).unwrap();
+        let retry = RetryPolicy::default().max_attempts(1);
+        let builder = ResponsesClient::builder().base_url("https://api.example/v1").retry(retry);
+        let mut builder = builder.transport(transport);
+        builder.connector = Some(Arc::new(HttpNetwork::new(sockets)));
+        builder.build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_does_not_answer_is_a_timeout_of_that_step() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socks = format!("socks5://{}", listener.local_addr().unwrap());
+        for (proxy, of, steps) in [
+            (None, "api.example:443", &[][..]),
+            (Some("http://proxy.example:3128"), "the proxy proxy.example:3128", &[]),
+            (Some(socks.as_str()), "api.example:443 through the proxy", &[ConnectStep::Tcp]),
+        ] {
+            let proxy = proxy.map_or(ProxySetting::Direct, ProxySetting::from);
+            let network = NetworkSettings::new().proxy(proxy);
+            for transport in [TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly] {
+                let client = client(&network, transport);
+                let probe = client.probe().await;
+                let opened: Vec<_> = probe.steps.iter().map(|step| step.step).collect();
+                assert_eq!(opened, steps);
+                let turn = client.respond(ResponsesRequest::new("m").input("hi")).await;
+                for error in [probe.error.unwrap(), turn.unwrap_err()] {
+                    let cause = error.connect_error();
+                    assert_eq!(cause, Some(&ConnectError::TimedOut(ConnectStep::Dns)));
+                    let text = error.to_string();
+                    let start = format!("timed out resolving the host name of {of}");
+                    assert!(text.starts_with(&start), "{text}");
+                }
+            }
+        }
+    }
+}

@@ -94,7 +94,12 @@ impl Peer {
             ConnectError::TimedOut(ConnectStep::Proxy) => {
                 write!(f, "timed out waiting for a tunnel to {self}")
             }
-            ConnectError::TimedOut(_) => write!(f, "timed out connecting to {self}"),
+            ConnectError::TimedOut(ConnectStep::Dns) => {
+                write!(f, "timed out resolving the host name of {self}")
+            }
+            ConnectError::TimedOut(ConnectStep::Tcp) => {
+                write!(f, "timed out connecting to {self}")
+            }
             ConnectError::Lost(ConnectStep::Tls | ConnectStep::ProxyTls) => {
                 write!(f, "the connection to {self} ended in the TLS handshake")
             }

@@ -1,24 +1,35 @@
-//! Name resolution, and the errors of name resolution and TCP.
+//! Name resolution, and the errors of TCP.
 
 use std::{
+    convert::Infallible,
     error::Error as StdError,
-    fmt, io,
+    future::{Ready, ready},
+    io,
+    net::SocketAddr,
     task::{Context, Poll},
+    vec,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::Name;
+use tokio::net::lookup_host;
 use tower_service::Service;
 
 use crate::error::{ConnectError, ConnectStep};
 
+/// Function that finds the addresses of a host name. Their port is 0.
+pub(crate) type Lookup = dyn Fn(String) -> Found + Send + Sync;
+type Found = BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
+/// Finds the addresses of a host name by the operating system.
+pub(super) fn lookup(host: String) -> Found {
+    async { Ok(lookup_host((host, 0)).await?.collect()) }.boxed()
+}
+
 /// Returns the reason why no TCP connection was made.
 pub(super) fn tcp_error(error: &(dyn StdError + 'static)) -> ConnectError {
-    let causes = || std::iter::successors(Some(error), |&cause| cause.source());
-    if causes().any(|cause| cause.is::<ResolveError>()) {
-        return ConnectError::NameNotFound;
-    }
-    let kind = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
+    let causes = std::iter::successors(Some(error), |&cause| cause.source());
+    let kind = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).last();
     match kind.map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => ConnectError::Refused,
         Some(io::ErrorKind::TimedOut) => ConnectError::TimedOut(ConnectStep::Tcp),
@@ -26,42 +37,21 @@ pub(super) fn tcp_error(error: &(dyn StdError + 'static)) -> ConnectError {
     }
 }
 
-/// Resolver of the operating system, whose errors have a type of their own.
+/// Resolver of one TCP connection, whose host has been resolved before: as a step of its own, name
+/// resolution has its own time and its own errors.
 #[derive(Clone)]
-pub(super) struct Resolver(GaiResolver);
+pub(super) struct Resolved(pub(super) Vec<SocketAddr>);
 
-impl Resolver {
-    pub(super) fn new() -> Self {
-        Self(GaiResolver::new())
-    }
-}
+impl Service<Name> for Resolved {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
 
-/// Error of a name that could not be resolved.
-#[derive(Debug)]
-pub(super) struct ResolveError(io::Error);
-
-impl Service<Name> for Resolver {
-    type Response = GaiAddrs;
-    type Error = ResolveError;
-    type Future = BoxFuture<'static, Result<GaiAddrs, ResolveError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
-        self.0.poll_ready(cx).map_err(ResolveError)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
-        self.0.call(name).map(|found| found.map_err(ResolveError)).boxed()
-    }
-}
-
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host name could not be resolved")
-    }
-}
-
-impl StdError for ResolveError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.0)
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(self.0.clone().into_iter()))
     }
 }

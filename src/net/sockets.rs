@@ -2,14 +2,16 @@
 //!
 //! name ─ TCP ─ (TLS with an https proxy ─) (tunnel ─) (TLS with the server ─) bytes
 
-use std::{error::Error as StdError, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
-use hyper_util::{
-    client::legacy::connect::{HttpConnector, dns::Name},
-    rt::TokioIo,
-};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -21,7 +23,7 @@ use super::{
     dial::{Form, Opened},
     probe::{NetProbe, Recorder},
     proxy::{Proxies, ProxyScheme, ProxyUrl},
-    resolve::{Resolver, tcp_error},
+    resolve::{Lookup, Resolved, lookup, tcp_error},
     tls::{self, Tls},
     tunnel,
 };
@@ -39,7 +41,7 @@ struct Inner {
     /// `None` if neither the server nor the proxy uses TLS: then no certificate is needed, and none
     /// is read.
     tls: Option<Tls>,
-    tcp: HttpConnector<Resolver>,
+    lookup: Box<Lookup>,
     /// Maximum time to the end of the TLS handshake.
     limit: Option<Duration>,
 }
@@ -57,20 +59,23 @@ impl Sockets {
         secure: bool,
         limit: Option<Duration>,
     ) -> Result<Self, NetError> {
+        Self::with_lookup(settings, secure, limit, Box::new(lookup))
+    }
+
+    /// Like [`new`](Self::new), with name resolution by `lookup`.
+    pub(crate) fn with_lookup(
+        settings: &NetworkSettings,
+        secure: bool,
+        limit: Option<Duration>,
+        lookup: Box<Lookup>,
+    ) -> Result<Self, NetError> {
         let variable = |name: &str| std::env::var_os(name);
         let proxies = Proxies::new(&settings.proxy, secure, variable)?;
         let tls = match secure || proxies.uses_tls() {
             true => Some(Tls::new(settings, variable)?),
             false => None,
         };
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEP_ALIVE));
-        tcp.set_keepalive_interval(Some(KEEP_ALIVE));
-        tcp.set_keepalive_retries(Some(KEEP_ALIVE_PROBES));
-        tcp.set_connect_timeout(limit);
-        Ok(Self(Arc::new(Inner { proxies, tls, tcp, limit })))
+        Ok(Self(Arc::new(Inner { proxies, tls, lookup, limit })))
     }
 }
 
@@ -147,7 +152,11 @@ impl Inner {
                 opening.step(ConnectStep::Proxy, tunnel).await
             }
             scheme => {
-                let tunnel = self.socks(io, scheme, &proxy, host, port);
+                let found = match scheme.resolves_here() {
+                    true => opening.resolve(host).await.map_err(at)?,
+                    false => Vec::new(),
+                };
+                let tunnel = socks(io, scheme, &proxy, (host, port), found);
                 opening.step(ConnectStep::Proxy, tunnel).await
             }
         };
@@ -156,31 +165,42 @@ impl Inner {
         Ok(Opened { io, form: Form::Origin })
     }
 
-    #[cfg(feature = "socks")]
-    async fn socks(
-        &self,
-        io: Box<dyn Io>,
-        scheme: ProxyScheme,
-        proxy: &ProxyUrl,
-        host: &str,
-        port: u16,
-    ) -> Result<Box<dyn Io>, NetError> {
-        let resolver = Resolver::new();
-        super::socks::open(io, scheme, proxy.login.as_ref(), (host, port), resolver).await
+    /// Returns a connector to a host with these addresses.
+    fn connector(&self, addresses: Vec<SocketAddr>) -> HttpConnector<Resolved> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolved(addresses));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_keepalive_interval(Some(KEEP_ALIVE));
+        tcp.set_keepalive_retries(Some(KEEP_ALIVE_PROBES));
+        tcp.set_connect_timeout(self.limit);
+        tcp
     }
+}
 
-    #[cfg(not(feature = "socks"))]
-    async fn socks(
-        &self,
-        _: Box<dyn Io>,
-        _: ProxyScheme,
-        _: &ProxyUrl,
-        _: &str,
-        _: u16,
-    ) -> Result<Box<dyn Io>, NetError> {
-        // Settings that name such a proxy are refused.
-        Err(NetError::setting("SOCKS proxies need the feature `socks`"))
-    }
+/// Asks a SOCKS proxy for a tunnel to `target`, whose addresses are `found` if this machine resolves
+/// names.
+#[cfg(feature = "socks")]
+async fn socks(
+    io: Box<dyn Io>,
+    scheme: ProxyScheme,
+    proxy: &ProxyUrl,
+    target: (&str, u16),
+    found: Vec<SocketAddr>,
+) -> Result<Box<dyn Io>, NetError> {
+    super::socks::open(io, scheme, proxy.login.as_ref(), target, found).await
+}
+
+#[cfg(not(feature = "socks"))]
+async fn socks(
+    _: Box<dyn Io>,
+    _: ProxyScheme,
+    _: &ProxyUrl,
+    _: (&str, u16),
+    _: Vec<SocketAddr>,
+) -> Result<Box<dyn Io>, NetError> {
+    // Settings that name such a proxy are refused.
+    Err(NetError::setting("SOCKS proxies need the feature `socks`"))
 }
 
 /// A connection that is being opened.
@@ -211,11 +231,8 @@ impl Opening<'_> {
     }
 
     async fn tcp(&mut self, host: &str, port: u16) -> Result<TcpStream, NetError> {
-        if self.recorder.is_on() {
-            self.resolve(host).await?;
-        }
+        let mut connector = self.inner.connector(self.resolve(host).await?);
         let uri = Uri::try_from(format!("http://{host}:{port}")).map_err(NetError::setting)?;
-        let mut connector = self.inner.tcp.clone();
         let connecting = async {
             let stream = connector.call(uri).await;
             stream.map(TokioIo::into_inner).map_err(|error| {
@@ -226,21 +243,22 @@ impl Opening<'_> {
         self.step(ConnectStep::Tcp, connecting).await
     }
 
-    /// Resolves a name for itself. The connector does so as part of the TCP connection.
-    async fn resolve(&mut self, host: &str) -> Result<(), NetError> {
-        let Ok(name) = host.parse::<Name>() else { return Ok(()) };
+    /// Returns the addresses of a name; none if the host is an address.
+    async fn resolve(&mut self, host: &str) -> Result<Vec<SocketAddr>, NetError> {
         if host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let mut resolver = Resolver::new();
+        let lookup = (self.inner.lookup)(host.to_owned());
         let resolving = async {
-            let found = resolver.call(name).await;
+            let found = lookup.await;
             found.map_err(|error| NetError::connect(ConnectError::NameNotFound, error))
         };
         let found = self.step(ConnectStep::Dns, resolving).await?;
-        let found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
-        self.recorder.describe(found.join(", "));
-        Ok(())
+        if self.recorder.is_on() {
+            let shown: Vec<_> = found.iter().map(|address| address.ip().to_string()).collect();
+            self.recorder.describe(shown.join(", "));
+        }
+        Ok(found)
     }
 
     async fn secured<S: Io + 'static>(

@@ -2,17 +2,14 @@
 
 use std::{error::Error as StdError, net::SocketAddr};
 
-use hyper_util::client::legacy::connect::dns::Name;
 use tokio_socks::{
     Error as SocksError, TargetAddr,
     tcp::{Socks4Stream, Socks5Stream},
 };
-use tower_service::Service;
 
 use super::{
     Io, NetError,
     proxy::{Login, ProxyScheme},
-    resolve::Resolver,
 };
 use crate::error::{ConnectError, ConnectStep, ProxyAnswer, ProxyError};
 
@@ -21,22 +18,27 @@ use crate::error::{ConnectError, ConnectStep, ProxyAnswer, ProxyError};
 const MAX_NAME: usize = 255;
 
 /// Asks the SOCKS proxy at the other end of `io` for a tunnel to `target`, and returns the tunnel.
-/// The schemes `socks4` and `socks5` resolve the host here, by `resolver`.
+/// With the schemes by which this machine resolves names, `found` has the addresses of a name.
 pub(super) async fn open(
     io: Box<dyn Io>,
     scheme: ProxyScheme,
     login: Option<&Login>,
     target: (&str, u16),
-    resolver: Resolver,
+    found: Vec<SocketAddr>,
 ) -> Result<Box<dyn Io>, NetError> {
     // tokio-socks would write a longer name past the end of its buffer.
     if target.0.len() > MAX_NAME {
         return Err(not_found("the host name is too long"));
     }
-    let target = match scheme {
-        ProxyScheme::Socks4 => resolve(target, resolver, SocketAddr::is_ipv4).await?,
-        ProxyScheme::Socks5 => resolve(target, resolver, |_| true).await?,
-        _ => named(target),
+    let target = match named(target) {
+        TargetAddr::Domain(_, port) if scheme.resolves_here() => {
+            let is_usable =
+                |address: &SocketAddr| scheme != ProxyScheme::Socks4 || address.is_ipv4();
+            let address = found.into_iter().find(is_usable);
+            let address = address.ok_or_else(|| not_found("the host name has no such address"))?;
+            TargetAddr::Ip(SocketAddr::new(address.ip(), port))
+        }
+        target => target,
     };
     let opened: Result<Box<dyn Io>, SocksError> = match (scheme, login) {
         (ProxyScheme::Socks4 | ProxyScheme::Socks4a, _) => {
@@ -63,20 +65,6 @@ fn named((host, port): (&str, u16)) -> TargetAddr<'static> {
         Ok(address) => TargetAddr::Ip(SocketAddr::new(address, port)),
         Err(_) => TargetAddr::Domain(host.to_owned().into(), port),
     }
-}
-
-async fn resolve(
-    target: (&str, u16),
-    mut resolver: Resolver,
-    is_usable: impl Fn(&SocketAddr) -> bool,
-) -> Result<TargetAddr<'static>, NetError> {
-    let TargetAddr::Domain(host, port) = named(target) else { return Ok(named(target)) };
-    let name: Name = host.parse().map_err(NetError::setting)?;
-    let mut found = resolver.call(name).await.map_err(not_found)?;
-    let address = found.find(is_usable);
-    let mut address = address.ok_or_else(|| not_found("the host name has no such address"))?;
-    address.set_port(port);
-    Ok(TargetAddr::Ip(address))
 }
 
 fn not_found(why: impl Into<Box<dyn StdError + Send + Sync>>) -> NetError {

@@ -178,15 +178,31 @@ mod tests {
         }
     }
 
+    /// Returns the flags that a text names.
+    fn flags_in(text: &str) -> impl Iterator<Item = &str> {
+        let is_end = |it: char| !it.is_ascii_lowercase() && it != '-';
+        let flags = text.split("--").skip(1).filter_map(move |rest| rest.split(is_end).next());
+        flags.filter(|flag| flag.starts_with(|it: char| it.is_ascii_lowercase()))
+    }
+
     #[test]
-    fn c181_flags_in_place_of_settings_exist() {
-        let tool = crate::Cli::command();
-        let run = tool.find_subcommand("run").unwrap();
-        let flags: BTreeSet<_> = run.get_arguments().filter_map(|it| it.get_long()).collect();
-        let named = FLAGS.iter().flat_map(|(_, flag)| flag.split('`'));
-        for flag in named.filter_map(|text| text.strip_prefix("--")) {
-            let flag = flag.split(' ').next().unwrap();
-            assert!(flags.contains(flag), "{flag}");
+    fn c181_flags_that_messages_name_exist() {
+        let mut flags = BTreeSet::new();
+        for command in ["run", "doctor"] {
+            let tool = crate::Cli::command();
+            let command = tool.find_subcommand(command).unwrap();
+            let own = command.get_arguments().filter_map(|it| it.get_long());
+            flags.extend(own.map(str::to_owned));
         }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut doctor = Sources::default();
+        doctor.read_folder(&root.join("src/bin/responses/doctor"));
+        doctor.texts.push(fs::read_to_string(root.join("docs/doctor.md")).unwrap());
+        let texts = doctor.texts.iter().map(String::as_str);
+        let texts = texts.chain(FLAGS.iter().map(|(_, flag)| *flag));
+        let named: BTreeSet<_> = texts.flat_map(flags_in).collect();
+        assert!(named.len() > 10, "{named:?}");
+        let unknown: Vec<_> = named.into_iter().filter(|flag| !flags.contains(*flag)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 }

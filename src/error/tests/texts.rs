@@ -62,6 +62,11 @@ fn c191_an_error_of_a_connection_names_host_and_port() {
         ),
         (
             direct(),
+            TimedOut(ConnectStep::Dns),
+            "timed out resolving the host name of api.example:443 (the request was not sent): retry",
+        ),
+        (
+            direct(),
             TimedOut(ConnectStep::Tcp),
             "timed out connecting to api.example:443 (the request was not sent): retry",
         ),

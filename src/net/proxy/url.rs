@@ -65,6 +65,11 @@ impl ProxyScheme {
     pub(in crate::net) fn is_http(self) -> bool {
         matches!(self, Self::Http | Self::Https)
     }
+
+    /// Returns `true` if this machine resolves the host, and the proxy gets an address.
+    pub(in crate::net) fn resolves_here(self) -> bool {
+        matches!(self, Self::Socks4 | Self::Socks5)
+    }
 }
 
 impl Login {

@@ -76,8 +76,23 @@ pub(super) async fn answering(answer: &str) -> SocketAddr {
         async move {
             head(&mut stream).await?;
             stream.write_all(answer.as_bytes()).await?;
-            stream.shutdown().await
+            stream.shutdown().await?;
+            // A connection that is closed with bytes unread loses the answer.
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
         }
+    })
+    .await
+}
+
+/// A server that ends each connection after the first message. Returns its address.
+pub(super) async fn cutting() -> SocketAddr {
+    listen(|mut stream| async move { head(&mut stream).await.map(drop) }).await
+}
+
+/// A server that accepts connections and never answers. Returns its address.
+pub(super) async fn silent() -> SocketAddr {
+    listen(|mut stream| async move {
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
     })
     .await
 }

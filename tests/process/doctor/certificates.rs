@@ -59,6 +59,12 @@ async fn with_certificate(
     (address, authority.pem())
 }
 
+/// A server that ends each connection after the TLS handshake. Returns its address, and its CA as
+/// PEM.
+pub(super) async fn accepting() -> (SocketAddr, String) {
+    with_certificate(|_| {}, false).await
+}
+
 #[tokio::test]
 async fn c183_faults_of_a_certificate_are_told_apart() {
     type Change = fn(&mut CertificateParams);

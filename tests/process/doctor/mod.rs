@@ -12,6 +12,7 @@ use crate::support::{
 
 mod boxes;
 mod certificates;
+mod faults;
 mod page;
 mod proxies;
 mod servers;

@@ -3,8 +3,18 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Short texts in the sources of the doctor that are not ids.
-const OTHER: [&str; 8] =
-    ["certificate", "connected", "fail", "limit", "note", "ok", "snake_case", "sse"];
+const OTHER: [&str; 10] = [
+    "certificate",
+    "connected",
+    "fail",
+    "json",
+    "limit",
+    "localhost",
+    "note",
+    "ok",
+    "snake_case",
+    "sse",
+];
 /// Ids of the steps of a connection, which the library names.
 const STEPS: [&str; 5] = ["dns", "proxy", "proxy_tls", "tcp", "tls"];
 
@@ -38,4 +48,35 @@ fn c183_the_page_on_the_doctor_lists_each_id() {
     }
     let ids: BTreeSet<_> = ids.iter().map(String::as_str).collect();
     assert_eq!(listed(&page), ids);
+}
+
+/// Returns the texts in the tests of a source that are an id, or a status and an id.
+fn tested_in(source: &str) -> Vec<&str> {
+    let texts = source.lines().flat_map(|line| line.split('"').skip(1).step_by(2));
+    let id = |text| {
+        let statuses = ["ok ", "note ", "limit ", "fail "];
+        statuses.iter().find_map(|status| str::strip_prefix(text, status)).unwrap_or(text)
+    };
+    texts.map(id).collect()
+}
+
+#[test]
+fn c183_each_id_on_the_page_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/doctor.md")).unwrap();
+    let mut tested = BTreeSet::new();
+    for folder in ["src/bin/responses/doctor", "tests/process/doctor"] {
+        for file in fs::read_dir(root.join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            let source = fs::read_to_string(&path).unwrap();
+            let tests = match folder.starts_with("src") {
+                true => source.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests),
+                false if path.ends_with("page.rs") => "",
+                false => &source,
+            };
+            tested.extend(tested_in(tests).into_iter().map(str::to_owned));
+        }
+    }
+    let missing: Vec<_> = listed(&page).into_iter().filter(|id| !tested.contains(*id)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use responses_client::{
     Transport,
-    testing::{Exchange, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
+    testing::{ErrorShape, Exchange, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 
 use super::{
     BOTH_WORK, Machine, NO_TURNS, USE_SSE, WITH_LIMITS,
     boxes::{BlackHole, collecting, cutting_idle, free_address},
 };
-use crate::support::server;
+use crate::support::{
+    server,
+    tool::{ran, value},
+};
 
 fn hi(_: &Exchange) -> Turn {
     Turn::text("hi")
@@ -98,6 +101,7 @@ async fn c183_errors_of_the_api_are_answers() {
         Turn::error(400, "missing_required_parameter", "Missing required parameter: 'model'."),
         Turn::error(429, "rate_limit_exceeded", "Slow down."),
         Turn::error(404, "model_not_found", "The model does not exist."),
+        Turn::error_shape(ErrorShape::Detail, 400, "", "Missing field: model."),
     ] {
         let script = Script::new().respond(move |exchange| {
             let is_empty = exchange.body.get("model").is_none();
@@ -210,6 +214,38 @@ async fn c183_an_idle_websocket_is_checked_if_asked_for() {
     let cut = Machine::new(&format!("http://{gateway}/v1")).diagnose_with(&idle).await;
     cut.expect(&["note idle_cut"], BOTH_WORK);
     cut.says("idle_cut", &["cut within 1s"]);
+}
+
+#[tokio::test]
+async fn c183_a_websocket_that_does_not_open_again_is_not_one_that_was_cut() {
+    let none = Upgrade::Refuse(Refusal::status(503));
+    let script = Script::new().upgrade(Upgrade::Accept).upgrade(none).respond(hi);
+    let server = server(script).await;
+    let machine = Machine::new(&server.url());
+    // Only one run: the script has the upgrades of one.
+    let doctor = ran(machine.command("doctor", &["--idle", "1s", "--json"]), &[""; 0]).await;
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    let findings = value(&doctor.lines[0])["findings"].clone();
+    let ids: Vec<_> = findings.as_array().unwrap().iter().map(|it| it["id"].clone()).collect();
+    assert!(ids.contains(&"idle_not_checked".into()), "{ids:?}");
+    assert!(!ids.contains(&"idle_cut".into()), "{ids:?}");
+}
+
+#[tokio::test]
+async fn c183_a_short_answer_that_is_refused_or_cut_is_named() {
+    let server = server(Script::new().respond(|exchange| match exchange.body["model"].as_str() {
+        Some("misspelt") => Turn::error(404, "model_not_found", "No such model."),
+        Some("long") => Turn::text("1 2 3").cut_after(3, Step::End),
+        _ => Turn::text("hi"),
+    }))
+    .await;
+    let machine = Machine::new(&server.url());
+    let refused = machine.diagnose_with(&["--model", "misspelt"]).await;
+    refused.expect(&["fail delivery_refused"], WITH_LIMITS);
+    refused.says("delivery_refused", &["No such model.", "check --model"]);
+    let cut = machine.diagnose_with(&["--model", "long"]).await;
+    cut.expect(&["fail connection_cut"], WITH_LIMITS);
+    cut.says("connection_cut", &["before the answer was complete", "limit the time"]);
 }
 
 #[tokio::test]

@@ -6,13 +6,18 @@ use responses_client::{
     ResponsesClient, ResponsesClientBuilder, ResponsesRequest, TransportPolicy,
 };
 
-use super::{Checks, finding::Finding};
+use super::{
+    Checks,
+    finding::{self, Finding},
+};
 use crate::stop::Stop;
 
 /// Shortest time of an answer by which its delivery is judged.
 const SHORTEST: Duration = Duration::from_millis(500);
 /// Longest time that a short answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
+/// Time between two looks at the WebSockets of a client.
+const POLL: Duration = Duration::from_millis(20);
 
 impl Checks {
     /// Requests a short answer over SSE, and checks if its events arrive one by one.
@@ -21,7 +26,8 @@ impl Checks {
         builder: ResponsesClientBuilder,
         model: &str,
     ) -> Result<(), Stop> {
-        let timeouts = super::timeouts(ANSWER);
+        // The limit of the whole answer comes first.
+        let timeouts = super::timeouts(ANSWER * 2);
         let Ok(client) = super::client(builder, TransportPolicy::SseOnly, timeouts) else {
             return Ok(());
         };
@@ -32,7 +38,11 @@ impl Checks {
         let arrivals = tokio::time::timeout(ANSWER, arrivals(&client, request)).await;
         let finding = match arrivals {
             Ok(Ok(arrivals)) => judge(&arrivals),
-            Ok(Err(error)) => Finding::of_error(&error),
+            Ok(Err(error)) if super::is_answer(&error) => {
+                Finding::fail("delivery_refused", finding::text(&error))
+                    .advise("read the message, and check --model")
+            }
+            Ok(Err(error)) => Finding::of_error(&error, client.is_secure()),
             Err(_) => Finding::limit("delivery_slow", "the answer was not complete after a minute"),
         };
         self.add(finding.after(start.elapsed()))
@@ -50,33 +60,42 @@ impl Checks {
             return Ok(());
         };
         let mut session = client.session();
-        let opened = session.preconnect();
-        tokio::time::sleep(idle).await;
-        let outcome = match opened {
-            Ok(()) => session.respond(ResponsesRequest::default()).await,
-            Err(error) => Err(error),
+        let is_open = session.preconnect().is_ok() && has_opened(&client).await;
+        let finding = if is_open {
+            tokio::time::sleep(idle).await;
+            let outcome = session.respond(ResponsesRequest::default()).await;
+            let report = match &outcome {
+                Ok(response) => Some(response.report()),
+                Err(error) => error.report(),
+            };
+            of_idle(report.is_some_and(|report| report.reused), idle)
+        } else {
+            let message = "no second WebSocket opens within 5 s, so that none can be left idle";
+            Finding::note("idle_not_checked", message)
         };
-        let report = match &outcome {
-            Ok(response) => Some(response.report()),
-            Err(error) => error.report(),
-        };
-        let reused = report.is_some_and(|report| report.reused);
-        let shown = humantime::format_duration(idle);
-        self.add(
-            match reused {
-                true => Finding::ok("idle", format!("an idle WebSocket stays open for {shown}")),
-                false => Finding::note(
-                    "idle_cut",
-                    format!("an idle WebSocket is cut within {shown}"),
-                )
-                .advise(
-                    "pings keep WebSockets open during turns and between them; an SSE answer that \
-                     is silent for that long may be cut",
-                ),
-            }
-            .after(start.elapsed()),
-        )
+        self.add(finding.after(start.elapsed()))
     }
+}
+
+/// Waits until a client has opened a WebSocket. Returns `false` if none opens in time.
+async fn has_opened(client: &ResponsesClient) -> bool {
+    let opened = async {
+        while client.metrics().websockets_opened == 0 {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    tokio::time::timeout(super::LIMIT, opened).await.is_ok()
+}
+
+fn of_idle(is_open: bool, idle: Duration) -> Finding {
+    let idle = humantime::format_duration(idle);
+    if is_open {
+        return Finding::ok("idle", format!("an idle WebSocket stays open for {idle}"));
+    }
+    Finding::note("idle_cut", format!("an idle WebSocket is cut within {idle}")).advise(
+        "pings keep WebSockets open during turns and between them; an SSE answer that is silent \
+         for that long may be cut",
+    )
 }
 
 /// Returns the times of the events of an answer, from the start of the request.
@@ -96,15 +115,15 @@ async fn arrivals(
 
 /// Judges the delivery of an answer by the times of its events.
 fn judge(arrivals: &[Duration]) -> Finding {
-    let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
-        return Finding::limit("delivery_empty", "the answer had no events");
-    };
-    let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
-    if *last < SHORTEST {
+    let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+    // An answer without an end is an error, so that there is a last event.
+    let last = arrivals.last().copied().unwrap_or_default();
+    let first = arrivals.first().copied().unwrap_or_default();
+    if last < SHORTEST {
         return Finding::ok("delivery", "the answer was too quick to judge its delivery");
     }
     // A response in progress is announced long before its end.
-    if last.saturating_sub(*first) < *last / 10 {
+    if last.saturating_sub(first) < last / 10 {
         let message = format!(
             "events are held back: the first arrived after {} of {}",
             seconds(first),
@@ -122,6 +141,8 @@ fn judge(arrivals: &[Duration]) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use responses_client::testing::{Script, ScriptedServer, Step, Turn};
+
     use super::{super::finding::Status, *};
 
     #[test]
@@ -134,6 +155,22 @@ mod tests {
         assert_eq!(at(&[200, 1000, 2000, 3000]), ("delivery", Status::Ok));
         assert_eq!(at(&[2900, 2950, 3000]), ("sse_held_back", Status::Limit));
         assert_eq!(at(&[100, 120]), ("delivery", Status::Ok));
-        assert_eq!(at(&[]), ("delivery_empty", Status::Limit));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c183_an_answer_that_takes_more_than_a_minute_is_slow() {
+        // A minute of real time is too long for a test of the process.
+        for (turn, id) in [
+            (Turn::text("1 2 3 4 5 6").paced(Duration::from_secs(25)), "delivery_slow"),
+            (Turn::text("hi").first(Step::Stall), "delivery_slow"),
+            (Turn::text("1 2 3 4 5 6").paced(Duration::from_secs(5)), "delivery"),
+        ] {
+            let server = ScriptedServer::in_memory(Script::new().turn(turn));
+            let progress = indicatif::ProgressBar::hidden();
+            let mut checks = Checks { findings: Vec::new(), progress, prints: false };
+            assert!(checks.delivery(server.client_builder(), "m").await.is_ok());
+            let found: Vec<_> = checks.findings.iter().map(|finding| finding.id).collect();
+            assert_eq!(found, [id]);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Findings about the settings of this machine.
 
+use std::net::{IpAddr, SocketAddr};
+
 use responses_client::{Error, error::ConfigError, probe::Route};
 
 use super::finding::Finding;
@@ -74,7 +76,14 @@ pub(super) fn of_route(route: &Route) -> Vec<Finding> {
 
 /// Returns the finding of a server on this machine that is reached through a proxy.
 pub(super) fn of_local_proxy(base_url: &str, route: &Route) -> Option<Finding> {
-    let is_local = ["//localhost", "//127.", "//[::1]"].iter().any(|it| base_url.contains(it));
+    let host = base_url.split("//").nth(1).unwrap_or_default();
+    let host = host.split('/').next().unwrap_or_default();
+    let address = host.parse().map(|it: SocketAddr| it.ip());
+    let address = address.or_else(|_| host.trim_matches(['[', ']']).parse::<IpAddr>());
+    let is_local = match address {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.split(':').next() == Some("localhost"),
+    };
     (is_local && route.proxy.is_some()).then(|| {
         Finding::note(
             "localhost_through_proxy",
@@ -90,13 +99,20 @@ pub(super) fn of_settings(error: &Error) -> Finding {
     let Some(ConfigError::Network(why)) = error.config_error() else {
         return Finding::fail("setting", message);
     };
-    let id = match why {
-        why if why.starts_with("SSL_CERT_") => "ca_file",
-        why if why.contains("no trusted certificates") => "no_ca_store",
-        why if why.contains("certificate") => "certificate_setting",
-        _ => "proxy_setting",
-    };
-    Finding::fail(id, why.clone())
+    let finding = |id| Finding::fail(id, why.clone());
+    match why {
+        why if why.starts_with("SSL_CERT_") => finding("ca_file").advise(
+            "name PEM files, or unset the variable to trust the certificates of the platform",
+        ),
+        why if why.contains("no trusted certificates") => finding("no_ca_store"),
+        why if why.contains("client certificate") => finding("certificate_setting").advise(
+            "name a PEM file with --client-certificate, and its key in it or with --client-key",
+        ),
+        why if why.contains("certificate") => {
+            finding("certificate_setting").advise("name a PEM file with --ca-file")
+        }
+        _ => finding("proxy_setting").advise("correct the setting, or unset it to use no proxy"),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +139,21 @@ mod tests {
         let mut route = Route::default();
         assert_eq!(of_local_proxy("http://localhost:8080/v1", &route), None);
         route.proxy = Some("p:1".to_owned());
-        assert!(of_local_proxy("http://127.0.0.1:8080/v1", &route).is_some());
-        assert_eq!(of_local_proxy("http://api.example/v1", &route), None);
+        for url in ["http://127.0.0.1:8080/v1", "https://localhost/v1", "http://[::1]/v1"] {
+            assert!(of_local_proxy(url, &route).is_some(), "{url}");
+        }
+        for url in ["http://api.example/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
+            assert_eq!(of_local_proxy(url, &route), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn c183_a_machine_without_trusted_certificates_is_named() {
+        // The words of the library, on a machine that no test can be.
+        let roots = include_str!("../../../net/roots.rs");
+        assert!(roots.contains("this machine has no trusted certificates: install them"));
+        let why = "this machine has no trusted certificates: install them".to_owned();
+        let finding = of_settings(&ConfigError::Network(why.clone()).into());
+        assert_eq!(finding, Finding::fail("no_ca_store", why));
     }
 }

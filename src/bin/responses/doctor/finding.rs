@@ -1,9 +1,11 @@
 //! Findings: what a check found, whose fault it is, and what to do.
 
+use std::io;
+
 use responses_client::{
     Error, ErrorKind, Phase,
     error::{
-        ConnectError, ConnectStep,
+        ApiError, ConnectError, ConnectStep,
         ProtocolError::{self, Redirect, SignIn, WebPage},
         ProxyError, TlsError,
     },
@@ -68,20 +70,47 @@ impl Finding {
         self
     }
 
-    /// Returns the finding for an error of a connection, or of the answer to a request.
-    pub(super) fn of_error(error: &Error) -> Self {
+    /// Returns the finding for an error of a connection, or of the answer to a request. `is_secure`
+    /// is `true` if the server is reached over TLS.
+    pub(super) fn of_error(error: &Error, is_secure: bool) -> Self {
         let (id, advice) = match error.connect_error() {
             Some(cause) if error.is_at_proxy() => of_proxy_connection(cause),
             Some(cause) => of_connect(cause),
-            None => of_answer(error),
+            None => of_answer(error, is_secure),
         };
         Self::fail(id, text(error)).advise(advice)
     }
+
+    /// Returns the finding for an error of a request that a proxy forwarded. The answer may be that
+    /// of the proxy.
+    pub(super) fn of_forwarded(error: &Error) -> Self {
+        let finding = Self::of_error(error, false);
+        let of_squid =
+            error.api_error().is_some_and(|it| it.headers().contains_key("x-squid-error"));
+        let (id, who, advice) = match finding.id {
+            "gateway_error" => (
+                "server_down_behind_proxy",
+                "the proxy, or a gateway behind it,",
+                "the server behind it does not answer: check the host and the port in --base-url",
+            ),
+            "forbidden" if of_squid => ("proxy_not_allowed", "the proxy", NOT_ALLOWED),
+            _ => return finding,
+        };
+        let message = finding.message.replacen("the server", who, 1);
+        Self { id, message, ..finding }.advise(advice)
+    }
 }
+
+/// Advice for a server that a proxy does not allow.
+const NOT_ALLOWED: &str = "ask the administrator of the proxy to allow this host and port; many \
+                           proxies allow only port 443";
 
 /// Returns the text of an error and of its sources, without its advice, and without the point that
 /// the request reached: an empty request costs nothing.
 pub(super) fn text(error: &Error) -> String {
+    if error.kind() == ErrorKind::Truncated {
+        return end(error);
+    }
     let summary = error.summary().to_string();
     let text = match summary.rsplit_once(" (") {
         Some((text, _)) if error.phase() != Phase::Prepare => text.to_owned(),
@@ -100,6 +129,38 @@ pub(super) fn text(error: &Error) -> String {
     with_flags(&text)
 }
 
+/// Returns the text of a connection that ended too early.
+fn end(error: &Error) -> String {
+    if is_not_http(error) {
+        return "the answer is not HTTP".to_owned();
+    }
+    let before = match error.phase() {
+        Phase::Events => "before the answer was complete",
+        _ => "without an answer",
+    };
+    let reasons = sources(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let reason = reasons.last().filter(|reason| reason.raw_os_error().is_some());
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("the connection ended {before}{reason}")
+}
+
+/// Returns `true` if something else than HTTP came in place of an answer.
+fn is_not_http(error: &Error) -> bool {
+    let mut causes = sources(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    causes.any(hyper::Error::is_parse)
+}
+
+/// Returns `true` if JSON has the error, as errors of the API do.
+pub(super) fn is_json(error: &Error) -> bool {
+    let is_json = |answer: &ApiError| {
+        let media_type = answer.headers().get("content-type").and_then(|it| it.to_str().ok());
+        answer.code().is_some()
+            || answer.error_type().is_some()
+            || media_type.is_some_and(|it| it.to_ascii_lowercase().contains("json"))
+    };
+    error.event().is_some() || error.api_error().is_some_and(is_json)
+}
+
 /// Returns the violation of the protocol in an error.
 fn protocol_error(error: &Error) -> Option<&ProtocolError> {
     sources(error).find_map(|cause| cause.downcast_ref())
@@ -116,10 +177,29 @@ fn of_proxy_connection(cause: &ConnectError) -> (&'static str, &'static str) {
             "proxy_plain_http",
             "the proxy speaks plain HTTP: write its address with http:// in the proxy variable",
         ),
-        ConnectError::Tls(_) | ConnectError::Lost(ConnectStep::ProxyTls) => (
+        ConnectError::Tls(
+            TlsError::UnknownIssuer { .. }
+            | TlsError::Expired { .. }
+            | TlsError::NotYetValid { .. }
+            | TlsError::WrongName { .. }
+            | TlsError::Certificate(_),
+        ) => (
             "proxy_certificate",
             "this is the certificate of the proxy, not of the API: trust its issuer with \
              --ca-file, or write the proxy's address with http:// if it takes plain HTTP",
+        ),
+        ConnectError::Tls(
+            TlsError::ClientCertificateRequired | TlsError::ClientCertificateRejected,
+        ) => (
+            "proxy_tls_failed",
+            "the proxy wants a certificate of this client: name one with --client-certificate",
+        ),
+        ConnectError::Tls(_)
+        | ConnectError::TimedOut(ConnectStep::ProxyTls)
+        | ConnectError::Lost(ConnectStep::ProxyTls) => (
+            "proxy_tls_failed",
+            "the address in the proxy variable has https://: if the proxy takes plain HTTP, write \
+             http://; if not, ask its administrator",
         ),
         _ => (
             "proxy_unreachable",
@@ -139,32 +219,45 @@ fn of_connect(cause: &ConnectError) -> (&'static str, &'static str) {
             "refused",
             "no server listens on that port: check the host and the port, and that the server runs",
         ),
-        ConnectError::Unreachable => {
-            ("unreachable", "this machine has no route to the host: check its network")
-        }
+        ConnectError::TimedOut(ConnectStep::Dns) => (
+            "dns_timeout",
+            "no name server answers: check the network and the name servers of this machine; some \
+             networks resolve outside names only at their proxy: set HTTPS_PROXY",
+        ),
         ConnectError::TimedOut(ConnectStep::Tls | ConnectStep::ProxyTls) => (
             "tls_timeout",
-            "the host accepts connections and does not answer in TLS: a firewall may hold them back",
+            "the host accepts connections and does not answer in TLS: the port may not speak TLS, \
+             or a firewall holds the answer back",
         ),
         ConnectError::TimedOut(ConnectStep::Proxy) => (
             "proxy_timeout",
-            "the proxy opens no tunnel and does not refuse one: ask its administrator",
+            "the proxy may wait for a server that does not answer: check the host and the port in \
+             --base-url, and the address and the scheme in the proxy variable; then ask the \
+             administrator of the proxy",
         ),
         ConnectError::TimedOut(_) => (
             "connect_timeout",
             "a firewall may drop the packets: check if this network needs a proxy, and set \
              HTTPS_PROXY",
         ),
-        ConnectError::Lost(ConnectStep::Proxy) => {
-            ("proxy_lost", "check that the address in the proxy variable is that of an HTTP proxy")
-        }
+        ConnectError::Lost(ConnectStep::Proxy) => (
+            "proxy_lost",
+            "check that a proxy listens at the address in the proxy variable, and that the scheme \
+             there is that of the proxy; then ask its administrator",
+        ),
         ConnectError::Lost(_) => (
             "tls_cut",
-            "a firewall that inspects TLS may cut connections to this host: ask its administrator",
+            "the port may not speak TLS, or a firewall that inspects TLS cuts connections to this \
+             host: check the port, then ask the administrator of the network",
         ),
         ConnectError::Tls(error) => of_tls(error),
         ConnectError::Proxy(error) => of_proxy(error),
-        _ => ("connect_failed", "check the address and the network"),
+        // `Unreachable`, and the reasons of later versions.
+        _ => (
+            "unreachable",
+            "this machine may have no route to the host, or not be allowed to use it: read the \
+             message, and check the network",
+        ),
     }
 }
 
@@ -209,14 +302,11 @@ fn of_tls(error: &TlsError) -> (&'static str, &'static str) {
 
 fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
     match error {
-        ProxyError::Refused(_) => (
-            "proxy_not_allowed",
-            "ask the administrator of the proxy to allow this host and port; many proxies allow \
-             only port 443",
-        ),
+        ProxyError::Refused(_) => ("proxy_not_allowed", NOT_ALLOWED),
         ProxyError::ServerUnreachable(_) => (
             "server_down_behind_proxy",
-            "the proxy works, the server behind it does not answer: check the host and the port",
+            "the proxy works, the server behind it does not answer: check the host and the port in \
+             --base-url",
         ),
         ProxyError::CredentialsRequired(_) => (
             "proxy_login_required",
@@ -231,36 +321,54 @@ fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
             "only Basic is supported: run a local helper such as px or cntlm, and name that as the \
              proxy",
         ),
-        _ => (
+        ProxyError::NotAProxy(answer) if answer.status.is_some() => (
             "not_a_proxy",
             "the address in the proxy variable is that of a web server: check host and port",
+        ),
+        _ => (
+            "not_a_proxy",
+            "another program than a proxy of this scheme listens at the address in the proxy \
+             variable: check scheme, host and port",
         ),
     }
 }
 
 /// Returns the id and the advice for an error after the connection was opened.
-fn of_answer(error: &Error) -> (&'static str, &'static str) {
-    let sign_in = "sign in to this network in a browser, or ask its administrator";
+fn of_answer(error: &Error, is_secure: bool) -> (&'static str, &'static str) {
     match protocol_error(error) {
-        Some(SignIn(_)) => return ("sign_in", sign_in),
-        Some(WebPage(page)) if page.sign_in => return ("sign_in", sign_in),
-        Some(WebPage(_)) => {
-            return ("web_page", "a web page answered, not the API: check --base-url and proxies");
-        }
+        Some(SignIn(_)) => return SIGN_IN,
+        Some(WebPage(page)) if page.sign_in => return SIGN_IN,
+        Some(WebPage(_)) => return ("web_page", "check --base-url, and the proxy if there is one"),
         Some(Redirect(_)) => {
             return ("redirect", "if the new address is the API's, use it as --base-url");
         }
         _ => {}
     }
+    let message = error.api_error().and_then(ApiError::message).unwrap_or_default();
+    // A page with the status of an error, for example 511 of a network.
+    if message.starts_with("sign-in page") || error.status() == Some(511) {
+        return SIGN_IN;
+    }
+    // Servers answer to plain HTTP on a port of TLS with an alert of TLS, or with this status.
+    let is_400 = error.status() == Some(400) && !is_json(error);
+    let names_tls = ["HTTPS", "SSL", "TLS"].iter().any(|name| message.contains(name));
+    if !is_secure && (is_not_http(error) || is_400 && names_tls) {
+        return (
+            "https_needed",
+            "the port may speak TLS: write --base-url with https://, or use the port of plain HTTP",
+        );
+    }
     match (error.kind(), error.status()) {
         (ErrorKind::ProxyAuthentication, _) => (
             "proxy_login_required",
-            "write the login into the proxy variable: http://user:password@host:port",
+            "a proxy on the way wants a login: name it in HTTPS_PROXY, or in HTTP_PROXY for \
+             http://, as http://user:password@host:port",
         ),
         (_, Some(401)) => ("key_rejected", "check the key, see --api-key-env"),
         (_, Some(403)) => (
             "forbidden",
-            "the key may lack the permission, or a firewall blocks this address: read the message",
+            "the key may lack the permission, or a firewall or a proxy blocks the request: read \
+             the message",
         ),
         (_, Some(404 | 405 | 501)) => (
             "wrong_path",
@@ -270,19 +378,71 @@ fn of_answer(error: &Error) -> (&'static str, &'static str) {
         (_, Some(429)) => {
             ("quota", "the quota of this key is used up: add credit, or use another key")
         }
-        (_, Some(502..=504)) => (
+        (_, Some(502..=504 | 520..=530)) => (
             "gateway_error",
             "a gateway answers, and the server behind it does not: tell its operator",
         ),
-        (ErrorKind::Truncated, _) => (
-            "connection_cut",
-            "the server, or a box in front of it, ends the connection without an answer: it may \
-             require a certificate of this client, see --client-certificate",
-        ),
+        (ErrorKind::Truncated, _) => ("connection_cut", of_cut(error, is_secure)),
         (ErrorKind::Timeout, _) => (
             "no_answer",
             "the connection is open, and no answer comes: a proxy may hold the answer back",
         ),
-        _ => ("request_failed", "tell the operator of the server, with this line"),
+        _ => (
+            "request_failed",
+            "check that --base-url is the address of a Responses API; if it is, tell the operator \
+             of the server, with this line",
+        ),
+    }
+}
+
+const SIGN_IN: (&str, &str) =
+    ("sign_in", "sign in to this network in a browser, or ask its administrator");
+
+/// Returns the advice for a connection that ended too early.
+fn of_cut(error: &Error, is_secure: bool) -> &'static str {
+    match error.phase() {
+        Phase::Events => {
+            "a gateway may limit the time of an answer: ask its administrator to raise the limit"
+        }
+        _ if is_secure => {
+            "the server, or a box in front of it, ends the connection: it may require a \
+             certificate of this client, see --client-certificate"
+        }
+        _ => {
+            "the server, or a box in front of it, ends the connection: if it expects TLS, write \
+             --base-url with https://"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c183_a_name_server_that_does_not_answer_is_named() {
+        let timeout = ConnectError::TimedOut(ConnectStep::Dns);
+        let (id, advice) = of_connect(&timeout);
+        assert_eq!(id, "dns_timeout");
+        assert!(advice.contains("name servers") && advice.contains("HTTPS_PROXY"), "{advice}");
+        assert_eq!(of_proxy_connection(&timeout).0, "proxy_unreachable");
+    }
+
+    #[test]
+    fn c183_each_fault_of_tls_with_a_proxy_has_its_advice() {
+        for (fault, id, advice) in [
+            (TlsError::NotTls, "proxy_plain_http", "http://"),
+            (TlsError::Certificate("odd".to_owned()), "proxy_certificate", "--ca-file"),
+            (TlsError::OldVersion, "proxy_tls_failed", "administrator"),
+            (TlsError::ClientCertificateRequired, "proxy_tls_failed", "--client-certificate"),
+        ] {
+            let found = of_proxy_connection(&ConnectError::Tls(fault));
+            assert_eq!(found.0, id);
+            assert!(found.1.contains(advice), "{found:?}");
+        }
+        for fault in [ConnectError::TimedOut, ConnectError::Lost] {
+            let found = of_proxy_connection(&fault(ConnectStep::ProxyTls));
+            assert_eq!(found.0, "proxy_tls_failed");
+        }
     }
 }

@@ -81,6 +81,15 @@ pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
     }
 }
 
+/// Way to the server.
+enum Way {
+    Open,
+    /// A proxy opens no tunnel over plain http, for the reason in this finding. The proxy may forward
+    /// requests.
+    NoTunnel(Finding),
+    Closed,
+}
+
 struct Checks {
     findings: Vec<Finding>,
     progress: ProgressBar,
@@ -120,10 +129,15 @@ impl Checks {
                 return Ok(working);
             }
         };
-        let Some(websockets_pass) = self.connection(&sse).await? else {
+        let way = self.connection(&sse).await?;
+        if matches!(way, Way::Closed) {
             return Ok(working);
-        };
-        working.sse = self.http(&sse).await?;
+        }
+        working.sse = self.http(&sse, &way).await?;
+        let websockets_pass = matches!(way, Way::Open);
+        if let Way::NoTunnel(finding) = way {
+            self.no_tunnel(finding, working.sse)?;
+        }
         if let Some(provider) = without_websocket {
             let message = format!("{provider} has no WebSocket: turns use SSE");
             self.add(Finding::note("no_websocket", message))?;
@@ -146,11 +160,12 @@ impl Checks {
         Ok(working)
     }
 
-    /// Opens a connection. Returns `true` if WebSockets may pass, and `None` if no transport can
-    /// work.
-    async fn connection(&mut self, client: &ResponsesClient) -> Result<Option<bool>, Stop> {
-        self.begin("the connection");
+    /// Opens a connection, as for a WebSocket.
+    async fn connection(&mut self, client: &ResponsesClient) -> Result<Way, Stop> {
+        let start = self.begin("the connection");
         let Probe { route, steps, error, .. } = client.probe().await;
+        let time = start.elapsed();
+        let succeeded: Duration = steps.iter().map(|step| step.time).sum();
         let local = environment::of_local_proxy(client.base_url(), &route);
         for finding in environment::of_route(&route).into_iter().chain(local) {
             self.add(finding)?;
@@ -162,10 +177,10 @@ impl Checks {
             });
             self.add(Finding::ok(step.step.as_str(), detail).after(step.time))?;
         }
-        let Some(error) = error else { return Ok(Some(true)) };
-        let finding = Finding::of_error(&error);
-        // Over plain http, a proxy that opens no tunnel may forward requests.
-        let tunnel = matches!(
+        let Some(error) = error else { return Ok(Way::Open) };
+        let finding = Finding::of_error(&error, client.is_secure());
+        let finding = finding.after(time.saturating_sub(succeeded));
+        let is_refused = matches!(
             error.connect_error(),
             Some(ConnectError::Proxy(
                 ProxyError::Refused(_)
@@ -173,30 +188,42 @@ impl Checks {
                     | ProxyError::ServerUnreachable(_)
             ))
         );
-        if tunnel && !client.is_secure() {
-            self.add(Finding {
-                id: "websocket_blocked_by_proxy",
-                status: Status::Limit,
-                advice: Some(
-                    "WebSockets over plain http do not pass this proxy: use an https address, or \
-                     name the host in NO_PROXY"
-                        .to_owned(),
-                ),
-                ..finding
-            })?;
-            return Ok(Some(false));
+        if is_refused && !client.is_secure() {
+            return Ok(Way::NoTunnel(finding));
         }
         self.add(finding)?;
-        Ok(None)
+        Ok(Way::Closed)
+    }
+
+    /// Adds the finding of a proxy that opens no tunnel.
+    fn no_tunnel(&mut self, finding: Finding, sse_works: bool) -> Result<(), Stop> {
+        if !sse_works {
+            // The check of HTTP may have added the same.
+            let is_known = self.findings.iter().any(|it| it.id == finding.id);
+            return if is_known { Ok(()) } else { self.add(finding) };
+        }
+        let finding =
+            Finding { id: "websocket_blocked_by_proxy", status: Status::Limit, ..finding };
+        self.add(finding.advise(
+            "WebSockets over plain http do not pass this proxy: use an https address, or name the \
+             host in NO_PROXY",
+        ))
     }
 
     /// Sends an empty request over SSE. Returns `true` if the API answers.
-    async fn http(&mut self, client: &ResponsesClient) -> Result<bool, Stop> {
+    async fn http(&mut self, client: &ResponsesClient, way: &Way) -> Result<bool, Stop> {
         let start = self.begin("HTTP");
         let finding = match client.respond(ResponsesRequest::default()).await {
             Ok(_) => Finding::ok("http", "the API answers"),
             Err(error) if is_answer(&error) => Finding::ok("http", "the API answers"),
-            Err(error) => Finding::of_error(&error),
+            Err(error) => match way {
+                Way::NoTunnel(why) => {
+                    let finding = Finding::of_forwarded(&error);
+                    // The answer to CONNECT names the proxy and its reason.
+                    if finding.id == why.id { why.clone() } else { finding }
+                }
+                _ => Finding::of_error(&error, client.is_secure()),
+            },
         };
         let works = finding.status == Status::Ok;
         self.add(finding.after(start.elapsed()))?;
@@ -211,7 +238,7 @@ impl Checks {
             Err(error) if is_answer(&error) => {
                 Finding::ok("websocket", "opens, and the API answers over it")
             }
-            Err(error) => websocket_finding(&error, sse_works),
+            Err(error) => websocket_finding(&error, sse_works, client.is_secure()),
         };
         let works = finding.status == Status::Ok;
         self.add(finding.after(start.elapsed()))?;
@@ -240,17 +267,19 @@ fn timeouts(limit: Duration) -> Timeouts {
         .between_events_sse(limit)
 }
 
-/// Returns `true` if the API itself refused the empty request, or the state of the key. An error
-/// without a status is an event.
+/// Returns `true` if the API itself refused the request, or the state of the key. An error without
+/// a status is an event.
 fn is_answer(error: &Error) -> bool {
     error.kind() == ErrorKind::Api
-        && (error.is_rate_limited()
-            || matches!(error.status(), None | Some(400 | 422))
-            || error.code() == Some(&ErrorCode::ModelNotFound))
+        && match error.status() {
+            None => true,
+            Some(400 | 422) => finding::is_json(error),
+            _ => error.is_rate_limited() || error.code() == Some(&ErrorCode::ModelNotFound),
+        }
 }
 
 /// Returns the finding for a WebSocket that does not work.
-fn websocket_finding(error: &Error, sse_works: bool) -> Finding {
+fn websocket_finding(error: &Error, sse_works: bool, is_secure: bool) -> Finding {
     let limit = |id, message: String| match sse_works {
         true => Finding::limit(id, message)
             .advise("turns fall back to SSE: use --transport sse to save the attempt"),
@@ -279,12 +308,17 @@ fn websocket_finding(error: &Error, sse_works: bool) -> Finding {
                 None => "opens, and is closed with each request".to_owned(),
             },
         ),
+        (ErrorKind::Truncated, Phase::Send | Phase::FirstEvent | Phase::Events) => {
+            limit("websocket_closed", "opens, and is cut with each request".to_owned())
+        }
         (ErrorKind::Truncated | ErrorKind::Protocol, _) => {
             limit("websocket_broken", format!("does not work: {}", finding::text(error)))
         }
         _ => {
             let status = if sse_works { Status::Limit } else { Status::Fail };
-            Finding { status, ..Finding::of_error(error) }
+            let finding = Finding::of_error(error, is_secure);
+            let message = format!("over a WebSocket: {}", finding.message);
+            Finding { status, message, ..finding }
         }
     }
 }
