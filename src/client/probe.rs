@@ -85,7 +85,7 @@ mod tests {
         let limit = Some(Duration::from_millis(50));
         let lookup = Box::new(|_| std::future::pending().boxed());
         let sockets = Sockets::with_lookup(network, true, limit, lookup).unwrap();
-        let retry = RetryPolicy::default().max_attempts(1);
+        let retry = RetryPolicy::default().network_down_deadline(Duration::ZERO);
         let builder = ResponsesClient::builder().base_url("https://api.example/v1").retry(retry);
         let mut builder = builder.transport(transport);
         builder.connector = Some(Arc::new(HttpNetwork::new(sockets)));

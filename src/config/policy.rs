@@ -126,7 +126,7 @@ pub enum ReplayPolicy {
 /// |---|---|
 /// | a lost parent, a socket at its maximum age, a kept connection that died before it answered, an upgrade that is refused or breaks, a frame that the server finds too large | immediately, not counted in `max_attempts`; each once per turn |
 /// | 401, and the token is [fetched](crate::Auth::Provider) | immediately with another token, not counted in `max_attempts`; once per turn |
-/// | the network is down: the name does not resolve, no server accepts, no route | as set by `network_down_…` and `unreached_deadline`, not counted in `max_attempts` |
+/// | the network is down: the name does not resolve, no server accepts, no route, no answer to TCP | as set by `network_down_…` and `unreached_deadline`, not counted in `max_attempts` |
 /// | `rate_limit_exceeded`, 408, 409, 429, 5xx, a broken connection | after `Retry-After`, or `backoff` |
 /// | `server_is_overloaded`, `slow_down`, 503 | after `Retry-After`, or five times `backoff` |
 /// | a WebSocket that is closed or lost before any event, with close code 1008 or 4000 to 4999 | after `backoff`, only over SSE |
@@ -172,13 +172,14 @@ pub struct RetryPolicy {
     /// Longest delay while the network is down. Default: 30 s; a laptop that wakes up or a roaming
     /// phone is back sooner.
     pub network_down_max_backoff: Duration,
-    /// Longest time that a turn waits for a network that is down, from the first failure on.
-    /// Default: 60 s. Zero returns the error immediately; `None` counts such attempts like all
+    /// Longest time that a turn waits for a network that is down, from the beginning of the first
+    /// attempt that fails for it. Default: 60 s. Zero returns the error immediately; `None` counts such attempts like all
     /// others.
     pub network_down_deadline: Option<Duration>,
-    /// Longest time that a turn waits for a server that this client has never reached, from the
-    /// first failure on. Default: 5 s, because the address may be misspelled. Never longer than
-    /// `network_down_deadline`; `None` for the same time.
+    /// Longest time that a turn waits for a server that this client has never reached, counted like
+    /// `network_down_deadline` and never longer; `None` for the same time. Default: 5 s, because the
+    /// address may be misspelled. An attempt in progress is not cut: where nothing answers, it ends
+    /// after [`Timeouts::connect`](crate::Timeouts::connect).
     pub unreached_deadline: Option<Duration>,
     /// Bytes of requests that a turn may resend, all attempts after the first together. Default: 64
     /// MiB, some replays of the largest history. A retry beyond the limit is not made, and

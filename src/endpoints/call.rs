@@ -51,6 +51,7 @@ async fn try_until_done(
 ) -> Result<Vec<u8>, Error> {
     let mut retry = RetryState::new(endpoint.policy.retry, TransportPolicy::SseOnly);
     loop {
+        let began = Instant::now().into_std();
         let mut token = None;
         let mut error = match try_once(endpoint, call, deadline, &mut token).await {
             Ok(body) => {
@@ -76,6 +77,7 @@ async fn try_until_done(
             resumable: false,
             progressed: false,
             renewable: endpoint.auth.is_renewable(),
+            began,
             at: Instant::now().into_std(),
         };
         let RetryDecision::Retry(again) = retry.next(failed, fastrand::f64()) else {

@@ -183,6 +183,11 @@ impl ConnectError {
         }
     }
 
+    /// Returns `true` if neither a name server nor the host has answered.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        matches!(self, Self::TimedOut(ConnectStep::Dns | ConnectStep::Tcp))
+    }
+
     /// Returns `true` if the peer ended the connection during a handshake, or if a proxy is busy.
     /// Another attempt may succeed, unlike after a fault of a certificate or a setting.
     pub(crate) fn may_pass(&self) -> bool {

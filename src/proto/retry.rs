@@ -34,7 +34,7 @@ pub(crate) struct RetryState {
     parent_recovered: bool,
     connection_renewed: bool,
     credential_renewed: bool,
-    /// Time since which the network is down, and the number of waits for it.
+    /// Beginning of the first attempt that found the network down, and the number of waits for it.
     down: Option<(Instant, u32)>,
     /// Bytes that were resent; `None` until the first attempt has sent its request.
     resent: Option<u64>,
@@ -64,6 +64,8 @@ pub(crate) struct AttemptFailure<'a> {
     pub(crate) progressed: bool,
     /// `true` if another credential can be fetched.
     pub(crate) renewable: bool,
+    /// Time at which the attempt began.
+    pub(crate) began: Instant,
     /// Time of the failure.
     pub(crate) at: Instant,
 }
@@ -159,7 +161,7 @@ impl RetryState {
                     // A server that was never reached may have been misspelled.
                     let first = self.policy.unreached_deadline.filter(|_| !failed.reached);
                     let deadline = first.map_or(deadline, |first| first.min(deadline));
-                    return self.wait_for_network(failed.at, deadline, chance);
+                    return self.wait_for_network(failed, deadline, chance);
                 }
                 None => FailureClass::Connection,
             },
@@ -363,9 +365,15 @@ impl RetryState {
 
     /// Returns a wait for the network, by a schedule of its own that ends with an attempt at
     /// `deadline`.
-    fn wait_for_network(&mut self, now: Instant, deadline: Duration, chance: f64) -> RetryDecision {
-        let (since, waits) = self.down.unwrap_or((now, 0));
-        let left = deadline.saturating_sub(now.saturating_duration_since(since));
+    fn wait_for_network(
+        &mut self,
+        failed: AttemptFailure<'_>,
+        deadline: Duration,
+        chance: f64,
+    ) -> RetryDecision {
+        // An attempt without any answer takes all the time for connecting.
+        let (since, waits) = self.down.unwrap_or((failed.began, 0));
+        let left = deadline.saturating_sub(failed.at.saturating_duration_since(since));
         if left.is_zero() {
             return RetryDecision::Fail;
         }
@@ -467,6 +475,10 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         }
         // The caller's own credentials were not obtained in time.
         ErrorKind::Timeout if error.phase() == Phase::Prepare => FailureClass::Final,
+        // Neither transport gets that far.
+        ErrorKind::Timeout if error.connect_error().is_some_and(ConnectError::is_unanswered) => {
+            FailureClass::NetworkDown
+        }
         ErrorKind::Timeout if connecting && websocket => FailureClass::HandshakeBroken,
         // SSE needs no tunnel, so the proxy may let it through.
         _ if websocket && error.is_tunnel_avoidable() => {

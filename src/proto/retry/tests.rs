@@ -19,6 +19,7 @@ fn auto() -> RetryState {
 }
 
 fn failed(error: &Error, transport: Transport) -> AttemptFailure<'_> {
+    let now = Instant::now();
     AttemptFailure {
         reached: true,
         resumable: false,
@@ -31,7 +32,8 @@ fn failed(error: &Error, transport: Transport) -> AttemptFailure<'_> {
         silent: false,
         answered: true,
         renewable: false,
-        at: Instant::now(),
+        began: now,
+        at: now,
     }
 }
 
@@ -453,8 +455,10 @@ fn c056_an_overloaded_server_is_left_alone_for_longer() {
 fn c057_a_network_that_is_down_is_waited_for_by_a_schedule_of_its_own() {
     let error = Error::new(ErrorKind::Connect, Phase::Connect, ErrorCause::None);
     let start = Instant::now();
-    let at =
-        |after: u64| AttemptFailure { at: start + Duration::from_secs(after), ..websocket(&error) };
+    let at = |after: u64| {
+        let at = start + Duration::from_secs(after);
+        AttemptFailure { began: at, at, ..websocket(&error) }
+    };
     let mut retry = auto();
     let mut now = 0;
     for wait in [1, 2, 4, 8, 16, 29] {

@@ -42,6 +42,7 @@ impl TurnMachine {
 
     /// Begins an attempt. `open_socket` is `true` if the session has an open WebSocket.
     pub(super) fn attempt(&mut self, open_socket: bool, now: Instant) {
+        self.attempt_began = now;
         if self.resuming {
             self.begin_attempt(Transport::Sse, true);
             return self.authorize(Next::Resume, now);

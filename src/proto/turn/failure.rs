@@ -150,6 +150,7 @@ impl TurnMachine {
             resumable: self.resuming,
             progressed: std::mem::take(&mut self.progressed),
             renewable: self.settings.renewable_credential,
+            began: self.attempt_began,
             at: now,
         };
         if self.is_past_deadline(now) {

@@ -107,6 +107,7 @@ pub(crate) struct TurnMachine {
     sticky: Option<String>,
 
     started: Instant,
+    attempt_began: Instant,
     /// End of the whole turn.
     deadline: Option<Instant>,
     /// End of the time for connecting, independent of the end of the turn.
@@ -368,6 +369,7 @@ impl TurnMachine {
             full_bytes: 0,
             sticky: None,
             started: now,
+            attempt_began: now,
             deadline: time.map(|time| after(now, time)),
             connect_deadline: None,
             first_event_deadline: now,

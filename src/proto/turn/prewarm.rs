@@ -176,6 +176,7 @@ impl TurnMachine {
             resumable: false,
             progressed: false,
             renewable: false,
+            began: now,
             at: now,
         };
         let RetryDecision::Retry(again) = self.retry.next(failed, 0.0) else { return };

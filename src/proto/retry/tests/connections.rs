@@ -192,7 +192,7 @@ fn c179_a_server_that_was_never_reached_is_given_up_early() {
         let mut passed = Duration::ZERO;
         loop {
             let at = start + passed;
-            match retry.next(AttemptFailure { reached, at, ..websocket(&down) }, 1.0) {
+            match retry.next(AttemptFailure { reached, began: at, at, ..websocket(&down) }, 1.0) {
                 RetryDecision::Fail => return passed,
                 RetryDecision::Retry(next) => {
                     let end = policy.network_down_deadline.unwrap();
@@ -211,6 +211,29 @@ fn c179_a_server_that_was_never_reached_is_given_up_early() {
     let mut patient = RetryState::new(policy.unreached_deadline(None), TransportPolicy::Auto);
     let first = patient.next(AttemptFailure { reached: false, ..websocket(&down) }, 1.0);
     assert_eq!(again(first).trying_for, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn c179_a_host_that_does_not_answer_is_a_network_that_is_down() {
+    let timed_out = |step| Error::connect(ConnectError::TimedOut(step), "timed out", None);
+    let ten = Duration::from_secs(10);
+    for step in [ConnectStep::Dns, ConnectStep::Tcp] {
+        let error = timed_out(step);
+        for transport in [Transport::WebSocket, Transport::Sse] {
+            let first = failed(&error, transport);
+            let first = AttemptFailure { at: first.began + ten, ..first };
+            let trying_for = Some(Duration::from_secs(50));
+            let next = again(auto().next(first, 1.0));
+            assert_eq!(next, NextAttempt { trying_for, ..fresh(1000) });
+            // The attempt took longer than an unreached server is tried for.
+            let unreached = AttemptFailure { reached: false, ..first };
+            assert_eq!(auto().next(unreached, 1.0), RetryDecision::Fail);
+        }
+    }
+    // The host answers, and a middlebox may hold the handshake of a WebSocket back.
+    let error = timed_out(ConnectStep::Tls);
+    let expected = over_sse(0, Some(BreakerTrip::Transient));
+    assert_eq!(again(auto().next(websocket(&error), 1.0)), expected);
 }
 
 #[test]
