@@ -178,6 +178,8 @@ impl Notifier {
 
     /// Returns the span of an attempt of a turn. The first attempt has the number 1.
     pub(crate) fn attempt(turn: &Span, number: usize, transport: Transport) -> Span {
+        // Signed, like the bytes below: OpenTelemetry has no unsigned integers.
+        let number = number as i64;
         tracing::debug_span!(target: TARGET, parent: turn, "attempt", number, %transport)
     }
 
@@ -188,7 +190,7 @@ impl Notifier {
     /// `reused` is `true` if the connection was already open.
     pub(crate) fn planned(&self, plan: &Plan, transport: Transport, reused: bool, bytes: u64) {
         self.counters.planned(plan, transport, reused);
-        tracing::debug!(target: TARGET, %transport, ?plan, bytes, "sending");
+        tracing::debug!(target: TARGET, %transport, ?plan, bytes = bytes as i64, "sending");
         self.notify(|observer| observer.planned(plan, transport, bytes));
     }
 

@@ -504,6 +504,7 @@ impl Work {
 
     pub(super) fn notify_done(&mut self, end: Result<&ResponseEvent, &Error>) {
         self.has_ended = true;
+        self.end_attempt_span();
         let _in_turn = self.turn_span.enter();
         self.notifier.done(self.machine.report(), end);
     }
@@ -511,8 +512,15 @@ impl Work {
     /// Counts a turn that is dropped before the caller received its end.
     pub(super) fn notify_dropped(&self) {
         if self.goal == Goal::Turn && !self.has_ended {
+            self.end_attempt_span();
             self.notifier.dropped(self.machine.report());
         }
+    }
+
+    /// Exits the span of the attempt, so that the span covers the events of the response. Exporters
+    /// of OpenTelemetry take the last exit from a span as its end.
+    fn end_attempt_span(&self) {
+        self.attempt_span.in_scope(|| ());
     }
 }
 

@@ -5,11 +5,12 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use responses_client::{
     Auth,
-    testing::{Refusal, Script, Turn, Upgrade},
+    testing::{Refusal, Script, Step, Turn, Upgrade},
 };
 use tracing::{
     Event, Subscriber,
@@ -145,4 +146,44 @@ async fn c283_spans_and_entries_have_the_names_fields_and_parents_of_their_page(
         let level = level.expect("a level");
         assert!(line.starts_with("span") || row.contains(&format!("| `{level}` |")), "{row}");
     }
+}
+
+/// Notes the time of the last exit from the span of an attempt.
+#[derive(Clone, Default)]
+struct LastExit(Arc<Mutex<Option<Instant>>>);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LastExit {
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        if context.span(id).expect("the span").name() == "attempt" {
+            *self.0.lock().expect("no panic") = Some(Instant::now());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_span_of_an_attempt_is_last_exited_at_the_end_of_the_response() {
+    let name = "spans::the_span_of_an_attempt_is_last_exited_at_the_end_of_the_response";
+    if !is_alone(name) {
+        return;
+    }
+    let exit = LastExit::default();
+    let subscriber = tracing_subscriber::registry().with(exit.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let last_exit = || exit.0.lock().expect("no panic").expect("an exit");
+    let stalled = Turn::text("hi").without_terminal().then(Step::Stall);
+    let server = server(Script::new().turn(Turn::text("hi")).turn(stalled)).await;
+    let client = builder(&server).build().expect("a client");
+    let mut session = client.session();
+    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    let (mut asked, mut asked_for_last) = (Instant::now(), Instant::now());
+    while stream.try_next().await.expect("no error").is_some() {
+        asked_for_last = std::mem::replace(&mut asked, Instant::now());
+    }
+    assert!(last_exit() >= asked_for_last, "the exit comes before the last event");
+
+    let mut stream = session.stream(&request(&["hi"])).await.expect("a stream");
+    stream.try_next().await.expect("an event").expect("an event");
+    let dropped = Instant::now();
+    drop(stream);
+    assert!(last_exit() >= dropped, "the exit comes before the end of a cancelled turn");
 }

@@ -35,6 +35,18 @@ fn files_that_the_pages_name_exist() {
     assert!(named > 50, "{named}");
 }
 
+#[test]
+fn the_page_on_observability_has_the_lines_of_its_example() {
+    // A published package lacks the example.
+    let Ok(example) = fs::read_to_string(root().join("examples/opentelemetry/src/main.rs")) else {
+        return;
+    };
+    let page = fs::read_to_string(root().join("docs/observability.md")).unwrap();
+    let block = page.split("```rs\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let indented: String = block.lines().map(|line| format!("    {line}\n")).collect();
+    assert!(example.contains(&indented), "{indented}");
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

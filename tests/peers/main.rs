@@ -10,6 +10,7 @@ mod frameworks;
 mod items;
 mod kernel;
 mod middleboxes;
+mod opentelemetry;
 mod peer;
 mod sdk;
 mod serve;

@@ -2,13 +2,14 @@
 
 use std::{
     fmt, fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt, process::Command, time::timeout};
+use tokio::{io::AsyncReadExt, net::TcpStream, process::Command, time::timeout};
 
 /// Whether the tests with programs of others are asked for.
 pub(crate) fn wanted() -> bool {
@@ -133,6 +134,28 @@ impl Group {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { leader: process.id(), process }
     }
+
+    /// Waits until the child listens on `address`. Returns `false` if the child ends, or takes
+    /// longer than 30 s.
+    pub(crate) async fn listens(&mut self, address: SocketAddr) -> bool {
+        // A process of others gives no other sign that it is ready.
+        let mut ready = tokio::time::interval(Duration::from_millis(50));
+        for _ in 0..600 {
+            ready.tick().await;
+            if TcpStream::connect(address).await.is_ok() {
+                return true;
+            }
+            if self.process.try_wait().unwrap().is_some() {
+                break;
+            }
+        }
+        false
+    }
+}
+
+/// Returns an address on which nothing listens.
+pub(crate) fn free_address(host: Ipv4Addr) -> SocketAddr {
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }
 
 impl Drop for Group {

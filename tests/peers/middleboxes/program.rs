@@ -2,16 +2,15 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::Stdio,
-    time::Duration,
 };
 
-use tokio::{net::TcpStream, process::Command};
+use tokio::process::Command;
 
 use super::certificates;
-use crate::peer::{Folder, Group};
+use crate::peer::{Folder, Group, free_address};
 
 /// Program with its configuration.
 ///
@@ -76,25 +75,12 @@ impl Program {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         let mut process = Group::spawn(&mut command);
-        // A process of others gives no other sign that it is ready.
-        let mut ready = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..600 {
-            ready.tick().await;
-            if TcpStream::connect(address).await.is_ok() {
-                return Running { address, folder, _process: process };
-            }
-            if process.process.try_wait().unwrap().is_some() {
-                break;
-            }
+        if !process.listens(address).await {
+            let output = fs::read_to_string(folder.path().join("output")).unwrap();
+            panic!("{} does not listen\n{output}", self.path.display());
         }
-        let output = fs::read_to_string(folder.path().join("output")).unwrap();
-        panic!("{} does not listen\n{output}", self.path.display());
+        Running { address, folder, _process: process }
     }
-}
-
-/// Returns an address on which nothing listens.
-pub(super) fn free_address(host: Ipv4Addr) -> SocketAddr {
-    TcpListener::bind((IpAddr::V4(host), 0)).unwrap().local_addr().unwrap()
 }
 
 /// Lets the account to which a program changes write here.

@@ -8,12 +8,9 @@ use responses_client::{
 };
 use tokio::process::Command;
 
-use super::{
-    forward,
-    program::{Program, free_address},
-};
+use super::{forward, program::Program};
 use crate::{
-    peer::{Folder, Group, is_inside, isolated, run, wanted},
+    peer::{Folder, Group, free_address, is_inside, isolated, run, wanted},
     support::tool,
 };
 

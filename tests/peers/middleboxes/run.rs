@@ -15,9 +15,12 @@ use responses_client::{
 use super::{
     case::{Case, Ends, Place, Server},
     codex::{self, Codex},
-    program::{Running, free_address},
+    program::Running,
 };
-use crate::support::{Outcome, request, turn};
+use crate::{
+    peer::free_address,
+    support::{Outcome, request, turn},
+};
 
 /// Boxes and server of a case, as they run.
 pub(super) struct Way {
