@@ -23,7 +23,8 @@ pub(crate) enum NetErrorKind {
     Request,
     /// The connection was lost before the request was written to it.
     Unsent,
-    /// The connection was kept from an earlier request, and was lost before the head of an answer.
+    /// The connection was kept from an earlier request, and was lost before the first byte of an
+    /// answer.
     Stale,
     /// The connection was lost after it was made.
     Lost,

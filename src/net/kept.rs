@@ -27,6 +27,7 @@ use super::{
     Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network, OpenBy,
     dial::{Form, Opened},
     probe::NetProbe,
+    received::{Noting, Received},
 };
 use crate::error::Peer;
 
@@ -49,6 +50,7 @@ struct KeptConnection {
 struct ClientConnection {
     requests: SendRequest<Full<Bytes>>,
     form: Form,
+    received: Received,
     /// Runtime that serves the connection. The connection stalls while that runtime is idle.
     runtime: Option<runtime::Id>,
     _driver: AbortOnDrop,
@@ -117,12 +119,16 @@ async fn send<D: Dial>(
         }
         connection.form.apply(&mut request, &uri)?;
         let sent = Instant::now();
+        connection.received.reset();
         match connection.requests.try_send_request(request).await {
             Ok(response) => return answer(response, connection, kept, &dial, &uri).await,
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(lost_while_kept(error.into_error(), sent)),
+                None => {
+                    let answered = connection.received.any();
+                    return Err(lost_while_kept(error.into_error(), sent, answered));
+                }
             },
         }
     }
@@ -135,10 +141,13 @@ async fn send<D: Dial>(
 }
 
 async fn handshake(Opened { io, form }: Opened) -> hyper::Result<ClientConnection> {
-    let (requests, driver) = http1::handshake(TokioIo::new(io)).await?;
+    let received = Received::default();
+    let io = TokioIo::new(Noting::new(io, received.clone()));
+    let (requests, driver) = http1::handshake(io).await?;
     let driver = tokio::spawn(async { driver.with_upgrades().await });
     let runtime = Handle::try_current().ok().map(|here| here.id());
-    Ok(ClientConnection { requests, form, runtime, _driver: AbortOnDrop(driver.abort_handle()) })
+    let _driver = AbortOnDrop(driver.abort_handle());
+    Ok(ClientConnection { requests, form, received, runtime, _driver })
 }
 
 async fn answer<D: Dial>(
@@ -228,11 +237,13 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Returns the error of a kept connection that was lost with the request of the time `sent`.
-fn lost_while_kept(error: hyper::Error, sent: Instant) -> NetError {
-    // An answer that cannot be read is an answer: the server received the request. A server that
-    // closed the connection before it read the request has told so within a round trip.
-    let kind = match error.is_parse() || sent.elapsed() > STALE_WITHIN {
+/// Returns the error of a kept connection that was lost with the request of the time `sent`;
+/// `answered` is `true` if a byte has arrived since.
+fn lost_while_kept(error: hyper::Error, sent: Instant, answered: bool) -> NetError {
+    // Also a part of an answer, or one that cannot be read, is an answer: the server received the
+    // request. A server that closed the connection before it read the request has told so within a
+    // round trip.
+    let kind = match answered || sent.elapsed() > STALE_WITHIN {
         true => NetErrorKind::Lost,
         false => NetErrorKind::Stale,
     };

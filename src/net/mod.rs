@@ -18,6 +18,7 @@ mod kept;
 mod network;
 pub(crate) mod probe;
 mod proxy;
+mod received;
 mod resolve;
 mod roots;
 mod sockets;
