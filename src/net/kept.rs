@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     runtime::{self, Handle},
-    task::AbortHandle,
+    task::{self, AbortHandle},
     time::{Instant, timeout},
 };
 
@@ -53,7 +53,7 @@ struct ClientConnection {
     received: Received,
     /// Runtime that serves the connection. The connection stalls while that runtime is idle.
     runtime: Option<runtime::Id>,
-    _driver: AbortOnDrop,
+    driver: AbortOnDrop,
 }
 
 /// Aborts a task when it is dropped.
@@ -134,20 +134,47 @@ async fn send<D: Dial>(
     }
     let opened = dial.open(&uri, upgrade, deadline).await?;
     let lost = |error| lost(error, &dial).at(&dial, &uri);
-    let mut connection = handshake(opened).await.map_err(lost)?;
+    let mut connection = handshake(opened, &kept, dial.keep_for()).await.map_err(lost)?;
     connection.form.apply(&mut request, &uri)?;
     let response = connection.requests.send_request(request).await.map_err(lost)?;
     answer(response, connection, kept, &dial, &uri).await
 }
 
-async fn handshake(Opened { io, form }: Opened) -> hyper::Result<ClientConnection> {
+async fn handshake(
+    Opened { io, form }: Opened,
+    kept: &Arc<Kept>,
+    keep_for: Duration,
+) -> hyper::Result<ClientConnection> {
     let received = Received::default();
     let io = TokioIo::new(Noting::new(io, received.clone()));
-    let (requests, driver) = http1::handshake(io).await?;
-    let driver = tokio::spawn(async { driver.with_upgrades().await });
+    let (requests, connection) = http1::handshake(io).await?;
+    let driver = drive(connection.with_upgrades(), Arc::downgrade(kept), keep_for);
+    let driver = AbortOnDrop(tokio::spawn(driver).abort_handle());
     let runtime = Handle::try_current().ok().map(|here| here.id());
-    let _driver = AbortOnDrop(driver.abort_handle());
-    Ok(ClientConnection { requests, form, received, runtime, _driver })
+    Ok(ClientConnection { requests, form, received, runtime, driver })
+}
+
+/// Serves a connection until it is closed, or has been kept for `keep_for`. Then it is kept no
+/// longer.
+async fn drive(
+    connection: impl Future<Output = hyper::Result<()>>,
+    kept: Weak<Kept>,
+    keep_for: Duration,
+) {
+    let id = task::id();
+    let mut left = Some(keep_for);
+    {
+        let mut connection = pin!(connection);
+        while let Some(time) = left
+            && timeout(time, &mut connection).await.is_err()
+        {
+            left = kept.upgrade().and_then(|kept| kept.time_left(id, keep_for));
+        }
+        // Here the connection is dropped: one that is kept from now on is known to be closed.
+    }
+    if let Some(kept) = kept.upgrade() {
+        kept.remove(id);
+    }
 }
 
 async fn answer<D: Dial>(
@@ -199,11 +226,15 @@ impl Stream for ClientBody {
 }
 
 impl Kept {
-    /// Returns the connection of this runtime that was used last, and closes those that have been
-    /// kept for too long.
+    fn connections(&self) -> MutexGuard<'_, Vec<KeptConnection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the connection of this runtime that was used last. Closes those that have been kept
+    /// for too long, for a runtime that is idle closes none.
     fn take(&self, keep_for: Duration) -> Option<ClientConnection> {
         let here = Handle::try_current().ok().map(|here| here.id());
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.connections();
         let now = Instant::now();
         kept.retain(|it| now.duration_since(it.since) < keep_for && !it.connection.is_closed());
         let last = kept.iter().rposition(|it| it.connection.runtime == here)?;
@@ -211,11 +242,30 @@ impl Kept {
     }
 
     fn put(&self, connection: ClientConnection, most: usize) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.connections();
+        // The server may have closed the connection after its answer.
+        if connection.is_closed() {
+            return;
+        }
         if kept.len() >= most {
             kept.remove(0);
         }
         kept.push(KeptConnection { connection, since: Instant::now() });
+    }
+
+    /// Returns the time for which the connection of the task `id` may stay kept; `None` if that
+    /// time has passed. A connection in use has all of it.
+    fn time_left(&self, id: task::Id, keep_for: Duration) -> Option<Duration> {
+        let kept = self.connections();
+        let Some(it) = kept.iter().find(|it| it.connection.driver.0.id() == id) else {
+            return Some(keep_for);
+        };
+        keep_for.checked_sub(it.since.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// Removes the connection of the task `id`, if it is kept.
+    fn remove(&self, id: task::Id) {
+        self.connections().retain(|it| it.connection.driver.0.id() != id);
     }
 }
 

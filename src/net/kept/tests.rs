@@ -4,7 +4,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::join_all};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf},
+    sync::mpsc,
+    time::{advance, sleep},
+};
 
 use super::*;
 use crate::net::{Body, Io};
@@ -132,5 +136,64 @@ async fn c134_a_kept_connection_is_stale_only_before_the_first_byte_of_an_answer
             let expected = if length == 0 { NetErrorKind::Stale } else { NetErrorKind::Lost };
             assert_eq!(kind, expected, "{length} bytes, reset: {is_reset}");
         }
+    }
+}
+
+/// Waits until the client closes the connection, and returns the time since `start`.
+async fn closed_after(stream: &mut DuplexStream, start: Instant) -> Duration {
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_once_it_was_kept_for_its_time() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let network = HttpNetwork::new(Memory::new(move |mut stream| {
+        let tell = tell.clone();
+        async move {
+            let start = Instant::now();
+            read_request(&mut stream).await?;
+            stream.write_all(ANSWER).await?;
+            read_request(&mut stream).await?;
+            // It is in use for longer than it would be kept.
+            stream.write_all(&ANSWER[..ANSWER.len() - 1]).await?;
+            sleep(Duration::from_secs(300)).await;
+            stream.write_all(b"i").await?;
+            tell.send(closed_after(&mut stream, start).await).unwrap();
+            Ok(())
+        }
+    }));
+    send(&network).await.unwrap().count().await;
+    advance(Duration::from_secs(50)).await;
+    let mut body = send(&network).await.unwrap();
+    while let Some(piece) = body.next().await {
+        piece.unwrap();
+    }
+    // No other request looks at the connection.
+    assert_eq!(told.recv().await, Some(Duration::from_secs(50 + 300 + 90)));
+    assert!(network.kept.connections().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_the_server_closes_is_kept_no_longer() {
+    for closes_after in [Duration::ZERO, Duration::from_secs(5)] {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let network = HttpNetwork::new(Memory::new(move |mut stream| {
+            let tell = tell.clone();
+            async move {
+                read_request(&mut stream).await?;
+                let start = Instant::now();
+                stream.write_all(ANSWER).await?;
+                sleep(closes_after).await;
+                stream.shutdown().await?;
+                // The client closes its side too.
+                tell.send(closed_after(&mut stream, start).await).unwrap();
+                Ok(())
+            }
+        }));
+        send(&network).await.unwrap().count().await;
+        assert_eq!(told.recv().await, Some(closes_after));
+        task::yield_now().await;
+        assert!(network.kept.connections().is_empty());
     }
 }
