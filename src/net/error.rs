@@ -13,11 +13,12 @@ pub(crate) struct NetError {
     pub(crate) peer: Option<Box<Peer>>,
 }
 
-/// Step that failed. Bytes of the request can have left only with [`Stale`](Self::Stale) and
-/// [`Lost`](Self::Lost).
+/// Step that failed. The server can have read bytes of the request only with
+/// [`Stale`](Self::Stale) and [`Lost`](Self::Lost).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NetErrorKind {
-    /// No connection was opened.
+    /// No connection was opened, or the server refused the client in the TLS handshake, which can
+    /// show only after the request was written.
     Connect(Box<ConnectError>),
     /// The request could not be encoded, or the settings cannot be used.
     Request,

@@ -28,8 +28,9 @@ use super::{
     dial::{Form, Opened},
     probe::NetProbe,
     received::{Noting, Received},
+    tls_session,
 };
-use crate::error::Peer;
+use crate::error::{ConnectError, Peer};
 
 /// Network that sends HTTP/1.1 requests over connections of `D`.
 pub(crate) struct HttpNetwork<D> {
@@ -133,7 +134,7 @@ async fn send<D: Dial>(
         }
     }
     let opened = dial.open(&uri, upgrade, deadline).await?;
-    let lost = |error| lost(error, &dial).at(&dial, &uri);
+    let lost = |error| lost(error).at(&dial, &uri);
     let mut connection = handshake(opened, &kept, dial.keep_for()).await.map_err(lost)?;
     connection.form.apply(&mut request, &uri)?;
     let response = connection.requests.send_request(request).await.map_err(lost)?;
@@ -185,7 +186,7 @@ async fn answer<D: Dial>(
     uri: &Uri,
 ) -> Result<Answer, NetError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgraded = hyper::upgrade::on(&mut response).await.map_err(|it| lost(it, dial))?;
+        let upgraded = hyper::upgrade::on(&mut response).await.map_err(lost)?;
         let (head, _) = response.into_parts();
         return Ok(Answer { head, content: Content::Upgraded(Box::new(TokioIo::new(upgraded))) });
     }
@@ -291,9 +292,10 @@ impl Drop for AbortOnDrop {
 /// `answered` is `true` if a byte has arrived since.
 fn lost_while_kept(error: hyper::Error, sent: Instant, answered: bool) -> NetError {
     // Also a part of an answer, or one that cannot be read, is an answer: the server received the
-    // request. A server that closed the connection before it read the request has told so within a
-    // round trip.
-    let kind = match answered || sent.elapsed() > STALE_WITHIN {
+    // request. So does an alert of TLS show that the server was there. A server that closed the
+    // connection before it read the request has told so within a round trip.
+    let is_alive = answered || tls_session::is_fault(&error);
+    let kind = match is_alive || sent.elapsed() > STALE_WITHIN {
         true => NetErrorKind::Lost,
         false => NetErrorKind::Stale,
     };
@@ -301,13 +303,13 @@ fn lost_while_kept(error: hyper::Error, sent: Instant, answered: bool) -> NetErr
 }
 
 /// Returns the error of a new connection that was lost before the head of an answer.
-fn lost(error: hyper::Error, dial: &impl Dial) -> NetError {
+fn lost(error: hyper::Error) -> NetError {
     // hyper dropped the request before it wrote any of it.
     if error.is_canceled() {
         return NetError::new(NetErrorKind::Unsent, error);
     }
-    match dial.refusal(&error) {
-        Some(refusal) => NetError::connect(refusal, error),
+    match tls_session::refusal(&error) {
+        Some(fault) => NetError::connect(ConnectError::Tls(fault), error),
         None => NetError::new(NetErrorKind::Lost, error),
     }
 }

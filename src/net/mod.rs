@@ -25,4 +25,5 @@ mod sockets;
 #[cfg(feature = "socks")]
 mod socks;
 mod tls;
+mod tls_session;
 mod tunnel;

@@ -2,7 +2,7 @@
 //!
 //! name ─ TCP ─ (TLS with an https proxy ─) (tunnel ─) (TLS with the server ─) bytes
 
-use std::{error::Error as StdError, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
@@ -98,10 +98,6 @@ impl Dial for Sockets {
 
     fn peer(&self, uri: &Uri) -> Peer {
         self.0.proxies.peer(uri)
-    }
-
-    fn refusal(&self, error: &(dyn StdError + 'static)) -> Option<ConnectError> {
-        self.0.tls.as_ref()?.refusal(error)
     }
 }
 
