@@ -127,7 +127,8 @@ impl Work {
             previous: core.previous(),
             seed: fastrand::u64(..),
         };
-        let mut own_headers = core.headers();
+        let names = endpoint.provider.capabilities.session_headers;
+        let mut own_headers = core.headers().of(names);
         own_headers.extend(headers);
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
