@@ -413,7 +413,8 @@ impl Work {
                 (&*endpoint.network, endpoint.wire, endpoint.policy.limits);
             #[cfg(feature = "zstd")]
             if endpoint.provider.capabilities.zstd {
-                http1::compress(&mut request);
+                // A body that takes longer is sent as it is, and runs into the deadline there.
+                _ = timeout_at(deadline, http1::compress(&mut request)).await;
             }
             let posted = match endpoint.sign(request, token.as_ref()) {
                 Ok(request) => SseExchange::open(network, request, deadline, wire, limits).await,

@@ -345,7 +345,7 @@ async fn answer(listener: tokio::net::TcpListener) -> (String, Vec<u8>) {
 #[tokio::test]
 async fn c278_bodies_are_compressed_where_the_server_accepts_that() {
     for (accepted, size, compressed) in
-        [(true, 5000, true), (true, 10, false), (false, 5000, false)]
+        [(true, 5000, true), (true, 100_000, true), (true, 10, false), (false, 5000, false)]
     {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
