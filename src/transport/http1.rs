@@ -47,13 +47,16 @@ const MAX_COMPRESSED_HERE: usize = 128 * 1024;
 pub(crate) async fn compress(request: &mut Request<Bytes>) {
     let body = request.body().clone();
     let size = body.len();
+    if size < MIN_COMPRESSED {
+        return;
+    }
     let compress = move || zstd::bulk::compress(&body, zstd::DEFAULT_COMPRESSION_LEVEL).ok();
     // Writing to memory fails only without memory, and the thread only if the runtime shuts down;
     // the body is then sent as it is.
-    let compressed = match size {
-        ..MIN_COMPRESSED => None,
-        ..=MAX_COMPRESSED_HERE => compress(),
-        _ => tokio::task::spawn_blocking(compress).await.ok().flatten(),
+    let compressed = if size <= MAX_COMPRESSED_HERE {
+        compress()
+    } else {
+        tokio::task::spawn_blocking(compress).await.ok().flatten()
     };
     if let Some(compressed) = compressed.filter(|compressed| compressed.len() < size) {
         *request.body_mut() = compressed.into();
