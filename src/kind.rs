@@ -102,7 +102,8 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// No byte of the request was sent.
+    /// No byte of the request was sent, or the server ended the TLS handshake before it read any: it
+    /// refused the client certificate, or the lack of one.
     NotSent,
     /// The server proved that it did not run the request. Proofs are a status 4xx other than 408,
     /// an error code other than `server_error`, status 503 with a code or `Retry-After`, and the

@@ -6,7 +6,7 @@ use super::{builder::ResponsesClientBuilder, handle::ResponsesClient};
 use crate::{
     auth::{Auth, Secret},
     config::{
-        ConfigError, Provider, ReplayPolicy, RetryPolicy, Timeouts,
+        ConfigError, Provider, ReplayPolicy, RetryPolicy, SessionHeaders, Timeouts,
         codex::{self, CodexTable, Fault, Located},
     },
     error::Error,
@@ -19,6 +19,7 @@ use crate::{
 /// |---|---|
 /// | `base_url` | [`Provider::from_url`]; by default OpenAI |
 /// | `query_params`, `http_headers`, `env_http_headers` | [`Provider::query`] and [`Provider::header`]; a header whose variable is unset or blank is left out |
+/// | – | headers for [`set_conversation_id`](crate::ResponsesSession::set_conversation_id) and [`set_source`](crate::ResponsesSession::set_source), as Codex sends them to each provider |
 /// | `supports_websockets` | [`Provider::websocket`]; by default `false`, as in Codex |
 /// | `env_key` | the key, from a variable that must be set; `env_key_instructions` is part of the error |
 /// | `experimental_bearer_token` | the key, if there is no `env_key` |
@@ -137,6 +138,7 @@ fn provider(
         None => Provider::openai(),
     };
     provider = provider.websocket(table.supports_websockets);
+    provider.capabilities.session_headers = SessionHeaders::CODEX;
     for (name, value) in &table.query_params {
         provider = provider.query(name, value);
     }
@@ -224,6 +226,11 @@ mod tests {
         read(Path::new("config.toml"), text, id, variable).map_err(|error| error.to_string())
     }
 
+    fn with_session_headers(mut provider: Provider) -> Provider {
+        provider.capabilities.session_headers = SessionHeaders::CODEX;
+        provider
+    }
+
     #[test]
     fn c182_settings_of_a_table_become_those_of_a_client() {
         let text = r#"
@@ -243,7 +250,8 @@ name = "p"
         let set = [("KEY", "canary"), ("B", "canary"), ("BLANK", " ")];
         let config = config("p", text, &set).unwrap();
         let azure = Provider::azure("r").unwrap().query("api-version", "preview");
-        assert_eq!(config.provider, azure.header("x-a", "a").header("x-b", "canary"));
+        let azure = azure.header("x-a", "a").header("x-b", "canary");
+        assert_eq!(config.provider, with_session_headers(azure));
         assert!(config.auth.is_same(&Auth::bearer("canary")));
         assert!(!format!("{config:?}").contains("canary"));
         assert_eq!((config.retry.max_attempts, config.retry.max_replays), (8, 7));
@@ -258,7 +266,8 @@ name = "p"
     fn c182_what_a_table_does_not_set_has_its_default() {
         let text = "[model_providers.p]\nextra = 1\nstream_max_retries = 0";
         let config = config("p", text, &[]).unwrap();
-        assert_eq!(config.provider, Provider::openai().websocket(false));
+        let openai = Provider::openai().websocket(false);
+        assert_eq!(config.provider, with_session_headers(openai));
         assert!(config.auth.is_none());
         assert_eq!((config.retry.max_attempts, config.retry.replay), (1, ReplayPolicy::Never));
         assert_eq!(config.timeouts, Timeouts::default());
@@ -278,7 +287,8 @@ name = "p"
             assert!(config("p", &text, &set).unwrap().auth.is_same(&Auth::bearer(key)), "{text}");
         }
         let built_in = config("openai", "", &[set[1], ("OPENAI_PROJECT", "proj")]).unwrap();
-        assert_eq!(built_in.provider, Provider::openai().header("OpenAI-Project", "proj"));
+        let openai = Provider::openai().header("OpenAI-Project", "proj");
+        assert_eq!(built_in.provider, with_session_headers(openai));
     }
 
     #[test]

@@ -18,6 +18,24 @@ pub(crate) struct Capabilities {
     pub(crate) turn_state: bool,
     /// The server accepts HTTP bodies in zstd.
     pub(crate) zstd: bool,
+    pub(crate) session_headers: SessionHeaders,
+}
+
+/// Names of the headers by which a server recognizes a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionHeaders {
+    /// Headers with the id of the conversation.
+    pub(crate) conversation: &'static [&'static str],
+    /// Headers with the source of the session.
+    pub(crate) source: &'static [&'static str],
+}
+
+impl SessionHeaders {
+    pub(crate) const NONE: Self = Self { conversation: &[], source: &[] };
+
+    /// Headers that Codex sends to each of its providers.
+    pub(crate) const CODEX: Self =
+        Self { conversation: &["session-id", "thread-id"], source: &["x-openai-subagent"] };
 }
 
 impl Capabilities {
@@ -30,6 +48,7 @@ impl Capabilities {
         max_age: Some(Duration::from_secs(60 * 60)),
         turn_state: false,
         zstd: false,
+        session_headers: SessionHeaders::NONE,
     };
 
     /// Properties of a server without WebSocket.

@@ -1,6 +1,7 @@
 //! Settings of a client: provider, network, policies, limits and timeouts. Every default is defined
 //! here once, with its reason.
 
+pub(crate) use capabilities::SessionHeaders;
 pub use error::ConfigError;
 pub use limits::Limits;
 pub use network::{NetworkSettings, ProxySetting};

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{ConfigError, Provider, capabilities::Capabilities};
+use super::{
+    ConfigError, Provider,
+    capabilities::{Capabilities, SessionHeaders},
+};
 
 /// A known server.
 struct Profile {
@@ -93,6 +96,7 @@ const CHATGPT: Profile = Profile {
         reuses_socket_after_error: false,
         turn_state: true,
         zstd: true,
+        session_headers: SessionHeaders::CODEX,
         ..Capabilities::OPENAI
     },
     headers: &[("openai-beta", "responses_websockets=2026-02-06")],
@@ -282,7 +286,9 @@ impl Provider {
     /// # drop(chatgpt);
     /// ```
     ///
-    /// The turn state of the server is returned to it: see [`turn_state`](Self::turn_state).
+    /// The turn state of the server is returned to it: see [`turn_state`](Self::turn_state). The
+    /// server has headers for [the conversation](crate::ResponsesSession::set_conversation_id) and
+    /// for [its source](crate::ResponsesSession::set_source).
     pub fn chatgpt() -> Self {
         CHATGPT.provider()
     }
@@ -401,14 +407,18 @@ mod tests {
             max_age,
             turn_state,
             zstd,
+            session_headers,
         } = profile.capabilities;
         let yes = |is: bool| if is { "yes" } else { "no" };
         let of_socket = |text: String| if websocket { text } else { "–".to_owned() };
-        let hosts: Vec<_> = profile.hosts.iter().map(|host| format!("`{host}`")).collect();
+        let codes = |names: &[&str]| match names {
+            [] => "–".to_owned(),
+            names => names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "),
+        };
         let cells = [
             format!("`{name}`"),
             format!("`{}`", profile.base_url),
-            if hosts.is_empty() { "–".to_owned() } else { hosts.join(", ") },
+            codes(profile.hosts),
             if websocket { "WebSocket, SSE" } else { "SSE" }.to_owned(),
             yes(stores_by_default).to_owned(),
             of_socket(yes(reuses_socket_after_error).to_owned()),
@@ -416,6 +426,8 @@ mod tests {
             of_socket(max_age.map_or("–".to_owned(), |it| format!("{} min", it.as_secs() / 60))),
             yes(turn_state).to_owned(),
             yes(zstd).to_owned(),
+            codes(session_headers.conversation),
+            codes(session_headers.source),
         ];
         format!("| {} |", cells.join(" | "))
     }

@@ -161,7 +161,8 @@ impl Provider {
 
     /// Sets whether the bodies of HTTP requests are compressed with zstd. Default: `false`; the
     /// ChatGPT backend accepts such bodies. Bodies below 1 KiB and WebSocket messages are sent as
-    /// they are. Sizes in reports and limits are those before compression.
+    /// they are. Bodies above 128 KiB are compressed on a thread for blocking work of the runtime.
+    /// Sizes in reports and limits are those before compression.
     #[cfg(feature = "zstd")]
     #[cfg_attr(docsrs, doc(cfg(feature = "zstd")))]
     #[must_use]

@@ -138,7 +138,9 @@ fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         return write_connect_advice(error, cause, f);
     }
     if let Cause::Protocol(ProtocolError::Redirect(_)) = &error.0.cause {
-        return f.write_str("use that as the base URL if you trust it");
+        return f.write_str(
+            "if you trust that address, make its part before `/responses` the base URL",
+        );
     }
     f.write_str(match error.kind() {
         ErrorKind::InvalidRequest | ErrorKind::InvalidConfig => "fix the request or the settings",

@@ -45,8 +45,11 @@ pub enum ProtocolError {
     /// The answer to a POST is an unfinished response instead of a stream of its events.
     #[error("expected an event stream, received a response in progress")]
     Unfinished,
-    /// A redirect. Requests with credentials do not follow redirects.
-    #[error("the server redirects to {0}: use that as the base URL if you trust it")]
+    /// A redirect. The field has its address, without user information and query. Requests with
+    /// credentials do not follow redirects.
+    #[error(
+        "the server redirects to {0}: if you trust that address, make its part before `/responses` the base URL"
+    )]
     Redirect(String),
     /// A redirect to a sign-in page, of this network or of a single sign-on. The field has its
     /// origin.

@@ -1,6 +1,6 @@
 //! Interface by which connections are opened.
 
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -41,13 +41,6 @@ pub(crate) trait Dial: Clone + Send + Sync + Unpin + 'static {
 
     /// Returns the server of `uri`, and the proxy through which requests to `uri` are sent.
     fn peer(&self, uri: &Uri) -> Peer;
-
-    /// Returns the reason if `error`, of an open connection, shows that the server did not accept
-    /// the connection.
-    fn refusal(&self, error: &(dyn StdError + 'static)) -> Option<ConnectError> {
-        _ = error;
-        None
-    }
 }
 
 /// An open connection, and the form of requests on it.

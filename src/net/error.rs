@@ -13,17 +13,19 @@ pub(crate) struct NetError {
     pub(crate) peer: Option<Box<Peer>>,
 }
 
-/// Step that failed. Bytes of the request can have left only with [`Stale`](Self::Stale) and
-/// [`Lost`](Self::Lost).
+/// Step that failed. The server can have read bytes of the request only with
+/// [`Stale`](Self::Stale) and [`Lost`](Self::Lost).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NetErrorKind {
-    /// No connection was opened.
+    /// No connection was opened, or the server refused the client in the TLS handshake, which can
+    /// show only after the request was written.
     Connect(Box<ConnectError>),
     /// The request could not be encoded, or the settings cannot be used.
     Request,
     /// The connection was lost before the request was written to it.
     Unsent,
-    /// The connection was kept from an earlier request, and was lost before the head of an answer.
+    /// The connection was kept from an earlier request, and was lost before the first byte of an
+    /// answer.
     Stale,
     /// The connection was lost after it was made.
     Lost,

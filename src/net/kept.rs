@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     runtime::{self, Handle},
-    task::AbortHandle,
+    task::{self, AbortHandle},
     time::{Instant, timeout},
 };
 
@@ -27,8 +27,10 @@ use super::{
     Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network, OpenBy,
     dial::{Form, Opened},
     probe::NetProbe,
+    received::{Noting, Received},
+    tls_session,
 };
-use crate::error::Peer;
+use crate::error::{ConnectError, Peer};
 
 /// Network that sends HTTP/1.1 requests over connections of `D`.
 pub(crate) struct HttpNetwork<D> {
@@ -49,9 +51,10 @@ struct KeptConnection {
 struct ClientConnection {
     requests: SendRequest<Full<Bytes>>,
     form: Form,
+    received: Received,
     /// Runtime that serves the connection. The connection stalls while that runtime is idle.
     runtime: Option<runtime::Id>,
-    _driver: AbortOnDrop,
+    driver: AbortOnDrop,
 }
 
 /// Aborts a task when it is dropped.
@@ -117,28 +120,62 @@ async fn send<D: Dial>(
         }
         connection.form.apply(&mut request, &uri)?;
         let sent = Instant::now();
+        connection.received.reset();
         match connection.requests.try_send_request(request).await {
             Ok(response) => return answer(response, connection, kept, &dial, &uri).await,
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
                 Some(unsent) => request = unsent,
-                None => return Err(lost_while_kept(error.into_error(), sent)),
+                None => {
+                    let answered = connection.received.any();
+                    return Err(lost_while_kept(error.into_error(), sent, answered));
+                }
             },
         }
     }
     let opened = dial.open(&uri, upgrade, deadline).await?;
-    let lost = |error| lost(error, &dial).at(&dial, &uri);
-    let mut connection = handshake(opened).await.map_err(lost)?;
+    let lost = |error| lost(error).at(&dial, &uri);
+    let mut connection = handshake(opened, &kept, dial.keep_for()).await.map_err(lost)?;
     connection.form.apply(&mut request, &uri)?;
     let response = connection.requests.send_request(request).await.map_err(lost)?;
     answer(response, connection, kept, &dial, &uri).await
 }
 
-async fn handshake(Opened { io, form }: Opened) -> hyper::Result<ClientConnection> {
-    let (requests, driver) = http1::handshake(TokioIo::new(io)).await?;
-    let driver = tokio::spawn(async { driver.with_upgrades().await });
+async fn handshake(
+    Opened { io, form }: Opened,
+    kept: &Arc<Kept>,
+    keep_for: Duration,
+) -> hyper::Result<ClientConnection> {
+    let received = Received::default();
+    let io = TokioIo::new(Noting::new(io, received.clone()));
+    let (requests, connection) = http1::handshake(io).await?;
+    let driver = drive(connection.with_upgrades(), Arc::downgrade(kept), keep_for);
+    let driver = AbortOnDrop(tokio::spawn(driver).abort_handle());
     let runtime = Handle::try_current().ok().map(|here| here.id());
-    Ok(ClientConnection { requests, form, runtime, _driver: AbortOnDrop(driver.abort_handle()) })
+    Ok(ClientConnection { requests, form, received, runtime, driver })
+}
+
+/// Serves a connection until it is closed, or has been kept for `keep_for`. Then it is kept no
+/// longer.
+async fn drive(
+    connection: impl Future<Output = hyper::Result<()>>,
+    kept: Weak<Kept>,
+    keep_for: Duration,
+) {
+    let id = task::id();
+    let mut left = Some(keep_for);
+    {
+        let mut connection = pin!(connection);
+        while let Some(time) = left
+            && timeout(time, &mut connection).await.is_err()
+        {
+            left = kept.upgrade().and_then(|kept| kept.time_left(id, keep_for));
+        }
+        // Here the connection is dropped: one that is kept from now on is known to be closed.
+    }
+    if let Some(kept) = kept.upgrade() {
+        kept.remove(id);
+    }
 }
 
 async fn answer<D: Dial>(
@@ -149,7 +186,7 @@ async fn answer<D: Dial>(
     uri: &Uri,
 ) -> Result<Answer, NetError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgraded = hyper::upgrade::on(&mut response).await.map_err(|it| lost(it, dial))?;
+        let upgraded = hyper::upgrade::on(&mut response).await.map_err(lost)?;
         let (head, _) = response.into_parts();
         return Ok(Answer { head, content: Content::Upgraded(Box::new(TokioIo::new(upgraded))) });
     }
@@ -190,11 +227,15 @@ impl Stream for ClientBody {
 }
 
 impl Kept {
-    /// Returns the connection of this runtime that was used last, and closes those that have been
-    /// kept for too long.
+    fn connections(&self) -> MutexGuard<'_, Vec<KeptConnection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the connection of this runtime that was used last. Closes those that have been kept
+    /// for too long, for a runtime that is idle closes none.
     fn take(&self, keep_for: Duration) -> Option<ClientConnection> {
         let here = Handle::try_current().ok().map(|here| here.id());
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.connections();
         let now = Instant::now();
         kept.retain(|it| now.duration_since(it.since) < keep_for && !it.connection.is_closed());
         let last = kept.iter().rposition(|it| it.connection.runtime == here)?;
@@ -202,11 +243,30 @@ impl Kept {
     }
 
     fn put(&self, connection: ClientConnection, most: usize) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.connections();
+        // The server may have closed the connection after its answer.
+        if connection.is_closed() {
+            return;
+        }
         if kept.len() >= most {
             kept.remove(0);
         }
         kept.push(KeptConnection { connection, since: Instant::now() });
+    }
+
+    /// Returns the time for which the connection of the task `id` may stay kept; `None` if that
+    /// time has passed. A connection in use has all of it.
+    fn time_left(&self, id: task::Id, keep_for: Duration) -> Option<Duration> {
+        let kept = self.connections();
+        let Some(it) = kept.iter().find(|it| it.connection.driver.0.id() == id) else {
+            return Some(keep_for);
+        };
+        keep_for.checked_sub(it.since.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// Removes the connection of the task `id`, if it is kept.
+    fn remove(&self, id: task::Id) {
+        self.connections().retain(|it| it.connection.driver.0.id() != id);
     }
 }
 
@@ -228,11 +288,14 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Returns the error of a kept connection that was lost with the request of the time `sent`.
-fn lost_while_kept(error: hyper::Error, sent: Instant) -> NetError {
-    // An answer that cannot be read is an answer: the server received the request. A server that
-    // closed the connection before it read the request has told so within a round trip.
-    let kind = match error.is_parse() || sent.elapsed() > STALE_WITHIN {
+/// Returns the error of a kept connection that was lost with the request of the time `sent`;
+/// `answered` is `true` if a byte has arrived since.
+fn lost_while_kept(error: hyper::Error, sent: Instant, answered: bool) -> NetError {
+    // Also a part of an answer, or one that cannot be read, is an answer: the server received the
+    // request. So does an alert of TLS show that the server was there. A server that closed the
+    // connection before it read the request has told so within a round trip.
+    let is_alive = answered || tls_session::is_fault(&error);
+    let kind = match is_alive || sent.elapsed() > STALE_WITHIN {
         true => NetErrorKind::Lost,
         false => NetErrorKind::Stale,
     };
@@ -240,13 +303,13 @@ fn lost_while_kept(error: hyper::Error, sent: Instant) -> NetError {
 }
 
 /// Returns the error of a new connection that was lost before the head of an answer.
-fn lost(error: hyper::Error, dial: &impl Dial) -> NetError {
+fn lost(error: hyper::Error) -> NetError {
     // hyper dropped the request before it wrote any of it.
     if error.is_canceled() {
         return NetError::new(NetErrorKind::Unsent, error);
     }
-    match dial.refusal(&error) {
-        Some(refusal) => NetError::connect(refusal, error),
+    match tls_session::refusal(&error) {
+        Some(fault) => NetError::connect(ConnectError::Tls(fault), error),
         None => NetError::new(NetErrorKind::Lost, error),
     }
 }

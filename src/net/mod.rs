@@ -18,10 +18,12 @@ mod kept;
 mod network;
 pub(crate) mod probe;
 mod proxy;
+mod received;
 mod resolve;
 mod roots;
 mod sockets;
 #[cfg(feature = "socks")]
 mod socks;
 mod tls;
+mod tls_session;
 mod tunnel;

@@ -3,7 +3,6 @@
 //! name ─ TCP ─ (TLS with an https proxy ─) (tunnel ─) (TLS with the server ─) bytes
 
 use std::{
-    error::Error as StdError,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -103,10 +102,6 @@ impl Dial for Sockets {
 
     fn peer(&self, uri: &Uri) -> Peer {
         self.0.proxies.peer(uri)
-    }
-
-    fn refusal(&self, error: &(dyn StdError + 'static)) -> Option<ConnectError> {
-        self.0.tls.as_ref()?.refusal(error)
     }
 }
 

@@ -4,12 +4,8 @@ use std::{
     cell::Cell,
     error::Error as StdError,
     ffi::OsString,
-    fmt,
-    future::poll_fn,
-    io,
-    pin::Pin,
+    fmt, io,
     sync::Arc,
-    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -24,11 +20,13 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     sign::CertifiedKey,
 };
-use tokio::{io::AsyncBufRead as _, time::timeout};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 use x509_cert::der::Decode as _;
 
-use super::{Io, NetError, roots};
+use super::{
+    Io, NetError, roots,
+    tls_session::{self, TlsSession, rustls_error},
+};
 use crate::{
     api::masked,
     config::NetworkSettings,
@@ -53,9 +51,6 @@ tokio::task_local! {
     /// all handshakes share the [`ClientAuth`]: rustls resumes sessions only with the same one.
     static ASKED: Cell<bool>;
 }
-
-/// Maximum time for which a server that asked for a client certificate is given to accept it.
-const ACCEPTANCE_TIME: Duration = Duration::from_secs(1);
 
 /// Verifier that adds the name of the issuer to the error of an unknown issuer.
 #[derive(Debug)]
@@ -96,15 +91,13 @@ impl Tls {
         host: &str,
         io: S,
         step: ConnectStep,
-    ) -> Result<TlsStream<S>, NetError> {
+    ) -> Result<TlsSession<S>, NetError> {
         let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(name).map_err(NetError::setting)?;
         let handshake = async {
-            let mut session = self.connector.connect(name, io).await?;
-            if ASKED.with(Cell::get) {
-                accepted(&mut session).await?;
-            }
-            Ok(session)
+            let mut stream = self.connector.connect(name, io).await?;
+            let is_accepted = !ASKED.with(Cell::get) || tls_session::accepted(&mut stream).await?;
+            Ok(TlsSession::new(stream, (!is_accepted).then(|| self.client_refused())))
         };
         let result = async { (handshake.await, ASKED.with(Cell::get)) };
         let (session, asked) = ASKED.scope(Cell::new(false), result).await;
@@ -119,19 +112,6 @@ impl Tls {
             };
             NetError::connect(reason, error)
         })
-    }
-
-    /// Returns the reason if `error`, of an open connection, shows that the server refused the
-    /// client. With TLS 1.3, the handshake is complete for the client before the server has read
-    /// the client's certificate.
-    pub(super) fn refusal(&self, error: &(dyn StdError + 'static)) -> Option<ConnectError> {
-        let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
-        let alert = causes.find_map(|cause| match rustls_error(cause.downcast_ref()?)? {
-            RustlsError::AlertReceived(alert) => Some(*alert),
-            _ => None,
-        });
-        alert.filter(|alert| REFUSALS.contains(alert))?;
-        Some(ConnectError::Tls(self.client_refused()))
     }
 
     fn client_refused(&self) -> TlsError {
@@ -157,55 +137,12 @@ impl Tls {
                 | InvalidMessage::UnknownProtocolVersion
                 | InvalidMessage::MessageTooLarge,
             ) => TlsError::NotTls,
-            RustlsError::AlertReceived(alert)
-                if asked && (REFUSALS.contains(alert) || UNCLEAR_REFUSALS.contains(alert)) =>
-            {
+            RustlsError::AlertReceived(alert) if asked && tls_session::is_refusal(*alert) => {
                 self.client_refused()
             }
             error => TlsError::Other(masked(&error.to_string(), 200)),
         }
     }
-}
-
-/// Alerts by which a server refuses the certificate of the client, or its absence.
-const REFUSALS: [AlertDescription; 9] = [
-    AlertDescription::NoCertificate,
-    AlertDescription::BadCertificate,
-    AlertDescription::UnsupportedCertificate,
-    AlertDescription::CertificateRevoked,
-    AlertDescription::CertificateExpired,
-    AlertDescription::CertificateUnknown,
-    AlertDescription::UnknownCA,
-    AlertDescription::AccessDenied,
-    AlertDescription::CertificateRequired,
-];
-
-/// Further alerts that mean the same in a handshake in which the server asked for a certificate:
-/// servers with TLS 1.2 refuse a missing one with the first, and one that another authority of the
-/// same name signed with the second.
-const UNCLEAR_REFUSALS: [AlertDescription; 2] =
-    [AlertDescription::HandshakeFailure, AlertDescription::DecryptError];
-
-/// Waits until the server has accepted the certificate of the client, or its absence. With TLS 1.3
-/// the handshake is complete for the client before; if the server then refuses the client, a
-/// request that is already on its way can destroy the alert, and nobody knows whether it ran.
-/// Servers accept with a session ticket; those without tickets cost [`ACCEPTANCE_TIME`].
-async fn accepted<S: Io>(session: &mut TlsStream<S>) -> io::Result<()> {
-    if session.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-        return Ok(());
-    }
-    let ticket = poll_fn(|cx| {
-        let read = Pin::new(&mut *session).poll_fill_buf(cx).map_ok(<[u8]>::is_empty);
-        match read {
-            Poll::Ready(Ok(true)) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            Poll::Ready(read) => Poll::Ready(read.map(drop)),
-            Poll::Pending if session.get_ref().1.tls13_tickets_received() > 0 => {
-                Poll::Ready(Ok(()))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    });
-    timeout(ACCEPTANCE_TIME, ticket).await.unwrap_or(Ok(()))
 }
 
 impl ResolvesClientCert for ClientAuth {
@@ -280,8 +217,8 @@ impl fmt::Display for UnknownIssuer {
 impl StdError for UnknownIssuer {}
 
 /// Returns the version of TLS, and the issuer of the peer's certificate.
-pub(super) fn describe<S>(session: &TlsStream<S>) -> String {
-    let (_, connection) = session.get_ref();
+pub(super) fn describe<S>(session: &TlsSession<S>) -> String {
+    let connection = session.connection();
     let version = match connection.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
         Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
@@ -343,15 +280,4 @@ fn of_certificate(error: &CertificateError) -> TlsError {
 fn plain_name(shown: &str) -> String {
     let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     masked(inner.unwrap_or(shown).trim_matches('"'), 128)
-}
-
-/// Returns the TLS error in an IO error; connectors wrap one in another.
-fn rustls_error(error: &io::Error) -> Option<&RustlsError> {
-    let mut inner = error.get_ref()?;
-    loop {
-        if let Some(error) = inner.downcast_ref() {
-            return Some(error);
-        }
-        inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
-    }
 }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode, Uri, header};
 use url::{Host, Url};
 
-use crate::error::ProtocolError;
+use crate::{api::masked, error::ProtocolError};
 
 /// Parts of the host or the path of a sign-in page.
 const URL_WORDS: [&str; 20] = [
@@ -45,25 +45,27 @@ const TITLE_WORDS: [&str; 13] = [
     "signin",
 ];
 
-/// Returns the error of a redirect from `uri`. The error shows the origin only, because path and
-/// query may contain secrets.
+/// Maximum size of the address of a redirect in an error, in bytes.
+const MAX_ADDRESS: usize = 256;
+
+/// Returns the error of a redirect from `uri`. The error shows where it leads, without the user
+/// information, the query and the fragment, which may contain secrets. Of a sign-in page, which has
+/// secrets in its path too, the error shows the origin.
 pub(crate) fn redirect(status: StatusCode, headers: &HeaderMap, uri: &Uri) -> ProtocolError {
     let from = Url::parse(&uri.to_string()).ok();
-    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let location = headers.get(header::LOCATION);
+    let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()));
     let target =
-        location.and_then(|location| Url::options().base_url(from.as_ref()).parse(location).ok());
+        location.and_then(|location| Url::options().base_url(from.as_ref()).parse(&location).ok());
     let (Some(from), Some(to)) = (from, target) else {
-        return ProtocolError::Redirect("another path".to_owned());
+        return ProtocolError::Redirect("another address".to_owned());
     };
     let origin = to.origin().ascii_serialization();
     if leads_to_sign_in(status, &from, &to) {
         return ProtocolError::SignIn(origin);
     }
-    ProtocolError::Redirect(if to.origin() == from.origin() {
-        "another path".to_owned()
-    } else {
-        origin
-    })
+    // The parser has escaped control characters in the path.
+    ProtocolError::Redirect(masked(&format!("{origin}{}", to.path()), MAX_ADDRESS))
 }
 
 fn leads_to_sign_in(status: StatusCode, from: &Url, to: &Url) -> bool {
@@ -114,11 +116,14 @@ pub(crate) fn is_sign_in_page(status: u16, title: Option<&str>, body: &[u8]) -> 
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn location(status: u16, location: &str) -> String {
         let mut headers = HeaderMap::new();
-        headers.insert(header::LOCATION, location.parse().unwrap());
+        let location = HeaderValue::from_bytes(location.as_bytes()).unwrap();
+        headers.insert(header::LOCATION, location);
         let uri = "https://api.example.com/v1/responses?key=canary".parse().unwrap();
         redirect(StatusCode::from_u16(status).unwrap(), &headers, &uri).to_string()
     }
@@ -145,26 +150,48 @@ mod tests {
     #[test]
     fn c180_another_redirect_names_the_new_address() {
         let elsewhere = |place: &str| {
-            format!("the server redirects to {place}: use that as the base URL if you trust it")
+            format!(
+                "the server redirects to {place}: if you trust that address, make its part before \
+                 `/responses` the base URL"
+            )
         };
+        let long = format!("/{}", "ab/".repeat(1000));
+        let shown = format!("https://api.example.com{}…", &long[..MAX_ADDRESS - 23]);
         for (status, to, place) in [
-            (301, "https://other.example.net/v1/canary", "https://other.example.net"),
-            (308, "https://login.example.net/v1", "https://login.example.net"),
-            (307, "https://eu.example.com/v1", "https://eu.example.com"),
-            (302, "http://api.example.com/v1", "http://api.example.com"),
-            (302, "/v2/responses?canary", "another path"),
-            (302, "https://[", "another path"),
+            (
+                301,
+                "https://other.example.net/v1/responses",
+                "https://other.example.net/v1/responses",
+            ),
+            (308, "https://login.example.net/v1", "https://login.example.net/v1"),
+            (307, "https://eu.example.com/v1", "https://eu.example.com/v1"),
+            (302, "http://api.example.com", "http://api.example.com/"),
+            (
+                301,
+                "http://me:canary@api.example.com:81/v1?canary#canary",
+                "http://api.example.com:81/v1",
+            ),
+            (302, "/v2/responses?canary", "https://api.example.com/v2/responses"),
+            (308, "responses/", "https://api.example.com/v1/responses/"),
+            (
+                302,
+                "https://api.example.com/a\u{9b}b\u{202e}",
+                "https://api.example.com/a%C2%9Bb%E2%80%AE",
+            ),
+            (301, "/sk-canary0123456789canary0123456789", "https://api.example.com/[masked]"),
+            (301, &long, &shown),
+            (302, "https://[", "another address"),
         ] {
             assert_eq!(location(status, to), elsewhere(place), "{status} {to}");
         }
         // The word belongs to the address of the API itself.
+        let uri = "https://sso.example.com/v1".parse().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, "https://sso.example.com/v1/".parse().unwrap());
-        let uri = "https://sso.example.com/v1".parse().unwrap();
         let error = redirect(StatusCode::FOUND, &headers, &uri);
-        assert_eq!(error, ProtocolError::Redirect("another path".to_owned()));
+        assert_eq!(error, ProtocolError::Redirect("https://sso.example.com/v1/".to_owned()));
         let error = redirect(StatusCode::FOUND, &HeaderMap::new(), &uri);
-        assert_eq!(error, ProtocolError::Redirect("another path".to_owned()));
+        assert_eq!(error, ProtocolError::Redirect("another address".to_owned()));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{
     runtime::{self, Handle},
     sync::watch,
@@ -11,7 +10,7 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::control::TurnControl;
+use super::{control::TurnControl, headers::OwnHeaders};
 use crate::{
     config::Provider,
     endpoint::CloseOnShutdown,
@@ -48,7 +47,7 @@ struct Inner {
     refused_parents: u32,
     sticky: Option<Sticky>,
     /// Headers of this session's requests and upgrades.
-    headers: HeaderMap,
+    headers: OwnHeaders,
     /// Observer of this session; `None` to use that of the client.
     observer: Option<Arc<dyn TurnObserver>>,
     lifecycle: Lifecycle,
@@ -147,13 +146,13 @@ impl SessionCore {
         Self::of(Inner { previous, observer, headers, ..Inner::default() })
     }
 
-    /// Sets a header of the requests and upgrades that begin from now on.
-    pub(super) fn set_header(&self, name: HeaderName, value: HeaderValue) {
-        self.lock().headers.insert(name, value);
+    /// Changes the headers of the requests and upgrades that begin from now on.
+    pub(super) fn set_headers(&self, set: impl FnOnce(&mut OwnHeaders)) {
+        set(&mut self.lock().headers);
     }
 
     /// Returns the headers of this session's requests and upgrades.
-    pub(super) fn headers(&self) -> HeaderMap {
+    pub(super) fn headers(&self) -> OwnHeaders {
         self.lock().headers.clone()
     }
 

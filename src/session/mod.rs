@@ -9,7 +9,7 @@ pub use turn::TurnBuilder;
 
 use self::core::SessionCore;
 use crate::{
-    endpoint::{Endpoint, header_of_session},
+    endpoint::{Endpoint, header_of_session, parse_header},
     error::Error,
     observe::TurnObserver,
     proto::turn::Goal,
@@ -21,6 +21,7 @@ mod control;
 mod core;
 mod driver;
 mod final_response;
+mod headers;
 mod stream;
 mod turn;
 mod work;
@@ -208,22 +209,21 @@ impl ResponsesSession {
         self.core.set_observer(Arc::new(observer));
     }
 
-    /// Sets a header of the session's requests and upgrades, for example the id of the conversation.
+    /// Sets a header of the session's requests and upgrades, for example a tag of a gateway.
     /// The header replaces one of the same name that the client sets. It goes with each HTTP request
     /// from now on, and with each WebSocket that is opened from now on; an open WebSocket is kept.
     /// The header stays when [`set_client`](Self::set_client) changes the client, and a
     /// [`fork`](Self::fork) has the same headers. The value is kept out of logs.
     ///
     /// ```
-    /// use responses_client::{Error, Provider, ResponsesClient, ResponsesSession};
+    /// use responses_client::{Error, ResponsesClient, ResponsesSession};
     ///
-    /// fn review(client: &ResponsesClient) -> Result<ResponsesSession, Error> {
+    /// fn tagged(client: &ResponsesClient) -> Result<ResponsesSession, Error> {
     ///     let mut session = client.session();
-    ///     session.set_header("session-id", "a conversation")?;
-    ///     session.set_header("x-openai-subagent", "review")?;
+    ///     session.set_header("x-gateway-tag", "review")?;
     ///     Ok(session)
     /// }
-    /// # review(&ResponsesClient::builder().provider(Provider::chatgpt()).build().unwrap()).unwrap();
+    /// # tagged(&ResponsesClient::builder().build().unwrap()).unwrap();
     /// ```
     ///
     /// # Errors
@@ -236,7 +236,50 @@ impl ResponsesSession {
         value: impl AsRef<str>,
     ) -> Result<(), Error> {
         let (name, value) = header_of_session(name.as_ref(), value.as_ref(), &self.endpoint.auth)?;
-        self.core.set_header(name, value);
+        self.core.set_headers(|headers| headers.set(name, value));
+        Ok(())
+    }
+
+    /// Sets the id of the conversation, for servers that route or count by it. The id goes in the
+    /// headers that the provider has for it, with the same requests and upgrades as
+    /// [`set_header`](Self::set_header); `docs/providers.md` lists them. Nothing is sent to a
+    /// provider without such headers. Default: no id.
+    ///
+    /// ```
+    /// use responses_client::{Error, ResponsesClient, ResponsesSession};
+    ///
+    /// fn review(client: &ResponsesClient) -> Result<ResponsesSession, Error> {
+    ///     let mut session = client.session();
+    ///     session.set_conversation_id("0197f6b4-9a3c-7000-8d3e-2f1c5e7a9b10")?;
+    ///     session.set_source("review")?;
+    ///     Ok(session)
+    /// }
+    /// # use responses_client::Provider;
+    /// # review(&ResponsesClient::builder().provider(Provider::chatgpt()).build().unwrap()).unwrap();
+    /// ```
+    ///
+    /// A header of the same name that [`set_header`](Self::set_header) sets replaces the id. A
+    /// [`fork`](Self::fork) has the same id until it gets its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if no header can carry the id.
+    pub fn set_conversation_id(&mut self, id: impl AsRef<str>) -> Result<(), Error> {
+        let (_, id) = parse_header("session-id", id.as_ref())?;
+        self.core.set_headers(|headers| headers.set_conversation_id(id));
+        Ok(())
+    }
+
+    /// Sets the source of the session: the kind of agent that it belongs to, such as `review` or
+    /// `compact`. See [`set_conversation_id`](Self::set_conversation_id) for the requests that have
+    /// it. Default: no source.
+    ///
+    /// # Errors
+    ///
+    /// Like [`set_conversation_id`](Self::set_conversation_id).
+    pub fn set_source(&mut self, source: impl AsRef<str>) -> Result<(), Error> {
+        let (_, source) = parse_header("x-openai-subagent", source.as_ref())?;
+        self.core.set_headers(|headers| headers.set_source(source));
         Ok(())
     }
 

@@ -127,7 +127,8 @@ impl Work {
             previous: core.previous(),
             seed: fastrand::u64(..),
         };
-        let mut own_headers = core.headers();
+        let names = endpoint.provider.capabilities.session_headers;
+        let mut own_headers = core.headers().of(names);
         own_headers.extend(headers);
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
@@ -412,7 +413,8 @@ impl Work {
                 (&*endpoint.network, endpoint.wire, endpoint.policy.limits);
             #[cfg(feature = "zstd")]
             if endpoint.provider.capabilities.zstd {
-                http1::compress(&mut request);
+                // A body that takes longer is sent as it is, and runs into the deadline there.
+                _ = timeout_at(deadline, http1::compress(&mut request)).await;
             }
             let posted = match endpoint.sign(request, token.as_ref()) {
                 Ok(request) => SseExchange::open(network, request, deadline, wire, limits).await,

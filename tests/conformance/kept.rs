@@ -252,15 +252,23 @@ async fn c134_a_connection_that_was_closed_while_it_was_kept_is_not_used() {
 }
 
 #[tokio::test]
-async fn c134_an_answer_that_cannot_be_read_is_an_answer() {
-    for replay in [ReplayPolicy::BeforeCreated, ReplayPolicy::Never] {
-        let server = Raw::start(Then::Answer(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")).await;
-        let client = server.client(replay);
-        let mut session = client.session();
-        guarded(turn(&mut session, &request(&["hi"]))).await.response();
-        let outcome = guarded(turn(&mut session, &request(&["ho"]))).await;
-        let error = outcome.error();
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::Unknown));
-        assert_eq!(server.requests(), [2], "it may have run, so no resend is free");
+async fn c134_an_answer_that_ends_early_or_cannot_be_read_is_an_answer() {
+    for bytes in [
+        &b"H"[..],
+        b"HTTP/1.1 2",
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/eve",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"\0",
+    ] {
+        for replay in [ReplayPolicy::BeforeCreated, ReplayPolicy::Never] {
+            let server = Raw::start(Then::Answer(bytes)).await;
+            let client = server.client(replay);
+            let mut session = client.session();
+            guarded(turn(&mut session, &request(&["hi"]))).await.response();
+            let outcome = guarded(turn(&mut session, &request(&["ho"]))).await;
+            let error = outcome.error();
+            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::Unknown));
+            assert_eq!(server.requests(), [2], "it may have run, so no resend is free");
+        }
     }
 }

@@ -12,6 +12,7 @@ mod baselines;
 mod behaviours;
 mod buffers;
 mod cancellation;
+mod client_certificates;
 mod clients;
 mod content_type;
 mod continue_over_sse;

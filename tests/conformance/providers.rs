@@ -15,7 +15,7 @@ use responses_client::{
     testing::{Exchange, Script, ScriptedServer, Step, Turn},
 };
 
-use crate::support::{BOTH, builder, guarded, only, request, server, turn};
+use crate::support::{BOTH, Outcome, builder, guarded, only, request, server, turn};
 
 /// Returns the value of a header that came with a request.
 fn header<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
@@ -265,6 +265,58 @@ async fn c277_a_header_of_a_session_goes_with_its_requests_and_upgrades() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn c277_a_conversation_and_its_source_are_named_as_the_provider_has_it() {
+    const NAMES: [&str; 3] = ["session-id", "thread-id", "x-openai-subagent"];
+    let script = Script::new().respond(|exchange| {
+        let values = NAMES.map(|name| header(exchange, name).unwrap_or("-"));
+        Turn::text(values.join(" "))
+    });
+    let text = |outcome: &Outcome| outcome.response().output_text();
+    for transport in BOTH {
+        let server = ScriptedServer::in_memory(script.clone());
+        let client = |provider: Provider| {
+            let provider = provider.with_base_url(&server.url()).unwrap();
+            let client = builder(&server).provider(provider).header("thread-id", "of the client");
+            client.transport(only(transport)).build().unwrap()
+        };
+        let chatgpt = client(Provider::chatgpt());
+        let mut session = chatgpt.session();
+        session.set_conversation_id("one").unwrap();
+        session.set_source("review").unwrap();
+        let mut next = request(&["hi"]).store(false);
+        // The second turn goes over the same WebSocket, or is a request of its own.
+        for _ in 0..2 {
+            let outcome = turn(&mut session, &next).await;
+            assert_eq!(text(&outcome), "one one review", "{transport:?}");
+            next.input.extend(outcome.response().output_items());
+            next.input.push(Item::user("more"));
+        }
+        let log = server.log();
+        let opened = log.requests[0].connection;
+        let is_kept = log.requests.iter().all(|it| it.connection == opened);
+        assert!(is_kept || transport == Transport::Sse, "{log:?}");
+        // A socket that is opened later has the headers too.
+        let mut forked = session.fork();
+        assert_eq!(text(&turn(&mut forked, &next).await), "one one review", "{transport:?}");
+        let mut forked = session.fork();
+        forked.set_conversation_id("two").unwrap();
+        forked.set_header("session-id", "three").unwrap();
+        assert_eq!(text(&turn(&mut forked, &next).await), "three two review", "{transport:?}");
+        // Without an id there is no header, and a server without names for them gets neither.
+        let plain = turn(&mut chatgpt.session(), &next).await;
+        assert_eq!(text(&plain), "- of the client -", "{transport:?}");
+        let mut moved = forked;
+        moved.set_client(&client(Provider::openai()));
+        assert_eq!(text(&turn(&mut moved, &next).await), "three of the client -");
+    }
+    let mut session = ResponsesClient::new("key").unwrap().session();
+    let fault = "the settings are invalid: the value of the header `session-id` has a line break, \
+                 remove it";
+    assert_eq!(session.set_conversation_id("canary\n").unwrap_err().to_string(), fault);
+    assert!(session.set_source("canary\r").unwrap_err().config_error().is_some());
+}
+
 /// Reads one request, answers it, and returns its head and its body.
 #[cfg(feature = "zstd")]
 async fn answer(listener: tokio::net::TcpListener) -> (String, Vec<u8>) {
@@ -293,7 +345,7 @@ async fn answer(listener: tokio::net::TcpListener) -> (String, Vec<u8>) {
 #[tokio::test]
 async fn c278_bodies_are_compressed_where_the_server_accepts_that() {
     for (accepted, size, compressed) in
-        [(true, 5000, true), (true, 10, false), (false, 5000, false)]
+        [(true, 5000, true), (true, 100_000, true), (true, 10, false), (false, 5000, false)]
     {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());

@@ -78,11 +78,27 @@ async fn c180_a_redirect_to_a_sign_in_page_is_called_that_and_not_followed() {
         );
         assert!(text.starts_with(&begin), "{text}");
     }
-    let answer = Refusal::status(301).header("location", "https://api.example/v1");
-    let text = answered(&answer, TransportPolicy::SseOnly).await.error().to_string();
-    let begin = "the server redirects to https://api.example (the server did not run the request): \
-                 use that as the base URL if you trust it";
-    assert_eq!(text, begin);
+    let location = "https://me:canary@api.example/v1/responses?canary";
+    for status in [301, 302, 307, 308] {
+        let answer = Refusal::status(status).header("location", location);
+        let to = "the server redirects to https://api.example/v1/responses";
+        let text = answered(&answer, TransportPolicy::SseOnly).await.error().to_string();
+        match status {
+            301 | 308 => assert_eq!(
+                text,
+                format!(
+                    "{to} (the server did not run the request): if you trust that address, make \
+                     its part before `/responses` the base URL"
+                )
+            ),
+            // One that is not for good, to another host, leads to a sign-in page.
+            _ => assert!(text.contains("the sign-in page at https://api.example ("), "{text}"),
+        }
+        let refused = answered(&answer, TransportPolicy::WebSocketOnly).await;
+        let shown = refused.error().to_string();
+        assert!(shown.contains(to) || ![301, 308].contains(&status), "{shown}");
+        assert!(!(text + &shown).contains("canary"));
+    }
 }
 
 #[tokio::test(start_paused = true)]

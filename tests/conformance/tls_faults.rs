@@ -17,7 +17,7 @@ use rcgen::{
 };
 use responses_client::{
     Delivery, ErrorKind, NetworkSettings, Phase, Provider, ProxySetting, ResponsesClient,
-    RetryAction, RetryPolicy, Timeouts, Transport, TransportPolicy,
+    ResponsesClientBuilder, RetryAction, RetryPolicy, Timeouts, Transport, TransportPolicy,
     error::{ConnectError, ConnectStep, TlsError},
 };
 use tokio::{
@@ -37,18 +37,20 @@ use tokio_rustls::{
 
 use crate::support::{Outcome, guarded, request, tried, turn};
 
-const POLICIES: [TransportPolicy; 3] =
+pub(crate) const POLICIES: [TransportPolicy; 3] =
     [TransportPolicy::Auto, TransportPolicy::WebSocketOnly, TransportPolicy::SseOnly];
 
 /// A server of its own for each connection.
-struct Listener {
+pub(crate) struct Listener {
     port: u16,
-    connections: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// Size of a header of each request, in bytes.
+    pub(crate) padding: usize,
 }
 
 impl Listener {
     /// Serves each connection by `serve`.
-    async fn start<F, S>(serve: F) -> Self
+    pub(crate) async fn start<F, S>(serve: F) -> Self
     where
         F: Fn(TcpStream) -> S + Send + 'static,
         S: Future<Output = io::Result<()>> + Send + 'static,
@@ -63,7 +65,7 @@ impl Listener {
                 tokio::spawn(serve(stream));
             }
         });
-        Self { port, connections }
+        Self { port, connections, padding: 1 }
     }
 
     /// Reads what the client begins with, answers with `bytes`, and closes.
@@ -77,31 +79,39 @@ impl Listener {
     }
 
     /// Makes TLS sessions, and answers each request with status 404.
-    async fn tls(config: ServerConfig) -> Self {
+    pub(crate) async fn tls(config: ServerConfig) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Self::start(move |stream| answer(acceptor.clone(), Sipping(stream))).await
     }
 
-    async fn turn(&self, policy: TransportPolicy, network: NetworkSettings) -> Outcome {
+    /// Returns a client with short timeouts.
+    pub(crate) fn client(
+        &self,
+        policy: TransportPolicy,
+        network: NetworkSettings,
+    ) -> ResponsesClientBuilder {
         let url = format!("https://localhost:{}/v1", self.port);
         let mut retry = RetryPolicy::default();
         retry.backoff = Duration::from_millis(1);
         let mut timeouts = Timeouts::default();
         timeouts.connect = Some(Duration::from_secs(2));
-        let client = ResponsesClient::builder()
+        ResponsesClient::builder()
             .provider(Provider::compatible(&url).unwrap())
             .transport(policy)
             .network(network.proxy(ProxySetting::Direct))
+            .header("x-padding", "-".repeat(self.padding))
             .retry(retry)
             .timeouts(timeouts)
-            .build()
-            .unwrap();
+    }
+
+    pub(crate) async fn turn(&self, policy: TransportPolicy, network: NetworkSettings) -> Outcome {
+        let client = self.client(policy, network).build().unwrap();
         guarded(turn(&mut client.session(), &request(&["hi"]))).await
     }
 
     /// Asserts that the turn fails over each transport with a final TLS error, and returns the
     /// fault and what the text says about it.
-    async fn fault(&self, network: &NetworkSettings) -> (TlsError, String) {
+    pub(crate) async fn fault(&self, network: &NetworkSettings) -> (TlsError, String) {
         let mut found = None;
         for policy in POLICIES {
             let before = self.connections.load(Ordering::Relaxed);
@@ -125,7 +135,7 @@ impl Listener {
     }
 }
 
-async fn answer(acceptor: TlsAcceptor, stream: Sipping) -> io::Result<()> {
+pub(crate) async fn answer(acceptor: TlsAcceptor, stream: Sipping) -> io::Result<()> {
     let mut stream = acceptor.accept(stream).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -139,7 +149,7 @@ async fn answer(acceptor: TlsAcceptor, stream: Sipping) -> io::Result<()> {
 
 /// Reads byte by byte, as OpenSSL reads record by record: what the client sends too early stays
 /// unread, and closing then resets the connection.
-struct Sipping(TcpStream);
+pub(crate) struct Sipping(pub(crate) TcpStream);
 
 impl AsyncRead for Sipping {
     fn poll_read(
@@ -174,10 +184,10 @@ impl AsyncWrite for Sipping {
 }
 
 /// An authority that signs certificates of servers and clients.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -186,7 +196,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn trusted(&self) -> NetworkSettings {
+    pub(crate) fn trusted(&self) -> NetworkSettings {
         NetworkSettings::new().root_certificates_pem(self.0.pem())
     }
 
@@ -200,7 +210,11 @@ impl Authority {
     }
 
     /// Server with a certificate for `name`; `edit` changes it before it is signed.
-    fn server(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
+    pub(crate) fn server(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> ServerConfig {
         let builder = Self::builder(&[&TLS12, &TLS13]).with_no_client_auth();
         let (chain, key) = self.certificate(name, edit);
         builder.with_single_cert(chain, key).unwrap()
@@ -208,7 +222,11 @@ impl Authority {
 
     /// Server of one version that asks for certificates of this authority; `optional` ones may be
     /// missing.
-    fn asking(&self, version: &'static SupportedProtocolVersion, optional: bool) -> ServerConfig {
+    pub(crate) fn asking(
+        &self,
+        version: &'static SupportedProtocolVersion,
+        optional: bool,
+    ) -> ServerConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -234,7 +252,7 @@ impl Authority {
     }
 
     /// Certificate and key of a client, as PEM.
-    fn client(&self) -> String {
+    pub(crate) fn client(&self) -> String {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
@@ -397,84 +415,6 @@ async fn c176_a_server_that_cannot_answer_at_present_is_tried_again() {
         assert_eq!(error.connect_error(), Some(&ConnectError::Lost(ConnectStep::Tls)));
         assert!(error.is_retryable() && outcome.report.attempts.len() > 1, "{policy:?}: {error}");
     }
-}
-
-#[tokio::test]
-async fn c176_a_client_certificate_that_is_wanted_or_rejected_is_told() {
-    let authority = Authority::new("Root");
-    for version in [&TLS12, &TLS13] {
-        let server = Listener::tls(authority.asking(version, false)).await;
-        let (fault, text) = server.fault(&authority.trusted()).await;
-        assert_eq!(fault, TlsError::ClientCertificateRequired, "{version:?}");
-        assert_eq!(
-            text,
-            "the server requires a client certificate (the request was not sent): set one with \
-             `NetworkSettings::client_certificate_pem`"
-        );
-        for other in ["Root", "Another"] {
-            let other = Authority::new(other).client();
-            let wrong = authority.trusted().client_certificate_pem(other);
-            let (fault, text) = server.fault(&wrong).await;
-            assert_eq!(fault, TlsError::ClientCertificateRejected, "{version:?}");
-            assert_eq!(
-                text,
-                "the server rejected the client certificate (the request was not sent): check the \
-                 client certificate"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn c176_a_client_certificate_that_is_right_or_optional_passes() {
-    let authority = Authority::new("Root");
-    let mut without_tickets = authority.asking(&TLS13, false);
-    without_tickets.send_tls13_tickets = 0;
-    let right = authority.trusted().client_certificate_pem(authority.client());
-    for (config, network) in [
-        (authority.asking(&TLS12, false), right.clone()),
-        (authority.asking(&TLS13, false), right.clone()),
-        (without_tickets, right.clone()),
-        (authority.asking(&TLS12, true), authority.trusted()),
-        (authority.asking(&TLS13, true), authority.trusted()),
-    ] {
-        let server = Listener::tls(config).await;
-        let outcome = server.turn(TransportPolicy::SseOnly, network).await;
-        assert_eq!(outcome.error().status(), Some(404), "{}", outcome.error());
-    }
-}
-
-#[tokio::test]
-async fn c176_a_handshake_that_asked_says_nothing_about_the_next_one() {
-    let authority = Authority::new("Root");
-    let acceptor = TlsAcceptor::from(Arc::new(authority.asking(&TLS12, true)));
-    let first = AtomicUsize::new(0);
-    let server = Listener::start(move |mut stream| {
-        let (acceptor, number) = (acceptor.clone(), first.fetch_add(1, Ordering::Relaxed));
-        async move {
-            if number == 0 {
-                return answer(acceptor, Sipping(stream)).await;
-            }
-            stream.read(&mut [0; 4096]).await.map(drop)?;
-            // A fatal alert: handshake_failure, before any request for a certificate.
-            stream.write_all(&[21, 3, 3, 0, 2, 2, 40]).await?;
-            stream.shutdown().await
-        }
-    })
-    .await;
-    let url = format!("https://localhost:{}/v1", server.port);
-    let client = ResponsesClient::builder()
-        .provider(Provider::compatible(&url).unwrap())
-        .transport(TransportPolicy::WebSocketOnly)
-        .network(authority.trusted().proxy(ProxySetting::Direct))
-        .build()
-        .unwrap();
-    let mut session = client.session();
-    let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
-    assert_eq!(outcome.error().status(), Some(404));
-    let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
-    let fault = outcome.error().connect_error();
-    assert!(matches!(fault, Some(ConnectError::Tls(TlsError::Other(_)))), "{fault:?}");
 }
 
 #[tokio::test]

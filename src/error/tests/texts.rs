@@ -310,7 +310,7 @@ fn c180_a_sign_in_page_and_a_redirect_are_named() {
             bare,
             ProtocolError::Redirect(idp()),
             "the server redirects to https://idp.example",
-            "use that as the base URL if you trust it".to_owned(),
+            "if you trust that address, make its part before `/responses` the base URL".to_owned(),
         ),
     ] {
         let error = Error::protocol(Phase::FirstEvent, error).with_delivery(Delivery::Refused);
