@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use responses_client::{
-    ResponsesClient, ResponsesClientBuilder, ResponsesRequest, TransportPolicy,
+    Error, ErrorKind, ResponsesClient, ResponsesClientBuilder, ResponsesRequest, TransportPolicy,
 };
 
 use super::{Checks, finding::Finding};
@@ -26,72 +26,129 @@ impl Checks {
             return Ok(());
         };
         let start = self.begin("the delivery of an answer, which takes up to a minute");
-        let request = ResponsesRequest::new(model)
-            .input("Count from 1 to 50, in digits, separated by blanks.")
-            .store(false);
-        let arrivals = tokio::time::timeout(ANSWER, arrivals(&client, request)).await;
-        let finding = match arrivals {
-            Ok(Ok(arrivals)) => judge(&arrivals),
+        let mut arrivals = Vec::new();
+        let end = tokio::time::timeout(ANSWER, read(&client, model, &mut arrivals)).await;
+        let finding = match end {
+            Ok(Ok(())) => judge(&arrivals),
+            Ok(Err(error)) if error.kind() == ErrorKind::Truncated && !arrivals.is_empty() => {
+                let message =
+                    format!("an answer over SSE is cut after {}", seconds(&start.elapsed()));
+                Finding::limit("sse_cut", message).advise(
+                    "a proxy or a gateway limits the time or the silence of an answer: raise its \
+                     limit, in envoy `timeout` of the route",
+                )
+            }
             Ok(Err(error)) => Finding::of_error(&error),
-            Err(_) => Finding::limit("delivery_slow", "the answer was not complete after a minute"),
+            Err(_) => too_slow(),
         };
         self.add(finding.after(start.elapsed()))
     }
 
-    /// Leaves a WebSocket idle, and checks if it is still open.
+    /// Requests a short answer over a WebSocket. Returns `true` if it arrives, or an error of the
+    /// API: a gateway may answer an empty request, and fail with each other one.
+    pub(super) async fn websocket_answer(
+        &mut self,
+        builder: ResponsesClientBuilder,
+        model: &str,
+        sse_works: bool,
+    ) -> Result<bool, Stop> {
+        let timeouts = super::timeouts(ANSWER);
+        let Ok(client) = super::client(builder, TransportPolicy::WebSocketOnly, timeouts) else {
+            return Ok(true);
+        };
+        let start = self.begin("an answer over a WebSocket, which takes up to a minute");
+        let end = tokio::time::timeout(ANSWER, read(&client, model, &mut Vec::new())).await;
+        let (works, finding) = match end {
+            Ok(Ok(())) => (true, Finding::ok("websocket_answer", "an answer arrives over it")),
+            Ok(Err(error)) if error.kind() == ErrorKind::Api => (true, Finding::of_error(&error)),
+            Ok(Err(error)) => (false, super::websocket_finding(&error, ANSWER, sse_works)),
+            Err(_) => (true, too_slow()),
+        };
+        self.add(finding.after(start.elapsed()))?;
+        Ok(works)
+    }
+
+    /// Leaves two WebSockets idle, one without pings and one with a ping after each silence of
+    /// `ping`, and checks if they are still open.
     pub(super) async fn idle(
         &mut self,
         builder: ResponsesClientBuilder,
         idle: Duration,
+        ping: Option<Duration>,
     ) -> Result<(), Stop> {
         let start = self.begin("an idle WebSocket, which takes as long as --idle says");
-        let timeouts = super::timeouts(super::LIMIT).ping(None);
-        let Ok(client) = super::client(builder, TransportPolicy::WebSocketOnly, timeouts) else {
-            return Ok(());
+        let client = |ping| {
+            let timeouts = super::timeouts(super::LIMIT).ping(ping);
+            super::client(builder.clone(), TransportPolicy::WebSocketOnly, timeouts)
         };
-        let mut session = client.session();
-        let opened = session.preconnect();
-        tokio::time::sleep(idle).await;
-        let outcome = match opened {
-            Ok(()) => session.respond(ResponsesRequest::default()).await,
-            Err(error) => Err(error),
-        };
-        let report = match &outcome {
-            Ok(response) => Some(response.report()),
-            Err(error) => error.report(),
-        };
-        let reused = report.is_some_and(|report| report.reused);
+        let (Ok(silent), Ok(pinging)) = (client(None), client(ping)) else { return Ok(()) };
+        let open = tokio::join!(stays_open(&silent, idle), stays_open(&pinging, idle));
         let shown = humantime::format_duration(idle);
-        self.add(
-            match reused {
-                true => Finding::ok("idle", format!("an idle WebSocket stays open for {shown}")),
-                false => Finding::note(
-                    "idle_cut",
-                    format!("an idle WebSocket is cut within {shown}"),
-                )
-                .advise(
-                    "pings keep WebSockets open during turns and between them; an SSE answer that \
-                     is silent for that long may be cut",
-                ),
+        let finding = match open {
+            (true, _) => Finding::ok("idle", format!("an idle WebSocket stays open for {shown}")),
+            (false, true) => {
+                Finding::note("idle_cut", format!("an idle WebSocket is cut within {shown}"))
+                    .advise(
+                        "pings keep WebSockets open during turns and between them; an SSE answer \
+                         that is silent for that long may be cut",
+                    )
             }
-            .after(start.elapsed()),
-        )
+            (false, false) => {
+                let pings = match ping {
+                    Some(ping) => {
+                        let ping = humantime::format_duration(ping);
+                        format!("also with pings after {ping} of silence")
+                    }
+                    None => "without pings".to_owned(),
+                };
+                let message = format!("an idle WebSocket is cut within {shown}, {pings}");
+                Finding::limit("silence_cut", message).advise(
+                    "answers that are silent for that long are cut: ping more often with --ping, \
+                     or raise the idle timeout of the proxy or the gateway",
+                )
+            }
+        };
+        self.add(finding.after(start.elapsed()))
     }
 }
 
-/// Returns the times of the events of an answer, from the start of the request.
-async fn arrivals(
+/// Leaves a WebSocket idle. Returns `true` if it stays open.
+async fn stays_open(client: &ResponsesClient, idle: Duration) -> bool {
+    let mut session = client.session();
+    let opened = session.preconnect();
+    tokio::time::sleep(idle).await;
+    let outcome = match opened {
+        Ok(()) => session.respond(ResponsesRequest::default()).await,
+        Err(error) => Err(error),
+    };
+    let report = match &outcome {
+        Ok(response) => Some(response.report()),
+        Err(error) => error.report(),
+    };
+    report.is_some_and(|report| report.reused)
+}
+
+fn too_slow() -> Finding {
+    Finding::limit("delivery_slow", "the answer was not complete after a minute")
+}
+
+/// Requests and reads a short answer, and adds the time of each event, from the start of the
+/// request.
+async fn read(
     client: &ResponsesClient,
-    request: ResponsesRequest,
-) -> Result<Vec<Duration>, responses_client::Error> {
+    model: &str,
+    arrivals: &mut Vec<Duration>,
+) -> Result<(), Error> {
     let start = Instant::now();
+    let request = ResponsesRequest::new(model)
+        .input("Count from 1 to 50, in digits, separated by blanks.")
+        .store(false);
     let mut session = client.session();
     let mut stream = session.stream(request).await?;
-    let mut arrivals = Vec::new();
     while stream.try_next().await?.is_some() {
         arrivals.push(start.elapsed());
     }
-    Ok(arrivals)
+    Ok(())
 }
 
 /// Judges the delivery of an answer by the times of its events.
@@ -99,7 +156,6 @@ fn judge(arrivals: &[Duration]) -> Finding {
     let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
         return Finding::limit("delivery_empty", "the answer had no events");
     };
-    let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
     if *last < SHORTEST {
         return Finding::ok("delivery", "the answer was too quick to judge its delivery");
     }
@@ -118,6 +174,10 @@ fn judge(arrivals: &[Duration]) -> Finding {
     }
     let message = format!("events arrive one by one, the first after {}", seconds(first));
     Finding::ok("delivery", message)
+}
+
+fn seconds(time: &Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 #[cfg(test)]
