@@ -29,7 +29,6 @@ async fn codex_runs_a_tool_over_both_transports() {
         let mut codex = program(installed("node_modules/.bin/codex"), &home);
         codex
             .env("CODEX_HOME", home.path())
-            .env("ORACLE_KEY", "sk-test")
             .args(["exec", "--skip-git-repo-check", "--json"])
             .args(["--dangerously-bypass-approvals-and-sandbox", "Run the command."]);
         let ended = run(&mut codex).await;
@@ -73,16 +72,20 @@ async fn codex_runs_a_tool_over_both_transports() {
     }
 }
 
+/// Model of the turns of Codex.
+pub(crate) const MODEL: &str = "gpt-test";
+/// Id of the provider in the settings of Codex.
+pub(crate) const PROVIDER: &str = "oracle";
+
 /// Returns the settings of Codex for a server.
 pub(crate) fn config(url: &str, transport: Transport) -> String {
     format!(
         r#"
-        model = "gpt-test"
-        model_provider = "oracle"
-        [model_providers.oracle]
-        name = "oracle"
+        model = "{MODEL}"
+        model_provider = "{PROVIDER}"
+        [model_providers.{PROVIDER}]
+        name = "{PROVIDER}"
         base_url = "{url}"
-        env_key = "ORACLE_KEY"
         wire_api = "responses"
         supports_websockets = {}
         [analytics]

@@ -1,5 +1,7 @@
 //! `responses run`, as a process.
 
+use std::time::Duration;
+
 use responses_client::{
     Transport,
     testing::{Gate, Refusal, Script, Step, Turn, Upgrade},
@@ -432,6 +434,18 @@ async fn each_time_limit_fires() {
     assert_eq!(attempts.as_array().unwrap().len(), 4, "the time of the turn is not over");
     assert_eq!(attempts[3], json!({"transport": "websocket", "error": "timeout"}));
     assert_eq!(ran.turns()[0]["error"]["delivery"], "not_sent");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_pinged_after_the_time_of_a_flag() {
+    for (ping, is_pinged) in [("50ms", true), ("0", false)] {
+        let silent = Turn::text("hi").insert(1, Step::Delay(Duration::from_millis(500)));
+        let server = server(Script::new().turn(silent)).await;
+        let ran = ran(run(&server.url(), &["--ping", ping]), &[HI]).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let pings: usize = server.log().websockets().map(|seen| seen.pings).sum();
+        assert_eq!(pings > 0, is_pinged, "{ping}: {pings}");
+    }
 }
 
 #[tokio::test]

@@ -82,6 +82,10 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_idle: Option<Duration>,
 
+    /// Silence of the server of a WebSocket before a ping is sent; 0 is never [default: 20s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    ping: Option<Duration>,
+
     /// Time for a whole turn, including retries [default: none]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_turn: Option<Duration>,
@@ -382,7 +386,16 @@ impl ClientArgs {
             timeouts.between_events_sse = self.timeout_idle;
         }
         timeouts.turn = self.timeout_turn;
+        timeouts.ping = self.ping();
         timeouts
+    }
+
+    /// Returns the silence before a ping; `None` for never.
+    pub(crate) fn ping(&self) -> Option<Duration> {
+        match self.ping {
+            Some(ping) => (!ping.is_zero()).then_some(ping),
+            None => Timeouts::default().ping,
+        }
     }
 
     /// Returns `retry` with the replays and the deadline of the flags.

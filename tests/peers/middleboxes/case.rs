@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use responses_client::{Error, Transport};
 
-use super::{certificates, program::Program};
+use super::{
+    certificates,
+    program::Program,
+    way::{THINK, THOUGHT},
+};
 
 /// Middlebox in one configuration.
 #[derive(Clone, Debug)]
@@ -27,8 +31,6 @@ pub(super) struct Case {
     pub(super) ends: Ends,
     /// Maximum time to the first event, or to the error.
     pub(super) within: Duration,
-    /// Time that Codex gets for the same way; zero if Codex is not run.
-    pub(super) codex: Duration,
 }
 
 /// Place of a box.
@@ -80,7 +82,6 @@ impl Case {
             ping: None,
             ends,
             within: AT_ONCE,
-            codex: Duration::ZERO,
         }
     }
 
@@ -155,14 +156,8 @@ impl Case {
         self
     }
 
-    /// Runs Codex on the same way.
-    pub(super) fn codex(self) -> Self {
-        self.codex_for(Duration::from_secs(25))
-    }
-
-    /// Runs Codex on the same way, for at most `time`.
-    pub(super) fn codex_for(mut self, time: Duration) -> Self {
-        self.codex = time;
-        self
+    /// Returns the longest silence on an open connection.
+    pub(super) fn longest_silence(&self) -> Duration {
+        if self.text == THINK { THOUGHT } else { self.pause }
     }
 }

@@ -6,6 +6,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
 
+use super::network::BOX;
 use crate::peer::Folder;
 
 /// File with the certificate of the authority.
@@ -14,7 +15,7 @@ pub(super) const AUTHORITY: &str = "box-ca.pem";
 /// Authority, certificate and key, as PEM.
 static FILES: LazyLock<[(&str, String); 3]> = LazyLock::new(make);
 
-/// Writes the authority, a certificate for this machine (`box.pem`), and its key (`box.key`).
+/// Writes the authority, a certificate for the box (`box.pem`), and its key (`box.key`).
 pub(super) fn write(folder: &Folder) {
     for (name, content) in &*FILES {
         fs::write(folder.path().join(name), content).unwrap();
@@ -28,10 +29,10 @@ fn make() -> [(&'static str, String); 3] {
     params.distinguished_name.push(DnType::CommonName, "middlebox CA");
     let key = KeyPair::generate().unwrap();
     let authority = CertifiedIssuer::self_signed(params, key).unwrap();
-    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+    let names = vec![BOX.to_string()];
     let mut params = CertificateParams::new(names).unwrap();
     params.use_authority_key_identifier_extension = true;
-    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.distinguished_name.push(DnType::CommonName, "box");
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, &authority).unwrap();
     [(AUTHORITY, authority.pem()), ("box.pem", certificate.pem()), ("box.key", key.serialize_pem())]

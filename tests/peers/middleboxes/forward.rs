@@ -53,16 +53,12 @@ pub(super) fn tinyproxy(extra: &str) -> Program {
 pub(super) fn tinyproxy_cases() -> Vec<Case> {
     let login = || tinyproxy("BasicAuth user pass");
     vec![
-        Case::proxy("open", tinyproxy(""), WEBSOCKET).codex(),
-        Case::proxy("open; server without TLS", tinyproxy(""), WEBSOCKET)
-            .server(Server::Plain)
-            .codex(),
-        Case::proxy("`ConnectPort 443`", tinyproxy("ConnectPort 443"), Ends::Fails(refused))
-            .codex(),
+        Case::proxy("open", tinyproxy(""), WEBSOCKET),
+        Case::proxy("open; server without TLS", tinyproxy(""), WEBSOCKET).server(Server::Plain),
+        Case::proxy("`ConnectPort 443`", tinyproxy("ConnectPort 443"), Ends::Fails(refused)),
         Case::proxy("`ConnectPort 443`; server without TLS", tinyproxy("ConnectPort 443"), SSE)
-            .server(Server::Plain)
-            .codex(),
-        Case::proxy("`BasicAuth`", login(), WEBSOCKET).login("user:pass@").codex(),
+            .server(Server::Plain),
+        Case::proxy("`BasicAuth`", login(), WEBSOCKET).login("user:pass@"),
         Case::proxy("`BasicAuth`, no login given", login(), Ends::Fails(credentials_required)),
         Case::proxy("`BasicAuth`, wrong login", login(), Ends::Fails(credentials_rejected))
             .login("user:wrong@"),
@@ -102,12 +98,11 @@ pub(super) fn squid_cases() -> Vec<Case> {
         squid(&format!("{helper}{with_login}"))
     };
     vec![
-        Case::proxy("open", open(), WEBSOCKET).codex(),
-        Case::proxy("CONNECT only to port 443", only_443(), Ends::Fails(refused)).codex(),
+        Case::proxy("open", open(), WEBSOCKET),
+        Case::proxy("CONNECT only to port 443", only_443(), Ends::Fails(refused)),
         Case::proxy("CONNECT only to port 443; server without TLS", only_443(), SSE)
-            .server(Server::Plain)
-            .codex(),
-        Case::proxy("Basic", basic(), WEBSOCKET).login("user:pass@").codex(),
+            .server(Server::Plain),
+        Case::proxy("Basic", basic(), WEBSOCKET).login("user:pass@"),
         Case::proxy("Basic, no login given", basic(), Ends::Fails(credentials_required)),
         Case::proxy("Basic, wrong login", basic(), Ends::Fails(credentials_rejected))
             .login("user:wrong@"),
@@ -125,10 +120,8 @@ pub(super) fn privoxy() -> Program {
 
 pub(super) fn privoxy_cases() -> Vec<Case> {
     vec![
-        Case::proxy("defaults", privoxy(), WEBSOCKET).codex(),
-        Case::proxy("defaults; server without TLS", privoxy(), WEBSOCKET)
-            .server(Server::Plain)
-            .codex(),
+        Case::proxy("defaults", privoxy(), WEBSOCKET),
+        Case::proxy("defaults; server without TLS", privoxy(), WEBSOCKET).server(Server::Plain),
         Case::proxy("defaults; server down", privoxy(), Ends::Fails(server_unreachable)).down(),
     ]
 }
@@ -147,9 +140,9 @@ pub(super) fn microsocks_cases() -> Vec<Case> {
     let login = || microsocks(&["-i", "@HOST@", "-p", "@PORT@", "-u", "user", "-P", "pass"]);
     let socks = |setup, program, ends| Case::proxy(setup, program, ends).scheme("socks5h");
     vec![
-        socks("open", microsocks_open(), WEBSOCKET).codex(),
+        socks("open", microsocks_open(), WEBSOCKET),
         socks("open, as `socks5://`", microsocks_open(), WEBSOCKET).scheme("socks5"),
-        socks("login", login(), WEBSOCKET).login("user:pass@").codex(),
+        socks("login", login(), WEBSOCKET).login("user:pass@"),
         socks("login, none given", login(), Ends::Fails(credentials_required)),
         socks("login, wrong", login(), Ends::Fails(credentials_rejected)).login("user:wrong@"),
         socks("open; server down", microsocks_open(), Ends::Fails(server_unreachable)).down(),
@@ -175,8 +168,8 @@ pub(super) fn dante(method: &str) -> Program {
 pub(super) fn dante_cases() -> Vec<Case> {
     let socks = |setup, program, ends| Case::proxy(setup, program, ends).scheme("socks5h");
     vec![
-        socks("open", dante("none"), WEBSOCKET).codex(),
-        socks("login", dante("username"), WEBSOCKET).login("user:pass@").codex(),
+        socks("open", dante("none"), WEBSOCKET),
+        socks("login", dante("username"), WEBSOCKET).login("user:pass@"),
         socks("login, none given", dante("username"), Ends::Fails(credentials_required)),
         socks("login, wrong", dante("username"), Ends::Fails(credentials_rejected))
             .login("user:wrong@"),
@@ -196,15 +189,12 @@ fn stunnel() -> Program {
 pub(super) fn stunnel_cases() -> Vec<Case> {
     let https_proxy = |setup, ends| Case::proxy(setup, tinyproxy(""), ends).behind(stunnel());
     vec![
-        https_proxy("in front of tinyproxy", WEBSOCKET).scheme("https").trusted().codex(),
+        https_proxy("in front of tinyproxy", WEBSOCKET).scheme("https").trusted(),
         https_proxy("in front of tinyproxy, its CA unknown", Ends::Fails(unknown_issuer))
             .scheme("https"),
         https_proxy("in front of tinyproxy, taken for an http proxy", Ends::Fails(lost_at_proxy))
             .within(DOWN),
-        Case::reverse("in front of the server", stunnel(), WEBSOCKET)
-            .scheme("https")
-            .trusted()
-            .codex(),
+        Case::reverse("in front of the server", stunnel(), WEBSOCKET).scheme("https").trusted(),
         Case::reverse(
             "in front of the server, its CA unknown",
             stunnel(),
@@ -234,7 +224,7 @@ pub(super) fn mitmproxy_cases() -> Vec<Case> {
     // It makes a certificate for the first connection.
     let slow = Duration::from_secs(2);
     vec![
-        Case::proxy("its CA trusted", defaults(), WEBSOCKET).trusting(ca).within(slow).codex(),
+        Case::proxy("its CA trusted", defaults(), WEBSOCKET).trusting(ca).within(slow),
         Case::proxy("its CA trusted; `stream_large_bodies=1`", streaming(), WEBSOCKET)
             .trusting(ca)
             .within(slow),

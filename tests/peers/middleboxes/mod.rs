@@ -1,26 +1,34 @@
 //! Sessions through real middleboxes, alone and beside the Codex CLI.
 //!
 //! `RESPONSES_CLIENT_PEERS=1` asks for these tests; `.ci/run` installs the programs. The outcomes
-//! are those of the table in `docs/network.md`. To write the rows there:
+//! are those of the tables in `docs/network.md`. To write the rows there:
 //!
 //! ```sh
 //! RESPONSES_CLIENT_PEERS=1 RESPONSES_CLIENT_WRITE_TABLE=1 cargo test --all-features \
 //!     --test peers middleboxes -- --test-threads=1
 //! ```
 
+mod beside;
 mod case;
 mod certificates;
-mod codex;
+mod doctor;
 mod forward;
+mod network;
 mod program;
 mod reverse;
-mod route;
 mod run;
 mod table;
+mod way;
 
 use case::Case;
+use futures_util::{StreamExt as _, stream};
+use network::ClientNetwork;
+use way::Way;
 
 use crate::peer::{is_inside, isolated, wanted};
+
+/// Number of cases in which Codex runs at the same time: mostly, it waits.
+const CODEX: usize = 4;
 
 /// Runs the cases of a program, and compares the outcomes with the document.
 async fn check(name: &str, cases: fn() -> Vec<Case>) {
@@ -28,14 +36,23 @@ async fn check(name: &str, cases: fn() -> Vec<Case>) {
     if !wanted() || !isolated(&test).await {
         return;
     }
-    // The programs get accounts, ports and files of their own, and Codex reaches only loopback.
+    // The programs get accounts, ports and files of their own, and Codex reaches only the box.
     assert!(is_inside(), "there is no network namespace for this test: `unshare` failed");
-    let mut rows = Vec::new();
+    let network = &ClientNetwork::new().await;
+    let mut ways = Vec::new();
     for case in cases() {
-        let seen = case.run(name).await;
-        rows.push(table::row(name, &case, &seen));
-        println!("{}", rows.last().unwrap());
+        let way = Way::open(&case).await;
+        let seen = case.run(&way, network).await;
+        ways.push((case, way, seen));
     }
+    let rows = stream::iter(&ways).map(async |(case, way, seen)| {
+        let beside = beside::run(way, network, case).await;
+        let rows = table::rows(name, case, seen, &beside);
+        println!("{}", rows.join("\n"));
+        rows
+    });
+    let at_a_time = if table::is_written() { 1 } else { CODEX };
+    let rows: Vec<_> = rows.buffered(at_a_time).collect().await;
     table::check(name, &rows);
 }
 
@@ -48,7 +65,7 @@ macro_rules! programs {
             }
         )*
 
-        /// Programs with rows in the table, in its order.
+        /// Programs with rows in the tables, in their order.
         const PROGRAMS: &[&str] = &[$($name),*];
     };
 }
@@ -69,6 +86,6 @@ programs! {
 }
 
 #[test]
-fn the_table_has_no_rows_of_other_programs() {
-    assert_eq!(table::programs(), PROGRAMS);
+fn the_tables_have_the_rows_of_these_programs() {
+    table::check_programs(PROGRAMS);
 }

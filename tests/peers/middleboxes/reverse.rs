@@ -10,7 +10,7 @@ use responses_client::{
 use super::{
     case::{Case, Ends, SSE, WEBSOCKET},
     program::Program,
-    run::THINK,
+    way::THINK,
 };
 use crate::peer::installed;
 
@@ -59,12 +59,11 @@ pub(super) fn nginx_cases() -> Vec<Case> {
         |more| nginx_on(tls, &format!("proxy_pass http://@BEHIND@; {with_upgrade} {more}"));
     let short = "proxy_read_timeout 2s;";
     vec![
-        Case::reverse("`proxy_pass` only", pass(""), SSE).codex(),
-        Case::reverse("HTTP/1.1 without upgrade", pass("proxy_http_version 1.1;"), SSE).codex(),
-        Case::reverse("with upgrade", upgrade(""), WEBSOCKET).codex(),
+        Case::reverse("`proxy_pass` only", pass(""), SSE),
+        Case::reverse("HTTP/1.1 without upgrade", pass("proxy_http_version 1.1;"), SSE),
+        Case::reverse("with upgrade", upgrade(""), WEBSOCKET),
         Case::reverse("with upgrade, `proxy_read_timeout 2s`", upgrade(short), WEBSOCKET)
-            .pause(PAUSE)
-            .codex(),
+            .pause(PAUSE),
         Case::reverse(
             "with upgrade, `proxy_read_timeout 2s`; pings after 1 s",
             upgrade(short),
@@ -78,8 +77,7 @@ pub(super) fn nginx_cases() -> Vec<Case> {
             Ends::Fails(cut),
         )
         .text(THINK)
-        .within(Duration::from_secs(8))
-        .codex(),
+        .within(Duration::from_secs(8)),
         Case::reverse(
             "with upgrade, `proxy_read_timeout 2s`; no event for 4.5 s, pings after 1 s",
             upgrade(short),
@@ -89,8 +87,7 @@ pub(super) fn nginx_cases() -> Vec<Case> {
         .ping(PING),
         Case::reverse("with upgrade, `listen ssl http2`", over_tls(""), WEBSOCKET)
             .scheme("https")
-            .trusted()
-            .codex(),
+            .trusted(),
         Case::reverse(
             "with upgrade, `listen ssl http2`, `proxy_buffering off`",
             over_tls("proxy_buffering off;"),
@@ -100,12 +97,11 @@ pub(super) fn nginx_cases() -> Vec<Case> {
         .trusted(),
         Case::reverse("with upgrade, `gzip on`", upgrade("gzip on;"), WEBSOCKET),
         Case::reverse(
-            "`return 301` to the server",
-            nginx("return 301 http://@BEHIND@$request_uri;"),
+            "`return 301` to another path",
+            pass("if ($uri ~ ^/v1) { return 301 http://$http_host/moved$uri; }"),
             Ends::Fails(redirected),
-        )
-        .codex(),
-        Case::reverse("`return 403`", nginx("return 403;"), Ends::Fails(answered::<403>)).codex(),
+        ),
+        Case::reverse("`return 403`", nginx("return 403;"), Ends::Fails(answered::<403>)),
         Case::reverse("with upgrade; server down", upgrade(""), Ends::Fails(answered::<502>))
             .down(),
     ]
@@ -121,16 +117,14 @@ pub(super) fn haproxy_cases() -> Vec<Case> {
         Program::new("haproxy", &["-db", "-f", "@DIR@/config"], config)
     };
     vec![
-        Case::reverse("timeouts of 3 s", haproxy(""), WEBSOCKET).pause(PAUSE).codex(),
+        Case::reverse("timeouts of 3 s", haproxy(""), WEBSOCKET).pause(PAUSE),
         Case::reverse("timeouts of 3 s, pings after 1 s", haproxy(""), WEBSOCKET)
             .pause(PAUSE)
             .ping(PING),
-        Case::reverse("`timeout tunnel 1h`", haproxy(" timeout tunnel 1h"), WEBSOCKET)
-            .pause(PAUSE)
-            .codex(),
+        Case::reverse("`timeout tunnel 1h`", haproxy(" timeout tunnel 1h"), WEBSOCKET).pause(PAUSE),
         Case::reverse("server down", haproxy(""), Ends::Fails(answered::<503>))
             .down()
-            .within(Duration::from_secs(40)),
+            .within(Duration::from_secs(30)),
     ]
 }
 
@@ -147,7 +141,7 @@ pub(super) fn caddy_cases() -> Vec<Case> {
         )
     };
     vec![
-        Case::reverse("`reverse_proxy`", caddy(""), WEBSOCKET).codex(),
+        Case::reverse("`reverse_proxy`", caddy(""), WEBSOCKET),
         Case::reverse("`encode gzip`", caddy("encode gzip"), WEBSOCKET),
         Case::reverse("server down", caddy(""), Ends::Fails(answered::<502>)).down(),
     ]
@@ -167,13 +161,12 @@ pub(super) fn apache_cases() -> Vec<Case> {
         Program::new("apache2", &["-DFOREGROUND", "-f", "@DIR@/config"], config)
     };
     vec![
-        Case::reverse("`ProxyPass`", apache(""), SSE).codex(),
+        Case::reverse("`ProxyPass`", apache(""), SSE),
         Case::reverse(
             "`ProxyPass` with `upgrade=websocket`",
             apache("upgrade=websocket"),
             WEBSOCKET,
-        )
-        .codex(),
+        ),
         Case::reverse("`ProxyPass`; server down", apache(""), Ends::Fails(answered::<503>)).down(),
     ]
 }
@@ -233,8 +226,8 @@ static_resources:
     };
     let upgrades = "upgrade_configs: [{ upgrade_type: websocket }]";
     vec![
-        Case::reverse("no `upgrade_configs`", envoy("", ""), SSE).codex(),
-        Case::reverse("with `upgrade_configs`", envoy(upgrades, ""), WEBSOCKET).codex(),
+        Case::reverse("no `upgrade_configs`", envoy("", ""), SSE),
+        Case::reverse("with `upgrade_configs`", envoy(upgrades, ""), WEBSOCKET),
         Case::reverse(
             "with `upgrade_configs`, `timeout: 1s`",
             envoy(upgrades, ", timeout: 1s"),

@@ -187,7 +187,8 @@ async fn c183_the_json_has_findings_the_transport_and_the_flags() {
     findings.push(serde_json::json!({
         "id": "delivery_not_checked",
         "status": "note",
-        "message": "not checked if events arrive one by one: pass --model, which costs tokens",
+        "message": "not checked if an answer arrives, and its events one by one: pass --model, which \
+                    costs tokens",
     }));
     let whole = serde_json::json!({"findings": findings, "transport": "websocket", "flags": []});
     assert_eq!(diagnosis.json, whole);

@@ -41,8 +41,9 @@ async fn c183_the_answer_of_a_proxy_is_named() {
         (down, "", "server_down_behind_proxy", &["api.example:4443", "ERR_CONNECT_FAIL"]),
         ("HTTP/1.0 500 Unable to connect\r\n\r\n", "", "server_down_behind_proxy", &["works"]),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "", "server_down_behind_proxy", &["works"]),
-        (page, "", "not_a_proxy", &["HTTPS_PROXY", "web server"]),
+        (page, "", "not_a_proxy", &["HTTPS_PROXY", "405", "scheme, host and port"]),
         ("SSH-2.0-OpenSSH_9.6\r\n", "", "not_a_proxy", &["HTTPS_PROXY"]),
+        ("", "", "proxy_lost", &["HTTPS_PROXY", "if the proxy takes TLS, write https://"]),
     ] {
         let proxy = answering(answer).await;
         let machine = Machine::new(SERVER).set("HTTPS_PROXY", &format!("http://{login}{proxy}"));

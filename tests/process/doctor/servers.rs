@@ -202,6 +202,36 @@ async fn c183_events_that_a_gateway_holds_back_are_found() {
 }
 
 #[tokio::test]
+async fn c183_a_gateway_that_closes_each_real_request_is_found_with_a_model() {
+    // Such as litellm, whose own answer to an empty request says nothing about the server.
+    let script = Script::new().respond(|exchange| match exchange.transport {
+        Transport::WebSocket if exchange.body.get("model").is_some() => {
+            Turn::steps([Step::Close { code: Some(1011), reason: String::new() }])
+        }
+        _ if exchange.body.get("model").is_none() => Turn::error(400, "empty", "No model."),
+        _ => Turn::text("hi"),
+    });
+    let server = server(script).await;
+    let closed = Machine::new(&server.url()).diagnose_with(&["--model", "m"]).await;
+    closed.expect(&["limit websocket_closed"], USE_SSE);
+    closed.says("websocket_closed", &["code 1011"]);
+}
+
+#[tokio::test]
+async fn c183_an_answer_over_sse_that_is_cut_is_found() {
+    let script = Script::new().respond(|exchange| match exchange.transport {
+        Transport::Sse if exchange.body["model"] == "m" => {
+            Turn::text("1 2 3").cut_after(4, Step::Reset)
+        }
+        _ => Turn::text("hi"),
+    });
+    let server = server(script).await;
+    let cut = Machine::new(&server.url()).diagnose_with(&["--model", "m"]).await;
+    cut.expect(&["limit sse_cut"], WITH_LIMITS);
+    cut.says("sse_cut", &["cut after 0.", "a proxy or a gateway limits the time"]);
+}
+
+#[tokio::test]
 async fn c183_an_idle_websocket_is_checked_if_asked_for() {
     let server = server(Script::new().respond(hi)).await;
     let idle = ["--idle", "1s"];
@@ -211,9 +241,15 @@ async fn c183_an_idle_websocket_is_checked_if_asked_for() {
 
     let address = server.url().replace("http://", "").replace("/v1", "").parse().unwrap();
     let gateway = cutting_idle(address, Duration::from_millis(300)).await;
-    let cut = Machine::new(&format!("http://{gateway}/v1")).diagnose_with(&idle).await;
-    cut.expect(&["note idle_cut"], BOTH_WORK);
-    cut.says("idle_cut", &["cut within 1s"]);
+    let machine = || Machine::new(&format!("http://{gateway}/v1"));
+    let pinging = machine().flags(&["--ping", "50ms"]).diagnose_with(&idle).await;
+    pinging.expect(&["note idle_cut"], BOTH_WORK);
+    pinging.says("idle_cut", &["cut within 1s", "pings keep"]);
+    for (ping, pings) in [("20s", "also with pings after 20s of silence"), ("0", "without pings")] {
+        let silent = machine().flags(&["--ping", ping]).diagnose_with(&idle).await;
+        silent.expect(&["limit silence_cut"], WITH_LIMITS);
+        silent.says("silence_cut", &["cut within 1s", pings, "--ping"]);
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use responses_client::{
-    ResponsesClient, ResponsesClientBuilder, ResponsesRequest, TransportPolicy,
+    Error, ErrorKind, ResponsesClient, ResponsesClientBuilder, ResponsesRequest, TransportPolicy,
 };
 
 use super::{
@@ -32,49 +32,92 @@ impl Checks {
             return Ok(());
         };
         let start = self.begin("the delivery of an answer, which takes up to a minute");
-        let request = ResponsesRequest::new(model)
-            .input("Count from 1 to 50, in digits, separated by blanks.")
-            .store(false);
-        let arrivals = tokio::time::timeout(ANSWER, arrivals(&client, request)).await;
-        let finding = match arrivals {
-            Ok(Ok(arrivals)) => judge(&arrivals),
-            Ok(Err(error)) if super::is_answer(&error) => {
-                Finding::fail("delivery_refused", finding::text(&error))
-                    .advise("read the message, and check --model")
+        let mut arrivals = Vec::new();
+        let end = tokio::time::timeout(ANSWER, read(&client, model, &mut arrivals)).await;
+        let finding = match end {
+            Ok(Ok(())) => judge(&arrivals),
+            Ok(Err(error)) if super::is_answer(&error) => refused(&error),
+            Ok(Err(error)) if error.kind() == ErrorKind::Truncated && !arrivals.is_empty() => {
+                let message =
+                    format!("an answer over SSE is cut after {}", seconds(start.elapsed()));
+                Finding::limit("sse_cut", message).advise(
+                    "a proxy or a gateway limits the time or the silence of an answer: raise its \
+                     limit, in envoy `timeout` of the route",
+                )
             }
             Ok(Err(error)) => Finding::of_error(&error, client.is_secure()),
-            Err(_) => Finding::limit("delivery_slow", "the answer was not complete after a minute"),
+            Err(_) => too_slow(),
         };
         self.add(finding.after(start.elapsed()))
     }
 
-    /// Leaves a WebSocket idle, and checks if it is still open.
+    /// Requests a short answer over a WebSocket. Returns `true` if it arrives, or an error of the
+    /// API: a gateway may answer an empty request, and fail with each other one.
+    pub(super) async fn websocket_answer(
+        &mut self,
+        builder: ResponsesClientBuilder,
+        model: &str,
+        sse_works: bool,
+    ) -> Result<bool, Stop> {
+        let timeouts = super::timeouts(ANSWER);
+        let Ok(client) = super::client(builder, TransportPolicy::WebSocketOnly, timeouts) else {
+            return Ok(true);
+        };
+        let start = self.begin("an answer over a WebSocket, which takes up to a minute");
+        let end = tokio::time::timeout(ANSWER, read(&client, model, &mut Vec::new())).await;
+        let (works, finding) = match end {
+            Ok(Ok(())) => (true, Finding::ok("websocket_answer", "an answer arrives over it")),
+            Ok(Err(error)) if super::is_answer(&error) => (true, refused(&error)),
+            Ok(Err(error)) => {
+                let is_secure = client.is_secure();
+                (false, super::websocket_finding(&error, ANSWER, sse_works, is_secure))
+            }
+            Err(_) => (true, too_slow()),
+        };
+        self.add(finding.after(start.elapsed()))?;
+        Ok(works)
+    }
+
+    /// Leaves two WebSockets idle, one without pings and one with a ping after each silence of
+    /// `ping`, and checks if they are still open.
     pub(super) async fn idle(
         &mut self,
         builder: ResponsesClientBuilder,
         idle: Duration,
+        ping: Option<Duration>,
     ) -> Result<(), Stop> {
         let start = self.begin("an idle WebSocket, which takes as long as --idle says");
-        let timeouts = super::timeouts(super::LIMIT).ping(None);
-        let Ok(client) = super::client(builder, TransportPolicy::WebSocketOnly, timeouts) else {
-            return Ok(());
+        let client = |ping| {
+            let timeouts = super::timeouts(super::LIMIT).ping(ping);
+            super::client(builder.clone(), TransportPolicy::WebSocketOnly, timeouts)
         };
-        let mut session = client.session();
-        let is_open = session.preconnect().is_ok() && has_opened(&client).await;
-        let finding = if is_open {
-            tokio::time::sleep(idle).await;
-            let outcome = session.respond(ResponsesRequest::default()).await;
-            let report = match &outcome {
-                Ok(response) => Some(response.report()),
-                Err(error) => error.report(),
-            };
-            of_idle(report.is_some_and(|report| report.reused), idle)
-        } else {
-            let message = "no second WebSocket opens within 5 s, so that none can be left idle";
-            Finding::note("idle_not_checked", message)
+        let (Ok(silent), Ok(pinging)) = (client(None), client(ping)) else { return Ok(()) };
+        let open = tokio::join!(stays_open(&silent, idle), stays_open(&pinging, idle));
+        let finding = match open {
+            (Some(silent), Some(pinging)) => of_idle(silent, pinging, idle, ping),
+            (None, _) | (_, None) => {
+                let message = "no second WebSocket opens within 5 s, so that none can be left idle";
+                Finding::note("idle_not_checked", message)
+            }
         };
         self.add(finding.after(start.elapsed()))
     }
+}
+
+/// Leaves a WebSocket idle. Returns `true` if it stays open, and `None` if none opens.
+async fn stays_open(client: &ResponsesClient, idle: Duration) -> Option<bool> {
+    let mut session = client.session();
+    session.preconnect().ok()?;
+    if !has_opened(client).await {
+        return None;
+    }
+    tokio::time::sleep(idle).await;
+    let outcome = session.respond(ResponsesRequest::default()).await;
+    let report = match &outcome {
+        Ok(response) => Some(response.report()),
+        Err(error) => error.report(),
+    };
+    Some(report.is_some_and(|report| report.reused))
 }
 
 /// Waits until a client has opened a WebSocket. Returns `false` if none opens in time.
@@ -87,35 +130,61 @@ async fn has_opened(client: &ResponsesClient) -> bool {
     tokio::time::timeout(super::LIMIT, opened).await.is_ok()
 }
 
-fn of_idle(is_open: bool, idle: Duration) -> Finding {
+/// Returns the finding for WebSockets that were idle, without pings and with them.
+fn of_idle(silent: bool, pinging: bool, idle: Duration, ping: Option<Duration>) -> Finding {
     let idle = humantime::format_duration(idle);
-    if is_open {
-        return Finding::ok("idle", format!("an idle WebSocket stays open for {idle}"));
+    match (silent, pinging) {
+        (true, _) => Finding::ok("idle", format!("an idle WebSocket stays open for {idle}")),
+        (false, true) => {
+            Finding::note("idle_cut", format!("an idle WebSocket is cut within {idle}")).advise(
+                "pings keep WebSockets open during turns and between them; an SSE answer that is \
+                 silent for that long may be cut",
+            )
+        }
+        (false, false) => {
+            let pings = match ping.map(humantime::format_duration) {
+                Some(ping) => format!("also with pings after {ping} of silence"),
+                None => "without pings".to_owned(),
+            };
+            let message = format!("an idle WebSocket is cut within {idle}, {pings}");
+            Finding::limit("silence_cut", message).advise(
+                "answers that are silent for that long are cut: ping more often with --ping, or \
+                 raise the idle timeout of the proxy or the gateway",
+            )
+        }
     }
-    Finding::note("idle_cut", format!("an idle WebSocket is cut within {idle}")).advise(
-        "pings keep WebSockets open during turns and between them; an SSE answer that is silent \
-         for that long may be cut",
-    )
 }
 
-/// Returns the times of the events of an answer, from the start of the request.
-async fn arrivals(
+fn refused(error: &Error) -> Finding {
+    Finding::fail("delivery_refused", finding::text(error))
+        .advise("read the message, and check --model")
+}
+
+fn too_slow() -> Finding {
+    Finding::limit("delivery_slow", "the answer was not complete after a minute")
+}
+
+/// Requests and reads a short answer, and adds the time of each event, from the start of the
+/// request.
+async fn read(
     client: &ResponsesClient,
-    request: ResponsesRequest,
-) -> Result<Vec<Duration>, responses_client::Error> {
+    model: &str,
+    arrivals: &mut Vec<Duration>,
+) -> Result<(), Error> {
     let start = Instant::now();
+    let request = ResponsesRequest::new(model)
+        .input("Count from 1 to 50, in digits, separated by blanks.")
+        .store(false);
     let mut session = client.session();
     let mut stream = session.stream(request).await?;
-    let mut arrivals = Vec::new();
     while stream.try_next().await?.is_some() {
         arrivals.push(start.elapsed());
     }
-    Ok(arrivals)
+    Ok(())
 }
 
 /// Judges the delivery of an answer by the times of its events.
 fn judge(arrivals: &[Duration]) -> Finding {
-    let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
     // An answer without an end is an error, so that there is a last event.
     let last = arrivals.last().copied().unwrap_or_default();
     let first = arrivals.first().copied().unwrap_or_default();
@@ -137,6 +206,10 @@ fn judge(arrivals: &[Duration]) -> Finding {
     }
     let message = format!("events arrive one by one, the first after {}", seconds(first));
     Finding::ok("delivery", message)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -240,11 +240,7 @@ fn of_connect(cause: &ConnectError) -> (&'static str, &'static str) {
             "a firewall may drop the packets: check if this network needs a proxy, and set \
              HTTPS_PROXY",
         ),
-        ConnectError::Lost(ConnectStep::Proxy) => (
-            "proxy_lost",
-            "check that a proxy listens at the address in the proxy variable, and that the scheme \
-             there is that of the proxy; then ask its administrator",
-        ),
+        ConnectError::Lost(ConnectStep::Proxy) => ("proxy_lost", NO_PROXY_THERE),
         ConnectError::Lost(_) => (
             "tls_cut",
             "the port may not speak TLS, or a firewall that inspects TLS cuts connections to this \
@@ -300,6 +296,10 @@ fn of_tls(error: &TlsError) -> (&'static str, &'static str) {
     }
 }
 
+/// Advice for the address of a proxy at which another program answers, or a proxy over TLS.
+const NO_PROXY_THERE: &str = "the program at the address in the proxy variable is no such proxy: \
+    check scheme, host and port; if the proxy takes TLS, write https://";
+
 fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
     match error {
         ProxyError::Refused(_) => ("proxy_not_allowed", NOT_ALLOWED),
@@ -321,15 +321,7 @@ fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
             "only Basic is supported: run a local helper such as px or cntlm, and name that as the \
              proxy",
         ),
-        ProxyError::NotAProxy(answer) if answer.status.is_some() => (
-            "not_a_proxy",
-            "the address in the proxy variable is that of a web server: check host and port",
-        ),
-        _ => (
-            "not_a_proxy",
-            "another program than a proxy of this scheme listens at the address in the proxy \
-             variable: check scheme, host and port",
-        ),
+        _ => ("not_a_proxy", NO_PROXY_THERE),
     }
 }
 

@@ -30,20 +30,20 @@ mod show;
 /// Checks the way to the server, and says which transport works.
 ///
 /// Checks the settings of proxies and certificates, name resolution, TCP, TLS, the answer to an
-/// empty request (which costs nothing), a WebSocket, and with --model the delivery of a short
-/// answer. No check takes longer than 5 s, unless the line says so. The output has no credential.
+/// empty request (which costs nothing), a WebSocket, and with --model the delivery of short
+/// answers. No check takes longer than 5 s, unless the line says so. The output has no credential.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
     client: ClientArgs,
 
-    /// Model of a short answer over SSE, to see if events arrive one by one; costs tokens
+    /// Model of a short answer over each transport, to see if events arrive one by one; costs tokens
     /// [default: none]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// Also leaves a WebSocket idle for this time, without pings, and checks if it is cut
+    /// Also leaves WebSockets idle for this time, without and with pings, and checks if they are cut
     /// [default: none]
     #[arg(long, value_name = "TIME", value_parser = client_args::time)]
     idle: Option<Duration>,
@@ -143,19 +143,29 @@ impl Checks {
             self.add(Finding::note("no_websocket", message))?;
         } else if websockets_pass && let Ok(client) = client(TransportPolicy::WebSocketOnly) {
             working.websocket = self.websocket(&client, working.sse).await?;
-            if working.websocket
-                && let Some(idle) = args.idle
-            {
-                self.idle(builder.clone(), idle).await?;
-            }
         }
         match &args.model {
-            _ if !working.sse => {}
-            Some(model) => self.delivery(builder, model).await?,
+            Some(model) => {
+                if working.sse {
+                    self.delivery(builder.clone(), model).await?;
+                }
+                if working.websocket {
+                    let answers =
+                        self.websocket_answer(builder.clone(), model, working.sse).await?;
+                    working.websocket = answers;
+                }
+            }
+            None if !working.sse => {}
             None => self.add(Finding::note(
                 "delivery_not_checked",
-                "not checked if events arrive one by one: pass --model, which costs tokens",
+                "not checked if an answer arrives, and its events one by one: pass --model, which \
+                 costs tokens",
             ))?,
+        }
+        if working.websocket
+            && let Some(idle) = args.idle
+        {
+            self.idle(builder, idle, args.client.ping()).await?;
         }
         Ok(working)
     }
@@ -238,7 +248,7 @@ impl Checks {
             Err(error) if is_answer(&error) => {
                 Finding::ok("websocket", "opens, and the API answers over it")
             }
-            Err(error) => websocket_finding(&error, sse_works, client.is_secure()),
+            Err(error) => websocket_finding(&error, LIMIT, sse_works, client.is_secure()),
         };
         let works = finding.status == Status::Ok;
         self.add(finding.after(start.elapsed()))?;
@@ -278,8 +288,8 @@ fn is_answer(error: &Error) -> bool {
         }
 }
 
-/// Returns the finding for a WebSocket that does not work.
-fn websocket_finding(error: &Error, sse_works: bool, is_secure: bool) -> Finding {
+/// Returns the finding for a WebSocket that does not work, whose wait for an answer had this limit.
+fn websocket_finding(error: &Error, wait: Duration, sse_works: bool, is_secure: bool) -> Finding {
     let limit = |id, message: String| match sse_works {
         true => Finding::limit(id, message)
             .advise("turns fall back to SSE: use --transport sse to save the attempt"),
@@ -299,7 +309,10 @@ fn websocket_finding(error: &Error, sse_works: bool, is_secure: bool) -> Finding
         ),
         (ErrorKind::Timeout, _) => limit(
             "websocket_silent",
-            "opens, but nothing arrives over it within 5 s: a proxy may drop its frames".to_owned(),
+            format!(
+                "opens, but nothing arrives over it within {} s: a proxy may drop its frames",
+                wait.as_secs()
+            ),
         ),
         (ErrorKind::Closed, _) => limit(
             "websocket_closed",
