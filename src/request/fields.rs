@@ -238,7 +238,7 @@ create_body! {
     safety_identifier: String, Delivery, into;
     /// End user: the older form of `safety_identifier`.
     user: String, Delivery, into;
-    /// Service tier: `auto`, `default`, `flex`, `priority` and others.
+    /// Service tier: `auto`, `default`, `flex`, `priority` and others. GPT-6.2 has no `flex`.
     service_tier: String, Context, into;
     /// Image settings: `{"context_compression": …}`.
     image: Json, Context, into;
