@@ -85,7 +85,7 @@ fn c189_settings_are_guessed() {
         (new().tools(&[Tool::hosted("web_search")]), json!([{"type": "web_search"}])),
         (new().tool(Tool::web_search()), json!([{"type": "web_search"}])),
         (
-            new().tool(&Tool::web_search()).tool(Tool::file_search(["vs_1"])),
+            new().tool(Tool::web_search()).tool(Tool::file_search(["vs_1"])),
             json!([{"type": "web_search"}, {"type": "file_search", "vector_store_ids": ["vs_1"]}]),
         ),
     ] {
@@ -267,7 +267,6 @@ async fn c189_a_request_is_sent_in_any_form() {
     let mut request = request(&["hi"]);
     let by_ref: &ResponsesRequest = &request;
     session.stream(by_ref).await.unwrap().final_response().await.unwrap();
-    #[expect(clippy::needless_borrow, reason = "the line of a user without clippy")]
     session.stream(&by_ref).await.unwrap().final_response().await.unwrap();
     session.respond(Cow::Borrowed(by_ref)).await.unwrap();
     client.respond(&mut request).await.unwrap();
@@ -275,7 +274,7 @@ async fn c189_a_request_is_sent_in_any_form() {
     client.turn(&shared).respond().await.unwrap();
     client.stream(Arc::clone(&shared)).await.unwrap().final_response().await.unwrap();
     client.respond(Box::new((*shared).clone())).await.unwrap();
-    session.prewarm(&&*shared).unwrap();
+    session.prewarm(&shared).unwrap();
     session.respond(Arc::unwrap_or_clone(shared)).await.unwrap();
     assert!(server.log().requests.len() >= 8);
 }
