@@ -8,7 +8,7 @@ use crate::{api::masked, json::DecodeError};
 
 /// Violation of the protocol by the server. The connection is not used again.
 ///
-/// An error of the kind [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) has it as its source:
+/// The source of an error of the kind [`ErrorKind::Protocol`](crate::ErrorKind::Protocol):
 ///
 /// ```
 /// use std::error::Error as _;

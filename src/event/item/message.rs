@@ -20,7 +20,7 @@ use crate::{
 /// ```
 /// use responses_client::{Response, event::MessagePhase};
 ///
-/// /// Returns what the model wrote about its work before the answer.
+/// /// Returns the messages in which the model reports on its work.
 /// fn commentary(response: &Response) -> Vec<String> {
 ///     let messages = response.messages().into_iter();
 ///     let commentary = messages.filter(|it| it.phase() == Some(MessagePhase::Commentary));
