@@ -14,6 +14,7 @@
     clippy::print_stdout,
     reason = "payloads and keys pass through here; nothing may print them in passing"
 )]
+#![warn(unnameable_types, reason = "callers name what public methods take and return")]
 
 pub use api::ErrorCode;
 pub use auth::{Auth, AuthProvider, Secret, TokenFuture};

@@ -1,6 +1,6 @@
 //! The client as its caller holds it.
 
-use std::{borrow::Borrow, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -85,7 +85,7 @@ impl ResponsesClient {
     /// Dropping the future cancels the turn.
     pub fn respond(
         &self,
-        request: impl Borrow<ResponsesRequest>,
+        request: impl AsRef<ResponsesRequest>,
     ) -> impl Future<Output = Result<FinalResponse, Error>> + Send {
         self.turn(request).respond()
     }
@@ -101,14 +101,14 @@ impl ResponsesClient {
     /// Dropping the future cancels the turn.
     pub fn stream(
         &self,
-        request: impl Borrow<ResponsesRequest>,
+        request: impl AsRef<ResponsesRequest>,
     ) -> impl Future<Output = Result<ResponseStream, Error>> + Send {
         self.turn(request).stream()
     }
 
     /// Returns a builder for one turn in a session of its own, with its own headers or time limit.
-    pub fn turn(&self, request: impl Borrow<ResponsesRequest>) -> TurnBuilder<'static> {
-        self.session().into_turn(request.borrow())
+    pub fn turn(&self, request: impl AsRef<ResponsesRequest>) -> TurnBuilder<'static> {
+        self.session().into_turn(request.as_ref())
     }
 
     /// Returns a session that continues from a [`checkpoint`](ResponsesSession::checkpoint). Its

@@ -5,9 +5,9 @@ use std::fmt;
 /// Settings for opening sockets, shared by both transports.
 ///
 /// ```
-/// use responses_client::{NetworkSettings, ProxySetting};
+/// use responses_client::NetworkSettings;
 ///
-/// let network = NetworkSettings::new().proxy(ProxySetting::Url("http://localhost:3128".into()));
+/// let network = NetworkSettings::new().proxy("http://localhost:3128");
 /// # drop(network);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,10 +59,11 @@ impl NetworkSettings {
         Self::default()
     }
 
-    /// Sets the proxy. Default: [`ProxySetting::Environment`].
+    /// Sets the proxy; a string is its URL: see [`ProxySetting::Url`]. Default:
+    /// [`ProxySetting::Environment`].
     #[must_use]
-    pub fn proxy(mut self, proxy: ProxySetting) -> Self {
-        self.proxy = proxy;
+    pub fn proxy(mut self, proxy: impl Into<ProxySetting>) -> Self {
+        self.proxy = proxy.into();
         self
     }
 

@@ -7,6 +7,23 @@ use thiserror::Error;
 use crate::{api::masked, json::DecodeError};
 
 /// Violation of the protocol by the server. The connection is not used again.
+///
+/// The source of an error of the kind [`ErrorKind::Protocol`](crate::ErrorKind::Protocol):
+///
+/// ```
+/// use std::error::Error as _;
+///
+/// use responses_client::{Error, error::ProtocolError};
+///
+/// /// Returns the address to which the server redirects.
+/// fn redirect(error: &Error) -> Option<&str> {
+///     match error.source()?.downcast_ref()? {
+///         ProtocolError::Redirect(to) => Some(to),
+///         _ => None,
+///     }
+/// }
+/// # let _ = redirect;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -59,6 +76,18 @@ pub enum ProtocolError {
 
 /// A web page that came instead of an answer of the API. The text of the page is not kept. Each
 /// field has at most 128 bytes, and strings that look like keys are masked.
+///
+/// ```
+/// use std::error::Error as _;
+///
+/// use responses_client::{Error, error::ProtocolError};
+///
+/// fn needs_sign_in(error: &Error) -> bool {
+///     let cause = error.source().and_then(|it| it.downcast_ref());
+///     matches!(cause, Some(ProtocolError::WebPage(page)) if page.sign_in)
+/// }
+/// # let _ = needs_sign_in;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebPage {
@@ -123,6 +152,14 @@ impl fmt::Display for WebPage {
 pub(crate) struct NoPong;
 
 /// Close frame of a WebSocket. Where the reason is shown, strings that look like keys are masked.
+///
+/// ```
+/// # use responses_client::Error;
+/// fn is_restart(error: &Error) -> bool {
+///     error.close_frame().is_some_and(|frame| frame.code == 1012)
+/// }
+/// # let _ = is_restart;
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseFrame {

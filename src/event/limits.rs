@@ -14,6 +14,15 @@ use crate::{format::milliseconds, json::Json};
 pub(crate) const MAX_HEADERS: usize = 256;
 
 /// Remaining rates of a key, from the headers `x-ratelimit-*`.
+///
+/// ```
+/// use responses_client::FinalResponse;
+///
+/// fn is_short_of_tokens(response: &FinalResponse) -> bool {
+///     response.rate_limits().tokens.remaining.is_some_and(|tokens| tokens < 10_000)
+/// }
+/// # let _ = is_short_of_tokens;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RateLimits {
@@ -25,6 +34,18 @@ pub struct RateLimits {
 
 /// One rate; a field is `None` if the server did not send it. The time serializes as `reset_ms`, in
 /// milliseconds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use responses_client::event::RateLimit;
+///
+/// /// Returns the delay before the next request, if the current window has no more.
+/// fn delay(rate: RateLimit) -> Option<Duration> {
+///     rate.reset.filter(|_| rate.remaining == Some(0))
+/// }
+/// # assert_eq!(delay(RateLimit::default()), None);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RateLimit {
@@ -38,6 +59,18 @@ pub struct RateLimit {
 }
 
 /// Usage of a plan of the ChatGPT backend: a short and a long window.
+///
+/// ```
+/// use responses_client::TurnReport;
+///
+/// /// Returns the used share of the window that is nearer to its limit, in percent.
+/// fn used_percent(report: &TurnReport) -> Option<f64> {
+///     let limits = report.server.plan_limits();
+///     let windows = [limits.primary, limits.secondary].into_iter().flatten();
+///     windows.map(|window| window.used_percent).reduce(f64::max)
+/// }
+/// # let _ = used_percent;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -49,6 +82,19 @@ pub struct PlanLimits {
 }
 
 /// Usage of one window of a plan.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use responses_client::event::PlanWindow;
+///
+/// /// Returns the time at which a used-up window resets.
+/// fn resets(window: &PlanWindow) -> Option<SystemTime> {
+///     let at = window.reset_at.filter(|_| window.used_percent >= 100.0)?;
+///     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(at))
+/// }
+/// # assert_eq!(resets(&PlanWindow::default()), None);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -9,6 +9,18 @@ use super::fields;
 use crate::json::{self, DecodeError, Json, Text};
 
 /// Event of a type that this version does not know, kept as received.
+///
+/// ```
+/// use responses_client::ResponseEvent;
+/// use serde_json::json;
+///
+/// let event = ResponseEvent::from_json(json!({"type": "response.brand_new", "n": 1}))?;
+/// if let ResponseEvent::Unknown(event) = event {
+///     assert_eq!(&*event.event_type, "response.brand_new");
+///     assert_eq!(event.member::<u64>("n")?, Some(1));
+/// }
+/// # Ok::<_, responses_client::error::DecodeError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Unknown {

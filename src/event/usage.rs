@@ -42,6 +42,15 @@ pub struct Usage {
 }
 
 /// Details of the input tokens of a response.
+///
+/// ```
+/// # use responses_client::event::Usage;
+/// /// Returns the tokens that were not read from the prompt cache.
+/// fn uncached(usage: Usage) -> u64 {
+///     usage.input_tokens.saturating_sub(usage.input_tokens_details.cached_tokens)
+/// }
+/// # assert_eq!(uncached(Usage::default()), 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -58,6 +67,15 @@ pub struct InputTokensDetails {
 }
 
 /// Lifetimes of the tokens written to the prompt cache.
+///
+/// ```
+/// # use responses_client::event::Usage;
+/// fn show(usage: Usage) {
+///     let written = usage.input_tokens_details.cache_write_tokens_details;
+///     println!("{} for 30 minutes, {} for 12 hours", written.ttl_30m_tokens, written.ttl_12h_tokens);
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -71,6 +89,15 @@ pub struct CacheWriteTokensDetails {
 }
 
 /// Details of the output tokens of a response.
+///
+/// ```
+/// # use responses_client::event::Usage;
+/// /// Returns the tokens of the answer without those of the reasoning.
+/// fn answer_tokens(usage: Usage) -> u64 {
+///     usage.output_tokens.saturating_sub(usage.output_tokens_details.reasoning_tokens)
+/// }
+/// # assert_eq!(answer_tokens(Usage::default()), 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 #[non_exhaustive]

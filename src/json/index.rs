@@ -28,6 +28,7 @@ mod sealed {
     use super::Json;
 
     /// Finds the text of a part of `json`.
+    #[expect(unnameable_types, reason = "only this crate implements the trait")]
     pub trait Sealed {
         fn part_of(self, json: &Json) -> Option<&str>;
     }

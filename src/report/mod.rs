@@ -63,6 +63,15 @@ pub struct TurnReport {
 }
 
 /// Outcome of a prewarm.
+///
+/// ```
+/// use responses_client::{TurnReport, report::Prewarm};
+///
+/// fn was_useless(report: &TurnReport) -> bool {
+///     matches!(report.prewarm, Some(Prewarm::Failed(_)))
+/// }
+/// # let _ = was_useless;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Prewarm {
@@ -75,6 +84,21 @@ pub enum Prewarm {
 }
 
 /// Reason why a prewarm was useless.
+///
+/// ```
+/// use responses_client::report::{Prewarm, PrewarmFailure};
+///
+/// fn advice(prewarm: Prewarm) -> &'static str {
+///     match prewarm {
+///         Prewarm::Failed(PrewarmFailure::Generated | PrewarmFailure::Refused) => {
+///             "this server cannot prewarm: use `preconnect`"
+///         }
+///         Prewarm::Failed(PrewarmFailure::Unused) => "prewarm the request that the turn sends",
+///         _ => "keep it",
+///     }
+/// }
+/// # assert_eq!(advice(Prewarm::Warmed), "keep it");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrewarmFailure {
@@ -148,6 +172,17 @@ pub struct Attempt {
 }
 
 /// Failure of an attempt.
+///
+/// ```
+/// use responses_client::{Delivery, TurnReport, report::Failure};
+///
+/// /// Returns the failures after which the request may have run, so that it may be billed twice.
+/// fn unsure(report: &TurnReport) -> impl Iterator<Item = &Failure> {
+///     let failures = report.attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
+///     failures.filter(|failure| !matches!(failure.delivery, Delivery::NotSent | Delivery::Refused))
+/// }
+/// # let _ = unsure;
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Failure {

@@ -238,7 +238,7 @@ create_body! {
     safety_identifier: String, Delivery, into;
     /// End user: the older form of `safety_identifier`.
     user: String, Delivery, into;
-    /// Service tier: `auto`, `default`, `flex`, `priority` and others.
+    /// Service tier: `auto`, `default`, `flex`, `priority` and others. GPT-6.2 has no `flex`.
     service_tier: String, Context, into;
     /// Image settings: `{"context_compression": …}`.
     image: Json, Context, into;
@@ -261,9 +261,10 @@ impl ResponsesRequest {
         Self { model: model.into(), ..Self::default() }
     }
 
-    /// Returns the request of a create body, from its JSON text or a `serde_json::Value`. Members that this version does not know, and values of another type
-    /// than a field's, are kept in `extra` and sent unchanged. An `input` that is a string becomes
-    /// one message of the user, which is equivalent for the server.
+    /// Returns the request of a create body, from its JSON text or a `serde_json::Value`. Members
+    /// that this version does not know, and values of another type than a field's, are kept in
+    /// `extra` and sent unchanged. An `input` that is a string becomes one message of the user,
+    /// which is equivalent for the server.
     ///
     /// ```
     /// use responses_client::{Item, ResponsesRequest};
@@ -295,6 +296,13 @@ impl ResponsesRequest {
     #[must_use]
     pub fn input(mut self, input: impl Into<History>) -> Self {
         self.input = input.into();
+        self
+    }
+
+    /// Adds a tool to [`tools`](Self#structfield.tools).
+    #[must_use]
+    pub fn tool(mut self, tool: impl Into<Tool>) -> Self {
+        self.tools.push(tool.into());
         self
     }
 
@@ -425,6 +433,13 @@ fn extra_difference(
     some.iter()
         .find(|member| may_change != Some(&*member.0) && !others.contains(member))
         .map(|(name, _)| FieldDifference::named(name))
+}
+
+/// Turns take a request in any form that leads to a reference, for example `&&ResponsesRequest`.
+impl AsRef<Self> for ResponsesRequest {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 impl fmt::Debug for ResponsesRequest {

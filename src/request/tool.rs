@@ -49,6 +49,7 @@ pub struct Tool(Json);
 enum ToolBody<'a> {
     Function { name: &'a str, description: &'a str, parameters: Json, strict: bool },
     Custom { name: &'a str, description: &'a str },
+    FileSearch { vector_store_ids: Vec<String> },
 }
 
 impl Tool {
@@ -78,6 +79,12 @@ impl Tool {
     /// Returns the web search of the server, without settings.
     pub fn web_search() -> Self {
         Self::hosted("web_search")
+    }
+
+    /// Returns the search of the server in the files of these vector stores, without other settings.
+    pub fn file_search(vector_store_ids: impl IntoIterator<Item: Into<String>>) -> Self {
+        let vector_store_ids = vector_store_ids.into_iter().map(Into::into).collect();
+        Self::new(&ToolBody::FileSearch { vector_store_ids })
     }
 
     /// Returns a tool that the server runs and that needs no settings, for example `web_search`.

@@ -3,6 +3,20 @@
 use crate::format::named_with_data;
 
 /// Harmless irregularity in the events of a response.
+///
+/// ```
+/// use responses_client::{TurnReport, report::Anomaly};
+///
+/// fn log(report: &TurnReport) {
+///     for anomaly in &report.anomalies {
+///         match anomaly {
+///             Anomaly::UnknownEvent { event, .. } => eprintln!("the server sent a {event}"),
+///             other => eprintln!("{other}"), // for example "item_changed (at 0)"
+///         }
+///     }
+/// }
+/// # let _ = log;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Anomaly {

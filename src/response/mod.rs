@@ -4,7 +4,7 @@ pub use anomaly::Anomaly;
 pub use detail::{InputTransformation, ResponseError, ToolUsage, WebSearchUsage};
 pub use object::{Response, ResponseStatus};
 pub use output::OutputError;
-pub use partial::PartialItem;
+pub use partial::{PartialItem, ShellOutput};
 
 pub(crate) use accumulate::Accumulator;
 pub(crate) use facts::{Facts, InputChanges};

@@ -8,6 +8,19 @@ use crate::{
 };
 
 /// Item that started but did not finish, with the content received so far.
+///
+/// ```
+/// use responses_client::Error;
+///
+/// /// Shows the text that had arrived before the turn failed.
+/// fn show(error: &Error) {
+///     let cut = error.response().map(|response| response.unfinished_items());
+///     for item in cut.unwrap_or_default() {
+///         println!("{}", item.text());
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Default)]
 pub struct PartialItem {
     output_index: u32,
@@ -23,6 +36,17 @@ pub struct PartialItem {
 }
 
 /// Output of a command of a hosted shell, as far as received.
+///
+/// ```
+/// use responses_client::response::PartialItem;
+///
+/// fn show(item: &PartialItem) {
+///     for (command, output) in item.shell_output() {
+///         println!("{command}: {}{}", output.stdout, output.stderr);
+///     }
+/// }
+/// # let _ = show;
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShellOutput {

@@ -1,6 +1,6 @@
 //! Conversations: [`ResponsesSession`], and the stream of each turn.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 pub use checkpoint::Checkpoint;
 pub use final_response::FinalResponse;
@@ -106,7 +106,7 @@ impl ResponsesSession {
     // who spawns the future together with something that is not `Send`.
     pub fn stream(
         &mut self,
-        request: impl Borrow<ResponsesRequest>,
+        request: impl AsRef<ResponsesRequest>,
     ) -> impl Future<Output = Result<ResponseStream, Error>> + Send {
         self.turn(request).stream()
     }
@@ -123,14 +123,14 @@ impl ResponsesSession {
     /// Dropping the future cancels the turn, like that of [`stream`](Self::stream).
     pub fn respond(
         &mut self,
-        request: impl Borrow<ResponsesRequest>,
+        request: impl AsRef<ResponsesRequest>,
     ) -> impl Future<Output = Result<FinalResponse, Error>> + Send {
         self.turn(request).respond()
     }
 
     /// Returns a builder for one turn with its own headers or time limit.
-    pub fn turn(&mut self, request: impl Borrow<ResponsesRequest>) -> TurnBuilder<'_> {
-        TurnBuilder::new(Arc::clone(&self.endpoint), self.core.clone(), request.borrow())
+    pub fn turn(&mut self, request: impl AsRef<ResponsesRequest>) -> TurnBuilder<'_> {
+        TurnBuilder::new(Arc::clone(&self.endpoint), self.core.clone(), request.as_ref())
     }
 
     /// Returns a builder for the only turn of this session.
@@ -173,8 +173,8 @@ impl ResponsesSession {
     ///
     /// [`ErrorKind::InvalidRequest`]: crate::ErrorKind::InvalidRequest
     /// [`ErrorKind::NoRuntime`]: crate::ErrorKind::NoRuntime
-    pub fn prewarm(&mut self, request: impl Borrow<ResponsesRequest>) -> Result<(), Error> {
-        let request = request.borrow();
+    pub fn prewarm(&mut self, request: impl AsRef<ResponsesRequest>) -> Result<(), Error> {
+        let request = request.as_ref();
         request.check().map_err(Error::invalid_request)?;
         self.begin_ahead(Goal::WarmUp, Arc::new(request.clone()))
     }

@@ -9,9 +9,9 @@ use std::{
 
 use futures_util::TryStreamExt;
 use responses_client::{
-    Auth, Error, ErrorCode, ErrorKind, History, InputPart, Item, Json, ReasoningConfig, Response,
-    ResponseEvent, ResponsesRequest, RetryAction, Secret, TextConfig, Tool, ToolChoice,
-    TransportPolicy, TurnReport,
+    Auth, Error, ErrorCode, ErrorKind, History, InputPart, Item, Json, NetworkSettings,
+    ProxySetting, ReasoningConfig, Response, ResponseEvent, ResponsesRequest, RetryAction, Secret,
+    TextConfig, Tool, ToolChoice, TransportPolicy, TurnReport,
     testing::{ScriptedServer, Turn},
 };
 use serde_json::{Value, json};
@@ -83,6 +83,11 @@ fn c189_settings_are_guessed() {
         (new().extra("seed", 7), json!(7)),
         (new().tools([Tool::hosted("web_search")]), json!([{"type": "web_search"}])),
         (new().tools(&[Tool::hosted("web_search")]), json!([{"type": "web_search"}])),
+        (new().tool(Tool::web_search()), json!([{"type": "web_search"}])),
+        (
+            new().tool(Tool::web_search()).tool(Tool::file_search(["vs_1"])),
+            json!([{"type": "web_search"}, {"type": "file_search", "vector_store_ids": ["vs_1"]}]),
+        ),
     ] {
         assert_eq!(member(request), value);
     }
@@ -243,6 +248,35 @@ fn c189_the_detail_of_an_image_is_guessed() {
     let item = Item::user_parts(vec![image, text]);
     assert_eq!(item.json().pointer("/content/0/detail"), Some("low".into()));
     assert_eq!(item.json().pointer("/content/1/detail"), None);
+}
+
+#[test]
+fn c189_the_url_of_a_proxy_is_guessed() {
+    let url = "http://localhost:3128";
+    let expected = NetworkSettings::new().proxy(ProxySetting::Url(url.to_owned()));
+    assert_eq!(NetworkSettings::new().proxy(url), expected);
+    assert_eq!(NetworkSettings::new().proxy(url.to_owned()), expected);
+    assert_ne!(NetworkSettings::new().proxy(ProxySetting::Direct), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c189_a_request_is_sent_in_any_form() {
+    let server = ScriptedServer::in_memory(vec![Turn::text("Hi"); 9]);
+    let client = builder(&server).build().unwrap();
+    let mut session = client.session();
+    let mut request = request(&["hi"]);
+    let by_ref: &ResponsesRequest = &request;
+    session.stream(by_ref).await.unwrap().final_response().await.unwrap();
+    session.stream(&by_ref).await.unwrap().final_response().await.unwrap();
+    session.respond(Cow::Borrowed(by_ref)).await.unwrap();
+    client.respond(&mut request).await.unwrap();
+    let shared = Arc::new(request);
+    client.turn(&shared).respond().await.unwrap();
+    client.stream(Arc::clone(&shared)).await.unwrap().final_response().await.unwrap();
+    client.respond(Box::new((*shared).clone())).await.unwrap();
+    session.prewarm(&shared).unwrap();
+    session.respond(Arc::unwrap_or_clone(shared)).await.unwrap();
+    assert!(server.log().requests.len() >= 8);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Types, requests, and the life of a session.
 
-use std::{borrow::Borrow, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FusedStream};
 use responses_client::{
@@ -34,7 +34,7 @@ fn the_future_of_a_turn_is_send_whatever_lends_the_request() {
     fn is_send(_: impl Send) {}
     // Compiles only if the signatures promise `Send`. Otherwise the error of a caller who spawns
     // the future would name the private types in it.
-    fn turns<R: Borrow<ResponsesRequest>>(session: &mut ResponsesSession, [a, b, c, d]: [R; 4]) {
+    fn turns<R: AsRef<ResponsesRequest>>(session: &mut ResponsesSession, [a, b, c, d]: [R; 4]) {
         is_send(session.stream(a));
         is_send(session.respond(b));
         is_send(session.turn(c).stream());

@@ -212,3 +212,65 @@ async fn c154_arguments_as_an_object() {
 async fn c155_created_twice() {
     assert_answer("created-twice", "Here you are.").await;
 }
+
+/// Returns `members` by name, with the types of their values.
+fn types(members: &Value) -> Vec<(&str, &'static str)> {
+    let type_of = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let members = members.as_object().unwrap().iter();
+    let mut types: Vec<_> = members.map(|(name, value)| (&**name, type_of(value))).collect();
+    types.sort_unstable();
+    types
+}
+
+#[tokio::test]
+async fn the_json_lines_of_the_agent_keep_their_members() {
+    let ran = guarded(Command::new(agent()).arg("--json").kill_on_drop(true).output()).await;
+    let said = String::from_utf8(ran.unwrap().stdout).unwrap();
+    let mut lines: Vec<Value> = said.lines().map(value).collect();
+    let summary = lines.pop().expect("a summary");
+    for line in &lines {
+        let is_full = line["plan"] == "full";
+        let (reason, new_items) = if is_full { ("string", "null") } else { ("null", "number") };
+        let expected = [
+            ("bytes_received", "number"),
+            ("bytes_sent", "number"),
+            ("first_event_ms", "number"),
+            ("mode", "string"),
+            ("new_items", new_items),
+            ("plan", "string"),
+            ("reason", reason),
+            ("reused", "bool"),
+            ("same_history", "bool"),
+            ("total_ms", "number"),
+            ("transport", "string"),
+            ("turn", "number"),
+        ];
+        assert_eq!(types(line), expected, "{line}");
+    }
+    let of_mode = |mode: &str| lines.iter().filter(|line| line["mode"] == mode).count();
+    assert_eq!(types(&summary), [("summary", "object")]);
+    let summary = &summary["summary"];
+    let modes =
+        [("auto", "object"), ("same_output", "bool"), ("sse", "object"), ("websocket", "object")];
+    assert_eq!(types(summary), modes);
+    for mode in ["auto", "sse", "websocket"] {
+        let expected = [
+            ("bytes_sent", "number"),
+            ("connections", "number"),
+            ("full_sends", "number"),
+            ("median_first_event_ms", "number"),
+            ("median_turn_ms", "number"),
+            ("turns", "number"),
+        ];
+        assert_eq!(types(&summary[mode]), expected, "{mode}");
+        assert_eq!(summary[mode]["turns"], of_mode(mode));
+    }
+    assert!(lines.iter().any(|line| line["plan"] == "incremental"), "{said}");
+}

@@ -8,6 +8,19 @@ use super::{
 use crate::json::{Json, Text};
 
 /// Output of a tool.
+///
+/// ```
+/// use responses_client::event::{ContentPart, item::ToolOutput};
+///
+/// fn text(output: &ToolOutput) -> String {
+///     match output {
+///         ToolOutput::Text(text) => text.to_string(),
+///         ToolOutput::Parts(parts) => parts.iter().filter_map(ContentPart::text).collect(),
+///         other => format!("{other:?}"),
+///     }
+/// }
+/// # let _ = text;
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ToolOutput {

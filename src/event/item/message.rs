@@ -16,6 +16,18 @@ use crate::{
 };
 
 /// Phase of a [`Message`]. Only some models distinguish phases.
+///
+/// ```
+/// use responses_client::{Response, event::MessagePhase};
+///
+/// /// Returns the messages in which the model reports on its work.
+/// fn commentary(response: &Response) -> Vec<String> {
+///     let messages = response.messages().into_iter();
+///     let commentary = messages.filter(|it| it.phase() == Some(MessagePhase::Commentary));
+///     commentary.map(|message| message.text()).collect()
+/// }
+/// # let _ = commentary;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MessagePhase {

@@ -8,6 +8,21 @@ use crate::json::{Json, Text};
 
 unions! {
     /// Part of a message, of reasoning, or of a tool's output.
+    ///
+    /// ```
+    /// use responses_client::event::{ContentPart, Message};
+    ///
+    /// fn show(message: &Message) {
+    ///     for part in &message.content {
+    ///         match part {
+    ///             ContentPart::OutputText(part) => println!("{}", part.text),
+    ///             ContentPart::Refusal(part) => println!("The model refuses: {}", part.refusal),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = show;
+    /// ```
     ContentPart is its item, bare {
         /// Text of the assistant. Gateways also send the type `text`, or a bare string.
         OutputText(OutputText) = "output_text" | "text",
@@ -32,6 +47,19 @@ unions! {
     }
     /// Annotation of a text. The API does not state the unit in which indices count characters:
     /// never slice with them unchecked.
+    ///
+    /// ```
+    /// use responses_client::event::{Annotation, Message};
+    ///
+    /// /// Returns the addresses of the cited pages.
+    /// fn pages(message: &Message) -> impl Iterator<Item = &str> {
+    ///     message.annotations().filter_map(|annotation| match annotation {
+    ///         Annotation::UrlCitation(page) => page.url.as_deref(),
+    ///         _ => None,
+    ///     })
+    /// }
+    /// # let _ = pages;
+    /// ```
     Annotation {
         /// Citation of a file.
         FileCitation(FileCitation) = "file_citation",

@@ -28,6 +28,23 @@ macro_rules! items {
         /// A `String` identifies or classifies. A [`Text`](crate::Text) was written by the model, a
         /// tool or a server, and is a slice of the item's bytes. A member that the server omitted
         /// is `None` or empty, and so is an optional member of another type.
+        ///
+        /// ```
+        /// use responses_client::{Response, event::OutputItem};
+        ///
+        /// fn show(response: &Response) {
+        ///     for item in response.output() {
+        ///         match item {
+        ///             OutputItem::Message(message) => println!("{}", message.text()),
+        ///             OutputItem::Reasoning(reasoning) => println!("({})", reasoning.summary()),
+        ///             OutputItem::FunctionCall(call) => println!("{}({})", call.name, call.arguments),
+        ///             OutputItem::Other(item) => println!("an item of type {}", item.item_type()),
+        ///             _ => {}
+        ///         }
+        ///     }
+        /// }
+        /// # let _ = show;
+        /// ```
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum OutputItem {

@@ -11,6 +11,14 @@ use super::{
 ///
 /// All of these have been observed. The API's own are [`Flat`](Self::Flat) over SSE and
 /// [`Nested`](Self::Nested) over WebSocket.
+///
+/// ```
+/// use responses_client::testing::{ErrorShape, Script, Turn};
+///
+/// let error = |shape| Turn::error_shape(shape, 400, "invalid_prompt", "No");
+/// let script = Script::new().turns(ErrorShape::ALL.map(error));
+/// assert_eq!(script.turn_count(), 16);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorShape {

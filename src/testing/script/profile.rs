@@ -18,6 +18,14 @@ use super::quirks::{Continues, ErrorStyle, PLAIN, Quirks};
 /// | `Ollama` | 404 | no | |
 /// | `LmStudio` | 404 | yes | |
 /// | `Vllm` | 405 | no | |
+///
+/// ```
+/// use responses_client::testing::{Profile, Script, Turn};
+///
+/// let script = Script::new().profile(Profile::Azure).turn(Turn::text("Hello"));
+/// assert_eq!(Profile::from_name("azure"), Some(Profile::Azure));
+/// # drop(script);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Profile {

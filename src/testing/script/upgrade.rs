@@ -48,6 +48,13 @@ pub enum Upgrade {
 }
 
 /// Answer to a request on a kept connection, which served another request before.
+///
+/// ```
+/// use responses_client::testing::{Reuse, Script, Turn};
+///
+/// let script = Script::new().turns(vec![Turn::text("Hello"); 2]).reuse(Reuse::Reset);
+/// # drop(script);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reuse {

@@ -24,6 +24,24 @@ use crate::{
 ///
 /// A client that uses it in place of the network sends every request to its server, independent of
 /// the host in the URL. It works on paused time, where sockets do not.
+///
+/// ```
+/// use responses_client::{
+///     Provider, ResponsesClient, ResponsesRequest,
+///     testing::{ScriptedServer, Turn},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = ScriptedServer::in_memory(Turn::text("Hello"));
+/// let client = ResponsesClient::builder()
+///     .provider(Provider::compatible("http://gateway.example/v1")?)
+///     .connector(&server.connector())
+///     .build()?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hello");
+/// assert_eq!(client.respond(request).await?.output_text(), "Hello");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Connector {
     route: Arc<Route>,

@@ -7,6 +7,19 @@ use serde_json::Value;
 use crate::{config::Transport, testing::script::header_names::HeaderNames};
 
 /// Log of everything that the server received so far, in order.
+///
+/// ```
+/// # use responses_client::{ResponsesRequest, testing::{ScriptedServer, Turn}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Turn::text("Hello")).await?;
+/// # let client = server.client()?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hello");
+/// client.respond(request).await?;
+/// let log = server.log();
+/// assert_eq!((log.websockets().count(), log.requests.len(), log.finished()), (1, 1, 1));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ServerLog {
@@ -29,6 +42,20 @@ pub struct ServerLog {
 }
 
 /// One connection.
+///
+/// ```
+/// # use responses_client::{ResponsesRequest, testing::{ScriptedServer, Turn}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Turn::text("Hello")).await?;
+/// # let client = server.client()?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hello");
+/// client.respond(request).await?;
+/// let connection = &server.log().connections[0];
+/// assert_eq!((connection.upgrade_requests, connection.close_code), (1, None));
+/// assert!(connection.header("user-agent").is_some_and(|it| it.starts_with("responses-client")));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ConnectionLog {
@@ -60,6 +87,20 @@ pub struct ConnectionLog {
 }
 
 /// One `response.create`, or one POST.
+///
+/// ```
+/// # use responses_client::{ResponsesRequest, testing::{ScriptedServer, Turn}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Turn::text("Hello")).await?;
+/// # let client = server.client()?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hello");
+/// client.respond(request).await?;
+/// let request = &server.log().requests[0];
+/// assert_eq!((request.input_items, request.previous_response_id.as_deref()), (1, None));
+/// assert_eq!(request.body["model"], "gpt-6-astra");
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RequestLog {
@@ -90,6 +131,22 @@ pub struct RequestLog {
 }
 
 /// An HTTP request for something other than a new response.
+///
+/// ```
+/// # use responses_client::{ResponsesRequest, testing::{ScriptedServer, Turn}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = ScriptedServer::start(Turn::text("Hello")).await?;
+/// # let client = server.client()?;
+/// let request = ResponsesRequest::new("gpt-6-astra").input("Say hello");
+/// client.respond(request).await?;
+/// let missing = client.retrieve("resp_0").await;
+/// assert!(missing.is_err());
+/// let other = &server.log().others[0];
+/// assert_eq!((other.method.as_str(), other.path.as_str()), ("GET", "/v1/responses/resp_0"));
+/// assert_eq!(other.status, 404);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtherLog {

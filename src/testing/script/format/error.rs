@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// An error in the text of a script, with its place.
+///
+/// ```
+/// use responses_client::testing::{Script, ScriptError};
+///
+/// let error: ScriptError = Script::parse(r#"{"turns": [{"txt": "Hello"}]}"#).unwrap_err();
+/// assert_eq!((error.line(), error.turn()), (1, Some(1)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptError {
     pub(super) line: usize,

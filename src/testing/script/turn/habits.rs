@@ -18,6 +18,13 @@ use super::{
 use crate::testing::script::value::{remove, set};
 
 /// A part of an item that some of its events lack, for [`Turn::withholding`].
+///
+/// ```
+/// use responses_client::testing::{Turn, Withheld};
+///
+/// let turn = Turn::text("Hello").withholding(Withheld::Deltas);
+/// # drop(turn);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Withheld {

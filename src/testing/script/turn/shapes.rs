@@ -16,6 +16,13 @@ use crate::testing::script::{
 };
 
 /// Form of a terminal event without its `output`.
+///
+/// ```
+/// use responses_client::testing::{NoOutput, Turn};
+///
+/// let turn = Turn::text("Hello").empty_terminal_output(NoOutput::Null);
+/// # drop(turn);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoOutput {
