@@ -57,6 +57,7 @@
 //! | bytes that are not an event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
 //! | floods of meaningless events | [`Step::Flood`] |
 //! | late events of an older response | [`Step::Stray`] |
+//! | events of an unknown lane, or of none | an event with a [`stream_id`](self#lanes) |
 //! | the order of events | [`Turn::double_terminal`], [`Turn::without_terminal`], [`Turn::stray_after_terminal`], [`Turn::duplicate_created`] |
 //! | ids of responses | [`Turn::changing_response_id`], [`Turn::created_twice`] |
 //! | ids of items and calls | [`Turn::changing_item_ids`], [`Turn::split_item_ids`], [`Turn::split_call_ids`], [`Turn::empty_item_ids`], [`Turn::without_item_ids`] |
@@ -98,6 +99,20 @@
 //!     .turn(Turn::error_shape(ErrorShape::Detail, 400, "invalid_prompt", "No"));
 //! # let _ = script;
 //! ```
+//!
+//! # Lanes
+//!
+//! A `response.create` with a `stream_id` runs on the lane of that name, and each event of its
+//! response has the `stream_id`. Requests of one lane are answered one after the other. Turns of
+//! several lanes alternate event by event, as far as their waits allow. The limits are those of the
+//! API: 16 responses run at the same time on a WebSocket, and further requests wait silently; a
+//! WebSocket has 32 names beside the default lane. Each lane holds its last response, for all lanes
+//! of its WebSocket, until its next one begins. An unstored response can therefore be continued on
+//! another lane, unless its own lane continues before the `response.in_progress` of the other one.
+//!
+//! An event of a script that has a `stream_id` keeps it, also if it is that of another lane; `null`
+//! stands for an event without a `stream_id`. [`RequestLog::lane`] and [`Exchange::lane`] have the
+//! name. A server with a [`Profile`] of a provider without lanes refuses the parameter.
 //!
 //! # Files, profiles, endpoints
 //!

@@ -13,6 +13,7 @@ pub(super) mod generate;
 pub(super) mod halves;
 pub(super) mod header_names;
 pub mod items;
+pub(super) mod lane;
 pub(super) mod pieces;
 pub(super) mod profile;
 pub(super) mod quirks;

@@ -8,7 +8,7 @@ use super::quirks::{Continues, ErrorStyle, PLAIN, Quirks};
 ///
 /// | | WebSocket | continues by `previous_response_id` | other differences |
 /// |---|---|---|---|
-/// | `OpenAi` | 60 minutes | yes | lanes are not served by this server |
+/// | `OpenAi` | 60 minutes | yes | [lanes](crate::testing#lanes) |
 /// | `Azure` | 60 minutes | yes | lost parents without `error.type` |
 /// | `Xai` | 25 minutes | yes | lost parents without `error.type` |
 /// | `Vercel` | 13 minutes, 5 idle, closed with 1001; messages to 4 MiB | yes | an error is followed by a Close frame; one model a socket |

@@ -191,6 +191,7 @@ impl Hub {
             Turn::error_reply(error).answer(&exchange)
         });
         self.quirks().apply(&mut answer, exchange.transport);
+        request.lane.tag(&mut answer.steps);
         request.kept = answer.kept.take();
         (request, answer)
     }
@@ -215,9 +216,15 @@ impl Hub {
         self.lock().history.commit(connection, transport, completed);
     }
 
-    /// Removes the last response of a connection.
-    pub(super) fn evict(&self, connection: usize) {
-        self.lock().history.evict(connection);
+    /// Removes the response that a lane holds.
+    pub(super) fn evict(&self, connection: usize, lane: Option<&str>) {
+        self.lock().history.evict(connection, lane);
+    }
+
+    /// Records that a fork needs its parent's lane no longer. Returns `false` if a newer response
+    /// has taken the lane before.
+    pub(super) fn settle_fork(&self, request: usize) -> bool {
+        self.lock().forks.remove(&request).is_none_or(|fork| fork.has_parent)
     }
 
     /// Stores the newest state of a response.

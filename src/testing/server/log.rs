@@ -67,6 +67,8 @@ pub struct RequestLog {
     pub connection: usize,
     /// Transport of the request.
     pub transport: Transport,
+    /// Lane that the request names in `stream_id`; `None` for the default lane, and over SSE.
+    pub lane: Option<String>,
     /// Index among the requests that took a turn of the script; `None` if it took no turn.
     pub turn: Option<usize>,
     /// Path of the POST, or of the upgrade of the WebSocket, with the query.
@@ -201,6 +203,7 @@ impl fmt::Debug for RequestLog {
         let Self {
             connection,
             transport,
+            lane,
             turn,
             path,
             body: _,
@@ -214,6 +217,7 @@ impl fmt::Debug for RequestLog {
         f.debug_struct("RequestLog")
             .field("connection", connection)
             .field("transport", transport)
+            .field("lane", lane)
             .field("turn", turn)
             .field("path", path)
             .field("raw", raw)

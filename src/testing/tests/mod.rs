@@ -22,6 +22,7 @@ mod faults;
 mod generators;
 mod habits;
 mod handshake;
+mod lanes;
 mod limits;
 mod sessions;
 mod shapes;

@@ -1,6 +1,12 @@
-//! Carries out a turn over a WebSocket.
+//! Carries out the turns of a WebSocket, step by step.
 
-use std::time::Duration;
+use std::{
+    iter::Peekable,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+    vec,
+};
 
 use futures_util::{SinkExt, stream::SplitSink};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -9,7 +15,7 @@ use super::step_frames::{FrameAction, action};
 use crate::{
     server::websocket::ServerSocket,
     testing::{
-        script::step::Step,
+        script::{lane::Lane, step::Step, turn::answer::ScriptedAnswer},
         server::{control::Control, server_turn::ServerTurn, wait::wait},
     },
 };
@@ -17,54 +23,92 @@ use crate::{
 /// The sending half of a WebSocket.
 pub(super) type FrameSink = SplitSink<ServerSocket, Message>;
 
-/// State of the connection after a step or a turn.
+/// State of the connection after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Open,
     Ended,
 }
 
-/// Carries out a turn.
-pub(super) async fn play(
-    mut turn: ServerTurn,
-    steps: Vec<Step>,
-    sink: &mut FrameSink,
-    control: &Control,
-) -> Flow {
-    let mut steps = steps.into_iter().peekable();
-    while let Some(step) = steps.next() {
-        if let Some(event) = step.event() {
-            turn.before_send(&event);
-        }
-        // The log is complete before the client can have the last frame.
-        if steps.peek().is_none() && !step.is_wait() {
-            turn.finish();
-        }
-        match carry_out(step, sink, control).await {
-            Ok(Flow::Open) => {}
-            Ok(Flow::Ended) => {
-                turn.finish();
-                return Flow::Ended;
-            }
-            Err(_) => return Flow::Ended,
-        }
-    }
-    if sink.flush().await.is_err() {
-        return Flow::Ended;
-    }
-    turn.finish();
-    Flow::Open
+/// A turn on its lane.
+pub(super) struct RunningTurn {
+    pub(super) lane: Lane,
+    turn: ServerTurn,
+    steps: Peekable<vec::IntoIter<Step>>,
+    /// The wait that comes next, or that the turn is in.
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-async fn carry_out(step: Step, sink: &mut FrameSink, control: &Control) -> Result<Flow, Error> {
-    if step.is_wait() {
-        sink.flush().await?;
-        if matches!(step, Step::Freeze) {
-            control.deafen();
-        }
-        wait(&step).await;
-        return Ok(Flow::Open);
+/// Next action of a turn.
+pub(super) enum Play {
+    Step(Step),
+    /// Waits, once everything before is written; if `deaf`, the server receives nothing more.
+    Wait {
+        deaf: bool,
+    },
+    /// Nothing is left.
+    Done,
+}
+
+impl RunningTurn {
+    pub(super) fn new(lane: Lane, turn: ServerTurn, answer: ScriptedAnswer) -> Self {
+        Self { lane, turn, steps: answer.steps.into_iter().peekable(), waiting: None }
     }
+
+    /// Takes the next step, after the end of a wait.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Play> {
+        if let Some(waiting) = &mut self.waiting {
+            ready!(waiting.as_mut().poll(cx));
+            self.waiting = None;
+        }
+        let Some(mut step) = self.steps.next() else { return Poll::Ready(Play::Done) };
+        if let Some(event) = step.event() {
+            match self.turn.lost_fork(&event) {
+                Some(error) => {
+                    self.steps = Vec::new().into_iter().peekable();
+                    step = error;
+                }
+                None => self.turn.before_send(&event),
+            }
+        }
+        if step.is_wait() {
+            let deaf = matches!(step, Step::Freeze);
+            self.waiting = Some(Box::pin(async move { wait(&step).await }));
+            return Poll::Ready(Play::Wait { deaf });
+        }
+        // The log is complete before the client can have the last frame.
+        if self.steps.peek().is_none() {
+            self.turn.finish();
+        }
+        Poll::Ready(Play::Step(step))
+    }
+
+    /// Records that nothing is left to send.
+    pub(super) fn finish(&mut self) {
+        self.turn.finish();
+    }
+}
+
+/// Carries out `play`, except for the time that a wait takes.
+pub(super) async fn carry_out(
+    play: Play,
+    sink: &mut FrameSink,
+    control: &Control,
+) -> Result<Flow, Error> {
+    match play {
+        Play::Step(step) => return send(step, sink, control).await,
+        Play::Wait { deaf } => {
+            sink.flush().await?;
+            if deaf {
+                control.deafen();
+            }
+        }
+        Play::Done => sink.flush().await?,
+    }
+    Ok(Flow::Open)
+}
+
+async fn send(step: Step, sink: &mut FrameSink, control: &Control) -> Result<Flow, Error> {
     match action(step) {
         FrameAction::Feed(frame) => sink.feed(frame).await?,
         FrameAction::Send(frame) => sink.send(frame).await?,

@@ -1,27 +1,38 @@
-//! Serves a WebSocket: reads requests, and answers them one after the other.
+//! Serves a WebSocket: reads requests, and answers them, those of one lane one after the other.
 
-use std::{collections::VecDeque, pin::pin};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
 
 use futures_util::{
-    SinkExt, StreamExt,
+    SinkExt, Stream, StreamExt,
     future::{Either, select},
     stream::SplitStream,
 };
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::{io::AsyncReadExt, sync::mpsc};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     client_message::{ClientMessage, receive},
     max_age::MaxAge,
-    play::{Flow, FrameSink, play},
+    play::{Flow, FrameSink, Play, RunningTurn, carry_out},
 };
 use crate::{
     config::Transport,
     server::websocket::{self, ServerSocket, close_message},
     testing::{
-        script::{quirks::SocketEnd, value::encode},
+        script::{
+            halves::parse_json,
+            lane::{Lane, MAX_RUNNING},
+            quirks::SocketEnd,
+            value::encode,
+        },
         server::{
             connection::Connection, hub_state::Received, peer::IdleFrame, server_turn::ServerTurn,
         },
@@ -39,14 +50,23 @@ enum NoRequest {
     TooLarge,
 }
 
-/// An event while no turn runs.
-enum IdleEvent {
-    /// A limit of the server ends the WebSocket.
-    Reached(SocketEnd),
-    /// The test sends a frame.
-    Frame(IdleFrame),
+/// An event of a WebSocket.
+enum SocketEvent {
     /// The client has sent a message.
     Message(ClientMessage),
+    /// A turn has something to send, or has ended.
+    Turn { index: usize, play: Play },
+    /// A limit of the server ends the WebSocket, on which no turn runs.
+    Reached(SocketEnd),
+    /// The test sends a frame while no turn runs.
+    Idle(IdleFrame),
+}
+
+/// A request that has not begun.
+struct WaitingRequest {
+    lane: Lane,
+    body: Value,
+    raw: String,
 }
 
 /// A WebSocket that is served.
@@ -57,8 +77,11 @@ struct ServedSocket<'a> {
     /// Frames that a test sends while no turn runs.
     idle: mpsc::Receiver<IdleFrame>,
     max_age: MaxAge,
-    /// Requests that arrived while a turn was running.
-    waiting: VecDeque<String>,
+    /// Requests that wait for their lane, or for the end of another response.
+    waiting: VecDeque<WaitingRequest>,
+    running: Vec<RunningTurn>,
+    /// Index in `running` of the turn whose turn it is to send.
+    next: usize,
 }
 
 /// Serves the WebSocket to its end; sends a Close frame with the code in `close` immediately.
@@ -75,9 +98,11 @@ pub(super) async fn serve(
         let _ = sink.send(close_message(Some(code), "")).await;
         return drain(connection, &mut stream).await;
     }
-    let waiting = VecDeque::new();
-    let mut served = ServedSocket { connection, sink, stream, idle, max_age, waiting };
+    let (waiting, running) = (VecDeque::new(), Vec::new());
+    let mut served =
+        ServedSocket { connection, sink, stream, idle, max_age, waiting, running, next: 0 };
     let end = loop {
+        served.begin_turns();
         if let Err(end) = served.serve_next().await {
             break end;
         }
@@ -95,69 +120,90 @@ pub(super) async fn serve(
 }
 
 impl ServedSocket<'_> {
-    /// Waits for a request, and answers it.
+    /// Begins the turns whose lanes are free.
+    fn begin_turns(&mut self) {
+        while self.running.len() < MAX_RUNNING && !self.max_age.is_reached() {
+            let is_free = |request: &WaitingRequest| {
+                request.lane == Lane::Invalid
+                    || self.running.iter().all(|turn| turn.lane != request.lane)
+            };
+            let Some(index) = self.waiting.iter().position(is_free) else { return };
+            let Some(request) = self.waiting.remove(index) else { return };
+            let WaitingRequest { lane, body, raw } = request;
+            let received = Received {
+                connection: self.connection.index,
+                transport: Transport::WebSocket,
+                path: None,
+                headers: Vec::new(),
+                body,
+                raw,
+            };
+            let (turn, answer) = ServerTurn::begin(&self.connection.hub, received);
+            self.running.push(RunningTurn::new(lane, turn, answer));
+        }
+    }
+
+    /// Waits for an event, and handles it.
     async fn serve_next(&mut self) -> Result<(), NoRequest> {
-        let raw = match self.waiting.pop_front().filter(|_| !self.max_age.is_reached()) {
-            Some(raw) => raw,
-            None => self.next_request().await?,
-        };
-        let received = Received {
-            connection: self.connection.index,
-            transport: Transport::WebSocket,
-            path: None,
-            headers: Vec::new(),
-            raw,
-        };
-        let (turn, answer) = ServerTurn::begin(&self.connection.hub, received);
-        let mut playing = pin!(play(turn, answer.steps, &mut self.sink, &self.connection.control));
-        let flow = loop {
-            if self.waiting.len() >= WAITING_REQUESTS {
-                break playing.await;
-            }
-            match select(self.stream.next(), playing.as_mut()).await {
-                Either::Left((message, _)) => match receive(self.connection, message) {
-                    ClientMessage::Request(raw) => self.waiting.push_back(raw),
-                    ClientMessage::Control => {}
-                    ClientMessage::TooLarge => return Err(NoRequest::TooLarge),
-                    ClientMessage::End => return Err(NoRequest::Ended),
-                },
-                Either::Right((flow, _)) => break flow,
-            }
-        };
+        let event = self.next_event().await;
         self.max_age.set_active();
+        match event {
+            SocketEvent::Message(message) => queue(&mut self.waiting, message),
+            SocketEvent::Turn { index, play } => self.play(index, play).await,
+            SocketEvent::Reached(end) => Err(self.end(end).await),
+            SocketEvent::Idle(frame) => self.send_idle(frame).await,
+        }
+    }
+
+    async fn next_event(&mut self) -> SocketEvent {
+        let Self { connection, stream, idle, max_age, waiting, running, next, .. } = self;
+        let mut reached = pin!(max_age.reached());
+        poll_fn(|cx| {
+            // Requests come first, so that turns of several lanes alternate.
+            if waiting.len() < WAITING_REQUESTS
+                && let Poll::Ready(message) = Pin::new(&mut *stream).poll_next(cx)
+            {
+                return Poll::Ready(SocketEvent::Message(receive(connection, message)));
+            }
+            if !running.is_empty() {
+                return poll_turns(running, next, cx);
+            }
+            if let Poll::Ready(end) = reached.as_mut().poll(cx) {
+                return Poll::Ready(SocketEvent::Reached(end));
+            }
+            idle.poll_recv(cx).map(|frame| match frame {
+                Some(frame) => SocketEvent::Idle(frame),
+                // The server is gone.
+                None => SocketEvent::Message(ClientMessage::End),
+            })
+        })
+        .await
+    }
+
+    /// Carries out what a turn does next. Reads requests meanwhile.
+    async fn play(&mut self, index: usize, play: Play) -> Result<(), NoRequest> {
+        let is_done = matches!(play, Play::Done);
+        let Self { connection, sink, stream, waiting, running, .. } = self;
+        let mut sending = pin!(carry_out(play, sink, &connection.control));
+        let flow = loop {
+            if waiting.len() >= WAITING_REQUESTS {
+                break sending.await;
+            }
+            match select(sending.as_mut(), stream.next()).await {
+                Either::Left((flow, _)) => break flow,
+                Either::Right((message, _)) => queue(waiting, receive(connection, message))?,
+            }
+        };
+        let (Ok(flow), Some(turn)) = (flow, running.get_mut(index)) else {
+            return Err(NoRequest::Ended);
+        };
+        if is_done || flow == Flow::Ended {
+            turn.finish();
+            running.remove(index);
+        }
         match flow {
             Flow::Open => Ok(()),
             Flow::Ended => Err(NoRequest::Ended),
-        }
-    }
-
-    /// Waits for a request, and meanwhile sends the frames of the test.
-    async fn next_request(&mut self) -> Result<String, NoRequest> {
-        loop {
-            let event = self.next_event().await;
-            self.max_age.set_active();
-            match event {
-                IdleEvent::Reached(end) => return Err(self.end(end).await),
-                IdleEvent::Frame(frame) => self.send_idle(frame).await?,
-                IdleEvent::Message(ClientMessage::Request(raw)) => return Ok(raw),
-                IdleEvent::Message(ClientMessage::Control) => {}
-                IdleEvent::Message(ClientMessage::TooLarge) => return Err(NoRequest::TooLarge),
-                IdleEvent::Message(ClientMessage::End) => return Err(NoRequest::Ended),
-            }
-        }
-    }
-
-    async fn next_event(&mut self) -> IdleEvent {
-        let idle_frame = pin!(self.idle.recv());
-        let next = select(idle_frame, self.stream.next());
-        match select(pin!(self.max_age.reached()), next).await {
-            Either::Left((end, _)) => IdleEvent::Reached(end),
-            Either::Right((Either::Left((Some(frame), _)), _)) => IdleEvent::Frame(frame),
-            // The server is gone.
-            Either::Right((Either::Left((None, _)), _)) => IdleEvent::Message(ClientMessage::End),
-            Either::Right((Either::Right((message, _)), _)) => {
-                IdleEvent::Message(receive(self.connection, message))
-            }
         }
     }
 
@@ -186,6 +232,38 @@ impl ServedSocket<'_> {
     }
 }
 
+/// Takes the next step of a turn, of each in its turn.
+fn poll_turns(
+    running: &mut [RunningTurn],
+    next: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<SocketEvent> {
+    for offset in 0..running.len() {
+        let index = (*next + offset) % running.len();
+        if let Some(turn) = running.get_mut(index)
+            && let Poll::Ready(play) = turn.poll_next(cx)
+        {
+            *next = index + 1;
+            return Poll::Ready(SocketEvent::Turn { index, play });
+        }
+    }
+    Poll::Pending
+}
+
+/// Appends a request to those that wait.
+fn queue(waiting: &mut VecDeque<WaitingRequest>, message: ClientMessage) -> Result<(), NoRequest> {
+    match message {
+        ClientMessage::Request(raw) => {
+            let body = parse_json(&raw).unwrap_or_default();
+            waiting.push_back(WaitingRequest { lane: Lane::of(&body), body, raw });
+        }
+        ClientMessage::Control => {}
+        ClientMessage::TooLarge => return Err(NoRequest::TooLarge),
+        ClientMessage::End => return Err(NoRequest::Ended),
+    }
+    Ok(())
+}
+
 /// Reads until the client disconnects: it answers a Close frame, and a cut shows in the next read.
 async fn drain(connection: &Connection, stream: &mut FrameStream) {
     while let Some(Ok(message)) = stream.next().await {
@@ -200,5 +278,5 @@ async fn discard(io: &mut TokioIo<Upgraded>) {
     while io.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
 
-/// Maximum number of requests that wait while a turn runs; beyond it the server stops reading.
+/// Maximum number of requests that wait while others are answered; beyond it the server stops reading.
 const WAITING_REQUESTS: usize = 64;
