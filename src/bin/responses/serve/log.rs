@@ -19,6 +19,9 @@ struct RequestLine<'a> {
     kind: &'static str,
     connection: usize,
     transport: &'static str,
+    /// Absent on the default lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a str>,
     turn: Option<usize>,
     path: Path<'a>,
     previous_response_id: Option<&'a str>,
@@ -88,6 +91,7 @@ impl<'a> RequestLine<'a> {
             kind: "request",
             connection: log.connection,
             transport: log.transport.as_str(),
+            lane: log.lane.as_deref(),
             turn: log.turn,
             path: Path(&log.path),
             previous_response_id: log.previous_response_id.as_deref(),

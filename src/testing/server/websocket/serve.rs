@@ -159,23 +159,27 @@ impl ServedSocket<'_> {
         let Self { connection, stream, idle, max_age, waiting, running, next, .. } = self;
         let mut reached = pin!(max_age.reached());
         poll_fn(|cx| {
-            // Requests come first, so that turns of several lanes alternate.
+            if running.is_empty() {
+                // What ends the WebSocket comes before a request that has arrived meanwhile.
+                if let Poll::Ready(end) = reached.as_mut().poll(cx) {
+                    return Poll::Ready(SocketEvent::Reached(end));
+                }
+                match idle.poll_recv(cx) {
+                    Poll::Ready(Some(frame)) => return Poll::Ready(SocketEvent::Idle(frame)),
+                    // The server is gone.
+                    Poll::Ready(None) => {
+                        return Poll::Ready(SocketEvent::Message(ClientMessage::End));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            // Requests come before events, so that turns of several lanes alternate.
             if waiting.len() < WAITING_REQUESTS
                 && let Poll::Ready(message) = Pin::new(&mut *stream).poll_next(cx)
             {
                 return Poll::Ready(SocketEvent::Message(receive(connection, message)));
             }
-            if !running.is_empty() {
-                return poll_turns(running, next, cx);
-            }
-            if let Poll::Ready(end) = reached.as_mut().poll(cx) {
-                return Poll::Ready(SocketEvent::Reached(end));
-            }
-            idle.poll_recv(cx).map(|frame| match frame {
-                Some(frame) => SocketEvent::Idle(frame),
-                // The server is gone.
-                None => SocketEvent::Message(ClientMessage::End),
-            })
+            poll_turns(running, next, cx)
         })
         .await
     }
