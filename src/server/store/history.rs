@@ -113,6 +113,11 @@ impl HistoryStore {
         (response.stored || self.holder(connection, id).is_some()).then_some(response.node)
     }
 
+    /// Returns `true` if the response `id` was completed.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.responses.contains_key(id)
+    }
+
     /// Returns the lane without which nobody could continue the response `id`: the one that holds
     /// it, if it is not stored.
     pub(crate) fn keeper(&self, connection: usize, id: &str) -> Option<Option<&str>> {

@@ -20,6 +20,7 @@ pub(super) mod quirks;
 pub(super) mod refusal;
 pub(super) mod request;
 pub(super) mod schema;
+pub(super) mod steer;
 pub(super) mod step;
 pub(super) mod strict;
 pub(super) mod turn;

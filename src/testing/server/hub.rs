@@ -14,7 +14,7 @@ use super::{
     background::Background,
     control::Control,
     hub_state::{Admitted, AdmittedRequest, HubState, Received},
-    log::{ConnectionLog, OtherLog, ServerLog},
+    log::{ConnectionLog, OtherLog, ServerLog, SteerLog},
     peer::IdleFrame,
 };
 use crate::{
@@ -193,7 +193,20 @@ impl Hub {
         self.quirks().apply(&mut answer, exchange.transport);
         request.lane.tag(&mut answer.steps);
         request.kept = answer.kept.take();
+        request.body = exchange.body;
         (request, answer)
+    }
+
+    /// Records a steer.
+    pub(super) fn note_steer(&self, connection: usize, target: &str, body: Value) {
+        let previous_response_id = target.to_owned();
+        let steer = SteerLog { connection, previous_response_id, body };
+        self.change(|state| state.log.steers.push(steer));
+    }
+
+    /// Returns `true` if the response `id` was completed.
+    pub(super) fn has_completed(&self, id: &str) -> bool {
+        self.lock().history.has(id)
     }
 
     /// Records a mistake of the script.

@@ -64,7 +64,10 @@ pub(super) struct Received {
     pub(super) headers: Vec<(String, String)>,
     /// Body of the request; `null` if it is no JSON.
     pub(super) body: Value,
+    /// Body as it was received; empty for the response that a steer begins.
     pub(super) raw: String,
+    /// Input of steers, which comes before that of the request.
+    pub(super) steered: Vec<Value>,
 }
 
 /// A logged request with the turn that answers it.
@@ -84,6 +87,7 @@ pub(super) struct AdmittedRequest {
     /// Id of the parent, if another lane of the connection holds it.
     pub(super) fork_of: Option<String>,
     pub(super) input: Vec<Value>,
+    pub(super) body: Value,
     /// The response is stored.
     pub(super) stored: bool,
     /// The request asks for events.
@@ -144,7 +148,7 @@ impl HubState {
 
     /// Logs a request, and takes its turn.
     pub(super) fn admit(&mut self, received: Received) -> Admitted {
-        let Received { connection, transport, path, headers, body, raw } = received;
+        let Received { connection, transport, path, headers, body, raw, steered } = received;
         let lane = match transport {
             Transport::WebSocket => Lane::of(&body),
             Transport::Sse => Lane::Default,
@@ -153,7 +157,7 @@ impl HubState {
         let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
         let is_fork = self.begin_on(connection, transport, &lane, previous.as_deref());
         let fork_of = previous.clone().filter(|_| is_fork);
-        let mut input = request::input(&body);
+        let mut input = [steered, request::input(&body)].concat();
         self.history.resolve(&mut input);
         let response_id = format!("resp_{:040x}", self.responses_begun);
         self.responses_begun += 1;
@@ -191,6 +195,7 @@ impl HubState {
             lane: exchange.lane.clone(),
             turn: turn_index,
             path: path.unwrap_or_default(),
+            is_successor: raw.is_empty() && exchange.body.is_object(),
             body: Value::Null,
             raw,
             headers: Vec::new(),
@@ -207,6 +212,7 @@ impl HubState {
             parent: found,
             fork_of,
             input,
+            body: Value::Null,
             stored: exchange.body["store"] != false,
             streams: exchange.streams(),
             background: exchange.is_in_background().then(Arc::default),
@@ -315,6 +321,7 @@ mod tests {
             headers: Vec::new(),
             body: serde_json::from_str(raw).unwrap_or_default(),
             raw: raw.to_owned(),
+            steered: Vec::new(),
         }
     }
 

@@ -14,6 +14,8 @@ pub struct ServerLog {
     pub connections: Vec<ConnectionLog>,
     /// Every `response.create` and every POST, also the rejected ones.
     pub requests: Vec<RequestLog>,
+    /// Every `response.steer`.
+    pub steers: Vec<SteerLog>,
     /// Every other answered HTTP request, such as those to get or cancel a response, and those for
     /// paths that the server does not have.
     pub others: Vec<OtherLog>,
@@ -73,6 +75,8 @@ pub struct RequestLog {
     pub turn: Option<usize>,
     /// Path of the POST, or of the upgrade of the WebSocket, with the query.
     pub path: String,
+    /// `true` if a steer began the response: the client has sent no request for it.
+    pub is_successor: bool,
     /// Body of the request; `null` if it was not JSON, or the script is [without
     /// bodies](crate::testing::Script::without_bodies).
     pub body: Value,
@@ -89,6 +93,18 @@ pub struct RequestLog {
     pub input_items: usize,
     /// `true` once the answer was sent to its end, a scripted fault included.
     pub finished: bool,
+}
+
+/// One `response.steer`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SteerLog {
+    /// [`index`](ConnectionLog::index) of the connection.
+    pub connection: usize,
+    /// Id of the response that the steer is meant for.
+    pub previous_response_id: String,
+    /// The message.
+    pub body: Value,
 }
 
 /// An HTTP request for something other than a new response.
@@ -206,6 +222,7 @@ impl fmt::Debug for RequestLog {
             lane,
             turn,
             path,
+            is_successor,
             body: _,
             raw,
             headers,
@@ -220,6 +237,7 @@ impl fmt::Debug for RequestLog {
             .field("lane", lane)
             .field("turn", turn)
             .field("path", path)
+            .field("is_successor", is_successor)
             .field("raw", raw)
             .field("headers", &HeaderNames(headers))
             .field("bytes_received", bytes_received)

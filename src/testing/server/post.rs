@@ -36,9 +36,10 @@ pub(super) async fn answer(
         headers,
         body: parse_json(&raw).unwrap_or_default(),
         raw,
+        steered: Vec::new(),
     };
     let (mut turn, answer) = ServerTurn::begin(&connection.hub, received);
-    let ScriptedAnswer { steps, http, label, kept: _ } = answer;
+    let ScriptedAnswer { steps, http, label, steering: _, kept: _ } = answer;
     if let Some((waits, refusal)) = http {
         for step in waits {
             wait(&step).await;

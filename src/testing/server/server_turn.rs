@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     background::Background,
     hub::Hub,
-    hub_state::{AdmittedRequest, Received},
+    hub_state::{AdmittedRequest, Received, RequestOrigin},
 };
 use crate::{
     server::store::{Completed, OutputCollector},
-    testing::script::{request, step::Step, turn::answer::ScriptedAnswer},
+    testing::script::{request, step::Step, turn::answer::ScriptedAnswer, value::set},
 };
 
 /// A request while the server answers it: updates the server's state by the events that it sends.
@@ -40,6 +40,26 @@ impl ServerTurn {
         self.request.background.clone()
     }
 
+    /// Returns the id of the response.
+    pub(super) fn response_id(&self) -> &str {
+        &self.request.response_id
+    }
+
+    /// Returns the items that were finished so far.
+    pub(super) fn finished_items(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.output).finish(&Value::Null)
+    }
+
+    /// Returns the request for the response that follows after a steer.
+    pub(super) fn successor(&self, steered: Vec<Value>) -> Received {
+        let mut body = self.request.body.clone();
+        set(&mut body, "previous_response_id", self.response_id());
+        set(&mut body, "input", json!([]));
+        let RequestOrigin { connection, transport, .. } = self.request.origin;
+        let (headers, raw) = (Vec::new(), String::new());
+        Received { connection, transport, path: None, headers, body, raw, steered }
+    }
+
     /// Returns `true` if the request asks for events.
     pub(super) fn streams(&self) -> bool {
         self.request.streams
@@ -58,6 +78,9 @@ impl ServerTurn {
         self.output.observe(event);
         match event["type"].as_str() {
             Some("response.completed") => self.commit(&event["response"]),
+            Some("response.incomplete") if is_parent(&event["response"]) => {
+                self.commit(&event["response"]);
+            }
             Some("response.failed" | "error") => {
                 self.hub.evict(origin.connection, self.request.lane.name());
             }
@@ -105,4 +128,9 @@ impl ServerTurn {
         let completed = Completed { id, parent: *parent, items, stored: *stored, lane };
         self.hub.commit(origin.connection, origin.transport, completed);
     }
+}
+
+/// Returns `true` if an incomplete response can be continued.
+fn is_parent(incomplete: &Value) -> bool {
+    matches!(incomplete["incomplete_details"]["reason"].as_str(), Some("steered" | "interrupted"))
 }

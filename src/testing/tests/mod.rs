@@ -26,6 +26,7 @@ mod lanes;
 mod limits;
 mod sessions;
 mod shapes;
+mod steering;
 mod turns;
 mod unstreamed;
 

@@ -1,6 +1,6 @@
 //! The log of the scripted server as JSON lines.
 
-use responses_client::testing::{ConnectionLog, OtherLog, RequestLog, ServerLog};
+use responses_client::testing::{ConnectionLog, OtherLog, RequestLog, ServerLog, SteerLog};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
@@ -8,6 +8,7 @@ use serde_json::Value;
 #[derive(Default)]
 pub(super) struct LogLines {
     requests: usize,
+    steers: usize,
     others: usize,
     /// `true` for each connection that has been written.
     connections: Vec<bool>,
@@ -28,6 +29,15 @@ struct RequestLine<'a> {
     input_items: usize,
     bytes_received: u64,
     headers: Headers<'a>,
+    body: &'a Value,
+}
+
+/// Line of a `response.steer`.
+#[derive(Serialize)]
+struct SteerLine<'a> {
+    kind: &'static str,
+    connection: usize,
+    previous_response_id: &'a str,
     body: &'a Value,
 }
 
@@ -65,13 +75,17 @@ struct Path<'a>(&'a str);
 struct Headers<'a>(&'a [(String, String)]);
 
 impl LogLines {
-    /// Appends a line for each new request of either kind, and for each connection that has ended. If `all` is
+    /// Appends a line for each new request, of either kind, for each new steer, and for each connection that has ended. If `all` is
     /// `true`, also for each open connection.
     pub(super) fn add(&mut self, log: &ServerLog, all: bool, lines: &mut Vec<u8>) {
         for request in log.requests.iter().skip(self.requests) {
             push(lines, &RequestLine::new(request));
         }
         self.requests = log.requests.len();
+        for steer in log.steers.iter().skip(self.steers) {
+            push(lines, &SteerLine::new(steer));
+        }
+        self.steers = log.steers.len();
         for other in log.others.iter().skip(self.others) {
             push(lines, &OtherLine::new(other));
         }
@@ -98,6 +112,17 @@ impl<'a> RequestLine<'a> {
             input_items: log.input_items,
             bytes_received: log.bytes_received,
             headers: Headers(&log.headers),
+            body: &log.body,
+        }
+    }
+}
+
+impl<'a> SteerLine<'a> {
+    fn new(log: &'a SteerLog) -> Self {
+        Self {
+            kind: "steer",
+            connection: log.connection,
+            previous_response_id: &log.previous_response_id,
             body: &log.body,
         }
     }

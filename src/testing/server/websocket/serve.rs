@@ -22,6 +22,7 @@ use super::{
     client_message::{ClientMessage, receive},
     max_age::MaxAge,
     play::{Flow, FrameSink, Play, RunningTurn, carry_out},
+    steers::Steered,
 };
 use crate::{
     config::Transport,
@@ -31,11 +32,10 @@ use crate::{
             halves::parse_json,
             lane::{Lane, MAX_RUNNING},
             quirks::SocketEnd,
-            value::encode,
+            steer::Steer,
+            value::{encode, set},
         },
-        server::{
-            connection::Connection, hub_state::Received, peer::IdleFrame, server_turn::ServerTurn,
-        },
+        server::{connection::Connection, hub_state::Received, peer::IdleFrame},
     },
 };
 
@@ -60,13 +60,29 @@ enum SocketEvent {
     Reached(SocketEnd),
     /// The test sends a frame while no turn runs.
     Idle(IdleFrame),
+    /// A steer is refused.
+    Refusal(Value),
 }
 
-/// A request that has not begun.
+/// Messages of the client that the server has not begun to answer.
+#[derive(Default)]
+struct Inbox {
+    /// Requests that wait for their lane, or for the end of another response.
+    requests: VecDeque<WaitingRequest>,
+    steers: VecDeque<WaitingSteer>,
+    /// The server does not know `response.steer`.
+    without_steers: bool,
+}
+
 struct WaitingRequest {
     lane: Lane,
     body: Value,
     raw: String,
+}
+
+struct WaitingSteer {
+    steer: Steer,
+    body: Value,
 }
 
 /// A WebSocket that is served.
@@ -77,9 +93,12 @@ struct ServedSocket<'a> {
     /// Frames that a test sends while no turn runs.
     idle: mpsc::Receiver<IdleFrame>,
     max_age: MaxAge,
-    /// Requests that wait for their lane, or for the end of another response.
-    waiting: VecDeque<WaitingRequest>,
+    inbox: Inbox,
     running: Vec<RunningTurn>,
+    /// Input that the next request on its lane gets.
+    steered: Vec<Steered>,
+    /// Refusals of steers for responses that do not run.
+    refusals: VecDeque<Value>,
     /// Index in `running` of the turn whose turn it is to send.
     next: usize,
 }
@@ -98,10 +117,20 @@ pub(super) async fn serve(
         let _ = sink.send(close_message(Some(code), "")).await;
         return drain(connection, &mut stream).await;
     }
-    let (waiting, running) = (VecDeque::new(), Vec::new());
-    let mut served =
-        ServedSocket { connection, sink, stream, idle, max_age, waiting, running, next: 0 };
+    let mut served = ServedSocket {
+        connection,
+        sink,
+        stream,
+        idle,
+        max_age,
+        inbox: Inbox { without_steers: !quirks.steers, ..Inbox::default() },
+        running: Vec::new(),
+        steered: Vec::new(),
+        refusals: VecDeque::new(),
+        next: 0,
+    };
     let end = loop {
+        served.steer_turns();
         served.begin_turns();
         if let Err(end) = served.serve_next().await {
             break end;
@@ -127,9 +156,11 @@ impl ServedSocket<'_> {
                 request.lane == Lane::Invalid
                     || self.running.iter().all(|turn| turn.lane != request.lane)
             };
-            let Some(index) = self.waiting.iter().position(is_free) else { return };
-            let Some(request) = self.waiting.remove(index) else { return };
+            let Some(index) = self.inbox.requests.iter().position(is_free) else { return };
+            let Some(request) = self.inbox.requests.remove(index) else { return };
             let WaitingRequest { lane, body, raw } = request;
+            let taken = self.steered.extract_if(.., |it| it.is_taken_by(&lane, &body));
+            let steered = taken.flat_map(|it| it.input).collect();
             let received = Received {
                 connection: self.connection.index,
                 transport: Transport::WebSocket,
@@ -137,26 +168,73 @@ impl ServedSocket<'_> {
                 headers: Vec::new(),
                 body,
                 raw,
+                steered,
             };
-            let (turn, answer) = ServerTurn::begin(&self.connection.hub, received);
-            self.running.push(RunningTurn::new(lane, turn, answer));
+            self.running.push(RunningTurn::begin(&self.connection.hub, lane, received));
+        }
+    }
+
+    /// Answers the steers that have arrived.
+    fn steer_turns(&mut self) {
+        let hub = &self.connection.hub;
+        while let Some(WaitingSteer { steer, body }) = self.inbox.steers.pop_front() {
+            let is_valid = Steer::is_valid(&body);
+            hub.note_steer(self.connection.index, &steer.target, body);
+            if self.running.iter_mut().any(|turn| turn.steer(&steer, is_valid)) {
+                continue;
+            }
+            let code = match hub.has_completed(&steer.target) {
+                _ if !is_valid => "invalid_input",
+                true => "response_already_completed",
+                false => "response_not_found",
+            };
+            let mut refusal = steer.failed(None, code);
+            set(&mut refusal, "sequence_number", 0);
+            self.refusals.push_back(refusal);
+        }
+    }
+
+    /// Removes a turn that has ended, and begins the response that follows after steers.
+    fn end_turn(&mut self, index: usize) {
+        let Some(turn) = self.running.get_mut(index) else { return };
+        turn.finish();
+        let next = turn.take_steered().and_then(|steered| {
+            let mut requests = self.inbox.requests.iter();
+            let is_taken = requests.any(|it| steered.is_taken_by(&it.lane, &it.body));
+            if turn.waits_for_client() || is_taken {
+                self.steered.push(steered);
+                return None;
+            }
+            let received = turn.successor(steered.input);
+            Some(RunningTurn::begin(&self.connection.hub, steered.lane, received))
+        });
+        match next {
+            Some(next) => *turn = next,
+            None => drop(self.running.remove(index)),
         }
     }
 
     /// Waits for an event, and handles it.
     async fn serve_next(&mut self) -> Result<(), NoRequest> {
-        let event = self.next_event().await;
+        let event = match self.refusals.pop_front() {
+            Some(refusal) => SocketEvent::Refusal(refusal),
+            None => self.next_event().await,
+        };
         self.max_age.set_active();
         match event {
-            SocketEvent::Message(message) => queue(&mut self.waiting, message),
+            SocketEvent::Message(message) => self.inbox.add(message),
             SocketEvent::Turn { index, play } => self.play(index, play).await,
             SocketEvent::Reached(end) => Err(self.end(end).await),
             SocketEvent::Idle(frame) => self.send_idle(frame).await,
+            SocketEvent::Refusal(refusal) => {
+                let sent = self.sink.send(Message::text(encode(&refusal))).await;
+                sent.map_err(|_| NoRequest::Ended)
+            }
         }
     }
 
     async fn next_event(&mut self) -> SocketEvent {
-        let Self { connection, stream, idle, max_age, waiting, running, next, .. } = self;
+        let Self { connection, stream, idle, max_age, inbox, running, next, .. } = self;
         let mut reached = pin!(max_age.reached());
         poll_fn(|cx| {
             if running.is_empty() {
@@ -174,7 +252,7 @@ impl ServedSocket<'_> {
                 }
             }
             // Requests come before events, so that turns of several lanes alternate.
-            if waiting.len() < WAITING_REQUESTS
+            if !inbox.is_full()
                 && let Poll::Ready(message) = Pin::new(&mut *stream).poll_next(cx)
             {
                 return Poll::Ready(SocketEvent::Message(receive(connection, message)));
@@ -184,31 +262,34 @@ impl ServedSocket<'_> {
         .await
     }
 
-    /// Carries out what a turn does next. Reads requests meanwhile.
+    /// Carries out what a turn does next.
     async fn play(&mut self, index: usize, play: Play) -> Result<(), NoRequest> {
         let is_done = matches!(play, Play::Done);
-        let Self { connection, sink, stream, waiting, running, .. } = self;
+        match self.send(play).await? {
+            Flow::Open if is_done => self.end_turn(index),
+            Flow::Open => {}
+            Flow::Ended => {
+                self.running.get_mut(index).into_iter().for_each(RunningTurn::finish);
+                return Err(NoRequest::Ended);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out `play`. Reads requests meanwhile.
+    async fn send(&mut self, play: Play) -> Result<Flow, NoRequest> {
+        let Self { connection, sink, stream, inbox, .. } = self;
         let mut sending = pin!(carry_out(play, sink, &connection.control));
         let flow = loop {
-            if waiting.len() >= WAITING_REQUESTS {
+            if inbox.is_full() {
                 break sending.await;
             }
             match select(sending.as_mut(), stream.next()).await {
                 Either::Left((flow, _)) => break flow,
-                Either::Right((message, _)) => queue(waiting, receive(connection, message))?,
+                Either::Right((message, _)) => inbox.add(receive(connection, message))?,
             }
         };
-        let (Ok(flow), Some(turn)) = (flow, running.get_mut(index)) else {
-            return Err(NoRequest::Ended);
-        };
-        if is_done || flow == Flow::Ended {
-            turn.finish();
-            running.remove(index);
-        }
-        match flow {
-            Flow::Open => Ok(()),
-            Flow::Ended => Err(NoRequest::Ended),
-        }
+        flow.map_err(|_| NoRequest::Ended)
     }
 
     /// Sends an error with the reason for the end of the WebSocket, and a Close frame.
@@ -254,18 +335,29 @@ fn poll_turns(
     Poll::Pending
 }
 
-/// Appends a request to those that wait.
-fn queue(waiting: &mut VecDeque<WaitingRequest>, message: ClientMessage) -> Result<(), NoRequest> {
-    match message {
-        ClientMessage::Request(raw) => {
-            let body = parse_json(&raw).unwrap_or_default();
-            waiting.push_back(WaitingRequest { lane: Lane::of(&body), body, raw });
-        }
-        ClientMessage::Control => {}
-        ClientMessage::TooLarge => return Err(NoRequest::TooLarge),
-        ClientMessage::End => return Err(NoRequest::Ended),
+impl Inbox {
+    fn is_full(&self) -> bool {
+        self.requests.len() + self.steers.len() >= WAITING_REQUESTS
     }
-    Ok(())
+
+    fn add(&mut self, message: ClientMessage) -> Result<(), NoRequest> {
+        match message {
+            ClientMessage::Request(raw) => {
+                let body = parse_json(&raw).unwrap_or_default();
+                match Steer::of(&body).filter(|_| !self.without_steers) {
+                    Some(steer) => self.steers.push_back(WaitingSteer { steer, body }),
+                    None => {
+                        let lane = Lane::of(&body);
+                        self.requests.push_back(WaitingRequest { lane, body, raw });
+                    }
+                }
+                Ok(())
+            }
+            ClientMessage::Control => Ok(()),
+            ClientMessage::TooLarge => Err(NoRequest::TooLarge),
+            ClientMessage::End => Err(NoRequest::Ended),
+        }
+    }
 }
 
 /// Reads until the client disconnects: it answers a Close frame, and a cut shows in the next read.
@@ -282,5 +374,5 @@ async fn discard(io: &mut TokioIo<Upgraded>) {
     while io.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
 
-/// Maximum number of requests that wait while others are answered; beyond it the server stops reading.
+/// Maximum number of messages that wait while others are answered; beyond it the server stops reading.
 const WAITING_REQUESTS: usize = 64;
