@@ -57,6 +57,7 @@
 //! | bytes that are not an event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
 //! | floods of meaningless events | [`Step::Flood`] |
 //! | late events of an older response | [`Step::Stray`] |
+//! | events of an unknown lane, or of none | an event with a [`stream_id`](self#lanes-and-steering) |
 //! | the order of events | [`Turn::double_terminal`], [`Turn::without_terminal`], [`Turn::stray_after_terminal`], [`Turn::duplicate_created`] |
 //! | ids of responses | [`Turn::changing_response_id`], [`Turn::created_twice`] |
 //! | ids of items and calls | [`Turn::changing_item_ids`], [`Turn::split_item_ids`], [`Turn::split_call_ids`], [`Turn::empty_item_ids`], [`Turn::without_item_ids`] |
@@ -69,6 +70,7 @@
 //! | HTTP answers and upgrades | [`Turn::http`], [`Upgrade`], [`Refusal`] |
 //! | the label of an SSE body | [`Turn::labelled`], [`Turn::encoded`], [`Turn::untyped`], [`Turn::unstreamed`] |
 //! | kept connections that die | [`Script::reuse`] in every [`Reuse`] |
+//! | refused and lost steers | [`Turn::steering`] in every [`Steering`] |
 //!
 //! Modifiers apply in the order in which they are called, over both transports. Those that only
 //! change the form of an answer do not change the server's own history: a request that continues
@@ -98,6 +100,28 @@
 //!     .turn(Turn::error_shape(ErrorShape::Detail, 400, "invalid_prompt", "No"));
 //! # let _ = script;
 //! ```
+//!
+//! # Lanes and steering
+//!
+//! A `response.create` with a `stream_id` runs on the lane of that name, and each event of its
+//! response has the `stream_id`. Requests of one lane are answered one after the other. Turns of
+//! several lanes alternate event by event, as far as their waits allow. The limits are those of the
+//! API: 16 responses run at the same time on a WebSocket, and further requests wait silently; a
+//! WebSocket has 32 names beside the default lane. Each lane holds its last response, for all lanes
+//! of its WebSocket, until its next one begins. An unstored response can therefore be continued on
+//! another lane, unless its own lane continues before the `response.in_progress` of the other one.
+//!
+//! An event of a script that has a `stream_id` keeps it, also if it is that of another lane; `null`
+//! stands for an event without a `stream_id`. [`RequestLog::lane`] and [`Exchange::lane`] have the
+//! name. A server with a [`Profile`] of a provider without lanes refuses the parameter.
+//!
+//! A `response.steer` ends the response that it names, as soon as no item of it is unfinished, with
+//! `response.incomplete` and the reason `steered`. The next turn of the script is the response that
+//! continues it: its history ends with the input of the steers. If only the terminal event is left,
+//! the response is completed first. If it then waits for results of calls, the steer is pending, and
+//! the request with the results gets its input, as does a request that is already waiting.
+//! [`Turn::steering`] refuses or ignores the steers of a turn, and [`ServerLog::steers`] has them.
+//! [`RequestLog::is_successor`] marks responses that a steer began.
 //!
 //! # Files, profiles, endpoints
 //!
@@ -155,6 +179,7 @@ pub use script::{
     items,
     profile::Profile,
     refusal::Refusal,
+    steer::Steering,
     step::Step,
     turn::{Turn, habits::Withheld, shapes::NoOutput},
     upgrade::{Reuse, Upgrade},
@@ -163,7 +188,7 @@ pub use script::{
 pub use server::{
     connector::Connector,
     handle::ScriptedServer,
-    log::{ConnectionLog, OtherLog, RequestLog, ServerLog},
+    log::{ConnectionLog, OtherLog, RequestLog, ServerLog, SteerLog},
 };
 
 mod network;

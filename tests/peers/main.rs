@@ -9,6 +9,7 @@ mod codex;
 mod frameworks;
 mod items;
 mod kernel;
+mod lanes;
 mod middleboxes;
 mod opentelemetry;
 mod peer;

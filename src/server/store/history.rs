@@ -13,8 +13,16 @@ pub(crate) struct HistoryStore {
     // Nodes are never freed, so that their indices stay valid.
     nodes: Vec<Node>,
     responses: HashMap<String, Continuable>,
-    /// Id of the last completed response of each open WebSocket, by connection.
-    by_connection: HashMap<usize, String>,
+    /// The last completed response of each lane of an open WebSocket, by connection.
+    by_connection: HashMap<usize, Vec<Held>>,
+}
+
+/// A response that a lane of a WebSocket holds.
+#[derive(Debug)]
+struct Held {
+    /// Name of the lane; `None` for the default lane.
+    lane: Option<String>,
+    id: String,
 }
 
 /// Index of a completed response in the tree of histories.
@@ -45,23 +53,33 @@ pub(crate) struct Completed {
     /// Input of the request, and output of the response.
     pub(crate) items: Vec<Value>,
     pub(crate) stored: bool,
+    /// Lane of the request; `None` for the default lane, and over SSE.
+    pub(crate) lane: Option<String>,
 }
 
 impl HistoryStore {
-    /// Stores a completed response.
+    /// Stores a completed response, which its lane holds if the request came over WebSocket.
     pub(crate) fn commit(&mut self, connection: usize, transport: Transport, completed: Completed) {
-        let Completed { id, parent, items, stored } = completed;
+        let Completed { id, parent, items, stored, lane } = completed;
         let node = Parent(self.nodes.len());
         let bytes = self.bytes(parent) + json_size(&items);
         self.nodes.push(Node { parent, items, stored, bytes });
         self.responses.insert(id.clone(), Continuable { node, stored });
         if transport == Transport::WebSocket {
-            self.by_connection.insert(connection, id);
+            self.evict(connection, lane.as_deref());
+            self.by_connection.entry(connection).or_default().push(Held { lane, id });
         }
     }
 
-    /// Removes the last response of a connection, after an error or at the connection's end.
-    pub(crate) fn evict(&mut self, connection: usize) {
+    /// Removes the response that a lane holds, after an error or when the lane's next one begins.
+    pub(crate) fn evict(&mut self, connection: usize, lane: Option<&str>) {
+        if let Some(held) = self.by_connection.get_mut(&connection) {
+            held.retain(|held| held.lane.as_deref() != lane);
+        }
+    }
+
+    /// Removes the responses that the lanes of a connection hold, at the connection's end.
+    pub(crate) fn close(&mut self, connection: usize) {
         self.by_connection.remove(&connection);
     }
 
@@ -92,8 +110,25 @@ impl HistoryStore {
     /// Returns the response `id`, if a request on `connection` may continue it.
     pub(crate) fn parent(&self, connection: usize, id: &str) -> Option<Parent> {
         let response = self.responses.get(id)?;
-        let is_last = self.by_connection.get(&connection).is_some_and(|last| last == id);
-        (response.stored || is_last).then_some(response.node)
+        (response.stored || self.holder(connection, id).is_some()).then_some(response.node)
+    }
+
+    /// Returns `true` if the response `id` was completed.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.responses.contains_key(id)
+    }
+
+    /// Returns the lane without which nobody could continue the response `id`: the one that holds
+    /// it, if it is not stored.
+    pub(crate) fn keeper(&self, connection: usize, id: &str) -> Option<Option<&str>> {
+        let is_stored = self.responses.get(id).is_none_or(|response| response.stored);
+        self.holder(connection, id).filter(|_| !is_stored)
+    }
+
+    /// Returns the lane of `connection` that holds the response `id`.
+    fn holder(&self, connection: usize, id: &str) -> Option<Option<&str>> {
+        let held = self.by_connection.get(&connection)?.iter().find(|held| held.id == id)?;
+        Some(held.lane.as_deref())
     }
 
     /// Returns the size of the history up to and including `parent`, in bytes of JSON.
@@ -120,7 +155,12 @@ mod tests {
     use super::*;
 
     fn completed(id: &str, parent: Option<Parent>, stored: bool) -> Completed {
-        Completed { id: id.to_owned(), parent, items: vec![Value::from(id)], stored }
+        on_lane(None, id, parent, stored)
+    }
+
+    fn on_lane(lane: Option<&str>, id: &str, parent: Option<Parent>, stored: bool) -> Completed {
+        let (id, lane) = (id.to_owned(), lane.map(str::to_owned));
+        Completed { items: vec![Value::from(&*id)], id, parent, stored, lane }
     }
 
     #[test]
@@ -132,15 +172,31 @@ mod tests {
         store.commit(0, Transport::WebSocket, completed("b", parent, false));
         assert!(store.parent(0, "a").is_none(), "only the last one is kept");
         assert_eq!(store.history(store.parent(0, "b")), ["a", "b"]);
-        store.evict(0);
+        store.evict(0, None);
         assert!(store.parent(0, "b").is_none());
+    }
+
+    #[test]
+    fn each_lane_holds_its_last_response_for_all_lanes_of_its_connection() {
+        let mut store = HistoryStore::default();
+        store.commit(0, Transport::WebSocket, completed("a", None, false));
+        let parent = store.parent(0, "a");
+        store.commit(0, Transport::WebSocket, on_lane(Some("x"), "b", parent, false));
+        assert_eq!((store.keeper(0, "a"), store.keeper(0, "b")), (Some(None), Some(Some("x"))));
+        assert!(store.parent(0, "a").is_some() && store.parent(1, "b").is_none());
+        store.evict(0, None);
+        assert!(store.parent(0, "a").is_none() && store.parent(0, "b").is_some());
+        store.close(0);
+        assert!(store.parent(0, "b").is_none());
+        store.commit(0, Transport::WebSocket, completed("c", None, true));
+        assert_eq!(store.keeper(0, "c"), None, "a stored response needs no lane");
     }
 
     #[test]
     fn a_stored_response_is_continued_from_anywhere() {
         let mut store = HistoryStore::default();
         store.commit(0, Transport::WebSocket, completed("a", None, true));
-        store.evict(0);
+        store.close(0);
         assert!(store.parent(0, "a").is_some());
         assert!(store.parent(7, "a").is_some());
     }
@@ -150,7 +206,7 @@ mod tests {
         let mut store = HistoryStore::default();
         for (id, stored) in [("a", true), ("b", false)] {
             let items = vec![json!({ "type": "message", "id": id })];
-            let completed = Completed { id: id.to_owned(), parent: None, items, stored };
+            let completed = Completed { items, ..completed(id, None, stored) };
             store.commit(0, Transport::Sse, completed);
         }
         let resolved = |store: &HistoryStore, id: &str| {

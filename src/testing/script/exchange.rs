@@ -28,6 +28,8 @@ pub struct Exchange {
     pub transport: Transport,
     /// Connection of the request, as numbered in the [`ServerLog`](crate::testing::ServerLog).
     pub connection: usize,
+    /// Lane that the request names in `stream_id`; `None` for the default lane, and over SSE.
+    pub lane: Option<String>,
     /// Body of the request.
     pub body: Value,
     /// Whole conversation: the input and output of the responses that the request continues, and
@@ -63,6 +65,7 @@ impl fmt::Debug for Exchange {
             index,
             transport,
             connection,
+            lane,
             body,
             history,
             response_id,
@@ -74,6 +77,7 @@ impl fmt::Debug for Exchange {
             .field("index", index)
             .field("transport", transport)
             .field("connection", connection)
+            .field("lane", lane)
             .field("body", body)
             .field("history", history)
             .field("response_id", response_id)

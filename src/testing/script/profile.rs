@@ -8,7 +8,7 @@ use super::quirks::{Continues, ErrorStyle, PLAIN, Quirks};
 ///
 /// | | WebSocket | continues by `previous_response_id` | other differences |
 /// |---|---|---|---|
-/// | `OpenAi` | 60 minutes | yes | lanes are not served by this server |
+/// | `OpenAi` | 60 minutes | yes | [lanes and steering](crate::testing#lanes-and-steering) |
 /// | `Azure` | 60 minutes | yes | lost parents without `error.type` |
 /// | `Xai` | 25 minutes | yes | lost parents without `error.type` |
 /// | `Vercel` | 13 minutes, 5 idle, closed with 1001; messages to 4 MiB | yes | an error is followed by a Close frame; one model a socket |
@@ -82,12 +82,14 @@ impl Profile {
                 max_age: minutes(60),
                 errors: ErrorStyle::LostParentWithoutType,
                 refused: &["stream_id"],
+                steers: false,
                 ..PLAIN
             },
             Self::Xai => Quirks {
                 max_age: minutes(25),
                 errors: ErrorStyle::LostParentWithoutType,
                 refused: &["stream_id"],
+                steers: false,
                 ..PLAIN
             },
             Self::Vercel => Quirks {
@@ -98,6 +100,7 @@ impl Profile {
                 closes_after_error: true,
                 one_model: true,
                 refused: &["stream_id"],
+                steers: false,
                 ..PLAIN
             },
             Self::ChatGpt => Quirks {
@@ -106,6 +109,7 @@ impl Profile {
                 errors: ErrorStyle::Detail,
                 continues: Continues::OnSockets,
                 refused: CHATGPT_REFUSES,
+                steers: false,
                 stateless: true,
                 ..PLAIN
             },

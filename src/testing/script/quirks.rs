@@ -24,6 +24,8 @@ pub(crate) struct Quirks {
     pub(super) errors: ErrorStyle,
     /// A Close frame follows an error frame.
     pub(super) closes_after_error: bool,
+    /// The server knows `response.steer`.
+    pub(crate) steers: bool,
     /// Every request on a WebSocket must have the model of the first one.
     pub(crate) one_model: bool,
     pub(super) continues: Continues,
@@ -66,6 +68,7 @@ pub(super) const PLAIN: Quirks = Quirks {
     frame_limit: None,
     errors: ErrorStyle::Full,
     closes_after_error: false,
+    steers: true,
     one_model: false,
     continues: Continues::Everywhere,
     refused: &[],

@@ -157,6 +157,7 @@ impl Step {
             Self::Fragmented { pieces, .. } => Self::Fragmented { text, pieces: *pieces },
             Self::Split { at, .. } => Self::Split { text, at: at.clone() },
             Self::Drip { pieces, pause, .. } => Self::Drip { text, pieces: *pieces, pause: *pause },
+            Self::Stray(_) => Self::Stray(event),
             _ => Self::Event(event),
         }
     }

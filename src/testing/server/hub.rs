@@ -14,7 +14,7 @@ use super::{
     background::Background,
     control::Control,
     hub_state::{Admitted, AdmittedRequest, HubState, Received},
-    log::{ConnectionLog, OtherLog, ServerLog},
+    log::{ConnectionLog, OtherLog, ServerLog, SteerLog},
     peer::IdleFrame,
 };
 use crate::{
@@ -191,8 +191,22 @@ impl Hub {
             Turn::error_reply(error).answer(&exchange)
         });
         self.quirks().apply(&mut answer, exchange.transport);
+        request.lane.tag(&mut answer.steps);
         request.kept = answer.kept.take();
+        request.body = exchange.body;
         (request, answer)
+    }
+
+    /// Records a steer.
+    pub(super) fn note_steer(&self, connection: usize, target: &str, body: Value) {
+        let previous_response_id = target.to_owned();
+        let steer = SteerLog { connection, previous_response_id, body };
+        self.change(|state| state.log.steers.push(steer));
+    }
+
+    /// Returns `true` if the response `id` was completed.
+    pub(super) fn has_completed(&self, id: &str) -> bool {
+        self.lock().history.has(id)
     }
 
     /// Records a mistake of the script.
@@ -215,9 +229,15 @@ impl Hub {
         self.lock().history.commit(connection, transport, completed);
     }
 
-    /// Removes the last response of a connection.
-    pub(super) fn evict(&self, connection: usize) {
-        self.lock().history.evict(connection);
+    /// Removes the response that a lane holds.
+    pub(super) fn evict(&self, connection: usize, lane: Option<&str>) {
+        self.lock().history.evict(connection, lane);
+    }
+
+    /// Records that a fork needs its parent's lane no longer. Returns `false` if a newer response
+    /// has taken the lane before.
+    pub(super) fn settle_fork(&self, request: usize) -> bool {
+        self.lock().forks.remove(&request).is_none_or(|fork| fork.has_parent)
     }
 
     /// Stores the newest state of a response.

@@ -20,7 +20,8 @@ use crate::{
         builder::{NextTurn, Script},
         error_reply::ErrorReply,
         exchange::Exchange,
-        halves, request, strict,
+        lane::{self, Lane},
+        request, strict,
     },
 };
 
@@ -33,11 +34,24 @@ pub(super) struct HubState {
     pub(super) backgrounds: HashMap<String, Arc<Background>>,
     pub(super) log: ServerLog,
     pub(super) peers: Vec<Peer>,
+    /// Requests that continue a response that another lane holds, and have not begun to, by index in
+    /// the log.
+    pub(super) forks: HashMap<usize, Fork>,
     turns_taken: usize,
     responses_begun: u64,
     pub(super) is_stopped: bool,
     /// No new connection is accepted for now.
     pub(super) is_unreachable: bool,
+}
+
+/// A request that continues a response that another lane holds.
+#[derive(Debug)]
+pub(super) struct Fork {
+    connection: usize,
+    /// Lane that holds the response; `None` for the default lane.
+    source: Option<String>,
+    /// No newer response has begun on that lane.
+    pub(super) has_parent: bool,
 }
 
 /// A request as received.
@@ -48,7 +62,12 @@ pub(super) struct Received {
     pub(super) path: Option<String>,
     /// Headers of a POST; empty over WebSocket.
     pub(super) headers: Vec<(String, String)>,
+    /// Body of the request; `null` if it is no JSON.
+    pub(super) body: Value,
+    /// Body as it was received; empty for the response that a steer begins.
     pub(super) raw: String,
+    /// Input of steers, which comes before that of the request.
+    pub(super) steered: Vec<Value>,
 }
 
 /// A logged request with the turn that answers it.
@@ -63,8 +82,12 @@ pub(super) struct Admitted {
 pub(super) struct AdmittedRequest {
     pub(super) origin: RequestOrigin,
     pub(super) response_id: String,
+    pub(super) lane: Lane,
     pub(super) parent: Option<Parent>,
+    /// Id of the parent, if another lane of the connection holds it.
+    pub(super) fork_of: Option<String>,
     pub(super) input: Vec<Value>,
+    pub(super) body: Value,
     /// The response is stored.
     pub(super) stored: bool,
     /// The request asks for events.
@@ -93,6 +116,7 @@ impl HubState {
             backgrounds: HashMap::new(),
             log: ServerLog::default(),
             peers: Vec::new(),
+            forks: HashMap::new(),
             turns_taken: 0,
             responses_begun: 0,
             is_stopped: false,
@@ -113,7 +137,7 @@ impl HubState {
 
     /// Records the end of a connection.
     pub(super) fn close(&mut self, connection: usize) {
-        self.history.evict(connection);
+        self.history.close(connection);
         if let Some(peer) = self.peers.get_mut(connection) {
             peer.closed();
         }
@@ -124,11 +148,16 @@ impl HubState {
 
     /// Logs a request, and takes its turn.
     pub(super) fn admit(&mut self, received: Received) -> Admitted {
-        let Received { connection, transport, path, headers, raw } = received;
-        let body = halves::parse_json(&raw).unwrap_or_default();
+        let Received { connection, transport, path, headers, body, raw, steered } = received;
+        let lane = match transport {
+            Transport::WebSocket => Lane::of(&body),
+            Transport::Sse => Lane::Default,
+        };
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
         let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
-        let mut input = request::input(&body);
+        let is_fork = self.begin_on(connection, transport, &lane, previous.as_deref());
+        let fork_of = previous.clone().filter(|_| is_fork);
+        let mut input = [steered, request::input(&body)].concat();
         self.history.resolve(&mut input);
         let response_id = format!("resp_{:040x}", self.responses_begun);
         self.responses_begun += 1;
@@ -136,6 +165,7 @@ impl HubState {
             index: self.turns_taken,
             transport,
             connection,
+            lane: lane.name().map(str::to_owned),
             history: Vec::new(),
             response_id: response_id.clone(),
             headers,
@@ -147,7 +177,7 @@ impl HubState {
         let ChosenTurn { turn, is_scripted } = {
             let close_on_create = log.and_then(|log| log.closes_on_create);
             let lost_parent = previous.as_deref().filter(|_| found.is_none());
-            let mut checked = self.check(&exchange);
+            let mut checked = self.check(&exchange, &lane);
             if checked.is_ok() && lost_parent.is_none() && self.script.is_strict {
                 let history = self.history.history(found);
                 checked = strict::history::check(&[&history[..], &input].concat());
@@ -162,8 +192,10 @@ impl HubState {
         let entry = RequestLog {
             connection,
             transport,
+            lane: exchange.lane.clone(),
             turn: turn_index,
             path: path.unwrap_or_default(),
+            is_successor: raw.is_empty() && exchange.body.is_object(),
             body: Value::Null,
             raw,
             headers: Vec::new(),
@@ -176,8 +208,11 @@ impl HubState {
         let request = AdmittedRequest {
             origin,
             response_id,
+            lane,
             parent: found,
+            fork_of,
             input,
+            body: Value::Null,
             stored: exchange.body["store"] != false,
             streams: exchange.streams(),
             background: exchange.is_in_background().then(Arc::default),
@@ -186,14 +221,53 @@ impl HubState {
         Admitted { request, exchange, turn }
     }
 
+    /// Begins a request over WebSocket: its lane loses the response that it holds. Returns `true` if
+    /// the request continues a response that another lane holds.
+    fn begin_on(
+        &mut self,
+        connection: usize,
+        transport: Transport,
+        lane: &Lane,
+        previous: Option<&str>,
+    ) -> bool {
+        if transport != Transport::WebSocket || *lane == Lane::Invalid {
+            return false;
+        }
+        let keeper = previous.and_then(|id| self.history.keeper(connection, id));
+        let source = keeper.filter(|keeper| *keeper != lane.name()).map(|it| it.map(str::to_owned));
+        self.history.evict(connection, lane.name());
+        for fork in self.forks.values_mut() {
+            let is_source = fork.connection == connection && fork.source.as_deref() == lane.name();
+            fork.has_parent &= !is_source;
+        }
+        let Some(source) = source else { return false };
+        let fork = Fork { connection, source, has_parent: true };
+        self.forks.insert(self.log.requests.len(), fork);
+        true
+    }
+
     /// Returns the error of an invalid request.
-    fn check(&mut self, exchange: &Exchange) -> Result<(), ErrorReply> {
+    fn check(&mut self, exchange: &Exchange, lane: &Lane) -> Result<(), ErrorReply> {
         request::check(&exchange.body, exchange.transport, &exchange.headers)?;
         if self.script.is_strict {
             strict::body::check(&exchange.body)?;
         }
         self.script.quirks().check(&exchange.body, exchange.transport)?;
+        self.check_lane(exchange.connection, lane)?;
         self.check_model(exchange)
+    }
+
+    /// Records the name of a lane, of which a WebSocket can have a limited number.
+    fn check_lane(&mut self, connection: usize, lane: &Lane) -> Result<(), ErrorReply> {
+        match lane {
+            Lane::Default => Ok(()),
+            Lane::Invalid => Err(lane::invalid()),
+            Lane::Named(name) => {
+                let peer = self.peers.get_mut(connection);
+                let is_known = peer.is_none_or(|peer| peer.has_lane(name));
+                if is_known { Ok(()) } else { Err(lane::too_many()) }
+            }
+        }
     }
 
     /// Records the model of a WebSocket's first request, to which some servers bind it.
@@ -245,7 +319,9 @@ mod tests {
             transport: Transport::Sse,
             path: None,
             headers: Vec::new(),
+            body: serde_json::from_str(raw).unwrap_or_default(),
             raw: raw.to_owned(),
+            steered: Vec::new(),
         }
     }
 

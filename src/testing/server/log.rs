@@ -27,6 +27,8 @@ pub struct ServerLog {
     pub connections: Vec<ConnectionLog>,
     /// Every `response.create` and every POST, also the rejected ones.
     pub requests: Vec<RequestLog>,
+    /// Every `response.steer`.
+    pub steers: Vec<SteerLog>,
     /// Every other answered HTTP request, such as those to get or cancel a response, and those for
     /// paths that the server does not have.
     pub others: Vec<OtherLog>,
@@ -108,10 +110,14 @@ pub struct RequestLog {
     pub connection: usize,
     /// Transport of the request.
     pub transport: Transport,
+    /// Lane that the request names in `stream_id`; `None` for the default lane, and over SSE.
+    pub lane: Option<String>,
     /// Index among the requests that took a turn of the script; `None` if it took no turn.
     pub turn: Option<usize>,
     /// Path of the POST, or of the upgrade of the WebSocket, with the query.
     pub path: String,
+    /// `true` if a steer began the response: the client has sent no request for it.
+    pub is_successor: bool,
     /// Body of the request; `null` if it was not JSON, or the script is [without
     /// bodies](crate::testing::Script::without_bodies).
     pub body: Value,
@@ -128,6 +134,18 @@ pub struct RequestLog {
     pub input_items: usize,
     /// `true` once the answer was sent to its end, a scripted fault included.
     pub finished: bool,
+}
+
+/// One `response.steer`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SteerLog {
+    /// [`index`](ConnectionLog::index) of the connection.
+    pub connection: usize,
+    /// Id of the response that the steer is meant for.
+    pub previous_response_id: String,
+    /// The message.
+    pub body: Value,
 }
 
 /// An HTTP request for something other than a new response.
@@ -258,8 +276,10 @@ impl fmt::Debug for RequestLog {
         let Self {
             connection,
             transport,
+            lane,
             turn,
             path,
+            is_successor,
             body: _,
             raw,
             headers,
@@ -271,8 +291,10 @@ impl fmt::Debug for RequestLog {
         f.debug_struct("RequestLog")
             .field("connection", connection)
             .field("transport", transport)
+            .field("lane", lane)
             .field("turn", turn)
             .field("path", path)
+            .field("is_successor", is_successor)
             .field("raw", raw)
             .field("headers", &HeaderNames(headers))
             .field("bytes_received", bytes_received)

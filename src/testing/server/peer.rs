@@ -1,11 +1,12 @@
 //! The server's record of a connection.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::control::Control;
+use crate::testing::script::lane::MAX_NAMES;
 
 /// The server's record of a connection; its index is the connection's number.
 pub(super) struct Peer {
@@ -14,7 +15,10 @@ pub(super) struct Peer {
     accounted: u64,
     /// Takes frames for an idle WebSocket.
     idle: Option<mpsc::Sender<IdleFrame>>,
-    is_busy: bool,
+    /// Number of requests that are being answered.
+    running: usize,
+    /// Names of the lanes used so far.
+    lanes: HashSet<String>,
     /// Model of the first request, if every request must have it.
     model: Option<Value>,
 }
@@ -29,7 +33,8 @@ pub(super) enum IdleFrame {
 
 impl Peer {
     pub(super) fn new(control: Arc<Control>) -> Self {
-        Self { control, accounted: 0, idle: None, is_busy: false, model: None }
+        let lanes = HashSet::new();
+        Self { control, accounted: 0, idle: None, running: 0, lanes, model: None }
     }
 
     /// Records that the connection became a WebSocket, which takes frames from `idle`.
@@ -45,14 +50,22 @@ impl Peer {
 
     /// Records a request; returns the number of bytes received since the last one.
     pub(super) fn begin_request(&mut self) -> u64 {
-        self.is_busy = true;
+        self.running += 1;
         let received = self.control.received();
         received.saturating_sub(std::mem::replace(&mut self.accounted, received))
     }
 
     /// Records that a request was answered.
     pub(super) fn end_request(&mut self) {
-        self.is_busy = false;
+        self.running = self.running.saturating_sub(1);
+    }
+
+    /// Records the name of a lane; returns `false` if the connection has used too many others.
+    pub(super) fn has_lane(&mut self, name: &str) -> bool {
+        if !self.lanes.contains(name) && self.lanes.len() < MAX_NAMES {
+            self.lanes.insert(name.to_owned());
+        }
+        self.lanes.contains(name)
     }
 
     /// Records the model of the first request; returns `true` if `model` is the same.
@@ -62,7 +75,7 @@ impl Peer {
 
     /// Sends a frame, if the connection is a WebSocket without a running turn.
     pub(super) fn send_idle(&self, frame: &IdleFrame) {
-        if let Some(idle) = self.idle.as_ref().filter(|_| !self.is_busy) {
+        if let Some(idle) = self.idle.as_ref().filter(|_| self.running == 0) {
             // A full queue means that the client does not read; later frames are dropped.
             let _ = idle.try_send(frame.clone());
         }

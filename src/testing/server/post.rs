@@ -13,7 +13,9 @@ use super::{
 use crate::{
     config::Transport,
     server::http::{AnswerBody, empty, header_pairs},
-    testing::script::{refusal::Refusal, step::Step, turn::answer::ScriptedAnswer},
+    testing::script::{
+        halves::parse_json, refusal::Refusal, step::Step, turn::answer::ScriptedAnswer,
+    },
 };
 
 /// Answers a POST that creates a response.
@@ -26,15 +28,18 @@ pub(super) async fn answer(
         // The client has disconnected and does not get this answer.
         return Response::new(empty());
     };
+    let raw = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     let received = Received {
         connection: connection.index,
         transport: Transport::Sse,
         path: Some(path),
         headers,
-        raw: String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        body: parse_json(&raw).unwrap_or_default(),
+        raw,
+        steered: Vec::new(),
     };
-    let (turn, answer) = ServerTurn::begin(&connection.hub, received);
-    let ScriptedAnswer { steps, http, label, kept: _ } = answer;
+    let (mut turn, answer) = ServerTurn::begin(&connection.hub, received);
+    let ScriptedAnswer { steps, http, label, steering: _, kept: _ } = answer;
     if let Some((waits, refusal)) = http {
         for step in waits {
             wait(&step).await;

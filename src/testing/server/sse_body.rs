@@ -98,7 +98,7 @@ impl SsePlayer {
         }
     }
 
-    async fn cut(&self, cut: Cut) -> Option<Bytes> {
+    async fn cut(&mut self, cut: Cut) -> Option<Bytes> {
         self.turn.finish();
         self.control.cut_after_flush(cut);
         future::pending().await

@@ -235,6 +235,7 @@ pub(super) fn exchange(body: Value) -> Exchange {
         index: 0,
         transport: Transport::Sse,
         connection: 0,
+        lane: None,
         body,
         history: Vec::new(),
         response_id: "resp_0".to_owned(),

@@ -22,9 +22,11 @@ mod faults;
 mod generators;
 mod habits;
 mod handshake;
+mod lanes;
 mod limits;
 mod sessions;
 mod shapes;
+mod steering;
 mod turns;
 mod unstreamed;
 

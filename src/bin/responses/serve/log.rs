@@ -1,6 +1,6 @@
 //! The log of the scripted server as JSON lines.
 
-use responses_client::testing::{ConnectionLog, OtherLog, RequestLog, ServerLog};
+use responses_client::testing::{ConnectionLog, OtherLog, RequestLog, ServerLog, SteerLog};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
@@ -8,6 +8,7 @@ use serde_json::Value;
 #[derive(Default)]
 pub(super) struct LogLines {
     requests: usize,
+    steers: usize,
     others: usize,
     /// `true` for each connection that has been written.
     connections: Vec<bool>,
@@ -19,12 +20,24 @@ struct RequestLine<'a> {
     kind: &'static str,
     connection: usize,
     transport: &'static str,
+    /// Absent on the default lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a str>,
     turn: Option<usize>,
     path: Path<'a>,
     previous_response_id: Option<&'a str>,
     input_items: usize,
     bytes_received: u64,
     headers: Headers<'a>,
+    body: &'a Value,
+}
+
+/// Line of a `response.steer`.
+#[derive(Serialize)]
+struct SteerLine<'a> {
+    kind: &'static str,
+    connection: usize,
+    previous_response_id: &'a str,
     body: &'a Value,
 }
 
@@ -62,13 +75,17 @@ struct Path<'a>(&'a str);
 struct Headers<'a>(&'a [(String, String)]);
 
 impl LogLines {
-    /// Appends a line for each new request of either kind, and for each connection that has ended. If `all` is
+    /// Appends a line for each new request, of either kind, for each new steer, and for each connection that has ended. If `all` is
     /// `true`, also for each open connection.
     pub(super) fn add(&mut self, log: &ServerLog, all: bool, lines: &mut Vec<u8>) {
         for request in log.requests.iter().skip(self.requests) {
             push(lines, &RequestLine::new(request));
         }
         self.requests = log.requests.len();
+        for steer in log.steers.iter().skip(self.steers) {
+            push(lines, &SteerLine::new(steer));
+        }
+        self.steers = log.steers.len();
         for other in log.others.iter().skip(self.others) {
             push(lines, &OtherLine::new(other));
         }
@@ -88,12 +105,24 @@ impl<'a> RequestLine<'a> {
             kind: "request",
             connection: log.connection,
             transport: log.transport.as_str(),
+            lane: log.lane.as_deref(),
             turn: log.turn,
             path: Path(&log.path),
             previous_response_id: log.previous_response_id.as_deref(),
             input_items: log.input_items,
             bytes_received: log.bytes_received,
             headers: Headers(&log.headers),
+            body: &log.body,
+        }
+    }
+}
+
+impl<'a> SteerLine<'a> {
+    fn new(log: &'a SteerLog) -> Self {
+        Self {
+            kind: "steer",
+            connection: log.connection,
+            previous_response_id: &log.previous_response_id,
             body: &log.body,
         }
     }

@@ -34,6 +34,7 @@ fn exchange() -> Exchange {
         index: 0,
         transport: Transport::Sse,
         connection: 0,
+        lane: None,
         body: json!({ "model": "m", "input": "hi" }),
         history: Vec::new(),
         response_id: "resp_0".to_owned(),

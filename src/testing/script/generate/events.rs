@@ -48,6 +48,7 @@ mod tests {
             index: 0,
             transport: Transport::Sse,
             connection: 0,
+            lane: None,
             body: json!({ "model": "m", "input": "hi" }),
             history: vec![json!({ "role": "user", "content": "hi" })],
             response_id: "resp_0".to_owned(),

@@ -8,8 +8,8 @@ use super::{Turn, TurnSource, label::Label};
 use crate::{
     server::store::OutputCollector,
     testing::script::{
-        error_reply::ErrorReply, exchange::Exchange, generate, refusal::Refusal, step::Step,
-        value::is_terminal,
+        error_reply::ErrorReply, exchange::Exchange, generate, refusal::Refusal, steer::Steering,
+        step::Step, value::is_terminal,
     },
 };
 
@@ -20,6 +20,7 @@ pub(crate) struct ScriptedAnswer {
     /// HTTP answer in place of the steps, after these waits; a WebSocket gets the steps.
     pub(crate) http: Option<(Vec<Step>, Refusal)>,
     pub(crate) label: Label,
+    pub(crate) steering: Steering,
     /// Output that the server keeps, if it is not that of the events.
     pub(crate) kept: Option<Vec<Value>>,
 }
@@ -59,7 +60,8 @@ impl Turn {
                 comes_next.then(|| (waits, error.refusal()))
             }),
         };
-        ScriptedAnswer { steps, http, label: self.label.clone(), kept }
+        let (label, steering) = (self.label.clone(), self.steering.clone());
+        ScriptedAnswer { steps, http, label, steering, kept }
     }
 
     /// Returns the error that is an HTTP error to this request. An error in the shape of an event

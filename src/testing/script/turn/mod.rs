@@ -9,6 +9,7 @@ use super::{
     generate::ResponseEnding,
     items,
     refusal::Refusal,
+    steer::Steering,
     step::Step,
 };
 use crate::json::Json;
@@ -44,6 +45,7 @@ pub struct Turn {
     edits: Vec<StepEdit>,
     http: Option<Refusal>,
     label: Label,
+    steering: Steering,
     /// Index of the first edit that does not change the output in the server's own history.
     kept_before: Option<usize>,
 }
@@ -238,7 +240,20 @@ impl Turn {
     }
 
     fn planned(source: TurnSource) -> Self {
-        Self { source, edits: Vec::new(), http: None, label: Label::default(), kept_before: None }
+        Self {
+            source,
+            edits: Vec::new(),
+            http: None,
+            label: Label::default(),
+            steering: Steering::default(),
+            kept_before: None,
+        }
+    }
+
+    /// Says how the server answers each `response.steer` during this turn. Changes nothing over SSE.
+    pub fn steering(mut self, steering: Steering) -> Self {
+        self.steering = steering;
+        self
     }
 
     /// Says that the SSE body is of this type, or of no type at all, such as `Some("text/plain")`.

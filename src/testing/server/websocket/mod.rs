@@ -4,5 +4,6 @@ mod client_message;
 mod max_age;
 mod play;
 mod serve;
+mod steers;
 mod step_frames;
 pub(super) mod upgrade;

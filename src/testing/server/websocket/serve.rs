@@ -1,30 +1,41 @@
-//! Serves a WebSocket: reads requests, and answers them one after the other.
+//! Serves a WebSocket: reads requests, and answers them, those of one lane one after the other.
 
-use std::{collections::VecDeque, pin::pin};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
 
 use futures_util::{
-    SinkExt, StreamExt,
+    SinkExt, Stream, StreamExt,
     future::{Either, select},
     stream::SplitStream,
 };
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::{io::AsyncReadExt, sync::mpsc};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{
     client_message::{ClientMessage, receive},
     max_age::MaxAge,
-    play::{Flow, FrameSink, play},
+    play::{Flow, FrameSink, Play, RunningTurn, carry_out},
+    steers::Steered,
 };
 use crate::{
     config::Transport,
     server::websocket::{self, ServerSocket, close_message},
     testing::{
-        script::{quirks::SocketEnd, value::encode},
-        server::{
-            connection::Connection, hub_state::Received, peer::IdleFrame, server_turn::ServerTurn,
+        script::{
+            halves::parse_json,
+            lane::{Lane, MAX_RUNNING},
+            quirks::SocketEnd,
+            steer::Steer,
+            value::{encode, set},
         },
+        server::{connection::Connection, hub_state::Received, peer::IdleFrame},
     },
 };
 
@@ -39,14 +50,39 @@ enum NoRequest {
     TooLarge,
 }
 
-/// An event while no turn runs.
-enum IdleEvent {
-    /// A limit of the server ends the WebSocket.
-    Reached(SocketEnd),
-    /// The test sends a frame.
-    Frame(IdleFrame),
+/// An event of a WebSocket.
+enum SocketEvent {
     /// The client has sent a message.
     Message(ClientMessage),
+    /// A turn has something to send, or has ended.
+    Turn { index: usize, play: Play },
+    /// A limit of the server ends the WebSocket, on which no turn runs.
+    Reached(SocketEnd),
+    /// The test sends a frame while no turn runs.
+    Idle(IdleFrame),
+    /// A steer is refused.
+    Refusal(Value),
+}
+
+/// Messages of the client that the server has not begun to answer.
+#[derive(Default)]
+struct Inbox {
+    /// Requests that wait for their lane, or for the end of another response.
+    requests: VecDeque<WaitingRequest>,
+    steers: VecDeque<WaitingSteer>,
+    /// The server does not know `response.steer`.
+    without_steers: bool,
+}
+
+struct WaitingRequest {
+    lane: Lane,
+    body: Value,
+    raw: String,
+}
+
+struct WaitingSteer {
+    steer: Steer,
+    body: Value,
 }
 
 /// A WebSocket that is served.
@@ -57,8 +93,14 @@ struct ServedSocket<'a> {
     /// Frames that a test sends while no turn runs.
     idle: mpsc::Receiver<IdleFrame>,
     max_age: MaxAge,
-    /// Requests that arrived while a turn was running.
-    waiting: VecDeque<String>,
+    inbox: Inbox,
+    running: Vec<RunningTurn>,
+    /// Input that the next request on its lane gets.
+    steered: Vec<Steered>,
+    /// Refusals of steers for responses that do not run.
+    refusals: VecDeque<Value>,
+    /// Index in `running` of the turn whose turn it is to send.
+    next: usize,
 }
 
 /// Serves the WebSocket to its end; sends a Close frame with the code in `close` immediately.
@@ -75,9 +117,21 @@ pub(super) async fn serve(
         let _ = sink.send(close_message(Some(code), "")).await;
         return drain(connection, &mut stream).await;
     }
-    let waiting = VecDeque::new();
-    let mut served = ServedSocket { connection, sink, stream, idle, max_age, waiting };
+    let mut served = ServedSocket {
+        connection,
+        sink,
+        stream,
+        idle,
+        max_age,
+        inbox: Inbox { without_steers: !quirks.steers, ..Inbox::default() },
+        running: Vec::new(),
+        steered: Vec::new(),
+        refusals: VecDeque::new(),
+        next: 0,
+    };
     let end = loop {
+        served.steer_turns();
+        served.begin_turns();
         if let Err(end) = served.serve_next().await {
             break end;
         }
@@ -95,70 +149,147 @@ pub(super) async fn serve(
 }
 
 impl ServedSocket<'_> {
-    /// Waits for a request, and answers it.
+    /// Begins the turns whose lanes are free.
+    fn begin_turns(&mut self) {
+        while self.running.len() < MAX_RUNNING && !self.max_age.is_reached() {
+            let is_free = |request: &WaitingRequest| {
+                request.lane == Lane::Invalid
+                    || self.running.iter().all(|turn| turn.lane != request.lane)
+            };
+            let Some(index) = self.inbox.requests.iter().position(is_free) else { return };
+            let Some(request) = self.inbox.requests.remove(index) else { return };
+            let WaitingRequest { lane, body, raw } = request;
+            let taken = self.steered.extract_if(.., |it| it.is_taken_by(&lane, &body));
+            let steered = taken.flat_map(|it| it.input).collect();
+            let received = Received {
+                connection: self.connection.index,
+                transport: Transport::WebSocket,
+                path: None,
+                headers: Vec::new(),
+                body,
+                raw,
+                steered,
+            };
+            self.running.push(RunningTurn::begin(&self.connection.hub, lane, received));
+        }
+    }
+
+    /// Answers the steers that have arrived.
+    fn steer_turns(&mut self) {
+        let hub = &self.connection.hub;
+        while let Some(WaitingSteer { steer, body }) = self.inbox.steers.pop_front() {
+            let is_valid = Steer::is_valid(&body);
+            hub.note_steer(self.connection.index, &steer.target, body);
+            if self.running.iter_mut().any(|turn| turn.steer(&steer, is_valid)) {
+                continue;
+            }
+            let code = match hub.has_completed(&steer.target) {
+                _ if !is_valid => "invalid_input",
+                true => "response_already_completed",
+                false => "response_not_found",
+            };
+            let mut refusal = steer.failed(None, code);
+            set(&mut refusal, "sequence_number", 0);
+            self.refusals.push_back(refusal);
+        }
+    }
+
+    /// Removes a turn that has ended, and begins the response that follows after steers.
+    fn end_turn(&mut self, index: usize) {
+        let Some(turn) = self.running.get_mut(index) else { return };
+        turn.finish();
+        let next = turn.take_steered().and_then(|steered| {
+            let mut requests = self.inbox.requests.iter();
+            let is_taken = requests.any(|it| steered.is_taken_by(&it.lane, &it.body));
+            if turn.waits_for_client() || is_taken {
+                self.steered.push(steered);
+                return None;
+            }
+            let received = turn.successor(steered.input);
+            Some(RunningTurn::begin(&self.connection.hub, steered.lane, received))
+        });
+        match next {
+            Some(next) => *turn = next,
+            None => drop(self.running.remove(index)),
+        }
+    }
+
+    /// Waits for an event, and handles it.
     async fn serve_next(&mut self) -> Result<(), NoRequest> {
-        let raw = match self.waiting.pop_front().filter(|_| !self.max_age.is_reached()) {
-            Some(raw) => raw,
-            None => self.next_request().await?,
-        };
-        let received = Received {
-            connection: self.connection.index,
-            transport: Transport::WebSocket,
-            path: None,
-            headers: Vec::new(),
-            raw,
-        };
-        let (turn, answer) = ServerTurn::begin(&self.connection.hub, received);
-        let mut playing = pin!(play(turn, answer.steps, &mut self.sink, &self.connection.control));
-        let flow = loop {
-            if self.waiting.len() >= WAITING_REQUESTS {
-                break playing.await;
-            }
-            match select(self.stream.next(), playing.as_mut()).await {
-                Either::Left((message, _)) => match receive(self.connection, message) {
-                    ClientMessage::Request(raw) => self.waiting.push_back(raw),
-                    ClientMessage::Control => {}
-                    ClientMessage::TooLarge => return Err(NoRequest::TooLarge),
-                    ClientMessage::End => return Err(NoRequest::Ended),
-                },
-                Either::Right((flow, _)) => break flow,
-            }
+        let event = match self.refusals.pop_front() {
+            Some(refusal) => SocketEvent::Refusal(refusal),
+            None => self.next_event().await,
         };
         self.max_age.set_active();
-        match flow {
-            Flow::Open => Ok(()),
-            Flow::Ended => Err(NoRequest::Ended),
-        }
-    }
-
-    /// Waits for a request, and meanwhile sends the frames of the test.
-    async fn next_request(&mut self) -> Result<String, NoRequest> {
-        loop {
-            let event = self.next_event().await;
-            self.max_age.set_active();
-            match event {
-                IdleEvent::Reached(end) => return Err(self.end(end).await),
-                IdleEvent::Frame(frame) => self.send_idle(frame).await?,
-                IdleEvent::Message(ClientMessage::Request(raw)) => return Ok(raw),
-                IdleEvent::Message(ClientMessage::Control) => {}
-                IdleEvent::Message(ClientMessage::TooLarge) => return Err(NoRequest::TooLarge),
-                IdleEvent::Message(ClientMessage::End) => return Err(NoRequest::Ended),
+        match event {
+            SocketEvent::Message(message) => self.inbox.add(message),
+            SocketEvent::Turn { index, play } => self.play(index, play).await,
+            SocketEvent::Reached(end) => Err(self.end(end).await),
+            SocketEvent::Idle(frame) => self.send_idle(frame).await,
+            SocketEvent::Refusal(refusal) => {
+                let sent = self.sink.send(Message::text(encode(&refusal))).await;
+                sent.map_err(|_| NoRequest::Ended)
             }
         }
     }
 
-    async fn next_event(&mut self) -> IdleEvent {
-        let idle_frame = pin!(self.idle.recv());
-        let next = select(idle_frame, self.stream.next());
-        match select(pin!(self.max_age.reached()), next).await {
-            Either::Left((end, _)) => IdleEvent::Reached(end),
-            Either::Right((Either::Left((Some(frame), _)), _)) => IdleEvent::Frame(frame),
-            // The server is gone.
-            Either::Right((Either::Left((None, _)), _)) => IdleEvent::Message(ClientMessage::End),
-            Either::Right((Either::Right((message, _)), _)) => {
-                IdleEvent::Message(receive(self.connection, message))
+    async fn next_event(&mut self) -> SocketEvent {
+        let Self { connection, stream, idle, max_age, inbox, running, next, .. } = self;
+        let mut reached = pin!(max_age.reached());
+        poll_fn(|cx| {
+            if running.is_empty() {
+                // What ends the WebSocket comes before a request that has arrived meanwhile.
+                if let Poll::Ready(end) = reached.as_mut().poll(cx) {
+                    return Poll::Ready(SocketEvent::Reached(end));
+                }
+                match idle.poll_recv(cx) {
+                    Poll::Ready(Some(frame)) => return Poll::Ready(SocketEvent::Idle(frame)),
+                    // The server is gone.
+                    Poll::Ready(None) => {
+                        return Poll::Ready(SocketEvent::Message(ClientMessage::End));
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            // Requests come before events, so that turns of several lanes alternate.
+            if !inbox.is_full()
+                && let Poll::Ready(message) = Pin::new(&mut *stream).poll_next(cx)
+            {
+                return Poll::Ready(SocketEvent::Message(receive(connection, message)));
+            }
+            poll_turns(running, next, cx)
+        })
+        .await
+    }
+
+    /// Carries out what a turn does next.
+    async fn play(&mut self, index: usize, play: Play) -> Result<(), NoRequest> {
+        let is_done = matches!(play, Play::Done);
+        match self.send(play).await? {
+            Flow::Open if is_done => self.end_turn(index),
+            Flow::Open => {}
+            Flow::Ended => {
+                self.running.get_mut(index).into_iter().for_each(RunningTurn::finish);
+                return Err(NoRequest::Ended);
             }
         }
+        Ok(())
+    }
+
+    /// Carries out `play`. Reads requests meanwhile.
+    async fn send(&mut self, play: Play) -> Result<Flow, NoRequest> {
+        let Self { connection, sink, stream, inbox, .. } = self;
+        let mut sending = pin!(carry_out(play, sink, &connection.control));
+        let flow = loop {
+            if inbox.is_full() {
+                break sending.await;
+            }
+            match select(sending.as_mut(), stream.next()).await {
+                Either::Left((flow, _)) => break flow,
+                Either::Right((message, _)) => inbox.add(receive(connection, message))?,
+            }
+        };
+        flow.map_err(|_| NoRequest::Ended)
     }
 
     /// Sends an error with the reason for the end of the WebSocket, and a Close frame.
@@ -186,6 +317,49 @@ impl ServedSocket<'_> {
     }
 }
 
+/// Takes the next step of a turn, of each in its turn.
+fn poll_turns(
+    running: &mut [RunningTurn],
+    next: &mut usize,
+    cx: &mut Context<'_>,
+) -> Poll<SocketEvent> {
+    for offset in 0..running.len() {
+        let index = (*next + offset) % running.len();
+        if let Some(turn) = running.get_mut(index)
+            && let Poll::Ready(play) = turn.poll_next(cx)
+        {
+            *next = index + 1;
+            return Poll::Ready(SocketEvent::Turn { index, play });
+        }
+    }
+    Poll::Pending
+}
+
+impl Inbox {
+    fn is_full(&self) -> bool {
+        self.requests.len() + self.steers.len() >= WAITING_REQUESTS
+    }
+
+    fn add(&mut self, message: ClientMessage) -> Result<(), NoRequest> {
+        match message {
+            ClientMessage::Request(raw) => {
+                let body = parse_json(&raw).unwrap_or_default();
+                match Steer::of(&body).filter(|_| !self.without_steers) {
+                    Some(steer) => self.steers.push_back(WaitingSteer { steer, body }),
+                    None => {
+                        let lane = Lane::of(&body);
+                        self.requests.push_back(WaitingRequest { lane, body, raw });
+                    }
+                }
+                Ok(())
+            }
+            ClientMessage::Control => Ok(()),
+            ClientMessage::TooLarge => Err(NoRequest::TooLarge),
+            ClientMessage::End => Err(NoRequest::Ended),
+        }
+    }
+}
+
 /// Reads until the client disconnects: it answers a Close frame, and a cut shows in the next read.
 async fn drain(connection: &Connection, stream: &mut FrameStream) {
     while let Some(Ok(message)) = stream.next().await {
@@ -200,5 +374,5 @@ async fn discard(io: &mut TokioIo<Upgraded>) {
     while io.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }
 
-/// Maximum number of requests that wait while a turn runs; beyond it the server stops reading.
+/// Maximum number of messages that wait while others are answered; beyond it the server stops reading.
 const WAITING_REQUESTS: usize = 64;
