@@ -10,6 +10,14 @@ use super::value::list;
 pub(crate) const MAX_STEERS: usize = 16;
 
 /// Answer of the server to each `response.steer` during a [`Turn`](crate::testing::Turn).
+///
+/// ```
+/// use responses_client::testing::{Steering, Turn};
+///
+/// let refuses = Steering::Refuse("steering_not_supported".to_owned());
+/// let turn = Turn::text("A long answer").steering(refuses);
+/// # drop(turn);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Steering {

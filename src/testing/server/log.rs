@@ -137,6 +137,15 @@ pub struct RequestLog {
 }
 
 /// One `response.steer`.
+///
+/// ```
+/// use responses_client::testing::{ServerLog, SteerLog};
+///
+/// fn steered<'a>(log: &'a ServerLog, id: &'a str) -> impl Iterator<Item = &'a SteerLog> {
+///     log.steers.iter().filter(move |steer| steer.previous_response_id == id)
+/// }
+/// # drop(steered);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SteerLog {
