@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
+    agent::example,
     serve::serve,
     support::{
-        server,
+        guarded, server,
         tool::{Ran, Temporary, command, ran, run, value},
     },
 };
@@ -511,4 +512,33 @@ async fn c260_a_network_in_real_time_takes_the_time_that_it_reports() {
     let conversation = mode["by_turn"][1]["cumulative_ms"].as_f64().unwrap();
     assert!(conversation >= 100.0, "{conversation}");
     assert!(start.elapsed() > Duration::from_secs_f64(10.1 + conversation / 1e3));
+}
+
+#[tokio::test]
+async fn the_example_measures_all_modes_and_their_pauses() {
+    let mut example = tokio::process::Command::new(example("latency"));
+    let ended = guarded(example.arg("5").env_clear().output()).await.unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let output = String::from_utf8(ended.stdout).unwrap();
+    // The times to the first event, by mode and turn.
+    let mut modes: Vec<(&str, Vec<f64>)> = Vec::new();
+    for line in output.lines() {
+        match line.split_once(": first event") {
+            Some((title, _)) => modes.push((title, Vec::new())),
+            None => modes.last_mut().unwrap().1.push(line[..9].trim().parse().unwrap()),
+        }
+    }
+    let titles: Vec<_> = modes.iter().map(|(title, _)| *title).collect();
+    let expected = [
+        "WebSocket, new items",
+        "WebSocket, in full",
+        "SSE, kept connection",
+        "SSE, new connection",
+    ];
+    assert_eq!(titles, expected);
+    assert!(modes.iter().all(|(_, turns)| turns.len() == 5), "{output}");
+    // Round trips of 80 ms in the last turn. TCP starts again after the pause: two for the head of
+    // 38 kB, two for its answer, and one more for the history. A new connection takes two more.
+    let trips: Vec<_> = modes.iter().map(|(_, turns)| (turns[4] / 80.0) as usize).collect();
+    assert_eq!(trips, [4, 5, 5, 7], "{output}");
 }
