@@ -1,5 +1,5 @@
-//! The same conversation over each transport, with the time to the first event, to the first text,
-//! and of the whole turn: what `responses bench` measures, by calls of the library.
+//! One conversation in each of the four modes of `responses bench`, by calls of the library: the time
+//! to the first event, to the first text, and of the whole turn, and the bytes of the request.
 //!
 //! ```text
 //! cargo run --release --example latency -- 5          # over an emulated network
@@ -8,44 +8,92 @@
 //!
 //! The argument is the number of turns. Without a key, the example uses the embedded server behind a
 //! network that behaves like one across a continent. The clock is paused, so that nothing waits.
+//!
+//! The example has no repetitions, statistics, check of the network, CPU time or calls of tools, and
+//! does not count the bytes of TLS and of the heads of HTTP: `responses bench` does.
 
 use std::{env, error::Error, time::Duration};
 
 use responses_client::{
-    Item, Provider, ResponsesClient, ResponsesClientBuilder, ResponsesRequest, Timeouts,
-    TransportPolicy,
-    testing::{Link, Script, ScriptedServer, Turn},
+    Item, Provider, ResponsesClient, ResponsesClientBuilder, ResponsesRequest, ResponsesSession,
+    Timeouts, TransportPolicy,
+    testing::{Link, Script, ScriptedServer, Step, Turn},
 };
-use tokio::runtime;
+use tokio::{runtime, time::sleep};
 
 /// Factor by which the emulated network is slower than it claims: tokio's timers count whole
 /// milliseconds, and a paused clock makes slowness cheap.
 const SLOWNESS: u32 = 1000;
+/// Time of the model before its first token.
+const THINK: Duration = Duration::from_millis(300);
+/// Time between two tokens.
+const TOKEN: Duration = Duration::from_micros(12_500);
+/// Time between two turns, in which the tools of an agent run. It is so long that TCP starts again
+/// with a small window.
+const TOOLS: Duration = Duration::from_secs(1);
+
+/// Way to send the turns of a conversation.
+struct Mode {
+    title: &'static str,
+    policy: TransportPolicy,
+    /// Sends only new items, over a WebSocket.
+    incremental: bool,
+    /// Uses a new connection for each turn.
+    reconnects: bool,
+}
+
+const MODES: [Mode; 4] = [
+    mode("WebSocket, new items", TransportPolicy::WebSocketOnly, true, false),
+    mode("WebSocket, in full", TransportPolicy::WebSocketOnly, false, false),
+    mode("SSE, kept connection", TransportPolicy::SseOnly, false, false),
+    mode("SSE, new connection", TransportPolicy::SseOnly, false, true),
+];
+
+const fn mode(
+    title: &'static str,
+    policy: TransportPolicy,
+    incremental: bool,
+    reconnects: bool,
+) -> Mode {
+    Mode { title, policy, incremental, reconnects }
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let turns = env::args().nth(1).map_or(Ok(5), |text| text.parse())?;
     let live = env::var_os("OPENAI_API_KEY").is_some();
     let runtime =
         runtime::Builder::new_current_thread().enable_all().start_paused(!live).build()?;
-    runtime.block_on(compare(turns, live))
+    MODES.iter().try_for_each(|mode| runtime.block_on(measure(mode, turns, live)))
 }
 
-async fn compare(turns: usize, live: bool) -> Result<(), Box<dyn Error>> {
-    for (way, policy, incremental) in [
-        ("WebSocket, new items", TransportPolicy::WebSocketOnly, true),
-        ("WebSocket, in full", TransportPolicy::WebSocketOnly, false),
-        ("SSE", TransportPolicy::SseOnly, true),
-    ] {
-        let pace = Duration::from_micros(12_500) * SLOWNESS; // 80 tokens a second
-        let script = Script::new().respond(move |_| Turn::text("A short answer.").paced(pace));
-        let server = ScriptedServer::in_memory(script);
-        let (builder, slowness) = match live {
-            true => (ResponsesClient::builder_from_env()?, 1),
-            false => (emulated(&server)?, SLOWNESS),
-        };
-        let client = builder.transport(policy).incremental(incremental).build()?;
-        println!("{way}: first event, first text, whole turn in ms; bytes sent");
-        conversation(&client, turns, slowness).await?;
+async fn measure(mode: &Mode, turns: usize, live: bool) -> Result<(), Box<dyn Error>> {
+    let answer = Turn::text("A short answer.").paced(TOKEN * SLOWNESS);
+    let answer = answer.insert(2, Step::Delay(THINK * SLOWNESS));
+    let server = ScriptedServer::in_memory(Script::new().respond(move |_| answer.clone()));
+    let slowness = if live { 1 } else { SLOWNESS };
+    let session = || -> Result<ResponsesSession, Box<dyn Error>> {
+        let builder = if live { ResponsesClient::builder_from_env()? } else { emulated(&server)? };
+        let builder = builder.transport(mode.policy).incremental(mode.incremental);
+        Ok(builder.build()?.session())
+    };
+    println!("{}: first event, first text, whole turn in ms; bytes sent", mode.title);
+    let mut kept = session()?;
+    let mut request = ResponsesRequest::new("gpt-6-astra").instructions("Be brief. ".repeat(3800));
+    for turn in 1..=turns {
+        if turn > 1 {
+            sleep(TOOLS * slowness).await;
+        }
+        if mode.reconnects {
+            kept = session()?;
+        }
+        request.input.push(Item::user("Why? ".repeat(400)));
+        let response = kept.respond(&request).await?;
+        request.input.extend(response.output_items());
+        let timings = response.report().timings;
+        for time in [timings.first_event, timings.first_text, timings.done] {
+            print!("{:>9.1}", (time.unwrap_or_default() / slowness).as_secs_f64() * 1e3);
+        }
+        println!("{:>9} B", response.report().bytes_sent);
     }
     Ok(())
 }
@@ -63,26 +111,4 @@ fn emulated(server: &ScriptedServer) -> Result<ResponsesClientBuilder, Box<dyn E
         .ping(None);
     let provider = Provider::compatible(&server.url())?.max_age(None);
     Ok(server.client_builder().connector(&connector).provider(provider).timeouts(timeouts))
-}
-
-async fn conversation(
-    client: &ResponsesClient,
-    turns: usize,
-    slowness: u32,
-) -> Result<(), responses_client::Error> {
-    let mut session = client.session();
-    let mut request = ResponsesRequest::new("gpt-6-astra");
-    request.input.push(Item::developer("Be brief. ".repeat(5000)));
-    for turn in 1..=turns {
-        request.input.push(Item::user(format!("Question {turn}")));
-        let response = session.respond(&request).await?;
-        request.input.extend(response.output_items());
-        let timings = response.report().timings;
-        let times = [timings.first_event, timings.first_text, timings.done];
-        for time in times {
-            print!("{:>9.1}", (time.unwrap_or_default() / slowness).as_secs_f64() * 1e3);
-        }
-        println!("{:>9} B", response.report().bytes_sent);
-    }
-    Ok(())
 }

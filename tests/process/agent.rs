@@ -18,18 +18,21 @@ use crate::support::{
 /// Transports of the agent's three runs. The last one may fall back, and does not have to.
 const MODES: [&str; 3] = ["websocket", "sse", "websocket"];
 
-/// Returns the path of the agent. It is built here, as `cargo test --test process` builds no
-/// examples.
+/// Returns the path of the agent.
 fn agent() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut cargo = std::process::Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "agent_loop", "--manifest-path"]);
-        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        assert!(cargo.status().unwrap().success());
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        target.join("debug/examples/agent_loop")
-    })
+    BUILT.get_or_init(|| example("agent_loop"))
+}
+
+/// Returns the path of an example. It is built here, as `cargo test --test process` builds no
+/// examples.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--example", name, "--manifest-path"]);
+    cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    assert!(cargo.status().unwrap().success());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    target.join("debug/examples").join(name)
 }
 
 /// Runs the agent against the events of `report`, which `turns_after` turns follow. Returns its

@@ -1,9 +1,6 @@
 //! `responses bench`, as a process.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use responses_client::{
     Transport,
@@ -12,13 +9,21 @@ use responses_client::{
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::{
-    server,
-    tool::{Ran, Temporary, command, ran, run, value},
+use crate::{
+    agent::example,
+    serve::serve,
+    support::{
+        guarded, server,
+        tool::{Ran, Temporary, command, ran, run, value},
+    },
 };
 
 const MODES: [&str; 4] =
     ["websocket_incremental", "websocket_full", "sse_keep_alive", "sse_new_connection"];
+
+/// Names of the checks of the emulated network.
+const CHECKS: [&str; 5] =
+    ["new_tls_connection", "three_windows", "restart_after_idle", "bandwidth_up", "bandwidth_down"];
 
 /// Arguments of a small run: the slower the link, the fewer bytes its check sends.
 const SMALL: [&str; 10] =
@@ -55,7 +60,7 @@ async fn c260_the_figures_of_all_modes_are_one_line_of_json() {
     assert_eq!((&settings["rtt_ms"], &settings["modes"]), (&json!(10.0), &json!(MODES)));
 
     let checks = summary["self_check"].as_array().unwrap();
-    assert_eq!(checks.len(), 5);
+    assert_eq!(checks.iter().map(|it| &it["name"]).collect::<Vec<_>>(), CHECKS);
     assert!(checks.iter().all(|it| it["off_percent"].as_f64().unwrap().abs() < 1.0), "{checks:?}");
 
     assert_eq!(members(&summary["modes"]).len(), 4);
@@ -207,6 +212,10 @@ async fn c260_a_recording_is_replayed() {
     let why = format!("{}: it has 2 turns, and --turns is 3\n", file.path());
     assert!(ran.stderr.ends_with(&why), "{}", ran.stderr);
 
+    let ran = bench(&["--turns", "2", "--rounds", "9000", "--recording", file.path()]).await;
+    assert_eq!((ran.code, ran.lines.len()), (Some(2), 0));
+    assert!(ran.stderr.contains("it can have at most 5000000: "), "{}", ran.stderr);
+
     // The second turn is cut, and would hang or fail in the middle of the run.
     let whole = std::fs::read_to_string(file.path()).unwrap();
     let cut: String = whole
@@ -288,6 +297,11 @@ async fn c261_bad_usage_is_refused_before_anything_is_sent() {
         (
             &["--tokens", "9000", "--modes", "sse-keep-alive", "--rounds", "30"],
             "it can have at most 5000000: lower --tokens, --turns, --rounds, or",
+        ),
+        // Each turn takes its time, also without tokens.
+        (
+            &["--tokens", "0", "--modes", "sse-keep-alive", "--rounds", "10000", "--turns", "7"],
+            "would emulate 5601120 tokens, with each turn counted as 80 more",
         ),
         (
             &["--item", "16m", "--turns", "5"],
@@ -386,6 +400,37 @@ async fn c261_a_real_server_that_fails_the_first_turn_leaves_no_figures() {
 }
 
 #[tokio::test]
+async fn c261_a_real_server_gets_no_turn_a_second_time() {
+    let error = |status: u16, code: &str| json!({"error": {"status": status, "code": code}});
+    let texts = || vec![json!({"text": "hi"}); 2];
+    // Failures that sessions retry without using up an attempt, and one that uses one up.
+    for (mode, failure) in [
+        ("websocket-incremental", error(400, "previous_response_not_found")),
+        ("websocket-incremental", error(400, "websocket_connection_limit_reached")),
+        ("websocket-full", error(429, "rate_limit_exceeded")),
+        ("sse-keep-alive", error(503, "server_is_overloaded")),
+    ] {
+        let (script, log) = (Temporary::new("once.json"), Temporary::new("once.jsonl"));
+        let turns = [texts(), vec![failure.clone()], texts()].concat();
+        std::fs::write(&script.0, json!({ "turns": turns }).to_string()).unwrap();
+        let (server, url, _) = serve(&["--script", script.path(), "--log", log.path()]).await;
+        let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m", "--json"]);
+        live.args(["--modes", mode, "--turns", "3", "--rounds", "1", "--max-turns", "3"]);
+        live.args(["--head", "500", "--item", "50", "--tool-time", "1ms"]);
+        live.env("OPENAI_API_KEY", "key");
+        let ran = ran(live, &[""; 0]).await;
+        assert_eq!(server.end().await.code, Some(0));
+        let requests = log.lines().into_iter().filter(|line| line["kind"] == "request").count();
+        assert_eq!(requests, 3, "{mode}, {failure}: {}", ran.stderr);
+        assert_eq!(ran.code, Some(1), "{mode}, {failure}: {}", ran.stderr);
+        let message = value(&ran.lines[0])["error"]["message"].as_str().unwrap().to_owned();
+        let is_free = failure["error"]["status"] == 400;
+        let why = "bench sends no turn a second time";
+        assert_eq!(message.ends_with(why), is_free, "{mode}, {failure}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn c261_a_frame_that_the_server_would_refuse_is_explained_in_flags() {
     let server = server(
         Script::new()
@@ -404,6 +449,42 @@ async fn c261_a_frame_that_the_server_would_refuse_is_explained_in_flags() {
     assert_eq!(value(&ran.lines[0])["modes"]["websocket_full"]["turns"], 2);
 }
 
+/// Checks that the refusal names a check and its times, and a deviation beyond the limit that is the
+/// one of these times.
+fn assert_right_refusal(stderr: &str) {
+    let start = "responses: the emulated network is off by ";
+    let parts = stderr.strip_prefix(start).and_then(|rest| {
+        let (off, rest) = rest.split_once(" %, and nothing was measured: ")?;
+        let (check, rest) = rest.split_once(" should take ")?;
+        let (expected, rest) = rest.split_once(" ms, and took ")?;
+        Some((check, [off, expected, rest.strip_suffix(" ms\n")?]))
+    });
+    let (check, numbers) = parts.unwrap_or_else(|| panic!("{stderr}"));
+    assert!(CHECKS.contains(&check), "{stderr}");
+    let [off, expected, measured] = numbers.map(|it| it.parse::<f64>().unwrap());
+    assert!(off.abs() >= 5.0 && expected > 10.0, "{stderr}");
+    assert!(((measured / expected - 1.0) * 100.0 - off).abs() < 0.2 + 10.0 / expected, "{stderr}");
+}
+
+#[test]
+fn a_wrong_refusal_is_seen() {
+    let refusal = |off: &str, name: &str, took: &str| {
+        format!(
+            "responses: the emulated network is off by {off} %, and nothing was measured: {name} \
+             should take 500.0 ms, and took {took} ms\n"
+        )
+    };
+    assert_right_refusal(&refusal("-10.0", "three_windows", "450.0"));
+    for (off, name, took) in [
+        ("4.0", "three_windows", "520.0"),
+        ("10.0", "two_windows", "550.0"),
+        ("10.0", "three_windows", "500.0"),
+    ] {
+        let text = refusal(off, name, took);
+        assert!(std::panic::catch_unwind(|| assert_right_refusal(&text)).is_err(), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn c260_a_network_in_real_time_takes_the_time_that_it_reports() {
     let start = Instant::now();
@@ -416,9 +497,10 @@ async fn c260_a_network_in_real_time_takes_the_time_that_it_reports() {
     // The check of the network has a pause of 10 s.
     assert!(start.elapsed() > Duration::from_secs(10));
     if ended.status.code() == Some(1) {
-        // A machine that is too busy to keep the times measures nothing, after three tries.
-        assert!(stderr.contains("%, and nothing was measured: "), "{stderr}");
+        // A machine that is too busy to keep the times measures nothing, after three tries. The
+        // refusal must be right whatever the machine does.
         assert!(stdout.is_empty() && start.elapsed() > Duration::from_secs(30), "{stdout}");
+        assert_right_refusal(&stderr);
         return;
     }
     assert_eq!((ended.status.code(), stderr.as_str()), (Some(0), ""));
@@ -432,35 +514,31 @@ async fn c260_a_network_in_real_time_takes_the_time_that_it_reports() {
     assert!(start.elapsed() > Duration::from_secs_f64(10.1 + conversation / 1e3));
 }
 
-/// The commands of `bench` in `docs/tool.md`, with fewer turns, and with a server in place of
-/// OpenAI's.
-#[cfg(unix)]
 #[tokio::test]
-async fn the_commands_in_the_docs_measure() {
-    let page = include_str!("../../docs/tool.md");
-    let examples = page.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0);
-    let script = examples.filter(|it| it.contains("responses bench")).collect::<String>();
-    assert!(script.lines().count() >= 5, "{script}");
-    let small = |line: &str| {
-        let line = line.split(" #").next().unwrap().trim_end();
-        if line.contains("--compare") || line.contains("--live") {
-            return format!("{line}\n");
-        }
-        let (command, output) = line.split_once(" >").unwrap_or((line, "/dev/null"));
-        format!("{command} --turns 2 --tokens 3 >{output}\n")
-    };
-    let script: String = script.lines().map(small).collect();
-    let folder = Temporary::new("docs-bench");
-    std::fs::create_dir_all(&folder.0).unwrap();
-    let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
-    let tool = Path::new(env!("CARGO_BIN_EXE_responses")).parent().unwrap();
-    let mut shell = tokio::process::Command::new("/bin/sh");
-    shell.args(["-e", "-c", &script]).current_dir(&folder.0).env_clear();
-    shell.env("PATH", tool).env("OPENAI_BASE_URL", server.url());
-    let ended = timeout(Duration::from_secs(240), shell.output()).await.expect("no hang").unwrap();
+async fn the_example_measures_all_modes_and_their_pauses() {
+    let mut example = tokio::process::Command::new(example("latency"));
+    let ended = guarded(example.arg("5").env_clear().output()).await.unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let output = String::from_utf8(ended.stdout).unwrap();
-    assert!(output.contains("The settings differ:") && output.contains("Whole conversation"));
-    assert!(folder.0.join("charts/turn-times.svg").exists());
-    assert_eq!(server.log().requests.len(), 60);
+    // The times to the first event, by mode and turn.
+    let mut modes: Vec<(&str, Vec<f64>)> = Vec::new();
+    for line in output.lines() {
+        match line.split_once(": first event") {
+            Some((title, _)) => modes.push((title, Vec::new())),
+            None => modes.last_mut().unwrap().1.push(line[..9].trim().parse().unwrap()),
+        }
+    }
+    let titles: Vec<_> = modes.iter().map(|(title, _)| *title).collect();
+    let expected = [
+        "WebSocket, new items",
+        "WebSocket, in full",
+        "SSE, kept connection",
+        "SSE, new connection",
+    ];
+    assert_eq!(titles, expected);
+    assert!(modes.iter().all(|(_, turns)| turns.len() == 5), "{output}");
+    // Round trips of 80 ms in the last turn. TCP starts again after the pause: two for the head of
+    // 38 kB, two for its answer, and one more for the history. A new connection takes two more.
+    let trips: Vec<_> = modes.iter().map(|(_, turns)| (turns[4] / 80.0) as usize).collect();
+    assert_eq!(trips, [4, 5, 5, 7], "{output}");
 }

@@ -2,6 +2,8 @@
 
 mod agent;
 mod bench;
+#[cfg(unix)]
+mod docs;
 mod doctor;
 mod input;
 mod notices;

@@ -16,7 +16,7 @@ const HI: &str = r#"{"model":"m","input":"hi"}"#;
 const GO_ON: &str = r#"{"$append":[{"type":"message","role":"user","content":"go on"}]}"#;
 
 /// A server that is running, with its URL and the path of its CA.
-async fn serve(args: &[&str]) -> (Tool, String, Value) {
+pub(crate) async fn serve(args: &[&str]) -> (Tool, String, Value) {
     let mut command = command(&["serve"]);
     command.args(args);
     let mut tool = Tool::start(command);
@@ -310,38 +310,4 @@ async fn a_script_with_a_mistake_is_refused() {
     let ran = ran(command(&["serve", "--script", script.path()]), &[""; 0]).await;
     assert_eq!((ran.code, ran.lines.len()), (Some(2), 0));
     assert!(ran.stderr.contains("mistake.json"), "{}", ran.stderr);
-}
-
-/// The commands in `docs/tool.md`, with a server in place of OpenAI's.
-#[cfg(unix)]
-#[tokio::test]
-async fn the_commands_in_the_docs_work() {
-    let page = include_str!("../../docs/tool.md");
-    let examples = page.split("```sh\n").skip(1).map(|it| it.split_once("```").unwrap().0);
-    // Those of `bench` have a test of their own.
-    let script: String = examples.filter(|it| !it.contains("responses bench")).collect();
-    assert!(script.matches("responses ").count() >= 6, "{script}");
-    let folder = Temporary::new("docs");
-    std::fs::create_dir_all(&folder.0).unwrap();
-    let server = server(Script::new().turns(["hello", "hi", "ho"].map(Turn::text))).await;
-    let tool = Path::new(env!("CARGO_BIN_EXE_responses")).parent().unwrap();
-    let mut shell = tokio::process::Command::new("/bin/sh");
-    shell.args(["-e", "-c", &script]).current_dir(&folder.0).env_clear();
-    shell.env("PATH", tool).env("OPENAI_BASE_URL", server.url());
-    let ended = guarded(shell.output()).await.unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    let output = String::from_utf8(ended.stdout).unwrap();
-    let (served, answer): (Vec<Value>, Vec<Value>) =
-        output.lines().map(value).partition(|line| line.get("url").is_some());
-    assert_eq!((served.len(), &served[0]["ca"]), (2, &Value::Null));
-    assert_eq!(answer.last().unwrap()["output_text"], "hello");
-    let events = std::fs::read_to_string(folder.0.join("events.jsonl")).unwrap();
-    let last = value(events.lines().last().unwrap());
-    assert_eq!((&last["turn"], &last["plan"]), (&json!(2), &json!("incremental")));
-    // The page shows the members that the outcome of a turn has.
-    let shown = page.lines().find(|line| line.contains("\"outcome\"")).map(value).unwrap();
-    let names = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&shown), names(&last));
-    assert_eq!(names(&shown["timings_ms"]), names(&last["timings_ms"]));
-    std::fs::remove_dir_all(&folder.0).unwrap();
 }

@@ -151,7 +151,9 @@ impl<'a> Conversation<'a> {
         self.ended = Some(Instant::now());
         let response = response.map_err(|error| failure(&error))?;
         if response.report().attempts.len() > 1 {
-            return Err("it was sent more than once, so that its time is no measurement".to_owned());
+            return Err(
+                "it took more than one attempt, so that its time is no measurement".to_owned()
+            );
         }
         self.workload.append_turn(&mut self.request, &response);
         self.turns += 1;
@@ -180,6 +182,9 @@ fn failure(error: &Error) -> String {
     match error.request_error() {
         Some(RequestError::NoTransport(why)) => {
             format!("{why}: lower --head, --item or --turns, or measure other --modes")
+        }
+        _ if error.is_resend_limited() => {
+            format!("{}: bench sends no turn a second time", in_words(error))
         }
         _ => in_words(error),
     }

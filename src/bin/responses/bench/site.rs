@@ -89,8 +89,10 @@ impl Site {
                 builder.transport(TransportPolicy::SseOnly)
             }
         };
-        // A turn that is sent again, or waits for the network, would count as a slow one.
+        // A turn that is sent again, or waits for the network, would count as a slow one. No byte may
+        // be resent, because some retries use up no attempt, and a real server bills each request.
         let once = RetryPolicy::default().max_attempts(1).replay(ReplayPolicy::Never);
+        let once = once.max_resend_bytes(0);
         let builder = builder.retry(once.network_down_deadline(None));
         Ok(Access { builder, emulated, earlier: (0, 0) })
     }

@@ -69,7 +69,7 @@ pub(crate) const CONFIDENCE: f64 = 0.99;
 const NORMAL_QUANTILE: f64 = 2.575_829_303_548_901;
 const RESAMPLES: usize = 10_000;
 /// Fewest values that an interval is made of. With two, [`student_quantile`] is not exact.
-const MIN_DIFFERENCES: usize = 3;
+pub(crate) const MIN_DIFFERENCES: usize = 3;
 
 /// Mean difference, with a confidence interval of [`CONFIDENCE`].
 #[derive(Clone, Copy, PartialEq, Debug)]

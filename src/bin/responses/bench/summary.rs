@@ -17,7 +17,7 @@ pub(crate) struct Summary {
     pub self_check: serde_json::Value,
     /// Figures by label of the mode.
     pub modes: Ordered<ModeSummary>,
-    /// Differences of each other mode from the first.
+    /// Differences of each other mode from the first. Empty if there are too few pairs of turns.
     pub differences: Vec<Difference>,
     pub sweep: Option<Sweep>,
     /// The failed turn that ended the run early: the figures are those of the turns before.

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{
     sample::title_of,
+    stats::MIN_DIFFERENCES,
     summary::{Difference, Figure, ModeSummary, RoundSummary, Summary},
 };
 use crate::notes::printable;
@@ -162,6 +163,12 @@ pub(crate) fn table(summary: &Summary) -> String {
     for difference in &summary.differences {
         text.push_str(&sentence(difference));
         text.push('\n');
+    }
+    if summary.differences.is_empty() && columns.len() > 1 {
+        let _ = writeln!(
+            text,
+            "\nToo few turns to compare: a difference takes {MIN_DIFFERENCES} pairs of turns."
+        );
     }
     text
 }
@@ -331,6 +338,21 @@ mod tests {
         assert!(text.starts_with(first), "{text}");
         let sent = text.lines().find(|it| it.starts_with("Sent")).unwrap();
         assert!(sent.contains(" kB") && sent.ends_with(" -"), "{text}");
+    }
+
+    #[test]
+    fn two_pairs_of_turns_are_too_few_to_compare() {
+        let sentence = "\n\nToo few turns to compare: a difference takes 3 pairs of turns.\n";
+        for (turns, is_enough) in [(2, false), (3, true)] {
+            let mut runs = made_up::runs();
+            runs.iter_mut().for_each(|run| run.samples.truncate(turns));
+            let summary = made_up::summary_of(&runs);
+            assert_eq!(summary.differences.is_empty(), !is_enough);
+            let text = plain(&table(&summary));
+            assert_eq!(text.ends_with(sentence), !is_enough, "{text}");
+        }
+        let one = plain(&table(&made_up::summary_of(&made_up::runs()[..1])));
+        assert!(!one.contains("Too few"), "{one}");
     }
 
     #[test]

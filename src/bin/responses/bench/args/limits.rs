@@ -1,5 +1,7 @@
 //! Runs that are refused before anything is sent.
 
+use std::fs;
+
 use clap::ValueEnum;
 
 use super::Args;
@@ -61,19 +63,26 @@ impl Args {
                 "--tokens 0: a real server cannot answer without tokens".to_owned(),
             ));
         }
-        if self.live || self.recording.is_some() {
+        if self.live {
             return Ok(());
         }
         let networks = 1 + self.sweep.as_ref().map_or(0, |sweep| sweep.0.len());
         let turns = plan.total_turns().saturating_mul(networks).saturating_add(plan.cpu_turns());
-        match turns.saturating_mul(self.tokens) {
+        match turns.saturating_mul(self.tokens_per_turn().saturating_add(TURN_TOKENS)) {
             tokens if tokens > MAX_RUN_TOKENS => Err(Stop::Bad(format!(
-                "this run would emulate {tokens} tokens, which takes minutes; it can have at most \
-                 {MAX_RUN_TOKENS}: lower --tokens, --turns, --rounds, or the number of --modes or of \
-                 round trips in --sweep"
+                "this run would emulate {tokens} tokens, with each turn counted as {TURN_TOKENS} \
+                 more, which takes minutes; it can have at most {MAX_RUN_TOKENS}: lower --tokens, \
+                 --turns, --rounds, or the number of --modes or of round trips in --sweep"
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the tokens of an answer. Each event of a recording counts as a token.
+    fn tokens_per_turn(&self) -> usize {
+        let Some(path) = &self.recording else { return self.tokens };
+        // A recording that cannot be read is refused when its script is made.
+        fs::read_to_string(path).map_or(0, |text| text.lines().count().div_ceil(self.turns))
     }
 }
 
@@ -91,6 +100,10 @@ fn argument(mode: Mode) -> String {
 /// Greatest message on a WebSocket, as at OpenAI. The emulated server takes larger ones, which
 /// nobody could send to a real one.
 const MAX_FRAME: usize = 16 << 20;
+
+/// Tokens whose emulation takes as long as the rest of a turn: its request, and the events around its
+/// text.
+const TURN_TOKENS: usize = 80;
 
 /// Tokens of a whole run, whose emulation takes about two minutes. Each is an event of its own.
 const MAX_RUN_TOKENS: usize = 5_000_000;
