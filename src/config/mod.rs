@@ -3,6 +3,7 @@
 
 pub use error::ConfigError;
 pub use limits::Limits;
+pub(crate) use network::{ClientCertificate, Pem};
 pub use network::{NetworkSettings, ProxySetting};
 pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
 pub use provider::Provider;

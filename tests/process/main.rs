@@ -13,3 +13,4 @@ mod run;
 mod serve;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;
