@@ -87,9 +87,11 @@ const FLAGS: &[(&str, &str)] = &[
     ("more than `Limits` allow", "more than its limits allow"),
     ("the limit `max_resend_bytes`", "the limit of the bytes that a turn sends again"),
     ("pass them as `Auth`", "put them into a variable and name it with `--api-key-env`"),
-    ("check the client's `AuthProvider`", "check the variable in `--api-key-env`"),
-    (", or use `Auth::provider_fn` to fetch tokens", ""),
-    ("implement `AuthProvider::sign` to sign requests for AWS", "use an API key of Bedrock"),
+    ("check the client's `AuthProvider`", "check the table `auth`"),
+    (
+        "implement `AuthProvider::sign` to sign requests for AWS, as the example `sigv4` does",
+        "use an API key of Bedrock",
+    ),
     (", as a field or in `extra`", ""),
     ("this crate", "this program"),
 ];
