@@ -13,6 +13,8 @@ use http::{HeaderMap, HeaderName, header};
 use self::function::CachedTokens;
 use crate::api::masked;
 
+#[cfg(feature = "codex-config")]
+mod command;
 mod function;
 mod provider;
 mod secret;

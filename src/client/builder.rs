@@ -260,7 +260,7 @@ impl ResponsesClientBuilder {
             Some(network) => network,
             None => {
                 let limit = self.policy.timeouts.connect;
-                let sockets = Sockets::new(&self.network, provider.is_secure(), limit);
+                let sockets = Sockets::new(&self.network, &uri, limit);
                 let sockets = sockets
                     .map_err(|error| ConfigError::Network(error.into_source().to_string()))?;
                 Arc::new(HttpNetwork::new(sockets))

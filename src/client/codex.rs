@@ -7,8 +7,9 @@ use crate::{
     auth::{Auth, Secret},
     config::{
         ConfigError, Provider, ReplayPolicy, RetryPolicy, SessionHeaders, Timeouts,
-        codex::{self, CodexTable, Fault, Located},
+        codex::{self, CodexTable, Fault, Located, TokenCommand},
     },
+    endpoint::parse_header,
     error::Error,
 };
 
@@ -28,7 +29,8 @@ use crate::{
 /// | `stream_idle_timeout_ms` | the [`Timeouts`] of the first event and between events, on both transports |
 /// | `websocket_connect_timeout_ms` | [`Timeouts::connect`] |
 /// | `wire_api` | must be `"responses"` |
-/// | `auth`, `aws` | not supported: an error |
+/// | `auth` | [`Auth::provider_fn`] with the token that `command` prints, with `args` and in `cwd`; run again before the token is as old as `refresh_interval_ms` (by default 5 min; 0 is never), and after a 401; `timeout_ms` is by default 5 s |
+/// | `aws` | not supported: an error; [`AuthProvider::sign`](crate::AuthProvider::sign) signs requests |
 ///
 /// The id `openai` stands for the provider that is built into Codex: OpenAI with the key in
 /// `OPENAI_API_KEY`, the headers in `OPENAI_ORGANIZATION` and `OPENAI_PROJECT`, and the base URL in
@@ -110,12 +112,12 @@ fn read(
     id: &str,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<CodexConfig, ConfigError> {
-    let table = codex::parse(text, id).map_err(|fault| in_file(path, fault))?;
+    let mut table = codex::parse(text, id).map_err(|fault| in_file(path, fault))?;
     let variable = |name: &str| {
         let value = variable(name).and_then(|value| value.into_string().ok());
         value.filter(|value| !value.trim().is_empty())
     };
-    let auth = auth(&table, variable).map_err(|fault| in_file(path, fault))?;
+    let auth = auth(path, &mut table, variable).map_err(|fault| in_file(path, fault))?;
     let provider = provider(&table, variable).map_err(|fault| in_file(path, fault))?;
     let (retry, timeouts) = (retry(&table), timeouts(&table));
     let warnings = table.warnings.into_iter();
@@ -142,18 +144,35 @@ fn provider(
     for (name, value) in &table.query_params {
         provider = provider.query(name, value);
     }
-    for (name, value) in &table.http_headers {
+    for Located { value: (name, value), line } in &table.http_headers {
+        check_header("http_headers", name, value, *line)?;
         provider = provider.header(name, value);
     }
-    for (name, value) in &table.env_http_headers {
-        if let Some(value) = variable(value) {
+    for Located { value: (name, variable_name), line } in &table.env_http_headers {
+        let value = variable(variable_name);
+        // The name is wrong whether the variable is set or not.
+        check_header("env_http_headers", name, value.as_deref().unwrap_or_default(), *line)?;
+        if let Some(value) = value {
             provider = provider.header(name, value);
         }
     }
     Ok(provider)
 }
 
-fn auth(table: &CodexTable, variable: impl Fn(&str) -> Option<String>) -> Result<Auth, Fault> {
+/// Returns an error if a header of the table `key` cannot be sent.
+fn check_header(key: &str, name: &str, value: &str, line: Option<usize>) -> Result<(), Fault> {
+    let parsed = parse_header(name, value);
+    parsed.map(drop).map_err(|error| Fault::new(line, format!("`{key}`: {error}")))
+}
+
+fn auth(
+    path: &Path,
+    table: &mut CodexTable,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Auth, Fault> {
+    if let Some(command) = table.auth.take() {
+        return by_command(path, table, command);
+    }
     let (name, line, instructions) = match (&table.env_key, &table.bearer_token) {
         (Some(name), _) => (name.value.as_str(), name.line, table.env_key_instructions.as_deref()),
         (None, Some(token)) => {
@@ -172,6 +191,33 @@ fn auth(table: &CodexTable, variable: impl Fn(&str) -> Option<String>) -> Result
             Err(Fault::new(line, format!("the variable `{name}` is not set, or empty{hint}")))
         }
     }
+}
+
+/// Returns the authentication of a table `auth`. Relative paths are below the folder of the file.
+fn by_command(
+    path: &Path,
+    table: &CodexTable,
+    Located { value: mut command, line }: Located<TokenCommand>,
+) -> Result<Auth, Fault> {
+    let others = [
+        ("env_key", table.env_key.is_some()),
+        ("experimental_bearer_token", table.bearer_token.is_some()),
+        ("requires_openai_auth", table.requires_openai_auth.is_some()),
+    ];
+    if let Some((other, _)) = others.into_iter().find(|(_, is_set)| *is_set) {
+        return Err(Fault::new(line, format!("`auth` and `{other}` exclude each other")));
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    command.cwd = command.cwd.map(|cwd| folder.join(cwd));
+    // The name of a command without a folder is searched for in PATH.
+    let program = Path::new(&command.program);
+    if let Some(cwd) = &command.cwd
+        && program.components().count() > 1
+    {
+        command.program = cwd.join(program).into();
+    }
+    let path = path.to_owned();
+    Ok(Auth::command(command, move |text| in_file(&path, Fault::new(line, text))))
 }
 
 /// Variable with the key of OpenAI.
@@ -307,11 +353,40 @@ name = "p"
             ),
             ("base_url = \"canary\"", "config.toml:2: invalid base URL: not an absolute URL"),
             (
+                "\nhttp_headers = { \"bad name\" = \"canary\" }",
+                "config.toml:3: `http_headers`: the name of the header `bad name` has characters \
+                 that HTTP does not allow",
+            ),
+            (
+                "http_headers = { x-a = \"canary\\n\" }",
+                "config.toml:2: `http_headers`: the value of the header `x-a` has a line break, \
+                 remove it",
+            ),
+            (
+                "http_headers = { host = \"canary\" }",
+                "config.toml:2: `http_headers`: the header `host` belongs to the transport, remove \
+                 it",
+            ),
+            (
+                "env_http_headers = { x-b = \"B\" }",
+                "config.toml:2: `env_http_headers`: the value of the header `x-b` has a line \
+                 break, remove it",
+            ),
+            (
+                "env_http_headers = { \"bad name\" = \"UNSET\" }",
+                "config.toml:2: `env_http_headers`: the name of the header `bad name` has \
+                 characters that HTTP does not allow",
+            ),
+            (
+                "env_key = \"KEY\"\nauth = { command = \"canary\" }",
+                "config.toml:3: `auth` and `env_key` exclude each other",
+            ),
+            (
                 "experimental_bearer_token = \"canary\\n\"",
                 "config.toml:2: `experimental_bearer_token` has a line break, remove it",
             ),
         ] {
-            assert_eq!(config("p", &table(keys), &[]).unwrap_err(), text);
+            assert_eq!(config("p", &table(keys), &[("B", "canary\n")]).unwrap_err(), text);
         }
         assert_eq!(
             config("openai", "", &[]).unwrap_err(),

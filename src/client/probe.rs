@@ -84,7 +84,8 @@ mod tests {
     fn client(network: &NetworkSettings, transport: TransportPolicy) -> ResponsesClient {
         let limit = Some(Duration::from_millis(50));
         let lookup = Box::new(|_| std::future::pending().boxed());
-        let sockets = Sockets::with_lookup(network, true, limit, lookup).unwrap();
+        let uri = "https://api.example/v1".parse().unwrap();
+        let sockets = Sockets::with_lookup(network, &uri, limit, lookup).unwrap();
         let retry = RetryPolicy::default().network_down_deadline(Duration::ZERO);
         let builder = ResponsesClient::builder().base_url("https://api.example/v1").retry(retry);
         let mut builder = builder.transport(transport);

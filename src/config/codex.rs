@@ -1,6 +1,6 @@
 //! Providers in the configuration of Codex (`config.toml`).
 
-use std::time::Duration;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use toml::{
     Spanned,
@@ -19,9 +19,11 @@ pub(crate) struct CodexTable {
     pub(crate) env_key_instructions: Option<String>,
     pub(crate) bearer_token: Option<Located<String>>,
     pub(crate) query_params: Vec<(String, String)>,
-    pub(crate) http_headers: Vec<(String, String)>,
+    pub(crate) http_headers: Vec<Located<(String, String)>>,
     /// Names of headers, and of the variables that hold their values.
-    pub(crate) env_http_headers: Vec<(String, String)>,
+    pub(crate) env_http_headers: Vec<Located<(String, String)>>,
+    /// Command that prints the token.
+    pub(crate) auth: Option<Located<TokenCommand>>,
     pub(crate) request_max_retries: Option<u32>,
     pub(crate) stream_max_retries: Option<u32>,
     pub(crate) stream_idle_timeout: Option<Duration>,
@@ -30,6 +32,19 @@ pub(crate) struct CodexTable {
     pub(crate) requires_openai_auth: Option<usize>,
     pub(crate) supports_websockets: bool,
     pub(crate) warnings: Vec<Fault>,
+}
+
+/// A table `auth`: a command that prints a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TokenCommand {
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<String>,
+    /// Maximum time of a run.
+    pub(crate) timeout: Duration,
+    /// Age of a token after which the command runs again; `None` for no maximum.
+    pub(crate) refresh_after: Option<Duration>,
+    /// Folder in which the command runs; `None` for that of this process.
+    pub(crate) cwd: Option<PathBuf>,
 }
 
 /// A value, and the line that it stands in; `None` for values that are built into Codex.
@@ -90,7 +105,9 @@ fn built_in_openai(root: &Table<'_>) -> Result<CodexTable, Fault> {
     Ok(CodexTable {
         base_url,
         env_key: Some(Located { value: "OPENAI_API_KEY".to_owned(), line: None }),
-        env_http_headers: headers.map(|(name, it)| (name.to_owned(), it.to_owned())).to_vec(),
+        env_http_headers: headers
+            .map(|(name, it)| Located { value: (name.to_owned(), it.to_owned()), line: None })
+            .into(),
         supports_websockets: true,
         ..CodexTable::default()
     })
@@ -119,7 +136,10 @@ fn provider(table: &Table<'_>) -> Result<CodexTable, Fault> {
                 read.bearer_token = Some(Located { value: text()?, line: Some(line) });
             }
             "wire_api" => check_wire(line, &text()?)?,
-            "query_params" => read.query_params = table.strings(line, key, value)?,
+            "query_params" => {
+                let params = table.strings(line, key, value)?.into_iter();
+                read.query_params = params.map(|param| param.value).collect();
+            }
             "http_headers" => read.http_headers = table.strings(line, key, value)?,
             "env_http_headers" => read.env_http_headers = table.strings(line, key, value)?,
             "request_max_retries" => {
@@ -136,19 +156,57 @@ fn provider(table: &Table<'_>) -> Result<CodexTable, Fault> {
                 read.requires_openai_auth = boolean(line, key, value)?.then_some(line);
             }
             "supports_websockets" => read.supports_websockets = boolean(line, key, value)?,
-            "auth" | "aws" => return Err(unsupported(line, key)),
+            "auth" => {
+                let command = token_command(&table.table(line, key, value)?, line)?;
+                read.auth = Some(Located { value: command.0, line: Some(line) });
+                read.warnings.extend(command.1);
+            }
+            "aws" => {
+                return Err(Fault::new(
+                    line,
+                    "the table `aws` is not supported: implement `AuthProvider::sign` to sign \
+                     requests for AWS, as the example `sigv4` does",
+                ));
+            }
             _ => read.warnings.push(Fault::new(line, format!("`{key}` is ignored"))),
         }
     }
     Ok(read)
 }
 
-fn unsupported(line: usize, key: &str) -> Fault {
-    let what = match key {
-        "aws" => "implement `AuthProvider::sign` to sign requests for AWS",
-        _ => "set `env_key`, or use `Auth::provider_fn` to fetch tokens",
+/// Reads a table `auth` in `line`. Returns the command, and a warning for each key that is ignored.
+fn token_command(table: &Table<'_>, line: usize) -> Result<(TokenCommand, Vec<Fault>), Fault> {
+    let mut command = TokenCommand {
+        program: OsString::new(),
+        args: Vec::new(),
+        timeout: Duration::from_secs(5),
+        refresh_after: Some(Duration::from_secs(300)),
+        cwd: None,
     };
-    Fault::new(line, format!("the table `{key}` is not supported: {what}"))
+    let mut warnings = Vec::new();
+    for (name, line, value) in table.entries() {
+        let key = &format!("auth.{name}");
+        match name {
+            "command" => command.program = string(line, key, value)?.into(),
+            "args" => {
+                let list = value.get_ref().as_array();
+                let list = list.ok_or_else(|| wrong_type(line, key, "a list of strings", value))?;
+                let texts = list.iter().map(|value| string(line, key, value));
+                command.args = texts.collect::<Result<_, _>>()?;
+            }
+            "timeout_ms" => command.timeout = milliseconds(line, key, value)?,
+            "refresh_interval_ms" => {
+                let time = number(line, key, value)?;
+                command.refresh_after = (time > 0).then(|| Duration::from_millis(time));
+            }
+            "cwd" => command.cwd = Some(string(line, key, value)?.into()),
+            _ => warnings.push(Fault::new(line, format!("`{key}` is ignored"))),
+        }
+    }
+    match command.program.is_empty() {
+        true => Err(Fault::new(line, "the table `auth` has no `command`")),
+        false => Ok((command, warnings)),
+    }
 }
 
 fn check_wire(line: usize, wire: &str) -> Result<(), Fault> {
@@ -203,16 +261,17 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Returns the entries of a table of strings.
+    /// Returns the entries of a table of strings, each with its line.
     fn strings(
         &self,
         line: usize,
         key: &str,
         value: Value<'a>,
-    ) -> Result<Vec<(String, String)>, Fault> {
+    ) -> Result<Vec<Located<(String, String)>>, Fault> {
         let entries = self.table(line, key, value)?.entries().into_iter();
         let pairs = entries.map(|(name, line, value)| {
-            Ok((name.to_owned(), string(line, &format!("{key}.{name}"), value)?))
+            let text = string(line, &format!("{key}.{name}"), value)?;
+            Ok(Located { value: (name.to_owned(), text), line: Some(line) })
         });
         pairs.collect()
     }
@@ -263,6 +322,10 @@ mod tests {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
+    fn header(name: &str, value: &str, line: usize) -> Located<(String, String)> {
+        Located { value: (name.to_owned(), value.to_owned()), line: Some(line) }
+    }
+
     fn at(value: &str, line: usize) -> Option<Located<String>> {
         Some(Located { value: value.to_owned(), line: Some(line) })
     }
@@ -303,8 +366,9 @@ base_url = "http://localhost:1/v1"
             env_key_instructions: Some("ask Ann".to_owned()),
             bearer_token: at("token", 9),
             query_params: pairs([("z", "1"), ("a", "2")]),
-            http_headers: pairs([("X-B", "b"), ("x-a", "a")]),
-            env_http_headers: pairs([("x-c", "VARIABLE")]),
+            http_headers: vec![header("X-B", "b", 21), header("x-a", "a", 22)],
+            env_http_headers: vec![header("x-c", "VARIABLE", 24)],
+            auth: None,
             request_max_retries: Some(2),
             stream_max_retries: Some(100),
             stream_idle_timeout: Some(Duration::from_secs(300)),
@@ -317,6 +381,32 @@ base_url = "http://localhost:1/v1"
         let other = parse(text, "other one").unwrap();
         assert_eq!(other.base_url, at("http://localhost:1/v1", 27));
         assert!(!other.supports_websockets);
+    }
+
+    #[test]
+    fn c182_a_table_auth_is_a_command() {
+        let table = |keys: &str| format!("[model_providers.p]\nname = \"p\"\n\n{keys}");
+        let read = |keys: &str| parse(&table(keys), "p").unwrap();
+        let short = read("auth = { command = \"token\", other = 1 }");
+        assert_eq!(short.warnings, [Fault::new(4, "`auth.other` is ignored")]);
+        let mut command = TokenCommand {
+            program: "token".into(),
+            args: Vec::new(),
+            timeout: Duration::from_secs(5),
+            refresh_after: Some(Duration::from_secs(300)),
+            cwd: None,
+        };
+        let short = short.auth.unwrap();
+        assert_eq!((short.line, &short.value), (Some(4), &command));
+        let long = read(
+            "[model_providers.p.auth]\ncommand = \"token\"\nargs = [\"a\", \"b c\"]\ntimeout_ms = 1\n\
+             refresh_interval_ms = 0\ncwd = \"folder\"",
+        );
+        command.args = vec!["a".to_owned(), "b c".to_owned()];
+        command.timeout = Duration::from_millis(1);
+        command.refresh_after = None;
+        command.cwd = Some("folder".into());
+        assert_eq!(long.auth.unwrap().value, command);
     }
 
     #[test]
@@ -361,15 +451,24 @@ base_url = "http://localhost:1/v1"
                  and `wire_api` must be \"responses\"",
             ),
             ("wire_api = \"canary\"", "`wire_api` must be \"responses\""),
+            ("auth = { args = [\"canary\"] }", "the table `auth` has no `command`"),
             (
-                "auth = { command = \"canary\" }",
-                "the table `auth` is not supported: set `env_key`, or use `Auth::provider_fn` to \
-                 fetch tokens",
+                "auth = { command = [\"canary\"] }",
+                "`auth.command` must be a string, and has the type array",
             ),
+            (
+                "auth = { command = \"a\", args = \"canary\" }",
+                "`auth.args` must be a list of strings, and has the type string",
+            ),
+            (
+                "auth = { command = \"a\", args = [1] }",
+                "`auth.args` must be a string, and has the type integer",
+            ),
+            ("auth = { command = \"a\", timeout_ms = 0 }", "`auth.timeout_ms` must be above 0"),
             (
                 "aws = {}",
                 "the table `aws` is not supported: implement `AuthProvider::sign` to sign requests \
-                 for AWS",
+                 for AWS, as the example `sigv4` does",
             ),
         ] {
             let file = format!("# a comment\n[model_providers.p]\nname = \"x\"\n{line}\n");

@@ -4,6 +4,7 @@
 pub(crate) use capabilities::SessionHeaders;
 pub use error::ConfigError;
 pub use limits::Limits;
+pub(crate) use network::{ClientCertificate, Pem};
 pub use network::{NetworkSettings, ProxySetting};
 pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
 pub use provider::Provider;

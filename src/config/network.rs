@@ -1,6 +1,6 @@
 //! Network settings.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 /// Settings for opening sockets, shared by both transports.
 ///
@@ -13,13 +13,24 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkSettings {
     pub(crate) proxy: ProxySetting,
-    pub(crate) roots: Vec<Vec<u8>>,
+    pub(crate) roots: Vec<Pem>,
     pub(crate) client_certificate: Option<ClientCertificate>,
 }
 
-/// Certificate and private key of the client, as PEM.
+/// A PEM text, or the file that holds one.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ClientCertificate(Vec<u8>);
+pub(crate) enum Pem {
+    Text(Vec<u8>),
+    File(PathBuf),
+}
+
+/// Certificate and private key of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    pub(crate) certificate: Pem,
+    /// `None` if the key follows the certificate.
+    pub(crate) key: Option<Pem>,
+}
 
 /// Choice of the proxy.
 ///
@@ -72,7 +83,15 @@ impl NetworkSettings {
     /// and `SSL_CERT_DIR` name in their place.
     #[must_use]
     pub fn root_certificates_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.roots.push(pem.into());
+        self.roots.push(Pem::Text(pem.into()));
+        self
+    }
+
+    /// Like [`root_certificates_pem`](Self::root_certificates_pem), with the path of the file.
+    /// [`build`](crate::ResponsesClientBuilder::build) reads the file, and its errors name it.
+    #[must_use]
+    pub fn root_certificates_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.roots.push(Pem::File(path.into()));
         self
     }
 
@@ -85,20 +104,33 @@ impl NetworkSettings {
     /// without TLS. `Debug` does not show it.
     #[must_use]
     pub fn client_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.client_certificate = Some(ClientCertificate(pem.into()));
+        let certificate = Pem::Text(pem.into());
+        self.client_certificate = Some(ClientCertificate { certificate, key: None });
+        self
+    }
+
+    /// Like [`client_certificate_pem`](Self::client_certificate_pem), with the file of the
+    /// certificate and the file of its key; with `None`, the key is in the file of the certificate.
+    /// [`build`](crate::ResponsesClientBuilder::build) reads the files, and its errors name them.
+    #[must_use]
+    pub fn client_certificate_file(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: Option<PathBuf>,
+    ) -> Self {
+        let certificate = Pem::File(certificate.into());
+        self.client_certificate = Some(ClientCertificate { certificate, key: key.map(Pem::File) });
         self
     }
 }
 
-impl ClientCertificate {
-    pub(crate) fn pem(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ClientCertificate {
+impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientCertificate(..)")
+        match self {
+            // The text may hold a key.
+            Self::Text(_) => f.write_str("Text(..)"),
+            Self::File(path) => write!(f, "File({path:?})"),
+        }
     }
 }
 

@@ -27,6 +27,10 @@ fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::R
         return Some(f.write_str(advice));
     }
     let base_url = &context.base_url;
+    let otherwise = match error.kind() {
+        ErrorKind::UpgradeRefused => ", or allow SSE with `TransportPolicy::Auto`",
+        _ => "",
+    };
     if asks_to_sign_in(error) {
         return Some(write!(
             f,
@@ -35,10 +39,6 @@ fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::R
         ));
     }
     if !context.has_path && may_lack_path(error) {
-        let otherwise = match error.kind() {
-            ErrorKind::UpgradeRefused => ", or allow SSE with `TransportPolicy::Auto`",
-            _ => "",
-        };
         return Some(write!(
             f,
             "the base URL `{base_url}` has no path, use `{base_url}/v1` if the API is \
@@ -46,20 +46,30 @@ fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::R
         ));
     }
     if is_at_wrong_address(error) {
-        return Some(write!(f, "check the base URL `{base_url}` and any proxies"));
+        return Some(write!(f, "check the base URL `{base_url}` and any proxies{otherwise}"));
     }
     None
 }
 
 /// Returns `true` if a path that is missing in the base URL may have caused the error.
 fn may_lack_path(error: &Error) -> bool {
-    let by_status = matches!(error.status(), Some(404 | 405 | 501)) && error.code().is_none();
-    by_status || is_page(error)
+    is_without_endpoint(error) || is_page(error)
+}
+
+/// Returns `true` for a status of a server that knows no such address. A code would be one of the
+/// API.
+fn is_without_endpoint(error: &Error) -> bool {
+    matches!(error.status(), Some(404 | 405 | 501)) && error.code().is_none()
 }
 
 /// Returns `true` if the address is not an endpoint of the API.
 fn is_at_wrong_address(error: &Error) -> bool {
-    error.kind() == ErrorKind::Api && error.class() == ErrorClass::WrongEndpoint || is_page(error)
+    let by_answer = match error.kind() {
+        ErrorKind::Api => error.class() == ErrorClass::WrongEndpoint,
+        ErrorKind::UpgradeRefused => is_without_endpoint(error),
+        _ => false,
+    };
+    by_answer || is_page(error)
 }
 
 /// Returns `true` if a sign-in page came, or a redirect to one.
@@ -102,7 +112,8 @@ fn write_connect_advice(
                 "set one with `NetworkSettings::client_certificate_pem`"
             }
             TlsError::ClientCertificateRejected => "check the client certificate",
-            TlsError::Certificate(_) | TlsError::Other(_) => "the source has the details",
+            TlsError::Certificate(_) => "have the certificate replaced",
+            TlsError::Other(_) => "check the TLS settings of the peer",
         },
         ConnectError::Proxy(ProxyError::Refused(_)) => {
             "ask the administrator of the proxy, many proxies allow only port 443"

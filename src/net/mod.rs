@@ -16,6 +16,7 @@ mod dial;
 mod error;
 mod kept;
 mod network;
+mod pem;
 pub(crate) mod probe;
 mod proxy;
 mod received;

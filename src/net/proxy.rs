@@ -20,7 +20,7 @@ pub(super) use url::{ProxyScheme, ProxyUrl};
 mod exempt;
 mod url;
 
-/// Proxy of the requests of a client, whose base URL has one scheme. Default: none.
+/// Proxy of the requests of a client to one server. Default: none.
 #[derive(Clone, Default)]
 pub(super) struct Proxies {
     proxy: Option<ProxyUrl>,
@@ -42,15 +42,15 @@ const FOR_HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY
 const EXEMPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 impl Proxies {
-    /// Parses `setting` for an `https` or an `http` URL. `variable` reads the environment; only the
-    /// variable that applies is parsed.
+    /// Parses `setting` for the server of `uri`. `variable` reads the environment; only the variable
+    /// that applies is parsed, unless the server is exempt from the proxy.
     pub(super) fn new(
         setting: &ProxySetting,
-        secure: bool,
+        uri: &Uri,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, NetError> {
         match setting {
-            ProxySetting::Environment => Self::from_environment(secure, variable),
+            ProxySetting::Environment => Self::from_environment(uri, variable),
             ProxySetting::Direct => Ok(Self::default()),
             ProxySetting::Url(url) => match parse("the proxy URL", url)? {
                 None => Err(invalid("the proxy URL", "is empty")),
@@ -60,7 +60,7 @@ impl Proxies {
     }
 
     fn from_environment(
-        secure: bool,
+        uri: &Uri,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, NetError> {
         // A CGI server sets `HTTP_PROXY` from the header `Proxy` of the request that it serves.
@@ -73,26 +73,41 @@ impl Proxies {
             let value = variable(name).filter(|value| !value.is_empty());
             value.map(|value| (*name, value))
         };
+        let secure = uri.scheme_str() == Some("https");
         let names = if secure { FOR_HTTPS } else { FOR_HTTP };
         let mut found = names.iter().filter_map(set);
         let Some((setting, value)) = found.next() else {
             return Self::from_system(secure);
         };
-        let value = value.to_str().ok_or_else(|| invalid(setting, "is not UTF-8"))?;
         let exempt = EXEMPT.iter().find_map(set);
         let exempt = exempt.map(|(name, list)| Exemptions::new(name, &list.to_string_lossy()));
-        let exempt = exempt.unwrap_or_default();
-        for entry in exempt.ignored() {
-            tracing::warn!("the entry `{entry}` of {} never matches", exempt.setting());
-        }
-        Ok(Self {
-            proxy: parse(setting, value)?,
+        let mut proxies = Self {
+            proxy: None,
             setting,
             overridden: found.map(|(name, _)| name).collect(),
-            exempt,
+            exempt: exempt.unwrap_or_default(),
             #[cfg(all(feature = "system-proxy", any(target_os = "macos", windows)))]
             system: None,
-        })
+        };
+        proxies.warn_of_ignored();
+        if proxies.exempting(uri).is_none() {
+            let value = value.to_str().ok_or_else(|| invalid(setting, "is not UTF-8"))?;
+            proxies.proxy = parse(setting, value)?;
+        }
+        Ok(proxies)
+    }
+
+    /// Writes a warning if entries of the exemptions match no host.
+    fn warn_of_ignored(&self) {
+        let entries: Vec<_> = self.exempt.ignored().iter().map(|it| format!("`{it}`")).collect();
+        let what = match entries.len() {
+            0 => return,
+            1 => "the entry",
+            _ => "the entries",
+        };
+        let never = if entries.len() == 1 { "never matches" } else { "never match" };
+        let (entries, setting) = (entries.join(", "), self.exempt.setting());
+        tracing::warn!("{what} {entries} of {setting} {never}");
     }
 
     #[cfg(all(feature = "system-proxy", any(target_os = "macos", windows)))]

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt, fs,
+    fs,
     path::Path,
     sync::Arc,
 };
@@ -11,10 +11,11 @@ use rustls::{
     RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::CertificateDer,
 };
 
-use super::NetError;
+use super::{NetError, pem};
+use crate::config::Pem;
 
 /// Variable that names a file of trusted certificates.
 const FILE: &str = "SSL_CERT_FILE";
@@ -28,16 +29,16 @@ const DIRECTORIES: &str = "SSL_CERT_DIR";
 /// As in OpenSSL, the variables replace the roots of the platform: a user who sets them can also
 /// restrict what is trusted.
 pub(super) fn verifier(
-    extra: &[Vec<u8>],
+    extra: &[Pem],
     variable: impl Fn(&str) -> Option<OsString>,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, NetError> {
     let mut trusted = Vec::new();
     let mut store = RootCertStore::empty();
     for pem in extra {
-        let found = certificates(pem).filter(|found| !found.is_empty());
-        for certificate in found.ok_or_else(|| invalid_root("not a PEM certificate"))? {
-            store.add(certificate.clone()).map_err(invalid_root)?;
+        for certificate in pem::trusted(pem)? {
+            let added = store.add(certificate.clone());
+            added.map_err(|_| pem::not_trusted(pem, "a file with an invalid certificate"))?;
             trusted.push(certificate);
         }
     }
@@ -81,20 +82,11 @@ fn platform_error(error: &rustls::Error) -> NetError {
             "this machine has no trusted certificates: install them (the package is often called \
              `ca-certificates`), or name a PEM file in {FILE}"
         )),
-        error => invalid_root(error),
+        error => NetError::setting(format!("the trusted certificates cannot be used: {error}")),
     }
 }
 
-fn invalid_root(why: impl fmt::Display) -> NetError {
-    NetError::setting(format!("a root certificate cannot be used: {why}"))
-}
-
-/// Returns the certificates of a PEM text; `None` if the text is malformed.
-pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
-}
-
-/// Returns the certificates of a file. An error is a predicate to append to the name of the file.
+/// Returns the certificates of a file. An error is a predicate to append to the name of the variable.
 fn from_file(path: &OsStr) -> Result<Vec<CertificateDer<'static>>, String> {
     if path.is_empty() {
         return Err("has no value: unset it, or set it to a PEM file".to_owned());
@@ -102,33 +94,10 @@ fn from_file(path: &OsStr) -> Result<Vec<CertificateDer<'static>>, String> {
     if Path::new(path).is_dir() {
         return Err(format!("names a directory: use {DIRECTORIES} for directories"));
     }
-    let pem =
-        fs::read(path).map_err(|error| format!("names a file that cannot be read: {error}"))?;
-    // A certificate in DER begins with a SEQUENCE of more than 255 bytes.
-    if pem.starts_with(&[0x30, 0x82]) {
-        let convert = "openssl x509 -inform der -in FILE -out FILE.pem";
-        return Err(format!("names a file in DER: convert it to PEM with `{convert}`"));
-    }
-    if pem.is_empty() {
-        return Err("names an empty file".to_owned());
-    }
-    match certificates(&pem) {
-        None => Err("names a file with malformed PEM".to_owned()),
-        Some(found) if found.is_empty() => {
-            let convert = "openssl x509 -in FILE -out FILE.pem";
-            match pem.windows(TRUSTED.len()).any(|window| window == TRUSTED) {
-                true => Err(format!(
-                    "names a file in OpenSSL's trusted form: convert it with `{convert}`"
-                )),
-                false => Err("names a file without a PEM certificate".to_owned()),
-            }
-        }
-        Some(found) => Ok(found),
-    }
+    let content = fs::read(path).map_err(|error| pem::unreadable(&error));
+    let found = content.and_then(|content| pem::certificates(&content));
+    found.map_err(|fault| format!("names {fault}"))
 }
-
-/// Label of OpenSSL's own form of a certificate.
-const TRUSTED: &[u8] = b"BEGIN TRUSTED CERTIFICATE";
 
 /// Returns the certificates in the files of a list of directories, separated as in `PATH`. Other
 /// files are skipped. An error is a predicate.
@@ -168,7 +137,7 @@ mod tests {
         );
         let error = platform_error(&rustls::Error::DecryptError);
         let text = error.into_source().to_string();
-        assert!(text.starts_with("a root certificate cannot be used: "), "{text}");
+        assert!(text.starts_with("the trusted certificates cannot be used: "), "{text}");
     }
 
     #[test]

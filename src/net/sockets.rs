@@ -51,26 +51,26 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_PROBES: u32 = 3;
 
 impl Sockets {
-    /// Returns the sockets for a server with an `https` or an `http` URL. `limit` is the maximum
-    /// time to the end of the TLS handshake, proxies included.
+    /// Returns the sockets for the server of `uri`. `limit` is the maximum time to the end of the TLS
+    /// handshake, proxies included.
     pub(crate) fn new(
         settings: &NetworkSettings,
-        secure: bool,
+        uri: &Uri,
         limit: Option<Duration>,
     ) -> Result<Self, NetError> {
-        Self::with_lookup(settings, secure, limit, Box::new(lookup))
+        Self::with_lookup(settings, uri, limit, Box::new(lookup))
     }
 
     /// Like [`new`](Self::new), with name resolution by `lookup`.
     pub(crate) fn with_lookup(
         settings: &NetworkSettings,
-        secure: bool,
+        uri: &Uri,
         limit: Option<Duration>,
         lookup: Box<Lookup>,
     ) -> Result<Self, NetError> {
         let variable = |name: &str| std::env::var_os(name);
-        let proxies = Proxies::new(&settings.proxy, secure, variable)?;
-        let tls = match secure || proxies.uses_tls() {
+        let proxies = Proxies::new(&settings.proxy, uri, variable)?;
+        let tls = match uri.scheme_str() == Some("https") || proxies.uses_tls() {
             true => Some(Tls::new(settings, variable)?),
             false => None,
         };

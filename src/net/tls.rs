@@ -17,14 +17,14 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     sign::CertifiedKey,
 };
 use tokio_rustls::TlsConnector;
 use x509_cert::der::Decode as _;
 
 use super::{
-    Io, NetError, roots,
+    Io, NetError, pem, roots,
     tls_session::{self, TlsSession, rustls_error},
 };
 use crate::{
@@ -70,7 +70,7 @@ impl Tls {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = roots::verifier(&settings.roots, variable, Arc::clone(&provider))?;
         let certificate = match &settings.client_certificate {
-            Some(pem) => Some(Arc::new(certified_key(pem.pem())?)),
+            Some(client) => Some(Arc::new(pem::certified_key(client)?)),
             None => None,
         };
         let client = Arc::new(ClientAuth { certificate });
@@ -140,7 +140,7 @@ impl Tls {
             RustlsError::AlertReceived(alert) if asked && tls_session::is_refusal(*alert) => {
                 self.client_refused()
             }
-            error => TlsError::Other(masked(&error.to_string(), 200)),
+            error => TlsError::Other(in_words(error)),
         }
     }
 }
@@ -237,17 +237,6 @@ fn issuer_of(certificate: &CertificateDer<'_>) -> String {
     )
 }
 
-/// Returns the certificate and the key of a PEM text.
-fn certified_key(pem: &[u8]) -> Result<CertifiedKey, NetError> {
-    let why = "the client certificate is not a PEM text with a certificate and its key";
-    let chain = roots::certificates(pem).filter(|chain| !chain.is_empty());
-    let (Some(chain), Ok(key)) = (chain, PrivateKeyDer::from_pem_slice(pem)) else {
-        return Err(NetError::setting(why));
-    };
-    let provider = aws_lc_rs::default_provider();
-    CertifiedKey::from_der(chain, key, &provider).map_err(|_| NetError::setting(why))
-}
-
 fn of_certificate(error: &CertificateError) -> TlsError {
     let date = |time: UnixTime| {
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()))?;
@@ -272,12 +261,90 @@ fn of_certificate(error: &CertificateError) -> TlsError {
             Some(UnknownIssuer(issuer)) => TlsError::UnknownIssuer { issuer: issuer.clone() },
             None => TlsError::Certificate(masked(&other.to_string(), 200)),
         },
-        error => TlsError::Certificate(masked(&error.to_string(), 200)),
+        error => TlsError::Certificate(separated(&format!("{error:?}"), " ")),
     }
+}
+
+/// Returns a clause for a fault of another kind. The texts of rustls contain names of Rust.
+fn in_words(error: &RustlsError) -> String {
+    let named = |fault: &dyn fmt::Debug| separated(&format!("{fault:?}"), " ");
+    match error {
+        // RFC 8446 writes the names of alerts in this way.
+        RustlsError::AlertReceived(alert) => {
+            format!("the peer sent the alert `{}`", separated(&format!("{alert:?}"), "_"))
+        }
+        RustlsError::InvalidMessage(fault) => {
+            format!("the peer sent an invalid TLS message ({})", named(fault))
+        }
+        RustlsError::PeerIncompatible(fault) => {
+            format!("the peer is incompatible ({})", named(fault))
+        }
+        RustlsError::PeerMisbehaved(fault) => format!("the peer violated TLS ({})", named(fault)),
+        RustlsError::InappropriateMessage { .. }
+        | RustlsError::InappropriateHandshakeMessage { .. } => {
+            "the peer sent a TLS message out of order".to_owned()
+        }
+        RustlsError::General(text) => masked(text, 200),
+        error => format!("TLS failed ({})", named(error)),
+    }
+}
+
+/// Returns the name of a variant in lower case, its words separated: `BadEncoding` becomes
+/// `bad encoding`. The fields of the variant are left out.
+fn separated(variant: &str, separator: &str) -> String {
+    let name = variant.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let name = name.strip_suffix("Context").unwrap_or(name);
+    let mut words = String::new();
+    let mut before = 'A';
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !before.is_ascii_uppercase() {
+            words.push_str(separator);
+        }
+        words.push(letter.to_ascii_lowercase());
+        before = letter;
+    }
+    words
 }
 
 /// Returns a name as users write it: webpki shows `DnsName("localhost")`.
 fn plain_name(shown: &str) -> String {
     let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     masked(inner.unwrap_or(shown).trim_matches('"'), 128)
+}
+#[cfg(test)]
+mod tests {
+    use rustls::PeerMisbehaved;
+
+    use super::*;
+
+    #[test]
+    fn c176_faults_have_no_names_of_rust() {
+        for (error, text) in [
+            (
+                RustlsError::AlertReceived(AlertDescription::HandshakeFailure),
+                "the peer sent the alert `handshake_failure`",
+            ),
+            (
+                RustlsError::AlertReceived(AlertDescription::UnknownCA),
+                "the peer sent the alert `unknown_ca`",
+            ),
+            (
+                RustlsError::InvalidMessage(InvalidMessage::MissingData("Name(x)")),
+                "the peer sent an invalid TLS message (missing data)",
+            ),
+            (
+                RustlsError::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments),
+                "the peer violated TLS (too many empty fragments)",
+            ),
+            (RustlsError::DecryptError, "TLS failed (decrypt error)"),
+            (RustlsError::General("no luck".to_owned()), "no luck"),
+        ] {
+            assert_eq!(in_words(&error), text);
+        }
+        let fault = of_certificate(&CertificateError::InvalidPurposeContext {
+            required: rustls::ExtendedKeyPurpose::ServerAuth,
+            presented: vec![rustls::ExtendedKeyPurpose::ClientAuth],
+        });
+        assert_eq!(fault, TlsError::Certificate("invalid purpose".to_owned()));
+    }
 }

@@ -193,11 +193,7 @@ async fn c193_an_answer_from_another_address_suggests_the_base_url() {
                 turn(&mut client(Transport::WebSocket).session(), &request(&["hi"])).await;
             assert_eq!(over_websocket.error().kind(), ErrorKind::UpgradeRefused);
             if over_websocket.error().status() != Some(200) {
-                let sse = "allow SSE with `TransportPolicy::Auto`";
-                let advised = match advised == bare {
-                    true => format!("{bare}, or {sse}"),
-                    false => sse.to_owned(),
-                };
+                let advised = format!("{advised}, or allow SSE with `TransportPolicy::Auto`");
                 assert_eq!(advice(&over_websocket), advised);
             }
         }
@@ -236,6 +232,6 @@ fn c194_a_certificate_without_its_key_is_a_config_error() {
     assert_eq!(
         error.to_string(),
         "the settings are invalid: invalid network settings: the client certificate is not a PEM \
-         text with a certificate and its key"
+         text: it is a file with malformed PEM"
     );
 }

@@ -96,6 +96,48 @@ async fn c182_a_table_of_codex_works_unchanged() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn c182_the_command_of_a_table_auth_prints_the_token_again_after_a_401() {
+    for transport in [Transport::WebSocket, Transport::Sse] {
+        let script = Script::new().respond(|exchange| match header(exchange, "authorization") {
+            Some("Bearer token-1") => Turn::error(401, "invalid_api_key", "expired"),
+            token => Turn::text(token.unwrap_or("-")),
+        });
+        let server = server(script).await;
+        let runs = CodexFile::new(&format!("{transport}-runs"), "");
+        let text = format!(
+            "[model_providers.own]\nbase_url = \"{}\"\nsupports_websockets = {}\n\n\
+             [model_providers.own.auth]\ncommand = \"sh\"\n\
+             args = [\"-c\", \"echo >>'{runs}'; echo token-$(wc -l <'{runs}'); echo canary >&2\"]\n",
+            server.url(),
+            transport == Transport::WebSocket,
+            runs = runs.0.display(),
+        );
+        let file = CodexFile::new(transport.as_str(), &text);
+        let client = ResponsesClient::from_codex_config(&file.0, "own").unwrap();
+        let mut session = client.session();
+        for _ in 0..2 {
+            let outcome = guarded(turn(&mut session, &request(&["hi"]))).await;
+            assert_eq!(outcome.response().output_text(), "Bearer token-2", "{transport}");
+        }
+        assert_eq!(std::fs::read_to_string(&runs.0).unwrap(), "\n\n", "{transport}");
+    }
+    let failing = "[model_providers.own]\n\n\
+                   auth = { command = \"sh\", args = [\"-c\", \"echo canary; exit 3\"] }\n";
+    let file = CodexFile::new("failing", failing);
+    let client = ResponsesClient::from_codex_config(&file.0, "own").unwrap();
+    let outcome = guarded(turn(&mut client.session(), &request(&["hi"]))).await;
+    assert_eq!(outcome.error().kind(), ErrorKind::Auth);
+    let source = outcome.error().source().unwrap().to_string();
+    let text = format!(
+        "{}:3: the command of `auth` failed (exit status: 3): run it in a terminal to see its \
+         messages",
+        file.0.display()
+    );
+    assert_eq!(source, text);
+}
+
 #[test]
 fn c182_a_wrong_value_of_codex_names_file_and_line() {
     let file = CodexFile::new("wrong", "[model_providers.own]\n\nwire_api = \"chat\"\n");

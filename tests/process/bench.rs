@@ -273,6 +273,32 @@ async fn c261_a_real_server_gets_the_turns_that_were_allowed() {
 }
 
 #[tokio::test]
+async fn c261_a_server_without_websocket_is_named_by_its_flag() {
+    let codex = Temporary::new("bench-codex.toml");
+    std::fs::write(&codex.0, "[model_providers.own]\nbase_url = \"http://a.example/v1\"\n")
+        .unwrap();
+    let by_codex = ["--codex-provider", "own", "--codex-config", codex.path()];
+    let ollama = "http://localhost:11434/v1";
+    for (args, variable, server) in [
+        (&["--provider", "ollama"][..], "", "--provider ollama"),
+        (&["--base-url", ollama], "", "the server of --base-url"),
+        (&[], ollama, "the server of OPENAI_BASE_URL"),
+        (&["--no-websocket"], "", "the server of --no-websocket"),
+        (&["--no-websocket", "--provider", "ollama"], "", "the server of --no-websocket"),
+        (&by_codex, "", "--codex-provider own"),
+    ] {
+        let fixed = ["bench", "--live", "--model", "m", "--max-turns", "800"];
+        let mut tool = command(&[&fixed, args].concat());
+        tool.env("OPENAI_BASE_URL", variable);
+        let ran = ran(tool, &[""; 0]).await;
+        let why = format!(
+            "responses: {server} has no WebSocket: add --modes sse-keep-alive,sse-new-connection\n"
+        );
+        assert_eq!((ran.code, ran.stderr), (Some(2), why), "{args:?}");
+    }
+}
+
+#[tokio::test]
 async fn c261_bad_usage_is_refused_before_anything_is_sent() {
     let server = server(Script::new().respond(|_| Turn::text("hi"))).await;
     let url = server.url();
@@ -312,11 +338,6 @@ async fn c261_bad_usage_is_refused_before_anything_is_sent() {
         (
             &["--head", "16m", "--item", "1m", "--modes", "websocket-incremental"],
             "the largest request of websocket-incremental would have 17.0 MB",
-        ),
-        (
-            &["--live", "--provider", "ollama", "--model", "m", "--max-turns", "800"],
-            "responses: --provider ollama has no WebSocket: add --modes \
-             sse-keep-alive,sse-new-connection\n",
         ),
         (
             &[&live[..], &["--model", "m", "--max-turns", "800", "--item", "16m"]].concat(),

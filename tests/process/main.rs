@@ -15,3 +15,4 @@ mod run;
 mod serve;
 #[path = "../support/mod.rs"]
 mod support;
+mod texts;

@@ -124,3 +124,25 @@ async fn fail_fast_ends_the_run_at_the_first_failed_turn() {
         answers(cut.turn(Turn::text("hi")), &["--fail-fast", "--replay", "never"], &[]).await;
     assert_eq!((fast.code, fast.turns().len()), (Some(1), 1));
 }
+
+#[tokio::test]
+async fn c173_entries_without_a_proxy_that_never_match_are_reported() {
+    let script = || Script::new().respond(|_| Turn::text("hi"));
+    let list = "127.0.0.1,https://api.example,10.0.0.0/33";
+    let note =
+        "responses: the entries `https://api.example`, `10.0.0.0/33` of NO_PROXY never match\n";
+    // The malformed proxy is not used for the only server.
+    let proxy = ("HTTP_PROXY", "garbage://x:y");
+    for (args, list, expected) in [
+        (&["--quiet"][..], list, note),
+        (&["--quiet"], "127.0.0.1,a*", "responses: the entry `a*` of NO_PROXY never matches\n"),
+        (&["--quiet"], "127.0.0.1", ""),
+    ] {
+        let ran = answers(script(), args, &[proxy, ("NO_PROXY", list)]).await;
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), expected), "{list}");
+    }
+    let without_proxy = answers(script(), &["--quiet"], &[("NO_PROXY", list)]).await;
+    assert_eq!(without_proxy.stderr, "");
+    let logged = answers(script(), &["-vv"], &[proxy, ("NO_PROXY", list)]).await;
+    assert_eq!(logged.stderr.matches("never match").count(), 1, "{}", logged.stderr);
+}

@@ -142,3 +142,58 @@ async fn c175_plain_http_needs_no_roots() {
         assert_eq!((passed.code, &*passed.stderr), (Some(0), ""), "{passed:?}");
     }
 }
+
+#[tokio::test]
+async fn c194_a_fault_of_a_certificate_file_names_its_flag_and_its_mending() {
+    let server = tls_server().await;
+    let file = |name: &str, content: &[u8]| {
+        let file = Temporary::new(name);
+        std::fs::write(&file.0, content).unwrap();
+        file
+    };
+    let key = || rcgen::KeyPair::generate().unwrap();
+    let own = key();
+    let params = rcgen::CertificateParams::new(["client".to_owned()]).unwrap();
+    let certificate = file("flag-certificate", params.self_signed(&own).unwrap().pem().as_bytes());
+    let good = file("flag-good", pem(&server).as_bytes());
+    let der = file("flag-der", &der(&server));
+    let text = file("flag-text", b"canary");
+    let other = file("flag-other", key().serialize_pem().as_bytes());
+    let key_der = file("flag-key-der", own.serialized_der());
+    let x509 = "convert it to PEM with `openssl x509 -inform der -in FILE -out FILE.pem`";
+    let pkey = "convert it to PEM with `openssl pkey -inform der -in FILE -out FILE.pem`";
+    let path = certificate.path();
+    for (args, flag, faulty, fault) in [
+        (&["--ca-file", good.path(), "--ca-file", der.path()][..], "--ca-file", &der, x509),
+        (&["--ca-file", text.path()], "--ca-file", &text, "without a PEM certificate"),
+        (&["--client-certificate", der.path()], "--client-certificate", &der, x509),
+        (&["--client-certificate", path], "--client-certificate", &certificate, "no private key"),
+        (
+            &["--client-certificate", path, "--client-key", key_der.path()],
+            "--client-key",
+            &key_der,
+            pkey,
+        ),
+        (
+            &["--client-certificate", path, "--client-key", other.path()],
+            "--client-key",
+            &other,
+            "has the key of another certificate",
+        ),
+        (
+            &["--client-certificate", path, "--client-key", text.path()],
+            "--client-key",
+            &text,
+            "no private key in PEM",
+        ),
+    ] {
+        let ran = one_turn(&server, args, &[]).await;
+        let named = format!("{flag} {} ", faulty.path());
+        assert!(ran.stderr.contains(&named), "{named}: {ran:?}");
+        assert!(ran.stderr.contains(fault), "{fault}: {ran:?}");
+        assert_eq!((ran.code, ran.lines.len()), (Some(2), 0), "{ran:?}");
+    }
+    let missing = one_turn(&server, &["--ca-file", "/no/such/file"], &[]).await;
+    assert!(missing.stderr.contains("--ca-file /no/such/file: No such file"), "{missing:?}");
+    assert!(server.log().connections.is_empty());
+}

@@ -248,18 +248,24 @@ impl ClientArgs {
         )
     }
 
-    /// Returns the name of the provider if it has no WebSockets.
+    /// Returns the server with the flag that chose it, if it has no WebSocket.
     pub(crate) fn provider_without_websocket(&self) -> Result<Option<String>, Stop> {
         let provider = match &self.codex_provider {
             Some(id) => self.codex(id)?.provider,
             None => self.provider(self.base_url().as_deref())?,
         };
         let provider = self.adjusted(provider)?;
-        let has_none = provider == provider.clone().websocket(false);
-        let preset =
-            self.provider.and_then(|name| Some(name.to_possible_value()?.get_name().to_owned()));
-        let name = self.codex_provider.clone().or(preset);
-        Ok(has_none.then(|| name.unwrap_or_else(|| "the server".to_owned())))
+        if provider != provider.clone().websocket(false) {
+            return Ok(None);
+        }
+        let preset = self.provider.and_then(|name| name.to_possible_value());
+        Ok(Some(match (&self.codex_provider, preset) {
+            _ if self.no_websocket => "the server of --no-websocket".to_owned(),
+            (Some(id), _) => format!("--codex-provider {id}"),
+            (None, Some(preset)) => format!("--provider {}", preset.get_name()),
+            (None, None) if self.base_url.is_some() => "the server of --base-url".to_owned(),
+            (None, None) => "the server of OPENAI_BASE_URL".to_owned(),
+        }))
     }
 
     /// Returns `true` if the server is OpenAI unless the base URL is that of another server.
@@ -331,15 +337,15 @@ impl ClientArgs {
     fn network(&self) -> Result<NetworkSettings, Stop> {
         let mut network = NetworkSettings::new();
         for path in &self.ca_files {
-            network = network.root_certificates_pem(read("--ca-file", path)?);
+            check_readable("--ca-file", path)?;
+            network = network.root_certificates_file(path);
         }
         if let Some(path) = &self.client_certificate {
-            let mut pem = read("--client-certificate", path)?;
+            check_readable("--client-certificate", path)?;
             if let Some(path) = &self.client_key {
-                pem.push(b'\n');
-                pem.extend(read("--client-key", path)?);
+                check_readable("--client-key", path)?;
             }
-            network = network.client_certificate_pem(pem);
+            network = network.client_certificate_file(path, self.client_key.clone());
         }
         Ok(network)
     }
@@ -423,9 +429,10 @@ fn codex_config_path() -> Option<PathBuf> {
     Some(folder.join("config.toml"))
 }
 
-/// Reads the file that a flag names.
-fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Stop> {
-    fs::read(path).map_err(|error| Stop::Bad(format!("{flag} {}: {error}", path.display())))
+/// Checks that the file that a flag names can be read, even if the connection needs no certificate.
+fn check_readable(flag: &str, path: &Path) -> Result<(), Stop> {
+    let opened = fs::File::open(path);
+    opened.map(drop).map_err(|error| Stop::Bad(format!("{flag} {}: {error}", path.display())))
 }
 
 /// Returns an environment variable. An empty variable counts as not set.

@@ -1,23 +1,62 @@
 //! Log lines of the library on standard error.
 
-use std::{env, io};
+use std::{
+    env,
+    fmt::{Debug, Write as _},
+    io,
+};
 
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
+    Layer,
     filter::{LevelFilter, Targets},
     fmt,
-    layer::SubscriberExt,
+    layer::{Context, SubscriberExt},
     util::SubscriberInitExt,
 };
 
 use crate::notes::note;
 
 /// Starts to write log lines to standard error, if `RUST_LOG` asks for them or `verbosity` is at
-/// least 2. Log lines contain no payloads and no credentials.
+/// least 2. Log lines contain no payloads and no credentials. Otherwise, only warnings of proxy
+/// settings are written, as notes.
 pub(crate) fn start(verbosity: u8) {
-    let Some(filter) = filter(env::var("RUST_LOG").ok(), verbosity) else { return };
+    let Some(filter) = filter(env::var("RUST_LOG").ok(), verbosity) else {
+        let settings =
+            Targets::new().with_target("responses_client::net::proxy", LevelFilter::WARN);
+        tracing_subscriber::registry().with(settings).with(Notes).init();
+        return;
+    };
     // Records of the crate `log` are not passed on: those of tungstenite contain payloads.
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
+}
+
+/// Writes the message of each event as a note.
+struct Notes;
+
+impl<S: Subscriber> Layer<S> for Notes {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = Message::default();
+        event.record(&mut message);
+        note(&message.0);
+    }
+}
+
+/// Message of an event, without its other fields.
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            // Writing to a string does not fail.
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
 }
 
 /// Returns the filter that `RUST_LOG` describes, or that of `verbosity` if `RUST_LOG` is not set.

@@ -1,6 +1,8 @@
 //! Early ends of a command.
 
-use std::io;
+use std::{error::Error as StdError, io};
+
+use responses_client::{Error, error::ConnectError};
 
 /// Reason for the end of a command before the end of its input.
 pub(crate) enum Stop {
@@ -34,16 +36,39 @@ pub(crate) async fn interrupted() {
     }
 }
 
-/// Returns the message of an error, followed by the messages of its sources.
-pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+/// Returns the message of an error, followed by the messages of its sources. The reason for a
+/// connection that was not opened is in the message already, so that its sources are left out.
+pub(crate) fn in_words(error: &(dyn StdError + 'static)) -> String {
     let mut words = error.to_string();
-    let mut below = error.source();
+    let reason = error.downcast_ref::<Error>().and_then(Error::connect_error);
+    let mut below = match reason {
+        None | Some(ConnectError::Unreachable) => error.source(),
+        Some(_) => None,
+    };
     while let Some(cause) = below {
         words.push_str(": ");
-        words.push_str(&cause.to_string());
+        match foreign(cause) {
+            Some(text) => {
+                words.push_str(text);
+                break;
+            }
+            None => words.push_str(&cause.to_string()),
+        }
         below = cause.source();
     }
     with_flags(&words)
+}
+
+/// Returns a text for an error of another crate whose own text names items of Rust.
+fn foreign(cause: &(dyn StdError + 'static)) -> Option<&'static str> {
+    if cause.downcast_ref().is_some_and(hyper::Error::is_parse) {
+        return Some("the answer is not HTTP");
+    }
+    let mut inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    while let Some(error) = inner.downcast_ref::<io::Error>() {
+        inner = error.get_ref()?;
+    }
+    inner.is::<rustls::Error>().then_some("TLS failed")
 }
 
 /// Settings of the library that its messages recommend, and the flags of the tool for them. Earlier
@@ -53,14 +78,20 @@ const FLAGS: &[(&str, &str)] = &[
     ("`Provider::allow_credentials_over_http`", "`--allow-http-credentials`"),
     ("`NetworkSettings::root_certificates_pem`", "`--ca-file`"),
     ("`NetworkSettings::client_certificate_pem`", "`--client-certificate`"),
+    ("the key of the client certificate cannot be used:", "--client-key"),
+    ("a root certificate cannot be used:", "--ca-file"),
+    ("the client certificate is not a PEM text:", "--client-certificate"),
+    ("the client certificate cannot be used:", "--client-certificate"),
     ("`Limits::max_event_bytes`", "`--max-event-bytes`"),
     ("`Limits::read_ahead`", "`--read-ahead`"),
     ("more than `Limits` allow", "more than its limits allow"),
     ("the limit `max_resend_bytes`", "the limit of the bytes that a turn sends again"),
     ("pass them as `Auth`", "put them into a variable and name it with `--api-key-env`"),
-    ("check the client's `AuthProvider`", "check the variable in `--api-key-env`"),
-    (", or use `Auth::provider_fn` to fetch tokens", ""),
-    ("implement `AuthProvider::sign` to sign requests for AWS", "use an API key of Bedrock"),
+    ("check the client's `AuthProvider`", "check the table `auth`"),
+    (
+        "implement `AuthProvider::sign` to sign requests for AWS, as the example `sigv4` does",
+        "use an API key of Bedrock",
+    ),
     (", as a field or in `extra`", ""),
     ("this crate", "this program"),
 ];

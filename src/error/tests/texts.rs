@@ -254,15 +254,23 @@ fn c193_an_answer_of_another_address_names_the_base_url() {
     let no_model = of_client("https://api.example", true, told(404, "model_not_found"));
     let what = "the server answered with an error, status 404, code model_not_found";
     assert_eq!(no_model, format!("{what} {refused}: change the request"));
-    let upgrade = ApiError { status: Some(404), ..ApiError::default() };
-    let upgrade = Error::new(ErrorKind::UpgradeRefused, Phase::Connect, Cause::Api(upgrade));
-    assert_eq!(
-        of_client("https://api.example", true, upgrade),
-        format!(
-            "the server refused the WebSocket upgrade: the server answered with an error, status \
-             404 (the request was not sent): {bare}, or allow SSE with `TransportPolicy::Auto`"
-        )
-    );
+    for status in [404, 405, 501] {
+        let upgrade = || {
+            let cause = ApiError { status: Some(status), ..ApiError::default() };
+            Error::new(ErrorKind::UpgradeRefused, Phase::Connect, Cause::Api(cause))
+        };
+        for (base_url, advice) in [("https://api.example", bare), ("https://api.example/v1", other)]
+        {
+            assert_eq!(
+                of_client(base_url, true, upgrade()),
+                format!(
+                    "the server refused the WebSocket upgrade: the server answered with an error, \
+                     status {status} (the request was not sent): {advice}, or allow SSE with \
+                     `TransportPolicy::Auto`"
+                )
+            );
+        }
+    }
 }
 
 #[test]

@@ -148,9 +148,16 @@ fn c171_socks_needs_its_feature_and_sends_what_is_written() {
 }
 
 fn environment(secure: bool, variables: &[(&'static str, &str)]) -> Result<Proxies, String> {
+    let uri = if secure { "https://api.example/v1" } else { "http://api.example/v1" };
+    environment_of(uri, variables)
+}
+
+/// Proxies for a server with this URL.
+fn environment_of(uri: &str, variables: &[(&'static str, &str)]) -> Result<Proxies, String> {
     let map: BTreeMap<&str, OsString> =
         variables.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
-    Proxies::new(&ProxySetting::Environment, secure, |name| map.get(name).cloned())
+    let uri = uri.parse().unwrap();
+    Proxies::new(&ProxySetting::Environment, &uri, |name| map.get(name).cloned())
         .map_err(|error| error.into_source().to_string())
 }
 
@@ -197,14 +204,34 @@ fn c172_only_the_variable_that_applies_is_used_and_lower_case_comes_first() {
 }
 
 #[test]
+fn c172_a_variable_is_not_judged_for_a_server_that_is_exempt() {
+    let malformed = ("HTTP_PROXY", "garbage://x:y");
+    for (url, list, is_exempt) in [
+        ("http://127.0.0.1:18080/v1", "127.0.0.1", true),
+        ("http://127.0.0.1:18080/v1", "127.0.0.1:80", false),
+        ("http://api.example/v1", "example", true),
+        ("http://[::1]:8080/v1", "::1", true),
+        ("http://localhost/v1", "127.0.0.1", false),
+    ] {
+        let proxies = environment_of(url, &[malformed, ("NO_PROXY", list)]);
+        assert_eq!(proxies.is_ok(), is_exempt, "{url} {list}");
+        let Ok(proxies) = proxies else { continue };
+        let route = proxies.route(&url.parse().unwrap());
+        assert_eq!((route.setting, route.proxy), (Some("HTTP_PROXY"), None));
+        assert_eq!(route.exempted_by.as_deref(), Some(list));
+    }
+}
+
+#[test]
 fn c177_a_peer_names_its_proxy_and_the_variable() {
     let proxies = environment(true, &[("HTTPS_PROXY", "http://u:canary@p:3128")]).unwrap();
     let peer = proxies.peer(&"https://api.example/v1".parse().unwrap());
     assert_eq!(peer.to_string(), "api.example:443 through the proxy p:3128 (from HTTPS_PROXY)");
     assert!(!peer.forwards());
     let setting = ProxySetting::Url("p:3128".to_owned());
-    let proxies = Proxies::new(&setting, false, |_| None).unwrap();
-    let peer = proxies.peer(&"http://api.example/v1".parse().unwrap());
+    let uri = "http://api.example/v1".parse().unwrap();
+    let proxies = Proxies::new(&setting, &uri, |_| None).unwrap();
+    let peer = proxies.peer(&uri);
     assert_eq!(peer.to_string(), "api.example:80 through the proxy p:3128");
     assert!(peer.forwards());
     assert_eq!(peer.at_proxy().to_string(), "the proxy p:3128");
@@ -217,7 +244,8 @@ fn c171_a_variable_that_is_not_utf_8_is_an_error() {
     let value = |name: &str| {
         (name == "HTTPS_PROXY").then(|| OsString::from_vec(b"http://u:\xff@proxy".to_vec()))
     };
-    let Err(error) = Proxies::new(&ProxySetting::Environment, true, value) else { panic!() };
+    let uri = "https://api.example/v1".parse().unwrap();
+    let Err(error) = Proxies::new(&ProxySetting::Environment, &uri, value) else { panic!() };
     assert!(error.into_source().to_string().starts_with("HTTPS_PROXY is not UTF-8"));
 }
 

@@ -24,10 +24,9 @@ impl Args {
         }
         match self.client.provider_without_websocket()? {
             None => Ok(()),
-            Some(provider) => Err(Stop::Bad(format!(
-                "--provider {provider} has no WebSocket: add --modes {}",
-                sse_modes()
-            ))),
+            Some(server) => {
+                Err(Stop::Bad(format!("{server} has no WebSocket: add --modes {}", sse_modes())))
+            }
         }
     }
 
