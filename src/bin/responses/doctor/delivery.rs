@@ -14,7 +14,7 @@ use crate::stop::Stop;
 
 /// Shortest time of an answer by which its delivery is judged.
 const SHORTEST: Duration = Duration::from_millis(500);
-/// Number of events by which blocks are told from events that arrive one by one.
+/// Number of events that show if events arrive one by one or in blocks.
 const MANY: usize = 20;
 /// Number of events that do not arrive together by chance.
 const SEVERAL: usize = 8;
