@@ -193,9 +193,12 @@ async fn c183_an_answer_of_a_proxy_that_forwards_is_not_that_of_the_server() {
         "HTTP/1.1 403 No\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\nContent-Length: 0\r\n\r\n";
     let down =
         "HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\nContent-Length: 0\r\n\r\n";
+    let lost =
+        "HTTP/1.1 500 No\r\nX-Squid-Error: ERR_CANNOT_FORWARD 0\r\nContent-Length: 0\r\n\r\n";
     for (answer, id, reason) in [
         (denied, "proxy_not_allowed", "ERR_ACCESS_DENIED"),
         (down, "server_down_behind_proxy", "ERR_CONNECT_FAIL"),
+        (lost, "server_down_behind_proxy", "ERR_CANNOT_FORWARD"),
     ] {
         let proxy = answering(answer).await.to_string();
         let through = Machine::new(&server.url()).set("HTTP_PROXY", &proxy).diagnose().await;

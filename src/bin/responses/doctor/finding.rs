@@ -112,6 +112,7 @@ impl Finding {
             error.api_error().is_some_and(|it| it.headers().contains_key("x-squid-error"));
         let (id, who, advice) = match finding.id {
             "gateway_error" => SERVER_DOWN,
+            "request_failed" if of_squid && error.status() == Some(500) => SERVER_DOWN,
             "request_failed" | "wrong_path" if says_unreachable(error) => SERVER_DOWN,
             // Nothing shows that the proxy forwards requests.
             "https_needed" if why.id == "not_a_proxy" => return why.clone(),
