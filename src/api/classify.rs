@@ -1,10 +1,21 @@
 //! Classification of a server's error, and its evidence about the request.
 
+use http::header::CONTENT_TYPE;
+
 use super::{
     ApiError, ErrorClass, ErrorCode,
     code::Group,
     types::{self, Fault},
 };
+
+/// Fault of a connection that a server with TLS reports by an answer, and not by an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsFault {
+    /// The request came in plain HTTP.
+    PlainHttp,
+    /// The certificate of the client is missing or rejected.
+    ClientCertificate,
+}
 
 impl ApiError {
     /// Returns the class of the error. A known code takes precedence over everything else, and
@@ -53,9 +64,27 @@ impl ApiError {
             Some(402) => ErrorClass::Quota,
             Some(403) => ErrorClass::Permission,
             Some(404 | 405 | 501) if !told => ErrorClass::WrongEndpoint,
+            Some(_) if self.tls_fault().is_some() => ErrorClass::WrongEndpoint,
             Some(503 | 529) => ErrorClass::Overload,
             Some(408 | 409 | 425 | 429 | 500..) => ErrorClass::Transient,
             Some(_) => ErrorClass::Request,
+        }
+    }
+
+    /// Returns the fault of the connection that a server reports instead of the API. nginx does so
+    /// with the title of a page, and the servers of Go do so with a line of text.
+    pub(crate) fn tls_fault(&self) -> Option<TlsFault> {
+        let told = self.code.is_some() || self.error_type.is_some();
+        let media_type = self.headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+        let is_json = media_type.is_some_and(|it| it.to_ascii_lowercase().contains("json"));
+        if self.status != Some(400) || told || is_json {
+            return None;
+        }
+        let message = self.lower_message();
+        let names_tls = ["https", "ssl", "tls"].iter().any(|name| message.contains(name));
+        match message.contains("certificate") {
+            true => Some(TlsFault::ClientCertificate),
+            false => names_tls.then_some(TlsFault::PlainHttp),
         }
     }
 

@@ -4,6 +4,7 @@ pub use code::ErrorCode;
 pub use error::ApiError;
 
 pub(crate) use class::ErrorClass;
+pub(crate) use classify::TlsFault;
 pub(crate) use error::RetryAfter;
 pub(crate) use mask::masked;
 

@@ -4,10 +4,13 @@ use std::fmt;
 
 use super::{
     Cause, Error, ProtocolError, RetryAction,
-    connect::{ConnectError, ProxyError, TlsError},
+    connect::{ConnectError, ConnectStep, ProxyError, TlsError},
     context::Peer,
 };
-use crate::{api::ErrorClass, kind::ErrorKind};
+use crate::{
+    api::{ApiError, ErrorClass, TlsFault},
+    kind::ErrorKind,
+};
 
 /// Displays what to do about an error.
 pub(super) struct Advice<'a>(pub(super) &'a Error);
@@ -37,6 +40,20 @@ fn write_explanation(error: &Error, f: &mut fmt::Formatter<'_>) -> Option<fmt::R
             "sign in with a browser if this network requires it, or check the base URL \
              `{base_url}` and any proxies"
         ));
+    }
+    match error.api_error().and_then(ApiError::tls_fault) {
+        Some(TlsFault::ClientCertificate) => {
+            return Some(f.write_str(
+                "set a client certificate that the server accepts with \
+                 `NetworkSettings::client_certificate_pem`",
+            ));
+        }
+        Some(TlsFault::PlainHttp) if base_url.starts_with("http://") => {
+            return Some(
+                f.write_str("write the base URL with https://, or use the port of plain HTTP"),
+            );
+        }
+        _ => {}
     }
     if !context.has_path && may_lack_path(error) {
         return Some(write!(
@@ -138,6 +155,10 @@ fn write_connect_advice(
                 true => "check the proxy setting and the network, then retry",
                 false => "check the base URL and the network, then retry",
             }
+        }
+        ConnectError::TimedOut(ConnectStep::ProxyTls)
+        | ConnectError::Lost(ConnectStep::ProxyTls) => {
+            "write the proxy setting with http:// if the proxy takes plain HTTP, or retry"
         }
         ConnectError::TimedOut(_) | ConnectError::Lost(_) => "retry",
     })

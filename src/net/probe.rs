@@ -26,6 +26,9 @@ use crate::{error::ConnectStep, format::milliseconds};
 pub struct Route {
     /// Host and port of the proxy; `None` for a direct connection.
     pub proxy: Option<String>,
+    /// Scheme of the URL of the proxy, for example `http` or `socks5h`; `None` for a direct
+    /// connection.
+    pub scheme: Option<&'static str>,
     /// Variable, or the settings of the system, that name a proxy; `None` if the caller set the
     /// proxy, or if there is none.
     pub setting: Option<&'static str>,

@@ -154,6 +154,7 @@ impl Proxies {
         let proxy = self.of(uri);
         Route {
             has_login: proxy.as_ref().is_some_and(|proxy| proxy.login.is_some()),
+            scheme: proxy.as_ref().map(|proxy| proxy.scheme.as_str()),
             proxy: proxy.map(|proxy| proxy.authority()),
             setting: named(self.setting),
             overridden: self.overridden.clone(),

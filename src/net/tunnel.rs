@@ -96,6 +96,7 @@ fn refusal_with<B>(response: &Response<B>, title: Option<String>, has_login: boo
     let squid = squid.and_then(|value| value.split(' ').next()).map(|name| masked(name, 128));
     let status = response.status();
     let is_proxy = squid.is_some() || headers.contains_key(header::VIA);
+    let names_gateway = title.as_deref().is_some_and(names_gateway);
     let answer = ProxyAnswer {
         status: Some(status.as_u16()),
         reason: squid.or(title),
@@ -116,6 +117,7 @@ fn refusal_with<B>(response: &Response<B>, title: Option<String>, has_login: boo
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => ProxyError::ServerUnreachable(answer),
+        StatusCode::NOT_FOUND if names_gateway => ProxyError::ServerUnreachable(answer),
         // Web servers answer a CONNECT with these.
         StatusCode::BAD_REQUEST
         | StatusCode::NOT_FOUND
@@ -128,6 +130,12 @@ fn refusal_with<B>(response: &Response<B>, title: Option<String>, has_login: boo
         status if status.is_redirection() && !is_proxy => ProxyError::NotAProxy(answer),
         _ => ProxyError::Refused(answer),
     }
+}
+
+/// Returns `true` if a title has the status of a gateway: privoxy answers with 404 for a host name
+/// without an address, and titles its page `502 - Bad Gateway (Privoxy@localhost)`.
+fn names_gateway(title: &str) -> bool {
+    ["502 ", "503 ", "504 "].iter().any(|status| title.starts_with(status))
 }
 
 /// Returns the authentication schemes that a proxy offers, at most four.

@@ -153,6 +153,16 @@ fn c176_each_tls_fault_has_a_text_and_an_advice_of_its_own() {
 }
 
 #[test]
+fn c176_a_proxy_that_may_take_plain_http_is_named() {
+    let step = ConnectStep::ProxyTls;
+    for fault in [ConnectError::TimedOut(step), ConnectError::Lost(step)] {
+        let text = at(proxied().at_proxy(), fault);
+        let advice = "write the proxy setting with http:// if the proxy takes plain HTTP, or retry";
+        assert!(text.ends_with(&format!("(the request was not sent): {advice}")), "{text}");
+    }
+}
+
+#[test]
 fn c177_each_refusal_of_a_proxy_has_a_text_and_an_advice_of_its_own() {
     let answer = |status: u16, reason: Option<&str>, schemes: &[&str]| ProxyAnswer {
         status: Some(status),
@@ -271,6 +281,34 @@ fn c193_an_answer_of_another_address_names_the_base_url() {
             );
         }
     }
+}
+
+#[test]
+fn c193_an_answer_about_tls_names_the_certificate_or_the_scheme() {
+    let answered = |message: &str| {
+        let error = ApiError { status: Some(400), ..ApiError::default() };
+        Error::api(Phase::FirstEvent, ApiError { message: Some(message.to_owned()), ..error })
+    };
+    let certificate = "set a client certificate that the server accepts with \
+                       `NetworkSettings::client_certificate_pem`";
+    let https = "write the base URL with https://, or use the port of plain HTTP";
+    let (plain, secure) = ("http://api.example/v1", "https://api.example/v1");
+    for (url, message, advice) in [
+        (secure, "400 No required SSL certificate was sent", certificate),
+        (secure, "400 The SSL certificate error", certificate),
+        (plain, "400 The plain HTTP request was sent to HTTPS port", https),
+        (plain, "Client sent an HTTP request to an HTTPS server.", https),
+    ] {
+        assert_eq!(answered(message).retry_action(), RetryAction::Reconfigure);
+        let text = of_client(url, true, answered(message));
+        assert!(text.ends_with(&format!("): {advice}")), "{text}");
+    }
+    // An answer of the API may have these words.
+    let mut error = ApiError { status: Some(400), ..ApiError::default() };
+    error.message = Some("the certificate of the image's https server".to_owned());
+    error.headers.insert("content-type", "application/json".parse().unwrap());
+    let text = of_client(secure, true, Error::api(Phase::FirstEvent, error));
+    assert!(text.ends_with("change the request"), "{text}");
 }
 
 #[test]

@@ -61,6 +61,12 @@ impl ProxyScheme {
         ("socks5h", Self::Socks5h, 1080),
     ];
 
+    /// Returns the scheme as it is written in a URL.
+    pub(in crate::net) fn as_str(self) -> &'static str {
+        let name = Self::ALL.iter().find(|(_, scheme, _)| *scheme == self);
+        name.map_or("http", |(name, ..)| name)
+    }
+
     /// Returns `true` for HTTP, over TLS or not.
     pub(in crate::net) fn is_http(self) -> bool {
         matches!(self, Self::Http | Self::Https)

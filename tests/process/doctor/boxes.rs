@@ -84,6 +84,18 @@ pub(super) async fn answering(answer: &str) -> SocketAddr {
     .await
 }
 
+/// A SOCKS proxy that sends these replies, each after a message. Returns its address.
+pub(super) async fn socks(replies: &'static [&'static [u8]]) -> SocketAddr {
+    listen(move |mut stream| async move {
+        for reply in replies {
+            stream.read_buf(&mut Vec::with_capacity(512)).await?;
+            stream.write_all(reply).await?;
+        }
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
+    })
+    .await
+}
+
 /// A server that ends each connection after the first message. Returns its address.
 pub(super) async fn cutting() -> SocketAddr {
     listen(|mut stream| async move { head(&mut stream).await.map(drop) }).await
@@ -108,12 +120,16 @@ pub(super) async fn tunneling() -> SocketAddr {
     .await
 }
 
-/// A proxy that sends requests of plain http on, and answers CONNECT with this. Returns its address.
-pub(super) async fn forwarding(to_connect: &'static str) -> SocketAddr {
+/// A proxy that sends requests of plain http on, and answers CONNECT with this, or never. Returns its
+/// address.
+pub(super) async fn forwarding(to_connect: Option<&'static str>) -> SocketAddr {
     listen(move |mut stream| async move {
         let head = head(&mut stream).await?;
         if head.starts_with(b"CONNECT ") {
-            return stream.write_all(to_connect.as_bytes()).await;
+            return match to_connect {
+                Some(answer) => stream.write_all(answer.as_bytes()).await,
+                None => tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop),
+            };
         }
         let mut server = TcpStream::connect(target(&head)).await?;
         server.write_all(&head).await?;

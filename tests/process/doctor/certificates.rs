@@ -87,6 +87,22 @@ async fn c183_faults_of_a_certificate_are_told_apart() {
         fault.expect(&[&format!("fail {id}")], NO_TURNS);
         fault.says(id, words);
     }
+    // The same faults of an https proxy.
+    for (change, words) in [
+        (expired, &["02 Feb 2020", "the proxy's: tell its administrator"][..]),
+        (early, &["03 Mar 3000", "the clock of this machine is probably wrong"]),
+        (other, &["other.example", "a name that its certificate has"]),
+    ] {
+        let (address, ca) = with_certificate(change, false).await;
+        let file = Temporary::new("doctor-proxy-fault.pem");
+        std::fs::write(&file.0, ca).unwrap();
+        let machine = Machine::new("https://api.example/v1");
+        let machine = machine.set("HTTPS_PROXY", &format!("https://{address}"));
+        let fault = machine.flags(&["--ca-file", file.path()]).diagnose().await;
+        fault.expect(&["fail proxy_certificate"], NO_TURNS);
+        fault.says("proxy_certificate", words);
+        assert!(!fault.finding("proxy_certificate").contains("trust its issuer"), "{}", fault.text);
+    }
 }
 
 #[tokio::test]

@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 
 use responses_client::testing::{Script, ScriptedServer, Step, Turn};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
-    BOTH_WORK, Machine, NO_TURNS, USE_SSE,
-    boxes::{answering, cutting, forwarding, head, listen, silent, tunneling},
+    BOTH_WORK, HI, Machine, NO_TURNS, USE_SSE,
+    boxes::{answering, cutting, forwarding, free_address, head, listen, silent, socks, tunneling},
     certificates::accepting,
 };
-use crate::support::{server, tool::Temporary};
+use crate::support::{
+    server,
+    tool::{Temporary, ran},
+};
 
 /// Address of a server in a network that only proxies reach.
 const SERVER: &str = "https://api.example/v1";
@@ -124,6 +127,24 @@ async fn c183_plain_http_on_a_port_of_tls_is_named() {
 }
 
 #[tokio::test]
+async fn c183_an_answer_about_a_client_certificate_is_named() {
+    // nginx completes the handshake without the certificate that it wants.
+    for title in ["400 No required SSL certificate was sent", "400 The SSL certificate error"] {
+        let page = format!(
+            "HTTP/1.1 400 Bad Request\r\nServer: nginx\r\nContent-Type: text/html\r\n\r\n\
+             <html><head><title>{title}</title></head></html>"
+        );
+        let machine = plain(answering(&page).await);
+        let refused = machine.diagnose().await;
+        refused.expect(&["fail tls_client_certificate", "fail websocket_refused"], NO_TURNS);
+        refused.says("tls_client_certificate", &[title, "--client-certificate"]);
+        let turn = ran(machine.command("run", &[]), &[HI]).await;
+        let error = turn.turns()[0]["error"]["message"].as_str().unwrap().to_owned();
+        assert!(error.ends_with("with `--client-certificate`"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn c183_an_error_that_is_not_of_the_api_is_no_answer_of_the_api() {
     let page = "Content-Type: text/html\r\n\r\n<html><head><title>Sorry</title></head></html>";
     let login = "Content-Type: text/html\r\n\r\n<html><head><title>Sign in</title></head>\
@@ -162,7 +183,7 @@ async fn c183_a_proxy_that_gives_no_answer_is_named() {
     lost.says("proxy_tls_failed", &["from HTTPS_PROXY", "http://"]);
 
     let ssh = through(answering("SSH-2.0-OpenSSH_9.6\r\n").await.to_string()).diagnose().await;
-    ssh.says("not_a_proxy", &["another program than a proxy"]);
+    ssh.says("not_a_proxy", &["does not answer like an HTTP proxy"]);
 }
 
 #[tokio::test]
@@ -172,20 +193,60 @@ async fn c183_an_answer_of_a_proxy_that_forwards_is_not_that_of_the_server() {
         "HTTP/1.1 403 No\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\nContent-Length: 0\r\n\r\n";
     let down =
         "HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\nContent-Length: 0\r\n\r\n";
+    let lost =
+        "HTTP/1.1 500 No\r\nX-Squid-Error: ERR_CANNOT_FORWARD 0\r\nContent-Length: 0\r\n\r\n";
     for (answer, id, reason) in [
         (denied, "proxy_not_allowed", "ERR_ACCESS_DENIED"),
         (down, "server_down_behind_proxy", "ERR_CONNECT_FAIL"),
+        (lost, "server_down_behind_proxy", "ERR_CANNOT_FORWARD"),
     ] {
         let proxy = answering(answer).await.to_string();
         let through = Machine::new(&server.url()).set("HTTP_PROXY", &proxy).diagnose().await;
         through.expect(&["note localhost_through_proxy", &format!("fail {id}")], NO_TURNS);
         through.says(id, &[reason, "from HTTP_PROXY"]);
     }
-    // A proxy that refuses tunnels, to a server whose gateway is down.
-    let gone = answering("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await;
-    let proxy = forwarding(denied).await.to_string();
-    let through = plain(gone).set("HTTP_PROXY", &proxy).diagnose().await;
-    let found = ["note localhost_through_proxy", "fail server_down_behind_proxy"];
-    through.expect(&[&found[..], &["fail proxy_not_allowed"]].concat(), NO_TURNS);
-    through.says("server_down_behind_proxy", &["the proxy, or a gateway behind it, answered"]);
+    // A proxy that refuses tunnels, and answers like tinyproxy or privoxy, or to a server whose
+    // gateway is down.
+    let page = |title| format!("Content-Type: text/html\r\n\r\n<title>{title}</title>");
+    for answer in [
+        format!("HTTP/1.1 500 Unable to connect\r\n{}", page("500 Unable to connect")),
+        format!("HTTP/1.1 404 No such domain\r\n{}", page("502 - Bad Gateway (Privoxy@localhost)")),
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    ] {
+        let proxy = forwarding(Some(denied)).await.to_string();
+        let gone = plain(answering(&answer).await).set("HTTP_PROXY", &proxy);
+        let through = gone.diagnose().await;
+        let found = ["note localhost_through_proxy", "fail server_down_behind_proxy"];
+        through.expect(&[&found[..], &["fail proxy_not_allowed"]].concat(), NO_TURNS);
+        through.says("server_down_behind_proxy", &["the proxy, or a gateway behind it, answered"]);
+    }
+    // A program that cuts or never answers is no proxy that forwards.
+    for (proxy, id) in [
+        (cutting().await, "proxy_lost"),
+        (silent().await, "proxy_timeout"),
+        (answering("SSH-2.0-OpenSSH_9.6\r\n").await, "not_a_proxy"),
+    ] {
+        let through = Machine::new(&server.url()).set("HTTP_PROXY", &proxy.to_string());
+        let found = ["note localhost_through_proxy", &format!("fail {id}")];
+        through.diagnose().await.expect(&found, NO_TURNS);
+    }
+}
+
+#[tokio::test]
+async fn c183_a_socks_proxy_has_advice_of_its_own() {
+    let cut = listen(|mut stream| async move { stream.read_u8().await.map(drop) }).await;
+    let refused: &[&[u8]] = &[&[5, 0], &[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]];
+    for (proxy, id, words) in [
+        (silent().await, "proxy_timeout", &["no SOCKS proxy", "write http://", "--base-url"][..]),
+        (cut, "proxy_lost", &["no SOCKS proxy", "write http://", "--base-url"]),
+        (socks(&[b"HTTP/1.1 400 Bad\r\n"]).await, "not_a_proxy", &["no SOCKS proxy"]),
+        (socks(&[&[5, 255]]).await, "proxy_login_required", &["socks5h://user:password@host"]),
+        (socks(refused).await, "server_down_behind_proxy", &["works, but cannot reach"]),
+    ] {
+        let server = plain(free_address().await);
+        let through = server.set("HTTP_PROXY", &format!("socks5h://{proxy}")).diagnose().await;
+        let found = ["note localhost_through_proxy", &format!("fail {id}")];
+        through.expect(&found, NO_TURNS);
+        through.says(id, words);
+    }
 }

@@ -3,16 +3,19 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Short texts in the sources of the doctor that are not ids.
-const OTHER: [&str; 10] = [
+const OTHER: [&str; 13] = [
+    "are",
     "certificate",
     "connected",
     "fail",
+    "is",
     "json",
     "limit",
     "localhost",
     "note",
     "ok",
     "snake_case",
+    "socks",
     "sse",
 ];
 /// Ids of the steps of a connection, which the library names.

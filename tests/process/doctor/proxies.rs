@@ -32,6 +32,8 @@ async fn c183_the_answer_of_a_proxy_is_named() {
     let page = "HTTP/1.1 405 Not Allowed\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n";
     let down =
         "HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\nContent-Length: 0\r\n\r\n";
+    let no_such_name = "HTTP/1.1 404 No such domain\r\nContent-Type: text/html\r\n\r\n\
+                        <title>502 - Bad Gateway (Privoxy@localhost)</title>";
     for (answer, login, id, words) in [
         (SQUID_DENIES, "", "proxy_not_allowed", &["403", "`ERR_ACCESS_DENIED`", "port 443"][..]),
         (&*basic, "", "proxy_login_required", &["http://user:password@host:port", "HTTPS_PROXY"]),
@@ -41,8 +43,11 @@ async fn c183_the_answer_of_a_proxy_is_named() {
         (down, "", "server_down_behind_proxy", &["api.example:4443", "ERR_CONNECT_FAIL"]),
         ("HTTP/1.0 500 Unable to connect\r\n\r\n", "", "server_down_behind_proxy", &["works"]),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "", "server_down_behind_proxy", &["works"]),
-        (page, "", "not_a_proxy", &["HTTPS_PROXY", "405", "scheme, host and port"]),
-        ("SSH-2.0-OpenSSH_9.6\r\n", "", "not_a_proxy", &["HTTPS_PROXY"]),
+        (no_such_name, "", "server_down_behind_proxy", &["404", "works"]),
+        (page, "", "not_a_proxy", &["HTTPS_PROXY", "405", "web server", "scheme, host and port"]),
+        ("SSH-2.0-OpenSSH_9.6\r\n", "", "not_a_proxy", &["HTTPS_PROXY", "like an HTTP proxy"]),
+        // A SOCKS proxy.
+        ("\u{5}\u{7f}", "", "not_a_proxy", &["HTTPS_PROXY", "like an HTTP proxy"]),
         ("", "", "proxy_lost", &["HTTPS_PROXY", "if the proxy takes TLS, write https://"]),
     ] {
         let proxy = answering(answer).await;
@@ -87,12 +92,24 @@ async fn c183_the_certificate_of_a_proxy_is_not_that_of_the_server() {
 #[tokio::test]
 async fn c183_plain_http_through_a_proxy_without_tunnels_works_over_sse() {
     let server = greeting().await;
-    let proxy = forwarding(SQUID_DENIES).await;
-    let machine = Machine::new(&server.url()).set("http_proxy", &proxy.to_string());
-    let limited = machine.diagnose().await;
-    limited.expect(&["note localhost_through_proxy", "limit websocket_blocked_by_proxy"], USE_SSE);
-    let words = ["does not allow connections to", "use an https address", "NO_PROXY"];
-    limited.says("websocket_blocked_by_proxy", &words);
+    // A proxy may refuse, cut, or never answer CONNECT.
+    for (answer, fault) in [
+        (Some(SQUID_DENIES), "does not allow connections to"),
+        (Some(""), "ended while it was opened"),
+        (None, "timed out waiting for a tunnel"),
+    ] {
+        let proxy = forwarding(answer).await;
+        let machine = || Machine::new(&server.url()).set("http_proxy", &proxy.to_string());
+        let limited = machine().diagnose().await;
+        let found = ["note localhost_through_proxy", "limit websocket_blocked_by_proxy"];
+        limited.expect(&found, USE_SSE);
+        let words = [fault, "use an https address", "NO_PROXY"];
+        limited.says("websocket_blocked_by_proxy", &words);
+
+        let without = machine().flags(&["--provider", "ollama"]).diagnose().await;
+        let result = "result: turns work over sse, no flags are needed";
+        without.expect(&["note localhost_through_proxy", "note no_websocket"], result);
+    }
 }
 
 #[tokio::test]

@@ -186,6 +186,18 @@ async fn c183_a_server_that_answers_nothing_is_found() {
 }
 
 #[tokio::test]
+async fn c183_a_long_answer_to_an_empty_request_ends_a_check_within_5_s() {
+    let server = server(Script::new().respond(|exchange| match exchange.body.get("model") {
+        None => Turn::text("1 2 3 4 5 6 7 8 9").paced(Duration::from_secs(2)),
+        Some(_) => Turn::text("hi"),
+    }))
+    .await;
+    // Each check of the output ends within 7.5 s.
+    let long = Machine::new(&server.url()).diagnose().await;
+    long.expect(&[], BOTH_WORK);
+}
+
+#[tokio::test]
 async fn c183_events_that_a_gateway_holds_back_are_found() {
     let paced = |_: &Exchange| Turn::text("1 2 3 4 5 6 7").paced(Duration::from_millis(150));
     let server = server(Script::new().respond(paced)).await;

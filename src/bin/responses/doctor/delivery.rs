@@ -14,6 +14,14 @@ use crate::stop::Stop;
 
 /// Shortest time of an answer by which its delivery is judged.
 const SHORTEST: Duration = Duration::from_millis(500);
+/// Number of events that show if events arrive one by one or in blocks.
+const MANY: usize = 20;
+/// Number of events that do not arrive together by chance.
+const SEVERAL: usize = 8;
+/// Time within which events arrive together, as one block.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// Shortest silence before a block that was held back.
+const SILENCE: Duration = Duration::from_millis(250);
 /// Longest time that a short answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Time between two looks at the WebSockets of a client.
@@ -191,18 +199,24 @@ fn judge(arrivals: &[Duration]) -> Finding {
     if last < SHORTEST {
         return Finding::ok("delivery", "the answer was too quick to judge its delivery");
     }
-    // A response in progress is announced long before its end.
-    if last.saturating_sub(first) < last / 10 {
+    let events = arrivals.len();
+    let (blocks, held) = blocks(arrivals);
+    if events >= SEVERAL && blocks == 1 || events >= MANY && held > events / 2 {
         let message = format!(
-            "events are held back: the first arrived after {} of {}",
+            "events are held back: {events} events arrived in {blocks} blocks, and the first \
+             arrived after {} of {}",
             seconds(first),
             seconds(last)
-        );
-        let advice = "a proxy or a gateway collects the whole answer: in nginx set \
+        )
+        .replace(" 1 blocks", " 1 block");
+        let advice = "a proxy or a gateway collects the answer or large blocks of it: in nginx set \
                       `proxy_buffering off` and `proxy_http_version 1.1`, in mitmproxy \
                       `stream_large_bodies`, and turn compression of text/event-stream off; over a \
                       WebSocket nothing is held back";
         return Finding::limit("sse_held_back", message).advise(advice);
+    }
+    if events < MANY && blocks < 3 {
+        return Finding::ok("delivery", "the answer had too few events to judge its delivery");
     }
     let message = format!("events arrive one by one, the first after {}", seconds(first));
     Finding::ok("delivery", message)
@@ -212,6 +226,26 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
+/// Returns the number of blocks in which events arrived, and the number of events that were held
+/// back: those in blocks of three and more that follow a silence. Servers announce a token with up
+/// to two events, and begin and end an answer with a few more.
+fn blocks(arrivals: &[Duration]) -> (usize, usize) {
+    let (mut blocks, mut held) = (0, 0);
+    let mut rest = arrivals;
+    let mut before = Duration::ZERO;
+    while let Some(&start) = rest.first() {
+        let size = rest.iter().take_while(|&&time| time.saturating_sub(start) < TOGETHER).count();
+        let (block, others) = rest.split_at(size);
+        if size >= 3 && start.saturating_sub(before) >= SILENCE {
+            held += size;
+        }
+        blocks += 1;
+        before = block.last().copied().unwrap_or(start);
+        rest = others;
+    }
+    (blocks, held)
+}
+
 #[cfg(test)]
 mod tests {
     use responses_client::testing::{Script, ScriptedServer, Step, Turn};
@@ -219,15 +253,53 @@ mod tests {
     use super::{super::finding::Status, *};
 
     #[test]
-    fn c183_events_that_arrive_together_at_the_end_are_held_back() {
-        let at = |millis: &[u64]| {
-            let times: Vec<_> = millis.iter().copied().map(Duration::from_millis).collect();
+    fn c183_events_that_arrive_in_blocks_are_held_back() {
+        /// Times of `count` events from `start` on, one each `step`.
+        fn each(start: u64, step: u64, count: u64) -> impl Iterator<Item = u64> {
+            (0..count).map(move |index| start + index * step)
+        }
+        let judged = |millis: Vec<u64>| {
+            let times: Vec<_> = millis.into_iter().map(Duration::from_millis).collect();
             let finding = judge(&times);
             (finding.id, finding.status)
         };
-        assert_eq!(at(&[200, 1000, 2000, 3000]), ("delivery", Status::Ok));
-        assert_eq!(at(&[2900, 2950, 3000]), ("sse_held_back", Status::Limit));
-        assert_eq!(at(&[100, 120]), ("delivery", Status::Ok));
+        let held: [Vec<u64>; 5] = [
+            // nginx with HTTP/1.0 to its server collects blocks of 4 KiB.
+            each(3600, 0, 22).chain(each(8460, 0, 23)).chain([9100; 4]).collect(),
+            each(0, 900, 10).flat_map(|start| each(start + 900, 1, 5)).collect(),
+            // mitmproxy collects the whole answer, and a box that compresses most of it.
+            each(9000, 0, 45).collect(),
+            each(6300, 1, 30).chain(each(9000, 1, 15)).collect(),
+            each(2900, 2, 15).collect(),
+        ];
+        for times in held {
+            assert_eq!(judged(times.clone()), ("sse_held_back", Status::Limit), "{times:?}");
+        }
+        // Each answer begins and ends with a few events.
+        let whole = |first: u64, step: u64, count: u64| {
+            let last = first + step * count;
+            [200, 200]
+                .into_iter()
+                .chain([first; 2])
+                .chain(each(first, step, count))
+                .chain([last; 5])
+        };
+        let streamed: [Vec<u64>; 8] = [
+            whole(300, 200, 45).collect(),
+            // A model that thinks first, which a gateway may not announce.
+            whole(5000, 10, 60).collect(),
+            each(5000, 10, 40).collect(),
+            // Fast models send several tokens together.
+            each(5000, 20, 25).flat_map(|start| each(start, 0, 4)).collect(),
+            // Slow models and short answers.
+            whole(1000, 1000, 30).collect(),
+            whole(1000, 1000, 3).collect(),
+            vec![2900, 2950, 3000],
+            vec![100, 120],
+        ];
+        for times in streamed {
+            assert_eq!(judged(times.clone()), ("delivery", Status::Ok), "{times:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,9 @@
 //! Findings about the settings of this machine.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+};
 
 use responses_client::{Error, error::ConfigError, probe::Route};
 
@@ -17,10 +20,10 @@ const OTHER_CA_VARIABLES: [&str; 5] = [
 /// Variables by which this program finds certificates.
 const CA_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Returns the findings about variables of other programs. `is_set` looks a variable up.
-pub(super) fn other_variables(is_set: impl Fn(&str) -> bool) -> Vec<Finding> {
+/// Returns the findings about the variables of certificates. `variable` looks one up.
+pub(super) fn ca_variables(variable: impl Fn(&str) -> Option<OsString>) -> Vec<Finding> {
     let set = |names: &[&'static str]| {
-        let names = names.iter().copied().filter(|name| is_set(name));
+        let names = names.iter().copied().filter(|name| variable(name).is_some());
         names.collect::<Vec<_>>()
     };
     let mut findings = Vec::new();
@@ -31,9 +34,13 @@ pub(super) fn other_variables(is_set: impl Fn(&str) -> bool) -> Vec<Finding> {
             if own.len() == 1 { message.replace("replace ", "replaces ") } else { message };
         findings.push(Finding::note("ca_variables", message));
     }
-    let others = set(&OTHER_CA_VARIABLES);
-    if !others.is_empty() && own.is_empty() {
-        let message = format!("{} is set, which this program does not read", others.join(", "));
+    let mut others = set(&OTHER_CA_VARIABLES);
+    // The same file is read by another name.
+    others.retain(|name| CA_VARIABLES.iter().all(|own| variable(name) != variable(own)));
+    if !others.is_empty() {
+        let are = if others.len() == 1 { "is" } else { "are" };
+        let message =
+            format!("{} {are} set, which this program does not read", others.join(" and "));
         let advice = "name the same file with --ca-file, or in SSL_CERT_FILE";
         findings.push(Finding::note("ca_variables_of_others", message).advise(advice));
     }
@@ -124,14 +131,22 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_other_programs_are_reported_if_no_own_variable_is_set() {
-        let found = other_variables(|name| name == "CURL_CA_BUNDLE");
+    fn variables_of_other_programs_are_reported_if_their_file_is_not_read() {
+        fn set(names: &[&str], path: &str) -> impl Fn(&str) -> Option<OsString> {
+            move |name| names.contains(&name).then(|| path.into())
+        }
+        let found = ca_variables(set(&["CURL_CA_BUNDLE"], "/a.pem"));
         assert_eq!(ids(&found), ["ca_variables_of_others"]);
         assert!(found[0].message.starts_with("CURL_CA_BUNDLE is set"));
-        let found = other_variables(|name| matches!(name, "CURL_CA_BUNDLE" | "SSL_CERT_FILE"));
+        let found = ca_variables(set(&["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"], "/a.pem"));
+        assert!(found[0].message.starts_with("CURL_CA_BUNDLE and REQUESTS_CA_BUNDLE are set"));
+        let both = ["CURL_CA_BUNDLE", "SSL_CERT_FILE"];
+        let found = ca_variables(|name| both.contains(&name).then(|| name.into()));
+        assert_eq!(ids(&found), ["ca_variables", "ca_variables_of_others"]);
+        let found = ca_variables(set(&both, "/a.pem"));
         assert_eq!(ids(&found), ["ca_variables"]);
         assert_eq!(found[0].message, "SSL_CERT_FILE replaces the certificates of the platform");
-        assert!(other_variables(|_| false).is_empty());
+        assert!(ca_variables(|_| None).is_empty());
     }
 
     #[test]
@@ -142,7 +157,13 @@ mod tests {
         for url in ["http://127.0.0.1:8080/v1", "https://localhost/v1", "http://[::1]/v1"] {
             assert!(of_local_proxy(url, &route).is_some(), "{url}");
         }
-        for url in ["http://api.example/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
+        for url in [
+            "http://api.example/v1",
+            "https://localhost.example/v1",
+            "https://127.example.com/v1",
+            "https://127.0.0.1.example/v1",
+            "http://10.0.0.1",
+        ] {
             assert_eq!(of_local_proxy(url, &route), None, "{url}");
         }
     }

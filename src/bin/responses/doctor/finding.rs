@@ -81,23 +81,76 @@ impl Finding {
         Self::fail(id, text(error)).advise(advice)
     }
 
+    /// Returns the finding for an error of a connection through a proxy whose URL has this scheme.
+    pub(super) fn of_connection(error: &Error, is_secure: bool, scheme: Option<&str>) -> Self {
+        let finding = Self::of_error(error, is_secure);
+        let scheme = scheme.unwrap_or("http");
+        let is_socks = scheme.starts_with("socks");
+        match error.connect_error() {
+            Some(ConnectError::Proxy(ProxyError::CredentialsRequired(_))) => finding.advise(format!(
+                "write the login into the proxy variable: {scheme}://user:password@host:port, with \
+                 special characters percent-encoded"
+            )),
+            Some(ConnectError::Proxy(ProxyError::NotAProxy(_))) if is_socks => {
+                finding.advise(NO_SOCKS)
+            }
+            Some(
+                ConnectError::TimedOut(ConnectStep::Proxy) | ConnectError::Lost(ConnectStep::Proxy),
+            ) if is_socks => finding.advise(format!(
+                "{NO_SOCKS}; otherwise the proxy may wait for a server that does not answer: check \
+                 the host and the port in --base-url"
+            )),
+            _ => finding,
+        }
+    }
+
     /// Returns the finding for an error of a request that a proxy forwarded. The answer may be that
-    /// of the proxy.
-    pub(super) fn of_forwarded(error: &Error) -> Self {
+    /// of the proxy. `why` is the finding of the tunnel that the proxy did not open.
+    pub(super) fn of_forwarded(error: &Error, why: &Self) -> Self {
         let finding = Self::of_error(error, false);
         let of_squid =
             error.api_error().is_some_and(|it| it.headers().contains_key("x-squid-error"));
         let (id, who, advice) = match finding.id {
-            "gateway_error" => (
-                "server_down_behind_proxy",
-                "the proxy, or a gateway behind it,",
-                "the server behind it does not answer: check the host and the port in --base-url",
-            ),
+            "gateway_error" => SERVER_DOWN,
+            "request_failed" if of_squid && error.status() == Some(500) => SERVER_DOWN,
+            "request_failed" | "wrong_path" if says_unreachable(error) => SERVER_DOWN,
+            // Nothing shows that the proxy forwards requests.
+            "https_needed" if why.id == "not_a_proxy" => return why.clone(),
+            "connection_cut" if why.id == "proxy_lost" => return why.clone(),
+            "no_answer" if why.id == "proxy_timeout" => return why.clone(),
             "forbidden" if of_squid => ("proxy_not_allowed", "the proxy", NOT_ALLOWED),
+            _ if finding.id == why.id => return why.clone(),
             _ => return finding,
         };
+        // The answer to CONNECT names the proxy and its reason.
+        if id == why.id {
+            return why.clone();
+        }
         let message = finding.message.replacen("the server", who, 1);
         Self { id, message, ..finding }.advise(advice)
+    }
+}
+
+/// Advice for an address at which no SOCKS proxy answers.
+const NO_SOCKS: &str = "no SOCKS proxy may listen at the address in the proxy variable: if it is an \
+                        HTTP proxy, write http://";
+
+/// Id, source and advice of the answer of a proxy whose server does not answer.
+const SERVER_DOWN: (&str, &str, &str) = (
+    "server_down_behind_proxy",
+    "the proxy, or a gateway behind it,",
+    "the server behind it does not answer: check the host and the port in --base-url",
+);
+
+/// Returns `true` if the page of a proxy says that the server cannot be reached: tinyproxy answers
+/// with status 500, and privoxy with 404 and the status of a gateway in the title.
+fn says_unreachable(error: &Error) -> bool {
+    let message = error.api_error().and_then(ApiError::message).unwrap_or_default();
+    let names_gateway = ["502 ", "503 ", "504 "].iter().any(|it| message.starts_with(it));
+    match error.status() {
+        _ if is_json(error) => false,
+        Some(500) => message.contains("Unable to connect"),
+        status => status == Some(404) && names_gateway,
     }
 }
 
@@ -177,16 +230,30 @@ fn of_proxy_connection(cause: &ConnectError) -> (&'static str, &'static str) {
             "proxy_plain_http",
             "the proxy speaks plain HTTP: write its address with http:// in the proxy variable",
         ),
-        ConnectError::Tls(
-            TlsError::UnknownIssuer { .. }
-            | TlsError::Expired { .. }
-            | TlsError::NotYetValid { .. }
-            | TlsError::WrongName { .. }
-            | TlsError::Certificate(_),
-        ) => (
+        ConnectError::Tls(TlsError::UnknownIssuer { .. } | TlsError::Certificate(_)) => (
             "proxy_certificate",
             "this is the certificate of the proxy, not of the API: trust its issuer with \
              --ca-file, or write the proxy's address with http:// if it takes plain HTTP",
+        ),
+        ConnectError::Tls(TlsError::Expired { .. }) => (
+            "proxy_certificate",
+            "the certificate is the proxy's: tell its administrator, unless the clock of this \
+             machine is wrong",
+        ),
+        ConnectError::Tls(TlsError::NotYetValid { .. }) => (
+            "proxy_certificate",
+            "the certificate is the proxy's, and the clock of this machine is probably wrong: set \
+             it, or tell the administrator of the proxy",
+        ),
+        ConnectError::Tls(TlsError::WrongName { .. }) => (
+            "proxy_certificate",
+            "the certificate is the proxy's: write the proxy's address with a name that its \
+             certificate has",
+        ),
+        ConnectError::Tls(TlsError::OldVersion) => (
+            "proxy_tls_failed",
+            "the proxy must be updated: tell its administrator, or write the proxy's address with \
+             http:// if it takes plain HTTP",
         ),
         ConnectError::Tls(
             TlsError::ClientCertificateRequired | TlsError::ClientCertificateRejected,
@@ -321,7 +388,15 @@ fn of_proxy(error: &ProxyError) -> (&'static str, &'static str) {
             "only Basic is supported: run a local helper such as px or cntlm, and name that as the \
              proxy",
         ),
-        _ => ("not_a_proxy", NO_PROXY_THERE),
+        ProxyError::NotAProxy(answer) if answer.status.is_some() => (
+            "not_a_proxy",
+            "the address in the proxy variable is that of a web server: check scheme, host and port",
+        ),
+        _ => (
+            "not_a_proxy",
+            "the program at the address in the proxy variable does not answer like an HTTP proxy: \
+             check scheme, host and port; if the proxy takes TLS, write https://",
+        ),
     }
 }
 
@@ -341,8 +416,15 @@ fn of_answer(error: &Error, is_secure: bool) -> (&'static str, &'static str) {
     if message.starts_with("sign-in page") || error.status() == Some(511) {
         return SIGN_IN;
     }
-    // Servers answer to plain HTTP on a port of TLS with an alert of TLS, or with this status.
     let is_400 = error.status() == Some(400) && !is_json(error);
+    if is_400 && message.to_ascii_lowercase().contains("certificate") {
+        return (
+            "tls_client_certificate",
+            "the server wants a certificate of this client that it accepts: name one with \
+             --client-certificate",
+        );
+    }
+    // Servers answer to plain HTTP on a port of TLS with an alert of TLS, or with this status.
     let names_tls = ["HTTPS", "SSL", "TLS"].iter().any(|name| message.contains(name));
     if !is_secure && (is_not_http(error) || is_400 && names_tls) {
         return (
@@ -425,7 +507,7 @@ mod tests {
         for (fault, id, advice) in [
             (TlsError::NotTls, "proxy_plain_http", "http://"),
             (TlsError::Certificate("odd".to_owned()), "proxy_certificate", "--ca-file"),
-            (TlsError::OldVersion, "proxy_tls_failed", "administrator"),
+            (TlsError::OldVersion, "proxy_tls_failed", "must be updated"),
             (TlsError::ClientCertificateRequired, "proxy_tls_failed", "--client-certificate"),
         ] {
             let found = of_proxy_connection(&ConnectError::Tls(fault));

@@ -59,6 +59,10 @@ Exit status: 0 if both transports work, 1 if turns work with limits, 2 if they d
 /// Longest time of a check.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Time after `LIMIT` in which a time limit of the client ends a check with an error that names the
+/// step.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// Runs the checks. Returns `true` if all is well.
 pub(crate) async fn doctor(args: Args) -> Result<bool, Stop> {
     let progress = ProgressBar::new_spinner();
@@ -114,7 +118,7 @@ impl Checks {
     }
 
     async fn run(&mut self, args: &Args) -> Result<Working, Stop> {
-        for finding in environment::other_variables(|name| std::env::var_os(name).is_some()) {
+        for finding in environment::ca_variables(|name| std::env::var_os(name)) {
             self.add(finding)?;
         }
         let without_websocket = args.client.provider_without_websocket()?;
@@ -135,7 +139,9 @@ impl Checks {
         }
         working.sse = self.http(&sse, &way).await?;
         let websockets_pass = matches!(way, Way::Open);
-        if let Way::NoTunnel(finding) = way {
+        if let Way::NoTunnel(finding) = way
+            && (has_websocket || !working.sse)
+        {
             self.no_tunnel(finding, working.sse)?;
         }
         if let Some(provider) = without_websocket {
@@ -188,17 +194,22 @@ impl Checks {
             self.add(Finding::ok(step.step.as_str(), detail).after(step.time))?;
         }
         let Some(error) = error else { return Ok(Way::Open) };
-        let finding = Finding::of_error(&error, client.is_secure());
+        let finding = Finding::of_connection(&error, client.is_secure(), route.scheme);
         let finding = finding.after(time.saturating_sub(succeeded));
         let is_refused = matches!(
             error.connect_error(),
-            Some(ConnectError::Proxy(
-                ProxyError::Refused(_)
-                    | ProxyError::NotAProxy(_)
-                    | ProxyError::ServerUnreachable(_)
-            ))
+            Some(
+                ConnectError::Proxy(
+                    ProxyError::Refused(_)
+                        | ProxyError::NotAProxy(_)
+                        | ProxyError::ServerUnreachable(_)
+                ) | ConnectError::TimedOut(ConnectStep::Proxy)
+                    | ConnectError::Lost(ConnectStep::Proxy)
+            )
         );
-        if is_refused && !client.is_secure() {
+        // A SOCKS proxy forwards no requests.
+        let forwards = route.scheme.is_some_and(|scheme| scheme.starts_with("http"));
+        if is_refused && forwards && !client.is_secure() {
             return Ok(Way::NoTunnel(finding));
         }
         self.add(finding)?;
@@ -223,15 +234,12 @@ impl Checks {
     /// Sends an empty request over SSE. Returns `true` if the API answers.
     async fn http(&mut self, client: &ResponsesClient, way: &Way) -> Result<bool, Stop> {
         let start = self.begin("HTTP");
-        let finding = match client.respond(ResponsesRequest::default()).await {
-            Ok(_) => Finding::ok("http", "the API answers"),
-            Err(error) if is_answer(&error) => Finding::ok("http", "the API answers"),
-            Err(error) => match way {
-                Way::NoTunnel(why) => {
-                    let finding = Finding::of_forwarded(&error);
-                    // The answer to CONNECT names the proxy and its reason.
-                    if finding.id == why.id { why.clone() } else { finding }
-                }
+        let finding = match ask(client).await {
+            Asked::Answered => Finding::ok("http", "the API answers"),
+            Asked::Silent => Finding::fail("no_answer", "no event arrived within 5 s")
+                .advise("a proxy or a gateway may hold the answer back"),
+            Asked::Failed(error) => match way {
+                Way::NoTunnel(why) => Finding::of_forwarded(&error, why),
                 _ => Finding::of_error(&error, client.is_secure()),
             },
         };
@@ -243,16 +251,42 @@ impl Checks {
     /// Sends an empty request over a WebSocket. Returns `true` if an answer arrives.
     async fn websocket(&mut self, client: &ResponsesClient, sse_works: bool) -> Result<bool, Stop> {
         let start = self.begin("WebSocket");
-        let finding = match client.respond(ResponsesRequest::default()).await {
-            Ok(_) => Finding::ok("websocket", "opens, and the API answers over it"),
-            Err(error) if is_answer(&error) => {
-                Finding::ok("websocket", "opens, and the API answers over it")
-            }
-            Err(error) => websocket_finding(&error, LIMIT, sse_works, client.is_secure()),
+        let finding = match ask(client).await {
+            Asked::Answered => Finding::ok("websocket", "opens, and the API answers over it"),
+            Asked::Silent => silent(client.metrics().websockets_opened > 0, LIMIT, sse_works),
+            Asked::Failed(error) => websocket_finding(&error, LIMIT, sse_works, client.is_secure()),
         };
         let works = finding.status == Status::Ok;
         self.add(finding.after(start.elapsed()))?;
         Ok(works)
+    }
+}
+
+/// Outcome of an empty request.
+enum Asked {
+    Answered,
+    Failed(Error),
+    /// No event arrived in time.
+    Silent,
+}
+
+/// Sends an empty request, and reads the answer for the time of a check.
+async fn ask(client: &ResponsesClient) -> Asked {
+    let mut has_begun = false;
+    let asking = async {
+        let mut session = client.session();
+        let mut stream = session.stream(ResponsesRequest::default()).await?;
+        while stream.try_next().await?.is_some() {
+            has_begun = true;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(LIMIT + GRACE, asking).await {
+        Ok(Ok(())) => Asked::Answered,
+        Ok(Err(error)) if is_answer(&error) => Asked::Answered,
+        Ok(Err(error)) => Asked::Failed(error),
+        Err(_) if has_begun => Asked::Answered,
+        Err(_) => Asked::Silent,
     }
 }
 
@@ -288,13 +322,36 @@ fn is_answer(error: &Error) -> bool {
         }
 }
 
-/// Returns the finding for a WebSocket that does not work, whose wait for an answer had this limit.
-fn websocket_finding(error: &Error, wait: Duration, sse_works: bool, is_secure: bool) -> Finding {
-    let limit = |id, message: String| match sse_works {
+/// Returns the finding for a WebSocket that does not work, while SSE does or does not.
+fn without_websocket(id: &'static str, message: String, sse_works: bool) -> Finding {
+    match sse_works {
         true => Finding::limit(id, message)
             .advise("turns fall back to SSE: use --transport sse to save the attempt"),
         false => Finding::fail(id, message),
+    }
+}
+
+/// Returns the finding for a WebSocket over which nothing arrives in time.
+fn silent(is_open: bool, wait: Duration, sse_works: bool) -> Finding {
+    let wait = wait.as_secs();
+    let (id, message) = match is_open {
+        true => (
+            "websocket_silent",
+            format!(
+                "opens, but nothing arrives over it within {wait} s: a proxy may drop its frames"
+            ),
+        ),
+        false => (
+            "websocket_no_upgrade",
+            format!("the upgrade is not answered within {wait} s: a proxy may hold it back"),
+        ),
     };
+    without_websocket(id, message, sse_works)
+}
+
+/// Returns the finding for a WebSocket that does not work, whose wait for an answer had this limit.
+fn websocket_finding(error: &Error, wait: Duration, sse_works: bool, is_secure: bool) -> Finding {
+    let limit = |id, message| without_websocket(id, message, sse_works);
     match (error.kind(), error.phase()) {
         (ErrorKind::UpgradeRefused, _) => limit(
             "websocket_refused",
@@ -303,17 +360,10 @@ fn websocket_finding(error: &Error, wait: Duration, sse_works: bool, is_secure: 
                 None => "the upgrade is refused".to_owned(),
             },
         ),
-        (ErrorKind::Timeout, Phase::Connect) if error.connect_error().is_none() => limit(
-            "websocket_no_upgrade",
-            "the upgrade is not answered within 5 s: a proxy may hold it back".to_owned(),
-        ),
-        (ErrorKind::Timeout, _) => limit(
-            "websocket_silent",
-            format!(
-                "opens, but nothing arrives over it within {} s: a proxy may drop its frames",
-                wait.as_secs()
-            ),
-        ),
+        (ErrorKind::Timeout, Phase::Connect) if error.connect_error().is_none() => {
+            silent(false, wait, sse_works)
+        }
+        (ErrorKind::Timeout, _) => silent(true, wait, sse_works),
         (ErrorKind::Closed, _) => limit(
             "websocket_closed",
             match error.close_frame() {
