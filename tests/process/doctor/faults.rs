@@ -176,7 +176,7 @@ async fn c183_a_proxy_that_gives_no_answer_is_named() {
 
     let lost = through(format!("http://{}", cutting().await)).diagnose().await;
     lost.expect(&["fail proxy_lost"], NO_TURNS);
-    lost.says("proxy_lost", &["from HTTPS_PROXY", "the scheme"]);
+    lost.says("proxy_lost", &["from HTTPS_PROXY", "check scheme"]);
 
     let lost = through(format!("https://{}", cutting().await)).diagnose().await;
     lost.expect(&["fail proxy_tls_failed"], NO_TURNS);

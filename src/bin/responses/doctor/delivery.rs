@@ -28,23 +28,25 @@ const ANSWER: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 impl Checks {
-    /// Requests a short answer over SSE, and checks if its events arrive one by one.
+    /// Requests a short answer over SSE, and checks if its events arrive one by one. Returns `false`
+    /// if the API refuses the request.
     pub(super) async fn delivery(
         &mut self,
         builder: ResponsesClientBuilder,
         model: &str,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         // The limit of the whole answer comes first.
         let timeouts = super::timeouts(ANSWER * 2);
         let Ok(client) = super::client(builder, TransportPolicy::SseOnly, timeouts) else {
-            return Ok(());
+            return Ok(true);
         };
         let start = self.begin("the delivery of an answer, which takes up to a minute");
         let mut arrivals = Vec::new();
         let end = tokio::time::timeout(ANSWER, read(&client, model, &mut arrivals)).await;
+        let is_refused = matches!(&end, Ok(Err(error)) if super::is_answer(error));
         let finding = match end {
             Ok(Ok(())) => judge(&arrivals),
-            Ok(Err(error)) if super::is_answer(&error) => refused(&error),
+            Ok(Err(error)) if is_refused => refused(&error),
             Ok(Err(error)) if error.kind() == ErrorKind::Truncated && !arrivals.is_empty() => {
                 let message =
                     format!("an answer over SSE is cut after {}", seconds(start.elapsed()));
@@ -56,7 +58,8 @@ impl Checks {
             Ok(Err(error)) => Finding::of_error(&error, client.is_secure()),
             Err(_) => too_slow(),
         };
-        self.add(finding.after(start.elapsed()))
+        self.add(finding.after(start.elapsed()))?;
+        Ok(!is_refused)
     }
 
     /// Requests a short answer over a WebSocket. Returns `true` if it arrives, or an error of the

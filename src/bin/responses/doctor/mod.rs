@@ -152,10 +152,8 @@ impl Checks {
         }
         match &args.model {
             Some(model) => {
-                if working.sse {
-                    self.delivery(builder.clone(), model).await?;
-                }
-                if working.websocket {
+                let accepted = !working.sse || self.delivery(builder.clone(), model).await?;
+                if accepted && working.websocket {
                     let answers =
                         self.websocket_answer(builder.clone(), model, working.sse).await?;
                     working.websocket = answers;
