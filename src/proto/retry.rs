@@ -265,7 +265,7 @@ impl RetryState {
             // A busy server is as busy over SSE. A server whose WebSocket fails may not be.
             FailureClass::Connection if may_use_sse && last => {
                 // An unreachable server is no evidence against WebSockets.
-                let trip = (error.kind() != ErrorKind::Connect).then_some(BreakerTrip::Transient);
+                let trip = (!is_unreachable(error)).then_some(BreakerTrip::Transient);
                 NextAttempt { delay, over_sse: true, trip, ..IMMEDIATE }
             }
             FailureClass::Later { .. }
@@ -429,6 +429,12 @@ fn has_ended(error: &Error) -> bool {
         && error.api_error().is_some_and(ApiError::has_ended)
 }
 
+/// Returns `true` if the host could not be reached over either transport.
+fn is_unreachable(error: &Error) -> bool {
+    error.kind() == ErrorKind::Connect
+        || error.connect_error().is_some_and(ConnectError::is_unanswered)
+}
+
 fn class(error: &Error) -> ErrorClass {
     error.api_error().map_or(ErrorClass::Unknown, ApiError::class)
 }
@@ -476,9 +482,7 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         // The caller's own credentials were not obtained in time.
         ErrorKind::Timeout if error.phase() == Phase::Prepare => FailureClass::Final,
         // Neither transport gets that far.
-        ErrorKind::Timeout if error.connect_error().is_some_and(ConnectError::is_unanswered) => {
-            FailureClass::NetworkDown
-        }
+        ErrorKind::Timeout if is_unreachable(error) => FailureClass::NetworkDown,
         ErrorKind::Timeout if connecting && websocket => FailureClass::HandshakeBroken,
         // SSE needs no tunnel, so the proxy may let it through.
         _ if websocket && error.is_tunnel_avoidable() => {

@@ -230,6 +230,11 @@ fn c179_a_host_that_does_not_answer_is_a_network_that_is_down() {
             assert_eq!(auto().next(unreached, 1.0), RetryDecision::Fail);
         }
     }
+    // Counted like other failures, it is no evidence against WebSockets either.
+    let policy = RetryPolicy::default().network_down_deadline(None).max_attempts(2);
+    let error = timed_out(ConnectStep::Tcp);
+    let mut counted = RetryState::new(policy, TransportPolicy::Auto);
+    assert_eq!(again(counted.next(websocket(&error), 1.0)), over_sse(200, None));
     // The host answers, and a middlebox may hold the handshake of a WebSocket back.
     let error = timed_out(ConnectStep::Tls);
     let expected = over_sse(0, Some(BreakerTrip::Transient));
