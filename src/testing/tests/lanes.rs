@@ -174,6 +174,25 @@ async fn a_lane_continues_what_another_lane_of_its_connection_holds() {
 }
 
 #[tokio::test]
+async fn a_lane_holds_nothing_from_the_beginning_of_its_next_response_on() {
+    let gate = Gate::new();
+    let script = Script::new()
+        .turn(Turn::text("one"))
+        .turn(Turn::text("two").insert(1, Step::Gate(gate.clone())));
+    let server = ScriptedServer::start(script).await.unwrap();
+    let mut client = Client::connect(&server).await;
+    client.create(json!({ "store": false })).await;
+    let id = client.turn().await.pop().unwrap()["response"]["id"].clone();
+    let next = json!({ "store": false, "previous_response_id": id });
+    client.create(next.clone()).await;
+    assert_eq!(kind(&client.event().await), "response.created");
+    create_on(&mut client, "fork", next).await;
+    assert_eq!(client.event().await["error"]["code"], "previous_response_not_found");
+    gate.open();
+    assert_eq!(text_of(client.turn().await.last().unwrap()), "two");
+}
+
+#[tokio::test]
 async fn a_failure_evicts_the_parent_on_its_own_lane_only() {
     let parent = |id: &Value| json!({ "store": false, "previous_response_id": id });
     for (failing, found) in [("", false), ("fork", true)] {
