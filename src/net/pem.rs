@@ -129,7 +129,7 @@ fn is_der(content: &[u8]) -> bool {
     content.starts_with(&[0x30, 0x82]) || content.starts_with(&[0x30, 0x81])
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
