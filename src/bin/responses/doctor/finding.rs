@@ -407,7 +407,10 @@ fn of_answer(error: &Error, is_secure: bool) -> (&'static str, &'static str) {
         Some(WebPage(page)) if page.sign_in => return SIGN_IN,
         Some(WebPage(_)) => return ("web_page", "check --base-url, and the proxy if there is one"),
         Some(Redirect(_)) => {
-            return ("redirect", "if the new address is the API's, use it as --base-url");
+            return (
+                "redirect",
+                "if the new address is the API's, use its part before /responses as --base-url",
+            );
         }
         _ => {}
     }
