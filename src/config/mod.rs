@@ -7,6 +7,7 @@ pub use limits::Limits;
 pub(crate) use network::{ClientCertificate, Pem};
 pub use network::{NetworkSettings, ProxySetting};
 pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
+pub use pool::{AtCapacity, PoolPolicy, Sharing};
 pub use provider::Provider;
 pub use timeouts::Timeouts;
 
@@ -17,6 +18,7 @@ mod error;
 mod limits;
 mod network;
 mod policy;
+mod pool;
 mod profile;
 mod provider;
 mod setters;
@@ -34,6 +36,7 @@ pub(crate) struct Policy {
     /// Send only new items where possible.
     pub(crate) incremental: bool,
     pub(crate) continuation: ContinuationPolicy,
+    pub(crate) pool: PoolPolicy,
 }
 
 impl Default for Policy {
@@ -46,6 +49,7 @@ impl Default for Policy {
             continue_over_sse: false,
             incremental: true,
             continuation: ContinuationPolicy::default(),
+            pool: PoolPolicy::default(),
         }
     }
 }

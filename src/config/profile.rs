@@ -37,13 +37,15 @@ const OPENAI: Profile = Profile {
 const AZURE: Profile = Profile {
     base_url: "https://RESOURCE.openai.azure.com/openai/v1",
     hosts: &["*.openai.azure.com", "*.openai.azure.us", "*.cognitiveservices.azure.com"],
-    ..OPENAI
+    capabilities: Capabilities::COMPATIBLE,
+    headers: &[],
 };
 
 const FOUNDRY: Profile = Profile {
     base_url: "https://RESOURCE.services.ai.azure.com/openai/v1",
     hosts: &["*.services.ai.azure.com"],
-    ..OPENAI
+    capabilities: Capabilities::COMPATIBLE,
+    headers: &[],
 };
 
 const BEDROCK: Profile = Profile {
@@ -68,7 +70,7 @@ const XAI: Profile = Profile {
     hosts: &["api.x.ai", "*.api.x.ai"],
     capabilities: Capabilities {
         max_age: Some(Duration::from_secs(25 * 60)),
-        ..Capabilities::OPENAI
+        ..Capabilities::COMPATIBLE
     },
     headers: &[],
 };
@@ -80,7 +82,7 @@ const VERCEL: Profile = Profile {
         reuses_socket_after_error: false,
         frame_limit: Some(4 << 20),
         max_age: Some(Duration::from_secs(13 * 60)),
-        ..Capabilities::OPENAI
+        ..Capabilities::COMPATIBLE
     },
     headers: &[],
 };
@@ -97,7 +99,7 @@ const CHATGPT: Profile = Profile {
         turn_state: true,
         zstd: true,
         session_headers: SessionHeaders::CODEX,
-        ..Capabilities::OPENAI
+        ..Capabilities::COMPATIBLE
     },
     headers: &[("openai-beta", "responses_websockets=2026-02-06")],
 };
@@ -405,6 +407,8 @@ mod tests {
             reuses_socket_after_error,
             frame_limit,
             max_age,
+            named_lanes,
+            active_responses,
             turn_state,
             zstd,
             session_headers,
@@ -424,6 +428,10 @@ mod tests {
             of_socket(yes(reuses_socket_after_error).to_owned()),
             of_socket(frame_limit.map_or("–".to_owned(), |it| format!("{} MiB", it >> 20))),
             of_socket(max_age.map_or("–".to_owned(), |it| format!("{} min", it.as_secs() / 60))),
+            of_socket(match named_lanes {
+                0 => "1".to_owned(),
+                lanes => format!("{lanes} + 1, {active_responses} active"),
+            }),
             yes(turn_state).to_owned(),
             yes(zstd).to_owned(),
             codes(session_headers.conversation),
@@ -450,7 +458,9 @@ mod tests {
             let moved = provider.clone().with_base_url("http://127.0.0.1:8/v1/").unwrap();
             assert_eq!(moved.url("responses").as_str(), "http://127.0.0.1:8/v1/responses");
             let back = moved.with_base_url(profile.base_url).unwrap();
-            assert_eq!(back, provider, "the properties stay");
+            let Capabilities { named_lanes, active_responses, .. } = provider.capabilities;
+            let back = back.named_lanes(named_lanes).active_responses(active_responses);
+            assert_eq!(back, provider, "all other properties stay");
         }
         assert!(Provider::xai().with_base_url("api.x.ai").is_err());
     }

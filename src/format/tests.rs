@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::milliseconds;
 use crate::{
     api::ErrorCode,
-    config::{ContinuationPolicy, ReplayPolicy, Transport, TransportPolicy},
+    config::{AtCapacity, ContinuationPolicy, ReplayPolicy, Sharing, Transport, TransportPolicy},
     error::{ConnectStep, RetryAction},
     event::{EventKind, MessagePhase},
     kind::{Delivery, ErrorKind, Phase},
@@ -146,8 +146,8 @@ fn c197_the_names_of_every_public_enum_agree() {
         ErrorCode [RateLimitExceeded, ErrorCode::Other(other())]
         ErrorKind [
             InvalidRequest, InvalidConfig, Auth, Connect, Tls, Proxy, ProxyAuthentication, Timeout,
-            UpgradeRefused, Api, Closed, Truncated, Protocol, TooLarge, Superseded, SessionClosed,
-            NoRuntime, Decode,
+            UpgradeRefused, Api, Closed, Truncated, Protocol, TooLarge, FellBehind, PoolFull,
+            Superseded, SessionClosed, NoRuntime, Decode,
         ]
         Phase [Prepare, Connect, Send, FirstEvent, Events]
         Delivery [NotSent, Refused, Unknown, Accepted, OutputStarted]
@@ -156,6 +156,8 @@ fn c197_the_names_of_every_public_enum_agree() {
         TransportPolicy [Auto, WebSocketOnly, SseOnly]
         ContinuationPolicy [Strict, AllowNewInstructions]
         ReplayPolicy [Never, BeforeCreated, BeforeOutput, Restart]
+        Sharing [Auto, OwnSocket, Lanes]
+        AtCapacity [OpenSocket, Wait, Sse]
         FallbackKind [Unsupported, Transient]
         ResponseStatus [
             Completed, Incomplete, Failed, InProgress, Queued, Cancelled,
