@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use measure::Comparison;
 
 mod decode;
+mod lanes;
 mod measure;
 mod memory;
 mod settle;
@@ -45,6 +46,9 @@ const COMPARISONS: &[(&str, Measure)] = &[
     ("settle_by_items", settle::items),
     ("sse_large_event", sse_large_event::large_event),
     ("memory_of_a_long_session", memory::long_session),
+    ("lanes_busy", lanes::busy),
+    ("lanes_slow", lanes::slow),
+    ("lanes_idle_memory", lanes::idle_memory),
 ];
 
 #[derive(Default)]

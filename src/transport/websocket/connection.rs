@@ -386,13 +386,13 @@ impl Connection {
         // Before a consumer receives the end, so that it finds the socket ended.
         self.status.close();
         let mut rest = Some(end);
-        for exchange in self.exchanges.iter_mut().filter_map(Option::take) {
-            if let (Some(mut consumer), Some(end)) = (exchange.consumer, rest.take()) {
-                rest = (self.consumers > 1).then(|| end.copy());
-                self.consumers -= 1;
-                consumer.confirm_sent();
-                consumer.answer.push(Incoming::End(end));
-            }
+        let exchanges = self.exchanges.iter_mut().filter_map(Option::take);
+        for mut consumer in exchanges.filter_map(|exchange| exchange.consumer) {
+            self.consumers -= 1;
+            let Some(end) = rest.take() else { continue };
+            rest = (self.consumers > 0).then(|| end.copy());
+            consumer.confirm_sent();
+            consumer.answer.push(Incoming::End(end));
         }
         Closing::Theirs(rest)
     }
