@@ -1,5 +1,7 @@
 //! One HTTP request, and the head and body of its response.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
@@ -9,7 +11,10 @@ use crate::{
     config::Limits,
     error::{Cause, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
-    net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network, OpenBy},
+    net::{
+        Answer, Body, ConnectionCounts, Content, CountedBy, Fresh, NetError, NetErrorKind, Network,
+        OpenBy,
+    },
     proto::{body, normalize, sign_in},
 };
 
@@ -67,6 +72,11 @@ pub(crate) async fn compress(request: &mut Request<Bytes>) {
 /// Marks `request` to be sent over a new connection, because a kept connection may have died.
 pub(crate) fn use_fresh_connection(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);
+}
+
+/// Counts the connection of `request` if it is used for HTTP.
+pub(crate) fn count_by(request: &mut Request<Bytes>, counts: Arc<dyn ConnectionCounts>) {
+    request.extensions_mut().insert(CountedBy(counts));
 }
 
 /// Sets the deadline by which the connection of `request` must be open.
