@@ -23,8 +23,8 @@ pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 pub use client::CodexConfig;
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
-    ContinuationPolicy, Limits, NetworkSettings, Provider, ProxySetting, ReplayPolicy, RetryPolicy,
-    Timeouts, Transport, TransportPolicy,
+    ContinuationPolicy, Limits, NetworkSettings, Operation, Provider, ProxySetting, ReplayPolicy,
+    RetryPolicy, Support, Timeouts, Transport, TransportPolicy,
 };
 pub use error::{Error, RetryAction};
 // The header types of `http` are part of this crate's public API.

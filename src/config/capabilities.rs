@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::operations::Operations;
+
 /// Properties of a server that decide about its transports, its connections and its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
@@ -19,6 +21,7 @@ pub(crate) struct Capabilities {
     /// The server accepts HTTP bodies in zstd.
     pub(crate) zstd: bool,
     pub(crate) session_headers: SessionHeaders,
+    pub(super) operations: Operations,
 }
 
 /// Names of the headers by which a server recognizes a session.
@@ -39,7 +42,7 @@ impl SessionHeaders {
 }
 
 impl Capabilities {
-    /// Properties of OpenAI, and of any server about which nothing else is known.
+    /// Properties of OpenAI.
     pub(crate) const OPENAI: Self = Self {
         websocket: true,
         stores_by_default: true,
@@ -49,10 +52,14 @@ impl Capabilities {
         turn_state: false,
         zstd: false,
         session_headers: SessionHeaders::NONE,
+        operations: Operations::ALL,
     };
 
+    /// Properties of a server about which nothing is known: turns are those of OpenAI.
+    pub(crate) const OTHER: Self = Self { operations: Operations::UNKNOWN, ..Self::OPENAI };
+
     /// Properties of a server without WebSocket.
-    pub(crate) const SSE: Self = Self { websocket: false, ..Self::OPENAI };
+    pub(crate) const SSE: Self = Self { websocket: false, ..Self::OTHER };
 
     /// Properties of a server without WebSocket that stores no responses.
     pub(crate) const STATELESS_SSE: Self = Self { stores_by_default: false, ..Self::SSE };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::milliseconds;
 use crate::{
     api::ErrorCode,
-    config::{ContinuationPolicy, ReplayPolicy, Transport, TransportPolicy},
+    config::{ContinuationPolicy, Operation, ReplayPolicy, Support, Transport, TransportPolicy},
     error::{ConnectStep, RetryAction},
     event::{EventKind, MessagePhase},
     kind::{Delivery, ErrorKind, Phase},
@@ -156,6 +156,10 @@ fn c197_the_names_of_every_public_enum_agree() {
         TransportPolicy [Auto, WebSocketOnly, SseOnly]
         ContinuationPolicy [Strict, AllowNewInstructions]
         ReplayPolicy [Never, BeforeCreated, BeforeOutput, Restart]
+        Operation [
+            Retrieve, Cancel, Delete, InputItems, InputTokens, Compact, Models, Background,
+        ]
+        Support [Yes, No, Unknown]
         FallbackKind [Unsupported, Transient]
         ResponseStatus [
             Completed, Incomplete, Failed, InProgress, Queued, Cancelled,
