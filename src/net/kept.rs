@@ -24,8 +24,8 @@ use tokio::{
 };
 
 use super::{
-    Answer, Content, CountedBy, Dial, Fresh, HttpRetirement, NetError, NetErrorKind, Network,
-    OpenBy,
+    Answer, Content, CountedBy, Departed, Dial, Fresh, HttpRetirement, NetError, NetErrorKind,
+    Network, OpenBy,
     counts::{OpenHttp, Reuse},
     dial::{Form, Opened},
     probe::NetProbe,
@@ -114,6 +114,7 @@ async fn send<D: Dial>(
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let fresh = upgrade || request.extensions().get::<Fresh>().is_some();
     let deadline = request.extensions().get::<OpenBy>().map(|by| by.0);
+    let departed = request.extensions().get::<Departed>().cloned().unwrap_or_default();
     let counted_by = request.extensions().get::<CountedBy>().cloned();
     let uri = request.uri().clone();
     let mut request = request.map(Full::new);
@@ -135,6 +136,7 @@ async fn send<D: Dial>(
         let sent = Instant::now();
         connection.received.reset();
         let reuse = Reuse::new(counted_by.clone());
+        departed.set(true);
         match connection.requests.try_send_request(request).await {
             Ok(response) => {
                 drop(reuse);
@@ -144,6 +146,7 @@ async fn send<D: Dial>(
             Err(mut error) => match error.take_message() {
                 Some(unsent) => {
                     reuse.discard();
+                    departed.set(false);
                     connection.set_retirement(HttpRetirement::IdleClosed);
                     request = unsent;
                 }
@@ -166,6 +169,7 @@ async fn send<D: Dial>(
         connection.count = Some(OpenHttp::new(counted_by.clone()));
     }
     connection.form.apply(&mut request, &uri)?;
+    departed.set(true);
     let response = match connection.requests.send_request(request).await {
         Ok(response) => response,
         Err(error) => {

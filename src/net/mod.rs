@@ -10,7 +10,7 @@ pub(crate) use dial::Dial;
 pub(crate) use dial::{Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
 pub(crate) use kept::HttpNetwork;
-pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network, OpenBy};
+pub(crate) use network::{Answer, Body, Content, Departed, Fresh, Io, Network, OpenBy};
 pub(crate) use sockets::Sockets;
 
 mod counts;

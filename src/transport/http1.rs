@@ -12,8 +12,8 @@ use crate::{
     error::{Cause, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
     net::{
-        Answer, Body, ConnectionCounts, Content, CountedBy, Fresh, NetError, NetErrorKind, Network,
-        OpenBy,
+        Answer, Body, ConnectionCounts, Content, CountedBy, Departed, Fresh, NetError,
+        NetErrorKind, Network, OpenBy,
     },
     proto::{body, normalize, sign_in},
 };
@@ -98,13 +98,20 @@ pub(crate) fn is_stale(error: &Error) -> bool {
 /// Returns an error also for a response whose status is not a success.
 pub(super) async fn send(
     network: &dyn Network,
-    request: Request<Bytes>,
+    mut request: Request<Bytes>,
     deadline: Instant,
     limits: Limits,
 ) -> Result<(Parts, Body), Error> {
     let uri = request.uri().clone();
+    let departed = Departed::default();
+    request.extensions_mut().insert(departed.clone());
     let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
-        return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
+        return Err(if departed.is_set() {
+            Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None)
+        } else {
+            let late = Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None);
+            late.with_peer(Some(network.peer(&uri)))
+        });
     };
     let Answer { head, content } = answer.map_err(|e| network_error(e, Phase::FirstEvent))?;
     let broken = |error| Error::protocol(Phase::FirstEvent, error);
