@@ -147,11 +147,11 @@ impl Group {
     }
 
     /// Waits until the child listens on `address`. Returns `false` if the child ends, or takes
-    /// longer than 30 s.
+    /// longer than 2 min: litellm takes 6 s on an idle machine, and over 30 s on a busy one.
     pub(crate) async fn listens(&mut self, address: SocketAddr) -> bool {
         // A process of others gives no other sign that it is ready.
         let mut ready = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..600 {
+        for _ in 0..2400 {
             ready.tick().await;
             if TcpStream::connect(address).await.is_ok() {
                 return true;
