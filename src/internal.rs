@@ -120,14 +120,16 @@ impl Conversation {
         let to = Target {
             transport: Transport::WebSocket,
             seat: Some(SEAT),
+            keeps_parent: false,
             continue_over_sse: false,
             incremental: true,
             continuation: ContinuationPolicy::default(),
         };
         let decision = plan(&request, &prior, to);
         let (parent, skip) = decision.parent();
-        let frame =
-            Responses.encode(&request, Encoded::Frame { parent, skip }).map_err(|error| {
+        let frame = Responses
+            .encode(&request, Encoded::Frame { parent, skip, lane: None })
+            .map_err(|error| {
                 let error = DecodeError::new("the request", &error);
                 Error::invalid_request(RequestError::Body(error))
             })?;

@@ -50,6 +50,12 @@ pub enum ErrorKind {
     /// An event exceeded [`Limits::max_event_bytes`](crate::Limits::max_event_bytes), or the data before the response
     /// exceeded [`Limits::read_ahead`](crate::Limits::read_ahead).
     TooLarge,
+    /// The stream was not read for too long while other sessions used the same WebSocket, and
+    /// [`Limits::read_ahead`](crate::Limits::read_ahead) was reached.
+    FellBehind,
+    /// As many WebSockets are open as [`PoolPolicy::max_sockets`](crate::PoolPolicy::max_sockets)
+    /// allows, and none has a free lane. Nothing was sent.
+    PoolFull,
     /// The session started another turn before this one had ended.
     Superseded,
     /// The session was closed before the turn had ended.
@@ -135,6 +141,8 @@ impl ErrorKind {
             Self::Truncated => "the connection closed before the response ended",
             Self::Protocol => "the server violated the protocol",
             Self::TooLarge => "the server sent more than `Limits` allow",
+            Self::FellBehind => "the stream was not read for too long beside others",
+            Self::PoolFull => "all WebSockets of the client are in use",
             Self::Superseded => "the session started another turn before this one ended",
             Self::SessionClosed => "the session was closed before the turn ended",
             Self::NoRuntime => "no tokio runtime is running, or it has shut down",
@@ -183,6 +191,8 @@ named! {
         Truncated = "truncated",
         Protocol = "protocol",
         TooLarge = "too_large",
+        FellBehind = "fell_behind",
+        PoolFull = "pool_full",
         Superseded = "superseded",
         SessionClosed = "session_closed",
         NoRuntime = "no_runtime",

@@ -111,6 +111,15 @@ impl ApiError {
         by_status && self.names_parent() && !self.is_parent_gone() && unsupported
     }
 
+    /// Returns `true` if the error refuses the lane of the request. The same request may succeed on
+    /// another WebSocket without a lane.
+    pub(crate) fn is_lane_refused(&self) -> bool {
+        let by_code =
+            matches!(self.code, Some(ErrorCode::InvalidStreamId | ErrorCode::StreamLimitReached));
+        let by_name = self.param.as_deref() == Some(LANE) || self.lower_message().contains(LANE);
+        by_code || by_name && self.is_about_request()
+    }
+
     /// Returns `true` if the error proves that the server did not run the request, provided that no
     /// event of a response arrived. Any other error leaves that open.
     pub(crate) fn is_refusal(&self) -> bool {
@@ -187,6 +196,7 @@ impl ApiError {
 }
 
 const PARENT: &str = "previous_response_id";
+const LANE: &str = "stream_id";
 
 /// Phrases, in lower case, that servers use for a response that is gone.
 const GONE: [&str; 5] = ["not be found", "not exist", "n't exist", "expired", "no longer"];

@@ -8,8 +8,8 @@ use super::handle::ResponsesClient;
 use crate::{
     auth::{Auth, Secret},
     config::{
-        ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, Provider, ProxySetting,
-        RetryPolicy, Timeouts, TransportPolicy,
+        ConfigError, ContinuationPolicy, Limits, NetworkSettings, Policy, PoolPolicy, Provider,
+        ProxySetting, RetryPolicy, Timeouts, TransportPolicy,
     },
     endpoint::{CREDENTIALS, Endpoint, Runtimes, SessionRegistry, parse_header, parse_name},
     error::{Error, ErrorContext},
@@ -208,6 +208,13 @@ impl ResponsesClientBuilder {
         self
     }
 
+    /// Sets how sessions use WebSockets: how many there are, and who shares them. Default: up to
+    /// eight sessions have their own, and further ones share where the server has lanes.
+    pub fn pool(mut self, pool: PoolPolicy) -> Self {
+        self.policy.pool = pool;
+        self
+    }
+
     /// Sets the changes of a request after which a turn still sends only new items. Default:
     /// [`ContinuationPolicy::Strict`].
     pub fn continuation(mut self, continuation: ContinuationPolicy) -> Self {
@@ -292,6 +299,7 @@ impl ResponsesClientBuilder {
             sessions: SessionRegistry::default(),
             origin: Arc::default(),
             runtimes: Runtimes::default(),
+            pool: Arc::default(),
         };
         Ok(ResponsesClient { endpoint: Arc::new(endpoint) })
     }

@@ -16,6 +16,10 @@ pub(crate) struct Capabilities {
     pub(crate) frame_limit: Option<u64>,
     /// Age at which the server closes a WebSocket.
     pub(crate) max_age: Option<Duration>,
+    /// Number of named lanes that a WebSocket can have; 0 if the server does not know lanes.
+    pub(crate) named_lanes: u8,
+    /// Number of responses that run on a WebSocket at the same time.
+    pub(crate) active_responses: u8,
     /// The server routes the requests of one user turn by `x-codex-turn-state`.
     pub(crate) turn_state: bool,
     /// The server accepts HTTP bodies in zstd.
@@ -42,24 +46,31 @@ impl SessionHeaders {
 }
 
 impl Capabilities {
-    /// Properties of OpenAI.
-    pub(crate) const OPENAI: Self = Self {
+    /// Properties of any server about which nothing else is known.
+    pub(crate) const COMPATIBLE: Self = Self {
         websocket: true,
         stores_by_default: true,
         reuses_socket_after_error: true,
         frame_limit: Some(16 << 20),
         max_age: Some(Duration::from_secs(60 * 60)),
+        named_lanes: 0,
+        active_responses: 1,
         turn_state: false,
         zstd: false,
         session_headers: SessionHeaders::NONE,
-        operations: Operations::ALL,
+        operations: Operations::UNKNOWN,
     };
 
-    /// Properties of a server about which nothing is known: turns are those of OpenAI.
-    pub(crate) const OTHER: Self = Self { operations: Operations::UNKNOWN, ..Self::OPENAI };
+    /// Properties of OpenAI.
+    pub(crate) const OPENAI: Self = Self {
+        named_lanes: 32,
+        active_responses: 16,
+        operations: Operations::ALL,
+        ..Self::COMPATIBLE
+    };
 
     /// Properties of a server without WebSocket.
-    pub(crate) const SSE: Self = Self { websocket: false, ..Self::OTHER };
+    pub(crate) const SSE: Self = Self { websocket: false, ..Self::COMPATIBLE };
 
     /// Properties of a server without WebSocket that stores no responses.
     pub(crate) const STATELESS_SSE: Self = Self { stores_by_default: false, ..Self::SSE };

@@ -8,6 +8,7 @@ pub(crate) use network::{ClientCertificate, Pem};
 pub use network::{NetworkSettings, ProxySetting};
 pub use operations::{Operation, Support};
 pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
+pub use pool::{AtCapacity, PoolPolicy, Sharing};
 pub use provider::Provider;
 pub use timeouts::Timeouts;
 
@@ -19,6 +20,7 @@ mod limits;
 mod network;
 mod operations;
 mod policy;
+mod pool;
 mod profile;
 mod provider;
 mod setters;
@@ -36,6 +38,7 @@ pub(crate) struct Policy {
     /// Send only new items where possible.
     pub(crate) incremental: bool,
     pub(crate) continuation: ContinuationPolicy,
+    pub(crate) pool: PoolPolicy,
 }
 
 impl Default for Policy {
@@ -48,6 +51,7 @@ impl Default for Policy {
             continue_over_sse: false,
             incremental: true,
             continuation: ContinuationPolicy::default(),
+            pool: PoolPolicy::default(),
         }
     }
 }

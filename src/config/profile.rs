@@ -43,7 +43,7 @@ const AZURE: Profile = Profile {
     hosts: &["*.openai.azure.com", "*.openai.azure.us", "*.cognitiveservices.azure.com"],
     capabilities: Capabilities {
         operations: Operations::ALL.with(Support::Unknown, &[Operation::InputTokens]),
-        ..Capabilities::OPENAI
+        ..Capabilities::COMPATIBLE
     },
     headers: &[],
 };
@@ -79,7 +79,7 @@ const XAI: Profile = Profile {
         operations: Operations::ALL
             .with(Support::No, &[Operation::Cancel, Operation::InputTokens, Operation::Background])
             .with(Support::Unknown, &[Operation::InputItems]),
-        ..Capabilities::OPENAI
+        ..Capabilities::COMPATIBLE
     },
     headers: &[],
 };
@@ -91,7 +91,7 @@ const VERCEL: Profile = Profile {
         reuses_socket_after_error: false,
         frame_limit: Some(4 << 20),
         max_age: Some(Duration::from_secs(13 * 60)),
-        ..Capabilities::OTHER
+        ..Capabilities::COMPATIBLE
     },
     headers: &[],
 };
@@ -113,7 +113,7 @@ const CHATGPT: Profile = Profile {
         zstd: true,
         session_headers: SessionHeaders::CODEX,
         operations: STATELESS,
-        ..Capabilities::OPENAI
+        ..Capabilities::COMPATIBLE
     },
     headers: &[("openai-beta", "responses_websockets=2026-02-06")],
 };

@@ -40,8 +40,9 @@ impl Provider {
     /// Returns a provider for any other server, by its base URL: the part before `/responses`, such
     /// as a path `/v1`. A trailing slash makes no difference; a query is kept.
     ///
-    /// The provider has the properties of [`openai`](Self::openai) until another method changes
-    /// them, but it is unknown which [operations](Self::support) besides turns the server has.
+    /// The provider has the properties of [`openai`](Self::openai) but for its
+    /// [lanes](Self::named_lanes), until another method changes them. It is unknown which
+    /// [operations](Self::support) besides turns the server has.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl Provider {
         base.set_path(&path);
         Ok(Self {
             base,
-            capabilities: Capabilities::OTHER,
+            capabilities: Capabilities::COMPATIBLE,
             credentials_over_http: false,
             headers: Vec::new(),
             query: Vec::new(),
@@ -70,13 +71,15 @@ impl Provider {
     }
 
     /// Moves the provider to another base URL, for example that of a gateway or a test server. The
-    /// properties, headers and query parameters stay.
+    /// properties, headers and query parameters stay, but for the [lanes](Self::named_lanes), which
+    /// few gateways have.
     ///
     /// # Errors
     ///
     /// Like [`compatible`](Self::compatible).
     pub fn with_base_url(self, base_url: &str) -> Result<Self, ConfigError> {
-        Ok(Self { base: Self::compatible(base_url)?.base, ..self })
+        let base = Self::compatible(base_url)?.base;
+        Ok(Self { base, ..self }.named_lanes(0).active_responses(1))
     }
 
     /// Adds a header to every request and upgrade. A later header of the same name replaces an
@@ -146,6 +149,27 @@ impl Provider {
     #[must_use]
     pub fn max_age(mut self, age: Option<Duration>) -> Self {
         self.capabilities.max_age = age;
+        self
+    }
+
+    /// Sets the number of named lanes (`stream_id`) that a WebSocket can have besides the default
+    /// lane, at most 62; 0 if the server does not know lanes. Default: 0; OpenAI has 32. A turn that
+    /// runs on a lane of its own shares its WebSocket with other sessions: see
+    /// [`PoolPolicy`](crate::PoolPolicy).
+    ///
+    /// Set this only for a server that returns `stream_id` in each event: otherwise a session would
+    /// receive events of another one. A server that refuses `stream_id` gets no more lanes.
+    #[must_use]
+    pub fn named_lanes(mut self, lanes: u8) -> Self {
+        self.capabilities.named_lanes = lanes.min(62);
+        self
+    }
+
+    /// Sets the number of responses that the server runs on a WebSocket at the same time, at least
+    /// 1. Default: 1; OpenAI runs 16. Further turns wait.
+    #[must_use]
+    pub fn active_responses(mut self, responses: u8) -> Self {
+        self.capabilities.active_responses = responses.max(1);
         self
     }
 

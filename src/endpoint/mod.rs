@@ -14,11 +14,12 @@ pub(crate) use runtime::{RuntimeEnd, Runtimes};
 
 use crate::{
     auth::{Auth, AuthError, Secret},
-    config::{NetworkSettings, Policy, Provider},
+    config::{NetworkSettings, Policy, Provider, Sharing},
     error::{Cause, Error, ErrorContext},
     kind::{ErrorKind, Phase},
     net::{ConnectionCounts, Network},
     observe::Notifier,
+    pool::Pool,
     proto::{origin::Origin, turn::Settings, wire::Wire},
     request::RequestError,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: SessionRegistry,
     pub(crate) origin: Arc<Origin>,
     pub(crate) runtimes: Runtimes,
+    pub(crate) pool: Arc<Pool>,
 }
 
 /// Headers of one request or upgrade.
@@ -71,6 +73,17 @@ impl Endpoint {
             renewable_credential: self.auth.is_renewable(),
             error_context: Arc::clone(&self.error_context),
         }
+    }
+
+    /// Returns the number of lanes of a WebSocket, the default lane included.
+    pub(crate) fn lanes(&self) -> usize {
+        let named = self.provider.capabilities.named_lanes;
+        if self.origin.accepts_lanes() { usize::from(named) + 1 } else { 1 }
+    }
+
+    /// Returns `true` if a fork may use a lane of the WebSocket of its session.
+    pub(crate) fn shares_forks(&self) -> bool {
+        self.policy.pool.sharing != Sharing::OwnSocket && self.lanes() > 1
     }
 
     /// Returns `true` if a session of `other` may keep its connection and its responses here.

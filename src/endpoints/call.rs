@@ -76,6 +76,7 @@ async fn try_until_done(
             answered: true,
             resumable: false,
             progressed: false,
+            laned: false,
             renewable: endpoint.auth.is_renewable(),
             began,
             at: Instant::now().into_std(),

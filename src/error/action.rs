@@ -73,7 +73,10 @@ impl Error {
             return again;
         }
         match self.kind() {
-            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Truncated => again,
+            ErrorKind::Connect
+            | ErrorKind::Timeout
+            | ErrorKind::Truncated
+            | ErrorKind::PoolFull => again,
             ErrorKind::Closed => match self.close_frame().map(|frame| frame.code) {
                 Some(1008 | 1009) => RetryAction::ChangeRequest,
                 // Vercel closes with 4402 for "payment required".
@@ -117,6 +120,7 @@ impl Error {
             | ErrorKind::ProxyAuthentication
             | ErrorKind::UpgradeRefused
             | ErrorKind::TooLarge
+            | ErrorKind::FellBehind
             | ErrorKind::NoRuntime => RetryAction::Reconfigure,
             ErrorKind::Superseded | ErrorKind::SessionClosed | ErrorKind::Decode => {
                 RetryAction::Stop

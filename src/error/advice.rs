@@ -182,6 +182,10 @@ fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::ProxyAuthentication => "add `user:password@` to the proxy URL",
         ErrorKind::UpgradeRefused => "allow SSE with `TransportPolicy::Auto`",
         ErrorKind::TooLarge => "raise `Limits::max_event_bytes` or `Limits::read_ahead`",
+        ErrorKind::FellBehind => {
+            "read the stream faster, or give the session a WebSocket of its own"
+        }
+        ErrorKind::PoolFull => "raise `PoolPolicy::max_sockets`, or wait with `AtCapacity::Wait`",
         ErrorKind::Superseded => "read the stream of the newer turn",
         ErrorKind::SessionClosed => "start another session",
         ErrorKind::NoRuntime => "call it inside a tokio runtime",

@@ -123,6 +123,8 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
             "base URL",
         ),
         (bare(ErrorKind::TooLarge, Phase::Events), Reconfigure, "raise `Limits::max_event_bytes`"),
+        (bare(ErrorKind::FellBehind, Phase::Events), Reconfigure, "read the stream faster"),
+        (bare(ErrorKind::PoolFull, Phase::Prepare), again, "raise `PoolPolicy::max_sockets`"),
         (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of the newer turn"),
         (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "start another session"),
         (bare(ErrorKind::NoRuntime, Phase::Prepare), Reconfigure, "inside a tokio runtime"),

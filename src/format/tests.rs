@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use super::milliseconds;
 use crate::{
     api::ErrorCode,
-    config::{ContinuationPolicy, Operation, ReplayPolicy, Support, Transport, TransportPolicy},
+    config::{
+        AtCapacity, ContinuationPolicy, Operation, ReplayPolicy, Sharing, Support, Transport,
+        TransportPolicy,
+    },
     error::{ConnectStep, RetryAction},
     event::{EventKind, MessagePhase},
     kind::{Delivery, ErrorKind, Phase},
@@ -146,8 +149,8 @@ fn c197_the_names_of_every_public_enum_agree() {
         ErrorCode [RateLimitExceeded, ErrorCode::Other(other())]
         ErrorKind [
             InvalidRequest, InvalidConfig, Auth, Connect, Tls, Proxy, ProxyAuthentication, Timeout,
-            UpgradeRefused, Api, Closed, Truncated, Protocol, TooLarge, Superseded, SessionClosed,
-            NoRuntime, Decode,
+            UpgradeRefused, Api, Closed, Truncated, Protocol, TooLarge, FellBehind, PoolFull,
+            Superseded, SessionClosed, NoRuntime, Decode,
         ]
         Phase [Prepare, Connect, Send, FirstEvent, Events]
         Delivery [NotSent, Refused, Unknown, Accepted, OutputStarted]
@@ -156,6 +159,8 @@ fn c197_the_names_of_every_public_enum_agree() {
         TransportPolicy [Auto, WebSocketOnly, SseOnly]
         ContinuationPolicy [Strict, AllowNewInstructions]
         ReplayPolicy [Never, BeforeCreated, BeforeOutput, Restart]
+        Sharing [Auto, OwnSocket, Lanes]
+        AtCapacity [OpenSocket, Wait, Sse]
         Operation [
             Retrieve, Cancel, Delete, InputItems, InputTokens, Compact, Models, Background,
         ]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use serde::Serialize;
@@ -154,25 +154,25 @@ impl Retirement {
 #[derive(Debug)]
 pub(crate) struct OpenWebSocket {
     counters: Arc<Counters>,
-    reason: Option<Retirement>,
+    reason: OnceLock<Retirement>,
 }
 
 impl OpenWebSocket {
     /// Counts a WebSocket that was opened.
     pub(crate) fn new(counters: Arc<Counters>) -> Self {
         counters.add(Count::WebSocketOpened);
-        Self { counters, reason: None }
+        Self { counters, reason: OnceLock::new() }
     }
 
     /// Sets the reason of the retirement, unless an earlier reason is known.
-    pub(crate) fn retire(&mut self, reason: Retirement) {
-        self.reason.get_or_insert(reason);
+    pub(crate) fn retire(&self, reason: Retirement) {
+        _ = self.reason.set(reason);
     }
 }
 
 impl Drop for OpenWebSocket {
     fn drop(&mut self) {
-        let reason = self.reason.unwrap_or(Retirement::SessionEnded);
+        let reason = self.reason.get().copied().unwrap_or(Retirement::SessionEnded);
         self.counters.add(Count::WebSocketRetired(reason));
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Origin {
     answers_websockets: AtomicBool,
     /// `true` if the server was reached: it answered, or a connection to it was opened.
     reached: AtomicBool,
+    /// `true` if the server refused a lane.
+    lanes_refused: AtomicBool,
     /// `true` if the server begins responses over a WebSocket without a lifecycle event.
     pub(crate) unannounced: Arc<AtomicBool>,
 }
@@ -80,6 +82,16 @@ impl Origin {
     /// Records that the server was reached.
     pub(crate) fn set_reached(&self) {
         self.reached.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns `true` unless the server has refused a lane.
+    pub(crate) fn accepts_lanes(&self) -> bool {
+        !self.lanes_refused.load(Ordering::Relaxed)
+    }
+
+    /// Records that the server refused a lane.
+    pub(crate) fn refuse_lanes(&self) {
+        self.lanes_refused.store(true, Ordering::Relaxed);
     }
 
     fn breaker(&self) -> MutexGuard<'_, WebSocketBreaker> {

@@ -57,6 +57,8 @@ pub(crate) struct Target {
     pub(crate) transport: Transport,
     /// The lane of the open WebSocket, if there is one.
     pub(crate) seat: Option<SeatId>,
+    /// `true` if the server keeps the parent for another lane of the WebSocket.
+    pub(crate) keeps_parent: bool,
     /// `true` if stored responses may be continued over SSE.
     pub(crate) continue_over_sse: bool,
     /// `true` if responses may be continued.
@@ -117,7 +119,7 @@ fn compare(
         Transport::WebSocket => {
             // The server keeps an unstored response only for the connection that carried it, and
             // only until the next response on the same lane.
-            base.stored || base.seat.is_some() && base.seat == to.seat
+            base.stored || base.seat.is_some() && base.seat == to.seat || to.keeps_parent
         }
         Transport::Sse if base.stored && to.continue_over_sse => true,
         Transport::Sse if base.stored => return Err(FullSendReason::SseContinuationOff),

@@ -64,6 +64,8 @@ pub(crate) struct AttemptFailure<'a> {
     pub(crate) progressed: bool,
     /// `true` if another credential can be fetched.
     pub(crate) renewable: bool,
+    /// `true` if the request named a lane.
+    pub(crate) laned: bool,
     /// Time at which the attempt began.
     pub(crate) began: Instant,
     /// Time of the failure.
@@ -103,7 +105,7 @@ enum FailureClass {
     Final,
     /// The response to continue is gone.
     LostParent,
-    /// The connection reached its maximum age, or died while it was idle.
+    /// The connection reached its maximum age, died while it was idle, or accepts no further lane.
     StaleConnection,
     /// WebSocket is not supported. `certain` is `false` if the answer can have another meaning.
     NoWebSocket { certain: bool },
@@ -445,6 +447,10 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
     let connecting = error.phase() == Phase::Connect;
     match error.kind() {
         ErrorKind::Api => match class(error) {
+            // A new WebSocket begins with the default lane, which every server has.
+            _ if failed.laned && error.api_error().is_some_and(ApiError::is_lane_refused) => {
+                FailureClass::StaleConnection
+            }
             ErrorClass::LostParent if failed.incremental => FailureClass::LostParent,
             ErrorClass::SocketAge => FailureClass::StaleConnection,
             ErrorClass::Credential => FailureClass::Credential,
@@ -518,6 +524,8 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         | ErrorKind::ProxyAuthentication
         | ErrorKind::Protocol
         | ErrorKind::TooLarge
+        | ErrorKind::FellBehind
+        | ErrorKind::PoolFull
         | ErrorKind::Superseded
         | ErrorKind::SessionClosed
         | ErrorKind::NoRuntime

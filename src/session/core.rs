@@ -140,10 +140,17 @@ impl SessionCore {
         Self { inner: Arc::new(Mutex::new(next)), span: self.span.clone() }
     }
 
-    /// Returns the core of another session with the same history.
-    pub(super) fn fork(&self) -> Self {
-        let (previous, observer, headers) = (self.previous(), self.observer(), self.headers());
-        Self::of(Inner { previous, observer, headers, ..Inner::default() })
+    /// Returns the core of another session with the same history. If `shares`, the other session
+    /// continues the last response on the same WebSocket, where the server keeps it.
+    pub(super) fn fork(&self, shares: bool) -> Self {
+        let inner = self.lock();
+        let (previous, observer) = (inner.previous.clone(), inner.observer.clone());
+        let mut connections = Connections::default();
+        if shares && let Some(parent) = previous.response_id() {
+            connections.set_hold(inner.connections.hold(parent));
+        }
+        let headers = inner.headers.clone();
+        Self::of(Inner { previous, observer, headers, connections, ..Inner::default() })
     }
 
     /// Changes the headers of the requests and upgrades that begin from now on.
@@ -274,17 +281,27 @@ impl SessionCore {
         &self,
         fresh: bool,
         caller_managed: Option<bool>,
+        parent: Option<&str>,
         provider: &Provider,
     ) -> Leased {
         let mut inner = self.lock();
         let followed = inner.is_rotating();
-        inner.connections.lease(fresh, caller_managed, provider, followed)
+        inner.connections.lease(fresh, caller_managed, parent, provider, followed)
+    }
+
+    /// Gives up the claim to the response of another session. Returns whether there was one.
+    pub(super) fn end_hold(&self) -> bool {
+        let hold = self.lock().connections.take_hold();
+        hold.is_some()
     }
 
     /// Returns `true` if the WebSocket is to be replaced now.
     pub(super) fn needs_rotation(&self, provider: &Provider) -> bool {
         let inner = self.lock();
-        inner.connections.needs_rotation(provider, inner.is_rotating())
+        // The sessions of a shared WebSocket move to another one when they need it: together they
+        // would open one each.
+        !inner.connections.is_shared()
+            && inner.connections.needs_rotation(provider, inner.is_rotating())
     }
 
     /// Sets the lease for the next turns. If the session was closed, drops `lease`.
@@ -399,7 +416,7 @@ mod tests {
         core.set_sticky("one", true);
         assert_eq!(core.sticky(false).as_deref(), Some("one"));
         core.set_sticky("one", false);
-        assert_eq!(core.fork().sticky(true), None, "a fork begins a turn of its own");
+        assert_eq!(core.fork(true).sticky(true), None, "a fork begins a turn of its own");
         assert_eq!(core.detach().sticky(true), None, "the state is that of another server");
         assert_eq!(core.sticky(true).as_deref(), Some("one"));
         assert_eq!(core.sticky(false), None);

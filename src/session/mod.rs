@@ -316,7 +316,7 @@ impl ResponsesSession {
     /// turn is sent in full if the server does not, or if a turn is in progress in this session.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self::with_core(Arc::clone(&self.endpoint), self.core.fork())
+        Self::with_core(Arc::clone(&self.endpoint), self.core.fork(self.endpoint.shares_forks()))
     }
 
     /// Closes the session: cancels a turn in progress, whose stream yields

@@ -19,11 +19,11 @@ use crate::{
     auth::Secret,
     config::{Transport, TransportPolicy},
     endpoint::{Authorized, Endpoint, RuntimeEnd},
-    error::Error,
-    event::ResponseEvent,
-    kind::Delivery,
+    error::{Cause, Error},
+    event::{EventKind, ResponseEvent},
+    kind::{Delivery, ErrorKind, Phase},
     observe::{AttemptFailed, Notifier, Retirement},
-    pool::{Lease, Leased},
+    pool::{Acquired, Lease, Leased, Opening, PoolKey, SocketPlace},
     proto::{
         lane::SeatId,
         parents::ParentFate,
@@ -75,6 +75,10 @@ pub(super) struct Work {
     /// returned the token.
     token: Option<Secret>,
     exchange: Option<Exchange>,
+    /// Right to open the next WebSocket.
+    place: Option<SocketPlace>,
+    /// `true` while forks of other sessions may not lose the response that this turn continues.
+    holds_parent: bool,
     turn_span: Span,
     /// Span of the attempt in progress. Operations are polled in it.
     attempt_span: Span,
@@ -86,9 +90,24 @@ pub(super) struct Work {
     has_ended: bool,
 }
 
+/// Question for a lane.
+pub(super) struct LeaseQuery {
+    fresh: bool,
+    caller_managed: Option<bool>,
+    /// The response that the turn may continue.
+    parent: Option<String>,
+}
+
+/// Longest time that a turn waits for forks to begin to continue the response that it continues. A
+/// server says `in_progress` within a fraction of a second.
+const FORK_TIME: Duration = Duration::from_secs(2);
+
 /// Outcome of an operation.
 pub(super) enum Done {
     Prewarmed(Option<Prewarm>),
+    /// The forks that continue the last response have begun, or the time for that has passed.
+    Forked(LeaseQuery),
+    Acquired(LeaseQuery, Result<Acquired, Error>),
     Drained,
     Authorized(Result<Authorized, Error>),
     Opened(Result<Lease, Error>),
@@ -99,7 +118,7 @@ pub(super) enum Done {
 impl Done {
     /// Drops the outcome of an operation whose turn was cancelled.
     pub(super) fn cancel(self) {
-        if let Self::Opened(Ok(mut lease)) = self {
+        if let Self::Opened(Ok(lease)) = self {
             lease.retire(Retirement::Cancelled);
         }
     }
@@ -150,6 +169,8 @@ impl Work {
             authorized: Authorized::default(),
             token: None,
             exchange: None,
+            place: None,
+            holds_parent: false,
             attempt_span: turn_span.clone(),
             turn_span,
             has_new_socket: false,
@@ -164,6 +185,8 @@ impl Work {
         }
         if self.machine.is_done() {
             self.control.finish();
+            self.place = None;
+            self.end_hold();
             if let Some(state) = self.machine.sticky() {
                 self.core.set_sticky(state, self.goal == Goal::WarmUp);
             }
@@ -173,7 +196,9 @@ impl Work {
     fn run(&mut self, command: Command, now: Instant) {
         match command {
             Command::AwaitPrewarm { deadline } => self.await_prewarm(deadline),
-            Command::Lease { fresh, caller_managed } => self.lease(fresh, caller_managed, now),
+            Command::Lease { fresh, caller_managed, parent } => {
+                self.lease(LeaseQuery { fresh, caller_managed, parent }, now);
+            }
             Command::Drain => self.drain(now),
             Command::Authorize => {
                 let (endpoint, own) = (Arc::clone(&self.endpoint), self.own_headers.clone());
@@ -236,6 +261,18 @@ impl Work {
                 let (previous, open_socket) = (self.core.previous(), self.has_open_socket());
                 self.machine.handle_prewarmed(prewarm, previous, open_socket, time);
             }
+            Done::Forked(query) => {
+                // Who has not begun by now has waited long enough, but is not worth a lane.
+                let leased = self.try_lease(&query);
+                match leased.is_forked {
+                    true => {
+                        self.core.retire(Retirement::Renewed);
+                        self.acquire(LeaseQuery { fresh: true, ..query }, now);
+                    }
+                    false => self.leased(leased, query, now),
+                }
+            }
+            Done::Acquired(query, acquired) => self.acquired(acquired, &query, now),
             Done::Drained => {
                 let reused = self.core.with_connections(|it| it.mark_http_used());
                 self.machine.handle_drained(reused, time);
@@ -247,7 +284,7 @@ impl Work {
             Done::Opened(result) => {
                 let result = result.map(|lease| {
                     self.attempt_span.in_scope(|| self.notifier.websocket_opened());
-                    let seat = lease.seat();
+                    let seat = lease.seat(None);
                     if self.goal == Goal::Rotate {
                         self.core.set_successor(lease);
                     } else {
@@ -298,6 +335,13 @@ impl Work {
                 {
                     self.control.disarm();
                 }
+                // The server has read the parent once the response is in progress.
+                if self.holds_parent
+                    && frame.tag.role.is_progress()
+                    && frame.tag.kind != EventKind::Created
+                {
+                    self.end_hold();
+                }
                 self.machine.handle_frame(frame, time);
             }
             Incoming::LateEvents => self.machine.handle_late_events(),
@@ -324,17 +368,125 @@ impl Work {
         });
     }
 
-    fn lease(&mut self, fresh: bool, caller_managed: Option<bool>, now: Instant) {
-        let leased = {
-            let _in_runtime = self.runtime.enter();
-            self.core.lease(fresh, caller_managed, &self.endpoint.provider)
-        };
-        let Leased { seat, rotated, retired } = leased;
-        drop(retired);
-        if rotated {
-            self.has_new_socket = true;
+    fn lease(&mut self, query: LeaseQuery, now: Instant) {
+        let leased = self.try_lease(&query);
+        if !leased.is_forked {
+            return self.leased(leased, query, now);
         }
-        self.machine.handle_leased(seat.as_ref(), now.into_std());
+        let (core, pool) = (self.core.clone(), Arc::clone(&self.endpoint.pool));
+        self.begin(async move {
+            _ = timeout(FORK_TIME, async {
+                loop {
+                    let change = pool.change();
+                    if !core.with_connections(|it| it.is_forked()) {
+                        return;
+                    }
+                    change.await;
+                }
+            })
+            .await;
+            Done::Forked(query)
+        });
+    }
+
+    fn try_lease(&mut self, query: &LeaseQuery) -> Leased {
+        let LeaseQuery { fresh, caller_managed, parent } = query;
+        let mut leased = {
+            let _in_runtime = self.runtime.enter();
+            let provider = &self.endpoint.provider;
+            self.core.lease(*fresh, *caller_managed, parent.as_deref(), provider)
+        };
+        leased.retired.clear();
+        self.has_new_socket |= leased.rotated;
+        self.holds_parent = true;
+        leased
+    }
+
+    fn leased(&mut self, leased: Leased, query: LeaseQuery, now: Instant) {
+        match leased.seat {
+            Some(seat) => self.machine.handle_leased(Some(&seat), now.into_std()),
+            None => self.acquire(query, now),
+        }
+    }
+
+    /// Asks the pool for a lane of another WebSocket, or for the right to open one.
+    fn acquire(&mut self, query: LeaseQuery, now: Instant) {
+        let (endpoint, key) = (Arc::clone(&self.endpoint), self.key());
+        let ask = move |query: &LeaseQuery| {
+            let lanes = endpoint.lanes() > 1 && !query.fresh && query.caller_managed != Some(true);
+            let (policy, provider) = (&endpoint.policy.pool, &endpoint.provider);
+            endpoint.pool.acquire(&key, query.parent.as_deref(), policy, provider, lanes)
+        };
+        let acquired = {
+            let _in_runtime = self.runtime.enter();
+            ask(&query)
+        };
+        if !matches!(acquired, Acquired::Wait { .. }) {
+            return self.acquired(Ok(acquired), &query, now);
+        }
+        let pool = Arc::clone(&self.endpoint.pool);
+        let wait = self.endpoint.policy.pool.wait;
+        self.begin(async move {
+            let since = Instant::now();
+            let mut acquired = acquired;
+            while let Acquired::Wait { at_limit, waiting } = acquired {
+                let until = wait.filter(|_| at_limit).and_then(|wait| since.checked_add(wait));
+                let change = pool.change();
+                // What changed between the question and this line is not announced again.
+                drop(waiting);
+                acquired = ask(&query);
+                if !matches!(acquired, Acquired::Wait { .. }) {
+                    break;
+                }
+                let changed = match until {
+                    Some(until) => timeout_at(until, change).await.is_ok(),
+                    None => {
+                        change.await;
+                        true
+                    }
+                };
+                if !changed {
+                    let cause = Cause::other("no lane of a WebSocket became free");
+                    let error = Error::new(ErrorKind::Timeout, Phase::Prepare, cause);
+                    let error = error.with_delivery(Delivery::NotSent);
+                    return Done::Acquired(query, Err(error));
+                }
+            }
+            Done::Acquired(query, Ok(acquired))
+        });
+    }
+
+    fn acquired(&mut self, acquired: Result<Acquired, Error>, query: &LeaseQuery, now: Instant) {
+        let time = now.into_std();
+        match acquired {
+            Ok(Acquired::Lease(lease)) => {
+                let seat = lease.seat(query.parent.as_deref());
+                self.core.set_lease(lease);
+                self.machine.handle_leased(Some(&seat), time);
+            }
+            Ok(Acquired::Open(place)) => {
+                self.place = Some(place);
+                self.machine.handle_leased(None, time);
+            }
+            Ok(Acquired::Sse) => self.machine.handle_no_lane(None, true, time),
+            Ok(Acquired::Full | Acquired::Wait { .. }) => {
+                self.machine.handle_no_lane(None, false, time);
+            }
+            Err(error) => self.machine.handle_no_lane(Some(error), false, time),
+        }
+    }
+
+    /// Returns the properties in which the sessions of a WebSocket agree.
+    fn key(&self) -> PoolKey {
+        let names = self.endpoint.provider.capabilities.session_headers;
+        PoolKey { headers: self.core.headers().of(names), runtime: self.runtime.id() }
+    }
+
+    /// Gives up the claim to the response of another session that this turn continues.
+    fn end_hold(&mut self) {
+        if std::mem::take(&mut self.holds_parent) {
+            self.core.end_hold();
+        }
     }
 
     fn drain(&mut self, now: Instant) {
@@ -362,14 +514,29 @@ impl Work {
             timeouts: endpoint.policy.timeouts,
             has_fallback: endpoint.policy.transport == TransportPolicy::Auto,
             unannounced: Arc::clone(&endpoint.origin.unannounced),
+            lanes: endpoint.lanes(),
+            active: usize::from(endpoint.provider.capabilities.active_responses),
         };
+        // The successor of a WebSocket needs no place: it takes that of the WebSocket.
+        let place = self.place.take().unwrap_or_else(|| endpoint.pool.place_of_successor());
+        let key = self.key();
         self.begin(async move {
             let mut request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
             http1::count_by(&mut request, endpoint.connection_counts());
             let opened = match endpoint.sign(request, token.as_ref()) {
                 Ok(request) => {
                     let network = &*endpoint.network;
-                    Lease::open(network, request, token, deadline, options, counters).await
+                    let opening = Opening {
+                        network,
+                        request,
+                        token,
+                        deadline,
+                        options,
+                        counters,
+                        place,
+                        key,
+                    };
+                    endpoint.pool.open(opening).await
                 }
                 Err(error) => Err(error),
             };
@@ -378,8 +545,9 @@ impl Work {
     }
 
     fn send(&mut self, seat: SeatId, frame: String, now: Instant) {
-        let stall = self.endpoint.policy.timeouts.send;
-        match self.core.with_lease(seat, |lease| (lease.token(), lease.send(frame, stall))) {
+        let (stall, wait) = (self.endpoint.policy.timeouts.send, self.endpoint.policy.pool.wait);
+        let send = |lease: &Lease| (lease.token(), lease.send(frame, stall, wait));
+        match self.core.with_lease(seat, send) {
             Some((token, sending)) => {
                 self.token = token;
                 self.begin(async move { Done::Sent(sending.await) });

@@ -9,7 +9,6 @@ pub(crate) use websocket::{SocketOptions, WebSocket, WebSocketExchange};
 mod exchange;
 pub(crate) mod http1;
 mod incoming;
-mod queue;
 pub(crate) mod sse;
 mod upgrade;
 pub(crate) mod websocket;

@@ -32,6 +32,7 @@ mod incremental;
 mod item_matching;
 mod items;
 mod kept;
+mod lanes;
 mod late_events;
 mod liveness;
 mod lost_creates;

@@ -30,6 +30,8 @@ fn row(name: &str, profile: &Profile) -> String {
         reuses_socket_after_error,
         frame_limit,
         max_age,
+        named_lanes,
+        active_responses,
         turn_state,
         zstd,
         session_headers,
@@ -51,6 +53,10 @@ fn row(name: &str, profile: &Profile) -> String {
         of_socket(yes(reuses_socket_after_error).to_owned()),
         of_socket(frame_limit.map_or("–".to_owned(), |it| format!("{} MiB", it >> 20))),
         of_socket(max_age.map_or("–".to_owned(), |it| format!("{} min", it.as_secs() / 60))),
+        of_socket(match named_lanes {
+            0 => "1".to_owned(),
+            lanes => format!("{lanes} + 1, {active_responses} active"),
+        }),
         yes(turn_state).to_owned(),
         yes(zstd).to_owned(),
         codes(session_headers.conversation),
@@ -121,7 +127,9 @@ fn each_preset_has_its_row() {
         let moved = provider.clone().with_base_url("http://127.0.0.1:8/v1/").unwrap();
         assert_eq!(moved.url("responses").as_str(), "http://127.0.0.1:8/v1/responses");
         let back = moved.with_base_url(profile.base_url).unwrap();
-        assert_eq!(back, provider, "the properties stay");
+        let Capabilities { named_lanes, active_responses, .. } = provider.capabilities;
+        let back = back.named_lanes(named_lanes).active_responses(active_responses);
+        assert_eq!(back, provider, "all other properties stay");
     }
     assert!(Provider::xai().with_base_url("api.x.ai").is_err());
 }

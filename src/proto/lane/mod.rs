@@ -1,61 +1,83 @@
 //! Lanes of a WebSocket: decides to whom a frame belongs, and what ends an exchange.
 //!
-//! An exchange is a request and its response. A WebSocket has one exchange at a time, on the lane
-//! that the request names, so that each frame belongs to that exchange, to an older one, or to none.
+//! An exchange is a request and its response. A lane has one exchange at a time, and a WebSocket has
+//! as many lanes as the server accepts. The request of a lane names the lane in `stream_id`, and so
+//! do the events of its response. The default lane has no name: neither its requests nor its events
+//! have a `stream_id`.
 //!
 //! ```text
-//!          begin               written
-//!   Idle ─────────▶ Writing ─────────────▶ Written
-//!    ▲                 │                      │
-//!    └─────────────────┴──────────────────────┘
+//!          begin               the consumer has left
+//!   Idle ─────────▶ Running ───────────────────────────▶ Detached
+//!    ▲                 │                                    │
+//!    └─────────────────┴────────────────────────────────────┘
 //!           a frame that ends the response
 //! ```
+//!
+//! One request is written at a time, over all lanes.
+//!
+//! A frame without a name belongs to the default lane if that one has an exchange. Otherwise it is:
+//!
+//! | frame | exchanges that it concerns |
+//! |---|---|
+//! | the error that ends a socket of its age | all of them |
+//! | an error about `stream_id` | those of named lanes that have no answer yet |
+//! | another error | the only one; the only one without an answer; or all of them |
+//! | another frame, while one exchange runs | that one: something between has removed the name |
+//! | another frame | none, and the socket accepts no more requests |
+//!
+//! A frame with a name that no request has used belongs to nobody, and is dropped.
 //!
 //! The connection's task moves the frames and carries out the decisions. It makes none itself.
 
 use std::time::Instant;
 
 use self::strays::{Filtered, StrayFilter};
-use crate::proto::wire::{Frame, Role};
+pub(crate) use self::{
+    id::{ConnectionId, LaneId, SeatId},
+    table::LaneTable,
+};
+use crate::{
+    api::ErrorClass,
+    proto::{
+        normalize,
+        wire::{Frame, Role},
+    },
+};
 
+mod id;
 mod strays;
-
-/// Number of a WebSocket, unique in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionId(pub(crate) u64);
-
-/// Number of a lane, unique in its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LaneId(pub(crate) u8);
-
-/// A lane of a connection. The server keeps the last response of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SeatId {
-    pub(crate) connection: ConnectionId,
-    pub(crate) lane: LaneId,
-}
-
-impl LaneId {
-    /// The lane whose requests and events have no `stream_id`. Each connection has it.
-    pub(crate) const DEFAULT: Self = Self(0);
-}
+mod table;
 
 /// The lanes of a WebSocket, over the life of the socket.
 #[derive(Debug)]
 pub(crate) struct Lanes {
+    /// The lanes that have had a request, by their number.
+    lanes: Vec<Lane>,
+    /// Lane whose request is being written. The server may respond before it has received all of
+    /// it.
+    writing: Option<LaneId>,
+    held_limit: usize,
+}
+
+/// A lane of a WebSocket.
+#[derive(Debug)]
+struct Lane {
     course: Course,
     strays: StrayFilter,
 }
 
-/// Course of the exchange.
+/// Course of the exchange of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
     /// No request is in progress.
     Idle,
-    /// The request is being written. The server may respond before it has received all of it.
-    Writing(LaneId),
-    /// The request is written, and its response has not ended.
-    Written(LaneId),
+    /// The response has not ended. `answered` if a part of it has arrived.
+    Running { answered: bool },
+    /// The response has not ended, and nobody reads it. The lane has no other request until then.
+    Detached {
+        /// Bytes that were dropped.
+        dropped: usize,
+    },
 }
 
 /// Destination of a frame.
@@ -64,13 +86,18 @@ pub(crate) enum Route {
     /// Deliver the held frames, then `frame`, to the consumer of `lane`. `late` if some held frames
     /// belonged to an older response and were dropped. `end` if `frame` ends the exchange.
     To { lane: LaneId, late: bool, held: Vec<Frame>, frame: Frame, end: Option<ExchangeEnd> },
+    /// Deliver `frame`, an error, to the consumers of `lanes`, whose exchanges it ends.
+    ToAll { lanes: Vec<LaneId>, frame: Frame, end: ExchangeEnd },
+    /// Deliver no frame. The response of `lane`, which nobody reads, has ended.
+    Freed(LaneId),
     /// Deliver no frame now.
     Ignore,
-    /// Close the connection. The frame belongs to no known response, and later frames cannot be
-    /// trusted.
+    /// Deliver no frame, and send no more requests: the frame belongs to no known response, or a
+    /// response that nobody reads is too long.
     Retire,
-    /// Close the connection. The frames that are held back exceed the limit.
-    Overflow,
+    /// End the exchange of `lane`, and close the connection. The frames that are held back exceed
+    /// the limit.
+    Overflow(LaneId),
 }
 
 /// Effect of the end of an exchange on its connection.
@@ -78,89 +105,214 @@ pub(crate) enum Route {
 pub(crate) enum ExchangeEnd {
     /// The lane accepts another request.
     Free,
-    /// The connection must be closed.
-    Close,
+    /// The server has ended the exchange before it received all of the request. The rest would have
+    /// to be sent before another request.
+    Unsent,
+    /// The connection must be closed, because what follows cannot be trusted.
+    Broken,
+}
+
+/// Lane that a frame belongs to, as far as the frame and the courses show.
+enum Owner {
+    One(LaneId),
+    All(Vec<LaneId>),
+    Nobody,
+    Unknown,
 }
 
 impl Lanes {
-    /// Returns the lanes of a new socket, which hold back events of about `held_limit` bytes.
+    /// Returns the lanes of a new socket. A lane holds back, and drops of a response that nobody
+    /// reads, about `held_limit` bytes.
     pub(crate) fn new(held_limit: usize) -> Self {
-        Self { course: Course::Idle, strays: StrayFilter::new(held_limit) }
-    }
-
-    /// Returns `true` if a request may begin now.
-    pub(crate) fn accept_requests(&self) -> bool {
-        self.course == Course::Idle
+        Self { lanes: Vec::new(), writing: None, held_limit }
     }
 
     /// Begins an exchange, whose request is written from now on; `unannounced` if the origin is
     /// known to begin responses with output.
     pub(crate) fn begin(&mut self, lane: LaneId, unannounced: bool) {
-        self.course = Course::Writing(lane);
-        self.strays.begin(unannounced);
+        let limit = self.held_limit;
+        while self.lanes.len() <= lane.index() {
+            self.lanes.push(Lane { course: Course::Idle, strays: StrayFilter::new(limit) });
+        }
+        if let Some(begun) = self.lanes.get_mut(lane.index()) {
+            begun.course = Course::Running { answered: false };
+            begun.strays.begin(unannounced);
+        }
+        self.writing = Some(lane);
     }
 
-    /// Returns `true` while a request is being written.
-    pub(crate) fn is_writing(&self) -> bool {
-        matches!(self.course, Course::Writing(_))
+    /// Returns the lane whose request is being written.
+    pub(crate) fn writing(&self) -> Option<LaneId> {
+        self.writing
     }
 
     /// Records that no request is being written any more.
     pub(crate) fn written(&mut self) {
-        if let Course::Writing(lane) = self.course {
-            self.course = Course::Written(lane);
-        }
+        self.writing = None;
     }
 
     /// Decides about a frame that arrived at `now`.
     pub(crate) fn route(&mut self, frame: Frame, now: Instant) -> Route {
-        let lane = match self.course {
-            Course::Writing(lane) | Course::Written(lane) => lane,
-            Course::Idle if self.strays.discards_idle(&frame, now) => return Route::Ignore,
-            Course::Idle => return Route::Retire,
-        };
-        let (late, held, frame) = match self.strays.filter(frame, now) {
+        match self.owner(&frame, now) {
+            Owner::One(lane) => self.route_to(lane, frame, now),
+            Owner::All(lanes) => {
+                let writing = self.writing.is_some_and(|lane| lanes.contains(&lane));
+                for lane in &lanes {
+                    self.finish(*lane, &frame, now);
+                }
+                let end = if writing { ExchangeEnd::Unsent } else { ExchangeEnd::Free };
+                Route::ToAll { lanes, frame, end }
+            }
+            Owner::Nobody => Route::Ignore,
+            Owner::Unknown if matches!(frame.tag.role, Role::Metadata | Role::Ignored) => {
+                Route::Ignore
+            }
+            Owner::Unknown => Route::Retire,
+        }
+    }
+
+    /// Returns the lane that `frame` belongs to.
+    fn owner(&mut self, frame: &Frame, now: Instant) -> Owner {
+        // A socket without named lanes needs no search for names.
+        let name = (self.lanes.len() > 1).then(|| frame.stream_id()).flatten();
+        if let Some(name) = name {
+            let lane = LaneId::of_name(&name).filter(|lane| self.is_active(*lane));
+            return lane.map_or(Owner::Nobody, Owner::One);
+        }
+        let role = frame.tag.role;
+        if role != Role::Error && self.is_active(LaneId::DEFAULT) {
+            return Owner::One(LaneId::DEFAULT);
+        }
+        if matches!(role, Role::Lifecycle | Role::Output | Role::Terminal)
+            && let Some(default) = self.lanes.first_mut()
+            && default.course == Course::Idle
+            && default.strays.discards_idle(frame, now)
+        {
+            return Owner::Nobody;
+        }
+        match self.active().as_slice() {
+            [] => Owner::Unknown,
+            [only] => Owner::One(*only),
+            active if role == Role::Error => self.concerned(frame, active),
+            _ => Owner::Unknown,
+        }
+    }
+
+    /// Returns the exchanges that an error without a name concerns, of several in progress.
+    fn concerned(&self, frame: &Frame, active: &[LaneId]) -> Owner {
+        let error = normalize::error_frame(frame);
+        if error.class() == ErrorClass::SocketAge {
+            return Owner::All(active.to_vec());
+        }
+        let waiting =
+            |lane: &LaneId| matches!(self.course(*lane), Some(Course::Running { answered: false }));
+        if error.is_lane_refused() {
+            let named = active.iter().copied().filter(|lane| lane.name().is_some());
+            let waiting: Vec<LaneId> = named.filter(waiting).collect();
+            return if waiting.is_empty() { Owner::Unknown } else { Owner::All(waiting) };
+        }
+        if self.is_active(LaneId::DEFAULT) {
+            return Owner::One(LaneId::DEFAULT);
+        }
+        let mut waiting = active.iter().copied().filter(waiting);
+        match (waiting.next(), waiting.next()) {
+            (Some(only), None) => Owner::One(only),
+            _ => Owner::All(active.to_vec()),
+        }
+    }
+
+    /// Decides about a frame of the exchange of `lane`.
+    fn route_to(&mut self, lane: LaneId, frame: Frame, now: Instant) -> Route {
+        let is_writing = self.writing == Some(lane);
+        let limit = self.held_limit;
+        let Some(state) = self.lanes.get_mut(lane.index()) else { return Route::Ignore };
+        let size = frame.charge();
+        let (late, held, frame) = match state.strays.filter(frame, now) {
             Filtered::Deliver { late, held, frame } => (late, held, frame),
             Filtered::Withhold => return Route::Ignore,
-            Filtered::Overflow => return Route::Overflow,
+            Filtered::Overflow => return Route::Overflow(lane),
         };
-        let end = self.end_of(frame.tag.role);
+        let end = end_of(frame.tag.role, is_writing);
+        match &mut state.course {
+            Course::Detached { .. } if end.is_some() => {
+                self.finish(lane, &frame, now);
+                return Route::Freed(lane);
+            }
+            Course::Detached { dropped } => {
+                *dropped = dropped.saturating_add(size);
+                return if *dropped > limit { Route::Retire } else { Route::Ignore };
+            }
+            Course::Running { answered } => *answered |= frame.tag.role.is_answer(),
+            Course::Idle => return Route::Ignore,
+        }
         if end.is_some() {
-            self.course = Course::Idle;
-            self.strays.finish(&frame, now);
+            self.finish(lane, &frame, now);
         }
         Route::To { lane, late, held, frame, end }
     }
 
-    /// Returns the end of the exchange if a frame of this role ends it.
-    fn end_of(&self, role: Role) -> Option<ExchangeEnd> {
-        match role {
-            Role::Metadata | Role::Lifecycle | Role::Output | Role::Ignored => None,
-            // What follows a frame that is not an event cannot be trusted.
-            Role::Invalid => Some(ExchangeEnd::Close),
-            // The server has refused the request before its end. The rest of the message would have
-            // to be sent before the next request.
-            Role::Terminal | Role::Error if self.is_writing() => Some(ExchangeEnd::Close),
-            Role::Terminal | Role::Error => Some(ExchangeEnd::Free),
+    /// Ends the exchange of `lane` with `frame`.
+    fn finish(&mut self, lane: LaneId, frame: &Frame, now: Instant) {
+        if let Some(state) = self.lanes.get_mut(lane.index()) {
+            state.course = Course::Idle;
+            state.strays.finish(frame, now);
         }
     }
 
-    /// Ends the exchange of `lane`, whose consumer is gone.
-    pub(crate) fn abandon(&mut self, lane: LaneId) -> ExchangeEnd {
-        match self.course {
-            // Only closing the connection makes the server stop generating.
-            Course::Writing(running) | Course::Written(running) if running == lane => {
-                self.course = Course::Idle;
-                ExchangeEnd::Close
-            }
-            Course::Idle | Course::Writing(_) | Course::Written(_) => ExchangeEnd::Free,
+    /// Lets the response of `lane` run to its end without a consumer. Returns `false` if the lane
+    /// has no exchange.
+    pub(crate) fn detach(&mut self, lane: LaneId) -> bool {
+        let Some(state) = self.lanes.get_mut(lane.index()) else { return false };
+        let is_running = matches!(state.course, Course::Running { .. });
+        if is_running {
+            state.course = Course::Detached { dropped: 0 };
         }
+        is_running
     }
 
-    /// Returns `true` if the first response on this socket began without a lifecycle event, because
-    /// the origin does not announce responses.
+    /// Ends the exchange of `lane`, whose request is not written after all.
+    pub(crate) fn cancel(&mut self, lane: LaneId) {
+        if let Some(state) = self.lanes.get_mut(lane.index()) {
+            state.course = Course::Idle;
+            state.strays.cancel();
+        }
+        self.writing = None;
+    }
+
+    /// Returns `true` if the first response on a lane began without a lifecycle event, because the
+    /// origin does not announce responses.
     pub(crate) fn is_unannounced(&self) -> bool {
-        self.strays.is_unannounced()
+        self.lanes.iter().any(|lane| lane.strays.is_unannounced())
+    }
+
+    /// Returns the id of the last response of `lane`, which the server keeps until the next request
+    /// of the lane.
+    pub(crate) fn last_response(&self, lane: LaneId) -> Option<&str> {
+        self.lanes.get(lane.index())?.strays.last_completed()
+    }
+
+    fn course(&self, lane: LaneId) -> Option<Course> {
+        self.lanes.get(lane.index()).map(|lane| lane.course)
+    }
+
+    fn is_active(&self, lane: LaneId) -> bool {
+        self.course(lane).is_some_and(|course| course != Course::Idle)
+    }
+
+    /// Returns the lanes with an exchange.
+    fn active(&self) -> Vec<LaneId> {
+        let numbers = 0..u8::try_from(self.lanes.len()).unwrap_or(u8::MAX);
+        numbers.map(LaneId).filter(|lane| self.is_active(*lane)).collect()
+    }
+}
+
+/// Returns the end of the exchange if a frame of this role ends it.
+fn end_of(role: Role, is_writing: bool) -> Option<ExchangeEnd> {
+    match role {
+        Role::Metadata | Role::Lifecycle | Role::Output | Role::Ignored => None,
+        Role::Invalid => Some(ExchangeEnd::Broken),
+        Role::Terminal | Role::Error if is_writing => Some(ExchangeEnd::Unsent),
+        Role::Terminal | Role::Error => Some(ExchangeEnd::Free),
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct StrayFilter {
     echo: Option<Echo>,
     /// Beginning of the first response on this socket.
     habit: Option<Beginning>,
+    /// Id of the last response, if it ended successfully.
+    last_completed: Option<String>,
     /// `true` if an earlier request was answered on this socket.
     reused: bool,
     held_limit: usize,
@@ -114,6 +116,7 @@ impl StrayFilter {
             finished: VecDeque::new(),
             echo: None,
             habit: None,
+            last_completed: None,
             reused: false,
             held_limit: held_limit.max(HELD_MIN),
             current: Current::default(),
@@ -123,6 +126,11 @@ impl StrayFilter {
     /// Begins an exchange; `unannounced` if the origin is known to begin responses with output.
     pub(super) fn begin(&mut self, unannounced: bool) {
         self.current = Current { unannounced, ..Current::default() };
+    }
+
+    /// Ends an exchange whose request was not written.
+    pub(super) fn cancel(&mut self) {
+        self.current = Current::default();
     }
 
     /// Decides about a frame that arrived at `now` during an exchange.
@@ -189,6 +197,8 @@ impl StrayFilter {
         let is_error = end.tag.role == Role::Error;
         // An error seldom names its response; the events before it do.
         let of_end = (is_error || current.ids.is_empty()).then(|| end.response_id()).flatten();
+        let succeeded = matches!(end.tag.kind, EventKind::Completed | EventKind::Incomplete);
+        self.last_completed = current.ids.back().filter(|_| succeeded).cloned();
         for id in current.ids.into_iter().chain(of_end) {
             remember(&mut self.finished, id);
         }
@@ -209,6 +219,11 @@ impl StrayFilter {
             // No request is in progress, so an error or garbage belongs to nothing known.
             Role::Error | Role::Invalid => false,
         }
+    }
+
+    /// Returns the id of the last response, if it ended successfully and named itself.
+    pub(super) fn last_completed(&self) -> Option<&str> {
+        self.last_completed.as_deref()
     }
 
     /// Returns `true` if the first response on this socket began without a lifecycle event, because

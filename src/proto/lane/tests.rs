@@ -4,7 +4,6 @@ use super::*;
 use crate::proto::wire::{Wire, responses::Responses};
 
 const LANE: LaneId = LaneId::DEFAULT;
-const OTHER: LaneId = LaneId(1);
 
 const KEEPALIVE: &str = r#"{"type":"keepalive"}"#;
 const CREATED: &str = r#"{"type":"response.created","response":{"id":"resp_2"}}"#;
@@ -23,14 +22,27 @@ fn route(lanes: &mut Lanes, payload: &str) -> String {
             let held = if held.is_empty() { String::new() } else { format!("{} + ", held.len()) };
             let end = match end {
                 None => "",
-                Some(ExchangeEnd::Free) => ", free",
-                Some(ExchangeEnd::Close) => ", close",
+                Some(end) => name_of(end),
             };
             format!("{late}{held}to {}{end}", lane.0)
         }
+        Route::ToAll { lanes, frame, end } => {
+            assert_eq!(frame.payload, payload);
+            let lanes: Vec<u8> = lanes.iter().map(|lane| lane.0).collect();
+            format!("to {lanes:?}{}", name_of(end))
+        }
+        Route::Freed(lane) => format!("freed {}", lane.0),
         Route::Ignore => "ignore".to_owned(),
         Route::Retire => "retire".to_owned(),
-        Route::Overflow => "overflow".to_owned(),
+        Route::Overflow(lane) => format!("overflow {}", lane.0),
+    }
+}
+
+fn name_of(end: ExchangeEnd) -> &'static str {
+    match end {
+        ExchangeEnd::Free => ", free",
+        ExchangeEnd::Unsent => ", unsent",
+        ExchangeEnd::Broken => ", broken",
     }
 }
 
@@ -62,7 +74,7 @@ fn reused() -> Lanes {
 /// Returns the lanes of such a socket, with the next request written.
 fn written_again() -> Lanes {
     let mut lanes = reused();
-    lanes.begin(OTHER, false);
+    lanes.begin(LANE, false);
     lanes.written();
     lanes
 }
@@ -72,14 +84,14 @@ fn each_course_decides_about_each_frame() {
     let courses = [idle, writing, written, reused, written_again];
     for (payload, decisions) in [
         // Idle, writing, written, idle again, written again.
-        (KEEPALIVE, ["ignore", "to 0", "to 0", "ignore", "to 1"]),
-        (CREATED, ["retire", "to 0", "to 0", "retire", "to 1"]),
+        (KEEPALIVE, ["ignore", "to 0", "to 0", "ignore", "to 0"]),
+        (CREATED, ["retire", "to 0", "to 0", "retire", "to 0"]),
         (DELTA, ["retire", "to 0", "to 0", "retire", "ignore"]),
-        (COMPLETED, ["retire", "to 0, close", "to 0, free", "retire", "to 1, free"]),
-        (OLD, ["retire", "to 0, close", "to 0, free", "ignore", "ignore"]),
-        (ERROR, ["retire", "to 0, close", "to 0, free", "retire", "to 1, free"]),
-        ("nonsense", ["retire", "to 0, close", "to 0, close", "retire", "to 1, close"]),
-        ("{}", ["ignore", "to 0", "to 0", "ignore", "to 1"]),
+        (COMPLETED, ["retire", "to 0, unsent", "to 0, free", "retire", "to 0, free"]),
+        (OLD, ["retire", "to 0, unsent", "to 0, free", "ignore", "ignore"]),
+        (ERROR, ["retire", "to 0, unsent", "to 0, free", "retire", "to 0, free"]),
+        ("nonsense", ["retire", "to 0, broken", "to 0, broken", "retire", "to 0, broken"]),
+        ("{}", ["ignore", "to 0", "to 0", "ignore", "to 0"]),
     ] {
         let got = courses.map(|lanes| route(&mut lanes(), payload));
         assert_eq!(got, decisions, "{payload}");
@@ -90,39 +102,44 @@ fn each_course_decides_about_each_frame() {
 fn an_end_frees_the_lane_for_the_next_request() {
     for end in [COMPLETED, ERROR] {
         let mut lanes = idle();
-        for lane in [LANE, OTHER] {
-            assert!(lanes.accept_requests(), "{end}");
-            lanes.begin(lane, false);
-            assert!(!lanes.accept_requests() && lanes.is_writing(), "{end}");
+        for _ in 0..2 {
+            assert!(!lanes.is_active(LANE) && lanes.writing().is_none(), "{end}");
+            lanes.begin(LANE, false);
+            assert!(lanes.is_active(LANE) && lanes.writing() == Some(LANE), "{end}");
             lanes.written();
-            assert!(!lanes.accept_requests() && !lanes.is_writing(), "{end}");
-            assert_eq!(route(&mut lanes, CREATED), format!("to {}", lane.0));
-            assert!(!lanes.accept_requests(), "{end}");
-            assert_eq!(route(&mut lanes, end), format!("to {}, free", lane.0));
+            assert!(lanes.is_active(LANE) && lanes.writing().is_none(), "{end}");
+            assert_eq!(route(&mut lanes, CREATED), "to 0");
+            assert_eq!(route(&mut lanes, end), "to 0, free");
         }
-        assert!(lanes.accept_requests() && !lanes.is_writing(), "{end}");
-        // Nothing is being written now.
-        lanes.written();
-        assert!(lanes.accept_requests(), "{end}");
     }
 }
 
 #[test]
-fn a_consumer_that_leaves_closes_the_connection_until_its_response_has_ended() {
-    for (lanes, lane, end) in [
-        (idle(), LANE, ExchangeEnd::Free),
-        (writing(), LANE, ExchangeEnd::Close),
-        (written(), LANE, ExchangeEnd::Close),
-        (reused(), LANE, ExchangeEnd::Free),
-        (written_again(), OTHER, ExchangeEnd::Close),
-        // The exchange in progress is another one.
-        (written_again(), LANE, ExchangeEnd::Free),
-    ] {
-        let mut lanes = lanes;
-        let before = format!("{lanes:?}");
-        assert_eq!(lanes.abandon(lane), end, "{before}");
-        assert_eq!(lanes.abandon(lane), ExchangeEnd::Free, "{before}");
-    }
+fn a_response_without_a_consumer_is_dropped_up_to_its_end() {
+    let mut lanes = Lanes::new(64 << 10);
+    lanes.begin(LANE, false);
+    lanes.written();
+    assert!(lanes.detach(LANE) && !lanes.detach(LANE));
+    let got = [CREATED, DELTA, COMPLETED, DELTA].map(|payload| route(&mut lanes, payload));
+    assert_eq!(got, ["ignore", "ignore", "freed 0", "retire"]);
+    assert!(!idle().detach(LANE) && !reused().detach(LANE));
+
+    let mut long = Lanes::new(64 << 10);
+    long.begin(LANE, false);
+    long.written();
+    long.detach(LANE);
+    assert_eq!(route(&mut long, CREATED), "ignore");
+    let delta = DELTA.replace(r#""x""#, &format!(r#""{}""#, "y".repeat(40 << 10)));
+    let got = [&delta, &delta, COMPLETED].map(|payload| route(&mut long, payload));
+    assert_eq!(got, ["ignore", "retire", "freed 0"], "the rest is too long");
+}
+
+#[test]
+fn a_request_that_is_cancelled_before_it_is_written_leaves_nothing() {
+    let mut lanes = writing();
+    lanes.cancel(LANE);
+    assert!(!lanes.is_active(LANE) && lanes.writing().is_none());
+    assert_eq!(lanes.last_response(LANE), None);
 }
 
 #[test]
@@ -130,16 +147,16 @@ fn what_is_held_back_goes_to_its_lane_or_closes_the_connection() {
     let mut own = written_again();
     let frames = [DELTA, DELTA, COMPLETED];
     let got = frames.map(|payload| route(&mut own, payload));
-    assert_eq!(got, ["ignore", "ignore", "2 + to 1, free"]);
+    assert_eq!(got, ["ignore", "ignore", "2 + to 0, free"]);
 
     let mut late = written_again();
     let got = [DELTA, CREATED, COMPLETED].map(|payload| route(&mut late, payload));
-    assert_eq!(got, ["ignore", "late, to 1", "to 1, free"]);
+    assert_eq!(got, ["ignore", "late, to 0", "to 0, free"]);
 
     let mut full = written_again();
     let long = DELTA.replace(r#""x""#, &format!(r#""{}""#, "y".repeat(40 << 10)));
     let got = [&long, &long].map(|payload| route(&mut full, payload));
-    assert_eq!(got, ["ignore", "overflow"]);
+    assert_eq!(got, ["ignore", "overflow 0"]);
 }
 
 #[test]
@@ -168,4 +185,101 @@ fn the_first_response_of_a_socket_shows_how_a_server_begins() {
     let mut lanes = reused();
     lanes.begin(LANE, true);
     assert_eq!(route(&mut lanes, DELTA), "to 0");
+}
+
+/// Names the lane of an event.
+fn on(lane: u8, payload: &str) -> String {
+    let Some(name) = LaneId(lane).name() else { return payload.to_owned() };
+    format!(r#"{{"stream_id":"{name}",{}"#, payload.strip_prefix('{').unwrap())
+}
+
+/// Returns the lanes of a socket with running exchanges.
+fn running(lanes: impl IntoIterator<Item = u8>) -> Lanes {
+    let mut socket = idle();
+    for lane in lanes {
+        socket.begin(LaneId(lane), false);
+        socket.written();
+    }
+    socket
+}
+
+#[test]
+fn c086_a_frame_goes_to_the_lane_that_it_names() {
+    let mut lanes = running(0..3);
+    for (payload, decision) in [
+        (on(1, CREATED), "to 1"),
+        (on(0, CREATED), "to 0"),
+        (on(2, DELTA), "to 2"),
+        (on(9, DELTA), "ignore"),
+        (r#"{"type":"response.created","stream_id":"lane-01"}"#.to_owned(), "ignore"),
+        (r#"{"type":"response.created","stream_id":7}"#.to_owned(), "to 0"),
+        (on(1, COMPLETED), "to 1, free"),
+        (on(2, ERROR), "to 2, free"),
+        (on(0, COMPLETED), "to 0, free"),
+    ] {
+        assert_eq!(route(&mut lanes, &payload), decision, "{payload}");
+    }
+    assert_eq!(lanes.last_response(LaneId(1)), Some("resp_2"));
+    assert_eq!(lanes.last_response(LaneId(2)), None, "an error leaves no parent");
+}
+
+#[test]
+fn c169_an_error_without_a_lane_reaches_those_that_it_concerns() {
+    let age = r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#;
+    let refused =
+        r#"{"type":"error","status":400,"error":{"message":"Unsupported parameter: stream_id"}}"#;
+    // Lanes with an exchange, those of them whose response has begun, the error, the decision.
+    let cases: [(&[u8], &[u8], &str, &str); 9] = [
+        (&[0, 1, 2], &[0], age, "to [0, 1, 2], free"),
+        (&[1, 2], &[], age, "to [1, 2], free"),
+        (&[0, 1, 2], &[2], refused, "to [1], free"),
+        (&[1, 2], &[1, 2], refused, "retire"),
+        (&[0, 1], &[0], ERROR, "to 0, free"),
+        (&[1], &[1], ERROR, "to 1, free"),
+        (&[1, 2, 3], &[1, 3], ERROR, "to 2, free"),
+        (&[1, 2, 3], &[1], ERROR, "to [1, 2, 3], free"),
+        (&[1, 2], &[1, 2], ERROR, "to [1, 2], free"),
+    ];
+    for (active, begun, error, decision) in cases {
+        let mut lanes = running(active.iter().copied());
+        for lane in begun {
+            route(&mut lanes, &on(*lane, CREATED));
+        }
+        assert_eq!(route(&mut lanes, error), decision, "{active:?} {begun:?} {error}");
+    }
+    let mut lanes = running(1..3);
+    lanes.begin(LaneId(3), false);
+    assert_eq!(route(&mut lanes, age), "to [1, 2, 3], unsent");
+}
+
+#[test]
+fn c160_a_name_that_something_between_removes_is_missed_only_beside_other_lanes() {
+    let mut alone = running([2]);
+    let got = [CREATED, DELTA, COMPLETED].map(|payload| route(&mut alone, payload));
+    assert_eq!(got, ["to 2", "to 2", "to 2, free"]);
+    let mut two = running([1, 2]);
+    let got = [CREATED, DELTA, KEEPALIVE].map(|payload| route(&mut two, payload));
+    assert_eq!(got, ["retire", "retire", "ignore"]);
+}
+
+#[test]
+fn c086_a_late_event_of_the_default_lane_goes_to_no_other() {
+    let mut lanes = reused();
+    lanes.begin(LaneId(1), false);
+    lanes.written();
+    assert_eq!(route(&mut lanes, OLD), "ignore");
+    assert_eq!(route(&mut lanes, &on(1, CREATED)), "to 1");
+    assert_eq!(route(&mut lanes, OLD), "ignore");
+}
+
+#[test]
+fn the_names_of_lanes_are_unambiguous() {
+    assert_eq!(LaneId::DEFAULT.name(), None);
+    for lane in 1..=62 {
+        let name = LaneId(lane).name().unwrap();
+        assert_eq!(LaneId::of_name(&name), Some(LaneId(lane)));
+    }
+    for name in ["lane-0", "lane-", "lane-01", "lane-+1", "lane-256", "Lane-1", "1", "lane-1 "] {
+        assert_eq!(LaneId::of_name(name), None, "{name}");
+    }
 }

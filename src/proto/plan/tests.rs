@@ -12,6 +12,7 @@ const SEAT: SeatId = SeatId { connection: ConnectionId(7), lane: LaneId::DEFAULT
 const HERE: Target = Target {
     transport: Transport::WebSocket,
     seat: Some(SEAT),
+    keeps_parent: false,
     continue_over_sse: false,
     incremental: true,
     continuation: ContinuationPolicy::Strict,

@@ -32,6 +32,7 @@ fn failed(error: &Error, transport: Transport) -> AttemptFailure<'_> {
         silent: false,
         answered: true,
         renewable: false,
+        laned: false,
         began: now,
         at: now,
     }

@@ -92,7 +92,28 @@ impl TurnMachine {
     pub(super) fn lease(&mut self) {
         self.state = TurnState::Leasing;
         let caller_managed = Some(self.request.caller_managed());
-        self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed });
+        let parent = self.previous_id();
+        self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed, parent });
+    }
+
+    /// Handles that no lane is free and no WebSocket may be opened. The turn goes over SSE if the
+    /// policy has it `over_sse`, or fails; with `error` if it has waited.
+    pub(crate) fn handle_no_lane(&mut self, error: Option<Error>, over_sse: bool, now: Instant) {
+        let full = || {
+            let error = Error::new(ErrorKind::PoolFull, Phase::Prepare, Cause::None);
+            error.with_delivery(Delivery::NotSent)
+        };
+        match error {
+            None if over_sse
+                && self.goal == Goal::Turn
+                && self.settings.policy.transport == TransportPolicy::Auto =>
+            {
+                self.over_sse = true;
+                self.use_sse();
+            }
+            None => self.fail(full(), now),
+            Some(error) => self.fail(error, now),
+        }
     }
 
     fn drain(&mut self) {
@@ -110,9 +131,10 @@ impl TurnMachine {
         // A new WebSocket cannot continue a response that is bound to another connection. So the
         // plan is known before the socket is open, and a request that cannot be encoded fails
         // without opening a connection.
-        let plan = self.plan(self.websocket(seat.map(|seat| seat.id)), now);
+        let plan = self.plan(self.websocket(seat), now);
         let (parent, skip) = plan.parent();
-        let body = match self.encode(Encoded::Frame { parent, skip }) {
+        let lane = seat.and_then(|seat| seat.id.lane.name());
+        let body = match self.encode(Encoded::Frame { parent, skip, lane: lane.as_deref() }) {
             Ok(body) => body,
             Err(error) => return self.fail(error, now),
         };
@@ -312,6 +334,11 @@ impl TurnMachine {
         }
         self.over_sse = true;
         self.commands.push_back(Command::Notify(Notice::TooLargeForFrame));
+        self.use_sse();
+    }
+
+    /// Continues the attempt over SSE.
+    fn use_sse(&mut self) {
         self.report.transport = Some(Transport::Sse);
         self.report.timings.connected = None;
         if let Some(attempt) = self.report.attempts.last_mut() {
@@ -326,10 +353,11 @@ impl TurnMachine {
         limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
     }
 
-    pub(super) fn websocket(&self, seat: Option<SeatId>) -> Target {
+    pub(super) fn websocket(&self, seat: Option<&Seat>) -> Target {
         Target {
             transport: Transport::WebSocket,
-            seat,
+            seat: seat.map(|seat| seat.id),
+            keeps_parent: seat.is_some_and(|seat| seat.keeps_parent),
             continue_over_sse: self.settings.policy.continue_over_sse,
             incremental: self.settings.policy.incremental,
             continuation: self.settings.policy.continuation,

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::{Command, Goal, Notice, Outcome, TurnMachine, TurnState, after, response::StreamEnd};
 use crate::{
-    api::ApiError,
+    api::{ApiError, ErrorCode},
     config::Transport,
     error::{Cause, Error},
     kind::{Delivery, ErrorKind, Phase},
     proto::{
+        lane::LaneId,
         parents::ParentFate,
         plan::PreviousTurn,
         retry::{AttemptFailure, NextAttempt, RetryDecision, is_unfinished},
@@ -135,6 +136,12 @@ impl TurnMachine {
         }
         let incremental = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
         self.record_failure(error);
+        if self.is_laned()
+            && error.api_error().is_some_and(ApiError::is_lane_refused)
+            && error.code() != Some(&ErrorCode::StreamLimitReached)
+        {
+            self.origin.refuse_lanes();
+        }
         if error.kind() == ErrorKind::Api && error.is_authentication() {
             self.commands.push_back(Command::RefuseCredential);
         }
@@ -150,6 +157,7 @@ impl TurnMachine {
             resumable: self.resuming,
             progressed: std::mem::take(&mut self.progressed),
             renewable: self.settings.renewable_credential,
+            laned: self.is_laned(),
             began: self.attempt_began,
             at: now,
         };
@@ -173,6 +181,12 @@ impl TurnMachine {
             return None;
         }
         self.prepare_next(error, transport, again, now)
+    }
+
+    /// Returns `true` if the request of the attempt names a lane.
+    fn is_laned(&self) -> bool {
+        let over_websocket = self.report.transport == Some(Transport::WebSocket);
+        over_websocket && self.baseline.seat.is_some_and(|seat| seat.lane != LaneId::DEFAULT)
     }
 
     /// Adds the failure to the report. If the request was not sent, undoes what was recorded about

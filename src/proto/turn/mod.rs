@@ -194,6 +194,8 @@ pub(crate) struct Seat {
     pub(crate) headers: Arc<HeaderMap>,
     /// Maximum size of a message in bytes, if the server announced a limit.
     pub(crate) frame_limit: Option<u64>,
+    /// `true` if the server keeps the response that the turn may continue for the WebSocket.
+    pub(crate) keeps_parent: bool,
 }
 
 /// Instruction to the owner of a machine.
@@ -202,9 +204,11 @@ pub(crate) enum Command {
     /// Wait until the work ahead of the turn is done, or the deadline passes; then
     /// `handle_prewarmed`.
     AwaitPrewarm { deadline: Option<Instant> },
-    /// Find an open WebSocket, unless `fresh`; then `handle_leased`. `caller_managed` is `true` if
-    /// the caller of the turn sets `previous_response_id`, and `None` for work ahead of a turn.
-    Lease { fresh: bool, caller_managed: Option<bool> },
+    /// Find a lane of an open WebSocket, unless `fresh`; then `handle_leased`, or
+    /// `handle_no_lane`. `caller_managed` is `true` if the caller of the turn sets
+    /// `previous_response_id`, and `None` for work ahead of a turn. `parent` is the response that
+    /// the turn may continue.
+    Lease { fresh: bool, caller_managed: Option<bool>, parent: Option<String> },
     /// Wait until the connection of the last SSE response is free; then `handle_drained`.
     Drain,
     /// Obtain the headers of a request; then `handle_authorized`.

@@ -30,7 +30,8 @@ impl TurnMachine {
         self.state = TurnState::Leasing;
         // `None` keeps the setting of the last turn: a WebSocket that holds the caller's responses
         // must not be replaced here.
-        self.commands.push_back(Command::Lease { fresh: self.fresh, caller_managed: None });
+        let (fresh, parent) = (self.fresh, None);
+        self.commands.push_back(Command::Lease { fresh, caller_managed: None, parent });
     }
 
     pub(super) fn leased_ahead(&mut self, seat: Option<&Seat>, now: Instant) {
@@ -59,7 +60,8 @@ impl TurnMachine {
         if self.goal != Goal::WarmUp || !self.is_worth_warming(seat, now) {
             return self.finish_ahead(Prewarm::Connected);
         }
-        match self.encode(Encoded::WarmUp) {
+        let lane = seat.id.lane.name();
+        match self.encode(Encoded::WarmUp { lane: lane.as_deref() }) {
             Ok(frame) if self.is_above_limit(&frame, Some(seat)) => {
                 self.finish_ahead(Prewarm::Connected);
             }
@@ -75,7 +77,7 @@ impl TurnMachine {
         if self.request.caller_managed() || self.origin.are_parents_off(now) {
             return false;
         }
-        let to = self.websocket(Some(seat.id));
+        let to = self.websocket(Some(seat));
         match plan(&self.request, &self.previous, to) {
             SendPlan::Incremental { .. } | SendPlan::Full(FullSendReason::NothingNew) => false,
             SendPlan::Full(_) => true,
@@ -176,6 +178,7 @@ impl TurnMachine {
             resumable: false,
             progressed: false,
             renewable: false,
+            laned: false,
             began: now,
             at: now,
         };

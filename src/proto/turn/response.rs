@@ -85,6 +85,26 @@ pub(crate) enum StreamEnd {
     TimedOut,
     /// The peer of a WebSocket did not answer a ping.
     PongTimeout,
+    /// The consumer did not read what waited for it, while other exchanges needed the connection.
+    FellBehind,
+}
+
+impl StreamEnd {
+    /// Returns the same end, for another exchange of the connection. Of the error of a lost
+    /// connection, the copy has only the text.
+    pub(crate) fn copy(&self) -> Self {
+        match self {
+            Self::Closed(frame) => Self::Closed(frame.clone()),
+            Self::Disconnected(source) => {
+                Self::Disconnected(source.as_ref().map(|source| source.to_string().into()))
+            }
+            Self::Protocol(error) => Self::Protocol(error.clone()),
+            Self::TooLarge => Self::TooLarge,
+            Self::TimedOut => Self::TimedOut,
+            Self::PongTimeout => Self::PongTimeout,
+            Self::FellBehind => Self::FellBehind,
+        }
+    }
 }
 
 impl ResponseReader {
@@ -190,6 +210,7 @@ impl ResponseReader {
             StreamEnd::Protocol(cause) => Error::protocol(self.phase(), cause),
             StreamEnd::TooLarge => Error::new(ErrorKind::TooLarge, self.phase(), Cause::None),
             StreamEnd::TimedOut => Error::new(ErrorKind::Timeout, self.phase(), Cause::None),
+            StreamEnd::FellBehind => Error::new(ErrorKind::FellBehind, self.phase(), Cause::None),
             StreamEnd::PongTimeout => {
                 Error::new(ErrorKind::Timeout, self.phase(), Cause::other(NoPong))
             }

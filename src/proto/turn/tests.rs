@@ -55,7 +55,7 @@ fn over(transport: TransportPolicy) -> Settings {
 const SEAT: SeatId = SeatId { connection: ConnectionId(1), lane: LaneId::DEFAULT };
 
 fn seat() -> Seat {
-    Seat { id: SEAT, headers: Arc::default(), frame_limit: None }
+    Seat { id: SEAT, headers: Arc::default(), frame_limit: None, keeps_parent: false }
 }
 
 fn request() -> ResponsesRequest {
@@ -337,7 +337,10 @@ fn a_lost_parent_is_sent_in_full_on_the_same_websocket_without_delay() {
 #[test]
 fn c049_an_incremental_request_counts_in_full_where_it_is_sent_again() {
     let (request, previous) = continued();
-    let full = Responses.encode(&request, Encoded::Frame { parent: None, skip: 0 }).unwrap().len();
+    let full = Responses
+        .encode(&request, Encoded::Frame { parent: None, skip: 0, lane: None })
+        .unwrap()
+        .len();
     let lost = r#"{"type":"error","status":400,"error":{"code":"previous_response_not_found"}}"#;
     // The incremental request named its parent, which the full one does not.
     for (spare, is_limited) in [(-1, true), (100, false)] {

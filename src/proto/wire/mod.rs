@@ -34,10 +34,11 @@ pub(crate) trait Wire: Debug + Send + Sync {
 pub(crate) enum Encoded<'a> {
     /// The body of a POST, with or without a parent.
     Http { parent: Option<&'a str>, skip: usize },
-    /// A WebSocket message, with or without a parent.
-    Frame { parent: Option<&'a str>, skip: usize },
+    /// A WebSocket message, with or without a parent. `lane` is the name of its lane; `None` for the
+    /// default lane.
+    Frame { parent: Option<&'a str>, skip: usize, lane: Option<&'a str> },
     /// A WebSocket message for which the server generates nothing.
-    WarmUp,
+    WarmUp { lane: Option<&'a str> },
 }
 
 /// Payload and its classification.
@@ -90,6 +91,14 @@ impl Frame {
         }
         let response: Json = payload.member("response").ok()??;
         Facts::of(&response).id
+    }
+
+    /// Returns the name of the lane that the event belongs to; `None` for the default lane.
+    pub(crate) fn stream_id(&self) -> Option<String> {
+        let payload = self.payload.as_bytes();
+        // Most servers write the member last, or do not have it.
+        memchr::memmem::find(payload, br#""stream_id""#)?;
+        Json::from_trusted(self.payload.clone()).member("stream_id").ok().flatten()
     }
 
     /// Returns the bytes that a waiting frame counts for: its payload, and the overhead of keeping

@@ -2,18 +2,25 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
+};
 
+use super::inbox::{Sender, Signals};
 use crate::{
     config::{Limits, Timeouts},
-    proto::{lane::LaneId, turn::response::StreamEnd, wire::Wire},
-    transport::queue::Sender,
+    proto::{
+        lane::{LaneId, LaneTable},
+        turn::response::StreamEnd,
+        wire::Wire,
+    },
 };
 
 /// Options of a WebSocket.
@@ -28,19 +35,82 @@ pub(crate) struct SocketOptions {
     /// `true` if a socket of the origin has shown that its responses begin without a lifecycle
     /// event. Shared by all sockets of the origin.
     pub(crate) unannounced: Arc<AtomicBool>,
+    /// Number of lanes that the server accepts, the default lane included.
+    pub(crate) lanes: usize,
+    /// Number of responses that may run at the same time.
+    pub(crate) active: usize,
 }
 
 /// State of a socket that its task and its handles share.
 #[derive(Debug)]
 pub(super) struct Status {
-    /// `true` if the socket accepts no more requests.
-    pub(super) over: AtomicBool,
-    pub(super) opened: Instant,
+    /// `true` if the socket has ended, or is about to.
+    over: AtomicBool,
+    /// `true` if the socket accepts no more sessions. Exchanges in progress continue.
+    retired: AtomicBool,
+    opened: Instant,
     /// Time at which the system last accepted a byte of a request, in milliseconds since `opened`.
-    pub(super) written: AtomicU64,
+    written: AtomicU64,
+    table: Mutex<LaneTable>,
+    /// Places for the responses that may run at the same time.
+    pub(super) places: Arc<Semaphore>,
+    pub(super) signals: Arc<Signals>,
 }
 
 impl Status {
+    /// Returns the state of a socket that opens now.
+    pub(super) fn new(options: &SocketOptions) -> Self {
+        Self {
+            over: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            opened: Instant::now(),
+            written: AtomicU64::new(0),
+            table: Mutex::new(LaneTable::new(options.lanes)),
+            places: Arc::new(Semaphore::new(options.active.max(1))),
+            signals: Arc::default(),
+        }
+    }
+
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Returns `true` if the socket has ended, or is about to.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Records that the socket ends.
+    pub(super) fn close(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` if no further request may be sent.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire) || self.is_over()
+    }
+
+    /// Records that no further request may be sent. Exchanges in progress continue.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Returns the table of lanes, locked. Nothing may be awaited meanwhile.
+    pub(super) fn table(&self) -> MutexGuard<'_, LaneTable> {
+        // No code that can panic runs under the lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that the consumer of `lane` leaves before the end of its response. From now on, no
+    /// session uses the lane; nor the socket, if the lane is the only one in use.
+    pub(super) fn leave(&self, lane: LaneId) {
+        let mut table = self.table();
+        match table.users() {
+            0 | 1 => self.close(),
+            _ => table.detach(lane),
+        }
+    }
+
     pub(super) fn note_written(&self, at: std::time::Instant) {
         let since = at.saturating_duration_since(self.opened.into_std()).as_millis();
         self.written.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
@@ -60,6 +130,8 @@ pub(super) enum Command {
         answer: Sender,
         /// Resolves once the request is written, or the server has answered.
         sent: oneshot::Sender<SendOutcome>,
+        /// Place among the responses that may run on the socket.
+        place: OwnedSemaphorePermit,
     },
 }
 

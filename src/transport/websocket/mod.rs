@@ -7,15 +7,13 @@
 //!
 //! [`Lanes`](crate::proto::lane::Lanes) decides to whom a frame belongs and what ends an exchange.
 //!
-//! Dropping the handle closes the socket after the exchange in progress. Dropping the exchange
-//! before its end closes the socket immediately.
+//! Dropping the handle closes the socket after the exchanges in progress. Dropping an exchange
+//! before its end closes the socket immediately, unless other sessions use the socket: then the rest
+//! of the response is read and dropped.
 
 use std::{
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -23,7 +21,7 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use tokio::{
     runtime::{self, Handle},
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -32,20 +30,17 @@ pub(crate) use command::SocketOptions;
 
 use self::{
     command::{Command, SendOutcome, Status},
+    inbox::{Closer, Receiver, inbox},
     socket::Socket,
 };
-use super::{
-    Incoming, http1,
-    queue::{Closer, Receiver, queue},
-    upgrade,
-};
+use super::{Incoming, http1, upgrade};
 use crate::{
     error::{Cause, Error, NoPong},
     kind::{Delivery, ErrorKind, Phase},
     net::{Content, Network},
     proto::{
         keepalive::KeepAliveConfig,
-        lane::{ConnectionId, LaneId},
+        lane::{ConnectionId, LaneId, LaneTable},
         normalize, route, sign_in,
         turn::response::StreamEnd,
     },
@@ -53,6 +48,7 @@ use crate::{
 
 mod command;
 mod connection;
+mod inbox;
 mod socket;
 
 /// Handle of an open WebSocket. Dropping the handle closes the socket once its exchange is over.
@@ -63,7 +59,6 @@ pub(crate) struct WebSocket {
     status: Arc<Status>,
     read_ahead: usize,
     headers: Arc<HeaderMap>,
-    opened: Instant,
     runtime: runtime::Id,
     task: JoinHandle<()>,
     close: Duration,
@@ -73,6 +68,7 @@ pub(crate) struct WebSocket {
 #[derive(Debug)]
 pub(crate) struct WebSocketExchange {
     answer: Receiver,
+    lane: LaneId,
     status: Arc<Status>,
     ended: bool,
 }
@@ -117,20 +113,17 @@ impl WebSocket {
         upgrade::check(&answer.head, &key).map_err(broken)?;
         let config = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
         let socket = Socket::new(io, wire, limits.max_event_bytes, config).await;
-        // The capacity is the minimum: a socket serves one request at a time, and a queued request
+        // The capacity is the minimum: a socket writes one request at a time, and a queued request
         // can still be cancelled without being sent.
-        let (commands, inbox) = mpsc::channel(1);
-        let opened = Instant::now();
-        let status =
-            Arc::new(Status { over: AtomicBool::new(false), opened, written: AtomicU64::new(0) });
-        let task = tokio::spawn(connection::serve(socket, inbox, Arc::clone(&status), options));
+        let (commands, requests) = mpsc::channel(1);
+        let status = Arc::new(Status::new(&options));
+        let task = tokio::spawn(connection::serve(socket, requests, Arc::clone(&status), options));
         Ok(Self {
             id,
             commands,
             status,
             read_ahead: limits.read_ahead,
             headers: Arc::new(answer.head.headers),
-            opened,
             runtime: Handle::current().id(),
             task,
             close: timeouts.close,
@@ -155,7 +148,22 @@ impl WebSocket {
 
     /// Returns the time at which the socket was opened.
     pub(crate) fn opened(&self) -> Instant {
-        self.opened
+        self.status.opened()
+    }
+
+    /// Returns the table of the socket's lanes, locked. Nothing may be awaited meanwhile.
+    pub(crate) fn lanes(&self) -> MutexGuard<'_, LaneTable> {
+        self.status.table()
+    }
+
+    /// Lets no further session use the socket. Exchanges in progress continue.
+    pub(crate) fn retire(&self) {
+        self.status.retire();
+    }
+
+    /// Returns `true` if all places for responses that run at the same time are taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.status.places.available_permits() == 0
     }
 
     /// Returns `true` if the socket accepts another request, as far as is known.
@@ -164,12 +172,17 @@ impl WebSocket {
     /// not be running there, so that the end of the socket could go unnoticed.
     pub(crate) fn is_open(&self) -> bool {
         let here = Handle::try_current().is_ok_and(|here| here.id() == self.runtime);
-        here && !self.has_ended()
+        here && !self.has_ended() && !self.is_retired()
     }
 
     /// Returns `true` if the socket is known to have ended, on any runtime.
     pub(crate) fn has_ended(&self) -> bool {
-        self.status.over.load(Ordering::Acquire) || self.commands.is_closed()
+        self.status.is_over() || self.commands.is_closed()
+    }
+
+    /// Returns `true` if no further request may be sent.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.status.is_retired()
     }
 
     /// Closes the socket. Waits until the socket is closed, at most for the close timeout.
@@ -178,23 +191,32 @@ impl WebSocket {
         _ = timeout(self.close, self.task).await;
     }
 
-    /// Sends a request on `lane`. Resolves when the request is written, or with an error when no byte of the
-    /// request was accepted for `stall`. Dropping the future cancels the request by closing the
-    /// socket.
+    /// Sends a request on `lane`. If as many responses run on the socket as the server runs at the
+    /// same time, waits for one to end, at most for `wait`.
+    ///
+    /// Resolves when the request is written, or with an error when no byte of the request was
+    /// accepted for `stall`. Dropping the future cancels the request, by closing the socket if no
+    /// other session uses it.
     pub(crate) fn send(
         &self,
         lane: LaneId,
         text: String,
         stall: Option<Duration>,
+        wait: Option<Duration>,
     ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
-        let (sender, answer) = queue(self.read_ahead);
+        let signals = Arc::clone(&self.status.signals);
+        let (sender, answer) = inbox(self.read_ahead, lane, signals);
         let status = Arc::clone(&self.status);
-        let exchange = WebSocketExchange { answer, status: Arc::clone(&status), ended: false };
+        let exchange =
+            WebSocketExchange { answer, lane, status: Arc::clone(&status), ended: false };
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
         async move {
+            let place = place(&status, wait).await?;
             let start = Instant::now();
-            let create = Command::Create { lane, text, answer: sender, sent };
+            // From here on, the server may replace the response that it keeps for the lane.
+            status.table().begin(lane);
+            let create = Command::Create { lane, text, answer: sender, sent, place };
             let sending = pin!(async {
                 if commands.send(create).await.is_err() {
                     return Err(gone(None));
@@ -208,6 +230,25 @@ impl WebSocket {
             });
             let Some(stall) = stall else { return sending.await };
             unless_stalled(sending, start, stall, &status).await
+        }
+    }
+}
+
+/// Waits for a place among the responses that may run on the socket.
+async fn place(status: &Status, wait: Option<Duration>) -> Result<OwnedSemaphorePermit, Error> {
+    let place = Arc::clone(&status.places).acquire_owned();
+    let place = match wait {
+        Some(wait) => timeout(wait, place).await,
+        None => Ok(place.await),
+    };
+    match place {
+        Ok(Ok(place)) => Ok(place),
+        // The semaphore is never closed.
+        Ok(Err(_)) => Err(gone(None)),
+        Err(_) => {
+            let cause = Cause::other("too many responses are running on the WebSocket");
+            Err(Error::new(ErrorKind::Timeout, Phase::Prepare, cause)
+                .with_delivery(Delivery::NotSent))
         }
     }
 }
@@ -245,24 +286,25 @@ fn gone(end: Option<StreamEnd>) -> Error {
     Error::new(ErrorKind::Closed, Phase::Send, cause).with_delivery(Delivery::NotSent)
 }
 
-/// Handle that closes the connection of an exchange.
+/// Handle that cancels an exchange.
 pub(crate) struct AbortHandle {
     answer: Closer,
+    lane: LaneId,
     status: Arc<Status>,
 }
 
 impl AbortHandle {
     pub(super) fn abort(self) {
-        // The task stops when it polls the queue. Until then, the next turn must not lease the
-        // socket.
-        self.status.over.store(true, Ordering::Release);
+        // The task stops when it polls the inbox. Until then, the next turn must not use the lane.
+        self.status.leave(self.lane);
         self.answer.close();
     }
 }
 
 impl WebSocketExchange {
     pub(super) fn abort_handle(&self) -> AbortHandle {
-        AbortHandle { answer: self.answer.closer(), status: Arc::clone(&self.status) }
+        let status = Arc::clone(&self.status);
+        AbortHandle { answer: self.answer.closer(), lane: self.lane, status }
     }
 
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
@@ -278,10 +320,9 @@ impl WebSocketExchange {
 
 impl Drop for WebSocketExchange {
     fn drop(&mut self) {
-        // The task stops when it polls the queue. Until then, the next turn must not lease the
-        // socket.
+        // The task stops when it polls the inbox. Until then, the next turn must not use the lane.
         if !self.ended {
-            self.status.over.store(true, Ordering::Release);
+            self.status.leave(self.lane);
         }
     }
 }

@@ -17,6 +17,8 @@ fn options() -> SocketOptions {
         timeouts: Timeouts::default(),
         has_fallback: true,
         unannounced: Arc::default(),
+        lanes: 1,
+        active: 1,
     }
 }
 
@@ -32,15 +34,16 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     let socket = WebSocket::connect(&*network, request, id, deadline, options());
     let socket = socket.await.unwrap();
     let text = r#"{"type":"response.create","input":[]}"#;
-    let create = || socket.send(LaneId::DEFAULT, text.to_owned(), None);
+    let lane = socket.lanes().take(false).unwrap();
+    let create = || socket.send(lane, text.to_owned(), None, None);
     let mut first = create().await.unwrap();
     server.wait_for(|log| log.requests.len() == 1).await;
-    // One request waits in the queue, the others wait in their callers.
+    // The others wait in their callers for the response to end.
     let mut others: Vec<_> = (0..3).map(|_| Box::pin(create())).collect();
     for other in &mut others {
         assert!(other.now_or_never().is_none());
     }
-    assert_eq!(socket.commands.capacity(), 0);
+    assert!(socket.is_busy() && socket.commands.capacity() == 1);
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -32,7 +32,7 @@ fn a_warm_up_is_sent_only_where_it_saves_the_turn_work() {
     connect.commands();
     assert!(!sent(&mut connect));
     assert_eq!(connect.machine.prewarm(), Some(Prewarm::Connected));
-    let size = refused.machine.encode(Encoded::WarmUp).unwrap().len() as u64;
+    let size = refused.machine.encode(Encoded::WarmUp { lane: None }).unwrap().len() as u64;
     for (limit, is_sent) in [(size, true), (size - 1, false)] {
         let limited = Settings { frame_limit: Some(limit), ..settings() };
         assert_eq!(sent(&mut warm_up(limited, request(), none())), is_sent);

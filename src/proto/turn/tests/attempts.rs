@@ -76,7 +76,7 @@ fn a_late_end_of_the_previous_response_is_dropped_over_sse() {
 #[test]
 fn a_frame_of_the_maximum_size_is_sent() {
     let machine = Scene::turn().machine;
-    let frame = machine.encode(Encoded::Frame { parent: None, skip: 0 }).unwrap();
+    let frame = machine.encode(Encoded::Frame { parent: None, skip: 0, lane: None }).unwrap();
     let size = frame.len() as u64;
     for (limit, next) in [(size, "send"), (size - 1, "drain")] {
         let limited = Seat { frame_limit: Some(limit), ..seat() };

@@ -188,7 +188,7 @@ fn no_attempt_begins_that_cannot_end_in_time() {
 fn bytes_that_are_sent_again_are_limited() {
     let body = {
         let machine = under(RetryPolicy::default()).machine;
-        machine.encode(Encoded::Frame { parent: None, skip: 0 }).unwrap().len() as u64
+        machine.encode(Encoded::Frame { parent: None, skip: 0, lane: None }).unwrap().len() as u64
     };
     for (resend_bytes, limited) in [(body, false), (body - 1, true)] {
         let mut scene =

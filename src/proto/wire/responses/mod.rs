@@ -21,16 +21,20 @@ impl Wire for Responses {
         request: &ResponsesRequest,
         encoded: Encoded<'_>,
     ) -> Result<String, serde_json::Error> {
-        let (head, parent, skip) = match encoded {
-            Encoded::Http { parent, skip } => (r#"{"stream":true,"#, parent, skip),
-            Encoded::Frame { parent, skip } => (r#"{"type":"response.create","#, parent, skip),
-            Encoded::WarmUp => (r#"{"type":"response.create","generate":false,"#, None, 0),
+        let (head, lane, parent, skip) = match encoded {
+            Encoded::Http { parent, skip } => (r#"{"stream":true,"#, None, parent, skip),
+            Encoded::Frame { parent, skip, lane } => {
+                (r#"{"type":"response.create","#, lane, parent, skip)
+            }
+            Encoded::WarmUp { lane } => {
+                (r#"{"type":"response.create","generate":false,"#, lane, None, 0)
+            }
         };
-        let over_websocket = matches!(encoded, Encoded::Frame { .. } | Encoded::WarmUp);
+        let over_websocket = !matches!(encoded, Encoded::Http { .. });
         // Servers refuse this member over a WebSocket, even when it is `false`.
         let omits_background = over_websocket && request.background == Some(false);
         let omitted = omits_background.then_some("background");
-        CreateBody { head, parent, skip, omitted }.encode(request)
+        CreateBody { head, lane, parent, skip, omitted }.encode(request)
     }
 
     fn classify(&self, name: ByteString, payload: ByteString) -> Frame {

@@ -9,7 +9,7 @@ fn text(request: &ResponsesRequest, encoded: Encoded<'_>) -> String {
 fn a_null_parent_gives_way_to_the_sessions_own() {
     let body = r#"{"model":"m","previous_response_id":null,"input":[]}"#;
     let request = ResponsesRequest::from_json(body).unwrap();
-    let frame = |parent| text(&request, Encoded::Frame { parent, skip: 0 });
+    let frame = |parent| text(&request, Encoded::Frame { parent, skip: 0, lane: None });
     assert_eq!(frame(Some("r")).matches("previous_response_id").count(), 1);
     assert!(frame(None).contains(r#""previous_response_id":null"#));
 }
@@ -18,7 +18,9 @@ fn a_null_parent_gives_way_to_the_sessions_own() {
 fn c151_a_background_of_false_is_not_sent_over_a_websocket() {
     for json in [r#"{"model":"m","background":false}"#, r#"{"background":false}"#] {
         let request = ResponsesRequest::from_json(json).unwrap();
-        for encoded in [Encoded::WarmUp, Encoded::Frame { parent: None, skip: 0 }] {
+        for encoded in
+            [Encoded::WarmUp { lane: None }, Encoded::Frame { parent: None, skip: 0, lane: None }]
+        {
             assert!(!text(&request, encoded).contains("background"), "{encoded:?}");
         }
         let body = text(&request, Encoded::Http { parent: None, skip: 0 });
@@ -41,7 +43,7 @@ fn both_transports_differ_in_their_head_alone() {
         format!(r#"{{"stream":true,{tail}"input":[{{"n": 1.50}},{{"n":2}}]}}"#)
     );
     assert_eq!(
-        text(&request, Encoded::Frame { parent: Some("resp_1"), skip: 1 }),
+        text(&request, Encoded::Frame { parent: Some("resp_1"), skip: 1, lane: None }),
         format!(
             r#"{{"type":"response.create",{tail}"previous_response_id":"resp_1","input":[{{"n":2}}]}}"#
         )

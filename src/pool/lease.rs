@@ -1,0 +1,198 @@
+//! A lane of a WebSocket that a session has taken.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::places::{Places, SocketPlace};
+use crate::{
+    auth::Secret,
+    error::Error,
+    observe::{OpenWebSocket, Retirement},
+    proto::{
+        lane::{LaneId, SeatId},
+        turn::Seat,
+    },
+    transport::{WebSocket, WebSocketExchange},
+};
+
+/// An open WebSocket, which the leases of its lanes share. The drop of the last lease closes it once
+/// its exchanges are over.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: WebSocket,
+    /// Token of the upgrade, if a provider returned the token.
+    pub(super) token: Option<Secret>,
+    pub(super) count: OpenWebSocket,
+    pub(super) places: Places,
+    pub(super) _place: SocketPlace,
+}
+
+/// Right to send requests on a lane of a WebSocket.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    connection: Arc<Connection>,
+    lane: LaneId,
+}
+
+/// Claim of a fork to the response that it continues. As long as the claim exists, the lane with
+/// the response gets no other request.
+#[derive(Debug)]
+pub(crate) struct ForkHold {
+    connection: Arc<Connection>,
+    lane: LaneId,
+}
+
+impl Connection {
+    /// Returns `true` if the WebSocket accepts another session.
+    pub(super) fn is_open(&self) -> bool {
+        self.socket.is_open()
+    }
+
+    pub(super) fn opened(&self) -> Instant {
+        self.socket.opened()
+    }
+
+    /// Returns `true` if as many responses run as the server runs at the same time.
+    pub(super) fn is_busy(&self) -> bool {
+        self.socket.is_busy()
+    }
+
+    /// Takes a lane that keeps no response, or else, if `any`, the one that was idle for the
+    /// longest time.
+    pub(super) fn take_lane(self: &Arc<Self>, any: bool) -> Option<Lease> {
+        let lane = self.socket.lanes().take(any)?;
+        Some(Lease { connection: Arc::clone(self), lane })
+    }
+
+    /// Takes the lane that keeps `response`.
+    pub(super) fn take_lane_with(self: &Arc<Self>, response: &str) -> Option<Lease> {
+        let lane = self.socket.lanes().take_with(response)?;
+        Some(Lease { connection: Arc::clone(self), lane })
+    }
+}
+
+impl Lease {
+    /// Returns the lease of the default lane of a new WebSocket.
+    pub(super) fn first(connection: &Arc<Connection>) -> Self {
+        let lane = connection.socket.lanes().take(false).unwrap_or(LaneId::DEFAULT);
+        Self { connection: Arc::clone(connection), lane }
+    }
+
+    /// Returns the token of the upgrade, if a provider returned the token.
+    pub(crate) fn token(&self) -> Option<Secret> {
+        self.connection.token.clone()
+    }
+
+    /// Returns the facts about the lane and its WebSocket that a turn needs. `parent` is the id of
+    /// the response that the turn may continue.
+    pub(crate) fn seat(&self, parent: Option<&str>) -> Seat {
+        let socket = &self.connection.socket;
+        Seat {
+            id: self.id(),
+            headers: Arc::clone(socket.headers()),
+            frame_limit: socket.frame_limit(),
+            keeps_parent: parent.is_some_and(|parent| socket.lanes().keeps(parent)),
+        }
+    }
+
+    pub(super) fn id(&self) -> SeatId {
+        SeatId { connection: self.connection.socket.id(), lane: self.lane }
+    }
+
+    /// Returns `true` if the lane accepts another request.
+    pub(super) fn is_open(&self) -> bool {
+        let socket = &self.connection.socket;
+        socket.is_open() && socket.lanes().is_usable(self.lane)
+    }
+
+    /// Returns `true` if the WebSocket has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.connection.socket.has_ended()
+    }
+
+    pub(super) fn opened(&self) -> Instant {
+        self.connection.opened()
+    }
+
+    /// Returns `true` if other sessions use the WebSocket, too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.connection.socket.lanes().users() > 1
+    }
+
+    /// Returns `true` if forks are about to continue the last response of the lane.
+    pub(super) fn is_forked(&self) -> bool {
+        self.connection.socket.lanes().is_forked(self.lane)
+    }
+
+    /// Takes another lane of the WebSocket, which keeps no response.
+    pub(super) fn sibling(&self) -> Option<Self> {
+        self.connection.take_lane(false)
+    }
+
+    /// Claims `response` for a fork, if the server keeps it for the WebSocket.
+    pub(super) fn hold(&self, response: &str) -> Option<ForkHold> {
+        let lane = self.connection.socket.lanes().begin_fork(response)?;
+        Some(ForkHold { connection: Arc::clone(&self.connection), lane })
+    }
+
+    /// Sets the reason why the WebSocket is no longer used, unless an earlier reason is known, or
+    /// only this session leaves. The caller drops the lease.
+    pub(crate) fn retire(&self, reason: Retirement) {
+        let of_all = match reason {
+            Retirement::IdleClosed | Retirement::MaxAge | Retirement::Error => true,
+            Retirement::Cancelled | Retirement::Renewed | Retirement::SessionEnded => false,
+        };
+        if of_all || !self.is_shared() {
+            self.connection.count.retire(reason);
+            self.connection.socket.retire();
+        }
+    }
+
+    /// Returns the lease, retired for `reason`.
+    pub(super) fn retired(self, reason: Retirement) -> Self {
+        self.retire(reason);
+        self
+    }
+
+    /// Sends a request on the lane. See [`WebSocket::send`].
+    pub(crate) fn send(
+        &self,
+        text: String,
+        stall: Option<Duration>,
+        wait: Option<Duration>,
+    ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
+        self.connection.socket.send(self.lane, text, stall, wait)
+    }
+
+    /// Closes the WebSocket, unless other sessions use it. See [`WebSocket::close`].
+    pub(crate) async fn close(self) {
+        let connection = Arc::clone(&self.connection);
+        drop(self);
+        if let Some(connection) = Arc::into_inner(connection) {
+            connection.socket.close().await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.connection.socket.lanes().give_back(self.lane);
+        self.connection.places.notify();
+    }
+}
+
+impl ForkHold {
+    /// Takes a lane of the WebSocket for the fork.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        let is_open = self.connection.is_open();
+        is_open.then(|| self.connection.take_lane(true)).flatten()
+    }
+}
+
+impl Drop for ForkHold {
+    fn drop(&mut self) {
+        self.connection.socket.lanes().end_fork(self.lane);
+        self.connection.places.notify();
+    }
+}
