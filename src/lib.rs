@@ -23,8 +23,9 @@ pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 pub use client::CodexConfig;
 pub use client::{ResponsesClient, ResponsesClientBuilder};
 pub use config::{
-    AtCapacity, ContinuationPolicy, Limits, NetworkSettings, PoolPolicy, Provider, ProxySetting,
-    ReplayPolicy, RetryPolicy, Sharing, Timeouts, Transport, TransportPolicy,
+    AtCapacity, ContinuationPolicy, Limits, NetworkSettings, Operation, PoolPolicy, Provider,
+    ProxySetting, ReplayPolicy, RetryPolicy, Sharing, Support, Timeouts, Transport,
+    TransportPolicy,
 };
 pub use error::{Error, RetryAction};
 // The header types of `http` are part of this crate's public API.

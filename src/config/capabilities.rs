@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::operations::Operations;
+
 /// Properties of a server that decide about its transports, its connections and its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
@@ -23,6 +25,7 @@ pub(crate) struct Capabilities {
     /// The server accepts HTTP bodies in zstd.
     pub(crate) zstd: bool,
     pub(crate) session_headers: SessionHeaders,
+    pub(super) operations: Operations,
 }
 
 /// Names of the headers by which a server recognizes a session.
@@ -55,11 +58,16 @@ impl Capabilities {
         turn_state: false,
         zstd: false,
         session_headers: SessionHeaders::NONE,
+        operations: Operations::UNKNOWN,
     };
 
     /// Properties of OpenAI.
-    pub(crate) const OPENAI: Self =
-        Self { named_lanes: 32, active_responses: 16, ..Self::COMPATIBLE };
+    pub(crate) const OPENAI: Self = Self {
+        named_lanes: 32,
+        active_responses: 16,
+        operations: Operations::ALL,
+        ..Self::COMPATIBLE
+    };
 
     /// Properties of a server without WebSocket.
     pub(crate) const SSE: Self = Self { websocket: false, ..Self::COMPATIBLE };

@@ -7,6 +7,7 @@ use url::Url;
 use super::{
     ConfigError, Provider,
     capabilities::{Capabilities, SessionHeaders},
+    operations::{Operation, Operations, Support},
 };
 
 /// A known server.
@@ -27,6 +28,9 @@ const PROFILES: [Profile; 14] = [
     LM_STUDIO, VLLM, LLAMA_CPP,
 ];
 
+/// Operations of a server that keeps no responses.
+const STATELESS: Operations = Operations::NONE.with(Support::Yes, &[Operation::Models]);
+
 const OPENAI: Profile = Profile {
     base_url: "https://api.openai.com/v1",
     hosts: &["api.openai.com", "*.api.openai.com"],
@@ -37,15 +41,17 @@ const OPENAI: Profile = Profile {
 const AZURE: Profile = Profile {
     base_url: "https://RESOURCE.openai.azure.com/openai/v1",
     hosts: &["*.openai.azure.com", "*.openai.azure.us", "*.cognitiveservices.azure.com"],
-    capabilities: Capabilities::COMPATIBLE,
+    capabilities: Capabilities {
+        operations: Operations::ALL.with(Support::Unknown, &[Operation::InputTokens]),
+        ..Capabilities::COMPATIBLE
+    },
     headers: &[],
 };
 
 const FOUNDRY: Profile = Profile {
     base_url: "https://RESOURCE.services.ai.azure.com/openai/v1",
     hosts: &["*.services.ai.azure.com"],
-    capabilities: Capabilities::COMPATIBLE,
-    headers: &[],
+    ..AZURE
 };
 
 const BEDROCK: Profile = Profile {
@@ -70,6 +76,9 @@ const XAI: Profile = Profile {
     hosts: &["api.x.ai", "*.api.x.ai"],
     capabilities: Capabilities {
         max_age: Some(Duration::from_secs(25 * 60)),
+        operations: Operations::ALL
+            .with(Support::No, &[Operation::Cancel, Operation::InputTokens, Operation::Background])
+            .with(Support::Unknown, &[Operation::InputItems]),
         ..Capabilities::COMPATIBLE
     },
     headers: &[],
@@ -87,8 +96,12 @@ const VERCEL: Profile = Profile {
     headers: &[],
 };
 
-const OPENROUTER: Profile =
-    Profile { base_url: "https://openrouter.ai/api/v1", hosts: &["openrouter.ai"], ..BEDROCK };
+const OPENROUTER: Profile = Profile {
+    base_url: "https://openrouter.ai/api/v1",
+    hosts: &["openrouter.ai"],
+    capabilities: Capabilities { operations: STATELESS, ..Capabilities::STATELESS_SSE },
+    headers: &[],
+};
 
 const CHATGPT: Profile = Profile {
     base_url: "https://chatgpt.com/backend-api/codex",
@@ -99,6 +112,7 @@ const CHATGPT: Profile = Profile {
         turn_state: true,
         zstd: true,
         session_headers: SessionHeaders::CODEX,
+        operations: STATELESS,
         ..Capabilities::COMPATIBLE
     },
     headers: &[("openai-beta", "responses_websockets=2026-02-06")],
@@ -114,15 +128,36 @@ const COPILOT: Profile = Profile {
 const OLLAMA: Profile = Profile {
     base_url: "http://localhost:11434/v1",
     hosts: &["localhost:11434", "ollama.com"],
-    ..BEDROCK
+    ..OPENROUTER
 };
 
-const LM_STUDIO: Profile =
-    Profile { base_url: "http://localhost:1234/v1", hosts: &["localhost:1234"], ..COPILOT };
+const LM_STUDIO: Profile = Profile {
+    base_url: "http://localhost:1234/v1",
+    hosts: &["localhost:1234"],
+    capabilities: Capabilities {
+        // It keeps responses, and does not document how they are read.
+        operations: STATELESS.with(Support::Unknown, &[Operation::Retrieve, Operation::Background]),
+        ..Capabilities::SSE
+    },
+    headers: &[],
+};
 
-const VLLM: Profile = Profile { base_url: "http://localhost:8000/v1", hosts: &[], ..BEDROCK };
+const VLLM: Profile = Profile {
+    base_url: "http://localhost:8000/v1",
+    hosts: &[],
+    capabilities: Capabilities {
+        // It depends on how the server was started.
+        operations: STATELESS.with(
+            Support::Unknown,
+            &[Operation::Retrieve, Operation::Cancel, Operation::Background],
+        ),
+        ..Capabilities::STATELESS_SSE
+    },
+    headers: &[],
+};
 
-const LLAMA_CPP: Profile = Profile { base_url: "http://localhost:8080/v1", hosts: &[], ..BEDROCK };
+const LLAMA_CPP: Profile =
+    Profile { base_url: "http://localhost:8080/v1", hosts: &[], ..OPENROUTER };
 
 impl Profile {
     /// Returns the provider with the base URL of the profile.
@@ -374,193 +409,4 @@ fn host_of(url: &Url) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAGE: &str = include_str!("../../docs/providers.md");
-
-    /// Returns all presets by the names of their methods, in the order of `PROFILES`.
-    fn presets() -> [(&'static str, Provider); PROFILES.len()] {
-        [
-            ("openai", Provider::openai()),
-            ("azure", Provider::azure("RESOURCE").unwrap()),
-            ("foundry", Provider::foundry("RESOURCE").unwrap()),
-            ("bedrock", Provider::bedrock("REGION").unwrap()),
-            ("vertex", Provider::vertex("PROJECT", "LOCATION").unwrap()),
-            ("xai", Provider::xai()),
-            ("vercel", Provider::vercel()),
-            ("openrouter", Provider::openrouter()),
-            ("chatgpt", Provider::chatgpt()),
-            ("copilot", Provider::copilot()),
-            ("ollama", Provider::ollama()),
-            ("lm_studio", Provider::lm_studio()),
-            ("vllm", Provider::vllm(VLLM.base_url).unwrap()),
-            ("llama_cpp", Provider::llama_cpp()),
-        ]
-    }
-
-    /// Returns the row of a profile in the table of the page.
-    fn row(name: &str, profile: &Profile) -> String {
-        let Capabilities {
-            websocket,
-            stores_by_default,
-            reuses_socket_after_error,
-            frame_limit,
-            max_age,
-            named_lanes,
-            active_responses,
-            turn_state,
-            zstd,
-            session_headers,
-        } = profile.capabilities;
-        let yes = |is: bool| if is { "yes" } else { "no" };
-        let of_socket = |text: String| if websocket { text } else { "–".to_owned() };
-        let codes = |names: &[&str]| match names {
-            [] => "–".to_owned(),
-            names => names.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "),
-        };
-        let cells = [
-            format!("`{name}`"),
-            format!("`{}`", profile.base_url),
-            codes(profile.hosts),
-            if websocket { "WebSocket, SSE" } else { "SSE" }.to_owned(),
-            yes(stores_by_default).to_owned(),
-            of_socket(yes(reuses_socket_after_error).to_owned()),
-            of_socket(frame_limit.map_or("–".to_owned(), |it| format!("{} MiB", it >> 20))),
-            of_socket(max_age.map_or("–".to_owned(), |it| format!("{} min", it.as_secs() / 60))),
-            of_socket(match named_lanes {
-                0 => "1".to_owned(),
-                lanes => format!("{lanes} + 1, {active_responses} active"),
-            }),
-            yes(turn_state).to_owned(),
-            yes(zstd).to_owned(),
-            codes(session_headers.conversation),
-            codes(session_headers.source),
-        ];
-        format!("| {} |", cells.join(" | "))
-    }
-
-    #[test]
-    fn c270_the_page_on_providers_shows_the_table_of_the_code() {
-        let named = presets().into_iter().zip(&PROFILES);
-        let rows: Vec<_> = named.map(|((name, _), profile)| row(name, profile)).collect();
-        let (_, table) = PAGE.split_once("# Presets\n").unwrap();
-        let shown: Vec<_> =
-            table.lines().skip_while(|line| !line.starts_with('|')).skip(2).collect();
-        let shown: Vec<_> = shown.into_iter().take_while(|line| line.starts_with('|')).collect();
-        assert_eq!(shown, rows, "the table should be:\n{}\n", rows.join("\n"));
-    }
-
-    #[test]
-    fn each_preset_has_its_row() {
-        for ((name, provider), profile) in presets().into_iter().zip(&PROFILES) {
-            assert_eq!(provider, profile.provider(), "{name}");
-            let moved = provider.clone().with_base_url("http://127.0.0.1:8/v1/").unwrap();
-            assert_eq!(moved.url("responses").as_str(), "http://127.0.0.1:8/v1/responses");
-            let back = moved.with_base_url(profile.base_url).unwrap();
-            let Capabilities { named_lanes, active_responses, .. } = provider.capabilities;
-            let back = back.named_lanes(named_lanes).active_responses(active_responses);
-            assert_eq!(back, provider, "all other properties stay");
-        }
-        assert!(Provider::xai().with_base_url("api.x.ai").is_err());
-    }
-
-    #[test]
-    fn c271_a_server_is_recognized_by_its_host() {
-        let at = |url: &str| Provider::from_url(url).unwrap();
-        let resource = Provider::azure("r").unwrap();
-        for url in [
-            "https://r.openai.azure.com",
-            "https://r.openai.azure.com/",
-            "https://r.openai.azure.com/openai",
-            "https://R.OpenAI.Azure.com./openai/v1/",
-        ] {
-            let found = at(url);
-            assert_eq!(found.capabilities, resource.capabilities, "{url}");
-            assert!(found.address().ends_with("/openai/v1"), "{url}");
-        }
-        for (url, preset, address) in [
-            ("https://api.openai.com", OPENAI, "https://api.openai.com/v1"),
-            ("https://eu.api.openai.com/v1", OPENAI, "https://eu.api.openai.com/v1"),
-            (
-                "https://r.cognitiveservices.azure.com",
-                AZURE,
-                "https://r.cognitiveservices.azure.com/openai/v1",
-            ),
-            (
-                "https://r.services.ai.azure.com/api/projects/p",
-                FOUNDRY,
-                "https://r.services.ai.azure.com/api/projects/p/openai/v1",
-            ),
-            (
-                "https://bedrock-mantle.us-east-1.api.aws/v1",
-                BEDROCK,
-                "https://bedrock-mantle.us-east-1.api.aws/v1",
-            ),
-            (
-                "https://aiplatform.googleapis.com/v1/x",
-                VERTEX,
-                "https://aiplatform.googleapis.com/v1/x",
-            ),
-            ("https://api.x.ai", XAI, "https://api.x.ai/v1"),
-            ("https://ai-gateway.vercel.sh/v1", VERCEL, "https://ai-gateway.vercel.sh/v1"),
-            ("https://openrouter.ai", OPENROUTER, "https://openrouter.ai/api/v1"),
-            ("https://chatgpt.com", CHATGPT, "https://chatgpt.com/backend-api/codex"),
-            (
-                "https://api.business.githubcopilot.com",
-                COPILOT,
-                "https://api.business.githubcopilot.com",
-            ),
-            ("http://127.0.0.1:11434", OLLAMA, "http://127.0.0.1:11434/v1"),
-            ("http://[::1]:1234/v1", LM_STUDIO, "http://[::1]:1234/v1"),
-        ] {
-            let found = at(url);
-            assert_eq!(
-                (found.capabilities, found.address()),
-                (preset.capabilities, address.into())
-            );
-            assert_eq!(found.headers.len(), preset.headers.len(), "{url}");
-        }
-        for url in [
-            "https://api.openai.com.evil.example/v1",
-            "https://evilchatgpt.com",
-            "https://openai.azure.com.example",
-            "http://localhost:8000/v1",
-            "https://x.example:11434/v1",
-        ] {
-            assert_eq!(at(url), Provider::compatible(url).unwrap(), "{url}");
-        }
-        assert!(Provider::from_url("api.openai.com").is_err());
-    }
-
-    #[test]
-    fn c271_a_resource_is_given_by_its_name_or_its_url() {
-        let address = |provider: Result<Provider, _>| provider.unwrap().address();
-        assert_eq!(address(Provider::azure("r-1")), "https://r-1.openai.azure.com/openai/v1");
-        assert_eq!(
-            address(Provider::azure("https://r.openai.azure.com")),
-            "https://r.openai.azure.com/openai/v1"
-        );
-        assert_eq!(
-            address(Provider::azure("http://127.0.0.1:9/openai/v1")),
-            "http://127.0.0.1:9/openai/v1"
-        );
-        assert_eq!(address(Provider::foundry("r")), "https://r.services.ai.azure.com/openai/v1");
-        assert_eq!(
-            address(Provider::bedrock("eu-west-1")),
-            "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1"
-        );
-        assert_eq!(
-            address(Provider::vertex("p", "global")),
-            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/openai/v1"
-        );
-        assert_eq!(
-            address(Provider::vertex("p", "us-east5")),
-            "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/openai/v1"
-        );
-        for wrong in ["", "r.openai.azure.com", "a b", "r/../x"] {
-            assert!(Provider::azure(wrong).is_err(), "{wrong}");
-            assert!(Provider::vertex(wrong, "global").is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,11 @@ use std::{fmt, time::Duration};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::{ConfigError, capabilities::Capabilities};
+use super::{
+    ConfigError,
+    capabilities::Capabilities,
+    operations::{Operation, Support},
+};
 
 /// Characters that are escaped in query parameters: all but the unreserved ones of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -37,7 +41,8 @@ impl Provider {
     /// as a path `/v1`. A trailing slash makes no difference; a query is kept.
     ///
     /// The provider has the properties of [`openai`](Self::openai) but for its
-    /// [lanes](Self::named_lanes), until another method changes them.
+    /// [lanes](Self::named_lanes), until another method changes them. It is unknown which
+    /// [operations](Self::support) besides turns the server has.
     ///
     /// # Errors
     ///
@@ -192,6 +197,21 @@ impl Provider {
     pub fn zstd_bodies(mut self, accepted: bool) -> Self {
         self.capabilities.zstd = accepted;
         self
+    }
+
+    /// Sets whether the server has an operation besides turns. Default: unknown for a server without
+    /// a preset.
+    #[must_use]
+    pub fn operation(mut self, operation: Operation, supported: bool) -> Self {
+        let support = if supported { Support::Yes } else { Support::No };
+        self.capabilities.operations = self.capabilities.operations.with(support, &[operation]);
+        self
+    }
+
+    /// Returns whether the server has an operation besides turns, as its preset or
+    /// [`operation`](Self::operation) says. Nothing is sent.
+    pub fn support(&self, operation: Operation) -> Support {
+        self.capabilities.operations.support(operation)
     }
 
     /// Allows credentials over plain `http` to hosts other than this machine. Default: not allowed,

@@ -17,7 +17,7 @@ use crate::{
     config::{NetworkSettings, Policy, Provider, Sharing},
     error::{Cause, Error, ErrorContext},
     kind::{ErrorKind, Phase},
-    net::Network,
+    net::{ConnectionCounts, Network},
     observe::Notifier,
     pool::Pool,
     proto::{origin::Origin, turn::Settings, wire::Wire},
@@ -127,6 +127,11 @@ impl Endpoint {
         let mut url = self.provider.response_url(id, action);
         query(&mut url);
         url.as_str().parse().map_err(|_| Error::invalid_request(RequestError::ResponseId))
+    }
+
+    /// Returns the counts of the connections that requests to the endpoint use.
+    pub(crate) fn connection_counts(&self) -> Arc<dyn ConnectionCounts> {
+        Arc::clone(self.notifier.counters()) as Arc<dyn ConnectionCounts>
     }
 
     /// Returns the headers of one request or upgrade, and a current credential. The headers in `own`

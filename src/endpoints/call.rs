@@ -103,7 +103,8 @@ async fn try_once(
     let (method, uri) = (call.method.clone(), call.uri.clone());
     let authorized = endpoint.authorize(HeaderMap::new()).await?;
     *token = authorized.token;
-    let request = transport::http1::request(method, uri, authorized.headers, None);
+    let mut request = transport::http1::request(method, uri, authorized.headers, None);
+    transport::http1::count_by(&mut request, endpoint.connection_counts());
     let request = endpoint.sign(request, token.as_ref())?;
     let deadline = deadline.unwrap_or_else(|| after(Instant::now(), Duration::MAX));
     transport::http1::fetch(&*endpoint.network, request, deadline, endpoint.policy.limits).await

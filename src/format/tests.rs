@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use super::milliseconds;
 use crate::{
     api::ErrorCode,
-    config::{AtCapacity, ContinuationPolicy, ReplayPolicy, Sharing, Transport, TransportPolicy},
+    config::{
+        AtCapacity, ContinuationPolicy, Operation, ReplayPolicy, Sharing, Support, Transport,
+        TransportPolicy,
+    },
     error::{ConnectStep, RetryAction},
     event::{EventKind, MessagePhase},
     kind::{Delivery, ErrorKind, Phase},
@@ -158,6 +161,10 @@ fn c197_the_names_of_every_public_enum_agree() {
         ReplayPolicy [Never, BeforeCreated, BeforeOutput, Restart]
         Sharing [Auto, OwnSocket, Lanes]
         AtCapacity [OpenSocket, Wait, Sse]
+        Operation [
+            Retrieve, Cancel, Delete, InputItems, InputTokens, Compact, Models, Background,
+        ]
+        Support [Yes, No, Unknown]
         FallbackKind [Unsupported, Transient]
         ResponseStatus [
             Completed, Incomplete, Failed, InProgress, Queued, Cancelled,

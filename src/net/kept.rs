@@ -24,7 +24,9 @@ use tokio::{
 };
 
 use super::{
-    Answer, Content, Dial, Fresh, NetError, NetErrorKind, Network, OpenBy,
+    Answer, Content, CountedBy, Departed, Dial, Fresh, HttpRetirement, NetError, NetErrorKind,
+    Network, OpenBy,
+    counts::{OpenHttp, Reuse},
     dial::{Form, Opened},
     probe::NetProbe,
     received::{Noting, Received},
@@ -55,6 +57,8 @@ struct ClientConnection {
     /// Runtime that serves the connection. The connection stalls while that runtime is idle.
     runtime: Option<runtime::Id>,
     driver: AbortOnDrop,
+    /// `None` until an upgrade is refused: a WebSocket is no HTTP connection.
+    count: Option<OpenHttp>,
 }
 
 /// Aborts a task when it is dropped.
@@ -110,25 +114,50 @@ async fn send<D: Dial>(
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let fresh = upgrade || request.extensions().get::<Fresh>().is_some();
     let deadline = request.extensions().get::<OpenBy>().map(|by| by.0);
+    let departed = request.extensions().get::<Departed>().cloned().unwrap_or_default();
+    let counted_by = request.extensions().get::<CountedBy>().cloned();
     let uri = request.uri().clone();
     let mut request = request.map(Full::new);
     while !fresh && let Some(mut connection) = kept.take(dial.keep_for()) {
         // A server may answer before it has read the whole request. The rest of that request must
         // not delay this one.
-        if !matches!(timeout(READY_WITHIN, connection.requests.ready()).await, Ok(Ok(()))) {
-            continue;
+        match timeout(READY_WITHIN, connection.requests.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => {
+                connection.set_retirement(HttpRetirement::IdleClosed);
+                continue;
+            }
+            Err(_) => {
+                connection.set_retirement(HttpRetirement::Renewed);
+                continue;
+            }
         }
         connection.form.apply(&mut request, &uri)?;
         let sent = Instant::now();
         connection.received.reset();
+        let reuse = Reuse::new(counted_by.clone());
+        departed.set(true);
         match connection.requests.try_send_request(request).await {
-            Ok(response) => return answer(response, connection, kept, &dial, &uri).await,
+            Ok(response) => {
+                drop(reuse);
+                return answer(response, connection, kept, &dial, &uri).await;
+            }
             // The server closed the connection before the request was sent.
             Err(mut error) => match error.take_message() {
-                Some(unsent) => request = unsent,
+                Some(unsent) => {
+                    reuse.discard();
+                    departed.set(false);
+                    connection.set_retirement(HttpRetirement::IdleClosed);
+                    request = unsent;
+                }
                 None => {
                     let answered = connection.received.any();
-                    return Err(lost_while_kept(error.into_error(), sent, answered));
+                    let error = lost_while_kept(error.into_error(), sent, answered);
+                    connection.set_retirement(match error.kind {
+                        NetErrorKind::Stale => HttpRetirement::IdleClosed,
+                        _ => HttpRetirement::Error,
+                    });
+                    return Err(error);
                 }
             },
         }
@@ -136,8 +165,21 @@ async fn send<D: Dial>(
     let opened = dial.open(&uri, upgrade, deadline).await?;
     let lost = |error| lost(error).at(&dial, &uri);
     let mut connection = handshake(opened, &kept, dial.keep_for()).await.map_err(lost)?;
+    if !upgrade {
+        connection.count = Some(OpenHttp::new(counted_by.clone()));
+    }
     connection.form.apply(&mut request, &uri)?;
-    let response = connection.requests.send_request(request).await.map_err(lost)?;
+    departed.set(true);
+    let response = match connection.requests.send_request(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            connection.set_retirement(HttpRetirement::Error);
+            return Err(lost(error));
+        }
+    };
+    if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        connection.count = Some(OpenHttp::new(counted_by));
+    }
     answer(response, connection, kept, &dial, &uri).await
 }
 
@@ -152,7 +194,7 @@ async fn handshake(
     let driver = drive(connection.with_upgrades(), Arc::downgrade(kept), keep_for);
     let driver = AbortOnDrop(tokio::spawn(driver).abort_handle());
     let runtime = Handle::try_current().ok().map(|here| here.id());
-    Ok(ClientConnection { requests, form, received, runtime, driver })
+    Ok(ClientConnection { requests, form, received, runtime, driver, count: None })
 }
 
 /// Serves a connection until it is closed, or has been kept for `keep_for`. Then it is kept no
@@ -174,23 +216,32 @@ async fn drive(
         // Here the connection is dropped: one that is kept from now on is known to be closed.
     }
     if let Some(kept) = kept.upgrade() {
-        kept.remove(id);
+        kept.remove(
+            id,
+            match left {
+                Some(_) => HttpRetirement::IdleClosed,
+                None => HttpRetirement::MaxIdle,
+            },
+        );
     }
 }
 
 async fn answer<D: Dial>(
     mut response: Response<Incoming>,
-    connection: ClientConnection,
+    mut connection: ClientConnection,
     kept: Arc<Kept>,
     dial: &D,
     uri: &Uri,
 ) -> Result<Answer, NetError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Without a request for an upgrade, this is an error.
+        connection.set_retirement(HttpRetirement::Error);
         let upgraded = hyper::upgrade::on(&mut response).await.map_err(lost)?;
         let (head, _) = response.into_parts();
         return Ok(Answer { head, content: Content::Upgraded(Box::new(TokioIo::new(upgraded))) });
     }
     if let Some(error) = connection.form.refusal(&response) {
+        connection.set_retirement(HttpRetirement::Error);
         return Err(error.at(dial, uri));
     }
     let (head, body) = response.into_parts();
@@ -215,11 +266,15 @@ impl Stream for ClientBody {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let next = ready!(Pin::new(&mut this.bytes).poll_next(cx));
-        if next.is_none()
-            && let Some(connection) = this.connection.take()
-        {
-            // The whole answer has arrived, so that the connection can take the next request.
-            this.kept.put(connection, this.most);
+        match (&next, &mut this.connection) {
+            (Some(Err(_)), Some(connection)) => connection.set_retirement(HttpRetirement::Error),
+            (None, connection) => {
+                // The whole answer has arrived, so that the connection can take the next request.
+                if let Some(connection) = connection.take() {
+                    this.kept.put(connection, this.most);
+                }
+            }
+            _ => {}
         }
         let lost = |error| NetError::new(NetErrorKind::Lost, error);
         Poll::Ready(next.map(|bytes| bytes.map_err(lost)))
@@ -235,22 +290,31 @@ impl Kept {
     /// for too long, for a runtime that is idle closes none.
     fn take(&self, keep_for: Duration) -> Option<ClientConnection> {
         let here = Handle::try_current().ok().map(|here| here.id());
-        let mut kept = self.connections();
         let now = Instant::now();
-        kept.retain(|it| now.duration_since(it.since) < keep_for && !it.connection.is_closed());
+        // Dropped after the lock, because counting runs code of the program.
+        let mut retired = Vec::new();
+        let mut kept = self.connections();
+        retired.extend(kept.extract_if(.., |it| it.retires(now, keep_for)));
         let last = kept.iter().rposition(|it| it.connection.runtime == here)?;
-        Some(kept.remove(last).connection)
+        let mut connection = kept.remove(last).connection;
+        connection.set_retirement(HttpRetirement::Unfinished);
+        Some(connection)
     }
 
-    fn put(&self, connection: ClientConnection, most: usize) {
+    fn put(&self, mut connection: ClientConnection, most: usize) {
+        // Dropped after the lock, like the connection.
+        let mut evicted = None;
         let mut kept = self.connections();
         // The server may have closed the connection after its answer.
         if connection.is_closed() {
+            connection.set_retirement(HttpRetirement::IdleClosed);
             return;
         }
         if kept.len() >= most {
-            kept.remove(0);
+            let oldest = evicted.insert(kept.remove(0));
+            oldest.connection.set_retirement(HttpRetirement::Evicted);
         }
+        connection.set_retirement(HttpRetirement::ClientDropped);
         kept.push(KeptConnection { connection, since: Instant::now() });
     }
 
@@ -264,13 +328,43 @@ impl Kept {
         keep_for.checked_sub(it.since.elapsed()).filter(|left| !left.is_zero())
     }
 
-    /// Removes the connection of the task `id`, if it is kept.
-    fn remove(&self, id: task::Id) {
-        self.connections().retain(|it| it.connection.driver.0.id() != id);
+    /// Removes the connection of the task `id` for `reason`, if it is kept.
+    fn remove(&self, id: task::Id, reason: HttpRetirement) {
+        // Dropped after the lock.
+        let removed = {
+            let mut kept = self.connections();
+            let position = kept.iter().position(|it| it.connection.driver.0.id() == id);
+            position.map(|position| kept.remove(position))
+        };
+        if let Some(mut removed) = removed {
+            removed.connection.set_retirement(reason);
+        }
+    }
+}
+
+impl KeptConnection {
+    /// Returns `true` if the connection must not be used again, and sets the reason.
+    fn retires(&mut self, now: Instant, keep_for: Duration) -> bool {
+        let reason = if self.connection.is_closed() {
+            HttpRetirement::IdleClosed
+        } else if now.duration_since(self.since) >= keep_for {
+            HttpRetirement::MaxIdle
+        } else {
+            return false;
+        };
+        self.connection.set_retirement(reason);
+        true
     }
 }
 
 impl ClientConnection {
+    /// Sets the reason that is counted if the connection is dropped from now on.
+    fn set_retirement(&mut self, reason: HttpRetirement) {
+        if let Some(count) = &mut self.count {
+            count.set_reason(reason);
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.requests.is_closed()
     }

@@ -4,14 +4,16 @@
 //! over [`Sockets`], or over the in-memory connections of the scripted server, for tests on paused
 //! time.
 
+pub(crate) use counts::{ConnectionCounts, CountedBy, HttpRetirement};
 pub(crate) use dial::Dial;
 #[cfg(feature = "testing")]
 pub(crate) use dial::{Form, Opened};
 pub(crate) use error::{NetError, NetErrorKind};
 pub(crate) use kept::HttpNetwork;
-pub(crate) use network::{Answer, Body, Content, Fresh, Io, Network, OpenBy};
+pub(crate) use network::{Answer, Body, Content, Departed, Fresh, Io, Network, OpenBy};
 pub(crate) use sockets::Sockets;
 
+mod counts;
 mod dial;
 mod error;
 mod kept;

@@ -1,6 +1,13 @@
 //! Interface of the network: one request and its answer.
 
-use std::{fmt, pin::Pin};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::{Stream, future::BoxFuture};
@@ -36,6 +43,21 @@ pub(crate) struct Fresh;
 /// may have another one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenBy(pub(crate) Instant);
+
+/// Extension of a request. Set from the time at which an open connection takes the request: before
+/// that, the server cannot have received any of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Departed(Arc<AtomicBool>);
+
+impl Departed {
+    pub(super) fn set(&self, departed: bool) {
+        self.0.store(departed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// The head of an answer and what follows it.
 pub(crate) struct Answer {

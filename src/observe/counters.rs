@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     event::ResponseEvent,
     kind::ErrorKind,
+    net::{ConnectionCounts, HttpRetirement},
     report::{Plan, TurnReport},
 };
 
@@ -22,7 +23,8 @@ use crate::{
 /// enums return by `as_str` as their keys, and no key for what has not happened. A snapshot
 /// serializes under the names of its fields, and always in the same order.
 ///
-/// `websockets_opened` less the sum of `websockets_retired` is the number of open WebSockets.
+/// `websockets_opened` less the sum of `websockets_retired` is the number of open WebSockets. The
+/// same holds for HTTP connections, those included that are kept for the next request.
 ///
 /// ```
 /// # use responses_client::testing::{ScriptedServer, Turn};
@@ -55,7 +57,7 @@ pub struct ClientMetrics {
     /// Requests of turns that were sent over a WebSocket which was already open when the attempt
     /// began. [`preconnect`](crate::ResponsesSession::preconnect),
     /// [`prewarm`](crate::ResponsesSession::prewarm) or the replacement of an old WebSocket may have
-    /// opened it. Requests over SSE do not count, because the sessions share a pool of connections.
+    /// opened it. Requests over SSE count as `http_connections_reused`.
     pub websockets_reused: u64,
     /// WebSockets that are no longer in use, by reason:
     ///
@@ -66,6 +68,25 @@ pub struct ClientMetrics {
     /// - `renewed`: still open, but a request needed a new WebSocket, for example on another runtime
     /// - `session_ended`: the session was closed, dropped, or moved to another server or account
     pub websockets_retired: BTreeMap<&'static str, u64>,
+    /// Connections that were opened for HTTP requests: turns over SSE, calls such as
+    /// [`retrieve`](crate::ResponsesClient::retrieve), and upgrades that were refused. A connection
+    /// counts at the client that opened it.
+    pub http_connections_opened: u64,
+    /// HTTP requests that were sent over a connection kept from an earlier request. All sessions of
+    /// a client share these connections.
+    pub http_connections_reused: u64,
+    /// HTTP connections that are no longer in use, by reason:
+    ///
+    /// - `idle_closed`: closed by the server after an answer, before the next request
+    /// - `max_idle`: kept for 90 s without a request
+    /// - `evicted`: the oldest of more than 256 kept connections
+    /// - `error`: a request or an answer failed on it
+    /// - `unfinished`: the answer was not read to its end, because its turn was superseded or dropped,
+    ///   timed out or failed, or because its rest exceeded the limits on
+    ///   [size](crate::Limits::max_drain_bytes) or [time](crate::Limits::drain_time)
+    /// - `renewed`: still open, but busy with the rest of the previous request
+    /// - `client_dropped`: the client and its sessions were dropped
+    pub http_connections_retired: BTreeMap<&'static str, u64>,
     /// Turns that have ended, by the transport of the last attempt and then by outcome. The
     /// transport is `none` if no attempt was made. The outcome is `completed`, `incomplete`, the
     /// name of the [`ErrorKind`], or `dropped` if the future or the stream was dropped before the
@@ -94,6 +115,9 @@ enum Count {
     WebSocketOpened,
     WebSocketReused,
     WebSocketRetired(Retirement),
+    HttpOpened,
+    HttpReused,
+    HttpRetired(HttpRetirement),
     Turn { transport: &'static str, outcome: &'static str },
     Plan(&'static str),
     Retry(ErrorKind),
@@ -150,6 +174,20 @@ impl Drop for OpenWebSocket {
     fn drop(&mut self) {
         let reason = self.reason.get().copied().unwrap_or(Retirement::SessionEnded);
         self.counters.add(Count::WebSocketRetired(reason));
+    }
+}
+
+impl ConnectionCounts for Counters {
+    fn opened(&self) {
+        self.add(Count::HttpOpened);
+    }
+
+    fn reused(&self) {
+        self.add(Count::HttpReused);
+    }
+
+    fn retired(&self, reason: HttpRetirement) {
+        self.add(Count::HttpRetired(reason));
     }
 }
 
@@ -227,6 +265,17 @@ impl Count {
                 counter!("responses_client_websockets_retired_total", "reason" => reason.as_str())
                     .increment(1);
             }
+            Self::HttpOpened => {
+                counter!("responses_client_http_connections_opened_total").increment(1);
+            }
+            Self::HttpReused => {
+                counter!("responses_client_http_connections_reused_total").increment(1);
+            }
+            Self::HttpRetired(reason) => {
+                counter!("responses_client_http_connections_retired_total",
+                    "reason" => reason.as_str())
+                .increment(1);
+            }
             Self::Turn { transport, outcome } => {
                 counter!("responses_client_turns_total",
                     "transport" => transport, "outcome" => outcome)
@@ -256,6 +305,11 @@ impl ClientMetrics {
             Count::WebSocketReused => (&mut self.websockets_reused, 1),
             Count::WebSocketRetired(reason) => {
                 (self.websockets_retired.entry(reason.as_str()).or_default(), 1)
+            }
+            Count::HttpOpened => (&mut self.http_connections_opened, 1),
+            Count::HttpReused => (&mut self.http_connections_reused, 1),
+            Count::HttpRetired(reason) => {
+                (self.http_connections_retired.entry(reason.as_str()).or_default(), 1)
             }
             Count::Turn { transport, outcome } => {
                 (self.turns.entry(transport).or_default().entry(outcome).or_default(), 1)

@@ -521,7 +521,8 @@ impl Work {
         let place = self.place.take().unwrap_or_else(|| endpoint.pool.place_of_successor());
         let key = self.key();
         self.begin(async move {
-            let request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
+            let mut request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
+            http1::count_by(&mut request, endpoint.connection_counts());
             let opened = match endpoint.sign(request, token.as_ref()) {
                 Ok(request) => {
                     let network = &*endpoint.network;
@@ -567,6 +568,7 @@ impl Work {
         let Authorized { headers, token } = std::mem::take(&mut self.authorized);
         self.token.clone_from(&token);
         let mut request = http1::request(method, uri, headers, body);
+        http1::count_by(&mut request, self.endpoint.connection_counts());
         if let Some(state) = self.machine.sticky()
             && let Ok(state) = HeaderValue::try_from(state)
         {

@@ -1,5 +1,7 @@
 //! One HTTP request, and the head and body of its response.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response::Parts};
@@ -9,7 +11,10 @@ use crate::{
     config::Limits,
     error::{Cause, Error, ProtocolError},
     kind::{Delivery, ErrorKind, Phase},
-    net::{Answer, Body, Content, Fresh, NetError, NetErrorKind, Network, OpenBy},
+    net::{
+        Answer, Body, ConnectionCounts, Content, CountedBy, Departed, Fresh, NetError,
+        NetErrorKind, Network, OpenBy,
+    },
     proto::{body, normalize, sign_in},
 };
 
@@ -69,6 +74,11 @@ pub(crate) fn use_fresh_connection(request: &mut Request<Bytes>) {
     request.extensions_mut().insert(Fresh);
 }
 
+/// Counts the connection of `request` if it is used for HTTP.
+pub(crate) fn count_by(request: &mut Request<Bytes>, counts: Arc<dyn ConnectionCounts>) {
+    request.extensions_mut().insert(CountedBy(counts));
+}
+
 /// Sets the deadline by which the connection of `request` must be open.
 pub(super) fn open_by(request: &mut Request<Bytes>, deadline: Instant) {
     request.extensions_mut().insert(OpenBy(deadline));
@@ -88,13 +98,20 @@ pub(crate) fn is_stale(error: &Error) -> bool {
 /// Returns an error also for a response whose status is not a success.
 pub(super) async fn send(
     network: &dyn Network,
-    request: Request<Bytes>,
+    mut request: Request<Bytes>,
     deadline: Instant,
     limits: Limits,
 ) -> Result<(Parts, Body), Error> {
     let uri = request.uri().clone();
+    let departed = Departed::default();
+    request.extensions_mut().insert(departed.clone());
     let Ok(answer) = timeout_at(deadline, network.send(request)).await else {
-        return Err(Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None));
+        return Err(if departed.is_set() {
+            Error::new(ErrorKind::Timeout, Phase::FirstEvent, Cause::None)
+        } else {
+            let late = Error::new(ErrorKind::Timeout, Phase::Connect, Cause::None);
+            late.with_peer(Some(network.peer(&uri)))
+        });
     };
     let Answer { head, content } = answer.map_err(|e| network_error(e, Phase::FirstEvent))?;
     let broken = |error| Error::protocol(Phase::FirstEvent, error);

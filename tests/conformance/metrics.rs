@@ -95,6 +95,9 @@ async fn c280_the_metrics_serialize_under_their_names_in_a_stable_order() {
             "websockets_opened": 1,
             "websockets_reused": 0,
             "websockets_retired": { "session_ended": 1 },
+            "http_connections_opened": 0,
+            "http_connections_reused": 0,
+            "http_connections_retired": {},
             "turns": { "websocket": { "completed": 1 } },
             "plans": { "first_turn": 1 },
             "retries": {},
@@ -203,6 +206,68 @@ async fn c281_a_websocket_that_is_replaced_has_the_reason_of_its_replacement() {
     assert_eq!(other.metrics(), ClientMetrics::default());
 }
 
+/// Returns the numbers of HTTP connections that were opened and of requests that reused one.
+fn http(client: &ResponsesClient) -> (u64, u64) {
+    let metrics = client.metrics();
+    (metrics.http_connections_opened, metrics.http_connections_reused)
+}
+
+fn http_retired(client: &ResponsesClient) -> BTreeMap<&'static str, u64> {
+    client.metrics().http_connections_retired
+}
+
+#[tokio::test(start_paused = true)]
+async fn c285_the_connections_of_turns_over_sse_and_of_calls_are_counted() {
+    let script = Script::new()
+        .turn(Turn::text("one"))
+        .turn(Turn::text("two"))
+        .turn(Turn::error(400, "invalid_prompt", "no"))
+        .turn(Turn::text("cut").cut_after(3, Step::Reset))
+        .turn(Turn::text("dropped"))
+        .respond(|_| Turn::text("hi"));
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server, Transport::Sse);
+    let mut session = client.session();
+    let first = turn(&mut session, &request(&["one"]).store(true)).await;
+    settled(&server).await;
+    assert_eq!(http(&client), (1, 0));
+    let mut other = client.clone().session();
+    turn(&mut other, &request(&["two"])).await.response();
+    settled(&server).await;
+    client.retrieve(first.response().id()).await.expect("it is stored");
+    turn(&mut other, &request(&["three"])).await.error();
+    assert_eq!(http(&client), (1, 3));
+    turn(&mut session, &request(&["cut"])).await.error();
+    assert_eq!((http(&client), http_retired(&client)), ((1, 4), [("error", 1)].into()));
+    drop(session.stream(&request(&["dropped"])).await.expect("it began"));
+    let retired = [("error", 1), ("unfinished", 1)];
+    assert_eq!((http(&client), http_retired(&client)), ((2, 4), retired.into()));
+    turn(&mut session, &request(&["more"])).await.response();
+    settled(&server).await;
+    tokio::time::sleep(Duration::from_secs(91)).await;
+    let retired = [("error", 1), ("max_idle", 1), ("unfinished", 1)];
+    assert_eq!((http(&client), http_retired(&client)), ((3, 4), retired.into()));
+    let metrics = client.metrics();
+    assert_eq!((metrics.websockets_opened, metrics.websockets_reused), (0, 0));
+    assert_eq!(server.log().connections.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c285_a_connection_counts_at_the_client_that_opened_it() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+    let (one, two) = (client(&server, Transport::Sse), client(&server, Transport::Sse));
+    turn(&mut one.session(), &request(&["hi"])).await.response();
+    settled(&server).await;
+    assert_eq!((http(&one), http(&two)), ((1, 0), (0, 0)));
+    turn(&mut two.session(), &request(&["hi"])).await.response();
+    // Both clients have the connector of one server, and so its connections.
+    assert_eq!((http(&one), http(&two)), ((1, 0), (0, 1)));
+    server.drop_connections();
+    settled(&server).await;
+    assert_eq!(http_retired(&one), [("idle_closed", 1)].into());
+    assert_eq!(http_retired(&two), [].into());
+}
+
 #[cfg(feature = "metrics")]
 #[tokio::test(start_paused = true)]
 async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
@@ -222,6 +287,11 @@ async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
     turn(&mut session, &request(&["one"])).await.response();
     turn(&mut session, &request(&["two"])).await.error();
     turn(&mut session, &request(&["three"])).await.response();
+    settled(&server).await;
+    let metrics = client.metrics();
+    drop((session, client, server));
+    // Tasks of theirs end after them.
+    tokio::time::sleep(Duration::from_secs(1)).await;
 
     let mut lines = Vec::new();
     for (key, _, _, value) in counted.snapshot().into_vec() {
@@ -229,7 +299,6 @@ async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
         let labels: Vec<_> = labels.collect();
         let DebugValue::Counter(count) = value else { panic!("{value:?}") };
         if key.key().name().ends_with("_bytes_total") {
-            let metrics = client.metrics();
             assert!([metrics.bytes_sent, metrics.bytes_received].contains(&count));
         } else {
             lines.push(format!("{}{{{}}} {count}", key.key().name(), labels.join(",")));
@@ -238,6 +307,10 @@ async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
     lines.sort();
     let expected = [
         "fallbacks_total{} 1",
+        // The upgrade that was refused, and the requests over SSE.
+        "http_connections_opened_total{} 1",
+        "http_connections_retired_total{reason=client_dropped} 1",
+        "http_connections_reused_total{} 2",
         "plans_total{plan=first_turn} 1",
         "plans_total{plan=prefix_diverged} 1",
         "plans_total{plan=prior_not_completed} 2",

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use responses_client::{
-    Delivery, ErrorKind, Limits, Phase, ReplayPolicy, RetryPolicy, Timeouts,
-    testing::{Gate, Script, ScriptedServer, Step, Turn},
+    Delivery, ErrorKind, Limits, Phase, ReplayPolicy, ResponsesSession, RetryPolicy, Timeouts,
+    Transport,
+    testing::{Gate, Link, Script, ScriptedServer, Step, Turn},
 };
 use serde_json::json;
 use tokio::time::{Instant, advance};
@@ -42,6 +43,39 @@ async fn c094_the_time_of_a_turn_holds_while_it_is_tried_again_and_the_error_say
         assert_eq!(outcome.error().kind(), ErrorKind::Timeout);
         assert_eq!(outcome.error().delivery(), Delivery::Unknown);
         assert_eq!(outcome.report.attempts.len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c094_a_turn_whose_connection_did_not_open_in_time_was_not_sent() {
+    let sent = (Phase::FirstEvent, Delivery::Unknown);
+    let not_sent = (Phase::Connect, Delivery::NotSent);
+    for transport in BOTH {
+        let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+        // A connection opens after 800 ms, and an answer takes as long.
+        let link = Link::new().rtt(Duration::from_millis(800));
+        let connector = server.connector().over(link).unwrap();
+        let client = builder(&server).connector(&connector).transport(only(transport));
+        let mut session = client.build().unwrap().session();
+        let asked = request(&["hi"]);
+        let ends = async |session: &mut ResponsesSession, time: u64| {
+            let turn = session.turn(&asked).timeout(Duration::from_millis(time)).respond().await;
+            turn.err().map(|error| {
+                assert_eq!(error.kind(), ErrorKind::Timeout, "{transport}, {time} ms");
+                let report = error.report().unwrap();
+                assert_eq!(report.bytes_sent > 0, error.delivery() != Delivery::NotSent);
+                assert_eq!(report.plan.is_some(), error.delivery() != Delivery::NotSent);
+                (error.phase(), error.delivery())
+            })
+        };
+        assert_eq!(ends(&mut session, 500).await, Some(not_sent), "{transport}");
+        // The upgrade takes another 800 ms.
+        let opens = if transport == Transport::Sse { 800 } else { 1600 };
+        assert_eq!(ends(&mut session, opens - 50).await, Some(not_sent), "{transport}");
+        assert_eq!(ends(&mut session, opens + 50).await, Some(sent), "{transport}");
+        assert_eq!(ends(&mut session, opens + 850).await, None, "{transport}");
+        // An open connection takes the request immediately.
+        assert_eq!(ends(&mut session, 50).await, Some(sent), "{transport}");
     }
 }
 

@@ -79,6 +79,12 @@ pub(crate) const PROVIDER: &str = "oracle";
 
 /// Returns the settings of Codex for a server.
 pub(crate) fn config(url: &str, transport: Transport) -> String {
+    config_with_key(url, transport, None)
+}
+
+/// Returns the settings of Codex for a server that needs a key.
+pub(crate) fn config_with_key(url: &str, transport: Transport, key: Option<&str>) -> String {
+    let key = key.map(|key| format!("experimental_bearer_token = \"{key}\""));
     format!(
         r#"
         model = "{MODEL}"
@@ -88,13 +94,15 @@ pub(crate) fn config(url: &str, transport: Transport) -> String {
         base_url = "{url}"
         wire_api = "responses"
         supports_websockets = {}
+        {}
         [analytics]
         enabled = false
         [features]
         plugins = false
         apps = false
         "#,
-        transport == Transport::WebSocket
+        transport == Transport::WebSocket,
+        key.unwrap_or_default()
     )
 }
 

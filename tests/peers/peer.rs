@@ -11,19 +11,30 @@ use std::{
 
 use tokio::{io::AsyncReadExt, net::TcpStream, process::Command, time::timeout};
 
+/// Variable that asks for the tests with programs of others, which `.ci/run` installs.
+pub(crate) const PEERS: &str = "RESPONSES_CLIENT_PEERS";
+/// Variable that asks for the test with litellm, which is large, so that only `.ci/long` installs it.
+pub(crate) const LITELLM: &str = "RESPONSES_CLIENT_LITELLM";
+
 /// Whether the tests with programs of others are asked for.
 pub(crate) fn wanted() -> bool {
-    let wanted = std::env::var_os("RESPONSES_CLIENT_PEERS").is_some_and(|value| value == "1");
-    if !wanted {
-        println!("not run: RESPONSES_CLIENT_PEERS=1 asks for it");
-    }
-    wanted
+    is_set(PEERS)
 }
 
-/// What `.ci/run` installed at `path`.
+/// Returns `true` if `variable` asks for a test.
+pub(crate) fn is_set(variable: &str) -> bool {
+    let is_set = std::env::var_os(variable).is_some_and(|value| value == "1");
+    if !is_set {
+        println!("not run: {variable}=1 asks for it");
+    }
+    is_set
+}
+
+/// What `.ci/run` installed at `path`, or for litellm `.ci/long`.
 pub(crate) fn installed(path: &str) -> PathBuf {
+    let script = if path.starts_with("litellm") { ".ci/long" } else { ".ci/run" };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers").join(path);
-    assert!(path.exists(), "{} is not there; .ci/run installs it", path.display());
+    assert!(path.exists(), "{} is not there; {script} installs it", path.display());
     path
 }
 
@@ -136,11 +147,11 @@ impl Group {
     }
 
     /// Waits until the child listens on `address`. Returns `false` if the child ends, or takes
-    /// longer than 30 s.
+    /// longer than 2 min: litellm takes 6 s on an idle machine, and over 30 s on a busy one.
     pub(crate) async fn listens(&mut self, address: SocketAddr) -> bool {
         // A process of others gives no other sign that it is ready.
         let mut ready = tokio::time::interval(Duration::from_millis(50));
-        for _ in 0..600 {
+        for _ in 0..2400 {
             ready.tick().await;
             if TcpStream::connect(address).await.is_ok() {
                 return true;

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Difference that the start of two processes on a busy machine may make.
 const NOISE: Duration = Duration::from_secs(1);
 /// Model of the turn of the tool, which tells it from that of Codex.
-const MODEL: &str = "gpt-tool";
+pub(super) const MODEL: &str = "gpt-tool";
 
 /// Outcomes of a turn of the tool and of a turn of Codex, which ran at the same time.
 #[derive(Debug)]

@@ -21,6 +21,8 @@ pub(super) struct Case {
     pub(super) server: Server,
     /// Files of the box with certificates that the client trusts.
     pub(super) trusted: Vec<&'static str>,
+    /// Key that the box wants; `None` if it wants none.
+    pub(super) key: Option<&'static str>,
     /// Text of the first turn.
     pub(super) text: &'static str,
     /// Time between the two turns.
@@ -77,6 +79,7 @@ impl Case {
             place: Place::Proxy { scheme: "http", login: "" },
             server: Server::Tls,
             trusted: Vec::new(),
+            key: None,
             text: "hi",
             pause: Duration::ZERO,
             ping: None,
@@ -132,6 +135,12 @@ impl Case {
     /// Lets the client trust the certificates in a file of the box.
     pub(super) fn trusting(mut self, file: &'static str) -> Self {
         self.trusted.push(file);
+        self
+    }
+
+    /// Gives the box the key that it wants.
+    pub(super) fn key(mut self, key: &'static str) -> Self {
+        self.key = Some(key);
         self
     }
 

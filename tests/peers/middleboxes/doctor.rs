@@ -23,6 +23,8 @@ pub(super) struct Verdict {
     ids: Vec<String>,
     /// Transport that works.
     transport: Option<String>,
+    /// Flags for the tool.
+    flags: Vec<String>,
     output: String,
 }
 
@@ -46,7 +48,9 @@ pub(super) async fn run(way: &Way, network: &ClientNetwork, case: &Case) -> Verd
         }
     }
     let transport = json["transport"].as_str().map(str::to_owned);
-    Verdict { status: ended.status.code().unwrap(), ids, transport, output }
+    let flags = json["flags"].as_array().unwrap().iter();
+    let flags = flags.map(|flag| flag.as_str().unwrap().to_owned()).collect();
+    Verdict { status: ended.status.code().unwrap(), ids, transport, flags, output }
 }
 
 impl Verdict {
@@ -59,6 +63,8 @@ impl Verdict {
             return;
         };
         assert_eq!(self.transport.as_deref(), Some(transport.as_str()), "{}", context());
+        let sse_only = self.flags == ["--transport", "sse"];
+        assert_eq!(sse_only, transport == Transport::Sse, "{}", context());
         assert_eq!(seen.sse == HELD_BACK, has("sse_held_back"), "{}", context());
         assert_eq!(seen.sse.starts_with("cut"), has("sse_cut"), "{}", context());
         assert_eq!(seen.ends == OPENED_AGAIN, has("silence_cut"), "{}", context());

@@ -8,11 +8,12 @@ use responses_client::{
 };
 
 use super::{
+    beside,
     case::{Case, Ends, SSE, WEBSOCKET},
     program::Program,
-    way::THINK,
+    way::{SLOW, THINK},
 };
-use crate::peer::installed;
+use crate::{codex, peer::installed};
 
 /// Longer than the idle timeouts of the boxes.
 const PAUSE: Duration = Duration::from_millis(4500);
@@ -240,4 +241,28 @@ static_resources:
         )
         .down(),
     ]
+}
+
+/// litellm sends requests over its WebSocket on to a WebSocket of the server. It cannot open one
+/// without TLS, and closes its own with code 1011. It needs a key: without one, it refuses upgrades.
+pub(super) fn litellm_cases() -> Vec<Case> {
+    const KEY: &str = "sk-litellm";
+    let mut config = format!("general_settings:\n  master_key: {KEY}\nmodel_list:\n");
+    // To a model that a pattern names, litellm sends no request with streaming.
+    for model in [codex::MODEL, beside::MODEL, SLOW] {
+        config += &format!(
+            "- model_name: {model}\n  litellm_params:\n    model: openai/{model}\n    \
+             api_base: http://@BEHIND@/v1\n    api_key: none\n"
+        );
+    }
+    // The list of prices is on another host, which litellm would wait for.
+    let start = format!(
+        "LITELLM_LOCAL_MODEL_COST_MAP=True exec {} --config @DIR@/config.yaml --host @HOST@ \
+         --port @PORT@ --telemetry False\n",
+        installed("litellm/bin/litellm").display()
+    );
+    let program = Program::new("sh", &["@DIR@/config"], start).file("config.yaml", config);
+    let case = Case::reverse("`api_base` without TLS", program, SSE).key(KEY);
+    // The first requests load parts of the program.
+    vec![case.within(Duration::from_secs(2))]
 }

@@ -92,7 +92,8 @@ impl Way {
             }
         };
         let home = Folder::new();
-        home.write("config.toml", &codex::config(&base_url, Transport::WebSocket));
+        let config = codex::config_with_key(&base_url, Transport::WebSocket, case.key);
+        home.write("config.toml", &config);
         home.write("roots.pem", &roots);
         Self { boxes, server, home, proxy, roots, behind: address.to_string() }
     }
@@ -108,6 +109,9 @@ impl Way {
         });
         if !self.roots.is_empty() {
             network = network.root_certificates_pem(self.roots.as_str());
+        }
+        if case.key.is_some() {
+            config.provider = config.provider.allow_credentials_over_http();
         }
         if let Some(ping) = case.ping {
             config.timeouts = config.timeouts.ping(ping);
@@ -142,6 +146,9 @@ impl Way {
     pub(super) fn tool(&self, network: &ClientNetwork, case: &Case, name: &str) -> Command {
         let mut tool = self.program(network, env!("CARGO_BIN_EXE_responses"));
         tool.args([name, "--json", "--codex-provider", codex::PROVIDER]);
+        if case.key.is_some() {
+            tool.arg("--allow-http-credentials");
+        }
         if let Some(ping) = case.ping {
             tool.args(["--ping", &ping.as_secs_f64().to_string()]);
         }
