@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    SinkExt, StreamExt,
-    future::{join_all, try_join_all},
-};
+use futures_util::{SinkExt, StreamExt, future::try_join_all};
 use responses_client::{
     AtCapacity, PoolPolicy, Provider, ResponseStream, ResponsesClient, ResponsesRequest,
     ResponsesSession, Sharing, TransportPolicy,
@@ -21,6 +18,7 @@ use responses_client::{
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
+    task::JoinSet,
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -39,11 +37,8 @@ const EVENTS: usize = 100;
 pub(crate) fn busy(effort: Effort) -> Comparison {
     let (many, one) = (Scene::new(BUSY, EVENTS), Scene::new(1, BUSY * EVENTS));
     let (mut many_sessions, mut one_session) = (many.sessions(BUSY), one.sessions(1));
-    let shortest = alternate(
-        effort.rounds,
-        || many.turns(&mut many_sessions),
-        || one.turns(&mut one_session),
-    );
+    let shortest =
+        alternate(effort.rounds, || many.turns(&mut many_sessions), || one.turns(&mut one_session));
     Comparison {
         ours: Candidate { label: "event, 16 lanes", value: shortest.ours(BUSY * EVENTS) },
         theirs: Candidate { label: "event, one lane", value: shortest.theirs(BUSY * EVENTS) },
@@ -81,7 +76,10 @@ pub(crate) fn slow(effort: Effort) -> Comparison {
         },
     );
     Comparison {
-        ours: Candidate { label: "event beside a slow lane", value: shortest.ours(healthy * EVENTS) },
+        ours: Candidate {
+            label: "event beside a slow lane",
+            value: shortest.ours(healthy * EVENTS),
+        },
         theirs: Candidate { label: "event alone", value: shortest.theirs(healthy * EVENTS) },
         ratio: shortest.ours_to_theirs(),
         unit: "ns",
@@ -171,11 +169,13 @@ async fn begin(sessions: &mut [ResponsesSession]) -> Vec<ResponseStream> {
     try_join_all(streams).await.expect("responses")
 }
 
+/// Reads each stream in a task of its own, as programs do.
 async fn finish(streams: Vec<ResponseStream>) {
-    let streams = streams.into_iter().map(|mut stream| async move {
-        while stream.try_next().await.expect("an event").is_some() {}
-    });
-    join_all(streams).await;
+    let mut tasks = JoinSet::new();
+    for mut stream in streams {
+        tasks.spawn(async move { while stream.try_next().await.expect("an event").is_some() {} });
+    }
+    tasks.join_all().await;
 }
 
 /// Returns the processor time of this thread for `work`.

@@ -30,9 +30,9 @@ impl LaneId {
     /// Returns the lane with this name.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         let number = name.strip_prefix(NAME)?;
-        let lane = Self(number.parse().ok()?);
         // `lane-07` and `lane-+7` are names of another client.
-        (lane.name().as_deref() == Some(name)).then_some(lane)
+        let is_plain = number.starts_with(|first: char| matches!(first, '1'..='9'));
+        is_plain.then(|| number.parse().ok().map(Self)).flatten()
     }
 
     pub(super) fn index(self) -> usize {

@@ -283,3 +283,25 @@ fn the_names_of_lanes_are_unambiguous() {
         assert_eq!(LaneId::of_name(name), None, "{name}");
     }
 }
+
+#[test]
+fn c086_the_name_of_a_lane_is_that_of_the_event_and_not_of_what_it_contains() {
+    for (payload, name) in [
+        (r#"{"type":"x","stream_id":"a"}"#, Some("a")),
+        (r#"{"stream_id":"a","type":"x","response":{"metadata":{"stream_id":"b"}}}"#, Some("a")),
+        (r#"{"response":{"metadata":{"stream_id":"b"}},"stream_id":"a"}"#, Some("a")),
+        (r#"{"response":{"metadata":{"stream_id":"b"}},"stream_id":"a","n":1}"#, Some("a")),
+        (r#"{"response":{"metadata":{"stream_id":"b"}}}"#, None),
+        (r#"{"delta":"\"stream_id\":\"b\"","n":1}"#, None),
+        (r#"{"delta":"{","stream_id":"a","n":1}"#, Some("a")),
+        (r#"{"param":"stream_id","n":1}"#, None),
+        (r#"{"stream_id" : "a" }"#, Some("a")),
+        (r#"{"stream_id":"\u0061"}"#, Some("a")),
+        (r#"{"stream_id":"a","stream_id":"c"}"#, Some("c")),
+        (r#"{"stream_id":null}"#, None),
+        ("{}", None),
+    ] {
+        let frame = Responses.classify("".into(), payload.into());
+        assert_eq!(frame.stream_id().as_deref(), name, "{payload}");
+    }
+}

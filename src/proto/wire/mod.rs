@@ -4,7 +4,7 @@
 //! contains an event of the Responses API whatever the wire. Therefore decoding, the normalization
 //! of errors and all decisions about a turn do not depend on the wire.
 
-use std::fmt::Debug;
+use std::{borrow::Cow, fmt::Debug};
 
 use bytestring::ByteString;
 
@@ -94,11 +94,22 @@ impl Frame {
     }
 
     /// Returns the name of the lane that the event belongs to; `None` for the default lane.
-    pub(crate) fn stream_id(&self) -> Option<String> {
-        let payload = self.payload.as_bytes();
-        // Most servers write the member last, or do not have it.
-        memchr::memmem::find(payload, br#""stream_id""#)?;
-        Json::from_trusted(self.payload.clone()).member("stream_id").ok().flatten()
+    pub(crate) fn stream_id(&self) -> Option<Cow<'_, str>> {
+        const KEY: &str = r#""stream_id""#;
+        let at = memchr::memmem::rfind(self.payload.as_bytes(), KEY.as_bytes())?;
+        let (before, rest) = self.payload.split_at_checked(at)?;
+        let simple = rest.strip_prefix(KEY).and_then(|rest| rest.strip_prefix(r#":""#));
+        if let Some((name, after)) = simple.and_then(|rest| rest.split_once('"')) {
+            // The key is a member of the event itself if no object begins before it, or if the event
+            // ends after it. Within a text, its quotes would be escaped.
+            let is_flat = memchr::memrchr(b'{', before.as_bytes()).is_none_or(|brace| brace == 0);
+            if (is_flat || after == "}") && !name.contains('\\') {
+                return Some(Cow::Borrowed(name));
+            }
+        }
+        let name: Option<String> =
+            Json::from_trusted(self.payload.clone()).member("stream_id").ok().flatten();
+        name.map(Cow::Owned)
     }
 
     /// Returns the bytes that a waiting frame counts for: its payload, and the overhead of keeping
