@@ -176,7 +176,10 @@ pub use script::{
     format::ScriptError,
     gate::Gate,
     halves::{parse_json, surrogate_half},
+    inject::Injecting,
+    interrupt::Interrupting,
     items,
+    lane::Lanes,
     profile::Profile,
     refusal::Refusal,
     steer::Steering,
@@ -188,7 +191,7 @@ pub use script::{
 pub use server::{
     connector::Connector,
     handle::ScriptedServer,
-    log::{ConnectionLog, OtherLog, RequestLog, ServerLog, SteerLog},
+    log::{ConnectionLog, MessageLog, OtherLog, RequestLog, ServerLog, SteerLog},
 };
 
 mod network;
