@@ -1,7 +1,5 @@
 //! The interruption of a response that is running.
 
-#![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
-
 use serde_json::{Value, json};
 
 use super::error_reply::ErrorReply;

@@ -70,12 +70,17 @@ impl TurnMessage {
     }
 }
 
-/// Returns the terminal event of a response that can still end before it: something else than the
-/// terminal event comes next.
+/// Returns the event that ends a response, if it is a terminal event that has not been sent.
 pub(crate) fn terminal_to_replace(steps: &VecDeque<Step>) -> Option<Value> {
     let mut events = steps.iter().filter_map(Step::event);
-    let next = events.next().filter(|next| !is_terminal(next) && next["type"] != "error");
-    next.and_then(|_| events.find(is_terminal))
+    let end = events.find(|event| is_terminal(event) || event["type"] == "error");
+    end.filter(is_terminal)
+}
+
+/// Returns `true` if the response ends with the next event.
+pub(crate) fn ends_next(steps: &VecDeque<Step>) -> bool {
+    let next = steps.iter().find_map(Step::event);
+    next.is_some_and(|next| is_terminal(&next))
 }
 
 /// Returns the event that ends a response early for this reason, with the items that were
@@ -111,13 +116,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_response_with_more_than_its_end_can_end_early() {
-        let step = |kind: &str| Step::Event(json!({ "type": kind }));
-        let steps = |kinds: &[&str]| kinds.iter().map(|kind| step(kind)).collect();
-        let can = |kinds: &[&str]| terminal_to_replace(&steps(kinds)).is_some();
-        assert!(can(&["response.output_text.delta", "response.completed"]));
-        assert!(!can(&["response.completed"]));
-        assert!(!can(&["error", "response.failed"]));
-        assert!(!can(&["response.output_text.delta"]), "its end was cut off");
+    fn a_response_without_a_terminal_event_cannot_end_early() {
+        let step = |kind: &&str| Step::Event(json!({ "type": kind }));
+        let steps = |kinds: &[&str]| kinds.iter().map(step).collect::<VecDeque<_>>();
+        let (delta, end) = ("response.output_text.delta", "response.completed");
+        for (kinds, can_end, comes_next) in [
+            ([delta, end].as_slice(), true, false),
+            (&[end], true, true),
+            (&["error", end], false, false),
+            (&[delta, "error", "response.failed"], false, false),
+            (&[delta], false, false),
+            (&[], false, false),
+        ] {
+            let steps = steps(kinds);
+            assert_eq!(terminal_to_replace(&steps).is_some(), can_end, "{kinds:?}");
+            assert_eq!(ends_next(&steps), comes_next, "{kinds:?}");
+        }
     }
 }

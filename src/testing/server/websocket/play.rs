@@ -25,7 +25,7 @@ use crate::{
             inject::{Inject, Injecting},
             interrupt::{Interrupt, Interrupting, item_interrupted},
             lane::Lane,
-            message::{TurnMessage, ended_early, terminal_to_replace},
+            message::{TurnMessage, ended_early, ends_next, terminal_to_replace},
             steer::Steer,
             step::Step,
             value::set,
@@ -178,7 +178,7 @@ impl RunningTurn {
             return;
         } else if self.is_interrupted && (is_whole || self.interrupting == Interrupting::Accept) {
             "interrupted"
-        } else if self.steers.are_accepted() && is_whole {
+        } else if self.steers.are_accepted() && is_whole && !ends_next(&self.steps) {
             "steered"
         } else {
             return;
@@ -188,6 +188,7 @@ impl RunningTurn {
             let id = self.turn.response_id();
             self.notices.push(item_interrupted(id, &item.id, item.output_index));
         }
+        self.is_interrupted = false;
         let (finished, number) = (self.turn.finished_items(), self.notices.number());
         let mut end = ended_early(&terminal, reason, finished, number);
         if terminal.get("stream_id").is_none() {
