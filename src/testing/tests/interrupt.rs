@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Client, kind, kinds, text_of, texts_of_history};
-use crate::testing::{Interrupting, Profile, Script, ScriptedServer, Steering, Step, Turn, items};
+use crate::testing::{
+    Interrupting, NoOutput, Profile, Script, ScriptedServer, Steering, Step, Turn, items,
+};
 
 async fn interrupt(client: &mut Client, target: &Value) {
     let mode = "discard_partial_items";
@@ -101,6 +103,19 @@ async fn an_interrupt_finds_no_item_or_only_the_end_or_comes_too_late() {
         assert_eq!(refused["error"]["code"], "response_not_found");
         assert!(refused.get("stream_id").is_none());
     }
+}
+
+#[tokio::test]
+async fn an_interrupted_response_keeps_the_form_of_its_turn() {
+    let turn = two().empty_terminal_output(NoOutput::Null).without_stream_id();
+    let (_server, mut client, id) = held(turn, FIRST + 2).await;
+    interrupt(&mut client, &id).await;
+    let end = client.turn().await.pop().unwrap();
+    assert_eq!(end["response"]["incomplete_details"]["reason"], "interrupted");
+    assert!(end.get("stream_id").is_none());
+    // The server's own history has only what was finished.
+    client.create(json!({ "stream_id": "x", "previous_response_id": id, "input": "next" })).await;
+    assert_eq!(text_of(client.turn().await.last().unwrap()), "question|first|next");
 }
 
 #[tokio::test]

@@ -5,16 +5,19 @@ use serde_json::{Value, json};
 use super::{
     Client, kind,
     lanes::{create_on, lane, of, turns},
-    text_of,
+    post, text_of,
 };
 use crate::testing::{Gate, Lanes, Profile, Script, ScriptedServer, Step, Turn};
 
 /// A client with a turn on each of these lanes, which all wait for the gate.
 async fn together(script: Script, gate: &Gate, lanes: &[&str]) -> (ScriptedServer, Client) {
-    let held = gate.clone();
+    let (held, open) = (gate.clone(), Gate::new());
+    open.open();
     let script = script.respond(move |exchange| {
         let name = exchange.lane.as_deref().unwrap_or("-");
-        Turn::text(format!("I am {name}")).first(Step::Gate(held.clone()))
+        let turn = Turn::text(format!("I am {name}")).first(Step::Gate(held.clone()));
+        // A step that takes no time is no event.
+        turn.insert(2, Step::Gate(open.clone()))
     });
     let server = ScriptedServer::start(script).await.unwrap();
     let mut client = Client::connect(&server).await;
@@ -145,6 +148,11 @@ async fn the_limit_of_age_ends_all_lanes_at_any_time() {
     assert_eq!(kind(client.turn().await.last().unwrap()), "response.completed");
     limit(&client.event().await);
     assert_eq!(client.end().await.unwrap().code, 1000.into());
+    // Over SSE nothing happens.
+    let server = ScriptedServer::in_memory(Turn::text("a").insert(2, Step::Expire));
+    let (status, body, failure) = post(&server.connector(), json!({})).await;
+    assert_eq!((status, failure.is_none()), (200, true));
+    assert_eq!(text_of(super::events(&body).last().unwrap()), "a");
     // Some servers close without a word.
     let script = Script::new().profile(Profile::Vercel).turn(Turn::text("a").first(Step::Expire));
     let server = ScriptedServer::start(script).await.unwrap();

@@ -173,7 +173,8 @@ async fn a_steer_is_refused_in_each_way() {
 #[tokio::test]
 async fn what_cannot_be_a_steer_gives_its_input_back() {
     let gate = Gate::new();
-    let (_server, mut client, id) = held(Turn::text("done"), 2, &gate).await;
+    let refuse = Steering::Refuse("steering_not_supported".to_owned());
+    let (_server, mut client, id) = held(Turn::text("done").steering(refuse), 2, &gate).await;
     let call = items::function_call_output("call_1", "7");
     for input in [json!([]), json!([call]), json!([{ "role": "system", "content": "x" }]), json!(7)]
     {
@@ -404,6 +405,9 @@ async fn a_pending_steer_may_be_announced_only_after_the_request_that_it_asks_fo
         gate.open();
         let end = client.turn().await.pop().unwrap();
         if !is_early {
+            // Nothing comes before the request.
+            steer(&mut client, &json!("resp_unknown"), json!("x")).await;
+            assert_eq!(kind(&client.event().await), "response.steer.failed");
             client.create(results).await;
         }
         let pending = client.event().await;
