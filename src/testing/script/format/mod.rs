@@ -16,7 +16,9 @@
 //!                      "retry_after": 1 } },
 //!         { "text": "A long answer that is cut", "edits": [{ "cut_after": [6, "reset"] }] },
 //!         { "steps": [{ "event": { "type": "response.created", "response": { "id": "resp_1" } } },
-//!                     { "delay_ms": 20 }, "stall"] }
+//!                     { "delay_ms": 20 }, "stall"] },
+//!         { "text": "Steered", "steering": { "fail_later": "successor_creation_failed" },
+//!           "edits": [{ "insert": [4, "await_steer"] }] }
 //!     ],
 //!     "then": "agent",
 //!     "upgrades": [{ "refuse": { "status": 503, "headers": { "retry-after": "1" } } }],

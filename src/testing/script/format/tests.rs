@@ -436,3 +436,11 @@ fn errors_of_recordings_name_their_place() {
     }
     assert!(Script::from_recording("").unwrap().turns.is_empty());
 }
+
+#[test]
+fn the_page_about_testing_has_valid_files() {
+    let page = include_str!("../../../../docs/testing.md");
+    let files = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let scripts: Vec<_> = files.map(|file| Script::from_json(file).unwrap()).collect();
+    assert_eq!(scripts.len(), 2);
+}
