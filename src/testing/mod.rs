@@ -57,7 +57,11 @@
 //! | bytes that are not an event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
 //! | floods of meaningless events | [`Step::Flood`] |
 //! | late events of an older response | [`Step::Stray`] |
-//! | events of an unknown lane, or of none | an event with a [`stream_id`](self#lanes-and-steering) |
+//! | events of an unknown lane, or of none | an event with a [`stream_id`](self#lanes-and-steering), [`Turn::without_stream_id`] |
+//! | servers without lanes, or without the names of lanes | [`Script::lanes`] in every [`Lanes`] |
+//! | the order of lanes, and lanes that are held | [`Script::lane_order`], [`Step::Gate`] |
+//! | the rest of an abandoned response | [`Turn::tail`] |
+//! | the maximum age of a WebSocket, also while responses run | [`Script::max_age`], [`Step::Expire`] |
 //! | the order of events | [`Turn::double_terminal`], [`Turn::without_terminal`], [`Turn::stray_after_terminal`], [`Turn::duplicate_created`] |
 //! | ids of responses | [`Turn::changing_response_id`], [`Turn::created_twice`] |
 //! | ids of items and calls | [`Turn::changing_item_ids`], [`Turn::split_item_ids`], [`Turn::split_call_ids`], [`Turn::empty_item_ids`], [`Turn::without_item_ids`] |
@@ -70,7 +74,9 @@
 //! | HTTP answers and upgrades | [`Turn::http`], [`Upgrade`], [`Refusal`] |
 //! | the label of an SSE body | [`Turn::labelled`], [`Turn::encoded`], [`Turn::untyped`], [`Turn::unstreamed`] |
 //! | kept connections that die | [`Script::reuse`] in every [`Reuse`] |
-//! | refused and lost steers | [`Turn::steering`] in every [`Steering`] |
+//! | steers that are refused, or that cross requests | [`Turn::steering`] in every [`Steering`] |
+//! | refused input and interrupts | [`Turn::injecting`] in every [`Injecting`], [`Turn::interrupting`] in every [`Interrupting`] |
+//! | answers to messages that are lost | [`Step::AwaitSteer`], [`Step::AwaitInject`] or [`Step::AwaitInterrupt`], and then the end of the connection |
 //!
 //! Modifiers apply in the order in which they are called, over both transports. Those that only
 //! change the form of an answer do not change the server's own history: a request that continues
@@ -113,15 +119,35 @@
 //!
 //! An event of a script that has a `stream_id` keeps it, also if it is that of another lane; `null`
 //! stands for an event without a `stream_id`. [`RequestLog::lane`] and [`Exchange::lane`] have the
-//! name. A server with a [`Profile`] of a provider without lanes refuses the parameter.
+//! name. A server with a [`Profile`] of a provider without lanes refuses the parameter;
+//! [`Script::lanes`] sets what a server makes of it.
 //!
 //! A `response.steer` ends the response that it names, as soon as no item of it is unfinished, with
 //! `response.incomplete` and the reason `steered`. The next turn of the script is the response that
 //! continues it: its history ends with the input of the steers. If only the terminal event is left,
 //! the response is completed first. If it then waits for results of calls, the steer is pending, and
 //! the request with the results gets its input, as does a request that is already waiting.
-//! [`Turn::steering`] refuses or ignores the steers of a turn, and [`ServerLog::steers`] has them.
+//! [`Turn::steering`] sets other courses, and [`ServerLog::steers`] has the steers.
 //! [`RequestLog::is_successor`] marks responses that a steer began.
+//!
+//! A `response.interrupt` ends the response that it names immediately, with `response.incomplete`
+//! and the reason `interrupted`; [`Turn::interrupting`] sets other answers. A `response.inject`, on
+//! a WebSocket whose upgrade has the header `OpenAI-Beta: responses_multi_agent=v1`, adds outputs of
+//! calls to the conversation of a response that runs; [`Turn::injecting`] sets other answers.
+//!
+//! Steps such as [`Step::AwaitSteer`] hold a turn until the client has sent such a message. A lost
+//! answer is a step after them:
+//!
+//! ```
+//! use responses_client::testing::{Steering, Step, Turn};
+//!
+//! // The connection ends in place of the answer to the steer.
+//! let lost = Turn::text("Hello")
+//!     .steering(Steering::Ignore)
+//!     .cut_after(4, Step::AwaitSteer)
+//!     .then(Step::Reset);
+//! # drop(lost);
+//! ```
 //!
 //! # Files, profiles, endpoints
 //!
@@ -176,7 +202,10 @@ pub use script::{
     format::ScriptError,
     gate::Gate,
     halves::{parse_json, surrogate_half},
+    inject::Injecting,
+    interrupt::Interrupting,
     items,
+    lane::Lanes,
     profile::Profile,
     refusal::Refusal,
     steer::Steering,
@@ -188,7 +217,7 @@ pub use script::{
 pub use server::{
     connector::Connector,
     handle::ScriptedServer,
-    log::{ConnectionLog, OtherLog, RequestLog, ServerLog, SteerLog},
+    log::{ConnectionLog, MessageLog, OtherLog, RequestLog, ServerLog, SteerLog},
 };
 
 mod network;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     BOTH, guarded,
-    plain::{create, create_over_websocket, http},
+    plain::{Socket, create, create_over_websocket, http},
     server,
     tool::{Ran, Temporary, Tool, command, ran, run, value},
 };
@@ -257,6 +257,55 @@ async fn only_the_paths_of_the_api_are_answered_and_all_are_logged() {
     assert_eq!(of("other", "status"), statuses);
     assert_eq!(of("other", "path")[9], "/v1/chat/completions?api-key=[masked]&a=b");
     assert_eq!(of("other", "method")[6], "PUT");
+}
+
+#[tokio::test]
+async fn a_script_file_sets_the_answers_to_messages_and_the_log_has_them() {
+    let (script, log) = (Temporary::new("messages.json"), Temporary::new("messages.jsonl"));
+    let turns = r#"{"turns":[
+        {"text":"a","steering":{"refuse":"too_many_pending_steers"},
+            "edits":[{"insert":[2,"await_steer"]}]},
+        {"output":[{"type":"function_call","call_id":"c","name":"f","arguments":"{}"}],
+            "edits":[{"insert":[2,"await_inject"]}]},
+        {"text":"b","interrupting":"after_item","edits":[{"insert":[4,"await_interrupt"]}]}]}"#;
+    std::fs::write(&script.0, turns).unwrap();
+    let (server, url, _) = serve(&["--script", script.path(), "--log", log.path()]).await;
+    let mut socket = Socket::connect(&url, "responses_multi_agent=v1").await;
+    let mut ids = Vec::new();
+    for (mut message, answers) in [
+        (
+            json!({"type": "response.steer", "input": "more"}),
+            ["response.steer.failed", "completed"],
+        ),
+        (
+            json!({"type": "response.inject", "input":
+                [{"type": "function_call_output", "call_id": "c", "output": "7"}]}),
+            ["response.inject.created", "completed"],
+        ),
+        (json!({"type": "response.interrupt"}), ["response.interrupt.accepted", "incomplete"]),
+    ] {
+        socket.send(&json!({"type": "response.create", "model": "m", "input": "hi"})).await;
+        let id = socket.event().await["response"]["id"].clone();
+        let member = match message["type"] == "response.steer" {
+            true => "previous_response_id",
+            false => "response_id",
+        };
+        message[member] = id.clone();
+        socket.send(&message).await;
+        let events = socket.turn().await;
+        assert!(events.iter().any(|event| event["type"] == answers[0]), "{events:?}");
+        let end = &events.last().unwrap()["response"];
+        assert_eq!((&end["status"], &end["id"]), (&json!(answers[1]), &id));
+        ids.push((member, message));
+    }
+    drop(socket);
+    assert_eq!(server.end().await.code, Some(0));
+    let lines = log.lines();
+    for (kind, (member, message)) in ["steer", "inject", "interrupt"].into_iter().zip(ids) {
+        let line = lines.iter().find(|line| line["kind"] == kind).unwrap();
+        let id = &message[member];
+        assert_eq!(*line, json!({"kind": kind, "connection": 0, member: id, "body": message}));
+    }
 }
 
 #[tokio::test]

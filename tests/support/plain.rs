@@ -6,7 +6,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
 
 use super::guarded;
 
@@ -36,24 +39,55 @@ pub(crate) async fn create(url: &str, body: &Value) -> (u16, Value) {
 /// Sends a create body on a new WebSocket; returns the status and the JSON like [`create`], from
 /// the event that ends the turn.
 pub(crate) async fn create_over_websocket(url: &str, body: &Value) -> (u16, Value) {
-    let stream = TcpStream::connect(authority(url)).await.unwrap();
-    let url = format!("{}/responses", url.replace("http", "ws"));
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    let mut socket = Socket::connect(url, "").await;
     let mut message = body.clone();
     message["type"] = json!("response.create");
-    socket.send(Message::text(message.to_string())).await.unwrap();
-    loop {
-        let frame = guarded(socket.next()).await.unwrap().unwrap();
-        let event: Value = serde_json::from_str(frame.to_text().unwrap()).unwrap();
-        match event["type"].as_str().unwrap() {
-            "error" => {
-                let status = event["status"].as_u64().unwrap();
-                return (status.try_into().unwrap(), json!({ "error": event["error"] }));
+    socket.send(&message).await;
+    let end = socket.turn().await.pop().unwrap();
+    match end["type"] == "error" {
+        true => {
+            let status = end["status"].as_u64().unwrap();
+            (status.try_into().unwrap(), json!({ "error": end["error"] }))
+        }
+        false => (200, end["response"].clone()),
+    }
+}
+
+/// A WebSocket of a client that knows nothing of the protocol.
+pub(crate) struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    /// Connects to the server at `url`, with this value of the header `OpenAI-Beta`.
+    pub(crate) async fn connect(url: &str, beta: &'static str) -> Self {
+        let stream = TcpStream::connect(authority(url)).await.unwrap();
+        let url = format!("{}/responses", url.replace("http", "ws"));
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("openai-beta", HeaderValue::from_static(beta));
+        Self(tokio_tungstenite::client_async(request, stream).await.unwrap().0)
+    }
+
+    pub(crate) async fn send(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    pub(crate) async fn event(&mut self) -> Value {
+        let frame = guarded(self.0.next()).await.unwrap().unwrap();
+        serde_json::from_str(frame.to_text().unwrap()).unwrap()
+    }
+
+    /// The events up to the one that ends the turn.
+    pub(crate) async fn turn(&mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.event().await;
+            let is_end = matches!(
+                event["type"].as_str(),
+                Some("error" | "response.completed" | "response.incomplete" | "response.failed")
+            );
+            events.push(event);
+            if is_end {
+                return events;
             }
-            "response.completed" | "response.incomplete" | "response.failed" => {
-                return (200, event["response"].clone());
-            }
-            _ => {}
         }
     }
 }

@@ -113,6 +113,11 @@ impl HistoryStore {
         (response.stored || self.holder(connection, id).is_some()).then_some(response.node)
     }
 
+    /// Returns the response `id`, which the server itself may continue from anywhere.
+    pub(crate) fn own_parent(&self, id: &str) -> Option<Parent> {
+        self.responses.get(id).map(|response| response.node)
+    }
+
     /// Returns `true` if the response `id` was completed.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.responses.contains_key(id)
@@ -174,6 +179,7 @@ mod tests {
         assert_eq!(store.history(store.parent(0, "b")), ["a", "b"]);
         store.evict(0, None);
         assert!(store.parent(0, "b").is_none());
+        assert!(store.own_parent("b").is_some() && store.own_parent("c").is_none());
     }
 
     #[test]

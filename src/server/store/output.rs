@@ -17,6 +17,11 @@ impl OutputCollector {
         }
     }
 
+    /// Returns the number of finished items.
+    pub(crate) fn len(&self) -> usize {
+        self.finished.len()
+    }
+
     /// Returns the output of a response that ends in this form: its own, or the finished items if
     /// its own is empty.
     pub(crate) fn finish(mut self, response: &Value) -> Vec<Value> {

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use super::{
     exchange::Exchange,
     header_names::HeaderNames,
+    lane::Lanes,
     profile::Profile,
     quirks::{PLAIN, Quirks},
     refusal::Refusal,
@@ -45,6 +46,8 @@ pub struct Script {
     profile: Option<Profile>,
     max_age: Option<Duration>,
     frame_limit: Option<u64>,
+    lanes: Option<Lanes>,
+    pub(crate) lane_order: Vec<String>,
 }
 
 /// Function that answers requests after the last turn.
@@ -77,6 +80,8 @@ impl Script {
             profile: None,
             max_age: None,
             frame_limit: None,
+            lanes: None,
+            lane_order: Vec::new(),
         }
     }
 
@@ -200,6 +205,36 @@ impl Script {
         self
     }
 
+    /// Treats `stream_id` in this way. Default: that of the [profile](Self::profile), else
+    /// [`Lanes::Serve`].
+    pub fn lanes(mut self, lanes: Lanes) -> Self {
+        self.lanes = Some(lanes);
+        self
+    }
+
+    /// Sets the order in which the lanes of a WebSocket send their events: one event of each lane
+    /// in this list, which begins again at its end. `""` is the default lane, and a lane may stand
+    /// in the list more than once. A lane without an event to send is skipped; lanes that are not
+    /// in the list send while no other can. Default: each lane in its turn.
+    ///
+    /// The order of all events is fixed if a [`Gate`](crate::testing::Gate) holds the turns until
+    /// all have begun.
+    ///
+    /// ```
+    /// use responses_client::testing::{Gate, Script, Step, Turn};
+    ///
+    /// let (gate, held) = (Gate::new(), Gate::new());
+    /// # let _ = gate;
+    /// let script = Script::new()
+    ///     .lane_order(["a", "a", "b"]) // two events of `a` for each one of `b`
+    ///     .respond(move |_| Turn::text("Hello").first(Step::Gate(held.clone())));
+    /// # drop(script);
+    /// ```
+    pub fn lane_order<L: Into<String>>(mut self, lanes: impl IntoIterator<Item = L>) -> Self {
+        self.lane_order = lanes.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Omits `body` and `raw` of requests from the log, for long runs with large requests.
     pub fn without_bodies(mut self) -> Self {
         self.without_bodies = true;
@@ -254,6 +289,7 @@ impl Script {
             (quirks.max_age, quirks.silent_age) = (Some(age), None);
         }
         quirks.frame_limit = self.frame_limit.or(quirks.frame_limit);
+        quirks.lanes = self.lanes.unwrap_or(quirks.lanes);
         quirks
     }
 
@@ -313,6 +349,8 @@ impl fmt::Debug for Script {
             profile,
             max_age,
             frame_limit,
+            lanes,
+            lane_order,
         } = self;
         f.debug_struct("Script")
             .field("turns", turns)
@@ -331,6 +369,8 @@ impl fmt::Debug for Script {
             .field("profile", profile)
             .field("max_age", max_age)
             .field("frame_limit", frame_limit)
+            .field("lanes", lanes)
+            .field("lane_order", lane_order)
             .finish()
     }
 }

@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
-use super::quirks::{Continues, ErrorStyle, PLAIN, Quirks};
+use super::{
+    lane::Lanes,
+    quirks::{Continues, ErrorStyle, PLAIN, Quirks},
+};
 
 /// A known server of the API, for [`Script::profile`](crate::testing::Script::profile).
 ///
 /// | | WebSocket | continues by `previous_response_id` | other differences |
 /// |---|---|---|---|
-/// | `OpenAi` | 60 minutes | yes | [lanes and steering](crate::testing#lanes-and-steering) |
-/// | `Azure` | 60 minutes | yes | lost parents without `error.type` |
+/// | `OpenAi` | 60 minutes | yes | [lanes, steering](crate::testing#lanes-and-steering) and `response.inject` |
+/// | `Azure` | 60 minutes | yes | lost parents without `error.type`; `response.inject` |
 /// | `Xai` | 25 minutes | yes | lost parents without `error.type` |
 /// | `Vercel` | 13 minutes, 5 idle, closed with 1001; messages to 4 MiB | yes | an error is followed by a Close frame; one model a socket |
-/// | `ChatGpt` | 60 minutes, messages to 16 MiB | only on the WebSocket | errors are a `detail`; `store` must be false, and `stream` true over HTTP; many parameters are refused |
+/// | `ChatGpt` | 60 minutes, messages to 16 MiB | only on the WebSocket | errors are a `detail`; `store` must be false, and `stream` true over HTTP; many parameters are refused; `response.interrupt` |
 /// | `OpenRouter` | 404 | no | comments, `[DONE]` |
 /// | `Copilot` | 404 | yes | the ids of items change with every event |
 /// | `Ollama` | 404 | no | |
 /// | `LmStudio` | 404 | yes | |
 /// | `Vllm` | 405 | no | |
+///
+/// Only those that the table names have lanes, and know `response.steer`, `response.inject` or
+/// `response.interrupt`. A server without a profile knows all of them.
 ///
 /// ```
 /// use responses_client::testing::{Profile, Script, Turn};
@@ -77,19 +83,22 @@ impl Profile {
     pub(crate) fn quirks(self) -> Quirks {
         let sse_only = |status| Quirks { no_websocket: Some(status), ..PLAIN };
         match self {
-            Self::OpenAi => Quirks { max_age: minutes(60), ..PLAIN },
+            Self::OpenAi => Quirks { max_age: minutes(60), interrupts: false, ..PLAIN },
             Self::Azure => Quirks {
                 max_age: minutes(60),
                 errors: ErrorStyle::LostParentWithoutType,
-                refused: &["stream_id"],
+                lanes: Lanes::Refuse,
                 steers: false,
+                interrupts: false,
                 ..PLAIN
             },
             Self::Xai => Quirks {
                 max_age: minutes(25),
                 errors: ErrorStyle::LostParentWithoutType,
-                refused: &["stream_id"],
+                lanes: Lanes::Refuse,
                 steers: false,
+                injects: false,
+                interrupts: false,
                 ..PLAIN
             },
             Self::Vercel => Quirks {
@@ -99,8 +108,10 @@ impl Profile {
                 frame_limit: Some(4 << 20),
                 closes_after_error: true,
                 one_model: true,
-                refused: &["stream_id"],
+                lanes: Lanes::Refuse,
                 steers: false,
+                injects: false,
+                interrupts: false,
                 ..PLAIN
             },
             Self::ChatGpt => Quirks {
@@ -109,7 +120,9 @@ impl Profile {
                 errors: ErrorStyle::Detail,
                 continues: Continues::OnSockets,
                 refused: CHATGPT_REFUSES,
+                lanes: Lanes::Refuse,
                 steers: false,
+                injects: false,
                 stateless: true,
                 ..PLAIN
             },
@@ -159,5 +172,4 @@ const CHATGPT_REFUSES: &[&str] = &[
     "prompt_cache_retention",
     "context_management",
     "background",
-    "stream_id",
 ];

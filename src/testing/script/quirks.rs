@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    error_reply::ErrorReply, refusal::Refusal, request, step::Step, turn::answer::ScriptedAnswer,
+    error_reply::ErrorReply, lane::Lanes, refusal::Refusal, request, step::Step,
+    turn::answer::ScriptedAnswer, value::set,
 };
 use crate::config::Transport;
 
@@ -26,6 +27,11 @@ pub(crate) struct Quirks {
     pub(super) closes_after_error: bool,
     /// The server knows `response.steer`.
     pub(crate) steers: bool,
+    /// The server knows `response.inject`, on a WebSocket with the beta's header.
+    pub(crate) injects: bool,
+    /// The server knows `response.interrupt`.
+    pub(crate) interrupts: bool,
+    pub(crate) lanes: Lanes,
     /// Every request on a WebSocket must have the model of the first one.
     pub(crate) one_model: bool,
     pub(super) continues: Continues,
@@ -59,7 +65,7 @@ pub(super) enum Continues {
     Nowhere,
 }
 
-/// A server without differences from the API.
+/// A server without differences from the API, and with messages that only some servers know.
 pub(super) const PLAIN: Quirks = Quirks {
     no_websocket: None,
     max_age: None,
@@ -69,6 +75,9 @@ pub(super) const PLAIN: Quirks = Quirks {
     errors: ErrorStyle::Full,
     closes_after_error: false,
     steers: true,
+    injects: true,
+    interrupts: true,
+    lanes: Lanes::Serve,
     one_model: false,
     continues: Continues::Everywhere,
     refused: &[],
@@ -93,7 +102,7 @@ impl Quirks {
         match self.silent_age {
             Some(close_code) => SocketEnd { error: None, close_code },
             None => {
-                let error = request::too_old(self.max_age.unwrap_or_default());
+                let error = request::too_old(self.max_age.unwrap_or(USUAL_AGE));
                 SocketEnd { error: Some(error), close_code: 1000 }
             }
         }
@@ -109,6 +118,10 @@ impl Quirks {
         let invalid = |code: &str, message: &str, param: &'static str| {
             Err(ErrorReply::new(400, code, message).param(param))
         };
+        if self.lanes == Lanes::Refuse && body.get("stream_id").is_some() {
+            let message = "Unsupported parameter: stream_id";
+            return invalid("unsupported_parameter", message, "stream_id");
+        }
         if let Some(name) = self.refused.iter().find(|name| body.get(**name).is_some()) {
             let message = format!("Unsupported parameter: {name}");
             return invalid("unsupported_parameter", &message, name);
@@ -138,6 +151,7 @@ impl Quirks {
         if self.rotating_ids {
             rotate_ids(steps);
         }
+        self.expand_ends(steps, transport);
         match transport {
             Transport::WebSocket => {
                 if self.closes_after_error
@@ -158,6 +172,21 @@ impl Quirks {
                     steps.push(Step::Raw("data: [DONE]\n\n".into()));
                 }
             }
+        }
+    }
+
+    /// Replaces each [`Step::Expire`] by the steps that end a WebSocket in the way of this server.
+    fn expand_ends(&self, steps: &mut Vec<Step>, transport: Transport) {
+        while let Some(index) = steps.iter().position(|step| matches!(step, Step::Expire)) {
+            let SocketEnd { error, close_code } = self.end_at_max_age();
+            let error = error.map(|error| {
+                let mut frame = error.frame();
+                set(&mut frame, "stream_id", Value::Null);
+                Step::Stray(frame)
+            });
+            let close = Step::Close { code: Some(close_code), reason: String::new() };
+            let ends = error.into_iter().chain([close]);
+            steps.splice(index..=index, ends.filter(|_| transport == Transport::WebSocket));
         }
     }
 
@@ -219,6 +248,9 @@ fn rotate_ids(steps: &mut [Step]) {
 fn kind_is(step: &Step, kind: &str) -> bool {
     step.event().is_some_and(|event| event["type"] == kind)
 }
+
+/// Maximum age that an error names if the server has none.
+const USUAL_AGE: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -21,9 +21,19 @@ pub(crate) const MAX_STEERS: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Steering {
-    /// The steer is accepted. Another response continues with its input.
+    /// The steer is accepted. Another response continues with its input, unless a request of the
+    /// client that continues the steered response waits already: that request gets the input.
     #[default]
     Accept,
+    /// Like `Accept`, but the response of the steer begins before a request that waits, which does
+    /// not get the input.
+    SuccessorFirst,
+    /// Like `Accept`, but the response of the steer begins only after the next request that
+    /// continues the steered response on its lane. That request does not get the input.
+    SuccessorLast,
+    /// Like `Accept`, but a `response.steer.pending` is sent only once the request that it asks
+    /// for has arrived.
+    PendingLate,
     /// The steer fails with this code.
     Refuse(String),
     /// The steer is accepted, and fails with this code when its response has ended.
@@ -37,28 +47,41 @@ pub enum Steering {
 pub(crate) struct Steer {
     /// Id of the response that it is meant for.
     pub(crate) target: String,
+    /// The message has just the members of a steer, and user messages as input.
+    pub(crate) is_valid: bool,
     /// `input` as it was sent.
     sent: Value,
 }
 
 impl Steer {
-    /// Returns the steer in a message, if the message is one.
-    pub(crate) fn of(body: &Value) -> Option<Self> {
-        (body["type"] == "response.steer").then(|| Self {
-            target: body["previous_response_id"].as_str().unwrap_or_default().to_owned(),
-            sent: body["input"].clone(),
-        })
+    /// Returns the steer in a message.
+    pub(crate) fn new(body: &Value) -> Self {
+        let target = body["previous_response_id"].as_str().unwrap_or_default().to_owned();
+        Self { target, is_valid: Self::is_valid(body), sent: body["input"].clone() }
     }
 
-    /// Returns `true` if the message has just the members of a steer, and user messages as input.
-    pub(crate) fn is_valid(body: &Value) -> bool {
+    /// Returns `true` if the response to a request with this body can be steered.
+    pub(crate) fn is_supported(request: &Value) -> bool {
+        request["conversation"].is_null() && request["context_management"].is_null()
+    }
+
+    fn is_valid(body: &Value) -> bool {
         let has = |value: &Value, allowed: &[&str]| {
             value.as_object().is_some_and(|it| it.keys().all(|key| allowed.contains(&&**key)))
+        };
+        let is_part = |part: &Value| {
+            matches!(part["type"].as_str(), Some("input_text" | "input_image" | "input_file"))
+        };
+        let is_content = |content: &Value| match content {
+            Value::String(_) => true,
+            Value::Array(parts) => !parts.is_empty() && parts.iter().all(is_part),
+            _ => false,
         };
         let is_message = |item: &Value| {
             has(item, &["type", "role", "content"])
                 && matches!(item["type"].as_str(), None | Some("message"))
                 && item["role"] == "user"
+                && is_content(&item["content"])
         };
         let input = match &body["input"] {
             Value::String(_) => true,
@@ -143,17 +166,6 @@ pub(crate) fn required_input(output: &[Value]) -> Vec<Value> {
     output.iter().filter_map(required).collect()
 }
 
-/// Returns the event that ends a response early, with the items that were `finished`. `terminal` is
-/// the event that the response would have ended with.
-pub(crate) fn steered(terminal: &Value, finished: Vec<Value>, number: u64) -> Value {
-    let mut response = terminal["response"].clone();
-    response["status"] = "incomplete".into();
-    response["completed_at"] = Value::Null;
-    response["incomplete_details"] = json!({ "reason": "steered" });
-    response["output"] = finished.into();
-    json!({ "type": "response.incomplete", "sequence_number": number, "response": response })
-}
-
 /// Returns the output in a terminal event.
 pub(crate) fn output(terminal: &Value) -> &[Value] {
     list(&terminal["response"], "output")
@@ -200,8 +212,21 @@ mod tests {
         for valid in [json!("x"), json!([message]), json!([message, message])] {
             assert!(Steer::is_valid(&steer(valid.clone())), "{valid}");
         }
+        let parts = |parts: Value| json!([{ "role": "user", "content": parts }]);
+        for kind in ["input_text", "input_image", "input_file"] {
+            assert!(Steer::is_valid(&steer(parts(json!([{ "type": kind }])))), "{kind}");
+        }
         let named = json!({ "role": "user", "content": "x", "id": "msg_1" });
-        for invalid in [json!([]), json!([named]), json!([{ "role": "assistant" }]), json!(null)] {
+        let assistant = json!({ "role": "assistant", "content": "x" });
+        for invalid in [
+            json!([]),
+            json!(null),
+            json!([named]),
+            json!([assistant]),
+            parts(json!([])),
+            parts(json!(null)),
+            parts(json!([{ "type": "output_text" }])),
+        ] {
             assert!(!Steer::is_valid(&steer(invalid.clone())), "{invalid}");
         }
         let mut other = steer(json!("x"));

@@ -59,7 +59,8 @@ pub enum Step {
     /// Sends an event that does not belong to the response, for example a late event of an older
     /// response. The server's own state ignores it, and it does not count as an event.
     Stray(Value),
-    /// Sends this text as an event, repeatedly. These do not count as events.
+    /// Sends this text as an event, repeatedly. These do not count as events. On a lane, a text that
+    /// is a JSON object gets the `stream_id`.
     Flood {
         /// Text of each event, which may be empty.
         text: String,
@@ -80,6 +81,17 @@ pub enum Step {
     Delay(Duration),
     /// Waits until the test opens the gate.
     Gate(Gate),
+    /// Waits until the client has steered the response: once more than the steps of this kind
+    /// before. Like the next two, continues immediately over SSE.
+    AwaitSteer,
+    /// Waits until the client has injected input into the response.
+    AwaitInject,
+    /// Waits until the client has interrupted the response.
+    AwaitInterrupt,
+    /// Ends the WebSocket as at its [maximum age](crate::testing::Script::max_age), also while
+    /// responses run: with an error frame that names no lane, and a Close frame. Does nothing over
+    /// SSE.
+    Expire,
     /// Sends a Close frame, without a payload if `code` is `None`; over SSE ends the body cleanly.
     Close {
         /// Code of the Close frame.
@@ -118,6 +130,10 @@ impl Step {
             | Self::Pong(_)
             | Self::Delay(_)
             | Self::Gate(_)
+            | Self::AwaitSteer
+            | Self::AwaitInject
+            | Self::AwaitInterrupt
+            | Self::Expire
             | Self::Close { .. }
             | Self::End
             | Self::Reset
@@ -158,6 +174,7 @@ impl Step {
             Self::Split { at, .. } => Self::Split { text, at: at.clone() },
             Self::Drip { pieces, pause, .. } => Self::Drip { text, pieces: *pieces, pause: *pause },
             Self::Stray(_) => Self::Stray(event),
+            Self::Flood { times, .. } => Self::Flood { text, times: *times },
             _ => Self::Event(event),
         }
     }
@@ -165,6 +182,12 @@ impl Step {
     /// Returns `true` if the client notices nothing of the step but the time that it takes.
     pub(crate) fn is_wait(&self) -> bool {
         matches!(self, Self::Delay(_) | Self::Gate(_) | Self::Stall | Self::Freeze)
+            || self.awaits_message()
+    }
+
+    /// Returns `true` if the step waits for a message of the client.
+    pub(crate) fn awaits_message(&self) -> bool {
+        matches!(self, Self::AwaitSteer | Self::AwaitInject | Self::AwaitInterrupt)
     }
 
     /// Returns the way in which this step cuts the connection, if it does.

@@ -14,7 +14,7 @@ use super::{
     background::Background,
     control::Control,
     hub_state::{Admitted, AdmittedRequest, HubState, Received},
-    log::{ConnectionLog, OtherLog, ServerLog, SteerLog},
+    log::{ConnectionLog, MessageLog, OtherLog, ServerLog, SteerLog},
     peer::IdleFrame,
 };
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
         builder::{NextTurn, Script},
         cut::Cut,
         error_reply::ErrorReply,
+        message::TurnMessage,
         quirks::Quirks,
         turn::{Turn, answer::ScriptedAnswer},
         upgrade::{Reuse, Upgrade},
@@ -158,6 +159,11 @@ impl Hub {
         self.lock().script.quirks()
     }
 
+    /// Returns the order in which the lanes of a WebSocket send.
+    pub(super) fn lane_order(&self) -> Vec<String> {
+        self.lock().script.lane_order.clone()
+    }
+
     /// Returns the path below which the server answers, if it is limited to one.
     pub(super) fn base_path(&self) -> Option<String> {
         self.lock().script.base_path.clone()
@@ -197,11 +203,37 @@ impl Hub {
         (request, answer)
     }
 
-    /// Records a steer.
-    pub(super) fn note_steer(&self, connection: usize, target: &str, body: Value) {
-        let previous_response_id = target.to_owned();
-        let steer = SteerLog { connection, previous_response_id, body };
-        self.change(|state| state.log.steers.push(steer));
+    /// Records a message about a response. Returns the number of messages of its kind before it.
+    pub(super) fn note_message(
+        &self,
+        connection: usize,
+        message: &TurnMessage,
+        body: Value,
+    ) -> usize {
+        let id = message.target().to_owned();
+        self.change(|state| {
+            let messages = match message {
+                TurnMessage::Steer(_) => {
+                    let steer = SteerLog { connection, previous_response_id: id, body };
+                    state.log.steers.push(steer);
+                    return state.log.steers.len() - 1;
+                }
+                TurnMessage::Inject(_) => &mut state.log.injects,
+                TurnMessage::Interrupt(_) => &mut state.log.interrupts,
+            };
+            messages.push(MessageLog { connection, response_id: id, body });
+            messages.len() - 1
+        })
+    }
+
+    /// Returns `true` if the upgrade of a connection asks for this beta of the API.
+    pub(super) fn has_beta(&self, connection: usize, beta: &str) -> bool {
+        let state = self.lock();
+        let log = state.log.connections.get(connection);
+        log.is_some_and(|log| {
+            let values = log.headers.iter().filter(|(name, _)| name == "openai-beta");
+            values.flat_map(|(_, value)| value.split(',')).any(|it| it.trim() == beta)
+        })
     }
 
     /// Returns `true` if the response `id` was completed.

@@ -149,12 +149,17 @@ impl HubState {
     /// Logs a request, and takes its turn.
     pub(super) fn admit(&mut self, received: Received) -> Admitted {
         let Received { connection, transport, path, headers, body, raw, steered } = received;
-        let lane = match transport {
-            Transport::WebSocket => Lane::of(&body),
-            Transport::Sse => Lane::Default,
+        // The client has sent nothing for the response that a steer begins.
+        let is_successor = raw.is_empty() && body.is_object();
+        let (lane, named) = match transport {
+            Transport::WebSocket => (self.script.quirks().lanes.lane(&body), Lane::of(&body)),
+            Transport::Sse => (Lane::Default, Lane::Default),
         };
         let previous = body["previous_response_id"].as_str().map(str::to_owned);
-        let found = previous.as_deref().and_then(|id| self.history.parent(connection, id));
+        let found = previous.as_deref().and_then(|id| match is_successor {
+            true => self.history.own_parent(id),
+            false => self.history.parent(connection, id),
+        });
         let is_fork = self.begin_on(connection, transport, &lane, previous.as_deref());
         let fork_of = previous.clone().filter(|_| is_fork);
         let mut input = [steered, request::input(&body)].concat();
@@ -165,7 +170,7 @@ impl HubState {
             index: self.turns_taken,
             transport,
             connection,
-            lane: lane.name().map(str::to_owned),
+            lane: named.name().map(str::to_owned),
             history: Vec::new(),
             response_id: response_id.clone(),
             headers,
@@ -195,7 +200,7 @@ impl HubState {
             lane: exchange.lane.clone(),
             turn: turn_index,
             path: path.unwrap_or_default(),
-            is_successor: raw.is_empty() && exchange.body.is_object(),
+            is_successor,
             body: Value::Null,
             raw,
             headers: Vec::new(),
@@ -262,7 +267,7 @@ impl HubState {
         match lane {
             Lane::Default => Ok(()),
             Lane::Invalid => Err(lane::invalid()),
-            Lane::Named(name) => {
+            Lane::Named(name) | Lane::Untold(name) => {
                 let peer = self.peers.get_mut(connection);
                 let is_known = peer.is_none_or(|peer| peer.has_lane(name));
                 if is_known { Ok(()) } else { Err(lane::too_many()) }

@@ -29,6 +29,10 @@ pub struct ServerLog {
     pub requests: Vec<RequestLog>,
     /// Every `response.steer`.
     pub steers: Vec<SteerLog>,
+    /// Every `response.inject`.
+    pub injects: Vec<MessageLog>,
+    /// Every `response.interrupt`.
+    pub interrupts: Vec<MessageLog>,
     /// Every other answered HTTP request, such as those to get or cancel a response, and those for
     /// paths that the server does not have.
     pub others: Vec<OtherLog>,
@@ -153,6 +157,27 @@ pub struct SteerLog {
     pub connection: usize,
     /// Id of the response that the steer is meant for.
     pub previous_response_id: String,
+    /// The message.
+    pub body: Value,
+}
+
+/// One `response.inject`, or one `response.interrupt`.
+///
+/// ```
+/// use responses_client::testing::{MessageLog, ServerLog};
+///
+/// fn interrupted<'a>(log: &'a ServerLog, id: &'a str) -> impl Iterator<Item = &'a MessageLog> {
+///     log.interrupts.iter().filter(move |interrupt| interrupt.response_id == id)
+/// }
+/// # drop(interrupted);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MessageLog {
+    /// [`index`](ConnectionLog::index) of the connection.
+    pub connection: usize,
+    /// Id of the response that the message is meant for.
+    pub response_id: String,
     /// The message.
     pub body: Value,
 }

@@ -39,7 +39,7 @@ pub(super) async fn answer(
         steered: Vec::new(),
     };
     let (mut turn, answer) = ServerTurn::begin(&connection.hub, received);
-    let ScriptedAnswer { steps, http, label, steering: _, kept: _ } = answer;
+    let ScriptedAnswer { steps, http, label, answers: _, kept: _ } = answer;
     if let Some((waits, refusal)) = http {
         for step in waits {
             wait(&step).await;

@@ -22,6 +22,9 @@ pub(super) struct ServerTurn {
     hub: Arc<Hub>,
     request: AdmittedRequest,
     output: OutputCollector,
+    /// Input that the client gave while the response ran, each with the number of items finished
+    /// before.
+    injected: Vec<(usize, Vec<Value>)>,
     /// The response is part of the server's state.
     is_committed: bool,
     is_finished: bool,
@@ -32,7 +35,8 @@ impl ServerTurn {
     pub(super) fn begin(hub: &Arc<Hub>, received: Received) -> (Self, ScriptedAnswer) {
         let (request, answer) = hub.admit(received);
         let (hub, output) = (Arc::clone(hub), OutputCollector::default());
-        (Self { hub, request, output, is_committed: false, is_finished: false }, answer)
+        let injected = Vec::new();
+        (Self { hub, request, output, injected, is_committed: false, is_finished: false }, answer)
     }
 
     /// Returns the steps of the response, if it runs in the background.
@@ -45,9 +49,23 @@ impl ServerTurn {
         &self.request.response_id
     }
 
-    /// Returns the items that were finished so far.
+    /// Returns the body of the request.
+    pub(super) fn body(&self) -> &Value {
+        &self.request.body
+    }
+
+    /// Takes input of the client into the conversation, after the items that are finished.
+    pub(super) fn inject(&mut self, input: &[Value]) {
+        self.injected.push((self.output.len(), input.to_vec()));
+    }
+
+    /// Returns the items that were finished so far: the output of a response that ends now.
     pub(super) fn finished_items(&mut self) -> Vec<Value> {
-        std::mem::take(&mut self.output).finish(&Value::Null)
+        let finished = std::mem::take(&mut self.output).finish(&Value::Null);
+        if let Some(kept) = &mut self.request.kept {
+            kept.truncate(finished.len());
+        }
+        finished
     }
 
     /// Returns the request for the response that follows after a steer.
@@ -122,7 +140,14 @@ impl ServerTurn {
             &mut self.request;
         let collected = std::mem::take(&mut self.output).finish(response);
         let mut items = std::mem::take(input);
-        items.extend(kept.take().unwrap_or(collected));
+        let mut output = kept.take().unwrap_or(collected).into_iter();
+        let mut placed = 0;
+        for (place, injected) in std::mem::take(&mut self.injected) {
+            items.extend(output.by_ref().take(place.saturating_sub(placed)));
+            items.extend(injected);
+            placed = place;
+        }
+        items.extend(output);
         let id = response["id"].as_str().unwrap_or(response_id).to_owned();
         let lane = lane.name().map(str::to_owned);
         let completed = Completed { id, parent: *parent, items, stored: *stored, lane };

@@ -62,6 +62,9 @@ pub(super) fn action(step: Step, untyped: bool) -> SseAction {
         Step::Comment(text) => SseAction::Send(sse::comment(&text)),
         Step::Binary(_) | Step::Ping(_) | Step::Pong(_) => SseAction::Nothing,
         Step::Delay(_) | Step::Gate(_) | Step::Stall | Step::Freeze => SseAction::Nothing,
+        Step::AwaitSteer | Step::AwaitInject | Step::AwaitInterrupt | Step::Expire => {
+            SseAction::Nothing
+        }
         Step::Close { .. } => SseAction::End,
         Step::End => SseAction::Cut(Cut::Fin),
         Step::Reset => SseAction::Cut(Cut::Reset),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Client, kind, kinds};
+use super::{Client, kind, kinds, text_of};
 use crate::testing::{Gate, Profile, Script, ScriptedServer, Step, Turn, items};
 
 /// Sends a `response.create` on a lane; an empty name is the default lane.
-async fn create_on(client: &mut Client, lane: &str, mut members: Value) {
+pub(super) async fn create_on(client: &mut Client, lane: &str, mut members: Value) {
     if !lane.is_empty() {
         members["stream_id"] = lane.into();
     }
@@ -16,7 +16,7 @@ async fn create_on(client: &mut Client, lane: &str, mut members: Value) {
 }
 
 /// The events up to the end of `turns` turns, whichever lanes they are on.
-async fn turns(client: &mut Client, turns: usize) -> Vec<Value> {
+pub(super) async fn turns(client: &mut Client, turns: usize) -> Vec<Value> {
     let (mut events, mut ended) = (Vec::new(), 0);
     while ended < turns {
         let event = client.event().await;
@@ -31,17 +31,13 @@ fn is_end(event: &Value) -> bool {
 }
 
 /// The lane of an event; empty for the default lane.
-fn lane(event: &Value) -> &str {
+pub(super) fn lane(event: &Value) -> &str {
     event.get("stream_id").map_or("", |id| id.as_str().unwrap())
 }
 
 /// The events of a lane.
-fn of(events: &[Value], wanted: &str) -> Vec<Value> {
+pub(super) fn of(events: &[Value], wanted: &str) -> Vec<Value> {
     events.iter().filter(|event| lane(event) == wanted).cloned().collect()
-}
-
-fn text_of(event: &Value) -> &str {
-    event["response"]["output"][0]["content"][0]["text"].as_str().unwrap_or_default()
 }
 
 /// A server whose answer is the number of items in the history.
@@ -264,6 +260,7 @@ async fn servers_without_lanes_refuse_them() {
         let refused = client.event().await;
         let message = refused.pointer("/error/message").or(refused.pointer("/error/detail"));
         assert_eq!(message.unwrap(), "Unsupported parameter: stream_id", "{profile:?}");
+        assert!(refused.get("stream_id").is_none());
     }
 }
 

@@ -9,10 +9,16 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{self, Message, handshake::client::generate_key, protocol::Role},
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        handshake::client::generate_key,
+        http::HeaderValue,
+        protocol::{CloseFrame, Role},
+    },
 };
 
-use super::{Connector, ScriptedServer};
+use super::{Connector, Exchange, ScriptedServer, Turn};
 use crate::net::{Answer, Content, Io, NetError};
 
 mod agent;
@@ -22,6 +28,9 @@ mod faults;
 mod generators;
 mod habits;
 mod handshake;
+mod inject;
+mod interrupt;
+mod lane_faults;
 mod lanes;
 mod limits;
 mod sessions;
@@ -42,10 +51,26 @@ impl Client {
     async fn try_connect(
         server: &ScriptedServer,
     ) -> Result<(Self, http::response::Parts), tungstenite::Error> {
+        Self::try_connect_for(server, None).await
+    }
+
+    /// A client that asks for betas of the API.
+    async fn with_beta(server: &ScriptedServer, beta: &'static str) -> Self {
+        Self::try_connect_for(server, Some(beta)).await.unwrap().0
+    }
+
+    async fn try_connect_for(
+        server: &ScriptedServer,
+        beta: Option<&'static str>,
+    ) -> Result<(Self, http::response::Parts), tungstenite::Error> {
         let stream = TcpStream::connect(server.address().unwrap()).await?;
         let url = format!("ws://{}/v1/responses", server.address().unwrap());
+        let mut request = url.into_client_request()?;
+        if let Some(beta) = beta {
+            request.headers_mut().insert("openai-beta", HeaderValue::from_static(beta));
+        }
         let io: Box<dyn Io> = Box::new(stream);
-        let (socket, response) = tokio_tungstenite::client_async(url, io).await?;
+        let (socket, response) = tokio_tungstenite::client_async(request, io).await?;
         Ok((Self(socket), response.into_parts().0))
     }
 
@@ -89,6 +114,24 @@ impl Client {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("not an event: {other:?}"),
         }
+    }
+
+    /// The Close frame, or `None` if the connection ends without one.
+    async fn end(&mut self) -> Option<CloseFrame> {
+        match self.0.next().await {
+            Some(Ok(Message::Close(frame))) => frame,
+            Some(Ok(other)) => panic!("not the end: {other:?}"),
+            Some(Err(_)) | None => None,
+        }
+    }
+
+    /// The events up to one of this type.
+    async fn until(&mut self, wanted: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        while events.last().is_none_or(|event| kind(event) != wanted) {
+            events.push(self.event().await);
+        }
+        events
     }
 
     /// The events up to a terminal one.
@@ -170,6 +213,20 @@ fn kind(event: &Value) -> String {
 
 fn kinds(events: &[Value]) -> Vec<String> {
     events.iter().map(kind).collect()
+}
+
+/// The text of the first message in a terminal event.
+fn text_of(event: &Value) -> &str {
+    event["response"]["output"][0]["content"][0]["text"].as_str().unwrap_or_default()
+}
+
+/// The history as texts, as an answer; `-` stands for an item without one.
+fn texts_of_history(exchange: &Exchange) -> Turn {
+    let texts = exchange.history.iter().map(|item| match &item["content"] {
+        Value::String(text) => text.clone(),
+        content => content[0]["text"].as_str().unwrap_or("-").to_owned(),
+    });
+    Turn::text(texts.collect::<Vec<_>>().join("|"))
 }
 
 const ENDINGS: [&str; 3] = ["response.completed", "response.incomplete", "response.failed"];

@@ -1,6 +1,8 @@
 //! The log of the scripted server as JSON lines.
 
-use responses_client::testing::{ConnectionLog, OtherLog, RequestLog, ServerLog, SteerLog};
+use responses_client::testing::{
+    ConnectionLog, MessageLog, OtherLog, RequestLog, ServerLog, SteerLog,
+};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
@@ -9,6 +11,8 @@ use serde_json::Value;
 pub(super) struct LogLines {
     requests: usize,
     steers: usize,
+    injects: usize,
+    interrupts: usize,
     others: usize,
     /// `true` for each connection that has been written.
     connections: Vec<bool>,
@@ -38,6 +42,15 @@ struct SteerLine<'a> {
     kind: &'static str,
     connection: usize,
     previous_response_id: &'a str,
+    body: &'a Value,
+}
+
+/// Line of a `response.inject` or a `response.interrupt`.
+#[derive(Serialize)]
+struct MessageLine<'a> {
+    kind: &'static str,
+    connection: usize,
+    response_id: &'a str,
     body: &'a Value,
 }
 
@@ -75,8 +88,8 @@ struct Path<'a>(&'a str);
 struct Headers<'a>(&'a [(String, String)]);
 
 impl LogLines {
-    /// Appends a line for each new request, of either kind, for each new steer, and for each connection that has ended. If `all` is
-    /// `true`, also for each open connection.
+    /// Appends a line for each new request, of either kind, for each new message about a response,
+    /// and for each connection that has ended. If `all` is `true`, also for each open connection.
     pub(super) fn add(&mut self, log: &ServerLog, all: bool, lines: &mut Vec<u8>) {
         for request in log.requests.iter().skip(self.requests) {
             push(lines, &RequestLine::new(request));
@@ -86,6 +99,14 @@ impl LogLines {
             push(lines, &SteerLine::new(steer));
         }
         self.steers = log.steers.len();
+        for inject in log.injects.iter().skip(self.injects) {
+            push(lines, &MessageLine::new("inject", inject));
+        }
+        self.injects = log.injects.len();
+        for interrupt in log.interrupts.iter().skip(self.interrupts) {
+            push(lines, &MessageLine::new("interrupt", interrupt));
+        }
+        self.interrupts = log.interrupts.len();
         for other in log.others.iter().skip(self.others) {
             push(lines, &OtherLine::new(other));
         }
@@ -125,6 +146,13 @@ impl<'a> SteerLine<'a> {
             previous_response_id: &log.previous_response_id,
             body: &log.body,
         }
+    }
+}
+
+impl<'a> MessageLine<'a> {
+    fn new(kind: &'static str, log: &'a MessageLog) -> Self {
+        let MessageLog { connection, response_id, body, .. } = log;
+        Self { kind, connection: *connection, response_id, body }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     error::ScriptError,
     headers::HeadersForm,
+    messages::{InjectingForm, InterruptingForm, LanesForm, SteeringForm},
     parts::{ErrorForm, ProfileName, RefusalForm, ReuseForm, UpgradeForm},
     steps::{EditForm, StepForm},
 };
@@ -40,6 +41,8 @@ impl Script {
             profile,
             max_age_ms,
             frame_limit,
+            lanes,
+            lane_order,
         } = file;
         let mut script = Self::new();
         for (place, turn) in turns.into_iter().enumerate() {
@@ -78,6 +81,10 @@ impl Script {
         if let Some(bytes) = frame_limit {
             script = script.frame_limit(bytes);
         }
+        if let Some(lanes) = lanes {
+            script = script.lanes(lanes.into());
+        }
+        script = script.lane_order(lane_order);
         if without_bodies {
             script = script.without_bodies();
         }
@@ -115,6 +122,9 @@ struct ScriptForm<'a> {
     profile: Option<ProfileName>,
     max_age_ms: Option<u64>,
     frame_limit: Option<u64>,
+    lanes: Option<LanesForm>,
+    #[serde(default)]
+    lane_order: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -137,6 +147,9 @@ struct TurnForm {
     untyped: bool,
     #[serde(default)]
     unstreamed: bool,
+    steering: Option<SteeringForm>,
+    injecting: Option<InjectingForm>,
+    interrupting: Option<InterruptingForm>,
     #[serde(default)]
     edits: Vec<EditForm>,
 }
@@ -172,6 +185,9 @@ impl TurnForm {
             content_encoding,
             untyped,
             unstreamed,
+            steering,
+            injecting,
+            interrupting,
             edits,
         } = self;
         let items = match (text, output) {
@@ -209,6 +225,15 @@ impl TurnForm {
         }
         if unstreamed {
             turn = turn.unstreamed();
+        }
+        if let Some(steering) = steering {
+            turn = turn.steering(steering.into());
+        }
+        if let Some(injecting) = injecting {
+            turn = turn.injecting(injecting.into());
+        }
+        if let Some(interrupting) = interrupting {
+            turn = turn.interrupting(interrupting.into());
         }
         Ok(edits.into_iter().fold(turn, |turn, edit| edit.apply(turn)))
     }

@@ -16,7 +16,9 @@
 //!                      "retry_after": 1 } },
 //!         { "text": "A long answer that is cut", "edits": [{ "cut_after": [6, "reset"] }] },
 //!         { "steps": [{ "event": { "type": "response.created", "response": { "id": "resp_1" } } },
-//!                     { "delay_ms": 20 }, "stall"] }
+//!                     { "delay_ms": 20 }, "stall"] },
+//!         { "text": "Steered", "steering": { "fail_later": "successor_creation_failed" },
+//!           "edits": [{ "insert": [4, "await_steer"] }] }
 //!     ],
 //!     "then": "agent",
 //!     "upgrades": [{ "refuse": { "status": 503, "headers": { "retry-after": "1" } } }],
@@ -38,6 +40,8 @@
 //! | `headers` | headers of every 101 and 200 | [`Script::header`] |
 //! | `profile` | the [name](crate::testing::Profile::name) of a server to imitate | [`Script::profile`] |
 //! | `max_age_ms` | the maximum age of a WebSocket | [`Script::max_age`] |
+//! | `lanes` | `"serve"`, `"refuse"`, `"ignore"` or `"strip"`: the treatment of `stream_id` | [`Script::lanes`] |
+//! | `lane_order` | a list of lanes, the default lane as `""`: the order in which they send events | [`Script::lane_order`] |
 //! | `frame_limit` | the largest message of a client, in bytes | [`Script::frame_limit`] |
 //! | `alpn` | a list of protocols that the server offers in TLS | [`Script::alpn`] |
 //! | `without_bodies` | `true` omits the bodies of requests from the log | [`Script::without_bodies`] |
@@ -71,6 +75,9 @@
 //! | `content_encoding` | the content encoding in the head over SSE | [`Turn::encoded`] |
 //! | `untyped` | `true` leaves the type of events only in their `event:` field over SSE | [`Turn::untyped`] |
 //! | `unstreamed` | `true` answers over SSE with one JSON value | [`Turn::unstreamed`] |
+//! | `steering` | the answer to each `response.steer`: `"accept"`, `"successor_first"`, `"successor_last"`, `"pending_late"`, `{"refuse": code}`, `{"fail_later": code}` or `"ignore"` | [`Turn::steering`] |
+//! | `injecting` | the answer to each `response.inject`: `"accept"`, `{"refuse": code}` or `"ignore"` | [`Turn::injecting`] |
+//! | `interrupting` | the answer to each `response.interrupt`: `"accept"`, `"after_item"`, `"refuse"` or `"ignore"` | [`Turn::interrupting`] |
 //! | `edits` | a list of changes, applied in order | |
 //!
 //! A `shape` is the name of an [`ErrorShape`] in snake case, for example `"then_failed"`. Such an
@@ -86,7 +93,8 @@
 //! | `{"cut_inside": [events, bytes, step]}` | [`Turn::cut_inside`] |
 //! | `"interleaved"` | [`Turn::interleaved`] |
 //! | `"without_setup"` | [`Turn::without_setup`] |
-//! | `"without_sequence_numbers"` | [`Turn::without_sequence_numbers`] |
+//! | `"without_sequence_numbers"`, `"without_stream_id"` | [`Turn::without_sequence_numbers`], [`Turn::without_stream_id`] |
+//! | `{"tail": bytes}` | [`Turn::tail`] |
 //! | `{"keepalives": every}` | [`Turn::keepalives`] |
 //! | `{"empty_terminal_output": form}`: `"null"`, `"empty"`, `"missing"` or `"partial"` | [`Turn::empty_terminal_output`] |
 //! | `{"dripped_ms": pause}` | [`Turn::dripped`] |
@@ -120,6 +128,8 @@
 //! | `{"binary": "…"}`, in base64 | [`Step::Binary`] |
 //! | `{"ping": "…"}`, `{"pong": "…"}` | [`Step::Ping`], [`Step::Pong`] |
 //! | `{"delay_ms": 20}` | [`Step::Delay`] |
+//! | `"await_steer"`, `"await_inject"`, `"await_interrupt"` | [`Step::AwaitSteer`], [`Step::AwaitInject`], [`Step::AwaitInterrupt`] |
+//! | `"expire"` | [`Step::Expire`] |
 //! | `{"close": {"code": 1011, "reason": "…"}}`, both optional | [`Step::Close`] |
 //! | `"end"`, `"reset"`, `"stall"`, `"freeze"` | [`Step::End`], [`Step::Reset`], [`Step::Stall`], [`Step::Freeze`] |
 //!
@@ -166,6 +176,8 @@
 //! [`Script::from_recording`]: crate::testing::Script::from_recording
 //! [`Script::header`]: crate::testing::Script::header
 //! [`Script::ignore_generate`]: crate::testing::Script::ignore_generate
+//! [`Script::lane_order`]: crate::testing::Script::lane_order
+//! [`Script::lanes`]: crate::testing::Script::lanes
 //! [`Script::max_age`]: crate::testing::Script::max_age
 //! [`Script::profile`]: crate::testing::Script::profile
 //! [`Script::respond`]: crate::testing::Script::respond
@@ -175,6 +187,9 @@
 //! [`Script::upgrade`]: crate::testing::Script::upgrade
 //! [`Script::without_bodies`]: crate::testing::Script::without_bodies
 //! [`Script`]: crate::testing::Script
+//! [`Step::AwaitInject`]: crate::testing::Step::AwaitInject
+//! [`Step::AwaitInterrupt`]: crate::testing::Step::AwaitInterrupt
+//! [`Step::AwaitSteer`]: crate::testing::Step::AwaitSteer
 //! [`Step::Binary`]: crate::testing::Step::Binary
 //! [`Step::Close`]: crate::testing::Step::Close
 //! [`Step::Comment`]: crate::testing::Step::Comment
@@ -182,6 +197,7 @@
 //! [`Step::Drip`]: crate::testing::Step::Drip
 //! [`Step::End`]: crate::testing::Step::End
 //! [`Step::Event`]: crate::testing::Step::Event
+//! [`Step::Expire`]: crate::testing::Step::Expire
 //! [`Step::Flood`]: crate::testing::Step::Flood
 //! [`Step::Fragmented`]: crate::testing::Step::Fragmented
 //! [`Step::Freeze`]: crate::testing::Step::Freeze
@@ -214,8 +230,10 @@
 //! [`Turn::header`]: crate::testing::Turn::header
 //! [`Turn::http`]: crate::testing::Turn::http
 //! [`Turn::incomplete`]: crate::testing::Turn::incomplete
+//! [`Turn::injecting`]: crate::testing::Turn::injecting
 //! [`Turn::insert`]: crate::testing::Turn::insert
 //! [`Turn::interleaved`]: crate::testing::Turn::interleaved
+//! [`Turn::interrupting`]: crate::testing::Turn::interrupting
 //! [`Turn::jsonl`]: crate::testing::Turn::jsonl
 //! [`Turn::keepalives`]: crate::testing::Turn::keepalives
 //! [`Turn::labelled`]: crate::testing::Turn::labelled
@@ -226,8 +244,10 @@
 //! [`Turn::split_call_ids`]: crate::testing::Turn::split_call_ids
 //! [`Turn::split_item_ids`]: crate::testing::Turn::split_item_ids
 //! [`Turn::split_surrogates`]: crate::testing::Turn::split_surrogates
+//! [`Turn::steering`]: crate::testing::Turn::steering
 //! [`Turn::steps`]: crate::testing::Turn::steps
 //! [`Turn::stray_after_terminal`]: crate::testing::Turn::stray_after_terminal
+//! [`Turn::tail`]: crate::testing::Turn::tail
 //! [`Turn::text`]: crate::testing::Turn::text
 //! [`Turn::then`]: crate::testing::Turn::then
 //! [`Turn::unknown_things`]: crate::testing::Turn::unknown_things
@@ -238,6 +258,7 @@
 //! [`Turn::without_item_ids`]: crate::testing::Turn::without_item_ids
 //! [`Turn::without_sequence_numbers`]: crate::testing::Turn::without_sequence_numbers
 //! [`Turn::without_setup`]: crate::testing::Turn::without_setup
+//! [`Turn::without_stream_id`]: crate::testing::Turn::without_stream_id
 //! [`Turn::without_terminal`]: crate::testing::Turn::without_terminal
 //! [`Upgrade`]: crate::testing::Upgrade
 //! [`Withheld`]: crate::testing::Withheld
@@ -247,6 +268,7 @@ use super::builder::Script;
 mod error;
 mod file;
 mod headers;
+mod messages;
 mod parts;
 mod recording;
 mod steps;

@@ -8,8 +8,8 @@ use super::ScriptError;
 use crate::{
     Transport,
     testing::{
-        ErrorShape, Exchange, NoOutput, Profile, Refusal, Reuse, Script, Step, Turn, Upgrade,
-        Withheld, items, surrogate_half,
+        ErrorShape, Exchange, Injecting, Interrupting, Lanes, NoOutput, Profile, Refusal, Reuse,
+        Script, Steering, Step, Turn, Upgrade, Withheld, items, surrogate_half,
     },
 };
 
@@ -125,6 +125,52 @@ fn shapes_of_errors() {
 }
 
 #[test]
+fn answers_to_messages() {
+    let code = || "successor_creation_failed".to_owned();
+    for (form, steering) in [
+        (r#""accept""#, Steering::Accept),
+        (r#""successor_first""#, Steering::SuccessorFirst),
+        (r#""successor_last""#, Steering::SuccessorLast),
+        (r#""pending_late""#, Steering::PendingLate),
+        (r#"{"refuse":"successor_creation_failed"}"#, Steering::Refuse(code())),
+        (r#"{"fail_later":"successor_creation_failed"}"#, Steering::FailLater(code())),
+        (r#""ignore""#, Steering::Ignore),
+    ] {
+        let file = format!(r#"{{"text":"a","steering":{form}}}"#);
+        assert_same_turn(&file, Turn::text("a").steering(steering));
+    }
+    for (form, injecting) in [
+        (r#""accept""#, Injecting::Accept),
+        (r#"{"refuse":"successor_creation_failed"}"#, Injecting::Refuse(code())),
+        (r#""ignore""#, Injecting::Ignore),
+    ] {
+        let file = format!(r#"{{"text":"a","injecting":{form}}}"#);
+        assert_same_turn(&file, Turn::text("a").injecting(injecting));
+    }
+    for (form, interrupting) in [
+        ("accept", Interrupting::Accept),
+        ("after_item", Interrupting::AfterItem),
+        ("refuse", Interrupting::Refuse),
+        ("ignore", Interrupting::Ignore),
+    ] {
+        let file = format!(r#"{{"text":"a","interrupting":"{form}"}}"#);
+        assert_same_turn(&file, Turn::text("a").interrupting(interrupting));
+    }
+}
+
+#[test]
+fn treatments_of_lanes() {
+    for (form, lanes) in [
+        ("serve", Lanes::Serve),
+        ("refuse", Lanes::Refuse),
+        ("ignore", Lanes::Ignore),
+        ("strip", Lanes::Strip),
+    ] {
+        assert_same(&format!(r#"{{"lanes":"{form}"}}"#), Script::new().lanes(lanes));
+    }
+}
+
+#[test]
 fn edits() {
     type Twin = (&'static str, fn(Turn) -> Turn);
     let twins: [Twin; _] = [
@@ -162,6 +208,8 @@ fn edits() {
         (r#""interleaved""#, Turn::interleaved),
         (r#""without_setup""#, Turn::without_setup),
         (r#""without_sequence_numbers""#, Turn::without_sequence_numbers),
+        (r#""without_stream_id""#, Turn::without_stream_id),
+        (r#"{"tail":3000}"#, |turn| turn.tail(3000)),
         (r#"{"keepalives":2}"#, |turn| turn.keepalives(2)),
         (r#"{"empty_terminal_output":"null"}"#, |it| it.empty_terminal_output(NoOutput::Null)),
         (r#"{"empty_terminal_output":"empty"}"#, |it| it.empty_terminal_output(NoOutput::Empty)),
@@ -233,6 +281,10 @@ fn steps() {
         (r#""reset""#, Step::Reset),
         (r#""stall""#, Step::Stall),
         (r#""freeze""#, Step::Freeze),
+        (r#""await_steer""#, Step::AwaitSteer),
+        (r#""await_inject""#, Step::AwaitInject),
+        (r#""await_interrupt""#, Step::AwaitInterrupt),
+        (r#""expire""#, Step::Expire),
     ];
     for (form, twin) in twins {
         assert_same_turn(&format!(r#"{{"steps":[{form}]}}"#), Turn::steps([twin]));
@@ -249,7 +301,8 @@ fn what_stands_around_the_turns() {
             {"close_on_create":4000}],"reuses":["reset","serve"],"every_reuse":"end",
             "every_upgrade":"hang","headers":{"x-a":"1"},"without_bodies":true,"ignore_generate":true,"strict":true,
             "alpn":["h2","http/1.1"],"then":"agent",
-            "profile":"vercel","max_age_ms":1500,"frame_limit":4096}"#,
+            "profile":"vercel","max_age_ms":1500,"frame_limit":4096,
+            "lanes":"strip","lane_order":["x","","y"]}"#,
         Script::agent()
             .upgrade(Upgrade::Accept)
             .upgrade(Upgrade::Delay(Duration::from_millis(9)))
@@ -271,7 +324,9 @@ fn what_stands_around_the_turns() {
             .alpn(["h2", "http/1.1"])
             .profile(Profile::Vercel)
             .max_age(Duration::from_millis(1500))
-            .frame_limit(4096),
+            .frame_limit(4096)
+            .lanes(Lanes::Strip)
+            .lane_order(["x", "", "y"]),
     );
     assert_same("{}", Script::new());
     assert_eq!(Script::from_json(r#"{"headers":{"x-a":"1"}}"#).unwrap().headers[0].1, "1");
@@ -311,6 +366,8 @@ fn errors_name_their_place() {
         (r#"{"headers":{"a":"\n"}}"#, "cannot have"),
         (r#"{"upgrades":["acept"]}"#, "unknown variant `acept`"),
         (r#"{"profile":"open ai"}"#, "no profile"),
+        (r#"{"lanes":"refused"}"#, "unknown variant `refused`"),
+        (r#"{"turns":[{"text":"a","steering":"refuse"}]}"#, "invalid type"),
         (r#"{"then":"agnet"}"#, "invalid type"),
     ] {
         let error = Script::parse(file).unwrap_err();
@@ -378,4 +435,12 @@ fn errors_of_recordings_name_their_place() {
         assert_eq!((error.line(), error.turn()), (line, turn), "{error}");
     }
     assert!(Script::from_recording("").unwrap().turns.is_empty());
+}
+
+#[test]
+fn the_page_about_testing_has_valid_files() {
+    let page = include_str!("../../../../docs/testing.md");
+    let files = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let scripts: Vec<_> = files.map(|file| Script::from_json(file).unwrap()).collect();
+    assert_eq!(scripts.len(), 2);
 }

@@ -8,8 +8,8 @@ use super::{Turn, TurnSource, label::Label};
 use crate::{
     server::store::OutputCollector,
     testing::script::{
-        error_reply::ErrorReply, exchange::Exchange, generate, refusal::Refusal, steer::Steering,
-        step::Step, value::is_terminal,
+        error_reply::ErrorReply, exchange::Exchange, generate, message::MessageAnswers,
+        refusal::Refusal, step::Step, value::is_terminal,
     },
 };
 
@@ -20,7 +20,7 @@ pub(crate) struct ScriptedAnswer {
     /// HTTP answer in place of the steps, after these waits; a WebSocket gets the steps.
     pub(crate) http: Option<(Vec<Step>, Refusal)>,
     pub(crate) label: Label,
-    pub(crate) steering: Steering,
+    pub(crate) answers: MessageAnswers,
     /// Output that the server keeps, if it is not that of the events.
     pub(crate) kept: Option<Vec<Value>>,
 }
@@ -60,8 +60,8 @@ impl Turn {
                 comes_next.then(|| (waits, error.refusal()))
             }),
         };
-        let (label, steering) = (self.label.clone(), self.steering.clone());
-        ScriptedAnswer { steps, http, label, steering, kept }
+        let (label, answers) = (self.label.clone(), self.answers.clone());
+        ScriptedAnswer { steps, http, label, answers, kept }
     }
 
     /// Returns the error that is an HTTP error to this request. An error in the shape of an event

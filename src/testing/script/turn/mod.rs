@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use super::{
     error_reply::{ErrorReply, ErrorShape},
     generate::ResponseEnding,
+    inject::Injecting,
+    interrupt::Interrupting,
     items,
+    message::MessageAnswers,
     refusal::Refusal,
     steer::Steering,
     step::Step,
@@ -45,7 +48,7 @@ pub struct Turn {
     edits: Vec<StepEdit>,
     http: Option<Refusal>,
     label: Label,
-    steering: Steering,
+    answers: MessageAnswers,
     /// Index of the first edit that does not change the output in the server's own history.
     kept_before: Option<usize>,
 }
@@ -245,14 +248,28 @@ impl Turn {
             edits: Vec::new(),
             http: None,
             label: Label::default(),
-            steering: Steering::default(),
+            answers: MessageAnswers::default(),
             kept_before: None,
         }
     }
 
     /// Says how the server answers each `response.steer` during this turn. Changes nothing over SSE.
     pub fn steering(mut self, steering: Steering) -> Self {
-        self.steering = steering;
+        self.answers.steering = steering;
+        self
+    }
+
+    /// Says how the server answers each `response.inject` during this turn. Changes nothing over
+    /// SSE.
+    pub fn injecting(mut self, injecting: Injecting) -> Self {
+        self.answers.injecting = injecting;
+        self
+    }
+
+    /// Says how the server answers each `response.interrupt` during this turn. Changes nothing over
+    /// SSE.
+    pub fn interrupting(mut self, interrupting: Interrupting) -> Self {
+        self.answers.interrupting = interrupting;
         self
     }
 

@@ -61,6 +61,41 @@ impl Turn {
         })
     }
 
+    /// Leaves out `stream_id`, also on a named lane. An error then belongs to no lane.
+    pub fn without_stream_id(self) -> Self {
+        self.edited("without_stream_id", |steps| {
+            steps::change_events(steps, |event| set(event, "stream_id", Value::Null));
+        })
+    }
+
+    /// Inserts deltas without text before the terminal event: at least this many bytes in events of
+    /// about a kibibyte, which do not count. After a [`Step::Gate`](crate::testing::Step::Gate) it
+    /// is what remains of a response that the client has abandoned.
+    ///
+    /// ```
+    /// use responses_client::testing::{Gate, Step, Turn};
+    ///
+    /// let gate = Gate::new();
+    /// let turn = Turn::text("Hello").insert(4, Step::Gate(gate.clone())).tail(10 << 20);
+    /// # drop(turn);
+    /// ```
+    pub fn tail(self, bytes: usize) -> Self {
+        self.edited("tail", move |steps| {
+            let is_delta = |event: &Value| event["type"] == "response.output_text.delta";
+            let first = steps.iter().filter_map(Step::event).find(is_delta);
+            let mut delta = first.unwrap_or_else(
+                || json!({ "type": "response.output_text.delta", "output_index": 0 }),
+            );
+            remove(&mut delta, "sequence_number");
+            set(&mut delta, "delta", "");
+            set(&mut delta, "obfuscation", "x".repeat(TAIL_EVENT));
+            let end = steps.iter().position(|step| step.event().as_ref().is_some_and(is_terminal));
+            let times = bytes.div_ceil(TAIL_EVENT);
+            let flood = Step::Flood { text: encode(&delta), times };
+            steps.insert(end.unwrap_or(steps.len()), flood);
+        })
+    }
+
     /// Leaves out `sequence_number`.
     pub fn without_sequence_numbers(self) -> Self {
         self.edited("without_sequence_numbers", |steps| {
@@ -186,3 +221,6 @@ impl Turn {
         })
     }
 }
+
+/// Number of bytes in each event of a [tail](Turn::tail), its other members not counted.
+const TAIL_EVENT: usize = 1024;

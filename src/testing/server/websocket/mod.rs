@@ -2,7 +2,10 @@
 
 mod client_message;
 mod max_age;
+mod notices;
+mod order;
 mod play;
+mod progress;
 mod serve;
 mod steers;
 mod step_frames;

@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{
+    notices::Notices,
+    progress::{Progress, ResponseEnd},
     steers::{Steered, Steers},
     step_frames::{FrameAction, action},
 };
@@ -20,9 +22,13 @@ use crate::{
     server::websocket::ServerSocket,
     testing::{
         script::{
+            inject::{Inject, Injecting},
+            interrupt::{Interrupt, Interrupting, item_interrupted},
             lane::Lane,
-            steer::{Steer, steered},
+            message::{TurnMessage, ended_early, ends_next, terminal_to_replace},
+            steer::Steer,
             step::Step,
+            value::set,
         },
         server::{
             control::Control, hub::Hub, hub_state::Received, server_turn::ServerTurn, wait::wait,
@@ -47,7 +53,26 @@ pub(super) struct RunningTurn {
     steps: VecDeque<Step>,
     /// The wait that comes next, or that the turn is in.
     waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// The step that waits for a message of the client.
+    awaiting: Option<Step>,
+    /// Messages that no step has awaited.
+    heard: Vec<TurnMessage>,
+    notices: Notices,
+    progress: Progress,
     steers: Steers,
+    injecting: Injecting,
+    interrupting: Interrupting,
+    /// An interrupt was accepted, and the response has not ended.
+    is_interrupted: bool,
+    /// Requests that are answered on the lane right after this one.
+    followers: Vec<Received>,
+}
+
+/// A response that has ended, to which late messages refer.
+pub(super) struct EndedResponse {
+    pub(super) lane: Lane,
+    pub(super) id: String,
+    notices: Notices,
 }
 
 /// Next action of a turn.
@@ -67,24 +92,54 @@ impl RunningTurn {
     /// Begins a turn on `lane`.
     pub(super) fn begin(hub: &Arc<Hub>, lane: Lane, received: Received) -> Self {
         let (turn, answer) = ServerTurn::begin(hub, received);
-        let steers = Steers::new(answer.steering);
-        Self { lane, turn, steps: answer.steps.into(), waiting: None, steers }
+        Self {
+            lane,
+            turn,
+            steps: answer.steps.into(),
+            waiting: None,
+            awaiting: None,
+            heard: Vec::new(),
+            notices: Notices::default(),
+            progress: Progress::default(),
+            steers: Steers::new(answer.answers.steering),
+            injecting: answer.answers.injecting,
+            interrupting: answer.answers.interrupting,
+            is_interrupted: false,
+            followers: Vec::new(),
+        }
+    }
+
+    /// Returns the turn with requests that are answered on its lane right after it.
+    pub(super) fn followed_by(self, followers: Vec<Received>) -> Self {
+        Self { followers, ..self }
+    }
+
+    /// Takes the requests that are answered on the lane right after this turn.
+    pub(super) fn take_followers(&mut self) -> Vec<Received> {
+        std::mem::take(&mut self.followers)
     }
 
     /// Takes the next step, after the end of a wait.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Play> {
-        if let Some(notice) = self.steers.next_notice() {
-            return Poll::Ready(Play::Notice(self.on_lane(notice)));
+        self.end_early();
+        if let Some(notice) = self.notices.next() {
+            return Poll::Ready(Play::Notice(self.lane.tagged(Step::Event(notice))));
         }
-        if let Some(terminal) = self.steers.cut_short(&self.steps) {
-            let end = steered(&terminal, self.turn.finished_items(), self.steers.number());
-            (self.steps, self.waiting) = (VecDeque::from([self.on_lane(end)]), None);
+        if let Some(step) = &self.awaiting {
+            let heard = self.heard.iter().position(|message| message.is_awaited_by(step));
+            let Some(index) = heard else { return Poll::Pending };
+            self.heard.remove(index);
+            self.awaiting = None;
         }
         if let Some(waiting) = &mut self.waiting {
             ready!(waiting.as_mut().poll(cx));
             self.waiting = None;
         }
         let Some(step) = self.steps.pop_front() else { return Poll::Ready(Play::Done) };
+        if step.awaits_message() {
+            self.awaiting = Some(step);
+            return Poll::Ready(Play::Wait { deaf: false });
+        }
         if step.is_wait() {
             let deaf = matches!(step, Step::Freeze);
             self.waiting = Some(Box::pin(async move { wait(&step).await }));
@@ -107,48 +162,138 @@ impl RunningTurn {
             self.steps.clear();
             return error;
         }
-        let is_renumbered = self.steers.observe(&mut event);
+        let is_renumbered = self.notices.observe(&mut event);
+        if self.progress.observe(&event) {
+            self.steers.end(&event, &mut self.notices);
+        }
         self.turn.before_send(&event);
         if is_renumbered { step.carrying(event) } else { step }
     }
 
-    /// Answers a steer that is meant for this turn. Returns `false` if it is meant for another.
-    pub(super) fn steer(&mut self, steer: &Steer, is_valid: bool) -> bool {
-        let is_target = self.turn.response_id() == steer.target && !self.steers.has_ended();
+    /// Ends the response if a message asks for it and no unfinished item holds it back. What a
+    /// script leaves out cannot end early: a response without a terminal event continues.
+    fn end_early(&mut self) {
+        let is_whole = !self.progress.has_open_items();
+        let reason = if self.progress.end().is_some() {
+            return;
+        } else if self.is_interrupted && (is_whole || self.interrupting == Interrupting::Accept) {
+            "interrupted"
+        } else if self.steers.are_accepted() && is_whole && !ends_next(&self.steps) {
+            "steered"
+        } else {
+            return;
+        };
+        let Some(terminal) = terminal_to_replace(&self.steps) else { return };
+        for item in self.progress.take_open_items() {
+            let id = self.turn.response_id();
+            self.notices.push(item_interrupted(id, &item.id, item.output_index));
+        }
+        self.is_interrupted = false;
+        let (finished, number) = (self.turn.finished_items(), self.notices.number());
+        let mut end = ended_early(&terminal, reason, finished, number);
+        if terminal.get("stream_id").is_none() {
+            set(&mut end, "stream_id", Value::Null);
+        }
+        self.steps = VecDeque::from([self.lane.tagged(Step::Event(end))]);
+        (self.waiting, self.awaiting) = (None, None);
+    }
+
+    /// Answers a valid message that is meant for this turn, unless its response has ended. A steer
+    /// gets `steer_id` if it is accepted. Returns `false` if the message is meant for another.
+    pub(super) fn answer(&mut self, message: &TurnMessage, steer_id: String) -> bool {
+        if self.turn.response_id() != message.target() || self.progress.end().is_some() {
+            return false;
+        }
+        self.heard.push(message.clone());
+        match message {
+            TurnMessage::Steer(steer) => {
+                let refusal = self.refusal(steer);
+                self.steers.add(steer, steer_id, refusal, &mut self.notices);
+            }
+            TurnMessage::Inject(inject) => self.inject(inject),
+            TurnMessage::Interrupt(interrupt) => self.interrupt(interrupt),
+        }
+        true
+    }
+
+    /// Returns the code of a steer that the server never accepts.
+    fn refusal(&self, steer: &Steer) -> Option<&'static str> {
+        match (steer.is_valid, Steer::is_supported(self.turn.body())) {
+            (false, _) => Some("invalid_input"),
+            (true, false) => Some("steering_not_supported"),
+            (true, true) => None,
+        }
+    }
+
+    fn inject(&mut self, inject: &Inject) {
+        match &self.injecting {
+            Injecting::Accept => {
+                self.turn.inject(inject.items());
+                self.notices.push(inject.created());
+            }
+            Injecting::Refuse(code) => self.notices.push(inject.failed(code)),
+            Injecting::Ignore => {}
+        }
+    }
+
+    fn interrupt(&mut self, interrupt: &Interrupt) {
+        match self.interrupting {
+            Interrupting::Accept | Interrupting::AfterItem => {
+                self.notices.push(interrupt.accepted());
+                self.is_interrupted = true;
+            }
+            Interrupting::Refuse => self.notices.push(interrupt.failed()),
+            Interrupting::Ignore => {}
+        }
+    }
+
+    /// Returns the id of the response.
+    pub(super) fn response_id(&self) -> &str {
+        self.turn.response_id()
+    }
+
+    /// Inserts an event about a message that came after the end of this response. Returns `false`
+    /// if the message is about another response.
+    pub(super) fn answer_late(&mut self, id: &str, event: &Value) -> bool {
+        let is_target = self.turn.response_id() == id;
         if is_target {
-            self.steers.add(steer, is_valid);
+            self.notices.push(event.clone());
         }
         is_target
     }
 
-    /// Returns the id of the response, and the input of the accepted steers, after the end of the
-    /// response; `None` without such steers.
+    /// Returns the accepted steers after the end of the response; `None` without such steers.
     pub(super) fn take_steered(&mut self) -> Option<Steered> {
         let input = self.steers.take_input()?;
-        let parent = self.turn.response_id().to_owned();
-        Some(Steered { lane: self.lane.clone(), parent, input })
+        let number = |event| self.notices.numbered(event);
+        Some(Steered {
+            lane: self.lane.clone(),
+            parent: self.turn.response_id().to_owned(),
+            successor: self.turn.successor(input),
+            late: self.steers.take_late().into_iter().map(number).collect(),
+            order: self.steers.order(),
+        })
     }
 
-    /// Returns `true` if the response waits for items of the client.
-    pub(super) fn waits_for_client(&self) -> bool {
-        self.steers.waits_for_client()
-    }
-
-    /// Returns the request for the response that follows after steers.
-    pub(super) fn successor(&self, input: Vec<Value>) -> Received {
-        self.turn.successor(input)
+    /// Returns the response once it has ended; `None` after an error.
+    pub(super) fn ended(&mut self) -> Option<EndedResponse> {
+        (self.progress.end() == Some(ResponseEnd::Terminal)).then(|| EndedResponse {
+            lane: self.lane.clone(),
+            id: self.turn.response_id().to_owned(),
+            notices: std::mem::take(&mut self.notices),
+        })
     }
 
     /// Records that nothing is left to send.
     pub(super) fn finish(&mut self) {
         self.turn.finish();
     }
+}
 
-    fn on_lane(&self, event: Value) -> Step {
-        let mut step = [Step::Event(event)];
-        self.lane.tag(&mut step);
-        let [step] = step;
-        step
+impl EndedResponse {
+    /// Returns an event about this response with its number and lane.
+    pub(super) fn event(&mut self, event: Value) -> Step {
+        self.lane.tagged(Step::Event(self.notices.numbered(event)))
     }
 }
 

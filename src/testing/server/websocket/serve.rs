@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use futures_util::{
@@ -21,8 +21,9 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{
     client_message::{ClientMessage, receive},
     max_age::MaxAge,
-    play::{Flow, FrameSink, Play, RunningTurn, carry_out},
-    steers::Steered,
+    order::LaneOrder,
+    play::{EndedResponse, Flow, FrameSink, Play, RunningTurn, carry_out},
+    steers::{Steered, SuccessorOrder},
 };
 use crate::{
     config::Transport,
@@ -30,9 +31,11 @@ use crate::{
     testing::{
         script::{
             halves::parse_json,
+            inject,
             lane::{Lane, MAX_RUNNING},
-            quirks::SocketEnd,
-            steer::Steer,
+            message::TurnMessage,
+            quirks::{Quirks, SocketEnd},
+            step::Step,
             value::{encode, set},
         },
         server::{connection::Connection, hub_state::Received, peer::IdleFrame},
@@ -60,18 +63,19 @@ enum SocketEvent {
     Reached(SocketEnd),
     /// The test sends a frame while no turn runs.
     Idle(IdleFrame),
-    /// A steer is refused.
-    Refusal(Value),
+    /// An event is next that belongs to no running turn.
+    Loose(Step),
 }
 
 /// Messages of the client that the server has not begun to answer.
-#[derive(Default)]
 struct Inbox {
     /// Requests that wait for their lane, or for the end of another response.
     requests: VecDeque<WaitingRequest>,
-    steers: VecDeque<WaitingSteer>,
-    /// The server does not know `response.steer`.
-    without_steers: bool,
+    /// Messages about responses.
+    messages: VecDeque<WaitingMessage>,
+    quirks: Quirks,
+    /// The server knows `response.inject`.
+    injects: bool,
 }
 
 struct WaitingRequest {
@@ -80,8 +84,8 @@ struct WaitingRequest {
     raw: String,
 }
 
-struct WaitingSteer {
-    steer: Steer,
+struct WaitingMessage {
+    message: TurnMessage,
     body: Value,
 }
 
@@ -95,12 +99,13 @@ struct ServedSocket<'a> {
     max_age: MaxAge,
     inbox: Inbox,
     running: Vec<RunningTurn>,
-    /// Input that the next request on its lane gets.
+    order: LaneOrder,
+    /// The last response of each lane that has ended.
+    ended: Vec<EndedResponse>,
+    /// Steers that wait for the next request on their lane.
     steered: Vec<Steered>,
-    /// Refusals of steers for responses that do not run.
-    refusals: VecDeque<Value>,
-    /// Index in `running` of the turn whose turn it is to send.
-    next: usize,
+    /// Events that belong to no running turn.
+    loose: VecDeque<Step>,
 }
 
 /// Serves the WebSocket to its end; sends a Close frame with the code in `close` immediately.
@@ -123,14 +128,15 @@ pub(super) async fn serve(
         stream,
         idle,
         max_age,
-        inbox: Inbox { without_steers: !quirks.steers, ..Inbox::default() },
+        inbox: Inbox::new(connection, quirks),
         running: Vec::new(),
+        order: LaneOrder::new(connection.hub.lane_order()),
+        ended: Vec::new(),
         steered: Vec::new(),
-        refusals: VecDeque::new(),
-        next: 0,
+        loose: VecDeque::new(),
     };
     let end = loop {
-        served.steer_turns();
+        served.answer_messages();
         served.begin_turns();
         if let Err(end) = served.serve_next().await {
             break end;
@@ -159,8 +165,15 @@ impl ServedSocket<'_> {
             let Some(index) = self.inbox.requests.iter().position(is_free) else { return };
             let Some(request) = self.inbox.requests.remove(index) else { return };
             let WaitingRequest { lane, body, raw } = request;
-            let taken = self.steered.extract_if(.., |it| it.is_taken_by(&lane, &body));
-            let steered = taken.flat_map(|it| it.input).collect();
+            let (mut steered, mut followed_by) = (Vec::new(), Vec::new());
+            for it in self.steered.extract_if(.., |it| it.is_continued_by(&lane, &body)) {
+                let late = it.late.into_iter().map(Step::Event);
+                self.loose.extend(late.map(|event| lane.tagged(event)));
+                match it.order {
+                    SuccessorOrder::Last => followed_by.push(it.successor),
+                    _ => steered.extend(it.successor.steered),
+                }
+            }
             let received = Received {
                 connection: self.connection.index,
                 transport: Transport::WebSocket,
@@ -170,54 +183,96 @@ impl ServedSocket<'_> {
                 raw,
                 steered,
             };
-            self.running.push(RunningTurn::begin(&self.connection.hub, lane, received));
+            let turn = RunningTurn::begin(&self.connection.hub, lane, received);
+            self.running.push(turn.followed_by(followed_by));
         }
     }
 
-    /// Answers the steers that have arrived.
-    fn steer_turns(&mut self) {
+    /// Answers the messages about responses that have arrived.
+    fn answer_messages(&mut self) {
         let hub = &self.connection.hub;
-        while let Some(WaitingSteer { steer, body }) = self.inbox.steers.pop_front() {
-            let is_valid = Steer::is_valid(&body);
-            hub.note_steer(self.connection.index, &steer.target, body);
-            if self.running.iter_mut().any(|turn| turn.steer(&steer, is_valid)) {
+        while let Some(WaitingMessage { message, body }) = self.inbox.messages.pop_front() {
+            let number = hub.note_message(self.connection.index, &message, body);
+            if let Err(error) = message.check() {
+                self.loose.push_back(Step::Event(error.frame()));
                 continue;
             }
-            let code = match hub.has_completed(&steer.target) {
-                _ if !is_valid => "invalid_input",
+            let steer_id = || format!("steer_{number:032x}");
+            if !self.running.iter_mut().any(|turn| turn.answer(&message, steer_id())) {
+                self.answer_late(&message);
+            }
+        }
+    }
+
+    /// Answers a message about a response that does not run.
+    fn answer_late(&mut self, message: &TurnMessage) {
+        let id = message.target();
+        let has_completed = self.connection.hub.has_completed(id);
+        let is_known = has_completed
+            || self.running.iter().any(|turn| turn.response_id() == id)
+            || self.ended.iter().any(|ended| ended.id == id);
+        let mut event = match message {
+            TurnMessage::Steer(steer) => steer.failed(
+                None,
+                match (steer.is_valid, has_completed, is_known) {
+                    (false, ..) => "invalid_input",
+                    (true, true, _) => "response_already_completed",
+                    (true, false, true) => "response_not_active",
+                    (true, false, false) => "response_not_found",
+                },
+            ),
+            TurnMessage::Inject(inject) => inject.failed(match is_known {
                 true => "response_already_completed",
                 false => "response_not_found",
-            };
-            let mut refusal = steer.failed(None, code);
-            set(&mut refusal, "sequence_number", 0);
-            self.refusals.push_back(refusal);
+            }),
+            TurnMessage::Interrupt(interrupt) => {
+                let error = interrupt.not_found().frame();
+                return self.loose.push_back(Step::Event(error));
+            }
+        };
+        if self.running.iter_mut().any(|turn| turn.answer_late(id, &event)) {
+            return;
         }
+        let step = match self.ended.iter_mut().find(|ended| ended.id == id) {
+            Some(ended) => ended.event(event),
+            None => {
+                set(&mut event, "sequence_number", 0);
+                Step::Event(event)
+            }
+        };
+        self.loose.push_back(step);
     }
 
     /// Removes a turn that has ended, and begins the response that follows after steers.
     fn end_turn(&mut self, index: usize) {
         let Some(turn) = self.running.get_mut(index) else { return };
         turn.finish();
-        let next = turn.take_steered().and_then(|steered| {
+        let mut next = VecDeque::from(turn.take_followers());
+        if let Some(steered) = turn.take_steered() {
             let mut requests = self.inbox.requests.iter();
-            let is_taken = requests.any(|it| steered.is_taken_by(&it.lane, &it.body));
-            if turn.waits_for_client() || is_taken {
-                self.steered.push(steered);
-                return None;
+            let is_continued = requests.any(|it| steered.is_continued_by(&it.lane, &it.body));
+            match steered.order {
+                SuccessorOrder::First => next.push_front(steered.successor),
+                SuccessorOrder::Joined if !is_continued => next.push_front(steered.successor),
+                _ => self.steered.push(steered),
             }
-            let received = turn.successor(steered.input);
-            Some(RunningTurn::begin(&self.connection.hub, steered.lane, received))
-        });
-        match next {
-            Some(next) => *turn = next,
-            None => drop(self.running.remove(index)),
         }
+        if let Some(ended) = turn.ended() {
+            self.ended.retain(|it| it.lane != ended.lane);
+            self.ended.push(ended);
+        }
+        let Some(first) = next.pop_front() else {
+            self.running.remove(index);
+            return;
+        };
+        let begun = RunningTurn::begin(&self.connection.hub, turn.lane.clone(), first);
+        *turn = begun.followed_by(next.into());
     }
 
     /// Waits for an event, and handles it.
     async fn serve_next(&mut self) -> Result<(), NoRequest> {
-        let event = match self.refusals.pop_front() {
-            Some(refusal) => SocketEvent::Refusal(refusal),
+        let event = match self.loose.pop_front() {
+            Some(step) => SocketEvent::Loose(step),
             None => self.next_event().await,
         };
         self.max_age.set_active();
@@ -226,15 +281,12 @@ impl ServedSocket<'_> {
             SocketEvent::Turn { index, play } => self.play(index, play).await,
             SocketEvent::Reached(end) => Err(self.end(end).await),
             SocketEvent::Idle(frame) => self.send_idle(frame).await,
-            SocketEvent::Refusal(refusal) => {
-                let sent = self.sink.send(Message::text(encode(&refusal))).await;
-                sent.map_err(|_| NoRequest::Ended)
-            }
+            SocketEvent::Loose(step) => self.send(Play::Notice(step)).await.map(drop),
         }
     }
 
     async fn next_event(&mut self) -> SocketEvent {
-        let Self { connection, stream, idle, max_age, inbox, running, next, .. } = self;
+        let Self { connection, stream, idle, max_age, inbox, running, order, .. } = self;
         let mut reached = pin!(max_age.reached());
         poll_fn(|cx| {
             if running.is_empty() {
@@ -257,7 +309,8 @@ impl ServedSocket<'_> {
             {
                 return Poll::Ready(SocketEvent::Message(receive(connection, message)));
             }
-            poll_turns(running, next, cx)
+            let next = order.poll_next(running, cx);
+            next.map(|(index, play)| SocketEvent::Turn { index, play })
         })
         .await
     }
@@ -317,37 +370,33 @@ impl ServedSocket<'_> {
     }
 }
 
-/// Takes the next step of a turn, of each in its turn.
-fn poll_turns(
-    running: &mut [RunningTurn],
-    next: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<SocketEvent> {
-    for offset in 0..running.len() {
-        let index = (*next + offset) % running.len();
-        if let Some(turn) = running.get_mut(index)
-            && let Poll::Ready(play) = turn.poll_next(cx)
-        {
-            *next = index + 1;
-            return Poll::Ready(SocketEvent::Turn { index, play });
-        }
-    }
-    Poll::Pending
-}
-
 impl Inbox {
+    fn new(connection: &Connection, quirks: Quirks) -> Self {
+        let injects = quirks.injects && connection.hub.has_beta(connection.index, inject::BETA);
+        Self { requests: VecDeque::new(), messages: VecDeque::new(), quirks, injects }
+    }
+
     fn is_full(&self) -> bool {
-        self.requests.len() + self.steers.len() >= WAITING_REQUESTS
+        self.requests.len() + self.messages.len() >= WAITING_REQUESTS
+    }
+
+    /// Returns `true` if the server knows messages of this kind.
+    fn knows(&self, message: &TurnMessage) -> bool {
+        match message {
+            TurnMessage::Steer(_) => self.quirks.steers,
+            TurnMessage::Inject(_) => self.injects,
+            TurnMessage::Interrupt(_) => self.quirks.interrupts,
+        }
     }
 
     fn add(&mut self, message: ClientMessage) -> Result<(), NoRequest> {
         match message {
             ClientMessage::Request(raw) => {
                 let body = parse_json(&raw).unwrap_or_default();
-                match Steer::of(&body).filter(|_| !self.without_steers) {
-                    Some(steer) => self.steers.push_back(WaitingSteer { steer, body }),
+                match TurnMessage::of(&body).filter(|message| self.knows(message)) {
+                    Some(message) => self.messages.push_back(WaitingMessage { message, body }),
                     None => {
-                        let lane = Lane::of(&body);
+                        let lane = self.quirks.lanes.lane(&body);
                         self.requests.push_back(WaitingRequest { lane, body, raw });
                     }
                 }

@@ -2,46 +2,55 @@
 
 #![expect(clippy::indexing_slicing, reason = "a missing member of a JSON value reads as null")]
 
-use std::collections::VecDeque;
-
 use serde_json::Value;
 
-use crate::testing::script::{
-    lane::Lane,
-    steer::{MAX_STEERS, Steer, Steering, output, required_input},
-    step::Step,
-    value::{is_terminal, set},
+use super::notices::Notices;
+use crate::testing::{
+    script::{
+        lane::Lane,
+        steer::{MAX_STEERS, Steer, Steering, output, required_input},
+    },
+    server::hub_state::Received,
 };
 
 /// Steers of a turn that runs.
 #[derive(Debug, Default)]
 pub(super) struct Steers {
     steering: Steering,
+    /// The accepted steers with their ids.
     accepted: Vec<(String, Steer)>,
-    begun: usize,
-    /// Events that come before the next step.
-    notices: VecDeque<Value>,
-    /// Number of items that have begun and not ended.
-    open_items: usize,
-    /// Sequence number of the next event, and the number of events among the script's.
-    next_number: u64,
-    inserted: u64,
-    has_ended: bool,
+    /// Events that wait for the request with the required input.
+    late: Vec<Value>,
     waits_for_client: bool,
 }
 
-/// Input of steers that waits for the next request on its lane.
-#[derive(Debug)]
+/// Accepted steers of a response that has ended.
 pub(super) struct Steered {
     pub(super) lane: Lane,
-    /// Id of the response that the request continues.
+    /// Id of the response.
     pub(super) parent: String,
-    pub(super) input: Vec<Value>,
+    /// Request for the response that continues with the input of the steers.
+    pub(super) successor: Received,
+    /// Events that come before the response to the next request that continues the response.
+    pub(super) late: Vec<Value>,
+    pub(super) order: SuccessorOrder,
+}
+
+/// Order of the response that continues after steers, and of a request of the client that
+/// continues the same response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SuccessorOrder {
+    /// A request that waits takes the input, so that there is only one response.
+    Joined,
+    /// The next request takes the input: the client must send it.
+    Required,
+    First,
+    Last,
 }
 
 impl Steered {
-    /// Returns `true` if a request with this body, on this lane, gets the input.
-    pub(super) fn is_taken_by(&self, lane: &Lane, body: &Value) -> bool {
+    /// Returns `true` if a request with this body, on this lane, continues the steered response.
+    pub(super) fn is_continued_by(&self, lane: &Lane, body: &Value) -> bool {
         self.lane == *lane && body["previous_response_id"] == *self.parent
     }
 }
@@ -51,81 +60,47 @@ impl Steers {
         Self { steering, ..Self::default() }
     }
 
-    pub(super) fn has_ended(&self) -> bool {
-        self.has_ended
+    /// Returns `true` if a steer is accepted.
+    pub(super) fn are_accepted(&self) -> bool {
+        !self.accepted.is_empty()
     }
 
-    pub(super) fn waits_for_client(&self) -> bool {
-        self.waits_for_client
+    /// Returns the order of the next response.
+    pub(super) fn order(&self) -> SuccessorOrder {
+        match self.steering {
+            Steering::SuccessorLast => SuccessorOrder::Last,
+            _ if self.waits_for_client => SuccessorOrder::Required,
+            Steering::SuccessorFirst => SuccessorOrder::First,
+            _ => SuccessorOrder::Joined,
+        }
     }
 
-    /// Answers a steer.
-    pub(super) fn add(&mut self, steer: &Steer, is_valid: bool) {
+    /// Answers a steer, which gets `id` if it is accepted. `refusal` is the code of a steer that
+    /// the server never accepts.
+    pub(super) fn add(
+        &mut self,
+        steer: &Steer,
+        id: String,
+        refusal: Option<&str>,
+        notices: &mut Notices,
+    ) {
         let code = match &self.steering {
             Steering::Ignore => return,
-            _ if !is_valid => "invalid_input",
-            Steering::Refuse(code) => code,
-            _ if self.accepted.len() == MAX_STEERS => "too_many_pending_steers",
-            Steering::Accept | Steering::FailLater(_) => {
-                let id = format!("steer_{}_{}", self.begun, steer.target);
-                self.begun += 1;
-                self.notices.push_back(steer.accepted(&id));
-                return self.accepted.push((id, steer.clone()));
-            }
+            Steering::Refuse(code) => Some(refusal.unwrap_or(code)),
+            _ if self.accepted.len() == MAX_STEERS => refusal.or(Some("too_many_pending_steers")),
+            _ => refusal,
         };
-        self.notices.push_back(steer.failed(None, code));
-    }
-
-    /// Returns the event that comes before the next step.
-    pub(super) fn next_notice(&mut self) -> Option<Value> {
-        let mut notice = self.notices.pop_front()?;
-        set(&mut notice, "sequence_number", self.next_number);
-        self.next_number += 1;
-        self.inserted += 1;
-        Some(notice)
-    }
-
-    /// Returns the terminal event of a turn that must end before it, because a steer waits and no
-    /// item is unfinished.
-    pub(super) fn cut_short(&self, steps: &VecDeque<Step>) -> Option<Value> {
-        if self.accepted.is_empty() || self.has_ended || self.open_items > 0 {
-            return None;
-        }
-        let mut events = steps.iter().filter_map(Step::event);
-        let next = events.next().filter(|next| !is_terminal(next) && next["type"] != "error");
-        next.and_then(|_| events.find(is_terminal))
-    }
-
-    /// Returns the number of the next event in the numbering of the script.
-    pub(super) fn number(&self) -> u64 {
-        self.next_number.saturating_sub(self.inserted)
-    }
-
-    /// Records an event of the script before it is sent. Returns `true` if it has another number
-    /// now, because events were inserted before it.
-    pub(super) fn observe(&mut self, event: &mut Value) -> bool {
-        match event["type"].as_str() {
-            Some("response.output_item.added") => self.open_items += 1,
-            Some("response.output_item.done") => {
-                self.open_items = self.open_items.saturating_sub(1);
+        match code {
+            Some(code) => notices.push(steer.failed(None, code)),
+            None => {
+                notices.push(steer.accepted(&id));
+                self.accepted.push((id, steer.clone()));
             }
-            _ => {}
         }
-        let number = event["sequence_number"].as_u64();
-        if let Some(number) = number {
-            self.next_number = number + self.inserted + 1;
-        }
-        if is_terminal(event) || event["type"] == "error" {
-            self.end(event);
-        }
-        let Some(number) = number.filter(|_| self.inserted > 0) else { return false };
-        set(event, "sequence_number", number + self.inserted);
-        true
     }
 
     /// Decides what becomes of the accepted steers when the response ends.
-    fn end(&mut self, end: &Value) {
-        self.has_ended = true;
+    pub(super) fn end(&mut self, end: &Value, notices: &mut Notices) {
         let is_base = matches!(
             (end["type"].as_str(), end["response"]["incomplete_details"]["reason"].as_str()),
             (Some("response.completed" | "response.done"), _)
@@ -137,21 +112,31 @@ impl Steers {
             _ => None,
         };
         if let Some(code) = code {
-            let failed = self.accepted.drain(..).map(|(id, steer)| steer.failed(Some(&id), code));
-            return self.notices.extend(failed);
+            for (id, steer) in self.accepted.drain(..) {
+                notices.push(steer.failed(Some(&id), code));
+            }
+            return;
         }
         let required = required_input(output(end));
         if end["type"] == "response.completed" && !required.is_empty() {
             self.waits_for_client = true;
-            let accepted = self.accepted.iter();
-            self.notices.extend(accepted.map(|(id, steer)| steer.pending(id, &required)));
+            let pending = self.accepted.iter().map(|(id, steer)| steer.pending(id, &required));
+            match self.steering {
+                Steering::PendingLate => self.late.extend(pending),
+                _ => pending.for_each(|event| notices.push(event)),
+            }
         }
     }
 
-    /// Returns the input of the accepted steers in order; `None` if there are none.
+    /// Takes the input of the accepted steers in order; `None` if there are none.
     pub(super) fn take_input(&mut self) -> Option<Vec<Value>> {
         let accepted = std::mem::take(&mut self.accepted);
         let input: Vec<_> = accepted.iter().flat_map(|(_, steer)| steer.items()).collect();
         (!input.is_empty()).then_some(input)
+    }
+
+    /// Takes the events that wait for the request with the required input.
+    pub(super) fn take_late(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.late)
     }
 }

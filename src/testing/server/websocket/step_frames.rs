@@ -64,6 +64,10 @@ pub(super) fn action(step: Step) -> FrameAction {
         Step::Comment(_) | Step::Delay(_) | Step::Gate(_) | Step::Stall | Step::Freeze => {
             FrameAction::Nothing
         }
+        // A turn waits for the messages itself, and an end by age has become an error and a close.
+        Step::AwaitSteer | Step::AwaitInject | Step::AwaitInterrupt | Step::Expire => {
+            FrameAction::Nothing
+        }
     }
 }
 
