@@ -30,20 +30,21 @@ const PROFILES: [Profile; 14] = [
 const OPENAI: Profile = Profile {
     base_url: "https://api.openai.com/v1",
     hosts: &["api.openai.com", "*.api.openai.com"],
-    capabilities: Capabilities::OPENAI,
+    capabilities: Capabilities { steer: true, ..Capabilities::OPENAI },
     headers: &[],
 };
 
 const AZURE: Profile = Profile {
     base_url: "https://RESOURCE.openai.azure.com/openai/v1",
     hosts: &["*.openai.azure.com", "*.openai.azure.us", "*.cognitiveservices.azure.com"],
-    ..OPENAI
+    capabilities: Capabilities::OPENAI,
+    headers: &[],
 };
 
 const FOUNDRY: Profile = Profile {
     base_url: "https://RESOURCE.services.ai.azure.com/openai/v1",
     hosts: &["*.services.ai.azure.com"],
-    ..OPENAI
+    ..AZURE
 };
 
 const BEDROCK: Profile = Profile {
@@ -96,6 +97,7 @@ const CHATGPT: Profile = Profile {
         reuses_socket_after_error: false,
         turn_state: true,
         zstd: true,
+        interrupt: true,
         session_headers: SessionHeaders::CODEX,
         ..Capabilities::OPENAI
     },
@@ -407,6 +409,8 @@ mod tests {
             max_age,
             turn_state,
             zstd,
+            steer,
+            interrupt,
             session_headers,
         } = profile.capabilities;
         let yes = |is: bool| if is { "yes" } else { "no" };
@@ -426,6 +430,8 @@ mod tests {
             of_socket(max_age.map_or("–".to_owned(), |it| format!("{} min", it.as_secs() / 60))),
             yes(turn_state).to_owned(),
             yes(zstd).to_owned(),
+            of_socket(yes(steer).to_owned()),
+            of_socket(yes(interrupt).to_owned()),
             codes(session_headers.conversation),
             codes(session_headers.source),
         ];

@@ -118,9 +118,10 @@ impl Error {
             | ErrorKind::UpgradeRefused
             | ErrorKind::TooLarge
             | ErrorKind::NoRuntime => RetryAction::Reconfigure,
-            ErrorKind::Superseded | ErrorKind::SessionClosed | ErrorKind::Decode => {
-                RetryAction::Stop
-            }
+            ErrorKind::Superseded
+            | ErrorKind::SessionClosed
+            | ErrorKind::Stopped
+            | ErrorKind::Decode => RetryAction::Stop,
         }
     }
 }

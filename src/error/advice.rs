@@ -184,6 +184,7 @@ fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::TooLarge => "raise `Limits::max_event_bytes` or `Limits::read_ahead`",
         ErrorKind::Superseded => "read the stream of the newer turn",
         ErrorKind::SessionClosed => "start another session",
+        ErrorKind::Stopped => "continue from the partial response of the error",
         ErrorKind::NoRuntime => "call it inside a tokio runtime",
         ErrorKind::Decode => "the source has the reason",
         ErrorKind::Timeout

@@ -133,6 +133,15 @@ impl Lease {
         self.connection.send(self.lane, text, stall)
     }
 
+    /// Sends a message about the running response of the lane. See [`WebSocket::send_during`].
+    pub(crate) fn send_during(
+        &self,
+        text: String,
+        steers: bool,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        self.connection.send_during(self.lane, text, steers)
+    }
+
     /// Closes the WebSocket. See [`WebSocket::close`].
     pub(crate) async fn close(self) {
         self.connection.close().await;

@@ -520,6 +520,7 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         | ErrorKind::TooLarge
         | ErrorKind::Superseded
         | ErrorKind::SessionClosed
+        | ErrorKind::Stopped
         | ErrorKind::NoRuntime
         | ErrorKind::Decode => FailureClass::Final,
     }

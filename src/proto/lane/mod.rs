@@ -15,9 +15,13 @@
 
 use std::time::Instant;
 
-use self::strays::{Filtered, StrayFilter};
+use self::{
+    steers::OpenSteers,
+    strays::{Filtered, StrayFilter},
+};
 use crate::proto::wire::{Frame, Role};
 
+pub(crate) mod steers;
 mod strays;
 
 /// Number of a WebSocket, unique in this process.
@@ -45,6 +49,9 @@ impl LaneId {
 pub(crate) struct Lanes {
     course: Course,
     strays: StrayFilter,
+    steers: OpenSteers,
+    /// `true` if the origin is known to begin responses with output.
+    unannounced: bool,
 }
 
 /// Course of the exchange.
@@ -85,7 +92,12 @@ pub(crate) enum ExchangeEnd {
 impl Lanes {
     /// Returns the lanes of a new socket, which hold back events of about `held_limit` bytes.
     pub(crate) fn new(held_limit: usize) -> Self {
-        Self { course: Course::Idle, strays: StrayFilter::new(held_limit) }
+        Self {
+            course: Course::Idle,
+            strays: StrayFilter::new(held_limit),
+            steers: OpenSteers::default(),
+            unannounced: false,
+        }
     }
 
     /// Returns `true` if a request may begin now.
@@ -98,6 +110,17 @@ impl Lanes {
     pub(crate) fn begin(&mut self, lane: LaneId, unannounced: bool) {
         self.course = Course::Writing(lane);
         self.strays.begin(unannounced);
+        (self.steers, self.unannounced) = (OpenSteers::default(), unannounced);
+    }
+
+    /// Returns `true` if a message about the running response of `lane` may be sent now; `steers` if
+    /// the message is a steer.
+    pub(crate) fn send(&mut self, lane: LaneId, steers: bool) -> bool {
+        let runs = self.course == Course::Written(lane) || self.course == Course::Writing(lane);
+        if runs && steers {
+            self.steers.sent();
+        }
+        runs
     }
 
     /// Returns `true` while a request is being written.
@@ -124,10 +147,21 @@ impl Lanes {
             Filtered::Withhold => return Route::Ignore,
             Filtered::Overflow => return Route::Overflow,
         };
-        let end = self.end_of(frame.tag.role);
+        let is_over = self.steers.observe(&frame);
+        let ended = self.end_of(frame.tag.role);
+        let end = match ended {
+            // The lane belongs to the response that follows after a steer.
+            Some(ExchangeEnd::Free) if frame.tag.role == Role::Terminal && !is_over => None,
+            None if is_over => Some(ExchangeEnd::Free),
+            end => end,
+        };
+        if ended.is_some() {
+            self.strays.finish(&frame, now);
+        }
         if end.is_some() {
             self.course = Course::Idle;
-            self.strays.finish(&frame, now);
+        } else if ended.is_some() {
+            self.strays.begin(self.unannounced);
         }
         Route::To { lane, late, held, frame, end }
     }

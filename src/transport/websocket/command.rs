@@ -61,6 +61,14 @@ pub(super) enum Command {
         /// Resolves once the request is written, or the server has answered.
         sent: oneshot::Sender<SendOutcome>,
     },
+    /// Send a message about the running response of a lane; `steers` if the message is a steer.
+    Send {
+        lane: LaneId,
+        text: String,
+        steers: bool,
+        /// Resolves with `false` if the response has ended, so that nothing was sent.
+        sent: oneshot::Sender<bool>,
+    },
 }
 
 /// Outcome of sending a request.

@@ -44,6 +44,8 @@ pub(super) async fn serve(
         commands,
         lanes: Lanes::new(options.limits.read_ahead),
         consumer: None,
+        waiting: None,
+        flushes: false,
         status,
         unannounced: options.unannounced,
     };
@@ -57,6 +59,10 @@ struct Connection {
     lanes: Lanes,
     /// Consumer of the exchange in progress.
     consumer: Option<Consumer>,
+    /// Request that waits for the end of the exchange.
+    waiting: Option<Command>,
+    /// `true` while a message about the running response is being written.
+    flushes: bool,
     status: Arc<Status>,
     unannounced: Arc<AtomicBool>,
 }
@@ -86,13 +92,21 @@ impl Connection {
             if let Poll::Ready(closing) = self.poll_read(cx) {
                 return Poll::Ready(closing);
             }
-            if !self.lanes.accept_requests() {
-                return Poll::Pending;
-            }
-            let closing = match ready!(self.commands.poll_recv(cx)) {
+            let is_free = self.lanes.accept_requests();
+            let command = match self.waiting.take_if(|_| is_free) {
+                Some(command) => Some(command),
+                None if self.waiting.is_some() => return Poll::Pending,
+                None => ready!(self.commands.poll_recv(cx)),
+            };
+            let closing = match command {
+                Some(command @ Command::Create { .. }) if !is_free => {
+                    self.waiting = Some(command);
+                    None
+                }
                 Some(command) => self.run(command),
                 // The handle was dropped.
-                None => Some(Closing::Ours),
+                None if is_free => Some(Closing::Ours),
+                None => return Poll::Pending,
             };
             if let Some(closing) = closing {
                 return Poll::Ready(closing);
@@ -101,7 +115,17 @@ impl Connection {
     }
 
     fn run(&mut self, command: Command) -> Option<Closing> {
-        let Command::Create { lane, text, answer, sent } = command;
+        let (lane, text, answer, sent) = match command {
+            Command::Create { lane, text, answer, sent } => (lane, text, answer, sent),
+            Command::Send { lane, text, steers, sent } => {
+                let runs = self.lanes.send(lane, steers);
+                // The sender knows before the answer of the server can arrive.
+                _ = sent.send(runs);
+                self.flushes |= runs;
+                let end = if runs { self.socket.start_send(text).err()? } else { return None };
+                return Some(self.end(end));
+            }
+        };
         self.lanes.begin(lane, self.unannounced.load(Ordering::Relaxed));
         self.consumer = Some(Consumer { lane, answer, sent: Some(sent) });
         // A request that was cancelled while it was queued must not be sent.
@@ -114,6 +138,9 @@ impl Connection {
     /// Writes the request in progress.
     fn poll_write(&mut self, cx: &mut Context<'_>) {
         if !self.lanes.is_writing() {
+            if self.flushes {
+                self.flushes = self.socket.poll_flush(cx).is_pending();
+            }
             return;
         }
         let flushed = self.socket.poll_flush(cx);
@@ -202,7 +229,7 @@ impl Connection {
 
     /// Closes the socket. Takes at most `limit`.
     async fn close(self, closing: Closing, limit: Duration) {
-        let Self { mut socket, mut commands, status, .. } = self;
+        let Self { mut socket, mut commands, mut waiting, status, .. } = self;
         let (is_ours, end) = match closing {
             Closing::Ours => (true, None),
             Closing::Theirs(end) => (false, end),
@@ -210,8 +237,15 @@ impl Connection {
         status.over.store(true, Ordering::Release);
         // A request that was queued meanwhile was not sent, and is safe to retry.
         commands.close();
-        if let Some(Command::Create { sent, .. }) = commands.recv().await {
-            _ = sent.send(SendOutcome::No(end));
+        // A message about a response is dropped, which its sender notices.
+        while let Some(command) = match waiting.take() {
+            None => commands.recv().await,
+            waiting => waiting,
+        } {
+            if let Command::Create { sent, .. } = command {
+                _ = sent.send(SendOutcome::No(end));
+                break;
+            }
         }
         // The consumer has received everything by now, and does not wait for the close.
         _ = timeout(limit, async {

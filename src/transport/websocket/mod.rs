@@ -75,6 +75,8 @@ pub(crate) struct WebSocketExchange {
     answer: Receiver,
     status: Arc<Status>,
     ended: bool,
+    /// `true` once a steer was sent. A terminal event may then be followed by another response.
+    steered: bool,
 }
 
 impl WebSocket {
@@ -189,7 +191,8 @@ impl WebSocket {
     ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
         let (sender, answer) = queue(self.read_ahead);
         let status = Arc::clone(&self.status);
-        let exchange = WebSocketExchange { answer, status: Arc::clone(&status), ended: false };
+        let exchange =
+            WebSocketExchange { answer, status: Arc::clone(&status), ended: false, steered: false };
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
         async move {
@@ -208,6 +211,22 @@ impl WebSocket {
             });
             let Some(stall) = stall else { return sending.await };
             unless_stalled(sending, start, stall, &status).await
+        }
+    }
+
+    /// Sends a message about the running response of `lane`; `steers` if the message is a steer.
+    /// Resolves with `false` if the response has ended, so that nothing was sent.
+    pub(crate) fn send_during(
+        &self,
+        lane: LaneId,
+        text: String,
+        steers: bool,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let (sent, outcome) = oneshot::channel();
+        let commands = self.commands.clone();
+        async move {
+            let send = Command::Send { lane, text, steers, sent };
+            commands.send(send).await.is_ok() && outcome.await.unwrap_or(false)
         }
     }
 }
@@ -265,10 +284,24 @@ impl WebSocketExchange {
         AbortHandle { answer: self.answer.closer(), status: Arc::clone(&self.status) }
     }
 
+    /// Records that a steer is sent for the response.
+    pub(crate) fn set_steered(&mut self) {
+        self.steered = true;
+    }
+
+    pub(crate) fn is_steered(&self) -> bool {
+        self.steered
+    }
+
+    /// Records that the server has finished the exchange, so that the socket is free.
+    pub(crate) fn set_ended(&mut self) {
+        self.ended = true;
+    }
+
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let incoming = ready!(self.answer.poll_next(cx));
         self.ended = match &incoming {
-            Incoming::Frame(frame) => frame.tag.role.ends_turn(),
+            Incoming::Frame(frame) => frame.tag.role.ends_turn() && !self.steered,
             Incoming::LateEvents => false,
             Incoming::End(_) => true,
         };
