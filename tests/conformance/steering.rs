@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use responses_client::{
-    ErrorKind, Item, Provider, ResponseStream, ResponsesRequest, ResponsesSession, SteerErrorKind,
-    SteerState, TransportPolicy,
+    ErrorKind, Item, Provider, ReplayPolicy, ResponseStream, ResponsesRequest, ResponsesSession,
+    RetryPolicy, SteerErrorKind, SteerState, TransportPolicy,
     event::{ResponseEvent, Usage},
     report::FullSendReason,
-    testing::{Exchange, Gate, Script, ScriptedServer, Steering, Step, Turn, items},
+    testing::{Exchange, Gate, Profile, Script, ScriptedServer, Steering, Step, Turn, items},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{builder, close, full, guarded, incremental, read, request, settled, turn};
+use crate::support::{
+    BOTH, builder, close, full, guarded, incremental, only, read, request, settled, turn,
+};
 
 /// Answers with the texts of the history, and `-` for an item without text.
 fn history(exchange: &Exchange) -> Turn {
@@ -29,8 +31,9 @@ fn script(first: Turn) -> Script {
 
 fn session(server: &ScriptedServer) -> ResponsesSession {
     let provider = Provider::compatible(&server.url()).expect("a URL").steers(true);
-    let builder = builder(server).provider(provider).transport(TransportPolicy::WebSocketOnly);
-    builder.build().expect("a client").session()
+    let retry = RetryPolicy::default().replay(ReplayPolicy::BeforeOutput);
+    let builder = builder(server).provider(provider).retry(retry);
+    builder.transport(TransportPolicy::WebSocketOnly).build().expect("a client").session()
 }
 
 /// A session whose first response waits before its event at `held`, after which that response's
@@ -423,4 +426,79 @@ async fn c167_a_steer_that_crosses_the_end_of_its_response_is_rejected_and_not_l
     assert_eq!(again.report.plan, incremental(1));
     assert_eq!(server.log().connections.len(), 1);
     assert!(server.log().steers.is_empty(), "the lane was free");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c168_a_stop_interrupts_a_response_and_keeps_its_connection_and_its_output() {
+    let two = Turn::output([items::message("first"), items::message("second")]);
+    let first = two.insert(12, Step::Gate(Gate::new()));
+    let server = ScriptedServer::in_memory(script(first).profile(Profile::ChatGpt));
+    let provider = Provider::compatible(&server.url()).expect("a URL").interrupts(true);
+    let client = builder(&server).provider(provider).build().expect("a client");
+    let mut session = client.session();
+    let mut stream = session.stream(request(&["question"])).await.expect("a stream");
+    drain(&mut stream, &server).await;
+    let start = Instant::now();
+    stream.stop();
+    stream.stop();
+    let outcome = read(Ok(stream)).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(outcome.kinds(), ["response.interrupt.accepted", "response.incomplete"]);
+    let response = outcome.response();
+    assert_eq!(response.incomplete_reason().as_deref(), Some("interrupted"));
+    // The server has discarded the second item, of which the caller keeps the part.
+    let partial = response.unfinished_items();
+    assert_eq!((response.output_items().len(), partial.len()), (1, 1));
+    assert_eq!(response.output_text(), format!("first{}", partial[0].text()));
+    let request = next(response.output_items(), Item::user("go on"));
+    let again = turn(&mut session, &request).await;
+    assert_eq!(again.report.plan, incremental(1));
+    assert_eq!(again.response().output_text(), "question|first|go on");
+    assert_eq!(server.log().connections.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c168_a_stop_without_an_interruption_closes_the_connection_and_keeps_the_output() {
+    for transport in BOTH {
+        let gate = Gate::new();
+        let first = Turn::text("never ending").insert(6, Step::Gate(gate.clone()));
+        let server = ScriptedServer::in_memory(script(first));
+        let client = builder(&server).transport(only(transport)).build().expect("a client");
+        let mut session = client.session();
+        let mut stream = session.stream(request(&["question"])).await.expect("a stream");
+        drain(&mut stream, &server).await;
+        stream.stop();
+        stream.stop();
+        let text = stream.response().output_text();
+        assert!(!text.is_empty() && "never ending".starts_with(&text), "{text}");
+        let outcome = read(Ok(stream)).await;
+        let error = outcome.error();
+        assert_eq!(error.kind(), ErrorKind::Stopped);
+        assert_eq!(error.response().expect("a partial response").output_text(), text);
+        settled(&server).await;
+        assert!(server.log().connections[0].closed, "{transport}: the server stops generating");
+        let again = turn(&mut session, &request(&["question", "again"])).await;
+        assert_eq!(again.response().output_text(), "question|again");
+        assert_eq!(again.report.plan, full(FullSendReason::PriorNotCompleted));
+        gate.open();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c168_a_stop_of_a_steered_response_ends_with_what_there_is() {
+    let gate = Gate::new();
+    let first = Turn::text("done").insert(8, Step::Gate(gate.clone()));
+    let wait = Turn::text("more").first(Step::Delay(Duration::from_secs(5)));
+    let server = ScriptedServer::in_memory(Script::new().turns([first, wait]));
+    let mut session = session(&server);
+    let mut stream = session.stream(request(&["question"])).await.expect("a stream");
+    drain(&mut stream, &server).await;
+    let handle = stream.steer("steer").expect("a handle");
+    drain(&mut stream, &server).await;
+    gate.open();
+    assert!(drain(&mut stream, &server).await.iter().all(|event| !event.is_terminal()));
+    stream.stop();
+    let outcome = read(Ok(stream)).await;
+    assert_eq!(outcome.response().output_text(), "done");
+    assert!(matches!(handle.state(), SteerState::Unknown));
 }

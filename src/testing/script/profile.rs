@@ -12,7 +12,7 @@ use super::quirks::{Continues, ErrorStyle, PLAIN, Quirks};
 /// | `Azure` | 60 minutes | yes | lost parents without `error.type` |
 /// | `Xai` | 25 minutes | yes | lost parents without `error.type` |
 /// | `Vercel` | 13 minutes, 5 idle, closed with 1001; messages to 4 MiB | yes | an error is followed by a Close frame; one model a socket |
-/// | `ChatGpt` | 60 minutes, messages to 16 MiB | only on the WebSocket | errors are a `detail`; `store` must be false, and `stream` true over HTTP; many parameters are refused |
+/// | `ChatGpt` | 60 minutes, messages to 16 MiB | only on the WebSocket | errors are a `detail`; `store` must be false, and `stream` true over HTTP; many parameters are refused; `response.interrupt` ends a response |
 /// | `OpenRouter` | 404 | no | comments, `[DONE]` |
 /// | `Copilot` | 404 | yes | the ids of items change with every event |
 /// | `Ollama` | 404 | no | |
@@ -110,6 +110,7 @@ impl Profile {
                 continues: Continues::OnSockets,
                 refused: CHATGPT_REFUSES,
                 steers: false,
+                interrupts: true,
                 stateless: true,
                 ..PLAIN
             },

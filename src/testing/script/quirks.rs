@@ -26,6 +26,8 @@ pub(crate) struct Quirks {
     pub(super) closes_after_error: bool,
     /// The server knows `response.steer`.
     pub(crate) steers: bool,
+    /// The server knows `response.interrupt`.
+    pub(crate) interrupts: bool,
     /// Every request on a WebSocket must have the model of the first one.
     pub(crate) one_model: bool,
     pub(super) continues: Continues,
@@ -69,6 +71,7 @@ pub(super) const PLAIN: Quirks = Quirks {
     errors: ErrorStyle::Full,
     closes_after_error: false,
     steers: true,
+    interrupts: false,
     one_model: false,
     continues: Continues::Everywhere,
     refused: &[],

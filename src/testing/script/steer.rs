@@ -114,6 +114,18 @@ impl Steer {
     }
 }
 
+/// Returns the id of the response that a `response.interrupt` is meant for; `None` for any other
+/// message.
+pub(crate) fn interrupted_id(body: &Value) -> Option<String> {
+    let id = body["response_id"].as_str().unwrap_or_default();
+    (body["type"] == "response.interrupt").then(|| id.to_owned())
+}
+
+/// Returns the event that accepts a `response.interrupt`.
+pub(crate) fn interrupt_accepted(id: &str) -> Value {
+    json!({ "type": "response.interrupt.accepted", "response_id": id })
+}
+
 /// Returns a description of each item that a response with this output waits for.
 pub(crate) fn required_input(output: &[Value]) -> Vec<Value> {
     let required = |item: &Value| {
@@ -145,11 +157,16 @@ pub(crate) fn required_input(output: &[Value]) -> Vec<Value> {
 
 /// Returns the event that ends a response early, with the items that were `finished`. `terminal` is
 /// the event that the response would have ended with.
-pub(crate) fn steered(terminal: &Value, finished: Vec<Value>, number: u64) -> Value {
+pub(crate) fn ended_early(
+    terminal: &Value,
+    finished: Vec<Value>,
+    reason: &str,
+    number: u64,
+) -> Value {
     let mut response = terminal["response"].clone();
     response["status"] = "incomplete".into();
     response["completed_at"] = Value::Null;
-    response["incomplete_details"] = json!({ "reason": "steered" });
+    response["incomplete_details"] = json!({ "reason": reason });
     response["output"] = finished.into();
     json!({ "type": "response.incomplete", "sequence_number": number, "response": response })
 }

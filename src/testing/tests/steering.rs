@@ -213,3 +213,28 @@ async fn servers_without_steering_do_not_know_it() {
     steer(&mut client, &json!("resp_1"), json!("x")).await;
     assert_eq!(client.event().await["error"]["code"], "unknown_event_type");
 }
+
+#[tokio::test]
+async fn an_interrupted_response_ends_without_its_unfinished_item() {
+    let two = Turn::output([items::message("first"), items::message("second")]);
+    let gate = Gate::new();
+    // Within the second item.
+    let script = Script::new().turn(two.insert(12, Step::Gate(gate.clone())));
+    let server = ScriptedServer::start(script.profile(Profile::ChatGpt)).await.unwrap();
+    let mut client = Client::connect(&server).await;
+    client.create(json!({ "store": false, "stream": true, "input": "question" })).await;
+    let id = client.event().await["response"]["id"].clone();
+    for _ in 1..12 {
+        client.event().await;
+    }
+    client.send(json!({ "type": "response.interrupt", "response_id": id })).await;
+    let events = client.turn().await;
+    assert_eq!(kinds(&events), ["response.interrupt.accepted", "response.incomplete"]);
+    let response = &events[1]["response"];
+    assert_eq!(response["incomplete_details"]["reason"], "interrupted");
+    assert_eq!(response["output"].as_array().unwrap().len(), 1);
+    // It has ended.
+    client.send(json!({ "type": "response.interrupt", "response_id": id })).await;
+    let refused = client.event().await.to_string();
+    assert!(refused.contains("response_not_found"), "{refused}");
+}

@@ -21,7 +21,7 @@ use crate::{
     testing::{
         script::{
             lane::Lane,
-            steer::{Steer, steered},
+            steer::{Steer, ended_early},
             step::Step,
         },
         server::{
@@ -77,7 +77,8 @@ impl RunningTurn {
             return Poll::Ready(Play::Notice(self.on_lane(notice)));
         }
         if let Some(terminal) = self.steers.cut_short(&self.steps) {
-            let end = steered(&terminal, self.turn.finished_items(), self.steers.number());
+            let (items, number) = (self.turn.finished_items(), self.steers.number());
+            let end = ended_early(&terminal, items, self.steers.reason(), number);
             (self.steps, self.waiting) = (VecDeque::from([self.on_lane(end)]), None);
         }
         if let Some(waiting) = &mut self.waiting {
@@ -117,6 +118,15 @@ impl RunningTurn {
         let is_target = self.turn.response_id() == steer.target && !self.steers.has_ended();
         if is_target {
             self.steers.add(steer, is_valid);
+        }
+        is_target
+    }
+
+    /// Interrupts the response with this id. Returns `false` if this turn has another one.
+    pub(super) fn interrupt(&mut self, id: &str) -> bool {
+        let is_target = self.turn.response_id() == id && !self.steers.has_ended();
+        if is_target {
+            self.steers.interrupt(id);
         }
         is_target
     }

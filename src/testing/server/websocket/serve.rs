@@ -29,10 +29,11 @@ use crate::{
     server::websocket::{self, ServerSocket, close_message},
     testing::{
         script::{
+            error_reply::ErrorReply,
             halves::parse_json,
             lane::{Lane, MAX_RUNNING},
             quirks::SocketEnd,
-            steer::Steer,
+            steer::{Steer, interrupted_id},
             value::{encode, set},
         },
         server::{connection::Connection, hub_state::Received, peer::IdleFrame},
@@ -72,6 +73,10 @@ struct Inbox {
     steers: VecDeque<WaitingSteer>,
     /// The server does not know `response.steer`.
     without_steers: bool,
+    /// Ids of the responses that the client interrupts.
+    interrupts: VecDeque<String>,
+    /// The server knows `response.interrupt`.
+    with_interrupts: bool,
 }
 
 struct WaitingRequest {
@@ -97,7 +102,7 @@ struct ServedSocket<'a> {
     running: Vec<RunningTurn>,
     /// Input that the next request on its lane gets.
     steered: Vec<Steered>,
-    /// Refusals of steers for responses that do not run.
+    /// Refusals of messages about responses that do not run.
     refusals: VecDeque<Value>,
     /// Index in `running` of the turn whose turn it is to send.
     next: usize,
@@ -123,7 +128,11 @@ pub(super) async fn serve(
         stream,
         idle,
         max_age,
-        inbox: Inbox { without_steers: !quirks.steers, ..Inbox::default() },
+        inbox: Inbox {
+            without_steers: !quirks.steers,
+            with_interrupts: quirks.interrupts,
+            ..Inbox::default()
+        },
         running: Vec::new(),
         steered: Vec::new(),
         refusals: VecDeque::new(),
@@ -131,6 +140,7 @@ pub(super) async fn serve(
     };
     let end = loop {
         served.steer_turns();
+        served.interrupt_turns();
         served.begin_turns();
         if let Err(end) = served.serve_next().await {
             break end;
@@ -191,6 +201,17 @@ impl ServedSocket<'_> {
             let mut refusal = steer.failed(None, code);
             set(&mut refusal, "sequence_number", 0);
             self.refusals.push_back(refusal);
+        }
+    }
+
+    /// Interrupts the responses that the client named.
+    fn interrupt_turns(&mut self) {
+        while let Some(id) = self.inbox.interrupts.pop_front() {
+            if !self.running.iter_mut().any(|turn| turn.interrupt(&id)) {
+                let message = "No response with this id is running.";
+                let error = ErrorReply::new(400, "response_not_found", message);
+                self.refusals.push_back(error.frame());
+            }
         }
     }
 
@@ -337,13 +358,17 @@ fn poll_turns(
 
 impl Inbox {
     fn is_full(&self) -> bool {
-        self.requests.len() + self.steers.len() >= WAITING_REQUESTS
+        self.requests.len() + self.steers.len() + self.interrupts.len() >= WAITING_REQUESTS
     }
 
     fn add(&mut self, message: ClientMessage) -> Result<(), NoRequest> {
         match message {
             ClientMessage::Request(raw) => {
                 let body = parse_json(&raw).unwrap_or_default();
+                if let Some(id) = interrupted_id(&body).filter(|_| self.with_interrupts) {
+                    self.interrupts.push_back(id);
+                    return Ok(());
+                }
                 match Steer::of(&body).filter(|_| !self.without_steers) {
                     Some(steer) => self.steers.push_back(WaitingSteer { steer, body }),
                     None => {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::testing::script::{
     lane::Lane,
-    steer::{MAX_STEERS, Steer, Steering, output, required_input},
+    steer::{MAX_STEERS, Steer, Steering, interrupt_accepted, output, required_input},
     step::Step,
     value::{is_terminal, set},
 };
@@ -28,6 +28,7 @@ pub(super) struct Steers {
     inserted: u64,
     has_ended: bool,
     waits_for_client: bool,
+    is_interrupted: bool,
 }
 
 /// Input of steers that waits for the next request on its lane.
@@ -76,6 +77,17 @@ impl Steers {
         self.notices.push_back(steer.failed(None, code));
     }
 
+    /// Accepts the interruption of the response with this id.
+    pub(super) fn interrupt(&mut self, id: &str) {
+        self.is_interrupted = true;
+        self.notices.push_back(interrupt_accepted(id));
+    }
+
+    /// Returns the reason why the response ends early.
+    pub(super) fn reason(&self) -> &'static str {
+        if self.is_interrupted { "interrupted" } else { "steered" }
+    }
+
     /// Returns the event that comes before the next step.
     pub(super) fn next_notice(&mut self) -> Option<Value> {
         let mut notice = self.notices.pop_front()?;
@@ -85,10 +97,11 @@ impl Steers {
         Some(notice)
     }
 
-    /// Returns the terminal event of a turn that must end before it, because a steer waits and no
-    /// item is unfinished.
+    /// Returns the terminal event of a turn that must end before it, because the turn is interrupted,
+    /// or because a steer waits and no item is unfinished.
     pub(super) fn cut_short(&self, steps: &VecDeque<Step>) -> Option<Value> {
-        if self.accepted.is_empty() || self.has_ended || self.open_items > 0 {
+        let is_steered = !self.accepted.is_empty() && self.open_items == 0;
+        if self.has_ended || !is_steered && !self.is_interrupted {
             return None;
         }
         let mut events = steps.iter().filter_map(Step::event);
