@@ -43,10 +43,19 @@ async fn held(
     held: usize,
     gate: &Gate,
 ) -> (ScriptedServer, ResponsesSession, ResponseStream) {
+    held_at(first, held, gate, &request(&["question"])).await
+}
+
+async fn held_at(
+    first: Turn,
+    held: usize,
+    gate: &Gate,
+    request: &ResponsesRequest,
+) -> (ScriptedServer, ResponsesSession, ResponseStream) {
     let first = first.insert(held, Step::Gate(gate.clone()));
     let server = ScriptedServer::in_memory(script(first));
     let mut session = session(&server);
-    let mut stream = session.stream(request(&["question"])).await.expect("a stream");
+    let mut stream = session.stream(request).await.expect("a stream");
     for _ in 0..held {
         stream.try_next().await.expect("no error").expect("an event");
     }
@@ -221,10 +230,12 @@ async fn c165_without_a_successor_within_ten_seconds_a_steer_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn c166_a_pending_steer_goes_with_the_results_of_the_calls_and_is_sent_once() {
-    for reconnects in [false, true] {
+    for (reconnects, stores) in [(false, false), (true, false), (false, true), (true, true)] {
         let call = items::function_call("call_1", "f", "{}");
         let gate = Gate::new();
-        let (server, mut session, mut stream) = held(Turn::output([call]), 3, &gate).await;
+        let first = request(&["question"]).store(stores);
+        let (server, mut session, mut stream) =
+            held_at(Turn::output([call]), 3, &gate, &first).await;
         let handle = stream.steer("and then").expect("a handle");
         drain(&mut stream, &server).await;
         gate.open();
@@ -246,9 +257,10 @@ async fn c166_a_pending_steer_goes_with_the_results_of_the_calls_and_is_sent_onc
             settled(&server).await;
         }
         let output = Item::function_call_output("call_1", "7");
-        let request = next(outcome.response().output_items(), output);
+        let request = next(outcome.response().output_items(), output).store(stores);
         let again = turn(&mut session, &request).await;
         assert_eq!(again.response().output_text(), "question|-|and then|-");
+        // Another connection has the response, but not the steer.
         let plan = match reconnects {
             true => full(FullSendReason::ConnectionChanged),
             false => incremental(1),

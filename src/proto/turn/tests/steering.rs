@@ -204,3 +204,29 @@ fn c168_a_stop_interrupts_or_closes() {
         }
     }
 }
+
+#[test]
+fn c166_a_carried_steer_that_fails_leaves_no_baseline() {
+    let pending = r#"{"type":"response.steer.pending","steer":{"id":"a"},"required_input":[]}"#;
+    for refused in [false, true] {
+        let mut scene = streaming(steering());
+        scene.steer().unwrap();
+        scene.frame(ACCEPTED).frame(COMPLETED).frame(pending).outputs();
+        let steers = scene.machine.take_pending_steers();
+        let mut request = request();
+        request.input.push(Item::user("more"));
+        let mut scene = Scene::new(Goal::Turn, steering(), request, PreviousTurn::None);
+        assert_eq!(scene.machine.carry(steers).len(), 1);
+        scene.prewarmed().leased(None).authorized().opened(Ok(seat())).sent();
+        if refused {
+            scene.frame(FAILED);
+        }
+        scene.frame(CREATED).frame(COMPLETED).outputs();
+        let state = scene.state().expect("a state");
+        assert_eq!(matches!(state, SteerState::Failed { .. }), refused, "{state:?}");
+        assert_eq!(matches!(state, SteerState::Committed { .. }), !refused, "{state:?}");
+        // The server's history lacks the input that the caller's history has.
+        let commit = if refused { "commit nothing" } else { "commit r" };
+        assert!(scene.commands().contains(commit), "{refused}");
+    }
+}
