@@ -123,6 +123,9 @@
 //! [`Turn::steering`] refuses or ignores the steers of a turn, and [`ServerLog::steers`] has them.
 //! [`RequestLog::is_successor`] marks responses that a steer began.
 //!
+//! A server with [`Profile::ChatGpt`] takes a `response.interrupt`, which ends the response that it
+//! names with `response.incomplete` and the reason `interrupted`, without its unfinished items.
+//!
 //! # Files, profiles, endpoints
 //!
 //! A script can also come from a [file or a recording](mod@format), behave like a known server with
