@@ -60,6 +60,9 @@ pub enum ErrorKind {
     Superseded,
     /// The session was closed before the turn had ended.
     SessionClosed,
+    /// The caller [stopped](crate::ResponseStream::stop) the response by closing its connection. The
+    /// error has the partial response.
+    Stopped,
     /// No tokio runtime is running, or the one in which the turn started has shut down. A runtime
     /// without a timer panics instead, as it does for every timer.
     NoRuntime,
@@ -145,6 +148,7 @@ impl ErrorKind {
             Self::PoolFull => "all WebSockets of the client are in use",
             Self::Superseded => "the session started another turn before this one ended",
             Self::SessionClosed => "the session was closed before the turn ended",
+            Self::Stopped => "the caller stopped the response",
             Self::NoRuntime => "no tokio runtime is running, or it has shut down",
             Self::Decode => "could not decode JSON",
         }
@@ -195,6 +199,7 @@ named! {
         PoolFull = "pool_full",
         Superseded = "superseded",
         SessionClosed = "session_closed",
+        Stopped = "stopped",
         NoRuntime = "no_runtime",
         Decode = "decode",
     }

@@ -35,13 +35,19 @@ pub use http;
 pub use json::{DecodeError, Json, JsonIndex, Text};
 pub use kind::{Delivery, ErrorKind, Phase};
 pub use observe::{AttemptFailed, ClientMetrics, TurnObserver};
-pub use proto::route::{Fallback, FallbackKind};
+pub use proto::{
+    route::{Fallback, FallbackKind},
+    turn::steer::{SteerErrorKind, SteerState},
+};
 pub use report::TurnReport;
 pub use request::{
     History, InputPart, Item, ReasoningConfig, ResponsesRequest, TextConfig, Tool, ToolChoice,
 };
 pub use response::{OutputError, Response, ResponseStatus};
-pub use session::{Checkpoint, FinalResponse, ResponseStream, ResponsesSession, TurnBuilder};
+pub use session::{
+    Checkpoint, FinalResponse, ResponseStream, ResponsesSession, SteerError, SteerHandle,
+    TurnBuilder,
+};
 
 mod api;
 mod auth;

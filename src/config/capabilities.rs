@@ -24,6 +24,10 @@ pub(crate) struct Capabilities {
     pub(crate) turn_state: bool,
     /// The server accepts HTTP bodies in zstd.
     pub(crate) zstd: bool,
+    /// The server accepts `response.steer` on a WebSocket.
+    pub(crate) steer: bool,
+    /// The server accepts `response.interrupt` on a WebSocket.
+    pub(crate) interrupt: bool,
     pub(crate) session_headers: SessionHeaders,
     pub(super) operations: Operations,
 }
@@ -57,6 +61,9 @@ impl Capabilities {
         active_responses: 1,
         turn_state: false,
         zstd: false,
+        // A server that does not know the message answers with an error, which ends the response.
+        steer: false,
+        interrupt: false,
         session_headers: SessionHeaders::NONE,
         operations: Operations::UNKNOWN,
     };

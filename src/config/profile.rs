@@ -34,7 +34,7 @@ const STATELESS: Operations = Operations::NONE.with(Support::Yes, &[Operation::M
 const OPENAI: Profile = Profile {
     base_url: "https://api.openai.com/v1",
     hosts: &["api.openai.com", "*.api.openai.com"],
-    capabilities: Capabilities::OPENAI,
+    capabilities: Capabilities { steer: true, ..Capabilities::OPENAI },
     headers: &[],
 };
 
@@ -111,6 +111,7 @@ const CHATGPT: Profile = Profile {
         reuses_socket_after_error: false,
         turn_state: true,
         zstd: true,
+        interrupt: true,
         session_headers: SessionHeaders::CODEX,
         operations: STATELESS,
         ..Capabilities::COMPATIBLE

@@ -214,6 +214,25 @@ impl Provider {
         self.capabilities.operations.support(operation)
     }
 
+    /// Sets whether the server takes further input for a response that runs over a WebSocket
+    /// (`response.steer`): see [`ResponseStream::steer`](crate::ResponseStream::steer). Default:
+    /// `false`; OpenAI supports it for GPT-6. A server that does not know the message answers with
+    /// an error, which ends the response.
+    #[must_use]
+    pub fn steers(mut self, supported: bool) -> Self {
+        self.capabilities.steer = supported;
+        self
+    }
+
+    /// Sets whether the server interrupts a response that runs over a WebSocket
+    /// (`response.interrupt`): see [`ResponseStream::stop`](crate::ResponseStream::stop). Default:
+    /// `false`; the ChatGPT backend supports it.
+    #[must_use]
+    pub fn interrupts(mut self, supported: bool) -> Self {
+        self.capabilities.interrupt = supported;
+        self
+    }
+
     /// Allows credentials over plain `http` to hosts other than this machine. Default: not allowed,
     /// because everyone on the network path can read them.
     #[must_use]

@@ -70,6 +70,8 @@ impl Endpoint {
             frame_limit: capabilities.frame_limit,
             reuses_socket_after_error: capabilities.reuses_socket_after_error,
             sticky: capabilities.turn_state,
+            steer: capabilities.steer,
+            interrupt: capabilities.interrupt,
             renewable_credential: self.auth.is_renewable(),
             error_context: Arc::clone(&self.error_context),
         }

@@ -122,9 +122,10 @@ impl Error {
             | ErrorKind::TooLarge
             | ErrorKind::FellBehind
             | ErrorKind::NoRuntime => RetryAction::Reconfigure,
-            ErrorKind::Superseded | ErrorKind::SessionClosed | ErrorKind::Decode => {
-                RetryAction::Stop
-            }
+            ErrorKind::Superseded
+            | ErrorKind::SessionClosed
+            | ErrorKind::Stopped
+            | ErrorKind::Decode => RetryAction::Stop,
         }
     }
 }

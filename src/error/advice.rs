@@ -188,6 +188,7 @@ fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::PoolFull => "raise `PoolPolicy::max_sockets`, or wait with `AtCapacity::Wait`",
         ErrorKind::Superseded => "read the stream of the newer turn",
         ErrorKind::SessionClosed => "start another session",
+        ErrorKind::Stopped => "continue from the partial response of the error",
         ErrorKind::NoRuntime => "call it inside a tokio runtime",
         ErrorKind::Decode => "the source has the reason",
         ErrorKind::Timeout

@@ -127,6 +127,7 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         (bare(ErrorKind::PoolFull, Phase::Prepare), again, "raise `PoolPolicy::max_sockets`"),
         (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of the newer turn"),
         (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "start another session"),
+        (bare(ErrorKind::Stopped, Phase::Events), Stop, "the partial response"),
         (bare(ErrorKind::NoRuntime, Phase::Prepare), Reconfigure, "inside a tokio runtime"),
         (decode.into(), Stop, "the source has the reason"),
     ]

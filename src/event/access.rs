@@ -4,7 +4,7 @@ use super::{
     Annotation, ContentPart, ContentPartAdded, ContentPartDone, CustomToolCall, FunctionCall,
     OutputItem, OutputItemAdded, OutputItemDone, OutputTextAnnotationAdded, OutputTextDelta,
     OutputTextDone, ReasoningPartAdded, ReasoningPartDone, ReasoningSummaryPartAdded,
-    ReasoningSummaryPartDone, ResponseEvent, ShellCallOutputContentDone,
+    ReasoningSummaryPartDone, ResponseEvent, ShellCallOutputContentDone, Steered,
     item::{Logprob, Read, ShellCommandOutput},
 };
 use crate::{
@@ -71,6 +71,13 @@ impl ResponseEvent {
             Self::Cancelled(event) => event.response.as_ref(),
             _ => None,
         }
+    }
+
+    /// Returns the event that replaces this terminal event if another response continues; `None` for
+    /// another event.
+    pub(crate) fn steered(&self) -> Option<Self> {
+        let (response, raw) = (self.response()?.clone(), self.source()?.clone());
+        Some(Self::Steered(Steered::new(response, self.sequence_number(), raw)))
     }
 
     /// Returns the piece of reasoning, from its summary or its text.

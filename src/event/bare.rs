@@ -33,11 +33,11 @@ impl ResponseEvent {
     }
 
     /// Returns `true` if the server did not send this event. That is
-    /// [`Restarted`](Self::Restarted), and the terminal event of a response that arrived as plain
+    /// [`Restarted`](Self::Restarted), [`Steered`](Self::Steered), and the terminal event of a response that arrived as plain
     /// JSON instead of a stream. Then [`raw`](Self::raw) is the JSON of that response.
     pub fn is_synthesized(&self) -> bool {
         let response = match self {
-            Self::Restarted => return true,
+            Self::Restarted | Self::Steered(_) => return true,
             Self::Completed(event) => &event.response,
             Self::Incomplete(event) => &event.response,
             Self::Failed(event) => &event.response,

@@ -24,12 +24,16 @@ macro_rules! events {
             /// An event of the crate, not of the server: see [`ResponseEvent::Restarted`]. Its name
             /// is `responses_client.restarted`.
             Restarted,
+            /// An event of the crate, not of the server: see [`ResponseEvent::Steered`]. Its name is
+            /// `responses_client.steered`.
+            Steered,
         }
 
         named!(EventKind {
             $($name = $wire,)*
             Unknown = "unknown",
             Restarted = "responses_client.restarted",
+            Steered = "responses_client.steered",
         });
 
         /// Converts a `type` on the wire. A type that no server sends or that this version does not
@@ -84,6 +88,12 @@ macro_rules! events {
             ///
             /// [`ReplayPolicy::Restart`]: crate::ReplayPolicy::Restart
             Restarted,
+            /// An event of the crate, in place of the terminal event of a response that another
+            /// response continues because of a [steer]. Keep the output; the `Created` of the next
+            /// response follows.
+            ///
+            /// [steer]: crate::ResponseStream::steer
+            Steered(Steered),
         }
 
         impl ResponseEvent {
@@ -93,6 +103,7 @@ macro_rules! events {
                     $(Self::$name(_) => EventKind::$name,)*
                     Self::Unknown(_) => EventKind::Unknown,
                     Self::Restarted => EventKind::Restarted,
+                    Self::Steered(_) => EventKind::Steered,
                 }
             }
 
@@ -114,6 +125,7 @@ macro_rules! events {
                 match self {
                     $(Self::$name(event) => Some(&event.raw),)*
                     Self::Unknown(event) => Some(&event.raw),
+                    Self::Steered(event) => Some(&event.raw),
                     Self::Restarted => None,
                 }
             }
@@ -123,6 +135,7 @@ macro_rules! events {
                 match self {
                     $(Self::$name(event) => event.sequence_number,)*
                     Self::Unknown(event) => event.sequence_number,
+                    Self::Steered(event) => event.sequence_number,
                     Self::Restarted => None,
                 }
             }
@@ -136,6 +149,7 @@ macro_rules! events {
                     $(EventKind::$name => $name::decode(payload),)*
                     EventKind::Unknown => Unknown::decode("", payload).map(Self::Unknown),
                     EventKind::Restarted => Ok(Self::Restarted),
+                    EventKind::Steered => Steered::decode(payload).map(Self::Steered),
                 }
             }
         }

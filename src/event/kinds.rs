@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{
     define::{events, of},
     fields::{self, owned},
+    steered::Steered,
     unknown::Unknown,
 };
 use crate::{
@@ -431,6 +432,11 @@ events! {
     }
     /// The server accepted the interruption of a response (ChatGPT backend).
     InterruptAccepted = "response.interrupt.accepted" {
+        /// Id of the response.
+        response_id: MaybeText,
+    }
+    /// The server could not interrupt a response (ChatGPT backend).
+    InterruptFailed = "response.interrupt.failed" {
         /// Id of the response.
         response_id: MaybeText,
     }

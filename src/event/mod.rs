@@ -27,6 +27,7 @@ pub use kinds::*;
 pub(crate) use limits::{MAX_HEADERS, header};
 pub use limits::{PlanCredits, PlanLimits, PlanWindow, RateLimit, RateLimits};
 pub(crate) use piece::PartKey;
+pub use steered::Steered;
 pub use unknown::Unknown;
 pub use usage::{CacheWriteTokensDetails, InputTokensDetails, OutputTokensDetails, Usage};
 
@@ -39,5 +40,6 @@ mod kinds;
 mod limits;
 mod parse;
 mod piece;
+mod steered;
 mod unknown;
 mod usage;

@@ -104,7 +104,8 @@ impl EventKind {
     }
 }
 
-/// Writes the event as received, byte for byte. `Restarted` is an object with only a `type`.
+/// Writes the event as received, byte for byte. `Restarted` is an object with only a `type`, and
+/// `Steered` is the terminal event in whose place it stands.
 impl Serialize for ResponseEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.source() {

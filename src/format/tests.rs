@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::milliseconds;
 use crate::{
+    SteerErrorKind,
     api::ErrorCode,
     config::{
         AtCapacity, ContinuationPolicy, Operation, ReplayPolicy, Sharing, Support, Transport,
@@ -64,6 +65,8 @@ const NOT_NAMED: &[&str] = &[
     "ResponseEvent",
     "OutputItem",
     "ToolOutput",
+    // A state whose data is input of the caller.
+    "SteerState",
 ];
 
 /// The public enums of the library and their variants, from its sources. Enums that a table expands
@@ -145,12 +148,12 @@ fn c197_the_names_of_every_public_enum_agree() {
     let other = || "brand_new".to_owned();
     let output_index = 7;
     check! { enums:
-        EventKind [Created, OutputTextDelta, ErrorEvent, Unknown, Restarted]
+        EventKind [Created, OutputTextDelta, ErrorEvent, Unknown, Restarted, Steered]
         ErrorCode [RateLimitExceeded, ErrorCode::Other(other())]
         ErrorKind [
             InvalidRequest, InvalidConfig, Auth, Connect, Tls, Proxy, ProxyAuthentication, Timeout,
             UpgradeRefused, Api, Closed, Truncated, Protocol, TooLarge, FellBehind, PoolFull,
-            Superseded, SessionClosed, NoRuntime, Decode,
+            Superseded, SessionClosed, Stopped, NoRuntime, Decode,
         ]
         Phase [Prepare, Connect, Send, FirstEvent, Events]
         Delivery [NotSent, Refused, Unknown, Accepted, OutputStarted]
@@ -177,6 +180,7 @@ fn c197_the_names_of_every_public_enum_agree() {
         ]
         Plan [Incremental { new_items: 2 }, Full(FullSendReason::FirstTurn)]
         Warning [InputTransformed { items: 2, reasons: vec![other()] }]
+        SteerErrorKind [Unsupported, NotRunning, InvalidInput, TooMany, TooLarge]
         Prewarm [Connected, Warmed, Failed(PrewarmFailure::Unused)]
         PrewarmFailure [Error(ErrorKind::Tls), TimedOut, Generated, Refused, Unused]
         FullSendReason [

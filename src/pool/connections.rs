@@ -110,6 +110,13 @@ impl Connections {
         self.lease.as_ref()?.hold(response)
     }
 
+    /// Lets the last response be continued only on its own lane.
+    pub(crate) fn keep_to_lane(&self) {
+        if let Some(lease) = &self.lease {
+            lease.keep_to_lane();
+        }
+    }
+
     /// Sets the claim to the response that the next turn continues.
     pub(crate) fn set_hold(&mut self, hold: Option<ForkHold>) {
         self.hold = hold;

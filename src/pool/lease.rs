@@ -130,6 +130,11 @@ impl Lease {
         self.connection.take_lane(false)
     }
 
+    /// Lets the last response of the lane be continued only on the lane.
+    pub(super) fn keep_to_lane(&self) {
+        self.connection.socket.lanes().begin(self.lane);
+    }
+
     /// Claims `response` for a fork, if the server keeps it for the WebSocket.
     pub(super) fn hold(&self, response: &str) -> Option<ForkHold> {
         let lane = self.connection.socket.lanes().begin_fork(response)?;
@@ -163,6 +168,15 @@ impl Lease {
         wait: Option<Duration>,
     ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
         self.connection.socket.send(self.lane, text, stall, wait)
+    }
+
+    /// Sends a message about the running response of the lane. See [`WebSocket::send_during`].
+    pub(crate) fn send_during(
+        &self,
+        text: String,
+        steers: bool,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        self.connection.socket.send_during(self.lane, text, steers)
     }
 
     /// Closes the WebSocket, unless other sessions use it. See [`WebSocket::close`].

@@ -528,6 +528,7 @@ fn classify(failed: AttemptFailure<'_>) -> FailureClass {
         | ErrorKind::PoolFull
         | ErrorKind::Superseded
         | ErrorKind::SessionClosed
+        | ErrorKind::Stopped
         | ErrorKind::NoRuntime
         | ErrorKind::Decode => FailureClass::Final,
     }

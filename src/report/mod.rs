@@ -12,9 +12,10 @@ pub use crate::response::Anomaly;
 use crate::{
     api::masked,
     config::Transport,
+    event::Usage,
     format::{milliseconds, named_with_data},
     kind::{Delivery, ErrorKind},
-    response::InputChanges,
+    response::{InputChanges, Response},
 };
 
 mod server;
@@ -58,8 +59,30 @@ pub struct TurnReport {
     /// Outcome of the [`prewarm`](crate::ResponsesSession::prewarm) before the turn; `None` if
     /// there was none.
     pub prewarm: Option<Prewarm>,
+    /// Responses of a turn that a [steer](crate::ResponseStream::steer) continued, in order; the last
+    /// one ended the turn. Empty for a turn with one response.
+    pub responses: Vec<SteeredResponse>,
     /// Headers of the last attempt's answer, such as the request id and the remaining rates.
     pub server: ServerHeaders,
+}
+
+/// One response of a turn that a [steer](crate::ResponseStream::steer) continued.
+///
+/// ```
+/// use responses_client::{TurnReport, event::Usage};
+///
+/// fn cost(report: &TurnReport) -> Usage {
+///     report.responses.iter().filter_map(|response| response.usage).sum()
+/// }
+/// # assert_eq!(cost(&TurnReport::default()), Usage::default());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SteeredResponse {
+    /// Id of the response; empty if the server sent none.
+    pub response_id: String,
+    /// Token usage; `None` if the server sent none.
+    pub usage: Option<Usage>,
 }
 
 /// Outcome of a prewarm.
@@ -357,6 +380,12 @@ named_with_data! {
     }
     Warning {
         InputTransformed { items, reasons } = "input_transformed", ": {items} items, {reasons:?}";
+    }
+}
+
+impl SteeredResponse {
+    pub(crate) fn of(response: &Response) -> Self {
+        Self { response_id: response.id().to_owned(), usage: response.usage() }
     }
 }
 

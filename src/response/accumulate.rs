@@ -47,6 +47,9 @@ pub(crate) struct Accumulator {
     /// Output after the terminal event; empty before.
     settled: Settled,
     anomalies: Vec<Anomaly>,
+    /// Items of the turn before those of this response, and after them.
+    before: Vec<Item>,
+    after: Vec<Item>,
 }
 
 /// Maximum number of irregularities kept. More of them add no information.
@@ -147,11 +150,27 @@ impl Accumulator {
         }
     }
 
+    /// Makes this the response that continues `ended`. The input of the steers between the two is
+    /// `steered`.
+    pub(crate) fn continue_from(&mut self, ended: &Self, steered: impl IntoIterator<Item = Item>) {
+        self.before = ended.snapshot().output_items().collect();
+        self.before.extend(steered);
+        let own = mem::replace(&mut self.anomalies, ended.anomalies.clone());
+        own.into_iter().for_each(|anomaly| self.note(anomaly));
+    }
+
+    /// Adds the input of steers that the next request takes.
+    pub(crate) fn append_input(&mut self, steered: impl IntoIterator<Item = Item>) {
+        self.after.extend(steered);
+    }
+
     /// Returns the response received so far.
     pub(crate) fn snapshot(&self) -> Response {
         let mut response = Response {
             id: self.id.clone(),
             items: self.settled.items.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
             unfinished: self.settled.unfinished.clone(),
             last: self.last.clone(),
             ended: self.ended,
@@ -171,8 +190,8 @@ impl Accumulator {
     /// Starts the response anew if a second `created` has another id.
     fn create(&mut self, response: Option<&Json>, facts: Facts) {
         if self.id.is_some() && facts.id.is_some() && facts.id != self.id {
-            let anomalies = mem::take(&mut self.anomalies);
-            *self = Self { anomalies, ..Self::default() };
+            let (anomalies, before) = (mem::take(&mut self.anomalies), mem::take(&mut self.before));
+            *self = Self { anomalies, before, ..Self::default() };
             self.note(Anomaly::ResponseRestarted);
         }
         self.set_last(response, facts);

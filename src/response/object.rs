@@ -39,6 +39,11 @@ use crate::{
 pub struct Response {
     pub(super) id: Option<String>,
     pub(super) items: Vec<Item>,
+    /// Items of the turn before those of this response: the output of the responses that this one
+    /// continues, and the input of the steers between them.
+    pub(super) before: Vec<Item>,
+    /// Input of steers that the next request of the lane takes.
+    pub(super) after: Vec<Item>,
     pub(super) unfinished: Vec<PartialItem>,
     pub(super) last: Option<Json>,
     pub(super) ended: bool,
@@ -97,8 +102,13 @@ impl Response {
     /// (`content: null`, arguments that are an object or empty) is rewritten. Every other item
     /// stays as received. After an incomplete response, unfinished calls are omitted, and so is the
     /// reasoning that led to them.
+    ///
+    /// After a [steer](crate::ResponseStream::steer), the list also has the output of the responses
+    /// before this one and the input of the steers, in the order of the conversation.
     pub fn output_items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
-        self.items.iter().cloned()
+        let lists = [&self.before, &self.items, &self.after];
+        let all: Vec<Item> = lists.into_iter().flatten().cloned().collect();
+        all.into_iter()
     }
 
     /// Returns the finished items, decoded. An item that cannot be decoded is
@@ -115,19 +125,21 @@ impl Response {
 
     /// Returns the finished items of a cut response that may be sent back to the server. Unfinished
     /// calls and the reasoning that led to missing items are omitted. With an output for each call,
-    /// these items let the next request continue from there, so that no tool runs twice.
+    /// these items let the next request continue from there, so that no tool runs twice. After a
+    /// [steer](crate::ResponseStream::steer), the items of the responses before this one come first.
     pub fn replayable_items(&self) -> Vec<Item> {
         let unfinished = |item: &Item| matches!(item.json().member::<String>("status"), Ok(Some(status)) if status != "completed");
-        let mut items: Vec<Item> =
-            self.items.iter().filter(|item| !unfinished(item)).cloned().collect();
+        let own = self.items.iter().filter(|item| !unfinished(item));
+        let mut items: Vec<Item> = self.before.iter().chain(own).cloned().collect();
         while items.last().is_some_and(|item| item.item_type() == "reasoning") {
             items.pop();
         }
         items
     }
 
-    /// Returns the function calls that the model finished writing. Calls by a program of the model
-    /// that were answered in this same response are omitted.
+    /// Returns the function calls that the model finished writing, after a
+    /// [steer](crate::ResponseStream::steer) also those of the responses before this one. Calls by a
+    /// program of the model that were answered in this same response are omitted.
     pub fn function_calls(&self) -> Vec<FunctionCall> {
         let call = |item| match item {
             OutputItem::FunctionCall(call) if call.is_complete() => Some(call),
@@ -161,7 +173,8 @@ impl Response {
 
     /// Returns the output without calls that are answered in the same output.
     fn open_calls(&self) -> impl Iterator<Item = OutputItem> {
-        let output = self.output();
+        let read = |item: &Item| OutputItem::read(item).unwrap_or(OutputItem::Other(item.clone()));
+        let output: Vec<_> = self.before.iter().chain(&self.items).map(read).collect();
         let answered: HashSet<String> = output
             .iter()
             .filter_map(|item| match item {

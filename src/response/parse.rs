@@ -52,7 +52,7 @@ impl Response {
 }
 
 /// Writes the response object of the last lifecycle event, with the settled output in place of its
-/// `output`. [Unfinished items](Response::unfinished_items) are omitted. A response of which no
+/// `output`: the list of [`output_items`](Response::output_items). [Unfinished items](Response::unfinished_items) are omitted. A response of which no
 /// lifecycle event arrived is an object with only its id, its status and its output.
 impl Serialize for Response {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -74,7 +74,7 @@ impl Serialize for Response {
                 _ => map.serialize_entry(name, value)?,
             }
         }
-        map.serialize_entry("output", &self.items)?;
+        map.serialize_entry("output", &self.output_items().collect::<Vec<_>>())?;
         map.end()
     }
 }

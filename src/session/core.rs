@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::{control::TurnControl, headers::OwnHeaders};
+use super::{control::TurnControl, headers::OwnHeaders, steer::CarriedSteer};
 use crate::{
     config::Provider,
     endpoint::CloseOnShutdown,
@@ -46,6 +46,8 @@ struct Inner {
     /// Number of consecutive turns in which the server refused `previous_response_id`.
     refused_parents: u32,
     sticky: Option<Sticky>,
+    /// Pending steers of the last turn, which the next request carries.
+    steers: Vec<CarriedSteer>,
     /// Headers of this session's requests and upgrades.
     headers: OwnHeaders,
     /// Observer of this session; `None` to use that of the client.
@@ -236,6 +238,17 @@ impl SessionCore {
         let outcome = done.wait_for(Option::is_some).await.ok().and_then(|outcome| *outcome);
         self.lock().ahead = None;
         outcome
+    }
+
+    /// Removes and returns the pending steers of the last turn.
+    pub(super) fn take_steers(&self) -> Vec<CarriedSteer> {
+        std::mem::take(&mut self.lock().steers)
+    }
+
+    /// Keeps the pending steers of a turn for the next one.
+    pub(super) fn set_steers(&self, steers: Vec<CarriedSteer>) {
+        let old = std::mem::replace(&mut self.lock().steers, steers);
+        drop(old);
     }
 
     pub(super) fn previous(&self) -> PreviousTurn {

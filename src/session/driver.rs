@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use pin_project::{pin_project, pinned_drop};
@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     control::TurnControl,
     core::SessionCore,
+    steer::{SteerError, SteerHandle, SteerSender},
     work::{TurnRequest, Work},
 };
 use crate::{
@@ -24,9 +25,9 @@ use crate::{
     kind::ErrorKind,
     observe::Retirement,
     pool::AbortOnDrop,
-    proto::turn::{Ended, Goal, Output, after},
+    proto::turn::{Ended, Goal, Output, after, steer::SteerErrorKind},
     report::{Prewarm, PrewarmFailure, TurnReport},
-    request::ResponsesRequest,
+    request::{History, ResponsesRequest},
     response::Response,
 };
 
@@ -107,6 +108,27 @@ impl Driver {
         self.project().work.machine.take_ended()
     }
 
+    /// Steers the running response: see [`ResponseStream::steer`](crate::ResponseStream::steer).
+    pub(super) fn steer(self: Pin<&mut Self>, input: History) -> Result<SteerHandle, SteerError> {
+        let work = self.project().work;
+        let steered = match work.control.cancelled() {
+            Some(_) => Err(SteerErrorKind::NotRunning),
+            None => work.machine.steer(&input),
+        };
+        let number = steered.map_err(|kind| SteerError::new(kind, input))?;
+        let (sender, handle) = SteerSender::new();
+        work.add_steer(number, sender);
+        send_now(work);
+        Ok(handle)
+    }
+
+    /// Stops the running response: see [`ResponseStream::stop`](crate::ResponseStream::stop).
+    pub(super) fn stop(self: Pin<&mut Self>) {
+        let work = self.project().work;
+        work.machine.stop(Instant::now().into_std());
+        send_now(work);
+    }
+
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, until_begun: bool) -> Poll<Polled> {
         let this = self.project();
         let (work, mut timer) = (this.work, this.timer);
@@ -151,6 +173,9 @@ impl Driver {
                     None => work.handle_done(done, now),
                     Some(_) => done.cancel(),
                 }
+                continue;
+            }
+            if work.poll_outgoing(cx).is_ready() {
                 continue;
             }
             if work.machine.reads() {
@@ -203,6 +228,14 @@ impl PinnedDrop for Driver {
         work.control.finish();
         work.notify_dropped();
     }
+}
+
+/// Carries out what the machine of `work` asks for, and passes a message to the connection without
+/// waiting for the next poll. What must wait is sent by that poll.
+fn send_now(work: &mut Work) {
+    run_commands(work, Instant::now());
+    let mut cx = Context::from_waker(Waker::noop());
+    while work.poll_outgoing(&mut cx).is_ready() {}
 }
 
 /// Carries out what the machine of `work` asks for, and has the WebSocket replaced in time.

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 pub use checkpoint::Checkpoint;
 pub use final_response::FinalResponse;
+pub use steer::{SteerError, SteerHandle};
 pub use stream::ResponseStream;
 pub use turn::TurnBuilder;
 
@@ -22,6 +23,7 @@ mod core;
 mod driver;
 mod final_response;
 mod headers;
+mod steer;
 mod stream;
 mod turn;
 mod work;

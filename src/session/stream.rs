@@ -9,13 +9,18 @@ use std::{
 
 use futures_util::{Stream, stream::FusedStream};
 
-use super::{driver::Driver, final_response::FinalResponse};
+use super::{
+    driver::Driver,
+    final_response::FinalResponse,
+    steer::{SteerError, SteerHandle},
+};
 use crate::{
     error::{Cause, Error},
     event::ResponseEvent,
     kind::{ErrorKind, Phase},
-    proto::turn::{Ended, Output},
+    proto::turn::{Ended, Output, steer::SteerErrorKind},
     report::TurnReport,
+    request::History,
     response::Response,
 };
 
@@ -101,6 +106,55 @@ impl ResponseStream {
         match failure {
             None => Ok(FinalResponse::new(response, report)),
             Some(error) => Err(error),
+        }
+    }
+
+    /// Gives the running response further input, without waiting: user messages, or a text as one.
+    ///
+    /// The server ends the response after the item in progress, or at its own end, and begins
+    /// another one that has the input. The stream continues with that response:
+    /// [`Steered`](ResponseEvent::Steered) stands in place of the end of the first one, and only the
+    /// last response ends the turn. Its [`output_items`](Response::output_items) are those of all
+    /// responses, with the input between them, so that the history is complete. The
+    /// [report](TurnReport::responses) has the usage of each. Every response may be steered, at most
+    /// 32 times in a turn.
+    ///
+    /// The handle shows what has become of the input. While the server has not settled a steer, the
+    /// end of the response is held back: for 10 s, or for 1 s if the response waits for the results
+    /// of calls. Then the steer is [`Unknown`](crate::SteerState::Unknown), and the connection is
+    /// closed. A turn is not retried once input was accepted, or may have been, because a retry
+    /// would lose it.
+    ///
+    /// # Errors
+    ///
+    /// [`SteerError`] with the input, which was not sent, if
+    ///
+    /// - the turn goes over SSE, or the [provider](crate::Provider::steers) does not support
+    ///   steering;
+    /// - no response runs now;
+    /// - the input is not valid for a running response, or too large, or there are too many steers.
+    pub fn steer(&mut self, input: impl Into<History>) -> Result<SteerHandle, SteerError> {
+        let input = input.into();
+        match &mut self.state {
+            StreamState::Live(driver) => driver.as_mut().steer(input),
+            StreamState::Ended(_) => Err(SteerError::new(SteerErrorKind::NotRunning, input)),
+        }
+    }
+
+    /// Stops the response. Read the stream on to its end, which comes soon.
+    ///
+    /// A server that [interrupts](crate::Provider::interrupts) responses ends the turn with
+    /// `Incomplete` for the reason `interrupted`, or with the regular end if that comes first. The
+    /// connection stays open, and the next turn continues the response. If the server cannot
+    /// interrupt the response or does not end it within 10 s, and for any other server, the
+    /// connection is closed. Then the turn ends with an error of the kind
+    /// [`Stopped`](crate::ErrorKind::Stopped). In each case [`response`](Self::response) has the
+    /// partial output. A response in the background continues on the server.
+    ///
+    /// Has no effect after the end of the turn.
+    pub fn stop(&mut self) {
+        if let StreamState::Live(driver) = &mut self.state {
+            driver.as_mut().stop();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Carries out the commands of a [`TurnMachine`].
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -14,7 +15,11 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::{control::TurnControl, core::SessionCore};
+use super::{
+    control::TurnControl,
+    core::SessionCore,
+    steer::{CarriedSteer, SteerSender},
+};
 use crate::{
     auth::Secret,
     config::{Transport, TransportPolicy},
@@ -29,7 +34,9 @@ use crate::{
         parents::ParentFate,
         plan::PreviousTurn,
         sticky,
-        turn::{Command, Goal, Notice, Setup, TurnMachine, response::StreamEnd},
+        turn::{
+            Command, Goal, Notice, Setup, TurnMachine, response::StreamEnd, steer::SteerNumber,
+        },
     },
     report::{Prewarm, TurnReport},
     request::ResponsesRequest,
@@ -79,6 +86,9 @@ pub(super) struct Work {
     place: Option<SocketPlace>,
     /// `true` while forks of other sessions may not lose the response that this turn continues.
     holds_parent: bool,
+    /// Messages about the running response that are being sent, in order.
+    outgoing: Mutex<VecDeque<Outgoing>>,
+    steers: Vec<(SteerNumber, SteerSender)>,
     turn_span: Span,
     /// Span of the attempt in progress. Operations are polled in it.
     attempt_span: Span,
@@ -101,6 +111,9 @@ pub(super) struct LeaseQuery {
 /// Longest time that a turn waits for forks to begin to continue the response that it continues. A
 /// server says `in_progress` within a fraction of a second.
 const FORK_TIME: Duration = Duration::from_secs(2);
+/// A message about the running response; the number is that of a steer. Resolves with `false` if the
+/// message was not sent.
+type Outgoing = (Option<SteerNumber>, BoxFuture<'static, bool>);
 
 /// Outcome of an operation.
 pub(super) enum Done {
@@ -151,6 +164,10 @@ impl Work {
         own_headers.extend(headers);
         let mut machine = TurnMachine::new(goal, setup, now.into_std());
         machine.begin(now.into_std());
+        let carried = if goal == Goal::Turn { core.take_steers() } else { Vec::new() };
+        let (pending, senders): (Vec<_>, Vec<_>) =
+            carried.into_iter().map(|it| (it.steer, it.sender)).unzip();
+        let steers = machine.carry(pending).into_iter().zip(senders).collect();
         let runtime_end = endpoint.runtimes.end_of(&runtime);
         let notifier = endpoint.notifier.of_session(core.observer());
         let turn_span = notifier.turn(core.span());
@@ -171,6 +188,8 @@ impl Work {
             exchange: None,
             place: None,
             holds_parent: false,
+            outgoing: Mutex::default(),
+            steers,
             attempt_span: turn_span.clone(),
             turn_span,
             has_new_socket: false,
@@ -182,6 +201,11 @@ impl Work {
     pub(super) fn run_commands(&mut self, now: Instant) {
         while let Some(command) = self.machine.poll_command() {
             self.run(command, now);
+        }
+        while let Some((number, state)) = self.machine.poll_steer() {
+            if let Some((_, sender)) = self.steers.iter().find(|it| it.0 == number) {
+                sender.set(state);
+            }
         }
         if self.machine.is_done() {
             self.control.finish();
@@ -206,6 +230,7 @@ impl Work {
             }
             Command::Open { deadline } => self.open(Instant::from_std(deadline)),
             Command::Send { seat, frame } => self.send(seat, frame, now),
+            Command::SendDuring { seat, frame, steer } => self.send_during(seat, frame, steer),
             Command::Post { body, deadline, fresh } => {
                 let uri = self.endpoint.uri.clone();
                 self.request(Method::POST, uri, Some(body), deadline, fresh);
@@ -241,6 +266,38 @@ impl Work {
         let done = std::task::ready!(step.as_mut().poll(cx));
         *step_of(&mut self.step) = None;
         Poll::Ready(done)
+    }
+
+    /// Adds a steer whose state `sender` receives.
+    pub(super) fn add_steer(&mut self, number: SteerNumber, sender: SteerSender) {
+        self.steers.push((number, sender));
+    }
+
+    fn send_during(&mut self, seat: SeatId, frame: String, steer: Option<SteerNumber>) {
+        let sending = self.core.with_lease(seat, |lease| lease.send_during(frame, steer.is_some()));
+        let Some(sending) = sending else { return self.handle_sent_during(steer, false) };
+        if let (Some(_), Some(Exchange::WebSocket(exchange))) = (steer, &mut self.exchange) {
+            exchange.set_steered();
+        }
+        step_of(&mut self.outgoing).push_back((steer, Box::pin(sending)));
+    }
+
+    /// Sends messages about the running response. Resolves when one is sent.
+    pub(super) fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let outgoing = step_of(&mut self.outgoing);
+        let Some((steer, sending)) = outgoing.front_mut() else { return Poll::Pending };
+        let (steer, sent) = (*steer, std::task::ready!(sending.as_mut().poll(cx)));
+        outgoing.pop_front();
+        self.handle_sent_during(steer, sent);
+        Poll::Ready(())
+    }
+
+    fn handle_sent_during(&mut self, steer: Option<SteerNumber>, sent: bool) {
+        match steer {
+            Some(number) => self.machine.handle_steer_sent(number, sent),
+            None if !sent => self.machine.handle_interrupt_lost(),
+            None => {}
+        }
     }
 
     /// Registers the task of `cx` to be woken when the runtime shuts down. Returns `true` if the
@@ -317,6 +374,11 @@ impl Work {
     /// Hands the next part of the answer to the machine.
     pub(super) fn poll_exchange(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let time = now.into_std();
+        // The connection has ended the exchange if it has not taken a steer before the end of the
+        // response. The answer about the steer comes first.
+        if self.machine.holds_end() && !step_of(&mut self.outgoing).is_empty() {
+            return Poll::Pending;
+        }
         let incoming = match &mut self.exchange {
             Some(exchange) => std::task::ready!(exchange.poll_next(cx)),
             None => Incoming::End(StreamEnd::Disconnected(None)),
@@ -330,8 +392,9 @@ impl Work {
             Incoming::Frame(frame) => {
                 // The server has ended the exchange, so that its socket is free. The rest of an
                 // answer over SSE still occupies its connection.
+                // A response that is steered may be followed by another one.
                 if frame.tag.role.ends_turn()
-                    && matches!(self.exchange, Some(Exchange::WebSocket(_)))
+                    && matches!(&self.exchange, Some(Exchange::WebSocket(it)) if !it.is_steered())
                 {
                     self.control.disarm();
                 }
@@ -607,8 +670,13 @@ impl Work {
                 let draining = self.runtime.spawn(exchange.drain(self.endpoint.policy.limits));
                 self.core.set_draining(draining);
             }
-            Some(Exchange::WebSocket(_)) if retire => self.core.retire(Retirement::Error),
-            Some(Exchange::WebSocket(_)) | None => {}
+            Some(Exchange::WebSocket(mut exchange)) => {
+                exchange.set_ended();
+                if retire {
+                    self.core.retire(Retirement::Error);
+                }
+            }
+            None => {}
         }
         if self.goal == Goal::Turn && self.machine.is_done() {
             self.control.finish();
@@ -635,8 +703,18 @@ impl Work {
         }
     }
 
-    fn commit(&self, previous: PreviousTurn, fate: Option<ParentFate>, now: Instant) {
+    fn commit(&mut self, previous: PreviousTurn, fate: Option<ParentFate>, now: Instant) {
         let is_current = self.core.commit(&self.control, previous);
+        let pending = self.machine.take_pending_steers().into_iter().filter_map(|steer| {
+            let place = self.steers.iter().position(|it| it.0 == steer.number)?;
+            Some(CarriedSteer { steer, sender: self.steers.swap_remove(place).1 })
+        });
+        let pending: Vec<_> = pending.collect();
+        if is_current && !pending.is_empty() {
+            // The server adds the input of the steers only on the lane of their response.
+            self.core.with_connections(|it| it.keep_to_lane());
+            self.core.set_steers(pending);
+        }
         if let Some(fate) = fate.filter(|_| is_current) {
             let refusals = self.core.count_refusal(fate == ParentFate::Unsupported);
             self.endpoint.origin.note_parent(fate, refusals, now.into_std());

@@ -63,6 +63,7 @@ mod single_turn;
 #[cfg(feature = "socks")]
 mod socks;
 mod sse_framing;
+mod steering;
 mod strays;
 mod strict_server;
 #[path = "../support/mod.rs"]

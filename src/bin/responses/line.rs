@@ -191,6 +191,7 @@ fn snake_case<S: Serializer>(kind: &EventKind, serializer: S) -> Result<S::Ok, S
         EventKind::ResponseMetadata => "response_metadata",
         EventKind::WebsocketTiming => "websocket_timing",
         EventKind::Restarted => "restarted",
+        EventKind::Steered => "steered",
         kind => {
             let name = kind.as_str();
             let name = name.strip_prefix("response.").unwrap_or(name);

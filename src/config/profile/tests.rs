@@ -34,6 +34,8 @@ fn row(name: &str, profile: &Profile) -> String {
         active_responses,
         turn_state,
         zstd,
+        steer,
+        interrupt,
         session_headers,
         // They have a table of their own.
         operations: _,
@@ -59,6 +61,8 @@ fn row(name: &str, profile: &Profile) -> String {
         }),
         yes(turn_state).to_owned(),
         yes(zstd).to_owned(),
+        of_socket(yes(steer).to_owned()),
+        of_socket(yes(interrupt).to_owned()),
         codes(session_headers.conversation),
         codes(session_headers.source),
     ];

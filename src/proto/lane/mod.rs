@@ -31,10 +31,13 @@
 
 use std::time::Instant;
 
-use self::strays::{Filtered, StrayFilter};
 pub(crate) use self::{
     id::{ConnectionId, LaneId, SeatId},
     table::LaneTable,
+};
+use self::{
+    steers::OpenSteers,
+    strays::{Filtered, StrayFilter},
 };
 use crate::{
     api::ErrorClass,
@@ -45,6 +48,7 @@ use crate::{
 };
 
 mod id;
+pub(crate) mod steers;
 mod strays;
 mod table;
 
@@ -64,6 +68,9 @@ pub(crate) struct Lanes {
 struct Lane {
     course: Course,
     strays: StrayFilter,
+    steers: OpenSteers,
+    /// `true` if the origin is known to begin responses with output.
+    unannounced: bool,
 }
 
 /// Course of the exchange of a lane.
@@ -120,6 +127,17 @@ enum Owner {
     Unknown,
 }
 
+impl Lane {
+    fn new(held_limit: usize) -> Self {
+        Self {
+            course: Course::Idle,
+            strays: StrayFilter::new(held_limit),
+            steers: OpenSteers::default(),
+            unannounced: false,
+        }
+    }
+}
+
 impl Lanes {
     /// Returns the lanes of a new socket. A lane holds back, and drops of a response that nobody
     /// reads, about `held_limit` bytes.
@@ -132,13 +150,25 @@ impl Lanes {
     pub(crate) fn begin(&mut self, lane: LaneId, unannounced: bool) {
         let limit = self.held_limit;
         while self.lanes.len() <= lane.index() {
-            self.lanes.push(Lane { course: Course::Idle, strays: StrayFilter::new(limit) });
+            self.lanes.push(Lane::new(limit));
         }
         if let Some(begun) = self.lanes.get_mut(lane.index()) {
             begun.course = Course::Running { answered: false };
             begun.strays.begin(unannounced);
+            (begun.steers, begun.unannounced) = (OpenSteers::default(), unannounced);
         }
         self.writing = Some(lane);
+    }
+
+    /// Returns `true` if a message about the running response of `lane` may be sent now; `steers` if
+    /// the message is a steer.
+    pub(crate) fn send(&mut self, lane: LaneId, steers: bool) -> bool {
+        let Some(state) = self.lanes.get_mut(lane.index()) else { return false };
+        let runs = matches!(state.course, Course::Running { .. });
+        if runs && steers {
+            state.steers.sent();
+        }
+        runs
     }
 
     /// Returns the lane whose request is being written.
@@ -232,10 +262,20 @@ impl Lanes {
             Filtered::Withhold => return Route::Ignore,
             Filtered::Overflow => return Route::Overflow(lane),
         };
-        let end = end_of(frame.tag.role, is_writing);
+        let is_over = state.steers.observe(&frame);
+        let ended = end_of(frame.tag.role, is_writing);
+        let end = match ended {
+            // The lane belongs to the response that follows after a steer.
+            Some(ExchangeEnd::Free) if frame.tag.role == Role::Terminal && !is_over => None,
+            None if is_over => Some(ExchangeEnd::Free),
+            end => end,
+        };
+        if ended.is_some() {
+            state.strays.finish(&frame, now);
+        }
         match &mut state.course {
             Course::Detached { .. } if end.is_some() => {
-                self.finish(lane, &frame, now);
+                state.course = Course::Idle;
                 return Route::Freed(lane);
             }
             Course::Detached { dropped } => {
@@ -246,7 +286,9 @@ impl Lanes {
             Course::Idle => return Route::Ignore,
         }
         if end.is_some() {
-            self.finish(lane, &frame, now);
+            state.course = Course::Idle;
+        } else if ended.is_some() {
+            state.strays.begin(state.unannounced);
         }
         Route::To { lane, late, held, frame, end }
     }

@@ -53,8 +53,10 @@ impl TurnMachine {
         self.commands.push_back(Command::Abort);
         let delivery = match self.state {
             TurnState::Streaming => {
-                self.earlier = self.reader.response();
-                Some(self.reader.delivery())
+                let reader = self.shown_reader();
+                let (response, delivery) = (reader.response(), reader.delivery());
+                self.earlier = response;
+                Some(delivery)
             }
             _ => self.earlier_delivery,
         };
@@ -97,6 +99,7 @@ impl TurnMachine {
             _ => error,
         };
         self.ready.clear();
+        self.steers.lose();
         self.state = TurnState::Done;
         let error = error.with_report(self.report.clone());
         self.outcome = Some(Outcome::Turn(Some(error.clone())));
@@ -162,6 +165,10 @@ impl TurnMachine {
             at: now,
         };
         if self.is_past_deadline(now) {
+            return None;
+        }
+        // Another attempt would lose the input of the steers, or apply it to another response.
+        if self.steers.bind() {
             return None;
         }
         let chance = self.chance();

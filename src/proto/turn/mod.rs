@@ -26,7 +26,10 @@ use std::{
 
 use http::HeaderMap;
 
-use self::response::{ReadStep, ResponseReader};
+use self::{
+    response::{ReadStep, ResponseReader},
+    steer::{HeldEnd, SteerNumber, Steers},
+};
 use crate::{
     config::{Policy, Transport},
     error::{Error, ErrorContext},
@@ -52,6 +55,8 @@ mod failure;
 mod prewarm;
 mod reading;
 pub(crate) mod response;
+pub(crate) mod steer;
+mod steering;
 
 /// State machine of one turn, over all its attempts.
 pub(crate) struct TurnMachine {
@@ -75,6 +80,11 @@ pub(crate) struct TurnMachine {
     ready: VecDeque<ReadStep>,
     /// Bytes charged for the steps in `ready` before the response has begun.
     ready_bytes: usize,
+    steers: Steers,
+    /// End of the response, while a steer may have another response follow.
+    held: Option<Box<HeldEnd>>,
+    /// Time by which an interrupted response must end.
+    stopping: Option<Instant>,
     /// Lifecycle events that the caller has received.
     yielded: Vec<EventKind>,
     /// Lifecycle events that the caller received from earlier attempts. They are not repeated.
@@ -168,6 +178,10 @@ pub(crate) struct Settings {
     pub(crate) reuses_socket_after_error: bool,
     /// `true` if the session returns the server's value for sticky routing.
     pub(crate) sticky: bool,
+    /// `true` if the server takes input for a running response.
+    pub(crate) steer: bool,
+    /// `true` if the server interrupts a running response.
+    pub(crate) interrupt: bool,
     /// `true` if another credential can be obtained.
     pub(crate) renewable_credential: bool,
     /// Facts that explain the errors of the turn.
@@ -217,6 +231,9 @@ pub(crate) enum Command {
     Open { deadline: Instant },
     /// Send a frame; then `handle_sent`.
     Send { seat: SeatId, frame: String },
+    /// Send a message about the running response; then `handle_steer_sent`, or, for a message that
+    /// interrupts and was not sent, `handle_interrupt_lost`.
+    SendDuring { seat: SeatId, frame: String, steer: Option<SteerNumber> },
     /// POST a body, whose response must begin by the deadline; then `handle_posted`.
     Post { body: String, deadline: Instant, fresh: bool },
     /// GET the events of a response after a sequence number; then `handle_posted`.
@@ -358,6 +375,9 @@ impl TurnMachine {
             baseline: BaselineDraft::default(),
             ready: VecDeque::new(),
             ready_bytes: 0,
+            steers: Steers::default(),
+            held: None,
+            stopping: None,
             yielded: Vec::new(),
             already_yielded: Vec::new(),
             restarted: false,
@@ -468,7 +488,7 @@ impl TurnMachine {
     /// Returns the response as received so far.
     pub(crate) fn response(&self) -> Response {
         match self.state {
-            TurnState::Streaming => self.reader.response(),
+            TurnState::Streaming => self.shown_reader().response(),
             _ => self.earlier.clone(),
         }
     }

@@ -10,15 +10,15 @@ use crate::{
     config::Transport,
     error::Error,
     event::{EventKind, ResponseEvent},
-    kind::Delivery,
+    kind::{Delivery, ErrorKind},
     proto::{
         deadline::InHand,
         parents::ParentFate,
         plan::{Baseline, PreviousTurn},
         retry::retires_socket,
-        wire::{Frame, Role},
+        wire::{Frame, Role, Tag},
     },
-    report::Warning,
+    report::{SteeredResponse, Warning},
     response::Anomaly,
 };
 
@@ -45,6 +45,10 @@ impl TurnMachine {
                 let error = self.reader.end(end);
                 self.fail(error, now);
             }
+            TurnState::Streaming if self.held.is_some() => self.give_up_held(),
+            TurnState::Streaming if self.stopping.is_some() => {
+                self.handle_cancelled(ErrorKind::Stopped);
+            }
             // The error must not overtake events that the reader still holds back.
             TurnState::Streaming => self.reader.close(end),
             _ => {}
@@ -60,9 +64,12 @@ impl TurnMachine {
             return Some(Output::Event(ResponseEvent::Restarted));
         }
         while matches!(self.state, TurnState::Streaming) {
-            let step = match self.ready.pop_front() {
-                Some(step) => step,
-                None => self.reader.next_step()?,
+            let Some(step) = self.ready.pop_front().or_else(|| self.reader.next_step()) else {
+                let output = self.end_held(now);
+                match output.is_none() && !matches!(self.state, TurnState::Streaming) {
+                    true => break,
+                    false => return output,
+                }
             };
             if let Some(output) = self.hand_out(step, now) {
                 return Some(output);
@@ -133,8 +140,8 @@ impl TurnMachine {
             return Some(self.first_event_deadline);
         }
         let between = self.settings.policy.timeouts.between_events(self.over_transport());
-        let next = between.map(|time| super::after(self.last_event, time));
-        [next, self.deadline].into_iter().flatten().min()
+        let next = self.held_wait().or(between).map(|time| super::after(self.last_event, time));
+        [next, self.deadline, self.stopping].into_iter().flatten().min()
     }
 
     /// Handles a frame before the response has begun.
@@ -154,6 +161,7 @@ impl TurnMachine {
         // The event may have to wait until the response begins. Compacting the frame releases the
         // rest of the read buffer meanwhile.
         let frame = frame.compacted();
+        self.observe_steer(&frame);
         let charge = frame.charge();
         match self.reader.handle(frame) {
             ReadStep::Failed(error) => return self.failed_by_frame(role, error, now),
@@ -171,6 +179,7 @@ impl TurnMachine {
     }
 
     fn begin_response(&mut self, now: Instant) {
+        self.commit_carried();
         self.report.timings.first_event = self.elapsed(now);
         match (self.over_transport(), self.pending_fallback.take()) {
             // A reused socket proves nothing about opening a new one.
@@ -204,9 +213,18 @@ impl TurnMachine {
         if frame.tag.role.is_progress() {
             self.last_event = now;
         }
-        match self.reader.handle(frame) {
+        self.observe_steer(&frame);
+        let Tag { role, kind, .. } = frame.tag;
+        let mut step = self.reader.handle(frame);
+        if self.held.is_some() {
+            self.begin_successor(role, &mut step);
+        }
+        match step {
             ReadStep::None => {}
             step => self.ready.push_back(step),
+        }
+        if kind == EventKind::InterruptFailed && self.stopping.is_some() {
+            self.handle_cancelled(ErrorKind::Stopped);
         }
     }
 
@@ -220,7 +238,25 @@ impl TurnMachine {
                 self.note_event(&event, now);
                 Some(Output::Event(event))
             }
-            ReadStep::Finished(event) => Some(self.complete(event, now)),
+            // Neither follows a response that has ended. Its own end counts.
+            ReadStep::Finished(_) | ReadStep::Failed(_) if self.held.is_some() => {
+                self.give_up_held();
+                None
+            }
+            ReadStep::Failed(_) if self.stopping.is_some() => {
+                self.handle_cancelled(ErrorKind::Stopped);
+                None
+            }
+            ReadStep::Finished(event) if self.steers.hold() => {
+                self.hold(Ok(event));
+                None
+            }
+            // The server gives the input of the steers back.
+            ReadStep::Failed(error) if self.steers.hold() && self.reader.ended_by_event() => {
+                self.hold(Err(error));
+                None
+            }
+            ReadStep::Finished(event) => Some(self.complete(event, false, now)),
             ReadStep::Failed(error) => {
                 // Released before `fail` aborts: the server has finished the exchange, so that the
                 // connection may serve the next attempt.
@@ -258,17 +294,25 @@ impl TurnMachine {
         self.report.warnings.extend(Warning::of_input(self.reader.input_changes()));
     }
 
-    /// Ends the turn successfully.
-    fn complete(&mut self, event: ResponseEvent, now: Instant) -> Output {
+    /// Ends the turn successfully. `aborts` closes the connection.
+    pub(super) fn complete(&mut self, event: ResponseEvent, aborts: bool, now: Instant) -> Output {
         self.report.events += 1;
+        self.reader.append_input(self.steers.pending_items());
+        self.steers.lose();
         self.report.timings.done = self.elapsed(now);
         self.report_findings();
         let continued = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
         let fate = if continued { Some(ParentFate::Continued) } else { self.parent };
         let previous = self.baseline_after(&event, &self.reader);
         self.commands.push_back(Command::Commit { previous, fate });
-        self.release(None);
         self.earlier = self.reader.response();
+        if !self.report.responses.is_empty() {
+            self.report.responses.push(SteeredResponse::of(&self.earlier));
+        }
+        match aborts {
+            true => self.commands.push_back(Command::Abort),
+            false => self.release(None),
+        }
         self.outcome = Some(Outcome::Turn(None));
         self.state = TurnState::Done;
         Output::Last(Ok(event))
@@ -280,7 +324,18 @@ impl TurnMachine {
         event: &ResponseEvent,
         reader: &ResponseReader,
     ) -> PreviousTurn {
-        if !matches!(event, ResponseEvent::Completed(_)) {
+        let may_continue = match event {
+            ResponseEvent::Completed(_) => true,
+            ResponseEvent::Incomplete(_) => {
+                match reader.response().incomplete_reason().as_deref() {
+                    Some("steered") => self.settings.steer,
+                    Some("interrupted") => self.settings.interrupt,
+                    _ => false,
+                }
+            }
+            _ => false,
+        };
+        if !may_continue || self.steers.have_diverged() {
             return PreviousTurn::NotCompleted;
         }
         let last = reader.last_id();
@@ -298,7 +353,9 @@ impl TurnMachine {
             request: std::sync::Arc::clone(&self.request),
             output: reader.response().output_items().collect(),
             seat: self.baseline.seat,
-            stored: reader.is_stored().unwrap_or(self.baseline.stored),
+            // Only the lane of the response adds the input of pending steers.
+            stored: reader.is_stored().unwrap_or(self.baseline.stored)
+                && self.steers.pending_items().is_empty(),
             warm_up: false,
         }))
     }

@@ -21,6 +21,7 @@ use crate::{
         surrogates::HalfJoiner,
         wire::{Frame, Role, Tag},
     },
+    request::Item,
     response::{Accumulator, Anomaly, Facts, InputChanges, Response},
 };
 
@@ -45,6 +46,7 @@ pub(crate) struct ResponseReader {
     /// The step that ends the turn, after the events in `held`.
     last_step: Option<Box<ReadStep>>,
     ended_by_server: bool,
+    ended_by_terminal: bool,
     /// `store` as stated by the server; `None` until the server states it.
     stored: Option<bool>,
 }
@@ -125,6 +127,7 @@ impl ResponseReader {
             held: HalfJoiner::default(),
             last_step: None,
             ended_by_server: false,
+            ended_by_terminal: false,
             stored: None,
         }
     }
@@ -167,6 +170,28 @@ impl ResponseReader {
     /// Returns `true` if the server itself ended the turn, so that the connection can be reused.
     pub(crate) fn ended_by_server(&self) -> bool {
         self.ended_by_server
+    }
+
+    /// Returns `true` if a terminal event of the server ended the response.
+    pub(crate) fn ended_by_event(&self) -> bool {
+        self.ended_by_terminal
+    }
+
+    /// Returns `true` once the response has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state == ReaderState::Ended
+    }
+
+    /// Makes this the reader of the response that continues that of `ended`. The input of the steers
+    /// between the two is `steered`.
+    pub(crate) fn continue_from(&mut self, ended: &Self, steered: Vec<Item>) {
+        self.response.continue_from(&ended.response, steered);
+        self.stored = self.stored.or(ended.stored);
+    }
+
+    /// Adds the input of steers that the next request takes.
+    pub(crate) fn append_input(&mut self, steered: Vec<Item>) {
+        self.response.append_input(steered);
     }
 
     /// Returns `event` as a step, unless the event must be held back. `size` is the size of its
@@ -386,6 +411,7 @@ impl ResponseReader {
 
     /// Ends the turn with a terminal event.
     fn end_with(&mut self, event: ResponseEvent, size: usize) -> ReadStep {
+        self.ended_by_terminal = true;
         let last = match event {
             ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_) => {
                 self.state = ReaderState::Ended;

@@ -19,6 +19,7 @@ mod ahead;
 mod attempts;
 mod failures;
 mod reading;
+mod steering;
 
 /// A machine, and the clock whose time is passed to the machine.
 struct Scene {
@@ -42,6 +43,8 @@ fn settings() -> Settings {
         frame_limit: None,
         reuses_socket_after_error: true,
         sticky: false,
+        steer: false,
+        interrupt: false,
         renewable_credential: false,
         error_context: Arc::default(),
     }
@@ -74,6 +77,10 @@ fn name(command: &Command) -> Option<String> {
         Command::Send { frame, .. } => match frame.contains("previous_response_id") {
             true => "send incremental".into(),
             false => "send".into(),
+        },
+        Command::SendDuring { frame, .. } => match frame.contains("response.interrupt") {
+            true => "interrupt".into(),
+            false => "steer".into(),
         },
         Command::Post { fresh, .. } => format!("post fresh={fresh}"),
         Command::Resume { id, after, .. } => format!("resume {id} after {after:?}"),

@@ -133,6 +133,14 @@ pub(super) enum Command {
         /// Place among the responses that may run on the socket.
         place: OwnedSemaphorePermit,
     },
+    /// Send a message about the running response of a lane; `steers` if the message is a steer.
+    Send {
+        lane: LaneId,
+        text: String,
+        steers: bool,
+        /// Resolves with `false` if the response has ended, so that nothing was sent.
+        sent: oneshot::Sender<bool>,
+    },
 }
 
 /// Outcome of sending a request.

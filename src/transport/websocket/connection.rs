@@ -63,6 +63,7 @@ pub(super) async fn serve(
         consumers: 0,
         full: None,
         quantum: 1,
+        flushes: false,
         limit,
         status,
         unannounced: options.unannounced,
@@ -88,6 +89,8 @@ struct Connection {
     full: Option<LaneId>,
     /// Frames to deliver before other tasks may run.
     quantum: usize,
+    /// `true` while a message about a running response is being written.
+    flushes: bool,
     /// Bytes that may wait for a consumer.
     limit: usize,
     status: Arc<Status>,
@@ -156,7 +159,14 @@ impl Connection {
     }
 
     fn run(&mut self, command: Command) -> Option<Closing> {
-        let Command::Create { lane, text, answer, sent, place } = command;
+        let (lane, text, answer, sent, place) = match command {
+            Command::Create { lane, text, answer, sent, place } => {
+                (lane, text, answer, sent, place)
+            }
+            Command::Send { lane, text, steers, sent } => {
+                return self.send_during(lane, text, steers, sent);
+            }
+        };
         let index = usize::from(lane.0);
         if self.exchanges.len() <= index {
             self.exchanges.resize_with(index + 1, || None);
@@ -178,9 +188,28 @@ impl Connection {
         Some(self.end(end))
     }
 
+    /// Sends a message about the running response of `lane`, unless the response has ended.
+    fn send_during(
+        &mut self,
+        lane: LaneId,
+        text: String,
+        steers: bool,
+        sent: oneshot::Sender<bool>,
+    ) -> Option<Closing> {
+        let runs = self.lanes.send(lane, steers);
+        // The sender knows before the answer of the server can arrive.
+        _ = sent.send(runs);
+        self.flushes |= runs;
+        let end = if runs { self.socket.start_send(text).err()? } else { return None };
+        Some(self.end(end))
+    }
+
     /// Writes the request in progress.
     fn poll_write(&mut self, cx: &mut Context<'_>) {
-        let Some(lane) = self.lanes.writing() else { return };
+        let Some(lane) = self.lanes.writing() else {
+            self.flushes = self.flushes && self.socket.poll_flush(cx).is_pending();
+            return;
+        };
         let flushed = self.socket.poll_flush(cx);
         self.status.note_written(self.socket.wrote());
         let Poll::Ready(flushed) = flushed else {
@@ -416,8 +445,11 @@ impl Connection {
         drop(exchanges);
         // A request that was queued meanwhile was not sent, and is safe to retry.
         commands.close();
-        while let Some(Command::Create { sent, .. }) = commands.recv().await {
-            _ = sent.send(SendOutcome::No(end.take()));
+        while let Some(command) = commands.recv().await {
+            // A message about a response is dropped, which its sender notices.
+            if let Command::Create { sent, .. } = command {
+                _ = sent.send(SendOutcome::No(end.take()));
+            }
         }
         // The consumers have received everything by now, and do not wait for the close.
         _ = timeout(limit, async {

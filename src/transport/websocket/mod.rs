@@ -71,6 +71,8 @@ pub(crate) struct WebSocketExchange {
     lane: LaneId,
     status: Arc<Status>,
     ended: bool,
+    /// `true` once a steer was sent. A terminal event may then be followed by another response.
+    steered: bool,
 }
 
 impl WebSocket {
@@ -207,8 +209,13 @@ impl WebSocket {
         let signals = Arc::clone(&self.status.signals);
         let (sender, answer) = inbox(self.read_ahead, lane, signals);
         let status = Arc::clone(&self.status);
-        let exchange =
-            WebSocketExchange { answer, lane, status: Arc::clone(&status), ended: false };
+        let exchange = WebSocketExchange {
+            answer,
+            lane,
+            status: Arc::clone(&status),
+            ended: false,
+            steered: false,
+        };
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
         async move {
@@ -230,6 +237,22 @@ impl WebSocket {
             });
             let Some(stall) = stall else { return sending.await };
             unless_stalled(sending, start, stall, &status).await
+        }
+    }
+
+    /// Sends a message about the running response of `lane`; `steers` if the message is a steer.
+    /// Resolves with `false` if the response has ended, so that nothing was sent.
+    pub(crate) fn send_during(
+        &self,
+        lane: LaneId,
+        text: String,
+        steers: bool,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let (sent, outcome) = oneshot::channel();
+        let commands = self.commands.clone();
+        async move {
+            let send = Command::Send { lane, text, steers, sent };
+            commands.send(send).await.is_ok() && outcome.await.unwrap_or(false)
         }
     }
 }
@@ -307,10 +330,24 @@ impl WebSocketExchange {
         AbortHandle { answer: self.answer.closer(), lane: self.lane, status }
     }
 
+    /// Records that a steer is sent for the response.
+    pub(crate) fn set_steered(&mut self) {
+        self.steered = true;
+    }
+
+    pub(crate) fn is_steered(&self) -> bool {
+        self.steered
+    }
+
+    /// Records that the server has finished the exchange, so that the lane is free.
+    pub(crate) fn set_ended(&mut self) {
+        self.ended = true;
+    }
+
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let incoming = ready!(self.answer.poll_next(cx));
         self.ended = match &incoming {
-            Incoming::Frame(frame) => frame.tag.role.ends_turn(),
+            Incoming::Frame(frame) => frame.tag.role.ends_turn() && !self.steered,
             Incoming::LateEvents => false,
             Incoming::End(_) => true,
         };

@@ -50,7 +50,8 @@ fn known(kind: EventKind) -> Tag {
         | EventKind::SteerFailed
         | EventKind::InjectCreated
         | EventKind::InjectFailed
-        | EventKind::InterruptAccepted => Role::Metadata,
+        | EventKind::InterruptAccepted
+        | EventKind::InterruptFailed => Role::Metadata,
         EventKind::ErrorEvent => Role::Error,
         _ => Role::Output,
     };
