@@ -22,13 +22,13 @@ use super::{
 };
 use crate::{
     auth::Secret,
-    config::{Transport, TransportPolicy},
+    config::Transport,
     endpoint::{Authorized, Endpoint, RuntimeEnd},
-    error::{Cause, Error},
+    error::Error,
     event::{EventKind, ResponseEvent},
-    kind::{Delivery, ErrorKind, Phase},
+    kind::Delivery,
     observe::{AttemptFailed, Notifier, Retirement},
-    pool::{Acquired, Lease, Leased, Opening, PoolKey, SocketPlace},
+    pool::{Acquired, Lease, SocketPlace},
     proto::{
         lane::SeatId,
         parents::ParentFate,
@@ -40,8 +40,11 @@ use crate::{
     },
     report::{Prewarm, TurnReport},
     request::ResponsesRequest,
-    transport::{Exchange, Incoming, SocketOptions, SseExchange, WebSocketExchange, http1},
+    transport::{Exchange, Incoming, SseExchange, WebSocketExchange, http1},
 };
+
+mod leasing;
+mod messages;
 
 /// Request of a turn, with the options that apply to this turn only.
 #[derive(Default)]
@@ -108,9 +111,6 @@ pub(super) struct LeaseQuery {
     parent: Option<String>,
 }
 
-/// Longest time that a turn waits for forks to begin to continue the response that it continues. A
-/// server says `in_progress` within a fraction of a second.
-const FORK_TIME: Duration = Duration::from_secs(2);
 /// A message about the running response; the number is that of a steer. Resolves with `false` if the
 /// message was not sent.
 type Outgoing = (Option<SteerNumber>, BoxFuture<'static, bool>);
@@ -268,38 +268,6 @@ impl Work {
         Poll::Ready(done)
     }
 
-    /// Adds a steer whose state `sender` receives.
-    pub(super) fn add_steer(&mut self, number: SteerNumber, sender: SteerSender) {
-        self.steers.push((number, sender));
-    }
-
-    fn send_during(&mut self, seat: SeatId, frame: String, steer: Option<SteerNumber>) {
-        let sending = self.core.with_lease(seat, |lease| lease.send_during(frame, steer.is_some()));
-        let Some(sending) = sending else { return self.handle_sent_during(steer, false) };
-        if let (Some(_), Some(Exchange::WebSocket(exchange))) = (steer, &mut self.exchange) {
-            exchange.set_steered();
-        }
-        step_of(&mut self.outgoing).push_back((steer, Box::pin(sending)));
-    }
-
-    /// Sends messages about the running response. Resolves when one is sent.
-    pub(super) fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let outgoing = step_of(&mut self.outgoing);
-        let Some((steer, sending)) = outgoing.front_mut() else { return Poll::Pending };
-        let (steer, sent) = (*steer, std::task::ready!(sending.as_mut().poll(cx)));
-        outgoing.pop_front();
-        self.handle_sent_during(steer, sent);
-        Poll::Ready(())
-    }
-
-    fn handle_sent_during(&mut self, steer: Option<SteerNumber>, sent: bool) {
-        match steer {
-            Some(number) => self.machine.handle_steer_sent(number, sent),
-            None if !sent => self.machine.handle_interrupt_lost(),
-            None => {}
-        }
-    }
-
     /// Registers the task of `cx` to be woken when the runtime shuts down. Returns `true` if the
     /// runtime has already shut down.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> bool {
@@ -431,127 +399,6 @@ impl Work {
         });
     }
 
-    fn lease(&mut self, query: LeaseQuery, now: Instant) {
-        let leased = self.try_lease(&query);
-        if !leased.is_forked {
-            return self.leased(leased, query, now);
-        }
-        let (core, pool) = (self.core.clone(), Arc::clone(&self.endpoint.pool));
-        self.begin(async move {
-            _ = timeout(FORK_TIME, async {
-                loop {
-                    let change = pool.change();
-                    if !core.with_connections(|it| it.is_forked()) {
-                        return;
-                    }
-                    change.await;
-                }
-            })
-            .await;
-            Done::Forked(query)
-        });
-    }
-
-    fn try_lease(&mut self, query: &LeaseQuery) -> Leased {
-        let LeaseQuery { fresh, caller_managed, parent } = query;
-        let mut leased = {
-            let _in_runtime = self.runtime.enter();
-            let provider = &self.endpoint.provider;
-            self.core.lease(*fresh, *caller_managed, parent.as_deref(), provider)
-        };
-        leased.retired.clear();
-        self.has_new_socket |= leased.rotated;
-        self.holds_parent = true;
-        leased
-    }
-
-    fn leased(&mut self, leased: Leased, query: LeaseQuery, now: Instant) {
-        match leased.seat {
-            Some(seat) => self.machine.handle_leased(Some(&seat), now.into_std()),
-            None => self.acquire(query, now),
-        }
-    }
-
-    /// Asks the pool for a lane of another WebSocket, or for the right to open one.
-    fn acquire(&mut self, query: LeaseQuery, now: Instant) {
-        let (endpoint, key) = (Arc::clone(&self.endpoint), self.key());
-        let ask = move |query: &LeaseQuery| {
-            let lanes = endpoint.lanes() > 1 && !query.fresh && query.caller_managed != Some(true);
-            let (policy, provider) = (&endpoint.policy.pool, &endpoint.provider);
-            endpoint.pool.acquire(&key, query.parent.as_deref(), policy, provider, lanes)
-        };
-        let acquired = {
-            let _in_runtime = self.runtime.enter();
-            ask(&query)
-        };
-        if !matches!(acquired, Acquired::Wait { .. }) {
-            return self.acquired(Ok(acquired), &query, now);
-        }
-        let pool = Arc::clone(&self.endpoint.pool);
-        let wait = self.endpoint.policy.pool.wait;
-        self.begin(async move {
-            let since = Instant::now();
-            let mut acquired = acquired;
-            while let Acquired::Wait { at_limit, waiting } = acquired {
-                let until = wait.filter(|_| at_limit).and_then(|wait| since.checked_add(wait));
-                let change = pool.change();
-                // What changed between the question and this line is not announced again.
-                drop(waiting);
-                acquired = ask(&query);
-                if !matches!(acquired, Acquired::Wait { .. }) {
-                    break;
-                }
-                let changed = match until {
-                    Some(until) => timeout_at(until, change).await.is_ok(),
-                    None => {
-                        change.await;
-                        true
-                    }
-                };
-                if !changed {
-                    let cause = Cause::other("no lane of a WebSocket became free");
-                    let error = Error::new(ErrorKind::Timeout, Phase::Prepare, cause);
-                    let error = error.with_delivery(Delivery::NotSent);
-                    return Done::Acquired(query, Err(error));
-                }
-            }
-            Done::Acquired(query, Ok(acquired))
-        });
-    }
-
-    fn acquired(&mut self, acquired: Result<Acquired, Error>, query: &LeaseQuery, now: Instant) {
-        let time = now.into_std();
-        match acquired {
-            Ok(Acquired::Lease(lease)) => {
-                let seat = lease.seat(query.parent.as_deref());
-                self.core.set_lease(lease);
-                self.machine.handle_leased(Some(&seat), time);
-            }
-            Ok(Acquired::Open(place)) => {
-                self.place = Some(place);
-                self.machine.handle_leased(None, time);
-            }
-            Ok(Acquired::Sse) => self.machine.handle_no_lane(None, true, time),
-            Ok(Acquired::Full | Acquired::Wait { .. }) => {
-                self.machine.handle_no_lane(None, false, time);
-            }
-            Err(error) => self.machine.handle_no_lane(Some(error), false, time),
-        }
-    }
-
-    /// Returns the properties in which the sessions of a WebSocket agree.
-    fn key(&self) -> PoolKey {
-        let names = self.endpoint.provider.capabilities.session_headers;
-        PoolKey { headers: self.core.headers().of(names), runtime: self.runtime.id() }
-    }
-
-    /// Gives up the claim to the response of another session that this turn continues.
-    fn end_hold(&mut self) {
-        if std::mem::take(&mut self.holds_parent) {
-            self.core.end_hold();
-        }
-    }
-
     fn drain(&mut self, now: Instant) {
         match self.core.with_connections(|it| it.take_draining()) {
             Some(draining) => {
@@ -564,47 +411,6 @@ impl Work {
             }
             None => self.handle_done(Done::Drained, now),
         }
-    }
-
-    fn open(&mut self, deadline: Instant) {
-        let endpoint = Arc::clone(&self.endpoint);
-        let Authorized { headers, token } = std::mem::take(&mut self.authorized);
-        self.token.clone_from(&token);
-        let counters = Arc::clone(endpoint.notifier.counters());
-        let options = SocketOptions {
-            wire: endpoint.wire,
-            limits: endpoint.policy.limits,
-            timeouts: endpoint.policy.timeouts,
-            has_fallback: endpoint.policy.transport == TransportPolicy::Auto,
-            unannounced: Arc::clone(&endpoint.origin.unannounced),
-            lanes: endpoint.lanes(),
-            active: usize::from(endpoint.provider.capabilities.active_responses),
-        };
-        // The successor of a WebSocket needs no place: it takes that of the WebSocket.
-        let place = self.place.take().unwrap_or_else(|| endpoint.pool.place_of_successor());
-        let key = self.key();
-        self.begin(async move {
-            let mut request = http1::request(Method::GET, endpoint.uri.clone(), headers, None);
-            http1::count_by(&mut request, endpoint.connection_counts());
-            let opened = match endpoint.sign(request, token.as_ref()) {
-                Ok(request) => {
-                    let network = &*endpoint.network;
-                    let opening = Opening {
-                        network,
-                        request,
-                        token,
-                        deadline,
-                        options,
-                        counters,
-                        place,
-                        key,
-                    };
-                    endpoint.pool.open(opening).await
-                }
-                Err(error) => Err(error),
-            };
-            Done::Opened(opened)
-        });
     }
 
     fn send(&mut self, seat: SeatId, frame: String, now: Instant) {

@@ -455,7 +455,9 @@ async fn c168_a_stop_interrupts_a_response_and_keeps_its_connection_and_its_outp
     stream.stop();
     let outcome = read(Ok(stream)).await;
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(outcome.kinds(), ["response.interrupt.accepted", "response.incomplete"]);
+    let kinds =
+        ["response.interrupt.accepted", "response.output_item.interrupted", "response.incomplete"];
+    assert_eq!(outcome.kinds(), kinds);
     let response = outcome.response();
     assert_eq!(response.incomplete_reason().as_deref(), Some("interrupted"));
     // The server has discarded the second item, of which the caller keeps the part.
