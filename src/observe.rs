@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracing::Span;
 
 pub use counters::ClientMetrics;
-pub(crate) use counters::{Counters, OpenWebSocket, Retirement};
+pub(crate) use counters::{Counters, LaneWait, OpenWebSocket, Retirement};
 
 use crate::{
     config::Transport,

@@ -21,7 +21,8 @@ use crate::{
 ///
 /// All sessions of a client and of its clones count together. Maps have the names that the public
 /// enums return by `as_str` as their keys, and no key for what has not happened. A snapshot
-/// serializes under the names of its fields, and always in the same order.
+/// serializes under the names of its fields, and always in the same order. Every field only grows,
+/// except `lanes_in_use`, which is the number now.
 ///
 /// `websockets_opened` less the sum of `websockets_retired` is the number of open WebSockets. The
 /// same holds for HTTP connections, those included that are kept for the next request.
@@ -68,6 +69,17 @@ pub struct ClientMetrics {
     /// - `renewed`: still open, but a request needed a new WebSocket, for example on another runtime
     /// - `session_ended`: the session was closed, dropped, or moved to another server or account
     pub websockets_retired: BTreeMap<&'static str, u64>,
+    /// Lanes of WebSockets that sessions have now. A session without lanes of its own has the only
+    /// lane of its WebSocket.
+    pub lanes_in_use: u64,
+    /// Waits of turns for a lane, by reason. A wait counts when it begins.
+    ///
+    /// - `opening`: for a WebSocket that another session was opening
+    /// - `limit`: for a lane or a WebSocket, at [`PoolPolicy::max_sockets`](crate::PoolPolicy)
+    /// - `responses`: for a response to end, because the WebSocket had as many as the
+    ///   [server runs](crate::Provider::active_responses)
+    /// - `fork`: for forks to continue the response of the lane, because no other lane was free
+    pub lane_waits: BTreeMap<&'static str, u64>,
     /// Connections that were opened for HTTP requests: turns over SSE, calls such as
     /// [`retrieve`](crate::ResponsesClient::retrieve), and upgrades that were refused. A connection
     /// counts at the client that opened it.
@@ -115,6 +127,9 @@ enum Count {
     WebSocketOpened,
     WebSocketReused,
     WebSocketRetired(Retirement),
+    LaneTaken,
+    LaneFreed,
+    LaneWait(LaneWait),
     HttpOpened,
     HttpReused,
     HttpRetired(HttpRetirement),
@@ -150,6 +165,26 @@ impl Retirement {
     }
 }
 
+/// Reason why a turn waits for a lane. See [`ClientMetrics::lane_waits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneWait {
+    Opening,
+    Limit,
+    Responses,
+    Fork,
+}
+
+impl LaneWait {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Limit => "limit",
+            Self::Responses => "responses",
+            Self::Fork => "fork",
+        }
+    }
+}
+
 /// Entry of an open WebSocket in the counters. Dropping the entry counts the retirement.
 #[derive(Debug)]
 pub(crate) struct OpenWebSocket {
@@ -167,6 +202,21 @@ impl OpenWebSocket {
     /// Sets the reason of the retirement, unless an earlier reason is known.
     pub(crate) fn retire(&self, reason: Retirement) {
         _ = self.reason.set(reason);
+    }
+
+    /// Counts a lane of the WebSocket that a session has taken.
+    pub(crate) fn lane_taken(&self) {
+        self.counters.add(Count::LaneTaken);
+    }
+
+    /// Counts that a session has given a lane of the WebSocket back.
+    pub(crate) fn lane_freed(&self) {
+        self.counters.add(Count::LaneFreed);
+    }
+
+    /// Counts a turn that waits for a response of the WebSocket to end.
+    pub(crate) fn waits_for_response(&self) {
+        self.counters.lane_wait(LaneWait::Responses);
     }
 }
 
@@ -204,6 +254,10 @@ impl Counters {
             Plan::Incremental { .. } => plan.as_str(),
             Plan::Full(reason) => reason.as_str(),
         }));
+    }
+
+    pub(crate) fn lane_wait(&self, reason: LaneWait) {
+        self.add(Count::LaneWait(reason));
     }
 
     pub(crate) fn attempt_failed(&self, kind: ErrorKind) {
@@ -253,7 +307,7 @@ impl Counters {
 impl Count {
     /// Counts with the recorder that the program has installed.
     fn export(self) {
-        use ::metrics::counter;
+        use ::metrics::{counter, gauge};
         match self {
             Self::WebSocketOpened => {
                 counter!("responses_client_websockets_opened_total").increment(1)
@@ -263,6 +317,12 @@ impl Count {
             }
             Self::WebSocketRetired(reason) => {
                 counter!("responses_client_websockets_retired_total", "reason" => reason.as_str())
+                    .increment(1);
+            }
+            Self::LaneTaken => gauge!("responses_client_lanes_in_use").increment(1),
+            Self::LaneFreed => gauge!("responses_client_lanes_in_use").decrement(1),
+            Self::LaneWait(reason) => {
+                counter!("responses_client_lane_waits_total", "reason" => reason.as_str())
                     .increment(1);
             }
             Self::HttpOpened => {
@@ -306,6 +366,12 @@ impl ClientMetrics {
             Count::WebSocketRetired(reason) => {
                 (self.websockets_retired.entry(reason.as_str()).or_default(), 1)
             }
+            Count::LaneTaken => (&mut self.lanes_in_use, 1),
+            Count::LaneFreed => {
+                self.lanes_in_use = self.lanes_in_use.saturating_sub(1);
+                return;
+            }
+            Count::LaneWait(reason) => (self.lane_waits.entry(reason.as_str()).or_default(), 1),
             Count::HttpOpened => (&mut self.http_connections_opened, 1),
             Count::HttpReused => (&mut self.http_connections_reused, 1),
             Count::HttpRetired(reason) => {

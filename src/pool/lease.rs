@@ -62,13 +62,13 @@ impl Connection {
     /// longest time.
     pub(super) fn take_lane(self: &Arc<Self>, any: bool) -> Option<Lease> {
         let lane = self.socket.lanes().take(any)?;
-        Some(Lease { connection: Arc::clone(self), lane })
+        Some(Lease::new(self, lane))
     }
 
     /// Takes the lane that keeps `response`.
     pub(super) fn take_lane_with(self: &Arc<Self>, response: &str) -> Option<Lease> {
         let lane = self.socket.lanes().take_with(response)?;
-        Some(Lease { connection: Arc::clone(self), lane })
+        Some(Lease::new(self, lane))
     }
 }
 
@@ -76,6 +76,12 @@ impl Lease {
     /// Returns the lease of the default lane of a new WebSocket.
     pub(super) fn first(connection: &Arc<Connection>) -> Self {
         let lane = connection.socket.lanes().take(false).unwrap_or(LaneId::DEFAULT);
+        Self::new(connection, lane)
+    }
+
+    /// Returns the lease of a lane that was taken.
+    fn new(connection: &Arc<Connection>, lane: LaneId) -> Self {
+        connection.count.lane_taken();
         Self { connection: Arc::clone(connection), lane }
     }
 
@@ -167,6 +173,9 @@ impl Lease {
         stall: Option<Duration>,
         wait: Option<Duration>,
     ) -> impl Future<Output = Result<WebSocketExchange, Error>> + Send + use<> {
+        if self.connection.is_busy() {
+            self.connection.count.waits_for_response();
+        }
         self.connection.socket.send(self.lane, text, stall, wait)
     }
 
@@ -192,6 +201,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.connection.socket.lanes().give_back(self.lane);
+        self.connection.count.lane_freed();
         self.connection.places.notify();
     }
 }

@@ -38,6 +38,10 @@ pub struct TurnReport {
     /// `true` if the last attempt used a connection that was already open. Over SSE, `true` if the
     /// session had made a request before, because the connection pool reports no more.
     pub reused: bool,
+    /// Name of the WebSocket's lane on which the last attempt sent, for example `lane-3`: the
+    /// `stream_id` of its request. `None` for the default lane, which has no name, over SSE, and if
+    /// the attempt sent nothing.
+    pub lane: Option<String>,
     /// Content that the last attempt sent; `None` if it sent nothing.
     pub plan: Option<Plan>,
     /// Bytes of all request bodies and frames handed to connections for the turn, without heads and

@@ -312,13 +312,64 @@ impl ResponsesSession {
         session
     }
 
-    /// Returns a parallel conversation with the same history, on a separate connection.
+    /// Returns a parallel conversation with the same history. It sends nothing before its first
+    /// turn.
     ///
-    /// Its first turn continues the last completed response if the server stores responses. The
-    /// turn is sent in full if the server does not, or if a turn is in progress in this session.
+    /// The first turn of the fork continues the last completed response if the server stores
+    /// responses, or if it has [lanes](crate::Provider::named_lanes). With lanes, the fork takes one
+    /// on the WebSocket of this session, unless the policy is
+    /// [`Sharing::OwnSocket`](crate::Sharing::OwnSocket); otherwise it opens a connection. The turn
+    /// is sent in full if no connection has the response, if a turn is in progress in this session,
+    /// or if the last one did not complete.
+    ///
+    /// Until the first turn of the fork is in progress, or the fork is dropped, the server must keep
+    /// the response: this session then takes another lane for its next turn. If none is free, that
+    /// turn waits for the fork for at most 2 s.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self::with_core(Arc::clone(&self.endpoint), self.core.fork(self.endpoint.shares_forks()))
+    }
+
+    /// Returns `count` parallel conversations with the same history, for example one for each worker
+    /// that gets a part of the work. See [`fork`](Self::fork).
+    ///
+    /// A WebSocket of OpenAI has 32 lanes besides the default one, and runs 16 responses at the same
+    /// time. Forks for which no lane is free open WebSockets, on which their first turns are sent in
+    /// full.
+    ///
+    /// ```
+    /// # use responses_client::testing::{Script, ScriptedServer, Turn};
+    /// use futures_util::future::try_join_all;
+    /// use responses_client::{Error, Item, ResponsesRequest, ResponsesSession};
+    ///
+    /// /// Answers all questions at the same time, each in a fork of the conversation.
+    /// async fn ask_all(
+    ///     session: &ResponsesSession,
+    ///     request: &ResponsesRequest,
+    ///     questions: &[&str],
+    /// ) -> Result<Vec<String>, Error> {
+    ///     let forks = session.fork_n(questions.len());
+    ///     let answers = forks.into_iter().zip(questions).map(|(mut fork, question)| {
+    ///         let mut request = request.clone(); // cheap: the history is shared
+    ///         request.input.push(Item::user(*question));
+    ///         async move { Ok(fork.respond(&request).await?.output_text()) }
+    ///     });
+    ///     try_join_all(answers).await
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = ScriptedServer::start(Script::new().respond(|_| Turn::text("hi"))).await?;
+    /// # let client = server.client()?;
+    /// # let mut session = client.session();
+    /// # let mut request = ResponsesRequest::new("gpt-6-astra").input("Read this.");
+    /// # let response = session.respond(&request).await?;
+    /// # request.input.extend(response.output_items());
+    /// # assert_eq!(ask_all(&session, &request, &["What?", "Why?"]).await?, ["hi", "hi"]);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn fork_n(&self, count: usize) -> Vec<Self> {
+        (0..count).map(|_| self.fork()).collect()
     }
 
     /// Closes the session: cancels a turn in progress, whose stream yields

@@ -66,6 +66,7 @@ mod sse_framing;
 mod steering;
 mod strays;
 mod strict_server;
+mod subagents;
 #[path = "../support/mod.rs"]
 mod support;
 mod surrogates;

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 #[cfg(feature = "metrics")]
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use responses_client::{
-    ClientMetrics, Provider, ResponsesClient, Transport,
-    testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
+    AtCapacity, ClientMetrics, PoolPolicy, Provider, ResponsesClient, Sharing, Transport,
+    testing::{Gate, Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
 };
 use serde_json::{Value, json};
 
@@ -95,6 +95,8 @@ async fn c280_the_metrics_serialize_under_their_names_in_a_stable_order() {
             "websockets_opened": 1,
             "websockets_reused": 0,
             "websockets_retired": { "session_ended": 1 },
+            "lanes_in_use": 0,
+            "lane_waits": {},
             "http_connections_opened": 0,
             "http_connections_reused": 0,
             "http_connections_retired": {},
@@ -212,6 +214,90 @@ fn http(client: &ResponsesClient) -> (u64, u64) {
     (metrics.http_connections_opened, metrics.http_connections_reused)
 }
 
+/// A client of a server with this number of named lanes, one response at a time.
+fn sharing(server: &ScriptedServer, lanes: u8, pool: PoolPolicy) -> ResponsesClient {
+    let provider = Provider::compatible(&server.url()).expect("a URL").named_lanes(lanes);
+    builder(server).provider(provider).pool(pool).build().expect("a client")
+}
+
+#[tokio::test(start_paused = true)]
+async fn c288_the_lanes_that_sessions_have_are_counted() {
+    let server = ScriptedServer::in_memory(Script::new().respond(|_| Turn::text("hi")));
+    let client = sharing(&server, 32, PoolPolicy::default().sharing(Sharing::Lanes));
+    let mut sessions: Vec<_> = (0..3).map(|_| client.session()).collect();
+    assert_eq!(client.metrics().lanes_in_use, 0);
+    for (session, lanes) in sessions.iter_mut().zip(1..) {
+        for text in ["one", "two"] {
+            turn(session, &request(&[text])).await;
+            assert_eq!(client.metrics().lanes_in_use, lanes);
+        }
+    }
+    let fork = sessions[0].fork();
+    assert_eq!(client.metrics().lanes_in_use, 3, "a fork takes its lane in its first turn");
+    sessions.pop();
+    assert_eq!(client.metrics().lanes_in_use, 2);
+    drop((fork, sessions));
+    settled(&server).await;
+    let metrics = client.metrics();
+    assert_eq!((metrics.lanes_in_use, metrics.lane_waits), (0, [].into()));
+    assert_eq!((metrics.websockets_opened, metrics.websockets_reused), (1, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c288_waits_for_a_lane_are_counted_by_their_reason() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let script = Script::new().respond(move |exchange| {
+        let slow = exchange.history.iter().any(|it| it.to_string().contains("slow"));
+        let turn = Turn::text("hi");
+        if slow { turn.insert(2, Step::Gate(held.clone())) } else { turn }
+    });
+    let server = ScriptedServer::in_memory(script);
+    let waits = |client: &ResponsesClient| client.metrics().lane_waits;
+    let (hi, slow) = (request(&["hi"]), request(&["slow"]));
+
+    let pool = PoolPolicy::default().sharing(Sharing::Lanes).at_capacity(AtCapacity::Wait);
+    let shared = sharing(&server, 1, pool);
+    let (mut one, mut two) = (shared.session(), shared.session());
+    tokio::join!(turn(&mut one, &hi), turn(&mut two, &hi));
+    let opening = waits(&shared);
+    assert!(opening.get("opening") == Some(&1), "{opening:?}");
+    let running = one.stream(&slow).await.expect("it began");
+    let before = waits(&shared);
+    let ((), outcome) = tokio::join!(
+        async {
+            settled(&server).await;
+            gate.open();
+        },
+        turn(&mut two, &hi)
+    );
+    outcome.response();
+    let count = |reason, client: &ResponsesClient| waits(client).get(reason).copied();
+    assert_eq!(
+        count("responses", &shared),
+        before.get("responses").map_or(Some(1), |it| Some(it + 1))
+    );
+    running.final_response().await.expect("a response");
+
+    // Both lanes are taken, so that the next turn of the first session waits for its fork.
+    let outcome = turn(&mut one, &hi).await;
+    assert_eq!(count("fork", &shared), None);
+    let fork = one.fork();
+    turn(&mut one, &appended(&hi, &outcome, "more")).await.response();
+    assert_eq!(count("fork", &shared), Some(1));
+    drop(fork);
+
+    let limited = sharing(&server, 0, pool.max_sockets(1));
+    let (mut first, mut second) = (limited.session(), limited.session());
+    turn(&mut first, &hi).await.response();
+    let (outcome, ()) = tokio::join!(turn(&mut second, &hi), async {
+        settled(&server).await;
+        first.close().await;
+    });
+    outcome.response();
+    assert_eq!(waits(&limited), [("limit", 1)].into());
+}
+
 fn http_retired(client: &ResponsesClient) -> BTreeMap<&'static str, u64> {
     client.metrics().http_connections_retired
 }
@@ -297,7 +383,14 @@ async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
     for (key, _, _, value) in counted.snapshot().into_vec() {
         let labels = key.key().labels().map(|label| format!("{}={}", label.key(), label.value()));
         let labels: Vec<_> = labels.collect();
-        let DebugValue::Counter(count) = value else { panic!("{value:?}") };
+        let count = match value {
+            DebugValue::Counter(count) => count,
+            DebugValue::Gauge(now) => {
+                lines.push(format!("{}{{{}}} {now}", key.key().name(), labels.join(",")));
+                continue;
+            }
+            value => panic!("{value:?}"),
+        };
         if key.key().name().ends_with("_bytes_total") {
             assert!([metrics.bytes_sent, metrics.bytes_received].contains(&count));
         } else {
@@ -311,6 +404,7 @@ async fn c282_the_recorder_of_the_program_counts_what_the_client_counts() {
         "http_connections_opened_total{} 1",
         "http_connections_retired_total{reason=client_dropped} 1",
         "http_connections_reused_total{} 2",
+        "lanes_in_use{} 0",
         "plans_total{plan=first_turn} 1",
         "plans_total{plan=prefix_diverged} 1",
         "plans_total{plan=prior_not_completed} 2",

@@ -58,7 +58,9 @@ async fn the_commands_of_the_tool_work() {
     let script: String = blocks(TOOL).filter(|it| !it.contains("responses bench")).collect();
     assert!(script.matches("responses ").count() >= 6, "{script}");
     let folder = Temporary::new("docs");
-    let server = server(Script::new().turns(["hello", "hi", "ho"].map(Turn::text))).await;
+    let turns = ["hello", "hi", "ho"].map(Turn::text);
+    let script_of_server = Script::new().turns(turns).respond(|_| Turn::text("hey"));
+    let server = server(script_of_server).await;
     let output = output(&script, &folder.0, &[], &server.url()).await;
     let (served, answer): (Vec<Value>, Vec<Value>) =
         output.lines().map(value).partition(|line| line.get("url").is_some());
@@ -67,6 +69,9 @@ async fn the_commands_of_the_tool_work() {
     let events = std::fs::read_to_string(folder.0.join("events.jsonl")).unwrap();
     let last = value(events.lines().last().unwrap());
     assert_eq!((&last["turn"], &last["plan"]), (&json!(2), &json!("incremental")));
+    let lines = std::fs::read_to_string(folder.0.join("lines.jsonl")).unwrap();
+    let sessions: Vec<_> = lines.lines().map(|line| value(line)["session"].clone()).collect();
+    assert!(sessions.len() == 2 && sessions.contains(&json!("first.jsonl")), "{lines}");
     // The page shows the members that the outcome of a turn has.
     let shown = TOOL.lines().find(|line| line.contains("\"outcome\"")).map(value).unwrap();
     let names = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();

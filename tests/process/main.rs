@@ -13,6 +13,7 @@ mod proxy;
 mod roots;
 mod run;
 mod serve;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;

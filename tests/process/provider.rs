@@ -64,6 +64,7 @@ async fn c273_properties_of_the_server_have_flags() {
         (&["--frame-limit", "10"][..], "sse"),
         (&["--frame-limit", "0", "--max-age", "0"], "websocket"),
         (&["--no-websocket"], "sse"),
+        (&["--named-lanes", "32", "--active-responses", "16"], "websocket"),
         (&["--query", "a=b", "--stores-by-default", "false"], "websocket"),
         (&["--provider", "vllm"], "sse"),
     ] {

@@ -528,6 +528,7 @@ async fn the_help_tells_of_every_flag() {
                 "--transport <",
                 "- websocket:",
                 "[FILE|PROMPT]",
+                "--sessions <FILE>...",
                 "-m, --model <NAME>",
                 "--json",
                 "--text",

@@ -139,6 +139,14 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     max_age: Option<Duration>,
 
+    /// Named lanes of a WebSocket, on which other sessions run; 0 is none [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=62))]
+    named_lanes: Option<u8>,
+
+    /// Responses that a WebSocket of the server runs at the same time [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    active_responses: Option<u8>,
+
     /// The server stores a response when `store` is absent [default: the preset's]
     #[arg(long, value_name = "true|false")]
     stores_by_default: Option<bool>,
@@ -318,6 +326,12 @@ impl ClientArgs {
         }
         if let Some(age) = self.max_age {
             provider = provider.max_age((!age.is_zero()).then_some(age));
+        }
+        if let Some(lanes) = self.named_lanes {
+            provider = provider.named_lanes(lanes);
+        }
+        if let Some(responses) = self.active_responses {
+            provider = provider.active_responses(responses);
         }
         if let Some(stores) = self.stores_by_default {
             provider = provider.stores_by_default(stores);

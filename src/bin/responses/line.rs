@@ -42,6 +42,17 @@ pub(crate) struct TurnLine<'a> {
     timings_ms: TimingsLine,
 }
 
+/// A line of one of several sessions that run at the same time.
+#[derive(Serialize)]
+pub(crate) struct SessionLine<'a, L> {
+    #[serde(flatten)]
+    pub(crate) line: &'a L,
+    /// File with the requests of the session.
+    pub(crate) session: &'a str,
+    /// Name of the lane; `null` for the default lane and over SSE.
+    pub(crate) lane: Option<&'a str>,
+}
+
 /// Error of a turn.
 #[derive(Serialize)]
 pub(crate) struct ErrorLine<'a> {

@@ -50,6 +50,8 @@ pub(crate) fn printable(text: &str) -> impl Iterator<Item = &str> {
 /// Observer that writes a note for each notice about a turn.
 #[derive(Clone)]
 pub(crate) struct Notices {
+    /// Name of the session, if there are several.
+    session: Option<Arc<str>>,
     /// Number of the running turn, from 1.
     turn: Arc<AtomicU64>,
     is_verbose: bool,
@@ -57,9 +59,10 @@ pub(crate) struct Notices {
 
 impl Notices {
     /// Returns an observer that reports failed attempts and fallbacks. If `is_verbose` is `true`,
-    /// it reports also what is sent, and the end of each turn.
-    pub(crate) fn new(is_verbose: bool) -> Self {
-        Self { turn: Arc::default(), is_verbose }
+    /// it reports also what is sent, and the end of each turn. `session` is the name of the session
+    /// if there are several.
+    pub(crate) fn new(session: Option<&str>, is_verbose: bool) -> Self {
+        Self { session: session.map(Arc::from), turn: Arc::default(), is_verbose }
     }
 
     /// Sets the number of the running turn, from 1.
@@ -68,7 +71,11 @@ impl Notices {
     }
 
     fn note(&self, text: &str) {
-        note(&format!("turn {}: {text}", self.turn.load(Ordering::Relaxed)));
+        let turn = self.turn.load(Ordering::Relaxed);
+        match &self.session {
+            Some(session) => note(&format!("{session}: turn {turn}: {text}")),
+            None => note(&format!("turn {turn}: {text}")),
+        }
     }
 }
 

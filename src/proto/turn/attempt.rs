@@ -84,6 +84,7 @@ impl TurnMachine {
 
     fn begin_attempt(&mut self, transport: Transport, resumed: bool) {
         self.report.transport = Some(transport);
+        self.report.lane = None;
         self.report.attempts.push(Attempt { transport, resumed, failure: None });
         let number = self.report.attempts.len();
         self.commands.push_back(Command::Notify(Notice::Attempt { number, transport }));
@@ -233,6 +234,7 @@ impl TurnMachine {
     fn send(&mut self, prepared: Prepared, seat: &Seat) {
         let Prepared { plan, body } = prepared;
         self.report.server = ServerHeaders::new(Arc::clone(&seat.headers));
+        self.report.lane = seat.id.lane.name();
         self.note_sending(&plan, body.len() as u64);
         self.send_frame(seat.id, body);
     }

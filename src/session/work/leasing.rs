@@ -11,6 +11,7 @@ use crate::{
     endpoint::Authorized,
     error::{Cause, Error},
     kind::{Delivery, ErrorKind, Phase},
+    observe::LaneWait,
     pool::{Acquired, Leased, Opening, PoolKey},
     transport::{SocketOptions, http1},
 };
@@ -25,6 +26,7 @@ impl Work {
         if !leased.is_forked {
             return self.leased(leased, query, now);
         }
+        self.notifier.counters().lane_wait(LaneWait::Fork);
         let (core, pool) = (self.core.clone(), Arc::clone(&self.endpoint.pool));
         self.begin(async move {
             _ = timeout(FORK_TIME, async {
@@ -73,9 +75,11 @@ impl Work {
             let _in_runtime = self.runtime.enter();
             ask(&query)
         };
-        if !matches!(acquired, Acquired::Wait { .. }) {
+        let Acquired::Wait { at_limit, .. } = acquired else {
             return self.acquired(Ok(acquired), &query, now);
-        }
+        };
+        let reason = if at_limit { LaneWait::Limit } else { LaneWait::Opening };
+        self.notifier.counters().lane_wait(reason);
         let pool = Arc::clone(&self.endpoint.pool);
         let wait = self.endpoint.policy.pool.wait;
         self.begin(async move {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{client_args::ClientArgs, notes::note, stop::Stop};
 
-/// Runs turns in one session, and writes JSON lines or text to standard output
+/// Runs turns in one session, or in several, and writes JSON lines or text to standard output
 ///
 /// The input is a stream of JSON objects, one after the other, on one line or on many. Each is the
 /// full request body of a turn. An object {"$append":[{..},..]} repeats the previous request,
@@ -23,6 +23,10 @@ use crate::{client_args::ClientArgs, notes::note, stop::Stop};
 /// Each event is a line {"turn":1,"event":{..},"kind":"output_text_delta"}. Each turn ends with a
 /// line that contains its outcome. The answer to a prompt is text if standard output is a terminal.
 ///
+/// With --sessions, each file is a conversation of its own. All of them run at the same time, on lanes
+/// of the same WebSockets where the server has lanes. Each line then also has its "session", which is
+/// the file, and the "lane" of its WebSocket.
+///
 /// Failed attempts and fallbacks are reported on standard error.
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -30,6 +34,17 @@ pub(crate) struct Args {
     /// File with requests, or with --model a prompt; none or `-` is standard input
     #[arg(value_name = "FILE|PROMPT", value_hint = clap::ValueHint::FilePath)]
     input: Option<OsString>,
+
+    /// Files with requests, each for a session of its own, which all run at the same time
+    /// [default: one session]
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 1..,
+        conflicts_with_all = ["input", "model", "text", "record"],
+        value_hint = clap::ValueHint::FilePath
+    )]
+    pub(super) sessions: Vec<PathBuf>,
 
     /// Model that answers the prompt, which must then be given
     #[arg(short, long, value_name = "NAME", requires = "input")]
@@ -74,6 +89,7 @@ Examples:
   responses run --model gpt-6-astra 'Say hi'
   echo '{\"model\":\"gpt-6-astra\",\"input\":\"Say hi\"}' | responses run
   responses run --quiet --transport websocket --record run.jsonl turns.jsonl
+  responses run --quiet --sessions one.jsonl two.jsonl three.jsonl
   responses run --provider ollama --timeout-turn 90 turns.jsonl
   responses run --base-url http://127.0.0.1:8080/v1 --header 'X-Trace: 7' <turns.jsonl
 
@@ -81,7 +97,8 @@ Examples of times: 90, 0.5, 500ms, 1m 30s. A number without a unit is in seconds
 
 Exit status: 0 if all turns completed or were incomplete, 1 if a turn failed (the turns after it
 are still run, unless --fail-fast is given), 2 for bad usage or bad input (the output of the turns
-before it stands).";
+before it stands). With --sessions, these hold for all sessions together: bad input and --fail-fast
+end the turns of the other sessions, too.";
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum TransportName {
@@ -119,8 +136,27 @@ pub(super) enum Form {
 }
 
 impl Args {
-    /// Returns the requests that the arguments name.
-    pub(super) fn source(&self) -> Result<Source, Stop> {
+    /// Returns the requests of each session, with the name of the session if there are several.
+    pub(super) fn sources(&self) -> Result<Vec<(Option<String>, Source)>, Stop> {
+        if self.sessions.is_empty() {
+            return Ok(vec![(None, self.source()?)]);
+        }
+        let mut sources: Vec<(Option<String>, Source)> = Vec::new();
+        for path in &self.sessions {
+            let name = path.display().to_string();
+            // The lines of two sessions with the same name could not be told apart.
+            if sources.iter().any(|(other, _)| other.as_deref() == Some(&name)) {
+                return Err(Stop::Bad(format!("{name} is given twice to --sessions")));
+            }
+            let file = File::open(path).map_err(|error| not_opened(path, &error, ""))?;
+            let source = Source::Requests(Box::new(file), Some(path.clone()));
+            sources.push((Some(name), source));
+        }
+        Ok(sources)
+    }
+
+    /// Returns the requests of the only session.
+    fn source(&self) -> Result<Source, Stop> {
         let input = self.input.as_deref().filter(|it| *it != "-");
         if input.is_none() && io::stdin().is_terminal() {
             note(match self.model {
@@ -170,9 +206,10 @@ fn prompt(model: &str, input: &str) -> Result<Source, Stop> {
 fn open(path: &Path) -> Result<Source, Stop> {
     match File::open(path) {
         Ok(file) => Ok(Source::Requests(Box::new(file), Some(path.to_owned()))),
-        Err(error) => Err(Stop::Bad(format!(
-            "could not open {}: {error} (a prompt needs --model)",
-            path.display()
-        ))),
+        Err(error) => Err(not_opened(path, &error, " (a prompt needs --model)")),
     }
+}
+
+fn not_opened(path: &Path, error: &io::Error, advice: &str) -> Stop {
+    Stop::Bad(format!("could not open {}: {error}{advice}", path.display()))
 }

@@ -1,11 +1,14 @@
-//! `responses run`: runs turns of an input in one session.
+//! `responses run`: runs turns of an input in one session, or of several inputs in one each.
 
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::{
+    cell::RefCell,
+    io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use responses_client::{
-    Error, Response, ResponseEvent, ResponseStream, ResponsesRequest, ResponsesSession, Transport,
-    error::RequestError, report::TurnReport,
+    Error, PoolPolicy, Response, ResponseEvent, ResponseStream, ResponsesRequest, ResponsesSession,
+    Sharing, Transport, error::RequestError, report::TurnReport,
 };
 use serde::Serialize;
 use tokio::{sync::mpsc, time::Instant};
@@ -20,7 +23,7 @@ use self::{
 };
 use crate::{
     client_args::bad_setting,
-    line::{Ending, ErrorLine, EventLine, RecordLine, Recorded, TurnLine},
+    line::{Ending, ErrorLine, EventLine, RecordLine, Recorded, SessionLine, TurnLine},
     logging,
     notes::{Notices, note},
     stop::{Stop, in_words, interrupted},
@@ -34,54 +37,84 @@ mod text;
 /// Runs the turns of the input. Returns `true` if all turns succeeded.
 pub(crate) async fn run(args: Args) -> Result<bool, Stop> {
     logging::start(args.verbose);
-    let notices = Notices::new(args.verbose > 0);
-    let client = args
-        .client
-        .builder()?
-        .transport(args.transport.policy())
-        .observer(notices.clone())
-        .build()
-        .map_err(bad_setting)?;
-    let text = match args.form() {
-        Form::Json => None,
-        Form::Text => Some(TextWriter::new(io::stdout().is_terminal())),
-    };
-    let mut runner = Runner {
-        session: client.session(),
-        conversation: Conversation::default(),
-        turn: 0,
-        notices,
+    let mut builder = args.client.builder()?.transport(args.transport.policy());
+    if !args.sessions.is_empty() {
+        builder = builder.pool(PoolPolicy::default().sharing(Sharing::Lanes));
+    }
+    let client = builder.build().map_err(bad_setting)?;
+    let output = RefCell::new(Output {
         quiet: args.quiet,
-        fail_fast: args.fail_fast,
-        text,
+        text: match args.form() {
+            Form::Json => None,
+            Form::Text => Some(TextWriter::new(io::stdout().is_terminal())),
+        },
         out: BufWriter::new(io::stdout().lock()),
         recorder: Recorder::create(args.record.as_deref())?,
-    };
-    let mut values = input::values(args.source()?);
+    });
+    let mut runners = Vec::new();
+    for (name, source) in args.sources()? {
+        let notices = Notices::new(name.as_deref(), args.verbose > 0);
+        let mut session = client.session();
+        session.set_observer(notices.clone());
+        runners.push(Runner {
+            name,
+            session,
+            values: input::values(source),
+            conversation: Conversation::default(),
+            turn: 0,
+            notices,
+            fail_fast: args.fail_fast,
+            output: &output,
+        });
+    }
     let ended = tokio::select! {
-        ended = runner.turns(&mut values) => ended,
+        ended = run_all(&mut runners, args.fail_fast) => ended,
         () = interrupted() => Err(Stop::Interrupted),
     };
-    let flushed = runner.flush();
-    if ended.is_ok() && runner.turn == 0 {
+    let flushed = output.borrow_mut().flush();
+    if ended.is_ok() && runners.iter().all(|runner| runner.turn == 0) {
         note("the input has no requests");
     }
-    runner.session.close().await;
+    join_all(runners.into_iter().map(|runner| runner.session.close())).await;
     match (ended, flushed) {
         (Ok(all_well), flushed) => flushed.map(|()| all_well),
         (Err(stop), _) => Err(stop),
     }
 }
 
-struct Runner {
+/// Runs all sessions at the same time. The first fault of an input ends all of them, and so does
+/// the first failed turn if `fail_fast`.
+async fn run_all(runners: &mut [Runner<'_>], fail_fast: bool) -> Result<bool, Stop> {
+    let mut running: FuturesUnordered<_> = runners.iter_mut().map(Runner::turns).collect();
+    let mut all_well = true;
+    while let Some(ended) = running.next().await {
+        all_well &= ended?;
+        if fail_fast && !all_well {
+            break;
+        }
+    }
+    Ok(all_well)
+}
+
+/// A session, its requests, and the place of its output.
+struct Runner<'a> {
+    /// Name of the session, if there are several.
+    name: Option<String>,
     session: ResponsesSession,
+    values: mpsc::Receiver<Value>,
     conversation: Conversation,
     /// Number of the turn, from 1.
     turn: u64,
     notices: Notices,
-    quiet: bool,
     /// `true` if the first turn that fails ends the run.
     fail_fast: bool,
+    /// Not borrowed across an await.
+    output: &'a RefCell<Output>,
+}
+
+/// Output of all sessions.
+struct Output {
+    quiet: bool,
     /// Writer of the answers, if the output is text.
     text: Option<TextWriter>,
     out: BufWriter<StdoutLock<'static>>,
@@ -95,10 +128,10 @@ struct Outcome {
     report: TurnReport,
 }
 
-impl Runner {
-    async fn turns(&mut self, values: &mut mpsc::Receiver<Value>) -> Result<bool, Stop> {
+impl Runner<'_> {
+    async fn turns(&mut self) -> Result<bool, Stop> {
         let mut all_well = true;
-        while let Some(Value { place, text }) = values.recv().await {
+        while let Some(Value { place, text }) = self.values.recv().await {
             let bad_value = |why: String| Stop::Bad(format!("{place}: {why}"));
             let text = text.map_err(bad_value)?;
             let request = self.conversation.request(&text).map_err(bad_value)?;
@@ -132,7 +165,7 @@ impl Runner {
             let next = match stream.try_next().now_or_never() {
                 Some(next) => next,
                 None => {
-                    self.flush()?;
+                    self.output.borrow_mut().flush()?;
                     stream.try_next().await
                 }
             };
@@ -141,7 +174,7 @@ impl Runner {
                     if matches!(event, ResponseEvent::Incomplete(_)) {
                         ending = Ending::Incomplete;
                     }
-                    self.event(&event, stream.report().transport, start)?;
+                    self.event(&event, stream.report(), start)?;
                 }
                 Ok(None) => {
                     let (response, report) = (stream.response(), stream.report().clone());
@@ -153,23 +186,25 @@ impl Runner {
     }
 
     fn event(
-        &mut self,
+        &self,
         event: &ResponseEvent,
-        transport: Option<Transport>,
+        report: &TurnReport,
         start: Instant,
     ) -> Result<(), Stop> {
+        let output = &mut *self.output.borrow_mut();
         // `Restarted` is an event of the client, and was not received from the server.
         if !event.raw().is_empty() {
-            self.record(Recorded::Event(event.raw()), transport, start)?;
+            let event = Recorded::Event(event.raw());
+            output.record(self.turn, event, report.transport, start)?;
         }
-        if let Some(text) = &mut self.text {
-            return text.event(event, &mut self.out).map_err(Stop::output);
+        if let Some(text) = &mut output.text {
+            return text.event(event, &mut output.out).map_err(Stop::output);
         }
-        if self.quiet {
+        if output.quiet {
             return Ok(());
         }
         let line = EventLine { turn: self.turn, event: event.raw(), kind: event.kind() };
-        self.write(&line)
+        output.write(&line, self.name.as_deref(), report)
     }
 
     /// Writes the outcome of a turn.
@@ -180,37 +215,56 @@ impl Runner {
         start: Instant,
     ) -> Result<(), Stop> {
         let Outcome { result, response, report } = outcome;
+        let output = &mut *self.output.borrow_mut();
         if let Err(error) = &result {
-            self.record(Recorded::Error(ErrorLine::new(error)), report.transport, start)?;
+            let error = Recorded::Error(ErrorLine::new(error));
+            output.record(self.turn, error, report.transport, start)?;
         }
         let (result, response_so_far) = (result.as_ref().map(|it| *it), response.as_ref());
-        if let Some(text) = &mut self.text {
+        if let Some(text) = &mut output.text {
             let failure = result.err();
-            let written = text.end(self.turn, failure, response_so_far, &mut self.out);
+            let written = text.end(self.turn, failure, response_so_far, &mut output.out);
             written.map_err(Stop::output)?;
         } else {
-            self.write(&TurnLine::new(self.turn, result, response_so_far, &report))?;
+            let line = TurnLine::new(self.turn, result, response_so_far, &report);
+            output.write(&line, self.name.as_deref(), &report)?;
         }
         self.conversation.settle(request, response.as_ref().filter(|_| result.is_ok()));
-        self.flush()
+        output.flush()
     }
+}
 
+impl Output {
     fn record(
         &mut self,
+        turn: u64,
         what: Recorded<'_>,
         transport: Option<Transport>,
         start: Instant,
     ) -> Result<(), Stop> {
         self.recorder.write(&RecordLine {
-            turn: self.turn,
+            turn,
             at_ms: start.elapsed().as_millis(),
             transport: transport.map(Transport::as_str),
             what,
         })
     }
 
-    fn write(&mut self, line: &impl Serialize) -> Result<(), Stop> {
-        let written = serde_json::to_writer(&mut self.out, line).map_err(io::Error::from);
+    /// Writes a line, with the session and its lane if there are several sessions.
+    fn write(
+        &mut self,
+        line: &impl Serialize,
+        session: Option<&str>,
+        report: &TurnReport,
+    ) -> Result<(), Stop> {
+        let lane = report.lane.as_deref();
+        let written = match session {
+            Some(session) => {
+                serde_json::to_writer(&mut self.out, &SessionLine { line, session, lane })
+            }
+            None => serde_json::to_writer(&mut self.out, line),
+        };
+        let written = written.map_err(io::Error::from);
         written.and_then(|()| self.out.write_all(b"\n")).map_err(Stop::output)
     }
 
