@@ -33,12 +33,17 @@ const BUSY: usize = 16;
 /// Events of a turn on each of them.
 const EVENTS: usize = 100;
 
-/// The processor time of an event with 16 busy lanes, and with one.
+/// The processor time of an event in 16 turns at the same time, on as many lanes, and one after the
+/// other on one lane. All lanes have names: an event of the default lane has a member less.
 pub(crate) fn busy(effort: Effort) -> Comparison {
-    let (many, one) = (Scene::new(BUSY, EVENTS), Scene::new(1, BUSY * EVENTS));
+    let (many, one) = (Scene::new(BUSY, EVENTS), Scene::new(1, EVENTS));
+    let _default_lanes = [many.rested(1), one.rested(1)];
     let (mut many_sessions, mut one_session) = (many.sessions(BUSY), one.sessions(1));
-    let shortest =
-        alternate(effort.rounds, || many.turns(&mut many_sessions), || one.turns(&mut one_session));
+    let shortest = alternate(
+        effort.rounds,
+        || many.turns(&mut many_sessions, 1),
+        || one.turns(&mut one_session, BUSY),
+    );
     Comparison {
         ours: Candidate { label: "event, 16 lanes", value: shortest.ours(BUSY * EVENTS) },
         theirs: Candidate { label: "event, one lane", value: shortest.theirs(BUSY * EVENTS) },
@@ -52,6 +57,7 @@ pub(crate) fn busy(effort: Effort) -> Comparison {
 pub(crate) fn slow(effort: Effort) -> Comparison {
     let healthy = BUSY - 1;
     let (beside, alone) = (Scene::new(BUSY, EVENTS), Scene::new(healthy, EVENTS));
+    let _default_lanes = [beside.rested(1), alone.rested(1)];
     let (mut all, mut sessions) = (beside.sessions(BUSY), alone.sessions(healthy));
     let shortest = alternate(
         effort.rounds,
@@ -138,12 +144,14 @@ impl Scene {
         (0..count).map(|_| self.client.session()).collect()
     }
 
-    /// Returns the processor time of a turn of all sessions.
-    fn turns(&self, sessions: &mut [ResponsesSession]) -> Duration {
+    /// Returns the processor time of `count` turns of all sessions.
+    fn turns(&self, sessions: &mut [ResponsesSession], count: usize) -> Duration {
         cpu(|| {
             self.runtime.block_on(async {
-                let streams = begin(sessions).await;
-                finish(streams).await;
+                for _ in 0..count {
+                    let streams = begin(sessions).await;
+                    finish(streams).await;
+                }
             });
         })
     }
@@ -213,7 +221,8 @@ fn serve(lanes: usize, events: usize, sockets: Arc<AtomicUsize>) -> SocketAddr {
     address
 }
 
-/// Answers whenever `lanes` requests have come, with their events in turns.
+/// Answers the first request, and from then on whenever `lanes` requests have come, with their events
+/// in turns.
 async fn answer(stream: TcpStream, lanes: usize, events: usize) {
     stream.set_nodelay(true).expect("a TCP connection");
     let mut socket = tokio_tungstenite::accept_async(stream).await.expect("an upgrade");
@@ -225,7 +234,7 @@ async fn answer(stream: TcpStream, lanes: usize, events: usize) {
         let name = name.map(|(name, _)| format!(r#","stream_id":"{name}""#)).unwrap_or_default();
         number += 1;
         waiting.push((name, number));
-        if waiting.len() < lanes {
+        if number > 1 && waiting.len() < lanes {
             continue;
         }
         for event in 0..events {
