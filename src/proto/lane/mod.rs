@@ -22,7 +22,7 @@
 //! | the error that ends a socket of its age | all of them |
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
 //! | another error | the only one; the only one without an answer; or all of them |
-//! | another frame, while one exchange runs | that one: something between has removed the name |
+//! | another frame, while one exchange runs and no frame has had a name | that one: something between has removed the name |
 //! | another frame | none, and the socket accepts no more requests |
 //!
 //! A frame with a name that no request has used belongs to nobody, and is dropped.
@@ -60,6 +60,9 @@ pub(crate) struct Lanes {
     /// Lane whose request is being written. The server may respond before it has received all of
     /// it.
     writing: Option<LaneId>,
+    /// `true` once a frame has named its lane. From then on, a frame without a name is none of a
+    /// named lane's.
+    has_names: bool,
     held_limit: usize,
 }
 
@@ -142,7 +145,7 @@ impl Lanes {
     /// Returns the lanes of a new socket. A lane holds back, and drops of a response that nobody
     /// reads, about `held_limit` bytes.
     pub(crate) fn new(held_limit: usize) -> Self {
-        Self { lanes: Vec::new(), writing: None, held_limit }
+        Self { lanes: Vec::new(), writing: None, has_names: false, held_limit }
     }
 
     /// Begins an exchange, whose request is written from now on; `unannounced` if the origin is
@@ -207,6 +210,7 @@ impl Lanes {
         let name = (self.lanes.len() > 1).then(|| frame.stream_id()).flatten();
         if let Some(name) = name {
             let lane = LaneId::of_name(&name).filter(|lane| self.is_active(*lane));
+            self.has_names |= lane.is_some();
             return lane.map_or(Owner::Nobody, Owner::One);
         }
         let role = frame.tag.role;
@@ -222,7 +226,7 @@ impl Lanes {
         }
         match self.active().as_slice() {
             [] => Owner::Unknown,
-            [only] => Owner::One(*only),
+            [only] if role == Role::Error || !self.has_names => Owner::One(*only),
             active if role == Role::Error => self.concerned(frame, active),
             _ => Owner::Unknown,
         }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::proto::wire::{Wire, responses::Responses};
 
+mod interleavings;
+
 const LANE: LaneId = LaneId::DEFAULT;
 
 const KEEPALIVE: &str = r#"{"type":"keepalive"}"#;
