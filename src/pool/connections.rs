@@ -50,6 +50,8 @@ pub(crate) struct Leased {
     pub(crate) is_forked: bool,
     /// Leases to drop.
     pub(crate) retired: Vec<Lease>,
+    /// Claim to drop.
+    pub(crate) hold: Option<ForkHold>,
 }
 
 impl Connections {
@@ -57,7 +59,7 @@ impl Connections {
     ///
     /// `caller_managed` is `true` if the caller of the turn sets `previous_response_id`, and `None`
     /// for work ahead of a turn. `parent` is the response that the turn may continue. `followed` is
-    /// `true` if a successor is being opened.
+    /// `true` if a successor is being opened. `lanes` is `true` if the server has named lanes.
     pub(crate) fn lease(
         &mut self,
         fresh: bool,
@@ -65,6 +67,7 @@ impl Connections {
         parent: Option<&str>,
         provider: &Provider,
         followed: bool,
+        lanes: bool,
     ) -> Leased {
         if let Some(caller_managed) = caller_managed {
             self.caller_managed = caller_managed;
@@ -76,7 +79,9 @@ impl Connections {
             lease.retired(if ended { Retirement::IdleClosed } else { Retirement::Renewed })
         });
         let retired = Vec::from_iter(closed);
-        let mut leased = Leased { seat: None, rotated: false, is_forked: false, retired };
+        // Without lanes, a fork cannot use what its claim keeps for it.
+        let hold = self.hold.take_if(|_| !lanes);
+        let mut leased = Leased { seat: None, rotated: false, is_forked: false, retired, hold };
         if self.lease.is_some() && !fresh && self.caller_managed {
             leased.seat = self.seat(parent);
             return leased;
@@ -92,8 +97,11 @@ impl Connections {
         }
         if self.lease.is_none() && !fresh {
             self.lease = self.hold.as_ref().and_then(ForkHold::lease);
+            // Nobody else takes the lane now.
+            let on = |hold: &mut ForkHold| self.lease.as_ref().is_some_and(|it| hold.is_on(it));
+            leased.hold = self.hold.take_if(on).or(leased.hold);
         }
-        if let Some(lease) = self.lease.as_ref().filter(|lease| lease.is_forked()) {
+        if let Some(lease) = self.lease.as_ref().filter(|lease| lanes && lease.is_forked()) {
             // The next request of this lane would replace the response that the forks continue.
             // Another lane continues it as well.
             match lease.sibling() {
@@ -107,7 +115,9 @@ impl Connections {
 
     /// Returns the claim of a fork to `response`, if the server keeps it for the WebSocket.
     pub(crate) fn hold(&self, response: &str) -> Option<ForkHold> {
-        self.lease.as_ref()?.hold(response)
+        let of_lease = self.lease.as_ref().and_then(|lease| lease.hold(response));
+        // A fork that has had no turn has the claim of its own.
+        of_lease.or_else(|| self.hold.as_ref()?.hold(response))
     }
 
     /// Lets the last response be continued only on its own lane.
@@ -152,9 +162,20 @@ impl Connections {
         self.successor.replace(lease)
     }
 
+    /// Removes and returns the successor of the lease.
+    pub(crate) fn take_successor(&mut self) -> Option<Lease> {
+        self.successor.take()
+    }
+
     /// Removes and returns the lease, retired for `reason`.
     pub(crate) fn retire(&mut self, reason: Retirement) -> Option<Lease> {
         self.lease.take().map(|lease| lease.retired(reason))
+    }
+
+    /// Removes and returns the lease, retired for `reason`, unless other sessions use the WebSocket:
+    /// then the lease stays, so that none of them gets the lane while a response runs on it.
+    pub(crate) fn retire_after_turn(&mut self, reason: Retirement) -> Option<Lease> {
+        if self.is_shared() { None } else { self.retire(reason) }
     }
 
     /// Notes the reason why the WebSocket has ended, if it has.

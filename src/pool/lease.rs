@@ -1,6 +1,9 @@
 //! A lane of a WebSocket that a session has taken.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -25,7 +28,8 @@ pub(super) struct Connection {
     pub(super) token: Option<Secret>,
     pub(super) count: OpenWebSocket,
     pub(super) places: Places,
-    pub(super) _place: SocketPlace,
+    /// `None` once the WebSocket has ended and another one needs the place.
+    pub(super) place: Mutex<Option<SocketPlace>>,
 }
 
 /// Right to send requests on a lane of a WebSocket.
@@ -56,6 +60,15 @@ impl Connection {
     /// Returns `true` if as many responses run as the server runs at the same time.
     pub(super) fn is_busy(&self) -> bool {
         self.socket.is_busy()
+    }
+
+    /// Frees the place if the WebSocket has ended. Its sessions notice the end with their next turn.
+    pub(super) fn free_place_if_ended(&self) {
+        if self.socket.has_ended() {
+            // No code that can panic runs under the lock.
+            let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(place);
+        }
     }
 
     /// Takes a lane that keeps no response, or else, if `any`, the one that was idle for the
@@ -143,8 +156,7 @@ impl Lease {
 
     /// Claims `response` for a fork, if the server keeps it for the WebSocket.
     pub(super) fn hold(&self, response: &str) -> Option<ForkHold> {
-        let lane = self.connection.socket.lanes().begin_fork(response)?;
-        Some(ForkHold { connection: Arc::clone(&self.connection), lane })
+        hold(&self.connection, response)
     }
 
     /// Sets the reason why the WebSocket is no longer used, unless an earlier reason is known, or
@@ -207,11 +219,33 @@ impl Drop for Lease {
 }
 
 impl ForkHold {
-    /// Takes a lane of the WebSocket for the fork.
+    /// Takes a lane of the WebSocket for the fork: the lane that keeps the response, if no other
+    /// session needs it, or else another one.
     pub(super) fn lease(&self) -> Option<Lease> {
-        let is_open = self.connection.is_open();
-        is_open.then(|| self.connection.take_lane(true)).flatten()
+        if !self.connection.is_open() {
+            return None;
+        }
+        let own = self.connection.socket.lanes().take_for_fork(self.lane);
+        match own {
+            Some(lane) => Some(Lease { connection: Arc::clone(&self.connection), lane }),
+            None => self.connection.take_lane(true),
+        }
     }
+
+    /// Returns `true` if `lease` is that of the lane that keeps the response.
+    pub(super) fn is_on(&self, lease: &Lease) -> bool {
+        self.lane == lease.lane && Arc::ptr_eq(&self.connection, &lease.connection)
+    }
+
+    /// Claims `response` for another fork.
+    pub(super) fn hold(&self, response: &str) -> Option<Self> {
+        hold(&self.connection, response)
+    }
+}
+
+fn hold(connection: &Arc<Connection>, response: &str) -> Option<ForkHold> {
+    let lane = connection.socket.lanes().begin_fork(response)?;
+    Some(ForkHold { connection: Arc::clone(connection), lane })
 }
 
 impl Drop for ForkHold {

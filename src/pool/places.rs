@@ -82,6 +82,11 @@ impl Places {
         Waiting(self.clone())
     }
 
+    /// Returns the notification that wakes the turns that wait.
+    pub(super) fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
     /// Wakes the turns that wait.
     pub(super) fn notify(&self) {
         self.changed.notify_waiters();

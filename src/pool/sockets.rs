@@ -92,7 +92,12 @@ impl Pool {
                 return Acquired::Wait { at_limit: false, waiting };
             }
         }
-        if let Some(place) = self.places.take(key, policy.max_sockets) {
+        let take = || self.places.take(key, policy.max_sockets);
+        let place = take().or_else(|| {
+            self.free_places();
+            take()
+        });
+        if let Some(place) = place {
             return Acquired::Open(place);
         }
         match policy.at_capacity {
@@ -112,11 +117,13 @@ impl Pool {
         let Opening { network, request, token, deadline, options, counters, mut place, key } =
             opening;
         let id = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
+        let options = SocketOptions { changed: self.places.changed(), ..options };
         let socket = WebSocket::connect(network, request, id, deadline, options).await?;
         place.opened();
         let count = OpenWebSocket::new(counters);
         let places = self.places.clone();
-        let connection = Connection { socket, token, count, places, _place: place };
+        let place = Mutex::new(Some(place));
+        let connection = Connection { socket, token, count, places, place };
         let connection = Arc::new(connection);
         let lease = Lease::first(&connection);
         self.sockets().push((key, Arc::downgrade(&connection)));
@@ -128,6 +135,14 @@ impl Pool {
     /// the call is not missed.
     pub(crate) fn change(&self) -> impl Future<Output = ()> + Send + use<> {
         self.places.change()
+    }
+
+    /// Frees the places of WebSockets that have ended.
+    fn free_places(&self) {
+        let sockets: Vec<Arc<Connection>> =
+            self.sockets().iter().filter_map(|(_, socket)| socket.upgrade()).collect();
+        // Outside of the lock, because the last handle of a WebSocket may be among them.
+        sockets.iter().for_each(|socket| socket.free_place_if_ended());
     }
 
     /// Takes a lane of an open WebSocket: the one that has `parent`, else one that has nothing to

@@ -134,7 +134,12 @@ impl SessionCore {
                 lifecycle: inner.lifecycle,
                 ..Inner::default()
             };
-            (next, inner.connections.retire(Retirement::SessionEnded))
+            let is_running = inner.current.as_ref().is_some_and(|turn| turn.is_running());
+            let lease = match is_running {
+                true => inner.connections.retire_after_turn(Retirement::SessionEnded),
+                false => inner.connections.retire(Retirement::SessionEnded),
+            };
+            (next, lease)
         };
         // Outside of the lock: dropping a lease closes its WebSocket and wakes a task.
         drop(lease);
@@ -296,10 +301,11 @@ impl SessionCore {
         caller_managed: Option<bool>,
         parent: Option<&str>,
         provider: &Provider,
+        lanes: bool,
     ) -> Leased {
         let mut inner = self.lock();
         let followed = inner.is_rotating();
-        inner.connections.lease(fresh, caller_managed, parent, provider, followed)
+        inner.connections.lease(fresh, caller_managed, parent, provider, followed, lanes)
     }
 
     /// Gives up the claim to the response of another session. Returns whether there was one.
@@ -318,12 +324,18 @@ impl SessionCore {
     }
 
     /// Sets the lease for the next turns. If the session was closed, drops `lease`.
+    ///
+    /// A WebSocket that was to replace the old one has lost its purpose.
     pub(super) fn set_lease(&self, lease: Lease) {
         let old = {
             let mut inner = self.lock();
             match inner.lifecycle {
-                Lifecycle::Closed => Some(lease),
-                _ => inner.connections.set_lease(lease),
+                Lifecycle::Closed => (Some(lease), None, None),
+                _ => {
+                    let rotation = inner.ahead.take_if(|ahead| ahead.goal == Goal::Rotate);
+                    let successor = inner.connections.take_successor();
+                    (inner.connections.set_lease(lease), successor, rotation)
+                }
             }
         };
         drop(old);

@@ -67,6 +67,13 @@ impl LaneTable {
         self.take_at(index)
     }
 
+    /// Takes `lane` for the only fork that is about to continue its response, if no session has the
+    /// lane.
+    pub(crate) fn take_for_fork(&mut self, lane: LaneId) -> Option<LaneId> {
+        let is_idle = |entry: &Entry| !entry.taken && !entry.detached && entry.forks == 1;
+        self.get(lane).is_some_and(is_idle).then(|| self.take_at(lane.index())).flatten()
+    }
+
     fn take_at(&mut self, index: usize) -> Option<LaneId> {
         self.lanes.get_mut(index)?.taken = true;
         self.users += 1;
@@ -104,18 +111,17 @@ impl LaneTable {
     }
 
     /// Records that the response of `lane` has ended. `kept` is its id if the server keeps it.
-    pub(crate) fn end(&mut self, lane: LaneId, kept: Option<&str>) {
-        if let Some(entry) = self.entry(lane) {
-            entry.kept = kept.map(str::to_owned);
-            entry.detached = false;
-        }
+    /// Returns `true` if the lane was detached.
+    pub(crate) fn end(&mut self, lane: LaneId, kept: Option<&str>) -> bool {
+        let Some(entry) = self.entry(lane) else { return false };
+        entry.kept = kept.map(str::to_owned);
+        std::mem::take(&mut entry.detached)
     }
 
-    /// Records that the response of `lane`, if it was detached, had ended before.
-    pub(crate) fn end_detached(&mut self, lane: LaneId) {
-        if let Some(entry) = self.entry(lane) {
-            entry.detached = false;
-        }
+    /// Records that the response of `lane`, if it was detached, had ended before. Returns `true` if
+    /// the lane was detached.
+    pub(crate) fn end_detached(&mut self, lane: LaneId) -> bool {
+        self.entry(lane).is_some_and(|entry| std::mem::take(&mut entry.detached))
     }
 
     /// Returns `true` if the server keeps `response` for a lane of the socket.

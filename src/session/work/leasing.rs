@@ -47,10 +47,11 @@ impl Work {
         let LeaseQuery { fresh, caller_managed, parent } = query;
         let mut leased = {
             let _in_runtime = self.runtime.enter();
-            let provider = &self.endpoint.provider;
-            self.core.lease(*fresh, *caller_managed, parent.as_deref(), provider)
+            let (provider, lanes) = (&self.endpoint.provider, self.endpoint.lanes() > 1);
+            self.core.lease(*fresh, *caller_managed, parent.as_deref(), provider, lanes)
         };
         leased.retired.clear();
+        leased.hold = None;
         self.has_new_socket |= leased.rotated;
         self.holds_parent = true;
         leased
@@ -163,6 +164,7 @@ impl Work {
             unannounced: Arc::clone(&endpoint.origin.unannounced),
             lanes: endpoint.lanes(),
             active: usize::from(endpoint.provider.capabilities.active_responses),
+            changed: Arc::default(),
         };
         // The successor of a WebSocket needs no place: it takes that of the WebSocket.
         let place = self.place.take().unwrap_or_else(|| endpoint.pool.place_of_successor());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
     time::Instant,
 };
 
@@ -39,6 +39,8 @@ pub(crate) struct SocketOptions {
     pub(crate) lanes: usize,
     /// Number of responses that may run at the same time.
     pub(crate) active: usize,
+    /// Notified when a lane that nobody reads has become free, and when the socket has ended.
+    pub(crate) changed: Arc<Notify>,
 }
 
 /// State of a socket that its task and its handles share.
@@ -55,6 +57,7 @@ pub(super) struct Status {
     /// Places for the responses that may run at the same time.
     pub(super) places: Arc<Semaphore>,
     pub(super) signals: Arc<Signals>,
+    changed: Arc<Notify>,
 }
 
 impl Status {
@@ -68,6 +71,7 @@ impl Status {
             table: Mutex::new(LaneTable::new(options.lanes)),
             places: Arc::new(Semaphore::new(options.active.max(1))),
             signals: Arc::default(),
+            changed: Arc::clone(&options.changed),
         }
     }
 
@@ -83,6 +87,11 @@ impl Status {
     /// Records that the socket ends.
     pub(super) fn close(&self) {
         self.over.store(true, Ordering::Release);
+    }
+
+    /// Announces that a lane has become free, or that the socket has ended.
+    pub(super) fn announce(&self) {
+        self.changed.notify_waiters();
     }
 
     /// Returns `true` if no further request may be sent.
@@ -103,8 +112,14 @@ impl Status {
 
     /// Records that the consumer of `lane` leaves before the end of its response. From now on, no
     /// session uses the lane; nor the socket, if the lane is the only one in use.
-    pub(super) fn leave(&self, lane: LaneId) {
+    ///
+    /// Does nothing if the consumer `has_left` before: another session may have the lane by now.
+    pub(super) fn leave(&self, lane: LaneId, has_left: &AtomicBool) {
         let mut table = self.table();
+        // The lock orders this with the other call: whoever comes second finds the lane marked.
+        if has_left.swap(true, Ordering::Relaxed) {
+            return;
+        }
         match table.users() {
             0 | 1 => self.close(),
             _ => table.detach(lane),

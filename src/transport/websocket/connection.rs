@@ -372,7 +372,10 @@ impl Connection {
                 }
             } else if self.exchange(lane).is_none() {
                 // The response had ended before its consumer left.
-                self.status.table().end_detached(lane);
+                let was_detached = self.status.table().end_detached(lane);
+                if was_detached {
+                    self.status.announce();
+                }
             }
         }
         None
@@ -389,7 +392,10 @@ impl Connection {
     /// Ends the exchange of `lane`, whose response has ended. Returns how to close the socket if it
     /// must not be used again.
     fn finish(&mut self, lane: LaneId, end: ExchangeEnd) -> Option<Closing> {
-        self.status.table().end(lane, self.lanes.last_response(lane));
+        let was_detached = self.status.table().end(lane, self.lanes.last_response(lane));
+        if was_detached {
+            self.status.announce();
+        }
         self.end_exchange(lane);
         match end {
             ExchangeEnd::Free => None,
@@ -442,6 +448,7 @@ impl Connection {
             Closing::Theirs(end) => (false, end),
         };
         status.close();
+        status.announce();
         drop(exchanges);
         // A request that was queued meanwhile was not sent, and is safe to retry.
         commands.close();

@@ -13,7 +13,7 @@
 
 use std::{
     pin::{Pin, pin},
-    sync::{Arc, MutexGuard},
+    sync::{Arc, MutexGuard, atomic::AtomicBool},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -73,6 +73,8 @@ pub(crate) struct WebSocketExchange {
     ended: bool,
     /// `true` once a steer was sent. A terminal event may then be followed by another response.
     steered: bool,
+    /// `true` if the exchange was aborted. Its lane may belong to another session by now.
+    has_left: Arc<AtomicBool>,
 }
 
 impl WebSocket {
@@ -215,6 +217,7 @@ impl WebSocket {
             status: Arc::clone(&status),
             ended: false,
             steered: false,
+            has_left: Arc::default(),
         };
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
@@ -314,20 +317,21 @@ pub(crate) struct AbortHandle {
     answer: Closer,
     lane: LaneId,
     status: Arc<Status>,
+    has_left: Arc<AtomicBool>,
 }
 
 impl AbortHandle {
     pub(super) fn abort(self) {
         // The task stops when it polls the inbox. Until then, the next turn must not use the lane.
-        self.status.leave(self.lane);
+        self.status.leave(self.lane, &self.has_left);
         self.answer.close();
     }
 }
 
 impl WebSocketExchange {
     pub(super) fn abort_handle(&self) -> AbortHandle {
-        let status = Arc::clone(&self.status);
-        AbortHandle { answer: self.answer.closer(), lane: self.lane, status }
+        let (status, has_left) = (Arc::clone(&self.status), Arc::clone(&self.has_left));
+        AbortHandle { answer: self.answer.closer(), lane: self.lane, status, has_left }
     }
 
     /// Records that a steer is sent for the response.
@@ -359,7 +363,7 @@ impl Drop for WebSocketExchange {
     fn drop(&mut self) {
         // The task stops when it polls the inbox. Until then, the next turn must not use the lane.
         if !self.ended {
-            self.status.leave(self.lane);
+            self.status.leave(self.lane, &self.has_left);
         }
     }
 }

@@ -19,6 +19,7 @@ fn options() -> SocketOptions {
         unannounced: Arc::default(),
         lanes: 1,
         active: 1,
+        changed: Arc::default(),
     }
 }
 
