@@ -5,6 +5,8 @@ use std::task::Wake;
 use super::*;
 use crate::proto::wire::{Wire, responses::Responses};
 
+mod model;
+
 struct Flag(std::sync::atomic::AtomicBool);
 
 impl Wake for Flag {
