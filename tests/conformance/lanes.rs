@@ -1,149 +1,90 @@
 //! Sessions that share a WebSocket by its lanes.
 
-use std::time::Duration;
-
-use futures_util::future::join_all;
 use responses_client::{
-    AtCapacity, ErrorKind, PoolPolicy, Provider, ResponsesClient, Sharing, Transport,
-    report::FullSendReason,
-    testing::{Gate, Script, ScriptedServer, Step, Turn},
+    PoolPolicy, Provider, ResponsesClient, ResponsesClientBuilder, Sharing,
+    testing::{Exchange, Gate, Script, ScriptedServer, Step, Turn},
 };
+use serde_json::{Value, json};
 
-use crate::support::{appended, full, guarded, incremental, request, turn};
+mod backlog;
+mod drops;
+mod faults;
+mod forks;
+mod pool;
+mod rotation;
+
+/// A server with as many lanes as the API has.
+fn provider(server: &ScriptedServer) -> Provider {
+    let provider = Provider::compatible(&server.url()).expect("a URL");
+    provider.named_lanes(32).active_responses(16)
+}
+
+fn builder(server: &ScriptedServer, pool: PoolPolicy) -> ResponsesClientBuilder {
+    let builder = ResponsesClient::builder().provider(provider(server));
+    builder.connector(&server.connector()).pool(pool)
+}
 
 /// A client of a server with lanes.
 fn client(server: &ScriptedServer, pool: PoolPolicy) -> ResponsesClient {
-    let provider = Provider::compatible(&server.url()).expect("a URL");
-    let provider = provider.named_lanes(32).active_responses(16);
-    let builder = ResponsesClient::builder().provider(provider).connector(&server.connector());
-    builder.pool(pool).build().expect("a client")
+    builder(server, pool).build().expect("a client")
+}
+
+/// A client of a server with `named` lanes besides the default one.
+fn client_of(server: &ScriptedServer, named: u8, pool: PoolPolicy) -> ResponsesClient {
+    let provider = provider(server).named_lanes(named);
+    builder(server, pool).provider(provider).build().expect("a client")
 }
 
 fn shared() -> PoolPolicy {
     PoolPolicy::default().sharing(Sharing::Lanes)
 }
 
-/// A server whose answers tell the last text of the request.
+/// The text of the last message of a request.
+fn asked(exchange: &Exchange) -> String {
+    let content = exchange.history.last().map(|item| item["content"].clone());
+    match content.unwrap_or_default() {
+        Value::String(text) => text,
+        parts => parts[0]["text"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The answer to a message, which repeats the message.
+fn answer(text: &str) -> Turn {
+    Turn::text(format!("answer to {text}"))
+}
+
+/// A server that repeats the last message of a request.
 fn echo() -> ScriptedServer {
-    let script = Script::new().respond(|exchange| {
-        let last = exchange.history.last().map(ToString::to_string).unwrap_or_default();
-        Turn::text(last)
-    });
-    ScriptedServer::in_memory(script)
+    ScriptedServer::in_memory(Script::new().respond(|exchange| answer(&asked(exchange))))
 }
 
-#[tokio::test(start_paused = true)]
-async fn c011_sessions_share_a_socket_by_lanes_and_each_keeps_its_own() {
-    let server = echo();
-    // Otherwise, the turns above 16 would open another one.
-    let client = client(&server, shared().at_capacity(AtCapacity::Wait));
-    let names: Vec<String> = (0..20).map(|number| format!("session {number}")).collect();
-    let turns = names.iter().map(|name| {
-        let mut session = client.session();
-        async move {
-            let first = request(&[name]);
-            let outcome = turn(&mut session, &first).await;
-            let next = appended(&first, &outcome, &format!("{name} again"));
-            let again = turn(&mut session, &next).await;
-            (session, outcome, again)
-        }
-    });
-    let outcomes = guarded(join_all(turns)).await;
-    for (name, (_, first, again)) in names.iter().zip(&outcomes) {
-        assert!(first.response().output_text().contains(name.as_str()));
-        assert!(again.response().output_text().contains(&format!("{name} again")));
-        assert_eq!(again.report.plan, incremental(1));
-    }
-    let log = server.log();
-    assert_eq!(log.connections.len(), 1);
-    let lanes: std::collections::HashSet<_> = log.requests.iter().map(|it| &it.lane).collect();
-    assert_eq!(lanes.len(), 20);
-}
-
-#[tokio::test(start_paused = true)]
-async fn c159_a_fork_continues_on_a_lane_of_its_own_and_nobody_loses_the_parent() {
-    for fork_first in [true, false] {
-        let server = echo();
-        let client = client(&server, PoolPolicy::default());
-        let mut session = client.session();
-        let first = request(&["one"]);
-        let outcome = turn(&mut session, &first).await;
-        let mut forks: Vec<_> = (0..8).map(|_| session.fork()).collect();
-        let next = appended(&first, &outcome, "two");
-        if !fork_first {
-            assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
-        }
-        for fork in &mut forks {
-            assert_eq!(turn(fork, &next).await.report.plan, incremental(1), "{fork_first}");
-        }
-        if fork_first {
-            assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
-        }
-        assert_eq!(server.log().connections.len(), 1);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c162_at_the_limit_a_turn_waits_or_uses_sse_or_fails() {
-    for at_capacity in [AtCapacity::Wait, AtCapacity::Sse, AtCapacity::OpenSocket] {
-        let gate = Gate::new();
-        let held = gate.clone();
-        let script =
-            Script::new().respond(move |_| Turn::text("a").insert(1, Step::Gate(held.clone())));
-        let server = ScriptedServer::in_memory(script);
-        let pool = PoolPolicy::default().sharing(Sharing::OwnSocket).max_sockets(1);
-        let client = client(&server, pool.at_capacity(at_capacity).wait(Duration::from_secs(30)));
-        let (mut one, mut two) = (client.session(), client.session());
-        let (first, second) = (request(&["one"]), request(&["two"]));
-        let running = one.stream(&first).await.expect("a stream");
-        match at_capacity {
-            AtCapacity::Wait => {
-                let error = two.stream(&second).await.expect_err("a full pool");
-                assert_eq!(error.kind(), ErrorKind::Timeout);
-            }
-            AtCapacity::Sse => {
-                let stream = two.stream(&second).await.expect("a stream");
-                assert_eq!(stream.report().transport, Some(Transport::Sse));
-            }
-            _ => {
-                let error = two.stream(&second).await.expect_err("a full pool");
-                assert_eq!(error.kind(), ErrorKind::PoolFull);
-            }
-        }
-        gate.open();
-        running.final_response().await.expect("a response");
-        one.close().await;
-        let after = turn(&mut two, &second).await;
-        assert_eq!(after.report.transport, Some(Transport::WebSocket), "{at_capacity}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn c163_a_stream_that_is_dropped_leaves_the_socket_to_the_others() {
+/// Such a server, whose answers to messages that begin with `held` stop after `events` events until
+/// the gate opens.
+fn holding(events: usize) -> (ScriptedServer, Gate) {
     let gate = Gate::new();
     let held = gate.clone();
     let script = Script::new().respond(move |exchange| {
-        let turn = Turn::text(exchange.history.last().map(ToString::to_string).unwrap_or_default());
-        let slow = exchange.history.iter().any(|it| it.to_string().contains("slow"));
-        if slow { turn.insert(2, Step::Gate(held.clone())) } else { turn }
+        let text = asked(exchange);
+        match text.starts_with("held") {
+            true => answer(&text).insert(events, Step::Gate(held.clone())),
+            false => answer(&text),
+        }
     });
-    let server = ScriptedServer::in_memory(script);
-    let client = client(&server, shared());
-    let (mut one, mut two) = (client.session(), client.session());
-    let first = request(&["one"]);
-    let outcome = turn(&mut one, &first).await;
-    let dropped = two.stream(&request(&["slow"])).await.expect("a stream");
-    drop(dropped);
-    let next = appended(&first, &outcome, "two");
-    assert_eq!(turn(&mut one, &next).await.report.plan, incremental(1));
-    // The lane is not used again before the end of its response.
-    let other = turn(&mut two, &request(&["other"])).await;
-    assert_eq!(other.report.plan, full(FullSendReason::PriorNotCompleted));
-    assert!(other.response().output_text().contains("other"));
-    gate.open();
-    let log = server.log();
-    assert_eq!(log.connections.len(), 1);
-    let lanes: Vec<_> = log.requests.iter().map(|it| it.lane.clone()).collect();
-    assert_eq!(lanes.len(), 4);
-    assert!(lanes[3] != lanes[1], "{lanes:?}");
+    (ScriptedServer::in_memory(script), gate)
+}
+
+/// An error that names no lane.
+fn unnamed_error(status: u16, code: &str) -> Step {
+    Step::Stray(json!({ "type": "error", "status": status, "stream_id": null,
+        "error": { "type": "invalid_request_error", "code": code, "message": "No." } }))
+}
+
+/// The names of the lanes of all requests, in order.
+fn lanes(server: &ScriptedServer) -> Vec<Option<String>> {
+    server.log().requests.into_iter().map(|request| request.lane).collect()
+}
+
+/// The connections of all requests, in order.
+fn connections(server: &ScriptedServer) -> Vec<usize> {
+    server.log().requests.iter().map(|request| request.connection).collect()
 }
