@@ -22,7 +22,7 @@
 //! | the error that ends a socket of its age | all of them |
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
 //! | another error | the only one; the only one without an answer; or all of them |
-//! | another frame, while one exchange runs and no frame has had a name | that one: something between has removed the name |
+//! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name |
 //! | another frame | none, and the socket accepts no more requests |
 //!
 //! A frame with a name that no request has used belongs to nobody, and is dropped.

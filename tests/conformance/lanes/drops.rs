@@ -63,10 +63,7 @@ async fn c163_the_tail_of_a_dropped_stream_is_limited() {
         let script = Script::new().respond(move |exchange| {
             let text = asked(exchange);
             match text.as_str() {
-                "long" => {
-                    let tail = answer(&"x".repeat(bytes / 4)).insert(2, Step::Gate(held.clone()));
-                    tail
-                }
+                "long" => answer(&"x".repeat(bytes / 4)).insert(2, Step::Gate(held.clone())),
                 "held" => answer(&text).insert(3, Step::Gate(held.clone())),
                 _ => answer(&text),
             }

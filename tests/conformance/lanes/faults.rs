@@ -106,7 +106,6 @@ async fn c104_an_idle_socket_that_ends_is_replaced_for_each_of_its_sessions() {
     assert_eq!(connections(&server), [0, 0, 0, 1, 1, 1]);
 }
 
-/// Runs a first turn, a second one that is refused, and a third.
 #[tokio::test(start_paused = true)]
 async fn c117_a_refusal_evicts_the_parent_of_its_own_lane_only() {
     let server =
@@ -120,9 +119,17 @@ async fn c117_a_refusal_evicts_the_parent_of_its_own_lane_only() {
     let (mut one, mut two) = (client.session(), client.session());
     let first = request(&["hello"]);
     let outcomes = [turn(&mut one, &first).await, turn(&mut two, &first).await];
+    let (kept, evicted) = (one.checkpoint(), one.checkpoint());
+    // Another session may continue the response, as long as the server has it.
+    let next = appended(&first, &outcomes[0], "twin");
+    let twin = turn(&mut client.resume(kept), &next).await;
+    assert_eq!(twin.report.plan, incremental(1));
     let refused = turn(&mut one, &appended(&first, &outcomes[0], "refuse")).await;
     assert_eq!(refused.error().code(), Some(&ErrorCode::InvalidPrompt));
     assert_eq!(refused.report.plan, incremental(1));
+    let late = turn(&mut client.resume(evicted), &next).await;
+    assert_eq!(late.report.attempts.len(), 1, "no request for a response that is gone");
+    assert!(late.report.plan.as_ref().is_some_and(|plan| plan.is_full()));
     // The server has the parent of the other lane still, and the first lane's no more.
     let next = turn(&mut two, &appended(&first, &outcomes[1], "next")).await;
     assert_eq!((&next.report.plan, next.report.attempts.len()), (&incremental(1), 1));

@@ -285,8 +285,11 @@ async fn c160_a_fork_recovers_from_the_refusal_of_its_lane() {
     assert_eq!(outcome.report.attempts.len(), 2);
     let outcome = turn(&mut second, &next).await;
     assert_eq!(outcome.report.attempts.len(), 1, "the refusal is remembered");
-    assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
-    assert_eq!(connections(&server), [0, 0, 1, 2, 0]);
+    // The refusal may have cost the server the parent. The source notices nothing but that.
+    let outcome = turn(&mut session, &next).await;
+    assert_eq!(outcome.response().output_text(), "answer to two");
+    assert_eq!(connections(&server)[..4], [0, 0, 1, 2]);
+    assert_eq!(connections(&server)[4..].iter().sum::<usize>(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,27 +158,27 @@ async fn c011_a_turn_that_is_dropped_while_it_opens_a_socket_gives_its_place_bac
 #[tokio::test(start_paused = true)]
 async fn c012_a_connect_that_fails_takes_nothing_from_the_one_that_succeeded() {
     // The first upgrade fails after the second one has succeeded.
-    let script = Script::new().upgrade(Upgrade::Hang).respond(|exchange| answer(&asked(exchange)));
+    let script = Script::new().upgrade(Upgrade::Hang).respond(|it| answer(&asked(it)));
     let server = ScriptedServer::in_memory(script);
-    for (sharing, named) in [(Sharing::Auto, 32), (Sharing::OwnSocket, 32), (Sharing::Lanes, 0)] {
-        let pool = PoolPolicy::default().sharing(sharing);
-        let client = client_of(&server, named, pool);
-        let (mut winner, mut loser) = (client.session(), client.session());
-        let first = request(&["loser"]);
-        let mut losing = Box::pin(loser.stream(&first));
-        assert!((&mut losing).now_or_never().is_none());
-        let before = request(&["winner"]);
-        let outcome = turn(&mut winner, &before).await;
-        let lost = guarded(losing).await;
-        assert!(lost.is_ok(), "over SSE");
-        let next = appended(&before, &outcome, "again");
-        let again = turn(&mut winner, &next).await;
-        assert_eq!(again.report.plan, incremental(1), "{sharing}");
-        assert!(again.report.reused);
-        let requests = server.log().requests;
-        let (first, last) = (&requests[requests.len() - 3], &requests[requests.len() - 1]);
-        assert_eq!(first.connection, last.connection);
+    // A socket has two lanes, so that the third session opens another one.
+    let client = client_of(&server, 1, shared());
+    let mut sessions: Vec<_> = (0..3).map(|_| client.session()).collect();
+    let first = request(&["hello"]);
+    let turns = sessions.iter_mut().map(|session| turn(session, &first));
+    let outcomes = guarded(join_all(turns)).await;
+    let transports: Vec<_> = outcomes.iter().map(|it| it.report.transport).collect();
+    let websocket = Some(Transport::WebSocket);
+    assert_eq!(transports, [Some(Transport::Sse), websocket, websocket]);
+    for (session, outcome) in sessions.iter_mut().zip(&outcomes).skip(1) {
+        let again = turn(session, &appended(&first, outcome, "again")).await;
+        assert_eq!(again.report.plan, incremental(1));
     }
+    // The socket serves further sessions, too.
+    client.reset_fallback();
+    drop(sessions.pop());
+    let outcome = turn(&mut client.session(), &first).await;
+    assert_eq!(outcome.report.transport, websocket);
+    assert_eq!(server.log().websockets().count(), 1);
 }
 
 /// Lets a session's turn run to the gate.

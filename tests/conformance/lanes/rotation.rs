@@ -42,10 +42,10 @@ async fn c164_new_turns_use_another_socket_and_running_ones_end_where_they_are()
     assert_eq!(running.report().plan, incremental(1));
     sleep(Duration::from_secs(2 * 60)).await;
     // The socket is due for replacement, and one of its lanes is busy.
+    turn(&mut three, &first).await;
     let next = appended(&first, &outcomes[1], "next");
     let moved = turn(&mut two, &next).await;
     assert_eq!(moved.report.plan, full(FullSendReason::ConnectionChanged));
-    turn(&mut three, &first).await;
     assert_eq!(connections(&server), [0, 0, 0, 1, 1]);
     let response = running.final_response().await.expect("a response");
     assert_eq!(response.output_text(), "answer to slow");

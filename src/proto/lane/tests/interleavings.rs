@@ -6,7 +6,7 @@ use super::*;
 
 const LANES: usize = 3;
 
-/// What happens on the socket.
+/// An event of the socket, or of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
     /// A request is written, if its lane is idle.
@@ -31,7 +31,7 @@ enum Op {
     Unnamed,
 }
 
-/// What the model knows of a lane.
+/// Knowledge of the model about a lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Known {
     is_active: bool,
@@ -113,7 +113,7 @@ impl Scene {
             on(lane, &format!(r#"{{"type":"response.{kind}","response":{{"id":"{id}"}}}}"#))
         };
         match op {
-            Op::Begin(_) | Op::Detach(_) => unreachable!("no frame"),
+            Op::Begin(_) | Op::Detach(_) => panic!("no frame"),
             Op::Frame(lane) | Op::End(lane) => {
                 let known = self.known[lane];
                 let kind = match known.frames {

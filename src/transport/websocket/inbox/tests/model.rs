@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What one side does.
+/// Action of one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
     /// The task reads a frame of the lane.
