@@ -22,7 +22,8 @@
 //! | the error that ends a socket of its age | all of them |
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
 //! | another error | the only one; the only one without an answer; or all of them |
-//! | another frame, while one exchange runs | that one: something between has removed the name |
+//! | a frame that is no JSON | all of them, because it may have been of any |
+//! | another frame, while one exchange runs and no frame has had a name | that one: something between has removed the name |
 //! | another frame | none, and the socket accepts no more requests |
 //!
 //! A frame with a name that no request has used belongs to nobody, and is dropped.
@@ -60,6 +61,8 @@ pub(crate) struct Lanes {
     /// Lane whose request is being written. The server may respond before it has received all of
     /// it.
     writing: Option<LaneId>,
+    /// `true` once a frame has had the name of a lane, so that nothing between removes the names.
+    keeps_names: bool,
     held_limit: usize,
 }
 
@@ -93,7 +96,8 @@ pub(crate) enum Route {
     /// Deliver the held frames, then `frame`, to the consumer of `lane`. `late` if some held frames
     /// belonged to an older response and were dropped. `end` if `frame` ends the exchange.
     To { lane: LaneId, late: bool, held: Vec<Frame>, frame: Frame, end: Option<ExchangeEnd> },
-    /// Deliver `frame`, an error, to the consumers of `lanes`, whose exchanges it ends.
+    /// Deliver `frame`, which is an error or no JSON, to the consumers of `lanes`, whose exchanges it
+    /// ends.
     ToAll { lanes: Vec<LaneId>, frame: Frame, end: ExchangeEnd },
     /// Deliver no frame. The response of `lane`, which nobody reads, has ended.
     Freed(LaneId),
@@ -142,7 +146,7 @@ impl Lanes {
     /// Returns the lanes of a new socket. A lane holds back, and drops of a response that nobody
     /// reads, about `held_limit` bytes.
     pub(crate) fn new(held_limit: usize) -> Self {
-        Self { lanes: Vec::new(), writing: None, held_limit }
+        Self { lanes: Vec::new(), writing: None, keeps_names: false, held_limit }
     }
 
     /// Begins an exchange, whose request is written from now on; `unannounced` if the origin is
@@ -190,7 +194,11 @@ impl Lanes {
                 for lane in &lanes {
                     self.finish(*lane, &frame, now);
                 }
-                let end = if writing { ExchangeEnd::Unsent } else { ExchangeEnd::Free };
+                let end = match frame.tag.role {
+                    Role::Invalid => ExchangeEnd::Broken,
+                    _ if writing => ExchangeEnd::Unsent,
+                    _ => ExchangeEnd::Free,
+                };
                 Route::ToAll { lanes, frame, end }
             }
             Owner::Nobody => Route::Ignore,
@@ -207,6 +215,7 @@ impl Lanes {
         let name = (self.lanes.len() > 1).then(|| frame.stream_id()).flatten();
         if let Some(name) = name {
             let lane = LaneId::of_name(&name).filter(|lane| self.is_active(*lane));
+            self.keeps_names |= lane.is_some();
             return lane.map_or(Owner::Nobody, Owner::One);
         }
         let role = frame.tag.role;
@@ -222,7 +231,9 @@ impl Lanes {
         }
         match self.active().as_slice() {
             [] => Owner::Unknown,
-            [only] => Owner::One(*only),
+            [only] if !self.keeps_names => Owner::One(*only),
+            active if role == Role::Invalid => Owner::All(active.to_vec()),
+            [only] if role == Role::Error => Owner::One(*only),
             active if role == Role::Error => self.concerned(frame, active),
             _ => Owner::Unknown,
         }
