@@ -132,9 +132,14 @@ impl Connections {
         self.lease.as_ref().is_some_and(Lease::is_open)
     }
 
-    /// Returns the lane that the session has. `parent` is the response that a turn may continue.
-    pub(crate) fn seat(&self, parent: Option<&str>) -> Option<Seat> {
-        self.lease.as_ref().map(|lease| lease.seat(parent))
+    /// Returns the lane that the session has. `parent` is the response that a turn may continue. If
+    /// another lane keeps it, claims it, so that the session of that lane does not replace it.
+    pub(crate) fn seat(&mut self, parent: Option<&str>) -> Option<Seat> {
+        let lease = self.lease.as_ref()?;
+        if self.hold.is_none() {
+            self.hold = parent.and_then(|parent| lease.claim(parent));
+        }
+        Some(lease.seat(parent))
     }
 
     /// Returns the lease of `seat`, if the session still has that lease.

@@ -131,9 +131,9 @@ impl Lease {
         self.connection.socket.lanes().is_forked(self.lane)
     }
 
-    /// Takes another lane of the WebSocket, which keeps no response.
+    /// Takes another lane of the WebSocket, if one is free.
     pub(super) fn sibling(&self) -> Option<Self> {
-        self.connection.take_lane(false)
+        self.connection.take_lane(true)
     }
 
     /// Lets the last response of the lane be continued only on the lane.
@@ -145,6 +145,12 @@ impl Lease {
     pub(super) fn hold(&self, response: &str) -> Option<ForkHold> {
         let lane = self.connection.socket.lanes().begin_fork(response)?;
         Some(ForkHold { connection: Arc::clone(&self.connection), lane })
+    }
+
+    /// Claims `response` for this session, if the server keeps it for another lane of the WebSocket.
+    pub(super) fn claim(&self, response: &str) -> Option<ForkHold> {
+        let is_own = self.connection.socket.lanes().last_kept(self.lane) == Some(response);
+        if is_own { None } else { self.hold(response) }
     }
 
     /// Sets the reason why the WebSocket is no longer used, unless an earlier reason is known, or
