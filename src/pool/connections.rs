@@ -105,9 +105,11 @@ impl Connections {
         leased
     }
 
-    /// Returns the claim of a fork to `response`, if the server keeps it for the WebSocket.
+    /// Returns the claim of a fork to `response`, if the server keeps it for the WebSocket. A fork
+    /// that has had no turn has no lease, only a claim.
     pub(crate) fn hold(&self, response: &str) -> Option<ForkHold> {
-        self.lease.as_ref()?.hold(response)
+        let hold = self.lease.as_ref().and_then(|lease| lease.hold(response));
+        hold.or_else(|| self.hold.as_ref()?.another(response))
     }
 
     /// Lets the last response be continued only on its own lane.

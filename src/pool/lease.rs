@@ -143,8 +143,7 @@ impl Lease {
 
     /// Claims `response` for a fork, if the server keeps it for the WebSocket.
     pub(super) fn hold(&self, response: &str) -> Option<ForkHold> {
-        let lane = self.connection.socket.lanes().begin_fork(response)?;
-        Some(ForkHold { connection: Arc::clone(&self.connection), lane })
+        ForkHold::new(&self.connection, response)
     }
 
     /// Claims `response` for this session, if the server keeps it for another lane of the WebSocket.
@@ -213,6 +212,16 @@ impl Drop for Lease {
 }
 
 impl ForkHold {
+    fn new(connection: &Arc<Connection>, response: &str) -> Option<Self> {
+        let lane = connection.socket.lanes().begin_fork(response)?;
+        Some(Self { connection: Arc::clone(connection), lane })
+    }
+
+    /// Claims `response` for another fork, if the server keeps it for the same WebSocket.
+    pub(super) fn another(&self, response: &str) -> Option<Self> {
+        Self::new(&self.connection, response)
+    }
+
     /// Takes a lane of the WebSocket for the fork.
     pub(super) fn lease(&self) -> Option<Lease> {
         let is_open = self.connection.is_open();

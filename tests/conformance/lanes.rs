@@ -108,6 +108,22 @@ async fn c159_a_resumed_session_loses_no_parent_to_the_session_that_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn c159_a_fork_of_a_fork_continues_even_if_the_first_has_had_no_turn() {
+    let server = echo();
+    let client = client(&server, shared());
+    let mut session = client.session();
+    let first = request(&["one"]);
+    let outcome = turn(&mut session, &first).await;
+    let mut fork = session.fork();
+    let mut second = fork.fork();
+    let next = appended(&first, &outcome, "two");
+    for session in [&mut fork, &mut session, &mut second] {
+        assert_eq!(turn(session, &next).await.report.plan, incremental(1));
+    }
+    assert_eq!(server.log().connections.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn c159_a_source_takes_a_lane_whose_session_has_gone_and_does_not_wait() {
     let server = echo();
     let provider = Provider::compatible(&server.url()).expect("a URL").named_lanes(1);
