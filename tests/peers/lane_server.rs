@@ -79,7 +79,8 @@ async fn no_conversation_of_another_lane_server_loses_anything_when_connections_
 /// Runs conversations of a client beside each other, with a server that has these arguments.
 /// Returns what came of them, and the log of the server.
 async fn conversations(arguments: &[&str]) -> (Ran, Vec<Value>) {
-    let (home, log) = (Folder::new(), Temporary::new("lane-server.log"));
+    let (home, log) =
+        (Folder::new(), Temporary::new(format!("lane-server-{}.log", arguments.join(""))));
     let source = format!("{}/tests/peers/lane_server.py", env!("CARGO_MANIFEST_DIR"));
     let mut command = program("python3", &home);
     command.env("PYTHONPATH", installed("python")).env("PYTHONDONTWRITEBYTECODE", "1");
