@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    lanes,
     login::Login,
     oracle::{End, Oracle, Outcome, Rules},
     server::{self, CODES, IDLE, Watched, lock},
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     /// Chance decides, if it is `None`.
     pub(crate) transport: Option<TransportPolicy>,
+    /// All conversations run beside others, on the lanes of shared WebSockets.
+    pub(crate) lanes: bool,
 }
 
 /// What came of it.
@@ -41,13 +44,15 @@ pub(crate) struct Figures {
     pub(crate) full: u64,
     pub(crate) incremental: u64,
     pub(crate) connections: u64,
+    /// Named lanes of the connections.
+    pub(crate) lanes: u64,
     pub(crate) violation: Option<String>,
 }
 
 /// Turns that share a server and its clients.
 const EPISODE: u64 = 100;
 /// No turn takes longer, by the clock of the run.
-const LONGEST: Duration = Duration::from_secs(3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Runs it, on a clock of its own: the same seed is the same run.
 pub(crate) fn soak(options: Options) -> Figures {
@@ -58,10 +63,16 @@ pub(crate) fn soak(options: Options) -> Figures {
     while figures.turns < options.turns && figures.violation.is_none() {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime without IO");
-        let mut episode = runtime.block_on(async {
-            Episode::new(rng.fork(), options.transport, std::mem::take(&mut figures))
-        });
-        let last = options.turns.min(episode.figures.turns + EPISODE);
+        let last = options.turns.min(figures.turns + EPISODE);
+        let so_far = std::mem::take(&mut figures);
+        if options.lanes || options.transport.is_none() && rng.u8(..4) == 0 {
+            let last = options.turns.min(last + EPISODE);
+            let episode = lanes::run(rng.fork(), options.transport, so_far, last);
+            figures = runtime.block_on(episode);
+            continue;
+        }
+        let mut episode =
+            runtime.block_on(async { Episode::new(rng.fork(), options.transport, so_far) });
         figures = runtime.block_on(async {
             while episode.figures.turns < last && !episode.is_violated() {
                 episode.step().await;
@@ -131,6 +142,8 @@ impl Episode {
             attempts: retry.max_attempts,
             transport,
             max_age,
+            names: 0,
+            falls_behind: false,
         };
         let oracle = Watched::new(Oracle::new(rules).into());
         let warms = rng.bool();
@@ -568,7 +581,7 @@ impl Episode {
 }
 
 /// An event as it was received, with the type that only its `event:` field may have had.
-fn received(event: &ResponseEvent) -> Value {
+pub(crate) fn received(event: &ResponseEvent) -> Value {
     let mut received = parse_json(event.raw()).unwrap_or_default();
     let event_type = match event {
         ResponseEvent::Unknown(event) => event.event_type.as_str(),
@@ -580,10 +593,10 @@ fn received(event: &ResponseEvent) -> Value {
     received
 }
 
-fn values(request: &ResponsesRequest) -> Vec<Value> {
+pub(crate) fn values(request: &ResponsesRequest) -> Vec<Value> {
     request.input.iter().map(value).collect()
 }
 
-fn value(item: &Item) -> Value {
+pub(crate) fn value(item: &Item) -> Value {
     parse_json(item.json().as_str()).unwrap_or_default()
 }

@@ -12,6 +12,8 @@
 //! status 1.
 
 mod driver;
+mod lane_server;
+mod lanes;
 mod login;
 mod oracle;
 mod server;
@@ -23,10 +25,12 @@ use serde_json::json;
 
 use driver::{Figures, Options, soak};
 
-const USAGE: &str = "usage: soak [--turns N] [--seed N] [--transport auto|websocket|sse] [--json]
+const USAGE: &str = "usage: soak [--turns N] [--seed N] [--transport auto|websocket|sse] [--lanes]
+            [--json]
   --turns N      how many turns; 2000 unless given
   --seed N       what chance begins with; 1 unless given
   --transport T  over what; chance decides unless given
+  --lanes        all conversations run beside others; otherwise, those of one episode in four
   --json         the figures as one line of JSON";
 
 fn main() -> ExitCode {
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<(Options, bool), String> {
-    let mut options = Options { turns: 2000, seed: 1, transport: None };
+    let mut options = Options { turns: 2000, seed: 1, transport: None, lanes: false };
     let mut as_json = false;
     let number = |name: &str, value: Option<String>| {
         value.and_then(|it| it.parse().ok()).ok_or(format!("{name} needs a number"))
@@ -69,6 +73,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<(Options, bool), St
                     _ => return Err("--transport needs auto, websocket or sse".to_owned()),
                 });
             }
+            "--lanes" => options.lanes = true,
             "--json" => as_json = true,
             _ => return Err(format!("unknown argument {arg}")),
         }
@@ -77,11 +82,20 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<(Options, bool), St
 }
 
 fn as_line(seed: u64, figures: &Figures) -> String {
-    let Figures { turns, outcomes, faults, attempts, full, incremental, connections, violation } =
-        figures;
+    let Figures {
+        turns,
+        outcomes,
+        faults,
+        attempts,
+        full,
+        incremental,
+        connections,
+        lanes,
+        violation,
+    } = figures;
     format!(
         "seed {seed}: {turns} turns ({}); faults: {}; {attempts} attempts, {full} full and \
-         {incremental} incremental, {connections} connections; {} violations",
+         {incremental} incremental, {connections} connections, {lanes} named lanes; {} violations",
         list(outcomes),
         list(faults),
         u8::from(violation.is_some()),
@@ -94,8 +108,17 @@ fn list(counts: &BTreeMap<impl Display, u64>) -> String {
 }
 
 fn as_json_line(seed: u64, figures: &Figures) -> String {
-    let Figures { turns, outcomes, faults, attempts, full, incremental, connections, violation } =
-        figures;
+    let Figures {
+        turns,
+        outcomes,
+        faults,
+        attempts,
+        full,
+        incremental,
+        connections,
+        lanes,
+        violation,
+    } = figures;
     json!({
         "seed": seed,
         "turns": turns,
@@ -105,6 +128,7 @@ fn as_json_line(seed: u64, figures: &Figures) -> String {
         "full": full,
         "incremental": incremental,
         "connections": connections,
+        "lanes": lanes,
         "violations": u8::from(violation.is_some()),
         "violation": violation,
     })

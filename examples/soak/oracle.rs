@@ -32,6 +32,10 @@ pub(crate) struct Oracle {
     outage: Option<Instant>,
     /// How many requests of the log were looked at.
     looked_at: usize,
+    /// Connections that the server is about to end, for the requests of all lanes.
+    ending: HashMap<usize, Ending>,
+    /// Names of lanes by connection.
+    names: HashMap<usize, HashSet<String>>,
 }
 
 /// What the clients were told to keep to.
@@ -45,6 +49,19 @@ pub(crate) struct Rules {
     pub(crate) deadline: Option<Duration>,
     /// No WebSocket may get a request at a greater age.
     pub(crate) max_age: Option<Duration>,
+    /// Named lanes that a WebSocket may have.
+    pub(crate) names: usize,
+    /// A slow reader may lose its response beside others.
+    pub(crate) falls_behind: bool,
+}
+
+/// How the server ends a connection that several responses run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Of what was sent some may be lost.
+    Cut,
+    /// What has not begun will not run, and the client is told so.
+    Refusal,
 }
 
 /// A turn as the caller gave it, and the requests that came of it.
@@ -55,6 +72,8 @@ struct Asked {
     not_before: Option<Instant>,
     /// The caller has its outcome.
     over: bool,
+    /// The caller went away, and a request may still be under way.
+    left: bool,
 }
 
 /// A request that reached the server, and what it was answered.
@@ -83,6 +102,10 @@ pub(crate) struct Fate {
     pub(crate) unanswered: bool,
     /// The connection is cut, and not all of what is sent arrives.
     pub(crate) cut: bool,
+    /// The server says that it ends the connection.
+    pub(crate) told: bool,
+    /// The client may know that it did not run, because its connection was ended.
+    pub(crate) unbegun: bool,
     /// It comes as one JSON value in place of its events.
     pub(crate) whole: bool,
     /// It begins with `response.created`.
@@ -115,7 +138,7 @@ pub(crate) enum Word {
 #[derive(Default)]
 struct Socket {
     first_used: Option<Instant>,
-    poisoned: Option<&'static str>,
+    poisoned: Option<(Instant, &'static str)>,
 }
 
 /// How far a request got, by what the server sent.
@@ -166,6 +189,8 @@ impl Oracle {
             ran: HashSet::new(),
             outage: None,
             looked_at: 0,
+            ending: HashMap::new(),
+            names: HashMap::new(),
         }
     }
 
@@ -182,7 +207,8 @@ impl Oracle {
     /// The caller is about to ask for a turn with this input.
     pub(crate) fn asks(&mut self, number: u64, input: Vec<Value>) {
         let (since, attempts) = (Instant::now(), Vec::new());
-        let asked = Asked { digest: digest(input), attempts, since, not_before: None, over: false };
+        let digest = digest(input);
+        let asked = Asked { digest, attempts, since, not_before: None, over: false, left: false };
         self.turns.insert(number, asked);
     }
 
@@ -197,9 +223,32 @@ impl Oracle {
     pub(crate) fn cuts_all(&mut self) {
         for asked in self.turns.values_mut().filter(|asked| !asked.over) {
             if let Some(attempt) = asked.attempts.last_mut() {
-                attempt.fate.cut = true;
+                attempt.fate.end_with(Ending::Cut);
             }
         }
+    }
+
+    /// The server ends a connection soon, for the requests on it and those that still come.
+    pub(crate) fn ends(&mut self, connection: usize, ending: Ending) {
+        self.ending.insert(connection, ending);
+        let now = Instant::now();
+        if ending == Ending::Refusal {
+            let socket = self.sockets.entry(connection).or_default();
+            // By then the client has read it.
+            socket.poisoned.get_or_insert((now + LEEWAY, "the end of its time"));
+        }
+        for asked in self.turns.values_mut().filter(|asked| !asked.over) {
+            if let Some(attempt) =
+                asked.attempts.last_mut().filter(|it| it.connection == connection)
+            {
+                attempt.fate.end_with(ending);
+            }
+        }
+    }
+
+    /// Returns the number of named lanes of the connections.
+    pub(crate) fn lanes(&self) -> usize {
+        self.names.values().map(HashSet::len).sum()
     }
 
     /// Until then no connection can be opened.
@@ -239,11 +288,18 @@ impl Oracle {
         if exchange.transport == Transport::WebSocket {
             let socket = self.sockets.entry(exchange.connection).or_default();
             let age = now - *socket.first_used.get_or_insert(now);
-            if let Some(why) = socket.poisoned {
+            if let Some((_, why)) = socket.poisoned.filter(|(since, _)| now >= *since) {
                 return Some(format!("it came on a WebSocket that had had: {why}"));
             }
             if self.rules.max_age.is_some_and(|max_age| age > max_age) {
                 return Some(format!("it came on a WebSocket of {age:?}"));
+            }
+        }
+        if let Some(name) = &exchange.lane {
+            let names = self.names.entry(exchange.connection).or_default();
+            names.insert(name.clone());
+            if names.len() > self.rules.names {
+                return Some(format!("its WebSocket has {} names of lanes", names.len()));
             }
         }
         match (self.rules.transport, exchange.transport) {
@@ -256,7 +312,7 @@ impl Oracle {
         let Some(asked) = self.turns.get(&number) else {
             return Some("nobody asked for it".to_owned());
         };
-        if asked.over {
+        if asked.over && !asked.left {
             return Some("it was sent after its outcome".to_owned());
         }
         if digest(exchange.history.clone()) != asked.digest {
@@ -308,7 +364,11 @@ impl Oracle {
         *self.faults.entry(fate.name).or_default() += 1;
         let socket = self.sockets.entry(exchange.connection).or_default();
         if fate.poisons {
-            socket.poisoned = Some(fate.name);
+            socket.poisoned = Some((Instant::now(), fate.name));
+        }
+        let mut fate = fate;
+        if let Some(ending) = self.ending.get(&exchange.connection) {
+            fate.end_with(*ending);
         }
         if fate.renames {
             self.renamed.extend(place(&exchange.response_id));
@@ -337,6 +397,8 @@ impl Oracle {
     pub(crate) fn outcome(&mut self, number: u64, outcome: &Outcome<'_>) {
         let Some(asked) = self.turns.get_mut(&number) else { return };
         asked.over = true;
+        // The lane of a WebSocket that others use still sends what was queued.
+        asked.left = self.rules.names > 0 && matches!(outcome.end, End::Left);
         let again = match outcome.end {
             End::Output(output) => {
                 let calls = output.iter().filter(|item| is_call(item));
@@ -347,7 +409,7 @@ impl Oracle {
         };
         let wrong = match again {
             Some(call) => Some(format!("{call} is run twice")),
-            None => asked.wrong_with(outcome, self.rules.deadline),
+            None => asked.wrong_with(outcome, &self.rules),
         };
         if let Some(wrong) = wrong {
             self.violate(number, || wrong);
@@ -363,7 +425,12 @@ impl Oracle {
     /// Looks at the requests that are new in the log.
     pub(crate) fn look(&mut self, log: &ServerLog, number: u64) {
         let new = log.requests.iter().skip(self.looked_at);
-        let wrong = new.filter_map(|request| self.wrong_with_parent(log, request)).next();
+        let wrong = new
+            .filter_map(|request| {
+                let wrong = self.wrong_with_parent(log, request);
+                wrong.or_else(|| Self::wrong_with_headers(log, request))
+            })
+            .next();
         self.looked_at = log.requests.len();
         if let Some(wrong) = wrong {
             self.violate(number, || wrong);
@@ -396,10 +463,18 @@ impl Oracle {
         }
         None
     }
+
+    /// The sessions of a WebSocket have the same headers.
+    fn wrong_with_headers(log: &ServerLog, request: &RequestLog) -> Option<String> {
+        let tag = request.body["metadata"]["tag"].as_str();
+        let of_socket = || log.connections.get(request.connection)?.header(TAG);
+        let sent = request.header(TAG).or_else(of_socket);
+        (tag != sent).then(|| format!("it came with the tag {sent:?}, not {tag:?}"))
+    }
 }
 
 impl Asked {
-    fn wrong_with(&self, outcome: &Outcome<'_>, deadline: Option<Duration>) -> Option<String> {
+    fn wrong_with(&self, outcome: &Outcome<'_>, rules: &Rules) -> Option<String> {
         let last = self.attempts.last();
         let sent: &[Value] = last.map_or(&[], Attempt::sent);
         match outcome.end {
@@ -418,12 +493,18 @@ impl Asked {
             End::Failed(kind, delivery) => {
                 let ended_by_session = [ErrorKind::Superseded, ErrorKind::SessionClosed];
                 let ended = last.is_some_and(|it| it.reach() == Reach::Ended && !it.fate.cut);
-                let excused = kind == ErrorKind::Timeout && self.ran_out(deadline);
+                let excused = kind == ErrorKind::Timeout && self.ran_out(rules.deadline)
+                    || kind == ErrorKind::FellBehind && rules.falls_behind;
                 if ended && !excused && !ended_by_session.contains(&kind) {
                     return Some(format!("it ended well at the server, and here with {kind:?}"));
                 }
-                let reach = self.attempts.iter().map(Attempt::reach).max();
+                let begun = self.attempts.iter().filter(|it| !it.fate.unbegun);
+                let reach = begun.map(Attempt::reach).max();
                 let ran = reach.is_some_and(|reach| reach > Reach::Refused);
+                let told = !self.attempts.is_empty() && self.attempts.iter().all(|it| it.fate.told);
+                if told && delivery > Delivery::Refused {
+                    return Some(format!("it was refused, and the error says {delivery:?}"));
+                }
                 if ran && delivery <= Delivery::Refused {
                     return Some(format!("it may have run, and the error says {delivery:?}"));
                 }
@@ -473,6 +554,17 @@ impl Asked {
     }
 }
 
+impl Fate {
+    /// Its connection is ended.
+    fn end_with(&mut self, ending: Ending) {
+        self.cut = true;
+        self.told &= ending == Ending::Refusal;
+        if ending == Ending::Refusal {
+            (self.unbegun, self.free, self.name) = (true, true, "end of its connection");
+        }
+    }
+}
+
 impl Attempt {
     /// What was sent, up to the end of the response.
     fn sent(&self) -> &[Value] {
@@ -483,6 +575,7 @@ impl Attempt {
     /// How far the client can know at the least that it got.
     fn least_reach(&self) -> Reach {
         match self.fate {
+            Fate { unbegun: true, .. } => Reach::Refused,
             Fate { cut: true, .. } => self.reach().min(Reach::Silent),
             _ => self.reach(),
         }
@@ -580,6 +673,9 @@ fn place(response_id: &str) -> Option<usize> {
     let number = response_id.strip_prefix("resp_")?.split('_').next()?;
     usize::from_str_radix(number, 16).ok()
 }
+
+/// Header by which sessions differ.
+pub(crate) const TAG: &str = "x-tag";
 
 /// What a turn may take beside the waits of the server.
 const LEEWAY: Duration = Duration::from_secs(1);

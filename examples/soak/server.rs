@@ -500,7 +500,7 @@ fn garbage(exchange: &Exchange) -> &'static str {
     }
 }
 
-fn completed(id: &str) -> Value {
+pub(crate) fn completed(id: &str) -> Value {
     json!({ "type": "response.completed",
         "response": { "id": id, "status": "completed", "output": [] } })
 }

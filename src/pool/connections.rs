@@ -113,7 +113,8 @@ impl Connections {
         leased
     }
 
-    /// Returns the claim of a fork to `response`, if the server keeps it for the WebSocket.
+    /// Returns the claim of a fork to `response`, if the server keeps it for the WebSocket. A fork
+    /// that has had no turn has no lease, only a claim.
     pub(crate) fn hold(&self, response: &str) -> Option<ForkHold> {
         let of_lease = self.lease.as_ref().and_then(|lease| lease.hold(response));
         // A fork that has had no turn has the claim of its own.
@@ -142,9 +143,14 @@ impl Connections {
         self.lease.as_ref().is_some_and(Lease::is_open)
     }
 
-    /// Returns the lane that the session has. `parent` is the response that a turn may continue.
-    pub(crate) fn seat(&self, parent: Option<&str>) -> Option<Seat> {
-        self.lease.as_ref().map(|lease| lease.seat(parent))
+    /// Returns the lane that the session has. `parent` is the response that a turn may continue. If
+    /// another lane keeps it, claims it, so that the session of that lane does not replace it.
+    pub(crate) fn seat(&mut self, parent: Option<&str>) -> Option<Seat> {
+        let lease = self.lease.as_ref()?;
+        if self.hold.is_none() {
+            self.hold = parent.and_then(|parent| lease.claim(parent));
+        }
+        Some(lease.seat(parent))
     }
 
     /// Returns the lease of `seat`, if the session still has that lease.

@@ -144,9 +144,9 @@ impl Lease {
         self.connection.socket.lanes().is_forked(self.lane)
     }
 
-    /// Takes another lane of the WebSocket, which keeps no response.
+    /// Takes another lane of the WebSocket, if one is free.
     pub(super) fn sibling(&self) -> Option<Self> {
-        self.connection.take_lane(false)
+        self.connection.take_lane(true)
     }
 
     /// Lets the last response of the lane be continued only on the lane.
@@ -159,6 +159,12 @@ impl Lease {
         hold(&self.connection, response)
     }
 
+    /// Claims `response` for this session, if the server keeps it for another lane of the WebSocket.
+    pub(super) fn claim(&self, response: &str) -> Option<ForkHold> {
+        let is_own = self.connection.socket.lanes().last_kept(self.lane) == Some(response);
+        if is_own { None } else { self.hold(response) }
+    }
+
     /// Sets the reason why the WebSocket is no longer used, unless an earlier reason is known, or
     /// only this session leaves. The caller drops the lease.
     pub(crate) fn retire(&self, reason: Retirement) {
@@ -168,6 +174,9 @@ impl Lease {
         };
         if of_all || !self.is_shared() {
             self.connection.count.retire(reason);
+        }
+        // Each session leaves an old WebSocket in its own time, some not before its end.
+        if reason == Retirement::Error {
             self.connection.socket.retire();
         }
     }

@@ -9,6 +9,7 @@ mod codex;
 mod frameworks;
 mod items;
 mod kernel;
+mod lane_server;
 mod lanes;
 mod middleboxes;
 mod opentelemetry;

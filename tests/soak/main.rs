@@ -3,6 +3,10 @@
 
 #[path = "../../examples/soak/driver.rs"]
 mod driver;
+#[path = "../../examples/soak/lane_server.rs"]
+mod lane_server;
+#[path = "../../examples/soak/lanes.rs"]
+mod lanes;
 #[path = "../../examples/soak/login.rs"]
 mod login;
 #[path = "../../examples/soak/oracle.rs"]
@@ -15,7 +19,7 @@ use responses_client::TransportPolicy;
 
 /// Runs 300 turns, the same ones each time.
 fn hold(transport: TransportPolicy) {
-    let figures = soak(Options { turns: 300, seed: 1, transport: Some(transport) });
+    let figures = soak(Options { turns: 300, seed: 1, transport: Some(transport), lanes: false });
     assert_eq!(figures.violation, None, "{transport:?}");
     assert_eq!(figures.turns, 300);
     assert!(figures.outcomes.len() > 3, "{:?}", figures.outcomes);
@@ -37,4 +41,14 @@ fn hundreds_of_turns_over_sse_break_no_promise() {
 #[test]
 fn hundreds_of_turns_with_fallback_break_no_promise() {
     hold(TransportPolicy::Auto);
+}
+
+#[test]
+fn hundreds_of_turns_on_shared_lanes_break_no_promise() {
+    let figures = soak(Options { turns: 600, seed: 4, transport: None, lanes: true });
+    assert_eq!(figures.violation, None);
+    assert!(figures.outcomes.len() > 3, "{:?}", figures.outcomes);
+    assert!(figures.faults.len() > 3, "{:?}", figures.faults);
+    assert!(figures.incremental > figures.full, "{} in full", figures.full);
+    assert!(figures.lanes > 3 * figures.connections / 2, "{} lanes", figures.lanes);
 }

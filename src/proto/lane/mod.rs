@@ -22,6 +22,7 @@
 //! | the error that ends a socket of its age | all of them |
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
 //! | another error | the only one; the only one without an answer; or all of them |
+//! | a frame that is no JSON | all of them, because it may have been of any |
 //! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name |
 //! | another frame | none, and the socket accepts no more requests |
 //!
@@ -96,7 +97,8 @@ pub(crate) enum Route {
     /// Deliver the held frames, then `frame`, to the consumer of `lane`. `late` if some held frames
     /// belonged to an older response and were dropped. `end` if `frame` ends the exchange.
     To { lane: LaneId, late: bool, held: Vec<Frame>, frame: Frame, end: Option<ExchangeEnd> },
-    /// Deliver `frame`, an error, to the consumers of `lanes`, whose exchanges it ends.
+    /// Deliver `frame`, which is an error or no JSON, to the consumers of `lanes`, whose exchanges it
+    /// ends.
     ToAll { lanes: Vec<LaneId>, frame: Frame, end: ExchangeEnd },
     /// Deliver no frame. The response of `lane`, which nobody reads, has ended.
     Freed(LaneId),
@@ -193,7 +195,11 @@ impl Lanes {
                 for lane in &lanes {
                     self.finish(*lane, &frame, now);
                 }
-                let end = if writing { ExchangeEnd::Unsent } else { ExchangeEnd::Free };
+                let end = match frame.tag.role {
+                    Role::Invalid => ExchangeEnd::Broken,
+                    _ if writing => ExchangeEnd::Unsent,
+                    _ => ExchangeEnd::Free,
+                };
                 Route::ToAll { lanes, frame, end }
             }
             Owner::Nobody => Route::Ignore,
@@ -226,7 +232,9 @@ impl Lanes {
         }
         match self.active().as_slice() {
             [] => Owner::Unknown,
-            [only] if role == Role::Error || !self.has_names => Owner::One(*only),
+            [only] if !self.has_names => Owner::One(*only),
+            active if role == Role::Invalid => Owner::All(active.to_vec()),
+            [only] if role == Role::Error => Owner::One(*only),
             active if role == Role::Error => self.concerned(frame, active),
             _ => Owner::Unknown,
         }

@@ -129,6 +129,11 @@ impl LaneTable {
         self.lanes.iter().any(|entry| entry.kept.as_deref() == Some(response))
     }
 
+    /// Returns the id of the response that the server keeps for `lane`.
+    pub(crate) fn last_kept(&self, lane: LaneId) -> Option<&str> {
+        self.get(lane)?.kept.as_deref()
+    }
+
     /// Registers a fork that is about to continue `response`. Returns the lane that keeps it.
     pub(crate) fn begin_fork(&mut self, response: &str) -> Option<LaneId> {
         let index = self.lanes.iter().position(|entry| entry.kept.as_deref() == Some(response))?;

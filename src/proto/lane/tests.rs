@@ -275,6 +275,30 @@ fn c086_a_late_event_of_the_default_lane_goes_to_no_other() {
 }
 
 #[test]
+fn c086_an_event_without_a_name_is_of_no_named_lane_once_a_name_has_come() {
+    let age = r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#;
+    let mut lanes = running(0..2);
+    route(&mut lanes, &on(1, CREATED));
+    assert_eq!(route(&mut lanes, age), "to [0, 1], free");
+    lanes.begin(LaneId(2), false);
+    lanes.written();
+    // The response of the default lane runs on.
+    assert_eq!(route(&mut lanes, DELTA), "retire");
+    assert_eq!(route(&mut lanes, ERROR), "to 2, free");
+}
+
+#[test]
+fn c086_garbage_ends_the_exchanges_that_it_may_belong_to() {
+    let mut lanes = running(1..3);
+    assert_eq!(route(&mut lanes, "<html>"), "to [1, 2], broken");
+    let mut lanes = running([1]);
+    route(&mut lanes, &on(1, CREATED));
+    assert_eq!(route(&mut lanes, "<html>"), "to [1], broken");
+    let mut lanes = running(0..2);
+    assert_eq!(route(&mut lanes, "<html>"), "to 0, broken");
+}
+
+#[test]
 fn the_names_of_lanes_are_unambiguous() {
     assert_eq!(LaneId::DEFAULT.name(), None);
     for lane in 1..=62 {

@@ -122,8 +122,11 @@ impl Work {
         let time = now.into_std();
         match acquired {
             Ok(Acquired::Lease(lease)) => {
-                let seat = lease.seat(query.parent.as_deref());
+                let parent = query.parent.as_deref();
+                let unclaimed = lease.seat(parent);
                 self.core.set_lease(lease);
+                // A session that was closed meanwhile has no lease.
+                let seat = self.core.with_connections(|it| it.seat(parent)).unwrap_or(unclaimed);
                 self.machine.handle_leased(Some(&seat), time);
             }
             Ok(Acquired::Open(place)) => {

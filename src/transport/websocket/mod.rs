@@ -221,11 +221,12 @@ impl WebSocket {
         };
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
+        // From here on, no other session plans to continue the response that the server keeps for
+        // the lane: the request will replace it.
+        status.table().begin(lane);
         async move {
             let place = place(&status, wait).await?;
             let start = Instant::now();
-            // From here on, the server may replace the response that it keeps for the lane.
-            status.table().begin(lane);
             let create = Command::Create { lane, text, answer: sender, sent, place };
             let sending = pin!(async {
                 if commands.send(create).await.is_err() {

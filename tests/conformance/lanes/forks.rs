@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use responses_client::{
-    ErrorKind, Item, PoolPolicy, ResponsesRequest, ResponsesSession, Sharing,
+    ErrorKind, Item, PoolPolicy, Provider, ResponsesClient, ResponsesRequest, ResponsesSession,
+    Sharing,
     report::FullSendReason,
     testing::{Gate, Profile, Script, ScriptedServer, Step, Turn},
 };
@@ -363,4 +364,48 @@ async fn c160_a_server_that_omits_the_name_never_mixes_two_conversations() {
     let after = turn(&mut sessions[0], &request(&["after"])).await;
     assert_eq!(after.response().output_text(), "answer to after");
     assert_ne!(connections(&server).last(), Some(&0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c159_a_resumed_session_loses_no_parent_to_the_session_that_has_it() {
+    // The server has read the parent only some time after `created`.
+    let script = Script::new()
+        .respond(|_| Turn::text("a").insert(1, Step::Delay(Duration::from_millis(500))));
+    let server = ScriptedServer::in_memory(script);
+    let client = client(&server, shared());
+    let mut session = client.session();
+    let first = request(&["one"]);
+    let outcome = turn(&mut session, &first).await;
+    let mut resumed = client.resume(session.checkpoint());
+    let next = appended(&first, &outcome, "two");
+    let beside = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        turn(&mut session, &next).await
+    };
+    let (resumed, source) = tokio::join!(turn(&mut resumed, &next), beside);
+    for outcome in [resumed, source] {
+        assert_eq!(outcome.report.plan, incremental(1));
+        assert_eq!(outcome.report.attempts.len(), 1);
+    }
+    assert_eq!(server.log().connections.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c159_a_source_takes_a_lane_whose_session_has_gone_and_does_not_wait() {
+    let server = echo();
+    let provider = Provider::compatible(&server.url()).expect("a URL").named_lanes(1);
+    let builder = ResponsesClient::builder().provider(provider).connector(&server.connector());
+    let client = builder.pool(shared()).build().expect("a client");
+    let (mut session, mut other) = (client.session(), client.session());
+    let first = request(&["one"]);
+    let outcome = turn(&mut session, &first).await;
+    turn(&mut other, &request(&["other"])).await;
+    drop(other);
+    let fork = session.fork();
+    let since = Instant::now();
+    let next = appended(&first, &outcome, "two");
+    assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
+    assert!(since.elapsed() < Duration::from_secs(1));
+    assert_eq!(server.log().connections.len(), 1);
+    drop(fork);
 }

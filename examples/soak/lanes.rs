@@ -1,0 +1,484 @@
+//! Conversations that run beside each other on the lanes of shared WebSockets.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::future::join_all;
+use responses_client::{
+    AtCapacity, Auth, Error, ErrorKind, Item, Limits, PoolPolicy, Provider, ReplayPolicy,
+    ResponseEvent, ResponseStatus, ResponseStream, ResponsesClient, ResponsesRequest,
+    ResponsesSession, RetryPolicy, Sharing, Timeouts, TransportPolicy,
+    report::{Plan, TurnReport},
+    testing::ScriptedServer,
+};
+use serde_json::{Value, json};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    driver::{Figures, LONGEST, received, value, values},
+    lane_server::{self, Faults},
+    login::Login,
+    oracle::{End, Oracle, Outcome, Rules, TAG},
+    server::{Watched, lock},
+};
+
+/// Some conversations with one server.
+struct Episode {
+    rng: Rng,
+    server: ScriptedServer,
+    oracle: Watched,
+    clients: Vec<ResponsesClient>,
+    conversations: Vec<Conversation>,
+    /// Most conversations at a time.
+    most: usize,
+    /// Nothing but the caller ends a conversation on its WebSocket, and there is a lane for each.
+    is_calm: bool,
+    figures: Figures,
+}
+
+struct Conversation {
+    session: ResponsesSession,
+    request: ResponsesRequest,
+    tag: Option<&'static str>,
+    /// The next turn must continue the last response.
+    continues: bool,
+}
+
+/// What a conversation does in a round.
+struct Move {
+    number: u64,
+    /// Time before the turn.
+    begins_after: Duration,
+    /// Time after which the turn is cancelled if it has no event yet.
+    patience: Duration,
+    /// Number of events after which the stream is dropped.
+    stop: usize,
+    /// Time between two events in which the reader does something else.
+    pause: Option<Duration>,
+    /// The session is forked while the turn runs.
+    forks: bool,
+    /// The next turn, which begins immediately: the rest of a response that was dropped may still
+    /// come.
+    again: Option<Box<Self>>,
+}
+
+/// What came of a turn.
+struct Ran {
+    number: u64,
+    outcome: String,
+    report: TurnReport,
+    fork: Option<ResponsesSession>,
+    violation: Option<String>,
+}
+
+/// How a stream was read.
+enum Read {
+    Ended,
+    Failed(Error),
+    Stopped,
+}
+
+/// Runs conversations up to turn `last`.
+pub(crate) async fn run(
+    rng: Rng,
+    transport: Option<TransportPolicy>,
+    figures: Figures,
+    last: u64,
+) -> Figures {
+    let mut episode = Episode::new(rng, transport, figures);
+    while episode.figures.turns < last && lock(&episode.oracle).violation.is_none() {
+        episode.round(last).await;
+    }
+    episode.end().await
+}
+
+impl Episode {
+    fn new(mut rng: Rng, transport: Option<TransportPolicy>, figures: Figures) -> Self {
+        let is_calm = rng.u8(..3) == 0;
+        let transport = transport.unwrap_or(match rng.u8(..4) {
+            0 if !is_calm => TransportPolicy::Auto,
+            _ => TransportPolicy::WebSocketOnly,
+        });
+        let mut retry = RetryPolicy::default();
+        let replays = [
+            ReplayPolicy::Never,
+            ReplayPolicy::BeforeCreated,
+            ReplayPolicy::BeforeOutput,
+            ReplayPolicy::Restart,
+        ];
+        retry.replay = replays[rng.usize(..replays.len())];
+        retry.max_replays = rng.u32(1..3);
+        retry.max_attempts = rng.u32(1..6);
+        // A tenth is left for the time that a turn waits for a lane.
+        let max_age = (!is_calm && rng.bool()).then(|| Duration::from_secs(rng.u64(700..2000)));
+        let names = if is_calm { 32 } else { [1, 4, 32, 32][rng.usize(..4)] };
+        let active = if is_calm { 16 } else { [2, 4, 16][rng.usize(..3)] };
+        let falls_behind = !is_calm && rng.u8(..3) == 0;
+        let oracle = Watched::new(
+            Oracle::new(Rules {
+                deadline: None,
+                replay: retry.replay,
+                replays: retry.max_replays,
+                attempts: retry.max_attempts,
+                transport,
+                max_age,
+                names: usize::from(names),
+                falls_behind,
+            })
+            .into(),
+        );
+        let faults = Faults { fails: !is_calm, is_large: falls_behind || rng.bool() };
+        let server = ScriptedServer::in_memory(lane_server::script(rng.fork(), &oracle, faults));
+        let mut timeouts = Timeouts::default();
+        timeouts.first_event_websocket = Some(Duration::from_secs(20));
+        timeouts.between_events_websocket = Some(Duration::from_secs(30));
+        timeouts.between_events_sse = Some(Duration::from_secs(30));
+        let mut limits = Limits::default();
+        if falls_behind {
+            limits.read_ahead = rng.usize(1..60_000);
+        }
+        let ways = [AtCapacity::Wait, AtCapacity::Sse, AtCapacity::OpenSocket];
+        let mut pool = PoolPolicy::default().sharing(Sharing::Lanes);
+        if !is_calm {
+            let sharing = [Sharing::Lanes, Sharing::Lanes, Sharing::Auto];
+            pool.sharing = sharing[rng.usize(..sharing.len())];
+            pool.at_capacity = ways[rng.usize(..ways.len())];
+            pool.max_sockets = (rng.u8(..3) == 0).then(|| rng.usize(1..6));
+        }
+        let clients = ["one-a", "one-b"].map(|token| {
+            let provider = Provider::compatible(&server.url()).expect("a URL");
+            let provider = provider.named_lanes(names).active_responses(active).max_age(max_age);
+            ResponsesClient::builder()
+                .provider(provider)
+                .auth(Auth::provider(Login::new(token)))
+                .account("one")
+                .transport(transport)
+                .retry(retry)
+                .timeouts(timeouts)
+                .limits(limits)
+                .pool(pool)
+                .connector(&server.connector())
+                .build()
+                .expect("a client")
+        });
+        let most = if is_calm { 14 } else { rng.usize(2..40) };
+        let (clients, conversations) = (clients.to_vec(), Vec::new());
+        Self { rng, server, oracle, clients, conversations, most, is_calm, figures }
+    }
+
+    /// A turn of each conversation, all at the same time.
+    async fn round(&mut self, last: u64) {
+        while self.conversations.is_empty()
+            || self.conversations.len() < self.most && self.rng.u8(..3) == 0
+        {
+            self.begin();
+        }
+        for _ in 0..self.rng.usize(..3) {
+            self.meddle().await;
+        }
+        let left = usize::try_from(last - self.figures.turns).unwrap_or(usize::MAX);
+        let mut moves = Vec::new();
+        let mut resting = Vec::new();
+        for mut conversation in std::mem::take(&mut self.conversations) {
+            match moves.len() < left && self.rng.u8(..4) > 0 {
+                true => {
+                    let next = self.plan(&mut conversation, true);
+                    moves.push((conversation, next));
+                }
+                false => resting.push(conversation),
+            }
+        }
+        self.conversations = resting;
+        let (oracle, is_calm) = (&self.oracle, self.is_calm);
+        let running = moves.into_iter().map(|(mut conversation, next)| async move {
+            let (mut next, mut ran) = (Some(Box::new(next)), Vec::new());
+            while let Some(mut this) = next.take() {
+                next = this.again.take();
+                let number = this.number;
+                let running = turn(&mut conversation, *this, oracle, is_calm);
+                match timeout(4 * LONGEST, running).await {
+                    Ok(this) => ran.push(this),
+                    Err(_) => lock(oracle).violate(number, || "it hangs".to_owned()),
+                }
+            }
+            (conversation, ran)
+        });
+        let ran = join_all(running).await;
+        for (conversation, ran) in ran {
+            for ran in ran {
+                self.conclude(&conversation, ran);
+            }
+            self.conversations.push(conversation);
+        }
+        let number = self.figures.turns;
+        lock(&self.oracle).look(&self.server.log(), number);
+    }
+
+    fn conclude(&mut self, conversation: &Conversation, ran: Ran) {
+        self.conversations.extend(ran.fork.map(|session| Conversation {
+            session,
+            request: conversation.request.clone(),
+            tag: conversation.tag,
+            continues: false,
+        }));
+        if let Some(violation) = ran.violation {
+            lock(&self.oracle).violate(ran.number, || violation);
+        }
+        *self.figures.outcomes.entry(ran.outcome).or_default() += 1;
+        self.figures.attempts += ran.report.attempts.len() as u64;
+        match ran.report.plan {
+            Some(Plan::Full(_)) => self.figures.full += 1,
+            Some(Plan::Incremental { .. }) => self.figures.incremental += 1,
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self) {
+        let client = &self.clients[usize::from(self.rng.u8(..4) == 0)];
+        let mut session = client.session();
+        // In a calm episode, the first few of one kind are on one WebSocket.
+        let tag = [Some("a"), Some("b"), None, None, None, None, None, None][self.rng.usize(..8)];
+        if let Some(tag) = tag {
+            session.set_header(TAG, tag).expect("a header");
+        }
+        let stores = self.rng.u8(..5) == 0;
+        let mut request = ResponsesRequest::new("m").store(stores);
+        request.input.push(Item::user("begin"));
+        self.conversations.push(Conversation { session, request, tag, continues: false });
+    }
+
+    /// What a caller does with a session besides turns.
+    async fn meddle(&mut self) {
+        let at = self.rng.usize(..self.conversations.len());
+        match self.rng.u8(..10) {
+            0..4 => {
+                for _ in 0..self.rng.usize(1..4) {
+                    if self.conversations.len() >= self.most {
+                        return;
+                    }
+                    let Conversation { session, request, tag, continues } = &self.conversations[at];
+                    let (session, request) = (session.fork(), request.clone());
+                    let (tag, continues) = (*tag, *continues);
+                    self.conversations.push(Conversation { session, request, tag, continues });
+                }
+            }
+            4 => drop(self.conversations.swap_remove(at)),
+            5 => self.conversations.swap_remove(at).session.close().await,
+            6 => {
+                // Another process goes on, and the server may have lost the response meanwhile.
+                let Conversation { session, request, tag, .. } = &self.conversations[at];
+                let mut session = self.clients[0].resume(session.checkpoint());
+                if let Some(tag) = *tag {
+                    session.set_header(TAG, tag).expect("a header");
+                }
+                let (request, tag) = (request.clone(), *tag);
+                self.conversations.push(Conversation { session, request, tag, continues: false });
+            }
+            7 if !self.is_calm => sleep(Duration::from_secs(self.rng.u64(..1500))).await,
+            8 if !self.is_calm => {
+                lock(&self.oracle).cuts_all();
+                self.server.drop_connections();
+            }
+            9 => _ = self.conversations[at].session.preconnect(),
+            _ => sleep(Duration::from_millis(self.rng.u64(..900))).await,
+        }
+        if self.conversations.is_empty() {
+            self.begin();
+        }
+    }
+
+    fn plan(&mut self, conversation: &mut Conversation, may_leave: bool) -> Move {
+        self.figures.turns += 1;
+        let (number, rng) = (self.figures.turns, &mut self.rng);
+        let request = &mut conversation.request;
+        if request.input.len() > 40 || rng.u8(..40) == 0 {
+            request.input.truncate(1);
+            conversation.continues = false;
+        }
+        let leaves = if may_leave { rng.u8(..20) } else { u8::MAX };
+        let mut next = Move {
+            number,
+            begins_after: Duration::from_millis(if rng.bool() { rng.u64(..300) } else { 0 }),
+            patience: match leaves {
+                0 => Duration::from_millis(rng.u64(..500)),
+                _ => LONGEST,
+            },
+            stop: if leaves == 1 { rng.usize(..12) } else { usize::MAX },
+            pause: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(..50))),
+            forks: rng.u8(..20) == 0,
+            again: None,
+        };
+        if leaves < 2 {
+            let again = self.plan(conversation, false);
+            next.again = Some(Box::new(Move { begins_after: Duration::ZERO, ..again }));
+        }
+        next
+    }
+
+    /// Ends all sessions, after which nothing may be left of them.
+    async fn end(mut self) -> Figures {
+        if self.rng.bool() {
+            for client in &self.clients {
+                client.close().await;
+            }
+        }
+        drop(std::mem::take(&mut self.conversations));
+        sleep(Duration::from_secs(60)).await;
+        let open = self.server.log().websockets().filter(|socket| !socket.closed).count();
+        let Self { server, oracle, clients, mut figures, .. } = self;
+        let connections = server.log().connections.len() as u64;
+        drop((server, clients));
+        sleep(Duration::from_secs(60)).await;
+        let left = Handle::current().metrics().num_alive_tasks();
+        let mut oracle = lock(&oracle);
+        if open > 0 {
+            oracle.violate(figures.turns, || format!("{open} WebSockets are left"));
+        }
+        if left > 0 {
+            oracle.violate(figures.turns, || format!("{left} tasks are left"));
+        }
+        figures.connections += connections;
+        figures.lanes += oracle.lanes() as u64;
+        for (name, times) in &oracle.faults {
+            *figures.faults.entry(name).or_default() += times;
+        }
+        figures.violation = oracle.violation.take();
+        figures
+    }
+}
+
+/// Runs a turn beside others.
+async fn turn(conversation: &mut Conversation, next: Move, oracle: &Watched, is_calm: bool) -> Ran {
+    let Move { number, begins_after, patience, stop, pause, forks, again: _ } = next;
+    if !begins_after.is_zero() {
+        sleep(begins_after).await;
+    }
+    conversation.request.input.push(Item::user(format!("turn {number}")));
+    let mut metadata = json!({ "turn": number.to_string() });
+    if let Some(tag) = conversation.tag {
+        metadata["tag"] = tag.into();
+    }
+    let request = conversation.request.clone().metadata(metadata);
+    lock(oracle).asks(number, values(&request));
+    let must_continue = std::mem::replace(&mut conversation.continues, false);
+    let mut ran = Ran {
+        number,
+        outcome: String::new(),
+        report: TurnReport::default(),
+        fork: None,
+        violation: None,
+    };
+    let judge = |events: &[Value], end: End<'_>| {
+        lock(oracle).outcome(number, &Outcome { events, end });
+    };
+    let mut stream = match timeout(patience, conversation.session.stream(&request)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            ran.failed(&error, is_calm);
+            judge(&[], End::Failed(error.kind(), error.delivery()));
+            return ran;
+        }
+        Err(_) => {
+            "cancelled".clone_into(&mut ran.outcome);
+            judge(&[], End::Left);
+            return ran;
+        }
+    };
+    if forks {
+        ran.fork = Some(conversation.session.fork());
+    }
+    let mut events = Vec::new();
+    match read(&mut stream, &mut events, stop, pause).await {
+        Read::Stopped => {
+            ran.report = stream.report().clone();
+            "dropped".clone_into(&mut ran.outcome);
+            drop(stream);
+            judge(&events, End::Left);
+        }
+        Read::Failed(error) => {
+            ran.failed(&error, is_calm);
+            judge(&events, End::Failed(error.kind(), error.delivery()));
+        }
+        Read::Ended => {
+            ran.report = stream.report().clone();
+            let response = match stream.final_response().await {
+                Ok(response) => response,
+                Err(error) => {
+                    ran.violation = Some(format!("its outcome has changed: {error:?}"));
+                    return ran;
+                }
+            };
+            let output: Vec<Item> = response.output_items().collect();
+            let output_values: Vec<Value> = output.iter().map(value).collect();
+            judge(&events, End::Output(&output_values));
+            ran.outcome = format!("{:?}", response.status()).to_lowercase();
+            if must_continue && !matches!(ran.report.plan, Some(Plan::Incremental { .. })) {
+                let plan = &ran.report.plan;
+                ran.violation = Some(format!("it was not sent incrementally: {plan:?}"));
+            }
+            conversation.continues = is_calm && response.status() == ResponseStatus::Completed;
+            let calls = output.iter().filter(|item| item.item_type() == "function_call");
+            let outputs: Vec<_> = calls
+                .filter_map(|call| Some(Item::function_call_output(call.call_id()?, "done")))
+                .collect();
+            conversation.request.input.extend(output);
+            conversation.request.input.extend(outputs);
+        }
+    }
+    ran
+}
+
+impl Ran {
+    fn failed(&mut self, error: &Error, is_calm: bool) {
+        error.kind().as_str().clone_into(&mut self.outcome);
+        self.report = error.report().cloned().unwrap_or_default();
+        let odd = [
+            ErrorKind::InvalidRequest,
+            ErrorKind::InvalidConfig,
+            ErrorKind::Auth,
+            ErrorKind::Tls,
+            ErrorKind::TooLarge,
+            ErrorKind::NoRuntime,
+            ErrorKind::Decode,
+            ErrorKind::Superseded,
+            ErrorKind::SessionClosed,
+        ];
+        if is_calm || odd.contains(&error.kind()) {
+            self.violation = Some(format!("it ended with {error:?}"));
+        }
+    }
+}
+
+/// Reads a stream to its end, or until it has had `stop` events.
+async fn read(
+    stream: &mut ResponseStream,
+    events: &mut Vec<Value>,
+    stop: usize,
+    pause: Option<Duration>,
+) -> Read {
+    while events.len() < stop {
+        match stream.try_next().await {
+            Ok(Some(event)) => {
+                let is_end =
+                    matches!(event, ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_));
+                let mut event = received(&event);
+                if let Some(members) = event.as_object_mut() {
+                    members.remove("stream_id");
+                }
+                events.push(event);
+                if is_end {
+                    return Read::Ended;
+                }
+            }
+            Ok(None) => return Read::Stopped,
+            Err(error) => return Read::Failed(error),
+        }
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+    }
+    Read::Stopped
+}
