@@ -182,11 +182,18 @@ async fn c159_without_a_free_lane_a_source_waits_for_what_its_fork_does() {
         let server = ScriptedServer::in_memory(script);
         let (mut session, mut fork, other, next) = without_a_free_lane(&server).await;
         let of_fork = with_text(&next, "fork");
-        if ends == "elsewhere" {
-            gate.open();
-        } else {
-            drop(other);
-        }
+        let _other = match ends {
+            "elsewhere" => {
+                gate.open();
+                Some(other)
+            }
+            "dropped" => Some(other),
+            // The fork takes the lane of the other session.
+            _ => {
+                drop(other);
+                None
+            }
+        };
         let start = Instant::now();
         let forked = async {
             if ends == "dropped" {
