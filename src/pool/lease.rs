@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     observe::{OpenWebSocket, Retirement},
     proto::{
-        lane::{LaneId, SeatId},
+        lane::{ConnectionId, LaneId, SeatId},
         turn::Seat,
     },
     transport::{WebSocket, WebSocketExchange},
@@ -51,6 +51,10 @@ impl Connection {
     /// Returns `true` if the WebSocket accepts another session.
     pub(super) fn is_open(&self) -> bool {
         self.socket.is_open()
+    }
+
+    pub(super) fn id(&self) -> ConnectionId {
+        self.socket.id()
     }
 
     pub(super) fn opened(&self) -> Instant {

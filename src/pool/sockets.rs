@@ -67,12 +67,14 @@ pub(crate) struct Opening<'a> {
 impl Pool {
     /// Finds a lane for a session with `key`, or the right to open a WebSocket.
     ///
-    /// `parent` is the response that the session continues, if any. `lanes` is `true` if the session
+    /// `parent` is the response that the session continues, if any. A request of the session has
+    /// failed on the WebSocket `avoid`, which is not used again. `lanes` is `true` if the session
     /// may share a WebSocket.
     pub(crate) fn acquire(
         &self,
         key: &PoolKey,
         parent: Option<&str>,
+        avoid: Option<ConnectionId>,
         policy: &PoolPolicy,
         provider: &Provider,
         lanes: bool,
@@ -84,7 +86,7 @@ impl Pool {
                 Sharing::Auto => self.places.taken() >= OWN_SOCKETS,
             };
         if shares {
-            if let Some(lease) = self.lane(key, parent, policy, provider) {
+            if let Some(lease) = self.lane(key, parent, avoid, policy, provider) {
                 return Acquired::Lease(lease);
             }
             let lanes = usize::from(provider.capabilities.named_lanes);
@@ -151,6 +153,7 @@ impl Pool {
         &self,
         key: &PoolKey,
         parent: Option<&str>,
+        avoid: Option<ConnectionId>,
         policy: &PoolPolicy,
         provider: &Provider,
     ) -> Option<Lease> {
@@ -164,7 +167,10 @@ impl Pool {
             let of_key = sockets.iter().filter(|(other, _)| other == key);
             of_key.filter_map(|(_, socket)| socket.upgrade()).collect()
         };
-        let open = || open.iter().filter(|socket| socket.is_open() && is_young(socket));
+        let is_usable = |socket: &&Arc<Connection>| {
+            socket.is_open() && is_young(socket) && Some(socket.id()) != avoid
+        };
+        let open = || open.iter().filter(is_usable);
         let waits = policy.at_capacity == AtCapacity::Wait;
         let idle = || open().filter(|socket| waits || !socket.is_busy());
         parent

@@ -30,7 +30,7 @@ use crate::{
     observe::{AttemptFailed, Notifier, Retirement},
     pool::{Acquired, Lease, SocketPlace},
     proto::{
-        lane::SeatId,
+        lane::{ConnectionId, SeatId},
         parents::ParentFate,
         plan::PreviousTurn,
         sticky,
@@ -87,6 +87,8 @@ pub(super) struct Work {
     exchange: Option<Exchange>,
     /// Right to open the next WebSocket.
     place: Option<SocketPlace>,
+    /// WebSocket of the last request.
+    sent_on: Option<ConnectionId>,
     /// `true` while forks of other sessions may not lose the response that this turn continues.
     holds_parent: bool,
     /// Messages about the running response that are being sent, in order.
@@ -187,6 +189,7 @@ impl Work {
             token: None,
             exchange: None,
             place: None,
+            sent_on: None,
             holds_parent: false,
             outgoing: Mutex::default(),
             steers,
@@ -414,6 +417,7 @@ impl Work {
     }
 
     fn send(&mut self, seat: SeatId, frame: String, now: Instant) {
+        self.sent_on = Some(seat.connection);
         let (stall, wait) = (self.endpoint.policy.timeouts.send, self.endpoint.policy.pool.wait);
         let send = |lease: &Lease| (lease.token(), lease.send(frame, stall, wait));
         match self.core.with_lease(seat, send) {

@@ -66,11 +66,14 @@ impl Work {
 
     /// Asks the pool for a lane of another WebSocket, or for the right to open one.
     pub(super) fn acquire(&mut self, query: LeaseQuery, now: Instant) {
-        let (endpoint, key) = (Arc::clone(&self.endpoint), self.key());
+        let (endpoint, key, failed_on) = (Arc::clone(&self.endpoint), self.key(), self.sent_on);
         let ask = move |query: &LeaseQuery| {
-            let lanes = endpoint.lanes() > 1 && !query.fresh && query.caller_managed != Some(true);
+            let lanes = endpoint.lanes() > 1 && query.caller_managed != Some(true);
             let (policy, provider) = (&endpoint.policy.pool, &endpoint.provider);
-            endpoint.pool.acquire(&key, query.parent.as_deref(), policy, provider, lanes)
+            // Together, the sessions of a lost WebSocket open another one, not one each.
+            let avoid = failed_on.filter(|_| query.fresh);
+            let parent = query.parent.as_deref();
+            endpoint.pool.acquire(&key, parent, avoid, policy, provider, lanes)
         };
         let acquired = {
             let _in_runtime = self.runtime.enter();
