@@ -8,7 +8,7 @@ use responses_client::{
     ResponsesClient, ResponsesRequest, ResponsesSession, RetryPolicy, Timeouts, Tool,
     TransportPolicy,
     report::{Plan, TurnReport},
-    testing::{ScriptedServer, parse_json},
+    testing::ScriptedServer,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -21,6 +21,7 @@ use super::{
     login::Login,
     oracle::{End, Oracle, Outcome, Rules},
     server::{self, CODES, IDLE, Watched, lock},
+    values::{received, value, values},
 };
 
 /// What is run.
@@ -578,25 +579,4 @@ impl Episode {
         figures.violation = oracle.violation.take();
         figures
     }
-}
-
-/// An event as it was received, with the type that only its `event:` field may have had.
-pub(crate) fn received(event: &ResponseEvent) -> Value {
-    let mut received = parse_json(event.raw()).unwrap_or_default();
-    let event_type = match event {
-        ResponseEvent::Unknown(event) => event.event_type.as_str(),
-        event => event.kind().as_str(),
-    };
-    if let Some(members) = received.as_object_mut().filter(|it| !it.contains_key("object")) {
-        members.entry("type").or_insert_with(|| event_type.into());
-    }
-    received
-}
-
-pub(crate) fn values(request: &ResponsesRequest) -> Vec<Value> {
-    request.input.iter().map(value).collect()
-}
-
-pub(crate) fn value(item: &Item) -> Value {
-    parse_json(item.json().as_str()).unwrap_or_default()
 }

@@ -18,11 +18,12 @@ use tokio::{
 };
 
 use super::{
-    driver::{Figures, LONGEST, received, value, values},
+    driver::{Figures, LONGEST},
     lane_server::{self, Faults},
     login::Login,
     oracle::{End, Oracle, Outcome, Rules, TAG},
     server::{Watched, lock},
+    values::{received, value, values},
 };
 
 /// Some conversations with one server.

@@ -17,6 +17,7 @@ mod lanes;
 mod login;
 mod oracle;
 mod server;
+mod values;
 
 use std::{collections::BTreeMap, fmt::Display, process::ExitCode};
 

@@ -7,12 +7,18 @@ use std::{
 
 use responses_client::{
     Delivery, ErrorKind, ReplayPolicy, Transport, TransportPolicy,
-    testing::{Exchange, RequestLog, ServerLog, history_digest},
+    testing::{Exchange, RequestLog, ServerLog},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::server::CREATED_TWICE;
+use super::{
+    server::CREATED_TWICE,
+    values::{
+        Kind, Reach, account, context, digest, is_about_the_connection, is_call, kind, place,
+        settled,
+    },
+};
 
 /// Watches over one server and the sessions that speak to it.
 pub(crate) struct Oracle {
@@ -139,26 +145,6 @@ pub(crate) enum Word {
 struct Socket {
     first_used: Option<Instant>,
     poisoned: Option<(Instant, &'static str)>,
-}
-
-/// How far a request got, by what the server sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    Refused,
-    Silent,
-    Created,
-    Output,
-    Ended,
-}
-
-/// What an event means here.
-#[derive(PartialEq, Eq)]
-enum Kind {
-    Begin,
-    Output,
-    End,
-    Failure,
-    Other,
 }
 
 /// What the caller got of a turn.
@@ -601,77 +587,6 @@ impl Attempt {
         }
         reach
     }
-}
-
-/// What may come at any time, and belongs to no turn.
-fn is_about_the_connection(event: &Value) -> bool {
-    event["idle"] == true
-}
-
-fn is_call(item: &Value) -> bool {
-    item["type"] == "function_call" || item["type"] == "custom_tool_call"
-}
-
-fn kind(event: &Value) -> Kind {
-    match event["type"].as_str() {
-        Some("response.created" | "response.queued" | "response.in_progress") => Kind::Begin,
-        Some("response.completed" | "response.incomplete") => Kind::End,
-        Some("error" | "response.error" | "response.failed") => Kind::Failure,
-        Some(name) if name.starts_with("response.") => Kind::Output,
-        Some(_) => Kind::Other,
-        None if event["object"] == "response" => Kind::End,
-        None => Kind::Failure,
-    }
-}
-
-/// The output of a response with these events.
-fn settled(events: &[Value]) -> Vec<Value> {
-    let end = events.last().map(|end| end.get("response").unwrap_or(end));
-    let output = end.and_then(|end| end["output"].as_array());
-    if let Some(output) = output.filter(|output| !output.is_empty()) {
-        return output.clone();
-    }
-    let done = events.iter().filter(|event| event["type"] == "response.output_item.done");
-    let mut done: Vec<_> = done.collect();
-    done.sort_by_key(|event| event["output_index"].as_u64());
-    done.into_iter().map(|event| event["item"].clone()).collect()
-}
-
-/// The digest of the content of items: all of it but `id` and `status`.
-///
-/// These two say nothing of the content, and servers give them anew with each event: the stream and
-/// the terminal event disagree about them in half of the habits, so that no value is the right one.
-/// Lists that are empty are left out, which not every event of a part has.
-fn digest(mut items: Vec<Value>) -> String {
-    for item in items.iter_mut().filter_map(Value::as_object_mut) {
-        item.remove("id");
-        item.remove("status");
-        let parts = item.get_mut("content").and_then(Value::as_array_mut);
-        for part in parts.into_iter().flatten().filter_map(Value::as_object_mut) {
-            part.retain(|name, value| {
-                !matches!(name.as_str(), "annotations" | "logprobs") || *value != json!([])
-            });
-        }
-    }
-    history_digest(&items)
-}
-
-/// What must be the same in two requests of which one continues the other.
-fn context(body: &Value) -> Value {
-    json!([body["model"], body["instructions"], body["tools"], body["store"]])
-}
-
-/// Who asked.
-fn account<'a>(log: &'a ServerLog, request: &'a RequestLog) -> Option<&'a str> {
-    let of_socket = || log.connections.get(request.connection)?.header("authorization");
-    let token = request.header("authorization").or_else(of_socket)?;
-    token.split('-').next()
-}
-
-/// The server numbers its responses as it logs the requests.
-fn place(response_id: &str) -> Option<usize> {
-    let number = response_id.strip_prefix("resp_")?.split('_').next()?;
-    usize::from_str_radix(number, 16).ok()
 }
 
 /// Header by which sessions differ.

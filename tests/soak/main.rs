@@ -13,6 +13,8 @@ mod login;
 mod oracle;
 #[path = "../../examples/soak/server.rs"]
 mod server;
+#[path = "../../examples/soak/values.rs"]
+mod values;
 
 use driver::{Options, soak};
 use responses_client::TransportPolicy;
