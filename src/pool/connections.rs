@@ -91,15 +91,15 @@ impl Connections {
             leased.retired.extend(old.map(|lease| lease.retired(Retirement::MaxAge)));
             leased.rotated = true;
         }
-        if fresh || self.needs_rotation(provider, followed) {
-            let reason = if fresh { Retirement::Renewed } else { Retirement::MaxAge };
-            leased.retired.extend(self.lease.take().map(|lease| lease.retired(reason)));
-        }
         if self.lease.is_none() && !fresh {
             self.lease = self.hold.as_ref().and_then(ForkHold::lease);
             // Nobody else takes the lane now.
             let on = |hold: &mut ForkHold| self.lease.as_ref().is_some_and(|it| hold.is_on(it));
             leased.hold = self.hold.take_if(on).or(leased.hold);
+        }
+        if fresh || self.needs_rotation(provider, followed) {
+            let reason = if fresh { Retirement::Renewed } else { Retirement::MaxAge };
+            leased.retired.extend(self.lease.take().map(|lease| lease.retired(reason)));
         }
         if let Some(lease) = self.lease.as_ref().filter(|lease| lanes && lease.is_forked()) {
             // The next request of this lane would replace the response that the forks continue.

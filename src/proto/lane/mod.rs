@@ -23,7 +23,7 @@
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
 //! | another error | the only one; the only one without an answer; or all of them |
 //! | a frame that is no JSON | all of them, because it may have been of any |
-//! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name |
+//! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name; none if the last request of the default lane failed |
 //! | another frame | none, and the socket accepts no more requests |
 //!
 //! A frame with a name that no request has used belongs to nobody, and is dropped.
@@ -75,6 +75,9 @@ struct Lane {
     steers: OpenSteers,
     /// `true` if the origin is known to begin responses with output.
     unannounced: bool,
+    /// `true` if the last exchange ended otherwise than by the end of its response, so that events
+    /// of the response may follow.
+    has_tail: bool,
 }
 
 /// Course of the exchange of a lane.
@@ -139,6 +142,7 @@ impl Lane {
             strays: StrayFilter::new(held_limit),
             steers: OpenSteers::default(),
             unannounced: false,
+            has_tail: false,
         }
     }
 }
@@ -232,7 +236,7 @@ impl Lanes {
         }
         match self.active().as_slice() {
             [] => Owner::Unknown,
-            [only] if !self.has_names => Owner::One(*only),
+            [only] if !self.has_names && !self.default_has_tail() => Owner::One(*only),
             active if role == Role::Invalid => Owner::All(active.to_vec()),
             [only] if role == Role::Error => Owner::One(*only),
             active if role == Role::Error => self.concerned(frame, active),
@@ -283,6 +287,7 @@ impl Lanes {
             end => end,
         };
         if ended.is_some() {
+            state.has_tail = frame.tag.role != Role::Terminal;
             state.strays.finish(&frame, now);
         }
         match &mut state.course {
@@ -308,7 +313,7 @@ impl Lanes {
     /// Ends the exchange of `lane` with `frame`.
     fn finish(&mut self, lane: LaneId, frame: &Frame, now: Instant) {
         if let Some(state) = self.lanes.get_mut(lane.index()) {
-            state.course = Course::Idle;
+            (state.course, state.has_tail) = (Course::Idle, true);
             state.strays.finish(frame, now);
         }
     }
@@ -343,6 +348,11 @@ impl Lanes {
     /// of the lane.
     pub(crate) fn last_response(&self, lane: LaneId) -> Option<&str> {
         self.lanes.get(lane.index())?.strays.last_completed()
+    }
+
+    /// Returns `true` if events of the last response of the default lane may follow.
+    fn default_has_tail(&self) -> bool {
+        self.lanes.first().is_some_and(|lane| lane.has_tail)
     }
 
     fn course(&self, lane: LaneId) -> Option<Course> {

@@ -331,3 +331,13 @@ fn c086_the_name_of_a_lane_is_that_of_the_event_and_not_of_what_it_contains() {
         assert_eq!(frame.stream_id().as_deref(), name, "{payload}");
     }
 }
+
+#[test]
+fn c086_the_tail_of_a_failed_response_goes_to_no_other_lane() {
+    let mut lanes = running([0, 1]);
+    let age = r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#;
+    assert_eq!(route(&mut lanes, age), "to [0, 1], free");
+    lanes.begin(LaneId(2), false);
+    lanes.written();
+    assert_eq!(route(&mut lanes, CREATED), "retire");
+}

@@ -167,12 +167,17 @@ impl Connection {
                 return self.send_during(lane, text, steers, sent);
             }
         };
+        let is_cancelled = answer.is_closed();
+        if self.status.is_retired() && !is_cancelled {
+            // Nothing was sent, so that the request is safe to retry on another socket.
+            _ = sent.send(SendOutcome::No(None));
+            return None;
+        }
         let index = usize::from(lane.0);
         if self.exchanges.len() <= index {
             self.exchanges.resize_with(index + 1, || None);
         }
         self.lanes.begin(lane, self.unannounced.load(Ordering::Relaxed));
-        let is_cancelled = answer.is_closed();
         let consumer = Some(Consumer { answer, sent: Some(sent) });
         if let Some(exchange) = self.exchanges.get_mut(index) {
             *exchange = Some(Exchange { consumer, _place: place });
@@ -269,6 +274,9 @@ impl Connection {
                 (true, end.and_then(|end| self.finish(lane, end)))
             }
             Route::ToAll { lanes, frame, end } => {
+                // The server may continue some of the responses. No other exchange on their lanes
+                // may receive those events.
+                self.status.retire();
                 let mut closing = None;
                 for lane in lanes {
                     if let Some(consumer) = self.consumer(lane) {
