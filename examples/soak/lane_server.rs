@@ -14,8 +14,9 @@ use responses_client::{
 use serde_json::{Value, json};
 
 use super::{
-    oracle::{Ending, Fate, Word},
+    oracle::{Ending, Fate},
     server::{Watched, completed, lock},
+    values::Word,
 };
 
 /// What the server does besides answering.
@@ -51,6 +52,10 @@ impl State {
         }
         let number = exchange.body["metadata"]["turn"].as_str().and_then(|it| it.parse().ok());
         let number: u64 = number.unwrap_or_default();
+        if lock(oracle).is_late(number, exchange.connection) {
+            // It crossed the word that the connection ends, and was sent again elsewhere.
+            return Turn::steps([Step::Stall]);
+        }
         lock(oracle).request(number, exchange);
         let (turn, fate, ending) = match self.rng.u8(..6) {
             0 if self.faults.fails => self.failing(number, exchange),

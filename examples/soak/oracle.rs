@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     server::CREATED_TWICE,
     values::{
-        Kind, Reach, account, context, digest, is_about_the_connection, is_call, kind, place,
+        Kind, Reach, Word, account, context, digest, is_about_the_connection, is_call, kind, place,
         settled,
     },
 };
@@ -130,17 +130,6 @@ pub(crate) struct Fate {
     pub(crate) ends_well: bool,
 }
 
-/// What the server says of a request that it failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Word {
-    #[default]
-    Nothing,
-    /// It did not run.
-    Refuses,
-    /// It may have run, and runs no more.
-    Ended,
-}
-
 #[derive(Default)]
 struct Socket {
     first_used: Option<Instant>,
@@ -230,6 +219,14 @@ impl Oracle {
                 attempt.fate.end_with(ending);
             }
         }
+    }
+
+    /// Whether a request came on a connection that ends after the client had sent it elsewhere.
+    pub(crate) fn is_late(&self, number: u64, connection: usize) -> bool {
+        let elsewhere = |asked: &Asked| {
+            asked.over || asked.attempts.iter().any(|it| it.connection > connection)
+        };
+        self.ending.contains_key(&connection) && self.turns.get(&number).is_some_and(elsewhere)
     }
 
     /// Returns the number of named lanes of the connections.

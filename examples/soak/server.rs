@@ -16,7 +16,10 @@ use responses_client::{
 };
 use serde_json::{Value, json};
 
-use super::oracle::{Fate, Oracle, Word};
+use super::{
+    oracle::{Fate, Oracle},
+    values::Word,
+};
 
 pub(crate) type Watched = Arc<Mutex<Oracle>>;
 

@@ -7,6 +7,17 @@ use responses_client::{
 };
 use serde_json::{Value, json};
 
+/// What the server says of a request that it failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Word {
+    #[default]
+    Nothing,
+    /// It did not run.
+    Refuses,
+    /// It may have run, and runs no more.
+    Ended,
+}
+
 /// How far a request got, by what the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reach {

@@ -185,7 +185,9 @@ fn write_reaction(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ErrorKind::FellBehind => {
             "read the stream faster, or give the session a WebSocket of its own"
         }
-        ErrorKind::PoolFull => "raise `PoolPolicy::max_sockets`, or wait with `AtCapacity::Wait`",
+        ErrorKind::PoolFull => {
+            "allow more WebSockets in the pool policy, or let turns wait for one"
+        }
         ErrorKind::Superseded => "read the stream of the newer turn",
         ErrorKind::SessionClosed => "start another session",
         ErrorKind::Stopped => "continue from the partial response of the error",

@@ -124,7 +124,7 @@ fn typical() -> Vec<(Error, RetryAction, &'static str)> {
         ),
         (bare(ErrorKind::TooLarge, Phase::Events), Reconfigure, "raise `Limits::max_event_bytes`"),
         (bare(ErrorKind::FellBehind, Phase::Events), Reconfigure, "read the stream faster"),
-        (bare(ErrorKind::PoolFull, Phase::Prepare), again, "raise `PoolPolicy::max_sockets`"),
+        (bare(ErrorKind::PoolFull, Phase::Prepare), again, "allow more WebSockets"),
         (bare(ErrorKind::Superseded, Phase::Events), Stop, "read the stream of the newer turn"),
         (bare(ErrorKind::SessionClosed, Phase::Events), Stop, "start another session"),
         (bare(ErrorKind::Stopped, Phase::Events), Stop, "the partial response"),
