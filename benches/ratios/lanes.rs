@@ -117,6 +117,31 @@ pub(crate) fn idle_memory(effort: Effort) -> Comparison {
     }
 }
 
+/// The memory of an idle session that shares a WebSocket, against one that has its own. The memory of
+/// the server, in the same process, counts for both.
+pub(crate) fn own_socket_memory(effort: Effort) -> Comparison {
+    let count = if effort.quick { 200 } else { 1_000 };
+    let each = |sharing| {
+        let scene = Scene::with(1, 4, sharing);
+        let first = scene.rested(50);
+        let before = resident();
+        let sessions = scene.rested(count);
+        let after = resident();
+        drop((first, sessions));
+        #[expect(clippy::cast_precision_loss, reason = "a count of sessions is small")]
+        let each = (after - before) / count as f64;
+        each.max(1.0)
+    };
+    let (own, shared) = (each(Sharing::OwnSocket), each(Sharing::Lanes));
+    Comparison {
+        ours: Candidate { label: "an idle session on a lane", value: shared },
+        theirs: Candidate { label: "with a WebSocket", value: own },
+        ratio: shared / own,
+        unit: "kB",
+        goal: Goal::AtMost(0.5),
+    }
+}
+
 /// A client, and a server that answers once as many requests have come as there are lanes. The
 /// server runs on a thread of its own, so that its time does not count.
 struct Scene {
@@ -127,10 +152,14 @@ struct Scene {
 
 impl Scene {
     fn new(lanes: usize, events: usize) -> Self {
+        Self::with(lanes, events, Sharing::Lanes)
+    }
+
+    fn with(lanes: usize, events: usize, sharing: Sharing) -> Self {
         let sockets: Arc<AtomicUsize> = Arc::default();
         let address = serve(lanes, events, Arc::clone(&sockets));
         let provider = Provider::compatible(&format!("http://{address}/v1")).expect("a URL");
-        let pool = PoolPolicy::default().sharing(Sharing::Lanes).at_capacity(AtCapacity::Wait);
+        let pool = PoolPolicy::default().sharing(sharing).at_capacity(AtCapacity::Wait);
         let client = ResponsesClient::builder()
             .provider(provider.named_lanes(32).active_responses(16))
             .transport(TransportPolicy::WebSocketOnly)

@@ -49,6 +49,7 @@ const COMPARISONS: &[(&str, Measure)] = &[
     ("lanes_busy", lanes::busy),
     ("lanes_slow", lanes::slow),
     ("lanes_idle_memory", lanes::idle_memory),
+    ("lanes_own_socket_memory", lanes::own_socket_memory),
 ];
 
 #[derive(Default)]

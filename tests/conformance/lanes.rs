@@ -12,6 +12,7 @@ mod faults;
 mod forks;
 mod pool;
 mod rotation;
+mod steers;
 
 /// A server with as many lanes as the API has.
 fn provider(server: &ScriptedServer) -> Provider {

@@ -309,3 +309,29 @@ async fn c011_a_session_that_moves_to_another_client_leaves_its_lane_after_its_t
     let response = guarded(running.final_response()).await.expect("a response");
     assert_eq!(response.output_text(), "answer to held");
 }
+
+#[tokio::test(start_paused = true)]
+async fn c168_a_stop_detaches_the_lane_and_leaves_the_socket_to_the_others() {
+    let (server, gate) = holding(6);
+    let client = client(&server, shared());
+    let (mut one, mut two) = (client.session(), client.session());
+    let first = request(&["one"]);
+    let outcome = turn(&mut one, &first).await;
+    let mut stopped = two.stream(&request(&["held"])).await.expect("a stream");
+    while stopped.response().output_text().is_empty() {
+        stopped.try_next().await.expect("an event");
+    }
+    stopped.stop();
+    let error = stopped.final_response().await.expect_err("a stopped response");
+    assert_eq!(error.kind(), ErrorKind::Stopped);
+    let partial = error.response().expect("a partial response").output_text();
+    assert!(!partial.is_empty() && "answer to held".starts_with(&partial), "{partial}");
+    let next = appended(&first, &outcome, "two");
+    assert_eq!(turn(&mut one, &next).await.report.plan, incremental(1));
+    let other = turn(&mut two, &request(&["other"])).await;
+    assert_eq!(other.response().output_text(), "answer to other");
+    gate.open();
+    assert_eq!(connections(&server), [0; 4]);
+    let lanes = lanes(&server);
+    assert!(lanes[3] != lanes[1], "{lanes:?}");
+}
