@@ -153,4 +153,4 @@ impl Conversation {
     }
 }
 
-const SEAT: SeatId = SeatId { connection: ConnectionId(0), lane: LaneId::DEFAULT };
+const SEAT: SeatId = SeatId { connection: ConnectionId(0), lane: LaneId::DEFAULT, earlier: 0 };

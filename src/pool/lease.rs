@@ -36,7 +36,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Lease {
     connection: Arc<Connection>,
-    lane: LaneId,
+    seat: SeatId,
 }
 
 /// Claim of a fork to the response that it continues. As long as the claim exists, the lane with
@@ -99,7 +99,9 @@ impl Lease {
     /// Returns the lease of a lane that was taken.
     fn new(connection: &Arc<Connection>, lane: LaneId) -> Self {
         connection.count.lane_taken();
-        Self { connection: Arc::clone(connection), lane }
+        let earlier = connection.socket.lanes().earlier_takes(lane);
+        let seat = SeatId { connection: connection.id(), lane, earlier };
+        Self { connection: Arc::clone(connection), seat }
     }
 
     /// Returns the token of the upgrade, if a provider returned the token.
@@ -120,13 +122,13 @@ impl Lease {
     }
 
     pub(super) fn id(&self) -> SeatId {
-        SeatId { connection: self.connection.socket.id(), lane: self.lane }
+        self.seat
     }
 
     /// Returns `true` if the lane accepts another request.
     pub(super) fn is_open(&self) -> bool {
         let socket = &self.connection.socket;
-        socket.is_open() && socket.lanes().is_usable(self.lane)
+        socket.is_open() && socket.lanes().is_usable(self.seat.lane)
     }
 
     /// Returns `true` if the WebSocket has ended.
@@ -145,7 +147,7 @@ impl Lease {
 
     /// Returns `true` if forks are about to continue the last response of the lane.
     pub(super) fn is_forked(&self) -> bool {
-        self.connection.socket.lanes().is_forked(self.lane)
+        self.connection.socket.lanes().is_forked(self.seat.lane)
     }
 
     /// Takes another lane of the WebSocket, if one is free.
@@ -155,7 +157,7 @@ impl Lease {
 
     /// Lets the last response of the lane be continued only on the lane.
     pub(super) fn keep_to_lane(&self) {
-        self.connection.socket.lanes().begin(self.lane);
+        self.connection.socket.lanes().begin(self.seat.lane);
     }
 
     /// Claims `response` for a fork, if the server keeps it for the WebSocket.
@@ -165,7 +167,7 @@ impl Lease {
 
     /// Claims `response` for this session, if the server keeps it for another lane of the WebSocket.
     pub(super) fn claim(&self, response: &str) -> Option<ForkHold> {
-        let is_own = self.connection.socket.lanes().last_kept(self.lane) == Some(response);
+        let is_own = self.connection.socket.lanes().last_kept(self.seat.lane) == Some(response);
         if is_own { None } else { self.hold(response) }
     }
 
@@ -201,7 +203,7 @@ impl Lease {
         if self.connection.is_busy() {
             self.connection.count.waits_for_response();
         }
-        self.connection.socket.send(self.lane, text, stall, wait)
+        self.connection.socket.send(self.seat.lane, text, stall, wait)
     }
 
     /// Sends a message about the running response of the lane. See [`WebSocket::send_during`].
@@ -210,7 +212,7 @@ impl Lease {
         text: String,
         steers: bool,
     ) -> impl Future<Output = bool> + Send + use<> {
-        self.connection.socket.send_during(self.lane, text, steers)
+        self.connection.socket.send_during(self.seat.lane, text, steers)
     }
 
     /// Closes the WebSocket, unless other sessions use it. See [`WebSocket::close`].
@@ -225,7 +227,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.connection.socket.lanes().give_back(self.lane);
+        self.connection.socket.lanes().give_back(self.seat.lane);
         self.connection.count.lane_freed();
         self.connection.places.notify();
     }
@@ -240,14 +242,14 @@ impl ForkHold {
         }
         let own = self.connection.socket.lanes().take_for_fork(self.lane);
         match own {
-            Some(lane) => Some(Lease { connection: Arc::clone(&self.connection), lane }),
+            Some(lane) => Some(Lease::new(&self.connection, lane)),
             None => self.connection.take_lane(true),
         }
     }
 
     /// Returns `true` if `lease` is that of the lane that keeps the response.
     pub(super) fn is_on(&self, lease: &Lease) -> bool {
-        self.lane == lease.lane && Arc::ptr_eq(&self.connection, &lease.connection)
+        self.lane == lease.seat.lane && Arc::ptr_eq(&self.connection, &lease.connection)
     }
 
     /// Claims `response` for another fork.

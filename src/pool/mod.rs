@@ -7,7 +7,7 @@
 pub(crate) use connections::{AbortOnDrop, Connections, Leased};
 pub(crate) use lease::Lease;
 pub(crate) use places::{PoolKey, SocketPlace};
-pub(crate) use sockets::{Acquired, Opening, Pool};
+pub(crate) use sockets::{Acquired, LaneQuery, Opening, Pool};
 
 mod connections;
 mod lease;

@@ -51,6 +51,20 @@ pub(crate) enum Acquired {
     Full,
 }
 
+/// Parameters of finding a lane.
+#[derive(Clone, Copy)]
+pub(crate) struct LaneQuery<'a> {
+    pub(crate) key: &'a PoolKey,
+    /// The response that the session continues, if any.
+    pub(crate) parent: Option<&'a str>,
+    /// WebSocket on which a request of the session has failed. It is not used again.
+    pub(crate) avoid: Option<ConnectionId>,
+    pub(crate) policy: &'a PoolPolicy,
+    pub(crate) provider: &'a Provider,
+    /// `true` if the session may share a WebSocket.
+    pub(crate) shares: bool,
+}
+
 /// Parameters of opening a WebSocket.
 pub(crate) struct Opening<'a> {
     pub(crate) network: &'a dyn Network,
@@ -65,28 +79,17 @@ pub(crate) struct Opening<'a> {
 }
 
 impl Pool {
-    /// Finds a lane for a session with `key`, or the right to open a WebSocket.
-    ///
-    /// `parent` is the response that the session continues, if any. A request of the session has
-    /// failed on the WebSocket `avoid`, which is not used again. `lanes` is `true` if the session
-    /// may share a WebSocket.
-    pub(crate) fn acquire(
-        &self,
-        key: &PoolKey,
-        parent: Option<&str>,
-        avoid: Option<ConnectionId>,
-        policy: &PoolPolicy,
-        provider: &Provider,
-        lanes: bool,
-    ) -> Acquired {
-        let shares = lanes
+    /// Finds a lane, or the right to open a WebSocket.
+    pub(crate) fn acquire(&self, query: LaneQuery<'_>) -> Acquired {
+        let LaneQuery { key, policy, provider, shares, .. } = query;
+        let shares = shares
             && match policy.sharing {
                 Sharing::OwnSocket => false,
                 Sharing::Lanes => true,
                 Sharing::Auto => self.places.taken() >= OWN_SOCKETS,
             };
         if shares {
-            if let Some(lease) = self.lane(key, parent, avoid, policy, provider) {
+            if let Some(lease) = self.lane(query) {
                 return Acquired::Lease(lease);
             }
             let lanes = usize::from(provider.capabilities.named_lanes);
@@ -149,14 +152,8 @@ impl Pool {
 
     /// Takes a lane of an open WebSocket: the one that has `parent`, else one that has nothing to
     /// lose, else the one that was idle for the longest time.
-    fn lane(
-        &self,
-        key: &PoolKey,
-        parent: Option<&str>,
-        avoid: Option<ConnectionId>,
-        policy: &PoolPolicy,
-        provider: &Provider,
-    ) -> Option<Lease> {
+    fn lane(&self, query: LaneQuery<'_>) -> Option<Lease> {
+        let LaneQuery { key, parent, avoid, policy, provider, .. } = query;
         let (now, rotation) = (Instant::now(), provider.rotation());
         let is_young = |socket: &Connection| {
             rotation.is_none_or(|age| now.saturating_duration_since(socket.opened()) < age)

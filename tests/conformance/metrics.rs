@@ -236,11 +236,15 @@ async fn c288_the_lanes_that_sessions_have_are_counted() {
     assert_eq!(client.metrics().lanes_in_use, 3, "a fork takes its lane in its first turn");
     sessions.pop();
     assert_eq!(client.metrics().lanes_in_use, 2);
-    drop((fork, sessions));
+    let mut heir = sessions[1].fork();
+    drop(sessions);
+    turn(&mut heir, &request(&["three"])).await;
+    assert_eq!(client.metrics().lanes_in_use, 1, "the fork has the lane of its source");
+    drop((fork, heir));
     settled(&server).await;
     let metrics = client.metrics();
     assert_eq!((metrics.lanes_in_use, metrics.lane_waits), (0, [].into()));
-    assert_eq!((metrics.websockets_opened, metrics.websockets_reused), (1, 5));
+    assert_eq!((metrics.websockets_opened, metrics.websockets_reused), (1, 6));
 }
 
 #[tokio::test(start_paused = true)]

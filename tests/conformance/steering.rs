@@ -29,6 +29,12 @@ fn script(first: Turn) -> Script {
     Script::new().turn(first).respond(history)
 }
 
+/// A server that announces the maximum size of a message in bytes.
+fn history_with_limit(bytes: usize) -> ScriptedServer {
+    let header = ("x-codex-websocket-max-message-bytes", bytes.to_string());
+    ScriptedServer::in_memory(Script::new().header(header.0, &header.1).respond(history))
+}
+
 fn session(server: &ScriptedServer) -> ResponsesSession {
     let provider = Provider::compatible(&server.url()).expect("a URL").steers(true);
     let retry = RetryPolicy::default().replay(ReplayPolicy::BeforeOutput);
@@ -405,7 +411,12 @@ async fn c167_where_no_response_can_be_steered_the_input_comes_back_immediately(
         let mut stream = client.session().stream(request(&["one"])).await.expect("a stream");
         assert_eq!(refused(&mut stream, vec![Item::user("x")]), SteerErrorKind::Unsupported);
     }
-    let mut session = session(&server);
+    let limited = history_with_limit(2000);
+    let mut session = session(&limited);
+    let mut stream = session.stream(request(&["one"])).await.expect("a stream");
+    let large = vec![Item::user("x".repeat(2000))];
+    assert_eq!(refused(&mut stream, large), SteerErrorKind::TooLarge);
+    let mut session = self::session(&server);
     let mut stream = session.stream(request(&["one"])).await.expect("a stream");
     for input in [
         vec![],
@@ -417,7 +428,7 @@ async fn c167_where_no_response_can_be_steered_the_input_comes_back_immediately(
     }
     while stream.try_next().await.expect("no error").is_some() {}
     assert_eq!(refused(&mut stream, vec![Item::user("x")]), SteerErrorKind::NotRunning);
-    assert!(server.log().steers.is_empty());
+    assert!(server.log().steers.is_empty() && limited.log().steers.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,11 +8,15 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LaneId(pub(crate) u8);
 
-/// A lane of a connection. The server keeps the last response of each.
+/// A lane of a connection, while one session has it. The server keeps the last response of each
+/// lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeatId {
     pub(crate) connection: ConnectionId,
     pub(crate) lane: LaneId,
+    /// Number of times that sessions had taken the lane before. Another session may have replaced
+    /// the response of the lane between two of them.
+    pub(crate) earlier: u64,
 }
 
 /// Beginning of the name of each lane but the default one.

@@ -30,6 +30,8 @@ struct Entry {
     forks: usize,
     /// Time at which the lane was given back.
     since: u64,
+    /// Number of times that a session took the lane.
+    takes: u64,
 }
 
 impl Entry {
@@ -75,7 +77,9 @@ impl LaneTable {
     }
 
     fn take_at(&mut self, index: usize) -> Option<LaneId> {
-        self.lanes.get_mut(index)?.taken = true;
+        let entry = self.lanes.get_mut(index)?;
+        entry.taken = true;
+        entry.takes += 1;
         self.users += 1;
         u8::try_from(index).ok().map(LaneId)
     }
@@ -127,6 +131,11 @@ impl LaneTable {
     /// Returns `true` if the server keeps `response` for a lane of the socket.
     pub(crate) fn keeps(&self, response: &str) -> bool {
         self.lanes.iter().any(|entry| entry.kept.as_deref() == Some(response))
+    }
+
+    /// Returns the number of times that sessions had taken `lane` before the one that has it.
+    pub(crate) fn earlier_takes(&self, lane: LaneId) -> u64 {
+        self.get(lane).map_or(0, |entry| entry.takes.saturating_sub(1))
     }
 
     /// Returns the id of the response that the server keeps for `lane`.

@@ -8,7 +8,7 @@ use crate::{
     request::Tool,
 };
 
-const SEAT: SeatId = SeatId { connection: ConnectionId(7), lane: LaneId::DEFAULT };
+const SEAT: SeatId = SeatId { connection: ConnectionId(7), lane: LaneId::DEFAULT, earlier: 0 };
 const HERE: Target = Target {
     transport: Transport::WebSocket,
     seat: Some(SEAT),
@@ -215,9 +215,11 @@ fn c027_a_parent_that_lives_in_its_connection_is_not_used_on_another() {
     let sse = Target { transport: Transport::Sse, seat: None, continue_over_sse: true, ..HERE };
     let other_connection = SeatId { connection: ConnectionId(8), ..SEAT };
     let other_lane = SeatId { lane: LaneId(1), ..SEAT };
+    let taken_again = SeatId { earlier: 1, ..SEAT };
     for (to, kept) in [
         (Target { seat: Some(other_connection), ..HERE }, FullSendReason::ConnectionChanged),
         (Target { seat: Some(other_lane), ..HERE }, FullSendReason::ConnectionChanged),
+        (Target { seat: Some(taken_again), ..HERE }, FullSendReason::ConnectionChanged),
         (Target { seat: None, ..HERE }, FullSendReason::ConnectionChanged),
         (sse, FullSendReason::ProviderUnsupported),
     ] {

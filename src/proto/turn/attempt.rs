@@ -139,7 +139,7 @@ impl TurnMachine {
             Ok(body) => body,
             Err(error) => return self.fail(error, now),
         };
-        if self.is_above_limit(&body, seat) {
+        if self.is_above_limit(&body, seat.and_then(|seat| seat.frame_limit)) {
             return self.above_frame_limit(now);
         }
         let prepared = Prepared { plan, body };
@@ -223,7 +223,7 @@ impl TurnMachine {
         self.report.timings.connected = self.elapsed(now);
         match prepared {
             // The server announces its limit only in the response to the upgrade.
-            Some(prepared) if self.is_above_limit(&prepared.body, Some(&seat)) => {
+            Some(prepared) if self.is_above_limit(&prepared.body, seat.frame_limit) => {
                 self.above_frame_limit(now);
             }
             Some(prepared) => self.send(prepared, &seat),
@@ -235,6 +235,7 @@ impl TurnMachine {
         let Prepared { plan, body } = prepared;
         self.report.server = ServerHeaders::new(Arc::clone(&seat.headers));
         self.report.lane = seat.id.lane.name();
+        self.announced_limit = seat.frame_limit;
         self.note_sending(&plan, body.len() as u64);
         self.send_frame(seat.id, body);
     }
@@ -349,9 +350,10 @@ impl TurnMachine {
         self.drain();
     }
 
-    /// Returns `true` if `frame` is above the limit of the provider or of the server of `seat`.
-    pub(super) fn is_above_limit(&self, frame: &str, seat: Option<&Seat>) -> bool {
-        let limits = [self.settings.frame_limit, seat.and_then(|seat| seat.frame_limit)];
+    /// Returns `true` if `frame` is above the limit of the provider, or the one that the server
+    /// `announced`.
+    pub(super) fn is_above_limit(&self, frame: &str, announced: Option<u64>) -> bool {
+        let limits = [self.settings.frame_limit, announced];
         limits.into_iter().flatten().any(|limit| frame.len() as u64 > limit)
     }
 

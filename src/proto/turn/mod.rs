@@ -83,6 +83,8 @@ pub(crate) struct TurnMachine {
     steers: Steers,
     /// End of the response, while a steer may have another response follow.
     held: Option<Box<HeldEnd>>,
+    /// Maximum size of a message in bytes that the server of the request announced.
+    announced_limit: Option<u64>,
     /// Time by which an interrupted response must end.
     stopping: Option<Instant>,
     /// Lifecycle events that the caller has received.
@@ -377,6 +379,7 @@ impl TurnMachine {
             ready_bytes: 0,
             steers: Steers::default(),
             held: None,
+            announced_limit: None,
             stopping: None,
             yielded: Vec::new(),
             already_yielded: Vec::new(),

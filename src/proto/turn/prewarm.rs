@@ -62,7 +62,7 @@ impl TurnMachine {
         }
         let lane = seat.id.lane.name();
         match self.encode(Encoded::WarmUp { lane: lane.as_deref() }) {
-            Ok(frame) if self.is_above_limit(&frame, Some(seat)) => {
+            Ok(frame) if self.is_above_limit(&frame, seat.frame_limit) => {
                 self.finish_ahead(Prewarm::Connected);
             }
             Ok(frame) => self.send_frame(seat.id, frame),

@@ -53,7 +53,7 @@ impl TurnMachine {
             return Err(SteerErrorKind::TooMany);
         }
         let frame = steer_frame(&target, input).ok_or(SteerErrorKind::InvalidInput)?;
-        if self.is_above_limit(&frame, None) {
+        if self.is_above_limit(&frame, self.announced_limit) {
             return Err(SteerErrorKind::TooLarge);
         }
         let number = self.steers.add(input.clone());

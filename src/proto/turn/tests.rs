@@ -55,7 +55,7 @@ fn over(transport: TransportPolicy) -> Settings {
     Settings { policy: Policy { transport, ..Policy::default() }, ..settings() }
 }
 
-const SEAT: SeatId = SeatId { connection: ConnectionId(1), lane: LaneId::DEFAULT };
+const SEAT: SeatId = SeatId { connection: ConnectionId(1), lane: LaneId::DEFAULT, earlier: 0 };
 
 fn seat() -> Seat {
     Seat { id: SEAT, headers: Arc::default(), frame_limit: None, keeps_parent: false }

@@ -12,7 +12,7 @@ use crate::{
     error::{Cause, Error},
     kind::{Delivery, ErrorKind, Phase},
     observe::LaneWait,
-    pool::{Acquired, Leased, Opening, PoolKey},
+    pool::{Acquired, LaneQuery, Leased, Opening, PoolKey},
     transport::{SocketOptions, http1},
 };
 
@@ -68,12 +68,15 @@ impl Work {
     pub(super) fn acquire(&mut self, query: LeaseQuery, now: Instant) {
         let (endpoint, key, failed_on) = (Arc::clone(&self.endpoint), self.key(), self.sent_on);
         let ask = move |query: &LeaseQuery| {
-            let lanes = endpoint.lanes() > 1 && query.caller_managed != Some(true);
-            let (policy, provider) = (&endpoint.policy.pool, &endpoint.provider);
-            // Together, the sessions of a lost WebSocket open another one, not one each.
-            let avoid = failed_on.filter(|_| query.fresh);
-            let parent = query.parent.as_deref();
-            endpoint.pool.acquire(&key, parent, avoid, policy, provider, lanes)
+            endpoint.pool.acquire(LaneQuery {
+                key: &key,
+                parent: query.parent.as_deref(),
+                // Together, the sessions of a lost WebSocket open another one, not one each.
+                avoid: failed_on.filter(|_| query.fresh),
+                policy: &endpoint.policy.pool,
+                provider: &endpoint.provider,
+                shares: endpoint.lanes() > 1 && query.caller_managed != Some(true),
+            })
         };
         let acquired = {
             let _in_runtime = self.runtime.enter();
