@@ -37,7 +37,7 @@ pub fn sse_events(
     mut each: impl FnMut(Option<&str>),
 ) -> Result<(), Error> {
     let too_long = |TooLong| Error::new(ErrorKind::TooLarge, Phase::Events, Cause::None);
-    let mut give = |event: SseEvent| each(event.data.as_deref());
+    let mut give = |event: SseEvent<'_>| each(event.data.as_deref());
     let mut decoder = Decoder::new(limit);
     for piece in pieces {
         decoder.push(piece);
@@ -69,7 +69,7 @@ impl Turn {
     pub fn push(&mut self, payload: Bytes) -> Result<Option<ResponseEvent>, Error> {
         let payload = ByteString::try_from(payload)
             .map_err(|_| Error::protocol(Phase::Events, ProtocolError::NotAnEvent))?;
-        event_of(self.0.handle(Responses.classify(ByteString::new(), payload)))
+        event_of(self.0.handle(Responses.classify("", payload)))
     }
 
     /// Returns the next event that was held back until a later payload arrived.

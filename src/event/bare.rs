@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 use super::{
-    Cancelled, Completed, EventKind, Failed, InProgress, Incomplete, Queued, ResponseEvent,
+    Cancelled, Completed, Done, EventKind, Failed, InProgress, Incomplete, Queued, ResponseEvent,
 };
 use crate::json::{DecodeError, Json};
 
@@ -30,6 +30,26 @@ impl ResponseEvent {
             }
             _ => return Err(DecodeError::expected("the event", "an event of a response")),
         })
+    }
+
+    /// Returns the terminal event as an event of another kind, which the status of its response
+    /// requires.
+    pub(crate) fn with_kind(self, kind: EventKind) -> Self {
+        let (response, sequence_number, raw) = match self {
+            Self::Completed(Completed { response, sequence_number, raw })
+            | Self::Incomplete(Incomplete { response, sequence_number, raw })
+            | Self::Done(Done { response, sequence_number, raw }) => {
+                (response, sequence_number, raw)
+            }
+            other => return other,
+        };
+        match kind {
+            EventKind::Incomplete => {
+                Self::Incomplete(Incomplete { response, sequence_number, raw })
+            }
+            EventKind::Failed => Self::Failed(Failed { response, sequence_number, raw }),
+            _ => Self::Completed(Completed { response, sequence_number, raw }),
+        }
     }
 
     /// Returns `true` if the server did not send this event. That is

@@ -130,6 +130,16 @@ macro_rules! events {
                 }
             }
 
+            /// Returns the JSON as received, which all events of a server have.
+            pub(crate) fn into_source(self) -> ByteString {
+                match self {
+                    $(Self::$name(event) => event.raw,)*
+                    Self::Unknown(event) => event.raw,
+                    Self::Steered(event) => event.raw,
+                    Self::Restarted => ByteString::new(),
+                }
+            }
+
             /// Returns `sequence_number`, or `None` if the event has none.
             pub fn sequence_number(&self) -> Option<u64> {
                 match self {
@@ -140,7 +150,8 @@ macro_rules! events {
                 }
             }
 
-            /// Decodes an event of a known kind.
+            /// Decodes an event that begins with the type of this kind. The event is of another kind
+            /// if it has another type as well: the last of duplicate members counts.
             pub(crate) fn decode(
                 kind: EventKind,
                 payload: ByteString,
@@ -204,9 +215,54 @@ macro_rules! events {
                         $(#[serde(borrow, default)] $field: fields::$type<'a>,)*
                         #[serde(borrow, default)]
                         sequence_number: fields::Number<'a>,
+                        #[serde(borrow, default, rename = "type")]
+                        event_type: fields::MaybeText<'a>,
                     }
-                    let wire: Wire<'_> = crate::json::from_str(&payload)
-                        .map_err(|error| DecodeError::new("the event", &error))?;
+                    /// Reads a flat event; `None` if serde must read it.
+                    fn flat(text: &str) -> Option<Wire<'_>> {
+                        let mut members = FlatMembers::of(text, $wire)?;
+                        $(
+                            let mut item_id = of!($item, None);
+                            let mut output_index = None;
+                        )?
+                        $(let mut $field = None;)*
+                        let mut sequence_number = None;
+                        loop {
+                            let (name, value) = match members.next()? {
+                                FlatStep::Member(name, value) => (name, value),
+                                FlatStep::Object(..) => return None,
+                                FlatStep::End => break,
+                            };
+                            match name {
+                                $(
+                                    of!($item, "item_id") => fields::set(&mut item_id, value)?,
+                                    "output_index" => fields::set(&mut output_index, value)?,
+                                )?
+                                $(stringify!($field) => fields::set(&mut $field, value)?,)*
+                                "sequence_number" => fields::set(&mut sequence_number, value)?,
+                                // The last of duplicate members counts.
+                                "type" => return None,
+                                _ => fields::skip(value)?,
+                            }
+                        }
+                        Some(Wire {
+                            $(
+                                item_id: of!($item, item_id).unwrap_or_default(),
+                                output_index: output_index.unwrap_or_default(),
+                            )?
+                            $($field: $field.unwrap_or_default(),)*
+                            sequence_number: sequence_number.unwrap_or_default(),
+                            event_type: fields::MaybeText::default(),
+                        })
+                    }
+                    let wire = match flat(&payload) {
+                        Some(wire) => wire,
+                        None => crate::json::from_str(&payload)
+                            .map_err(|error| DecodeError::new("the event", &error))?,
+                    };
+                    if let Some(last) = wire.event_type.other_than($wire) {
+                        return ResponseEvent::decode(EventKind::from(&*last), payload);
+                    }
                     Ok(ResponseEvent::$name(Self {
                         $(
                             item_id: of!($item, wire.item_id.into_owned(&payload, "item_id")).unwrap_or_default(),

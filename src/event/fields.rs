@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use crate::{
-    json::{self, Decoded, WITH_HALVES},
+    json::{self, Decoded, FlatValue, WITH_HALVES},
     request,
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct Number<'a>(pub(crate) Option<u64>, PhantomData<&'a ()>);
 pub(crate) struct Json<'a>(Option<&'a RawValue>);
 /// Optional JSON.
 #[derive(Default)]
-pub(crate) struct MaybeJson<'a>(Option<&'a RawValue>);
+pub(crate) struct MaybeJson<'a>(Option<&'a str>);
 
 /// Required item.
 #[derive(Default)]
@@ -48,6 +48,8 @@ pub(crate) struct Item<'a>(Json<'a>);
 /// Optional item.
 #[derive(Default)]
 pub(crate) struct MaybeItem<'a>(Json<'a>);
+
+const EMPTY_LIST: &str = "[]";
 
 /// Types of the members in the public events.
 pub(crate) mod owned {
@@ -80,6 +82,14 @@ impl MaybeText<'_> {
         _: &str,
     ) -> Result<Option<json::Text>, &'static str> {
         Ok(self.0.map(|text| json::Text::from_decoded(source, text)))
+    }
+}
+
+impl<'a> MaybeText<'a> {
+    /// Returns the string if it is not `expected`.
+    #[inline]
+    pub(crate) fn other_than(self, expected: &str) -> Option<Cow<'a, str>> {
+        self.0.map(Decoded::into_text).filter(|text| text != expected)
     }
 }
 
@@ -145,10 +155,10 @@ impl MaybeJson<'_> {
         source: &ByteString,
         _: &str,
     ) -> Result<Option<json::Json>, &'static str> {
-        Ok(self.0.map(|raw| match raw.get() {
+        Ok(self.0.map(|text| match text {
             // Nearly all deltas have empty `logprobs`, which need no slice of the frame.
-            "[]" => json::Json::from_trusted(ByteString::from_static("[]")),
-            _ => json::Json::slice_of(source, raw),
+            EMPTY_LIST => json::Json::from_trusted(ByteString::from_static(EMPTY_LIST)),
+            _ => json::Json::from_trusted(source.slice_ref(text)),
         }))
     }
 }
@@ -171,6 +181,71 @@ impl MaybeItem<'_> {
     ) -> Result<Option<request::Item>, &'static str> {
         Ok(Item(self.0).into_owned(source, name).ok())
     }
+}
+
+/// Member that may be read without serde.
+pub(crate) trait FromFlat<'a>: Sized {
+    /// Returns the member; `None` if serde must read the event.
+    fn from_flat(value: FlatValue<'a>) -> Option<Self>;
+}
+
+/// Sets a member of a flat event, unless the event has it twice.
+#[inline]
+pub(crate) fn set<'a, T: FromFlat<'a>>(to: &mut Option<T>, value: FlatValue<'a>) -> Option<()> {
+    to.replace(T::from_flat(value)?).is_none().then_some(())
+}
+
+/// Skips a member of a flat event. Only serde checks escapes.
+#[inline]
+pub(crate) fn skip(value: FlatValue<'_>) -> Option<()> {
+    (!matches!(value, FlatValue::Escaped(_))).then_some(())
+}
+
+impl<'a> FromFlat<'a> for Decoded<'a> {
+    #[inline]
+    fn from_flat(value: FlatValue<'a>) -> Option<Self> {
+        match value {
+            FlatValue::Text(text) => Some(Self::Borrowed(text)),
+            FlatValue::Escaped(quoted) => json::from_str::<Found<'_>>(quoted).ok()?.text(),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! from_flat {
+    ($($name:ident: $value:ident => $read:expr;)*) => {$(
+        impl<'a> FromFlat<'a> for $name<'a> {
+            #[inline]
+            fn from_flat($value: FlatValue<'a>) -> Option<Self> {
+                $read
+            }
+        }
+    )*};
+}
+
+from_flat! {
+    WireText: value => Decoded::from_flat(value).map(|text| Self(Some(text)));
+    MaybeText: value => Decoded::from_flat(value).map(|text| Self(Some(text)));
+    TextOrObject: value => Decoded::from_flat(value).map(|text| Self(Some(text)));
+    Arguments: value => Decoded::from_flat(value).map(|text| Self(Found::Text(text)));
+    MaybeArguments: value => Decoded::from_flat(value).map(|text| Self(Found::Text(text)));
+    Index: value => match value {
+        FlatValue::Number(number) => u32::try_from(number).ok().map(|it| Self(it, PhantomData)),
+        _ => None,
+    };
+    Number: value => match value {
+        FlatValue::Number(number) => Some(Self(Some(number), PhantomData)),
+        _ => None,
+    };
+    // An object is not flat.
+    Json: _value => None;
+    Item: _value => None;
+    MaybeItem: _value => None;
+    MaybeJson: value => match value {
+        FlatValue::EmptyList => Some(Self(Some(EMPTY_LIST))),
+        FlatValue::Null => Some(Self(None)),
+        _ => None,
+    };
 }
 
 /// Value in the place of a string.
@@ -387,6 +462,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for MaybeItem<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for MaybeJson<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self((raw.get() != "null").then_some(raw)))
+        Ok(Self(Some(raw.get()).filter(|text| *text != "null")))
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     format::named,
-    json::{DecodeError, Json},
+    json::{DecodeError, FlatMembers, FlatStep, Json},
 };
 
 events! {

@@ -35,6 +35,8 @@ mod access;
 mod bare;
 mod define;
 mod fields;
+#[cfg(test)]
+mod flat_tests;
 pub mod item;
 mod kinds;
 mod limits;

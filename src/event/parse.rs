@@ -66,16 +66,13 @@ impl ResponseEvent {
     /// Decodes an event of a known kind. The status of a response that did not complete overrides
     /// the kind of its terminal event.
     fn decode_by_status(kind: EventKind, payload: ByteString) -> Result<Self, DecodeError> {
-        let event = Self::decode(kind, payload.clone())?;
+        let event = Self::decode(kind, payload)?;
         if !matches!(kind, EventKind::Completed | EventKind::Done | EventKind::Incomplete) {
             return Ok(event);
         }
         let status: Option<String> =
             event.response().and_then(|response| response.member("status").ok().flatten());
-        match kind.with_status(status.as_deref()) {
-            same if same == kind => Ok(event),
-            kind => Self::decode(kind, payload),
-        }
+        Ok(event.with_kind(kind.with_status(status.as_deref())))
     }
 }
 

@@ -182,7 +182,7 @@ impl Objects {
                 self.pieces.push_front(piece);
                 let object = ByteString::try_from(self.object.split().freeze());
                 let not_utf8 = |_| StreamEnd::Protocol(ProtocolError::NotAnEvent);
-                let frame = object.map(|object| wire.classify(ByteString::new(), object));
+                let frame = object.map(|object| wire.classify("", object));
                 return Some(frame.map_err(not_utf8));
             }
         }

@@ -213,7 +213,7 @@ mod tests {
     };
 
     fn error_frame(payload: &str) -> ApiError {
-        super::error_frame(&Responses.classify("".into(), payload.into()))
+        super::error_frame(&Responses.classify("", payload.into()))
     }
 
     #[test]
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn c127_an_error_may_have_its_type_from_the_name_of_its_event() {
         let named = |name: &str, payload: &str| {
-            super::error_frame(&Responses.classify(name.into(), payload.into()))
+            super::error_frame(&Responses.classify(name, payload.into()))
         };
         for (name, payload, error_type, message) in [
             ("error", r#"{"message":"Slow."}"#, None, Some("Slow.")),

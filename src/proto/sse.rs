@@ -10,7 +10,7 @@
 //! Each byte is scanned once and copied at most once, however the body is cut into pieces. An event
 //! within one piece is not copied.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
@@ -20,21 +20,26 @@ use memchr::memchr2;
 #[derive(Debug)]
 pub(crate) struct Decoder {
     limit: usize,
-    /// Pieces that were not scanned yet.
+    /// Pieces after the current one.
     pieces: VecDeque<Bytes>,
+    piece: Bytes,
+    /// Position of the first byte of the piece that was not scanned yet.
+    at: usize,
     /// Start of a line, from earlier pieces.
     line: BytesMut,
     /// Value of the last `event` line of the current event.
-    name: Bytes,
+    name: Value,
+    /// Name of the last event.
+    last_name: Value,
     data: Data,
-    at: Place,
+    place: Place,
 }
 
 /// Server-sent event.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct SseEvent {
+pub(crate) struct SseEvent<'a> {
     /// The name of the event. Empty if the event has none, or one that is not UTF-8.
-    pub(crate) name: ByteString,
+    pub(crate) name: &'a str,
     /// The data of the event. `None` if it is not UTF-8.
     pub(crate) data: Option<ByteString>,
 }
@@ -43,11 +48,19 @@ pub(crate) struct SseEvent {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
+/// Value of a line.
+#[derive(Debug)]
+enum Value {
+    /// In the current piece.
+    Here(Range<usize>),
+    Owned(Bytes),
+}
+
 /// The `data` lines of the current event.
 #[derive(Debug)]
 enum Data {
     None,
-    One(Bytes),
+    One(Value),
     Many(BytesMut),
 }
 
@@ -70,64 +83,71 @@ impl Decoder {
         Self {
             limit,
             pieces: VecDeque::new(),
+            piece: Bytes::new(),
+            at: 0,
             line: BytesMut::new(),
-            name: Bytes::new(),
+            name: Value::NONE,
+            last_name: Value::NONE,
             data: Data::None,
-            at: Place::Start,
+            place: Place::Start,
         }
     }
 
     /// Takes the next piece of the body. Call [`next_event`](Self::next_event) afterwards until it
     /// returns `None`.
     pub(crate) fn push(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.pieces.push_back(piece);
-        }
+        self.pieces.push_back(piece);
     }
 
     /// Returns the next event of the pushed pieces.
-    pub(crate) fn next_event(&mut self) -> Result<Option<SseEvent>, TooLong> {
-        while let Some(mut piece) = self.pieces.pop_front() {
+    pub(crate) fn next_event(&mut self) -> Result<Option<SseEvent<'_>>, TooLong> {
+        loop {
+            let rest = self.piece.get(self.at..).unwrap_or_default();
             // A CRLF may be split between two pieces.
-            if self.at == Place::BehindCr {
-                self.at = Place::Inside;
-                if piece.first() == Some(&b'\n') {
-                    piece = piece.slice(1..);
+            if self.place == Place::BehindCr && !rest.is_empty() {
+                self.place = Place::Inside;
+                if rest.starts_with(b"\n") {
+                    self.at += 1;
+                    continue;
                 }
             }
-            let Some(end) = memchr2(b'\n', b'\r', &piece) else {
-                self.extend_line(&piece)?;
+            let Some(length) = memchr2(b'\n', b'\r', rest) else {
+                self.end_piece()?;
+                match self.pieces.pop_front() {
+                    Some(piece) => self.piece = piece,
+                    None => return Ok(None),
+                }
                 continue;
             };
-            let cr = piece.get(end) == Some(&b'\r');
-            let head = piece.slice(..end);
-            let rest = piece.slice(end + 1..);
-            if !rest.is_empty() {
-                self.pieces.push_front(rest);
-            }
-            let line = if self.line.is_empty() {
-                head
+            let has_cr = rest.get(length) == Some(&b'\r');
+            let line = self.at..self.at + length;
+            self.at = line.end + 1;
+            let ends_event = if self.line.is_empty() {
+                self.take_line(Value::Here(line))?
             } else {
-                self.extend_line(&head)?;
-                self.line.split().freeze()
+                self.extend_line(line)?;
+                let line = self.line.split().freeze();
+                self.take_line(Value::Owned(line))?
             };
-            let line = self.without_bom(line);
-            self.at = if cr { Place::BehindCr } else { Place::Inside };
-            if let Some(event) = self.take_line(line)? {
-                return Ok(Some(event));
+            self.place = if has_cr { Place::BehindCr } else { Place::Inside };
+            if ends_event {
+                // A name without data is not an event, and does not name the next one.
+                self.last_name = std::mem::replace(&mut self.name, Value::NONE);
+                if !matches!(self.data, Data::None) {
+                    return Ok(self.take_event());
+                }
             }
         }
-        Ok(None)
     }
 
     /// Returns the last event if the body ended without its blank line. The standard drops such an
     /// event; several gateways end the body directly after it.
-    pub(crate) fn finish(&mut self) -> Result<Option<SseEvent>, TooLong> {
+    pub(crate) fn finish(&mut self) -> Result<Option<SseEvent<'_>>, TooLong> {
         if !self.line.is_empty() {
             let line = self.line.split().freeze();
-            let line = self.without_bom(line);
-            self.take_line(line)?;
+            self.take_line(Value::Owned(line))?;
         }
+        self.last_name = std::mem::replace(&mut self.name, Value::NONE);
         Ok(self.take_event())
     }
 
@@ -136,87 +156,134 @@ impl Decoder {
         self.line.len() + self.name.len() + self.data.len()
     }
 
-    fn extend_line(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
-        if self.buffered() + bytes.len() > self.limit {
-            return Err(TooLong);
+    /// Keeps what the next pieces complete.
+    fn end_piece(&mut self) -> Result<(), TooLong> {
+        if self.at < self.piece.len() {
+            self.extend_line(self.at..self.piece.len())?;
         }
-        self.line.extend_from_slice(bytes);
+        for value in [Some(&mut self.name), self.data.one_mut()].into_iter().flatten() {
+            *value = Value::Owned(value.bytes(&self.piece));
+        }
+        (self.piece, self.at) = (Bytes::new(), 0);
         Ok(())
     }
 
-    fn without_bom(&self, line: Bytes) -> Bytes {
-        if self.at == Place::Start && line.starts_with(BOM) {
-            line.slice(BOM.len()..)
-        } else {
-            line
+    /// Adds a part of the piece to the line.
+    fn extend_line(&mut self, part: Range<usize>) -> Result<(), TooLong> {
+        if self.buffered() + part.len() > self.limit {
+            return Err(TooLong);
         }
+        self.line.extend_from_slice(self.piece.get(part).unwrap_or_default());
+        Ok(())
     }
 
-    /// Takes a line without its line end. An empty line ends the event.
-    fn take_line(&mut self, line: Bytes) -> Result<Option<SseEvent>, TooLong> {
-        if line.is_empty() {
-            return Ok(self.take_event());
+    /// Takes a line without its line end. Returns `true` if the line ends the event.
+    fn take_line(&mut self, mut line: Value) -> Result<bool, TooLong> {
+        if self.place == Place::Start && line.text(&self.piece).starts_with(BOM) {
+            line.skip(BOM.len());
         }
-        if let Some(value) = value(&line, b"data") {
-            self.add_data(value)?;
-        } else if let Some(value) = value(&line, b"event") {
+        let text = line.text(&self.piece);
+        if text.is_empty() {
+            return Ok(true);
+        }
+        if let Some(start) = value_start(text, b"data") {
+            line.skip(start);
+            self.add_data(line)?;
+        } else if let Some(start) = value_start(text, b"event") {
+            line.skip(start);
             // A long name must not bypass the limit.
-            if self.data.len() + value.len() > self.limit {
+            if self.data.len() + line.len() > self.limit {
                 return Err(TooLong);
             }
-            self.name = value;
+            self.name = line;
         }
-        Ok(None)
+        Ok(false)
     }
 
-    fn add_data(&mut self, value: Bytes) -> Result<(), TooLong> {
+    fn add_data(&mut self, line: Value) -> Result<(), TooLong> {
         // The LF that joins the lines is part of the data.
         let joined = match self.data {
-            Data::None => value.len(),
-            Data::One(_) | Data::Many(_) => self.data.len() + 1 + value.len(),
+            Data::None => line.len(),
+            Data::One(_) | Data::Many(_) => self.data.len() + 1 + line.len(),
         };
         if joined > self.limit {
             return Err(TooLong);
         }
-        self.data = match std::mem::replace(&mut self.data, Data::None) {
-            Data::None => Data::One(value),
-            Data::One(first) => {
-                // The first line stays a slice of its piece until a second one arrives.
-                let mut all = BytesMut::with_capacity(joined);
-                all.extend_from_slice(&first);
-                Data::Many(all).with_line(&value)
+        let mut all = match std::mem::replace(&mut self.data, Data::None) {
+            // The first line stays a slice of its piece until a second one arrives.
+            Data::None => {
+                self.data = Data::One(line);
+                return Ok(());
             }
-            all @ Data::Many(_) => all.with_line(&value),
+            Data::One(first) => {
+                let mut all = BytesMut::with_capacity(joined);
+                all.extend_from_slice(first.text(&self.piece));
+                all
+            }
+            Data::Many(all) => all,
         };
+        all.extend_from_slice(b"\n");
+        all.extend_from_slice(line.text(&self.piece));
+        self.data = Data::Many(all);
         Ok(())
     }
 
-    fn take_event(&mut self) -> Option<SseEvent> {
-        // A name without data is not an event, and does not name the next one.
-        let name = std::mem::take(&mut self.name);
+    fn take_event(&mut self) -> Option<SseEvent<'_>> {
         let data = match std::mem::replace(&mut self.data, Data::None) {
             Data::None => return None,
-            Data::One(data) => data,
+            Data::One(data) => data.bytes(&self.piece),
             Data::Many(data) => data.freeze(),
         };
         Some(SseEvent {
             // Invalid UTF-8 affects only this event; the stream continues.
-            name: ByteString::try_from(name).unwrap_or_default(),
+            name: std::str::from_utf8(self.last_name.text(&self.piece)).unwrap_or_default(),
             data: ByteString::try_from(data).ok(),
         })
     }
 }
 
-/// Returns the value of a line if its field is `field`.
-fn value(line: &Bytes, field: &[u8]) -> Option<Bytes> {
-    let start = match line.strip_prefix(field)? {
+/// Returns the start of the value of a line if its field is `field`.
+fn value_start(line: &[u8], field: &[u8]) -> Option<usize> {
+    Some(match line.strip_prefix(field)? {
         [] => line.len(),
         [b':', b' ', ..] => field.len() + 2,
         [b':', ..] => field.len() + 1,
         // Another field, whose name only begins with `field`.
         _ => return None,
-    };
-    Some(line.slice(start..))
+    })
+}
+
+impl Value {
+    const NONE: Self = Self::Here(0..0);
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Here(range) => range.len(),
+            Self::Owned(bytes) => bytes.len(),
+        }
+    }
+
+    fn text<'a>(&'a self, piece: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Here(range) => piece.get(range.clone()).unwrap_or_default(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    fn bytes(&self, piece: &Bytes) -> Bytes {
+        match self {
+            Self::Here(range) => piece.slice(range.clone()),
+            Self::Owned(bytes) => bytes.clone(),
+        }
+    }
+
+    /// Skips the first `count` bytes, which the value has.
+    fn skip(&mut self, count: usize) {
+        match self {
+            Self::Here(range) => range.start += count,
+            Self::Owned(bytes) => drop(bytes.split_to(count)),
+        }
+    }
 }
 
 impl Data {
@@ -228,12 +295,11 @@ impl Data {
         }
     }
 
-    fn with_line(mut self, line: &[u8]) -> Self {
-        if let Self::Many(data) = &mut self {
-            data.extend_from_slice(b"\n");
-            data.extend_from_slice(line);
+    fn one_mut(&mut self) -> Option<&mut Value> {
+        match self {
+            Self::One(data) => Some(data),
+            Self::None | Self::Many(_) => None,
         }
-        self
     }
 }
 

@@ -544,7 +544,7 @@ impl Output {
     fn add_text(&mut self, text: &Json) {
         let is_message = |head: &Head| head.kind == "message";
         let has_text = |item: &Item| {
-            let content: Option<Json> = item.json().member("content").ok().flatten();
+            let content = item.json().get("content");
             content.is_some_and(|content| !merge::text_of(&content).is_empty())
         };
         let is_silent = self.outcome != Outcome::Failed

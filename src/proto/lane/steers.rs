@@ -101,7 +101,7 @@ impl SteerReply {
             _ => return None,
         };
         let payload = Json::from_trusted(frame.payload.clone());
-        let steer: Option<Json> = payload.member("steer").ok().flatten();
+        let steer = payload.get("steer");
         let text = |name| -> String {
             let text = steer.as_ref().and_then(|steer| steer.member(name).ok().flatten());
             text.unwrap_or_default()
@@ -126,8 +126,7 @@ mod tests {
             Some((verdict, id)) => steer(verdict, id),
             None => format!(r#"{{"type":"response.{event}","response":{{"id":"r"}}}}"#),
         };
-        let frames =
-            events.iter().map(|event| Responses.classify("".into(), payload(event).into()));
+        let frames = events.iter().map(|event| Responses.classify("", payload(event).into()));
         frames.enumerate().filter_map(|(at, frame)| open.observe(&frame).then_some(at)).collect()
     }
 

@@ -30,7 +30,13 @@
 //! - Its first response began with output. The server does not announce responses, and may not name
 //!   them. From then on, no event is held on any socket of the origin.
 
-use std::{collections::VecDeque, time::Duration, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use memchr::memmem::Finder;
 
 use crate::{
     api::{ApiError, ErrorClass, ErrorCode},
@@ -352,8 +358,7 @@ fn is_refusal(frame: &Frame) -> bool {
 /// Returns the error in a `response.failed`.
 fn failure(failed: &Frame) -> ApiError {
     let payload = Json::from_trusted(failed.payload.clone());
-    let response: Option<Json> = payload.member("response").ok().flatten();
-    response.map(|response| normalize::failed_response(&response)).unwrap_or_default()
+    payload.get("response").map(|it| normalize::failed_response(&it)).unwrap_or_default()
 }
 
 /// Adds an id, and removes the oldest one above the limit.
@@ -370,12 +375,16 @@ fn remember(ids: &mut VecDeque<String>, id: String) {
 /// Like [`Frame::response_id`], but does not parse output events that name no response: most do not, and
 /// each token has one.
 fn named_id(frame: &Frame) -> Option<String> {
-    let names =
-        |key: &str| memchr::memmem::find(frame.payload.as_bytes(), key.as_bytes()).is_some();
-    let may_name =
-        frame.tag.role != Role::Output || names("\"response_id\"") || names("\"response\"");
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"response"));
+    // The type, which is the first value nearly always, begins like the names.
+    let (start, rest) = frame.payload.split_at_checked(TYPE.len()).unwrap_or_default();
+    let rest = if start == TYPE { rest } else { &frame.payload };
+    let may_name = frame.tag.role != Role::Output || NAME.find(rest.as_bytes()).is_some();
     may_name.then(|| frame.response_id()).flatten()
 }
+
+/// Beginning of nearly all events.
+const TYPE: &str = r#"{"type":"response"#;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ const ERROR: &str = r#"{"type":"error","error":{"code":"server_error"}}"#;
 
 /// Decides about a frame, and describes the decision.
 fn route(lanes: &mut Lanes, payload: &str) -> String {
-    let frame = Responses.classify("".into(), payload.into());
+    let frame = Responses.classify("", payload.into());
     match lanes.route(frame, Instant::now()) {
         Route::To { lane, late, held, frame, end } => {
             assert_eq!(frame.payload, payload);
@@ -327,7 +327,7 @@ fn c086_the_name_of_a_lane_is_that_of_the_event_and_not_of_what_it_contains() {
         (r#"{"stream_id":null}"#, None),
         ("{}", None),
     ] {
-        let frame = Responses.classify("".into(), payload.into());
+        let frame = Responses.classify("", payload.into());
         assert_eq!(frame.stream_id().as_deref(), name, "{payload}");
     }
 }

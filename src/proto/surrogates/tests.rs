@@ -7,7 +7,7 @@ const HIGH: &str = r"\ud83d";
 const LOW: &str = r"\ude00";
 
 fn event(payload: &str) -> ResponseEvent {
-    let frame = Responses.classify("".into(), payload.into());
+    let frame = Responses.classify("", payload.into());
     ResponseEvent::decode(frame.tag.kind, frame.payload).unwrap()
 }
 

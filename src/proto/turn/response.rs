@@ -145,6 +145,12 @@ impl ResponseReader {
             Role::Ignored => ReadStep::None,
             Role::Invalid => self.fail(StreamEnd::Protocol(ProtocolError::NotAnEvent), by_server),
             Role::Error => {
+                if frame.tag.kind == EventKind::ErrorEvent && frame.name.is_empty() {
+                    let last = Frame::of_last_type(frame.payload.clone());
+                    if last.tag != frame.tag {
+                        return self.handle(last);
+                    }
+                }
                 let error = self.api_failure(normalize::error_frame(&frame), error_event(frame));
                 self.finish(ReadStep::Failed(error), by_server)
             }
@@ -349,11 +355,18 @@ impl ResponseReader {
         let unreadable = |source| {
             StreamEnd::Protocol(ProtocolError::Event { event: kind.as_str().to_owned(), source })
         };
-        let mut facts = None;
-        let event = match read(frame, &mut facts) {
+        let mut event = match decode(frame) {
             Ok(event) => event,
             Err(source) => return self.fail(unreadable(source), by_server),
         };
+        if event.kind() != kind {
+            return self.handle(Frame::of_last_type(event.into_source()));
+        }
+        let has_response = matches!(role, Role::Lifecycle | Role::Terminal);
+        let facts = has_response.then(|| event.response().map(Facts::of).unwrap_or_default());
+        if let Some(facts) = &facts {
+            event = with_status(event, facts);
+        }
         let number = event.sequence_number();
         if number.is_some() && number <= self.resumed_after {
             return ReadStep::None;
@@ -454,28 +467,26 @@ impl ResponseReader {
     }
 }
 
-/// Decodes an event. The status of a terminal event overrides its name only if the status states
-/// that the response did not complete. Sets `facts` of a lifecycle or terminal event.
-fn read(frame: Frame, facts: &mut Option<Facts>) -> Result<ResponseEvent, DecodeError> {
+/// Decodes an event.
+fn decode(frame: Frame) -> Result<ResponseEvent, DecodeError> {
     let Frame { tag, payload, name } = frame;
-    let mut with_facts = |event: ResponseEvent| {
-        *facts = Some(event.response().map(Facts::of).unwrap_or_default());
-        event
-    };
-    match (tag.kind, tag.role) {
+    match tag.kind {
         // The kind of a bare response object follows from its status.
-        (kind, _) if tag.bare => ResponseEvent::from_response(kind, payload).map(with_facts),
-        (EventKind::Unknown, _) => Unknown::decode(&name, payload).map(ResponseEvent::Unknown),
-        (named @ (EventKind::Completed | EventKind::Done | EventKind::Incomplete), _) => {
-            let event = with_facts(ResponseEvent::decode(named, payload.clone())?);
-            let status = facts.as_ref().and_then(|facts| facts.status.as_deref());
-            let kind = named.with_status(status);
-            if kind == named { Ok(event) } else { ResponseEvent::decode(kind, payload) }
+        kind if tag.bare => ResponseEvent::from_response(kind, payload),
+        EventKind::Unknown => Unknown::decode(&name, payload).map(ResponseEvent::Unknown),
+        kind => ResponseEvent::decode(kind, payload),
+    }
+}
+
+/// Applies the status of the response of a terminal event, which overrides the name of the event
+/// only if it states that the response did not complete.
+fn with_status(event: ResponseEvent, facts: &Facts) -> ResponseEvent {
+    let kind = event.kind();
+    match kind {
+        EventKind::Completed | EventKind::Done | EventKind::Incomplete => {
+            event.with_kind(kind.with_status(facts.status.as_deref()))
         }
-        (kind, Role::Lifecycle | Role::Terminal) => {
-            ResponseEvent::decode(kind, payload).map(with_facts)
-        }
-        (kind, _) => ResponseEvent::decode(kind, payload),
+        _ => event,
     }
 }
 

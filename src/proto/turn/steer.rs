@@ -352,7 +352,7 @@ impl Steers {
 
     fn fail_with(&mut self, steer: Steer, frame: &Frame) {
         let payload = Json::from_trusted(frame.payload.clone());
-        let error: Option<Json> = payload.member("error").ok().flatten();
+        let error = payload.get("error");
         let text = |name| -> String {
             let text = error.as_ref().and_then(|error| error.member(name).ok().flatten());
             text.unwrap_or_default()

@@ -167,7 +167,7 @@ impl Scene {
     }
 
     fn frame(&mut self, payload: &str) -> &mut Self {
-        self.machine.handle_frame(Responses.classify("".into(), payload.into()), self.now);
+        self.machine.handle_frame(Responses.classify("", payload.into()), self.now);
         self
     }
 

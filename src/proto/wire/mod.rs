@@ -7,9 +7,17 @@
 use std::{borrow::Cow, fmt::Debug};
 
 use bytestring::ByteString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::{event::EventKind, json::Json, request::ResponsesRequest, response::Facts};
+use self::id::IdOf;
+use crate::{
+    event::EventKind,
+    json::{self, FlatMembers, FlatStep, FlatValue, Json},
+    request::ResponsesRequest,
+};
 
+mod id;
 pub(crate) mod responses;
 
 /// Format of the requests to a server and of its answers.
@@ -26,7 +34,7 @@ pub(crate) trait Wire: Debug + Send + Sync {
 
     /// Returns the frame of a payload. `name` is the name of the server-sent event; empty for other
     /// payloads. The payload is not validated here; decoding it does that.
-    fn classify(&self, name: ByteString, payload: ByteString) -> Frame;
+    fn classify(&self, name: &str, payload: ByteString) -> Frame;
 }
 
 /// Form in which a request is encoded.
@@ -80,17 +88,51 @@ pub(crate) enum Role {
 }
 
 impl Frame {
+    /// Returns the frame of a payload that may have several types, of which the last one counts.
+    /// A frame has the first type, because few payloads have another one.
+    pub(crate) fn of_last_type(payload: ByteString) -> Self {
+        Self { tag: responses::tag_of_last_type(&payload), payload, name: ByteString::new() }
+    }
+
     /// Returns the id of the response that the event names. Lifecycle events have one, and all
     /// events of some servers.
     pub(crate) fn response_id(&self) -> Option<String> {
-        let payload = Json::from_trusted(self.payload.clone());
-        if let Ok(Some(id)) = payload.member::<String>("response_id")
-            && !id.is_empty()
-        {
-            return Some(id);
+        self.leading_response_id().or_else(|| self.read_response_id())
+    }
+
+    /// Returns the id if it comes before all that is large, as it does nearly always.
+    fn leading_response_id(&self) -> Option<String> {
+        let mut members = FlatMembers::of(&self.payload, self.tag.kind.as_str())?;
+        let id = loop {
+            match members.next()? {
+                FlatStep::Member("response_id", FlatValue::Text(id)) if !id.is_empty() => break id,
+                FlatStep::Member(..) => {}
+                FlatStep::Object("response", object) => {
+                    let rest = object.strip_prefix(r#"{"id":""#)?;
+                    let end = memchr::memchr2(b'"', b'\\', rest.as_bytes())?;
+                    let (id, rest) = rest.split_at_checked(end)?;
+                    break Some(id).filter(|id| !id.is_empty() && rest.starts_with('"'))?;
+                }
+                FlatStep::Object(..) | FlatStep::End => return None,
+            }
+        };
+        Some(id.to_owned())
+    }
+
+    fn read_response_id(&self) -> Option<String> {
+        /// The ids in a payload, read in one pass: the object of a response is large.
+        #[derive(Deserialize)]
+        struct Ids<'a> {
+            #[serde(borrow, default)]
+            response_id: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            response: IdOf<'a>,
         }
-        let response: Json = payload.member("response").ok()??;
-        Facts::of(&response).id
+        let Ids { response_id, response } = json::from_str(&self.payload).ok()?;
+        let text = |raw: Option<&RawValue>| -> Option<String> {
+            json::from_str(raw?.get()).ok().filter(|id: &String| !id.is_empty())
+        };
+        text(response_id).or_else(|| text(response.0))
     }
 
     /// Returns the name of the lane that the event belongs to; `None` for the default lane.

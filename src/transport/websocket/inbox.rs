@@ -3,9 +3,9 @@
 //! The connection's task collects the frames of a lane, and publishes them together. The consumer
 //! takes all published frames in one batch. So the lock is taken once a batch on either side.
 //!
-//! Each frame is charged the size of its payload and a constant overhead. A frame that has to wait
-//! behind others is copied out of the read buffer, unless the frame fills a buffer. Without the
-//! copy, a small frame would keep the whole buffer allocated.
+//! Each frame is charged the size of its payload and a constant overhead. Frames that have to wait
+//! behind others are copied out of their read buffers, unless they fill most of a buffer. Without
+//! the copy, a small frame would keep the whole buffer allocated.
 //!
 //! One frame may exceed the limit, because its size is not known before the read.
 
@@ -18,10 +18,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytestring::ByteString;
 use futures_util::task::AtomicWaker;
 
 use crate::{
-    proto::{lane::LaneId, turn::response::StreamEnd},
+    proto::{lane::LaneId, turn::response::StreamEnd, wire::READ_BUFFER},
     transport::Incoming,
 };
 
@@ -113,13 +114,7 @@ impl Signals {
 
 impl Sender {
     /// Appends to the batch, even if there is no room.
-    pub(super) fn push(&mut self, mut incoming: Incoming) {
-        if let Incoming::Frame(frame) = incoming {
-            incoming = Incoming::Frame(match self.backlog() {
-                0 => frame,
-                _ => frame.compacted(),
-            });
-        }
+    pub(super) fn push(&mut self, incoming: Incoming) {
         self.batch_bytes = self.batch_bytes.saturating_add(size(&incoming));
         self.batch.push_back(incoming);
     }
@@ -131,6 +126,11 @@ impl Sender {
         }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
+        if state.bytes > 0 && self.batch_bytes < READ_BUFFER / 2 {
+            drop(state);
+            compact(&mut self.batch);
+            state = shared.lock();
+        }
         let receiver = self.publish_to(&mut state);
         drop(state);
         receiver.into_iter().for_each(Waker::wake);
@@ -272,6 +272,24 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, InboxState> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Copies the payloads of a batch into one buffer of their size.
+fn compact(batch: &mut VecDeque<Incoming>) {
+    let payloads = || {
+        batch.iter().filter_map(|incoming| match incoming {
+            Incoming::Frame(frame) => Some(&*frame.payload),
+            Incoming::LateEvents | Incoming::End(_) => None,
+        })
+    };
+    let mut copy = String::with_capacity(payloads().map(str::len).sum());
+    payloads().for_each(|payload| copy.push_str(payload));
+    let mut copy = ByteString::from(copy);
+    for incoming in batch {
+        if let Incoming::Frame(frame) = incoming {
+            (frame.payload, copy) = copy.split_at(frame.payload.len());
+        }
     }
 }
 

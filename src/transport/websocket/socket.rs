@@ -116,7 +116,7 @@ impl Socket {
         turn.made_progress();
         Poll::Ready(match read {
             Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
-                Ok(text) => Read::Frame(self.wire.classify(ByteString::new(), text)),
+                Ok(text) => Read::Frame(self.wire.classify("", text)),
                 Err(_) => Read::End(StreamEnd::Protocol(ProtocolError::NotAnEvent)),
             },
             Some(Ok(Message::Binary(_))) => {

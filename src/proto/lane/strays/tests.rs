@@ -5,7 +5,7 @@ const LIMIT: usize = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn frame(payload: &str) -> Frame {
-    Responses.classify("".into(), payload.into())
+    Responses.classify("", payload.into())
 }
 
 fn of(kind: &str, id: &str) -> Frame {

@@ -9,7 +9,7 @@ mod ends;
 mod items;
 
 fn frame(payload: &str) -> Frame {
-    Responses.classify("".into(), payload.into())
+    Responses.classify("", payload.into())
 }
 
 /// Returns the yielded events, and the error if there was one.
@@ -241,4 +241,37 @@ fn c131_a_response_in_progress_that_events_follow_is_no_longer_the_answer() {
     assert_eq!((error.kind(), error.delivery()), (ErrorKind::Truncated, Delivery::Accepted));
     let error = run(&[CREATED, bare], lost).1.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated);
+}
+
+#[test]
+fn the_last_of_several_types_counts() {
+    let read = |payloads: &[&str]| {
+        let (events, end) = run(payloads, lost);
+        let kinds: Vec<_> = events.iter().map(|event| event.event_type().to_owned()).collect();
+        (kinds, end.map(drop).map_err(|error| error.kind()))
+    };
+    for (first, last) in [
+        ("response.created", "response.in_progress"),
+        ("response.in_progress", "response.output_text.delta"),
+        ("brand.new", "response.created"),
+        ("response.created", "brand.new"),
+        ("response.output_text.delta", "response.brand_new"),
+    ] {
+        for members in [
+            format!(r#""type":"{first}","delta":"a","response":{{"type":"x"}},"type":"{last}""#),
+            format!(r#""type":"{first}","type":7,"x":[{{}}],"type":"{last}","delta":"a""#),
+            format!(r#""type":"{first}","delta":"a","t\u0079pe":"{last}""#),
+            format!(r#""x":1,"type":"{first}","delta":"a","type":"{last}""#),
+        ] {
+            let payload = format!("{{{members}}}");
+            let (kinds, _) = read(&[&payload]);
+            assert_eq!(kinds, [last], "{payload}");
+        }
+    }
+    let completed = COMPLETED.replacen('{', r#"{"type":"error","#, 1);
+    assert_eq!(read(&[CREATED, &completed]).1, Ok(()));
+    let error = r#"{"type":"response.created","error":{"message":"x"},"type":"error"}"#;
+    assert_eq!(read(&[error]), (vec![], Err(ErrorKind::Api)));
+    let error = r#"{"type":"response.completed","response":{},"error":{},"type":"error"}"#;
+    assert_eq!(read(&[CREATED, error]).1, Err(ErrorKind::Api));
 }

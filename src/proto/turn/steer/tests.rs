@@ -5,7 +5,7 @@ use crate::proto::{
 };
 
 fn frame(payload: &str) -> Frame {
-    Responses.classify("".into(), payload.into())
+    Responses.classify("", payload.into())
 }
 
 fn answer(verdict: &str, id: &str) -> Frame {

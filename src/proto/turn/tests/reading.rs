@@ -51,7 +51,7 @@ fn one_frame_that_was_in_hand_counts_after_a_deadline() {
 
 #[test]
 fn events_before_the_response_wait_within_the_read_ahead() {
-    let charge = Responses.classify("".into(), META.into()).charge();
+    let charge = Responses.classify("", META.into()).charge();
     for (count, begins) in [(2, true), (3, false)] {
         let mut limits = Limits::default();
         limits.read_ahead = 2 * charge;

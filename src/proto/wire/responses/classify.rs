@@ -24,11 +24,16 @@ pub(super) fn classify(name: &str, payload: &str) -> (Tag, bool) {
     }
 }
 
-/// Returns the type if the payload begins with it, as nearly all do.
+/// Returns the tag of a payload by the last of its types, if it has several.
+pub(in crate::proto::wire) fn tag_of_last_type(payload: &str) -> Tag {
+    classify_members("", payload).0
+}
+
+/// Returns the first type if the payload begins with it, as nearly all do.
 fn event_type(payload: &str) -> Option<&str> {
     let rest = payload.strip_prefix(r#"{"type":""#)?;
-    let name = rest.get(..memchr::memchr(b'"', rest.as_bytes())?)?;
-    (!name.contains('\\')).then_some(name)
+    let (name, rest) = rest.split_at_checked(memchr::memchr2(b'"', b'\\', rest.as_bytes())?)?;
+    rest.starts_with('"').then_some(name)
 }
 
 fn known(kind: EventKind) -> Tag {
@@ -212,7 +217,7 @@ mod tests {
     use crate::proto::wire::{Frame, Wire, responses::Responses};
 
     fn named(name: &str, payload: &str) -> Frame {
-        Responses.classify(name.into(), payload.into())
+        Responses.classify(name, payload.into())
     }
 
     #[test]

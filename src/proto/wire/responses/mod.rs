@@ -5,6 +5,8 @@ use bytestring::ByteString;
 use super::{Encoded, Frame, Wire};
 use crate::request::{CreateBody, ResponsesRequest};
 
+pub(super) use classify::tag_of_last_type;
+
 mod classify;
 
 /// The wire of the Responses API, over both transports.
@@ -37,9 +39,9 @@ impl Wire for Responses {
         CreateBody { head, lane, parent, skip, omitted }.encode(request)
     }
 
-    fn classify(&self, name: ByteString, payload: ByteString) -> Frame {
-        let (tag, by_name) = classify::classify(&name, &payload);
-        Frame { tag, payload, name: if by_name { name } else { ByteString::new() } }
+    fn classify(&self, name: &str, payload: ByteString) -> Frame {
+        let (tag, by_name) = classify::classify(name, &payload);
+        Frame { tag, payload, name: if by_name { name.into() } else { ByteString::new() } }
     }
 }
 

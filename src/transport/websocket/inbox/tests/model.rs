@@ -154,7 +154,7 @@ impl Lane {
             self.published = self.pushed;
         }
         let text = format!("{:04}", self.pushed);
-        sender.push(Incoming::Frame(Responses.classify("".into(), text.into())));
+        sender.push(Incoming::Frame(Responses.classify("", text.into())));
         self.pushed += 1;
     }
 
