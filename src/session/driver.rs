@@ -22,6 +22,7 @@ use super::{
 use crate::{
     endpoint::Endpoint,
     error::Error,
+    event::ResponseEvent,
     kind::ErrorKind,
     observe::Retirement,
     pool::AbortOnDrop,
@@ -74,7 +75,7 @@ impl Driver {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         match std::task::ready!(self.poll(cx, true)) {
-            Polled::Output(Output::Last(Err(error))) => Poll::Ready(Err(error)),
+            Polled::Output(Output::Failed(error)) => Poll::Ready(Err(error)),
             Polled::Begun | Polled::Output(_) | Polled::Ended => Poll::Ready(Ok(())),
         }
     }
@@ -85,6 +86,12 @@ impl Driver {
             Polled::Output(output) => Poll::Ready(Some(output)),
             Polled::Begun | Polled::Ended => Poll::Ready(None),
         }
+    }
+
+    /// Removes and returns the event of the last output, which had one.
+    #[inline]
+    pub(super) fn take_event(self: Pin<&mut Self>) -> Option<ResponseEvent> {
+        self.project().work.machine.take_event()
     }
 
     /// Resolves when work ahead of a turn is over.
@@ -148,8 +155,10 @@ impl Driver {
                 // The baseline is committed before the caller sees the end of the turn: the caller
                 // may start the next turn immediately.
                 run_commands(work, now);
-                if let Output::Last(result) = &output {
-                    work.notify_done(result.as_ref());
+                match &output {
+                    Output::Event => {}
+                    Output::Last => work.notify_done(None),
+                    Output::Failed(error) => work.notify_done(Some(error)),
                 }
                 return Poll::Ready(Polled::Output(output));
             }

@@ -181,8 +181,9 @@ impl Stream for ResponseStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let StreamState::Live(driver) = &mut self.state else { return Poll::Ready(None) };
         let last = match ready!(driver.as_mut().poll_output(cx)) {
-            Some(Output::Event(event)) => return Poll::Ready(Some(Ok(event))),
-            Some(Output::Last(last)) => Some(last),
+            Some(Output::Event) => return Poll::Ready(driver.as_mut().take_event().map(Ok)),
+            Some(Output::Last) => driver.as_mut().take_event().map(Ok),
+            Some(Output::Failed(error)) => Some(Err(error)),
             None => None,
         };
         let ended = driver.as_mut().take_ended();

@@ -25,7 +25,7 @@ use crate::{
     config::Transport,
     endpoint::{Authorized, Endpoint, RuntimeEnd},
     error::Error,
-    event::{EventKind, ResponseEvent},
+    event::EventKind,
     kind::Delivery,
     observe::{AttemptFailed, Notifier, Retirement},
     pool::{Acquired, Lease, SocketPlace},
@@ -562,7 +562,12 @@ impl Work {
         }
     }
 
-    pub(super) fn notify_done(&mut self, end: Result<&ResponseEvent, &Error>) {
+    pub(super) fn notify_done(&mut self, failure: Option<&Error>) {
+        let end = match (failure, self.machine.event()) {
+            (Some(error), _) => Err(error),
+            (None, Some(event)) => Ok(event),
+            (None, None) => return,
+        };
         self.has_ended = true;
         self.end_attempt_span();
         let _in_turn = self.turn_span.enter();

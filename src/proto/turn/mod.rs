@@ -33,7 +33,7 @@ use self::{
 use crate::{
     config::{Policy, Transport},
     error::{Error, ErrorContext},
-    event::{EventKind, ResponseEvent},
+    event::EventKind,
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
@@ -349,12 +349,15 @@ pub(crate) struct Ended {
     pub(crate) failure: Option<Error>,
 }
 
-/// Output of a machine for the consumer.
+/// Output of a machine for the consumer. The event itself stays in the machine until
+/// [`take_event`](TurnMachine::take_event), so that it is moved only once.
 #[derive(Debug)]
 pub(crate) enum Output {
-    Event(ResponseEvent),
-    /// The last event, or the error that ended the turn.
-    Last(Result<ResponseEvent, Error>),
+    Event,
+    /// The last event.
+    Last,
+    /// The error that ended the turn.
+    Failed(Error),
 }
 
 impl TurnMachine {

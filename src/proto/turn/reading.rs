@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use http::HeaderMap;
+
 use super::{
     Command, Goal, Outcome, Output, TurnMachine, TurnState,
     response::{ReadStep, ResponseReader, StreamEnd},
@@ -61,21 +63,42 @@ impl TurnMachine {
             self.yielded.clear();
             self.already_yielded.clear();
             self.yielded_at = Some(now);
-            return Some(Output::Event(ResponseEvent::Restarted));
+            self.ready.push_front(ReadStep::Event(ResponseEvent::Restarted));
+            return Some(Output::Event);
         }
         while matches!(self.state, TurnState::Streaming) {
-            let Some(step) = self.ready.pop_front().or_else(|| self.reader.next_step()) else {
+            if self.ready.is_empty() {
+                self.ready.extend(self.reader.next_step());
+            }
+            if self.ready.is_empty() {
                 let output = self.end_held(now);
                 match output.is_none() && !matches!(self.state, TurnState::Streaming) {
                     true => break,
                     false => return output,
                 }
-            };
-            if let Some(output) = self.hand_out(step, now) {
+            }
+            if let Some(output) = self.hand_out(now) {
                 return Some(output);
             }
         }
-        self.failure.take().map(|error| Output::Last(Err(error)))
+        self.failure.take().map(Output::Failed)
+    }
+
+    /// Returns the event of the last output, which had one.
+    pub(crate) fn event(&self) -> Option<&ResponseEvent> {
+        match self.ready.front()? {
+            ReadStep::Event(event) | ReadStep::Finished(event) => Some(event),
+            ReadStep::None | ReadStep::Failed(_) => None,
+        }
+    }
+
+    /// Removes and returns the event of the last output, which had one.
+    #[inline]
+    pub(crate) fn take_event(&mut self) -> Option<ResponseEvent> {
+        match self.ready.pop_front()? {
+            ReadStep::Event(event) | ReadStep::Finished(event) => Some(event),
+            ReadStep::None | ReadStep::Failed(_) => None,
+        }
     }
 
     /// Records that the caller received the stream of the response. Until it polls for an event,
@@ -228,16 +251,20 @@ impl TurnMachine {
         }
     }
 
-    /// Returns the output of a step. Returns `None` if the step has none, or if the caller has
-    /// already received its event.
-    fn hand_out(&mut self, step: ReadStep, now: Instant) -> Option<Output> {
-        match step {
-            ReadStep::None => None,
-            ReadStep::Event(event) if self.already_yielded.contains(&event.kind()) => None,
-            ReadStep::Event(event) => {
-                self.note_event(&event, now);
-                Some(Output::Event(event))
-            }
+    /// Returns the output of the next step, whose event stays where it is. Returns `None` if the
+    /// step has none, or if the caller has already received its event.
+    fn hand_out(&mut self, now: Instant) -> Option<Output> {
+        if let Some(ReadStep::Event(event)) = self.ready.front()
+            && !self.already_yielded.contains(&event.kind())
+        {
+            let (kind, headers) = (event.kind(), event.headers());
+            let has_text = event.text_delta().is_some();
+            self.note_event(kind, headers, has_text, now);
+            return Some(Output::Event);
+        }
+        match self.ready.pop_front()? {
+            // The caller has received the event from an earlier attempt.
+            ReadStep::None | ReadStep::Event(_) => None,
             // Neither follows a response that has ended. Its own end counts.
             ReadStep::Finished(_) | ReadStep::Failed(_) if self.held.is_some() => {
                 self.give_up_held();
@@ -269,18 +296,23 @@ impl TurnMachine {
         }
     }
 
-    fn note_event(&mut self, event: &ResponseEvent, now: Instant) {
-        if let Some(headers) = event.headers() {
+    fn note_event(
+        &mut self,
+        kind: EventKind,
+        headers: Option<HeaderMap>,
+        has_text: bool,
+        now: Instant,
+    ) {
+        if let Some(headers) = headers {
             self.learn_sticky(&headers);
             self.report.server.add(headers);
         }
-        let kind = event.kind();
         let begins = matches!(kind, EventKind::Created | EventKind::Queued | EventKind::InProgress);
         if begins && !self.yielded.contains(&kind) {
             self.yielded.push(kind);
         }
         self.report.events += 1;
-        if event.text_delta().is_some() && self.report.timings.first_text.is_none() {
+        if has_text && self.report.timings.first_text.is_none() {
             self.report.timings.first_text = self.elapsed(now);
         }
         self.yielded_at = Some(now);
@@ -315,7 +347,9 @@ impl TurnMachine {
         }
         self.outcome = Some(Outcome::Turn(None));
         self.state = TurnState::Done;
-        Output::Last(Ok(event))
+        self.ready.clear();
+        self.ready.push_back(ReadStep::Finished(event));
+        Output::Last
     }
 
     /// Returns the baseline that a turn which ended with `event` leaves for the next turn.

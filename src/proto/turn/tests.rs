@@ -196,8 +196,11 @@ impl Scene {
         let mut kinds = Vec::new();
         while let Some(output) = self.machine.poll_output(self.now) {
             match output {
-                Output::Event(event) | Output::Last(Ok(event)) => kinds.push(event.kind().as_str()),
-                Output::Last(Err(error)) => return (kinds, Some(error)),
+                Output::Event | Output::Last => {
+                    let event = self.machine.take_event().expect("an event");
+                    kinds.push(event.kind().as_str());
+                }
+                Output::Failed(error) => return (kinds, Some(error)),
             }
         }
         (kinds, None)
