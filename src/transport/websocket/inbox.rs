@@ -11,17 +11,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
-use futures_util::task::AtomicWaker;
-
 use crate::{
     proto::{lane::LaneId, turn::response::StreamEnd},
+    sync::{AtomicU64, AtomicWaker, Mutex, MutexGuard},
     transport::Incoming,
 };
 
@@ -282,5 +278,7 @@ fn size(incoming: &Incoming) -> usize {
     }
 }
 
+#[cfg(all(test, responses_client_loom))]
+mod loom_tests;
 #[cfg(test)]
 mod tests;
