@@ -80,6 +80,7 @@ pub mod response;
 #[cfg(feature = "testing")]
 mod server;
 mod session;
+mod sync;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;

@@ -1,16 +1,15 @@
 //! Cancellation of a turn in progress by its session.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{PoisonError, atomic::Ordering},
     task::Waker,
 };
 
-use futures_util::task::AtomicWaker;
-
-use crate::{kind::ErrorKind, transport::ExchangeAbort};
+use crate::{
+    kind::ErrorKind,
+    sync::{AtomicBool, AtomicWaker, Mutex, MutexGuard},
+    transport::ExchangeAbort,
+};
 
 /// State that a session shares with the driver of its turn in progress.
 ///
@@ -96,3 +95,6 @@ impl TurnControl {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(all(test, responses_client_loom))]
+mod loom_tests;

@@ -52,6 +52,12 @@ impl AbortHandle {
     pub(super) fn abort(self) {
         drop(lock(&self.0).take());
     }
+
+    /// Returns a handle that drops `body`, which belongs to no exchange.
+    #[cfg(all(test, responses_client_loom))]
+    pub(crate) fn of(body: &Arc<Mutex<Option<Body>>>) -> Self {
+        Self(Arc::clone(body))
+    }
 }
 
 fn lock(body: &Mutex<Option<Body>>) -> MutexGuard<'_, Option<Body>> {

@@ -20,6 +20,7 @@ mod tree;
 
 /// Layers from the bottom up: a file imports its own layer and those below.
 const LAYERS: &[&str] = &[
+    "sync",
     "json",
     "format",
     "kind",

@@ -26,7 +26,8 @@
 //! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name; none if the last request of the default lane failed |
 //! | another frame | none, and the socket accepts no more requests |
 //!
-//! A frame with a name that no request has used belongs to nobody, and is dropped.
+//! A frame with a name that no request has used belongs to nobody, and is dropped. So is the answer to
+//! an interruption that comes after the end of its response.
 //!
 //! The connection's task moves the frames and carries out the decisions. It makes none itself.
 
@@ -37,6 +38,7 @@ pub(crate) use self::{
     table::LaneTable,
 };
 use self::{
+    interrupts::{LateInterrupts, answers_interrupt},
     steers::OpenSteers,
     strays::{Filtered, StrayFilter},
 };
@@ -49,6 +51,7 @@ use crate::{
 };
 
 mod id;
+mod interrupts;
 pub(crate) mod steers;
 mod strays;
 mod table;
@@ -64,6 +67,7 @@ pub(crate) struct Lanes {
     /// `true` once a frame has named its lane. From then on, a frame without a name is none of a
     /// named lane's.
     has_names: bool,
+    interrupts: LateInterrupts,
     held_limit: usize,
 }
 
@@ -73,6 +77,9 @@ struct Lane {
     course: Course,
     strays: StrayFilter,
     steers: OpenSteers,
+    /// `true` if an interruption of the running response was sent, and the server has not answered
+    /// it.
+    interrupted: bool,
     /// `true` if the origin is known to begin responses with output.
     unannounced: bool,
     /// `true` if the last exchange ended otherwise than by the end of its response, so that events
@@ -141,6 +148,7 @@ impl Lane {
             course: Course::Idle,
             strays: StrayFilter::new(held_limit),
             steers: OpenSteers::default(),
+            interrupted: false,
             unannounced: false,
             has_tail: false,
         }
@@ -151,7 +159,8 @@ impl Lanes {
     /// Returns the lanes of a new socket. A lane holds back, and drops of a response that nobody
     /// reads, about `held_limit` bytes.
     pub(crate) fn new(held_limit: usize) -> Self {
-        Self { lanes: Vec::new(), writing: None, has_names: false, held_limit }
+        let interrupts = LateInterrupts::default();
+        Self { lanes: Vec::new(), writing: None, has_names: false, interrupts, held_limit }
     }
 
     /// Begins an exchange, whose request is written from now on; `unannounced` if the origin is
@@ -165,17 +174,20 @@ impl Lanes {
             begun.course = Course::Running { answered: false };
             begun.strays.begin(unannounced);
             (begun.steers, begun.unannounced) = (OpenSteers::default(), unannounced);
+            begun.interrupted = false;
         }
         self.writing = Some(lane);
     }
 
     /// Returns `true` if a message about the running response of `lane` may be sent now; `steers` if
-    /// the message is a steer.
+    /// the message is a steer. Otherwise, the message interrupts the response.
     pub(crate) fn send(&mut self, lane: LaneId, steers: bool) -> bool {
         let Some(state) = self.lanes.get_mut(lane.index()) else { return false };
         let runs = matches!(state.course, Course::Running { .. });
-        if runs && steers {
-            state.steers.sent();
+        match steers {
+            true if runs => state.steers.sent(),
+            true => {}
+            false => state.interrupted |= runs,
         }
         runs
     }
@@ -216,6 +228,9 @@ impl Lanes {
 
     /// Returns the lane that `frame` belongs to.
     fn owner(&mut self, frame: &Frame, now: Instant) -> Owner {
+        if self.interrupts.takes(frame, now) {
+            return Owner::Nobody;
+        }
         // A socket without named lanes needs no search for names.
         let name = (self.lanes.len() > 1).then(|| frame.stream_id()).flatten();
         if let Some(name) = name {
@@ -278,6 +293,12 @@ impl Lanes {
             Filtered::Withhold => return Route::Ignore,
             Filtered::Overflow => return Route::Overflow(lane),
         };
+        if state.interrupted && (ends(&frame) || answers_interrupt(&frame)) {
+            state.interrupted = false;
+            if frame.tag.role == Role::Terminal {
+                self.interrupts.add(now);
+            }
+        }
         let is_over = state.steers.observe(&frame);
         let ended = end_of(frame.tag.role, is_writing);
         let end = match ended {
@@ -368,6 +389,11 @@ impl Lanes {
         let numbers = 0..u8::try_from(self.lanes.len()).unwrap_or(u8::MAX);
         numbers.map(LaneId).filter(|lane| self.is_active(*lane)).collect()
     }
+}
+
+/// Returns `true` if a frame ends the response that it belongs to.
+fn ends(frame: &Frame) -> bool {
+    end_of(frame.tag.role, false).is_some()
 }
 
 /// Returns the end of the exchange if a frame of this role ends it.

@@ -341,3 +341,48 @@ fn c086_the_tail_of_a_failed_response_goes_to_no_other_lane() {
     lanes.written();
     assert_eq!(route(&mut lanes, CREATED), "retire");
 }
+
+#[test]
+fn c168_the_late_answer_to_an_interruption_ends_no_other_exchange() {
+    let refused = r#"{"type":"error","status":400,"error":{"code":"response_not_found"}}"#;
+    let failed = r#"{"type":"response.interrupt.failed","response_id":"resp_2"}"#;
+    let accepted = r#"{"type":"response.interrupt.accepted","response_id":"resp_2"}"#;
+    let interrupted = || {
+        let mut lanes = running([0]);
+        assert!(lanes.send(LANE, false));
+        lanes
+    };
+    for answer in [refused, failed, accepted] {
+        let mut lanes = interrupted();
+        assert_eq!(route(&mut lanes, COMPLETED), "to 0, free");
+        assert!(!lanes.send(LANE, false), "nothing runs");
+        // Errors of another kind are those of the socket.
+        assert_eq!(route(&mut lanes, ERROR), "retire");
+        lanes.begin(LANE, false);
+        lanes.written();
+        assert_eq!(route(&mut lanes, answer), "ignore");
+        assert_eq!(route(&mut lanes, refused), "to 0, free", "one answer was due");
+    }
+    // The answer has come before the end, or there was no interruption.
+    for answer in [Some(accepted), Some(failed), None] {
+        let mut lanes = if answer.is_some() { interrupted() } else { running([0]) };
+        if let Some(answer) = answer {
+            assert_eq!(route(&mut lanes, answer), "to 0");
+        }
+        assert_eq!(route(&mut lanes, COMPLETED), "to 0, free");
+        assert_eq!(route(&mut lanes, refused), "retire");
+    }
+    // The error of a request whose parent is not known.
+    let parent = refused.replace(r#""code""#, r#""param":"previous_response_id","code""#);
+    let mut lanes = interrupted();
+    route(&mut lanes, COMPLETED);
+    lanes.begin(LANE, false);
+    lanes.written();
+    assert_eq!(route(&mut lanes, &parent), "to 0, free");
+    // An answer that comes too late.
+    let mut lanes = interrupted();
+    route(&mut lanes, COMPLETED);
+    let frame = Responses.classify("", refused.into());
+    let later = Instant::now() + std::time::Duration::from_secs(11);
+    assert!(matches!(lanes.route(frame, later), Route::Retire));
+}

@@ -272,6 +272,11 @@ impl TurnMachine {
             }
             ReadStep::Failed(_) if self.stopping.is_some() => {
                 self.handle_cancelled(ErrorKind::Stopped);
+                // The error may be about the interruption, and the response may continue. An exchange
+                // that has ended is not aborted, so that its connection has to be retired.
+                if self.reader.ended_by_server() {
+                    self.commands.push_front(Command::Release { retire: true });
+                }
                 None
             }
             ReadStep::Finished(event) if self.steers.hold() => {

@@ -11,18 +11,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
 use bytestring::ByteString;
-use futures_util::task::AtomicWaker;
 
 use crate::{
     proto::{lane::LaneId, turn::response::StreamEnd, wire::READ_BUFFER},
+    sync::{AtomicU64, AtomicWaker, Mutex, MutexGuard},
     transport::Incoming,
 };
 
@@ -300,5 +297,7 @@ fn size(incoming: &Incoming) -> usize {
     }
 }
 
+#[cfg(all(test, responses_client_loom))]
+mod loom_tests;
 #[cfg(test)]
 mod tests;

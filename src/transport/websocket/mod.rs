@@ -13,7 +13,10 @@
 
 use std::{
     pin::{Pin, pin},
-    sync::{Arc, MutexGuard, atomic::AtomicBool},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -73,7 +76,7 @@ pub(crate) struct WebSocketExchange {
     ended: bool,
     /// `true` once a steer was sent. A terminal event may then be followed by another response.
     steered: bool,
-    /// `true` if the exchange was aborted. Its lane may belong to another session by now.
+    /// `true` if the exchange was aborted or dropped. Its lane may belong to another session by now.
     has_left: Arc<AtomicBool>,
 }
 
@@ -366,6 +369,9 @@ impl Drop for WebSocketExchange {
         if !self.ended {
             self.status.leave(self.lane, &self.has_left);
         }
+        // An abort that was begun before the end, and comes after it, has nothing to end. The lock
+        // with which the lane is given back orders this before the next use of the lane.
+        self.has_left.store(true, Ordering::Relaxed);
     }
 }
 

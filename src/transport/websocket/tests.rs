@@ -55,6 +55,36 @@ async fn c053_requests_wait_for_a_place_and_what_waits_is_not_sent() {
     assert_eq!(server.log().requests.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn c062_an_abort_that_comes_after_the_end_ends_nothing() {
+    for ends in [true, false] {
+        let turn = Turn::text("x");
+        let turn = if ends { turn } else { turn.insert(4, Step::Stall) };
+        let server = ScriptedServer::in_memory(Script::new().turn(turn));
+        let network = server.connector().network();
+        let uri = http::Uri::from_static("http://memory.invalid/v1/responses");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let request = http1::request(http::Method::GET, uri, HeaderMap::new(), None);
+        let socket = WebSocket::connect(&*network, request, ConnectionId(0), deadline, options());
+        let socket = socket.await.unwrap();
+        let text = r#"{"type":"response.create","input":[]}"#;
+        let lane = socket.lanes().take(false).unwrap();
+        let mut exchange = socket.send(lane, text.to_owned(), None, None).await.unwrap();
+        let abort = exchange.abort_handle();
+        for _ in 0..4 {
+            std::future::poll_fn(|cx| exchange.poll_next(cx)).await;
+        }
+        while ends && !exchange.ended {
+            std::future::poll_fn(|cx| exchange.poll_next(cx)).await;
+        }
+        if ends {
+            drop(exchange);
+        }
+        abort.abort();
+        assert_eq!(socket.is_open(), ends);
+    }
+}
+
 /// A way to a server whose TLS handshake hangs.
 #[derive(Clone)]
 struct Hanging;
