@@ -21,6 +21,7 @@
 //! |---|---|
 //! | the error that ends a socket of its age | all of them |
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
+//! | the error that no such response runs, after an interrupt | none if the response has ended; that of the interrupt if only one is open |
 //! | another error | the only one; the only one without an answer; or all of them |
 //! | a frame that is no JSON | all of them, because it may have been of any |
 //! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name; none if the last request of the default lane failed |
@@ -37,6 +38,7 @@ pub(crate) use self::{
     table::LaneTable,
 };
 use self::{
+    interrupts::{OpenInterrupts, is_not_found},
     steers::OpenSteers,
     strays::{Filtered, StrayFilter},
 };
@@ -49,6 +51,7 @@ use crate::{
 };
 
 mod id;
+mod interrupts;
 pub(crate) mod steers;
 mod strays;
 mod table;
@@ -73,6 +76,7 @@ struct Lane {
     course: Course,
     strays: StrayFilter,
     steers: OpenSteers,
+    interrupts: OpenInterrupts,
     /// `true` if the origin is known to begin responses with output.
     unannounced: bool,
     /// `true` if the last exchange ended otherwise than by the end of its response, so that events
@@ -103,8 +107,9 @@ pub(crate) enum Route {
     /// Deliver `frame`, which is an error or no JSON, to the consumers of `lanes`, whose exchanges it
     /// ends.
     ToAll { lanes: Vec<LaneId>, frame: Frame, end: ExchangeEnd },
-    /// Deliver no frame. The response of `lane`, which nobody reads, has ended.
-    Freed(LaneId),
+    /// Deliver no frame. The response of `lane`, which nobody reads, has ended. `retires` if it ended
+    /// with an error after which the socket accepts no more requests.
+    Freed { lane: LaneId, retires: bool },
     /// Deliver no frame now.
     Ignore,
     /// Deliver no frame, and send no more requests: the frame belongs to no known response, or a
@@ -141,6 +146,7 @@ impl Lane {
             course: Course::Idle,
             strays: StrayFilter::new(held_limit),
             steers: OpenSteers::default(),
+            interrupts: OpenInterrupts::default(),
             unannounced: false,
             has_tail: false,
         }
@@ -173,9 +179,13 @@ impl Lanes {
     /// the message is a steer.
     pub(crate) fn send(&mut self, lane: LaneId, steers: bool) -> bool {
         let Some(state) = self.lanes.get_mut(lane.index()) else { return false };
-        let runs = matches!(state.course, Course::Running { .. });
-        if runs && steers {
-            state.steers.sent();
+        // Between two responses, the server still answers a steer.
+        let runs = matches!(state.course, Course::Running { .. })
+            && (steers || !state.steers.are_between());
+        match steers {
+            true if runs => state.steers.sent(),
+            false if runs => state.interrupts.sent(),
+            _ => {}
         }
         runs
     }
@@ -224,6 +234,9 @@ impl Lanes {
             return lane.map_or(Owner::Nobody, Owner::One);
         }
         let role = frame.tag.role;
+        if role == Role::Error && self.answers_late_interrupt(frame) {
+            return Owner::Nobody;
+        }
         if role != Role::Error && self.is_active(LaneId::DEFAULT) {
             return Owner::One(LaneId::DEFAULT);
         }
@@ -257,6 +270,14 @@ impl Lanes {
             let waiting: Vec<LaneId> = named.filter(waiting).collect();
             return if waiting.is_empty() { Owner::Unknown } else { Owner::All(waiting) };
         }
+        let mut interrupted = active.iter().copied().filter(|lane| {
+            self.lanes.get(lane.index()).is_some_and(|lane| lane.interrupts.are_open())
+        });
+        if let (Some(only), None) = (interrupted.next(), interrupted.next())
+            && is_not_found(frame)
+        {
+            return Owner::One(only);
+        }
         if self.is_active(LaneId::DEFAULT) {
             return Owner::One(LaneId::DEFAULT);
         }
@@ -265,6 +286,17 @@ impl Lanes {
             (Some(only), None) => Owner::One(only),
             _ => Owner::All(active.to_vec()),
         }
+    }
+
+    /// Returns `true` if an error without a name answers an interrupt whose response has ended.
+    fn answers_late_interrupt(&mut self, frame: &Frame) -> bool {
+        let is_late = |lane: &&mut Lane| lane.interrupts.are_late();
+        let Some(lane) = self.lanes.iter_mut().find(is_late) else { return false };
+        let answers = is_not_found(frame);
+        if answers {
+            lane.interrupts.answer_late();
+        }
+        answers
     }
 
     /// Decides about a frame of the exchange of `lane`.
@@ -278,6 +310,7 @@ impl Lanes {
             Filtered::Withhold => return Route::Ignore,
             Filtered::Overflow => return Route::Overflow(lane),
         };
+        state.interrupts.observe(frame.tag.kind);
         let is_over = state.steers.observe(&frame);
         let ended = end_of(frame.tag.role, is_writing);
         let end = match ended {
@@ -289,11 +322,15 @@ impl Lanes {
         if ended.is_some() {
             state.has_tail = frame.tag.role != Role::Terminal;
             state.strays.finish(&frame, now);
+            state.interrupts.finish();
         }
         match &mut state.course {
             Course::Detached { .. } if end.is_some() => {
                 state.course = Course::Idle;
-                return Route::Freed(lane);
+                return Route::Freed {
+                    lane,
+                    retires: frame.tag.role == Role::Error && retires(&frame),
+                };
             }
             Course::Detached { dropped } => {
                 *dropped = dropped.saturating_add(size);
@@ -315,6 +352,7 @@ impl Lanes {
         if let Some(state) = self.lanes.get_mut(lane.index()) {
             (state.course, state.has_tail) = (Course::Idle, true);
             state.strays.finish(frame, now);
+            state.interrupts.finish();
         }
     }
 
@@ -378,6 +416,12 @@ fn end_of(role: Role, is_writing: bool) -> Option<ExchangeEnd> {
         Role::Terminal | Role::Error if is_writing => Some(ExchangeEnd::Unsent),
         Role::Terminal | Role::Error => Some(ExchangeEnd::Free),
     }
+}
+
+/// Returns `true` if the server accepts no more requests on the socket after this error.
+fn retires(error: &Frame) -> bool {
+    let class = normalize::error_frame(error).class();
+    matches!(class, ErrorClass::SocketAge | ErrorClass::Credential)
 }
 
 #[cfg(test)]
