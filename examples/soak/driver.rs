@@ -17,9 +17,11 @@ use tokio::{
 };
 
 use super::{
+    asked::{End, Outcome},
     lanes,
     login::Login,
-    oracle::{End, Oracle, Outcome, Rules},
+    messages::Told,
+    oracle::{Oracle, Rules},
     server::{self, CODES, IDLE, Watched, lock},
     values::{received, value, values},
 };
@@ -47,6 +49,8 @@ pub(crate) struct Figures {
     pub(crate) connections: u64,
     /// Named lanes of the connections.
     pub(crate) lanes: u64,
+    /// What came of the steers.
+    pub(crate) steers: BTreeMap<String, u64>,
     pub(crate) violation: Option<String>,
 }
 
@@ -531,7 +535,7 @@ impl Episode {
     }
 
     fn judge(&self, number: u64, events: &[Value], end: End<'_>) {
-        lock(&self.oracle).outcome(number, &Outcome { events, end });
+        lock(&self.oracle).outcome(number, &Outcome { events, end, told: &Told::default() });
     }
 
     fn count(&mut self, outcome: String, report: &TurnReport) {

@@ -18,10 +18,12 @@ use tokio::{
 };
 
 use super::{
+    asked::{End, Outcome},
     driver::{Figures, LONGEST},
     lane_server::{self, Faults},
     login::Login,
-    oracle::{End, Oracle, Outcome, Rules, TAG},
+    messages::{Carried, Messages, Said, Told},
+    oracle::{Oracle, Rules, TAG},
     server::{Watched, lock},
     values::{received, value, values},
 };
@@ -37,6 +39,10 @@ struct Episode {
     most: usize,
     /// Nothing but the caller ends a conversation on its WebSocket, and there is a lane for each.
     is_calm: bool,
+    /// The server takes steers.
+    steers: bool,
+    /// The server takes interrupts.
+    interrupts: bool,
     figures: Figures,
 }
 
@@ -46,6 +52,8 @@ struct Conversation {
     tag: Option<&'static str>,
     /// The next turn must continue the last response.
     continues: bool,
+    /// Steers that the next turn carries.
+    pending: Vec<Said>,
 }
 
 /// What a conversation does in a round.
@@ -61,6 +69,7 @@ struct Move {
     pause: Option<Duration>,
     /// The session is forked while the turn runs.
     forks: bool,
+    messages: Messages,
     /// The next turn, which begins immediately: the rest of a response that was dropped may still
     /// come.
     again: Option<Box<Self>>,
@@ -131,6 +140,7 @@ impl Episode {
             })
             .into(),
         );
+        let (steers, interrupts) = (rng.u8(..6) > 0, rng.bool());
         let faults = Faults { fails: !is_calm, is_large: falls_behind || rng.bool() };
         let server = ScriptedServer::in_memory(lane_server::script(rng.fork(), &oracle, faults));
         let mut timeouts = Timeouts::default();
@@ -152,6 +162,7 @@ impl Episode {
         let clients = ["one-a", "one-b"].map(|token| {
             let provider = Provider::compatible(&server.url()).expect("a URL");
             let provider = provider.named_lanes(names).active_responses(active).max_age(max_age);
+            let provider = provider.steers(steers).interrupts(interrupts);
             ResponsesClient::builder()
                 .provider(provider)
                 .auth(Auth::provider(Login::new(token)))
@@ -167,7 +178,18 @@ impl Episode {
         });
         let most = if is_calm { 14 } else { rng.usize(2..40) };
         let (clients, conversations) = (clients.to_vec(), Vec::new());
-        Self { rng, server, oracle, clients, conversations, most, is_calm, figures }
+        Self {
+            rng,
+            server,
+            oracle,
+            clients,
+            conversations,
+            most,
+            is_calm,
+            steers,
+            interrupts,
+            figures,
+        }
     }
 
     /// A turn of each conversation, all at the same time.
@@ -224,6 +246,7 @@ impl Episode {
             request: conversation.request.clone(),
             tag: conversation.tag,
             continues: false,
+            pending: Vec::new(),
         }));
         if let Some(violation) = ran.violation {
             lock(&self.oracle).violate(ran.number, || violation);
@@ -248,7 +271,8 @@ impl Episode {
         let stores = self.rng.u8(..5) == 0;
         let mut request = ResponsesRequest::new("m").store(stores);
         request.input.push(Item::user("begin"));
-        self.conversations.push(Conversation { session, request, tag, continues: false });
+        let pending = Vec::new();
+        self.conversations.push(Conversation { session, request, tag, continues: false, pending });
     }
 
     /// What a caller does with a session besides turns.
@@ -260,10 +284,14 @@ impl Episode {
                     if self.conversations.len() >= self.most {
                         return;
                     }
-                    let Conversation { session, request, tag, continues } = &self.conversations[at];
-                    let (session, request) = (session.fork(), request.clone());
-                    let (tag, continues) = (*tag, *continues);
-                    self.conversations.push(Conversation { session, request, tag, continues });
+                    let Conversation { session, request, tag, continues, pending } =
+                        &self.conversations[at];
+                    let (session, request, tag) = (session.fork(), request.clone(), *tag);
+                    // Only the lane of its response has a steer.
+                    let continues = *continues && pending.is_empty();
+                    let pending = Vec::new();
+                    let fork = Conversation { session, request, tag, continues, pending };
+                    self.conversations.push(fork);
                 }
             }
             4 => drop(self.conversations.swap_remove(at)),
@@ -275,8 +303,9 @@ impl Episode {
                 if let Some(tag) = *tag {
                     session.set_header(TAG, tag).expect("a header");
                 }
-                let (request, tag) = (request.clone(), *tag);
-                self.conversations.push(Conversation { session, request, tag, continues: false });
+                let (request, tag, pending) = (request.clone(), *tag, Vec::new());
+                let again = Conversation { session, request, tag, continues: false, pending };
+                self.conversations.push(again);
             }
             7 if !self.is_calm => sleep(Duration::from_secs(self.rng.u64(..1500))).await,
             8 if !self.is_calm => {
@@ -300,6 +329,9 @@ impl Episode {
             conversation.continues = false;
         }
         let leaves = if may_leave { rng.u8(..20) } else { u8::MAX };
+        let mut messages = Messages::plan(rng, self.steers, self.interrupts);
+        // What a caller says that leaves, nobody may wait for.
+        messages.is_promised = leaves > 1;
         let mut next = Move {
             number,
             begins_after: Duration::from_millis(if rng.bool() { rng.u64(..300) } else { 0 }),
@@ -310,6 +342,7 @@ impl Episode {
             stop: if leaves == 1 { rng.usize(..12) } else { usize::MAX },
             pause: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(..50))),
             forks: rng.u8(..20) == 0,
+            messages,
             again: None,
         };
         if leaves < 2 {
@@ -343,6 +376,9 @@ impl Episode {
         }
         figures.connections += connections;
         figures.lanes += oracle.lanes() as u64;
+        for (name, times) in &oracle.steers.outcomes {
+            *figures.steers.entry(name.clone()).or_default() += times;
+        }
         for (name, times) in &oracle.faults {
             *figures.faults.entry(name).or_default() += times;
         }
@@ -353,7 +389,7 @@ impl Episode {
 
 /// Runs a turn beside others.
 async fn turn(conversation: &mut Conversation, next: Move, oracle: &Watched, is_calm: bool) -> Ran {
-    let Move { number, begins_after, patience, stop, pause, forks, again: _ } = next;
+    let Move { number, begins_after, patience, stop, pause, forks, messages, again: _ } = next;
     if !begins_after.is_zero() {
         sleep(begins_after).await;
     }
@@ -362,8 +398,15 @@ async fn turn(conversation: &mut Conversation, next: Move, oracle: &Watched, is_
     if let Some(tag) = conversation.tag {
         metadata["tag"] = tag.into();
     }
+    messages.promise(&mut metadata);
     let request = conversation.request.clone().metadata(metadata);
-    lock(oracle).asks(number, values(&request));
+    let input = values(&request);
+    let carried = conversation
+        .pending
+        .drain(..)
+        .map(|said| Carried { is_kept: said.input.iter().all(|item| input.contains(item)), said });
+    let carried: Vec<_> = carried.collect();
+    lock(oracle).asks(number, input);
     let must_continue = std::mem::replace(&mut conversation.continues, false);
     let mut ran = Ran {
         number,
@@ -372,19 +415,21 @@ async fn turn(conversation: &mut Conversation, next: Move, oracle: &Watched, is_
         fork: None,
         violation: None,
     };
-    let judge = |events: &[Value], end: End<'_>| {
-        lock(oracle).outcome(number, &Outcome { events, end });
+    let judge = |began: bool, events: &[Value], end: End<'_>, told: &Told| {
+        lock(oracle).outcome(number, &Outcome { events, end, told });
+        lock(oracle).carried(number, &carried, began);
     };
+    let mut told = Told::default();
     let mut stream = match timeout(patience, conversation.session.stream(&request)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             ran.failed(&error, is_calm);
-            judge(&[], End::Failed(error.kind(), error.delivery()));
+            judge(false, &[], End::Failed(error.kind(), error.delivery()), &told);
             return ran;
         }
         Err(_) => {
             "cancelled".clone_into(&mut ran.outcome);
-            judge(&[], End::Left);
+            judge(false, &[], End::Left, &told);
             return ran;
         }
     };
@@ -392,19 +437,23 @@ async fn turn(conversation: &mut Conversation, next: Move, oracle: &Watched, is_
         ran.fork = Some(conversation.session.fork());
     }
     let mut events = Vec::new();
-    match read(&mut stream, &mut events, stop, pause).await {
+    let reader = Reader { number, stop, pause, messages };
+    match reader.read(&mut stream, &mut events, &mut told).await {
         Read::Stopped => {
             ran.report = stream.report().clone();
             "dropped".clone_into(&mut ran.outcome);
             drop(stream);
-            judge(&events, End::Left);
+            judge(true, &events, End::Left, &told);
         }
         Read::Failed(error) => {
-            ran.failed(&error, is_calm);
-            judge(&events, End::Failed(error.kind(), error.delivery()));
+            ran.failed(&error, is_calm && told.stops == 0);
+            judge(true, &events, End::Failed(error.kind(), error.delivery()), &told);
+            // The server keeps nothing of a steer that failed.
+            conversation.request.input.extend(told.failed_input());
         }
         Read::Ended => {
             ran.report = stream.report().clone();
+            told.report(&ran.report);
             let response = match stream.final_response().await {
                 Ok(response) => response,
                 Err(error) => {
@@ -414,19 +463,28 @@ async fn turn(conversation: &mut Conversation, next: Move, oracle: &Watched, is_
             };
             let output: Vec<Item> = response.output_items().collect();
             let output_values: Vec<Value> = output.iter().map(value).collect();
-            judge(&events, End::Output(&output_values));
-            ran.outcome = format!("{:?}", response.status()).to_lowercase();
+            judge(true, &events, End::Output(&output_values), &told);
+            let reason = response.incomplete_reason();
+            ran.outcome = match &reason {
+                Some(reason) if reason != "max_output_tokens" => reason.clone(),
+                _ => format!("{:?}", response.status()).to_lowercase(),
+            };
             if must_continue && !matches!(ran.report.plan, Some(Plan::Incremental { .. })) {
                 let plan = &ran.report.plan;
                 ran.violation = Some(format!("it was not sent incrementally: {plan:?}"));
             }
-            conversation.continues = is_calm && response.status() == ResponseStatus::Completed;
+            // A stop may give up the response that follows, and its lane with it.
+            let is_base = response.status() == ResponseStatus::Completed && told.stops == 0
+                || reason.is_some_and(|it| it == "interrupted");
+            conversation.continues = is_calm && is_base;
             let calls = output.iter().filter(|item| item.item_type() == "function_call");
             let outputs: Vec<_> = calls
                 .filter_map(|call| Some(Item::function_call_output(call.call_id()?, "done")))
                 .collect();
+            conversation.pending = told.take_pending();
             conversation.request.input.extend(output);
             conversation.request.input.extend(outputs);
+            conversation.request.input.extend(told.failed_input());
         }
     }
     ran
@@ -453,33 +511,58 @@ impl Ran {
     }
 }
 
-/// Reads a stream to its end, or until it has had `stop` events.
-async fn read(
-    stream: &mut ResponseStream,
-    events: &mut Vec<Value>,
+/// How a stream is read.
+struct Reader {
+    number: u64,
+    /// It is dropped after so many events.
     stop: usize,
+    /// Time between two events in which the reader does something else.
     pause: Option<Duration>,
-) -> Read {
-    while events.len() < stop {
-        match stream.try_next().await {
-            Ok(Some(event)) => {
-                let is_end =
-                    matches!(event, ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_));
-                let mut event = received(&event);
-                if let Some(members) = event.as_object_mut() {
-                    members.remove("stream_id");
+    messages: Messages,
+}
+
+impl Reader {
+    /// Reads a stream to its end, or until it is dropped, and says something meanwhile.
+    async fn read(
+        self,
+        stream: &mut ResponseStream,
+        events: &mut Vec<Value>,
+        told: &mut Told,
+    ) -> Read {
+        let Self { number, stop, pause, mut messages } = self;
+        while events.len() < stop {
+            let next = match messages.patience(events.len()) {
+                Some(Duration::ZERO) => {
+                    messages.say(number, stream, told);
+                    continue;
                 }
-                events.push(event);
-                if is_end {
-                    return Read::Ended;
+                Some(patience) => timeout(patience, stream.try_next()).await,
+                None => Ok(stream.try_next().await),
+            };
+            let Ok(next) = next else {
+                messages.say(number, stream, told);
+                continue;
+            };
+            match next {
+                Ok(Some(event)) => {
+                    let is_end =
+                        matches!(event, ResponseEvent::Completed(_) | ResponseEvent::Incomplete(_));
+                    let mut event = received(&event);
+                    if let Some(members) = event.as_object_mut() {
+                        members.remove("stream_id");
+                    }
+                    events.push(event);
+                    if is_end {
+                        return Read::Ended;
+                    }
                 }
+                Ok(None) => return Read::Stopped,
+                Err(error) => return Read::Failed(error),
             }
-            Ok(None) => return Read::Stopped,
-            Err(error) => return Read::Failed(error),
+            if let Some(pause) = pause {
+                sleep(pause).await;
+            }
         }
-        if let Some(pause) = pause {
-            sleep(pause).await;
-        }
+        Read::Stopped
     }
-    Read::Stopped
 }

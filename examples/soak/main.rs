@@ -7,16 +7,22 @@
 //!
 //! The server's own records say whether the client kept its promises: the history it works with is
 //! the caller's, whatever was edited, lost or forked; nothing runs twice that may not; a turn has
-//! its own events, all of them, and one outcome; and nothing is left behind. Time is paused and no
+//! its own events, all of them, and one outcome; a steer is applied once, to the response that the
+//! caller is told of, or is given back; and nothing is left behind. Time is paused and no
 //! socket is opened, so that the same seed is the same run. The first violation ends it, with
 //! status 1.
 
+mod asked;
+mod attempt;
 mod driver;
 mod lane_server;
 mod lanes;
 mod login;
+mod messages;
 mod oracle;
 mod server;
+mod steered;
+mod steers;
 mod values;
 
 use std::{collections::BTreeMap, fmt::Display, process::ExitCode};
@@ -92,13 +98,16 @@ fn as_line(seed: u64, figures: &Figures) -> String {
         incremental,
         connections,
         lanes,
+        steers,
         violation,
     } = figures;
     format!(
-        "seed {seed}: {turns} turns ({}); faults: {}; {attempts} attempts, {full} full and \
-         {incremental} incremental, {connections} connections, {lanes} named lanes; {} violations",
+        "seed {seed}: {turns} turns ({}); faults: {}; steers: {}; {attempts} attempts, {full} full \
+         and {incremental} incremental, {connections} connections, {lanes} named lanes; {} \
+         violations",
         list(outcomes),
         list(faults),
+        list(steers),
         u8::from(violation.is_some()),
     )
 }
@@ -118,6 +127,7 @@ fn as_json_line(seed: u64, figures: &Figures) -> String {
         incremental,
         connections,
         lanes,
+        steers,
         violation,
     } = figures;
     json!({
@@ -130,6 +140,7 @@ fn as_json_line(seed: u64, figures: &Figures) -> String {
         "incremental": incremental,
         "connections": connections,
         "lanes": lanes,
+        "steers": steers,
         "violations": u8::from(violation.is_some()),
         "violation": violation,
     })

@@ -6,18 +6,18 @@ use std::{
 };
 
 use responses_client::{
-    Delivery, ErrorKind, ReplayPolicy, Transport, TransportPolicy,
+    ReplayPolicy, Transport, TransportPolicy,
     testing::{Exchange, RequestLog, ServerLog},
 };
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    server::CREATED_TWICE,
-    values::{
-        Kind, Reach, Word, account, context, digest, is_about_the_connection, is_call, kind, place,
-        settled,
-    },
+    asked::{Asked, End, Outcome},
+    attempt::{Attempt, Ending, Fate},
+    messages::Carried,
+    steers::{Steers, follows},
+    values::{Kind, Reach, account, context, digest, is_call, kind, place, without},
 };
 
 /// Watches over one server and the sessions that speak to it.
@@ -42,6 +42,9 @@ pub(crate) struct Oracle {
     ending: HashMap<usize, Ending>,
     /// Names of lanes by connection.
     names: HashMap<usize, HashSet<String>>,
+    pub(crate) steers: Steers,
+    /// Encrypted content of reasoning that the server has and the callers have not.
+    lost: HashSet<String>,
 }
 
 /// What the clients were told to keep to.
@@ -61,94 +64,10 @@ pub(crate) struct Rules {
     pub(crate) falls_behind: bool,
 }
 
-/// How the server ends a connection that several responses run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// Of what was sent some may be lost.
-    Cut,
-    /// What has not begun will not run, and the client is told so.
-    Refusal,
-}
-
-/// A turn as the caller gave it, and the requests that came of it.
-struct Asked {
-    digest: String,
-    attempts: Vec<Attempt>,
-    since: Instant,
-    not_before: Option<Instant>,
-    /// The caller has its outcome.
-    over: bool,
-    /// The caller went away, and a request may still be under way.
-    left: bool,
-}
-
-/// A request that reached the server, and what it was answered.
-#[derive(Default)]
-struct Attempt {
-    /// Its place in the log.
-    request: usize,
-    connection: usize,
-    /// Another request came on the connection before.
-    kept: bool,
-    since: Option<Instant>,
-    fate: Fate,
-    events: Vec<Value>,
-    /// The output, where the events say it in other words.
-    meant: Option<Vec<Value>>,
-}
-
-/// What the server makes of a request, beyond the events it sends.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fate {
-    pub(crate) name: &'static str,
-    pub(crate) word: Word,
-    /// Nothing may be sent after it.
-    pub(crate) last_word: bool,
-    /// The connection ends without a byte of an answer.
-    pub(crate) unanswered: bool,
-    /// The connection is cut, and not all of what is sent arrives.
-    pub(crate) cut: bool,
-    /// The server says that it ends the connection.
-    pub(crate) told: bool,
-    /// The client may know that it did not run, because its connection was ended.
-    pub(crate) unbegun: bool,
-    /// It comes as one JSON value in place of its events.
-    pub(crate) whole: bool,
-    /// It begins with `response.created`.
-    pub(crate) begins: bool,
-    /// By then all of it is sent.
-    pub(crate) takes: Duration,
-    /// To try again costs no attempt, once a turn.
-    pub(crate) free: bool,
-    /// Nothing more may come on this WebSocket.
-    pub(crate) poisons: bool,
-    /// How long it is to wait.
-    pub(crate) retry_after: Option<Duration>,
-    /// The server keeps the response under another id than it gave first.
-    pub(crate) renames: bool,
-    /// It ends with its terminal event, and nothing else happens.
-    pub(crate) ends_well: bool,
-}
-
 #[derive(Default)]
 struct Socket {
     first_used: Option<Instant>,
     poisoned: Option<(Instant, &'static str)>,
-}
-
-/// What the caller got of a turn.
-pub(crate) struct Outcome<'a> {
-    /// The events; `null` stands for `Restarted`.
-    pub(crate) events: &'a [Value],
-    pub(crate) end: End<'a>,
-}
-
-pub(crate) enum End<'a> {
-    /// The output of a response that completed or is incomplete.
-    Output(&'a [Value]),
-    Failed(ErrorKind, Delivery),
-    /// The caller went away.
-    Left,
 }
 
 impl Oracle {
@@ -166,6 +85,8 @@ impl Oracle {
             looked_at: 0,
             ending: HashMap::new(),
             names: HashMap::new(),
+            steers: Steers::default(),
+            lost: HashSet::new(),
         }
     }
 
@@ -181,9 +102,15 @@ impl Oracle {
 
     /// The caller is about to ask for a turn with this input.
     pub(crate) fn asks(&mut self, number: u64, input: Vec<Value>) {
-        let (since, attempts) = (Instant::now(), Vec::new());
-        let digest = digest(input);
-        let asked = Asked { digest, attempts, since, not_before: None, over: false, left: false };
+        let asked = Asked {
+            digest: digest(input.clone()),
+            input,
+            attempts: Vec::new(),
+            since: Instant::now(),
+            not_before: None,
+            over: false,
+            left: false,
+        };
         self.turns.insert(number, asked);
     }
 
@@ -252,11 +179,21 @@ impl Oracle {
     /// A request has come that takes a turn.
     pub(crate) fn request(&mut self, number: u64, exchange: &Exchange) {
         let now = Instant::now();
-        if let Some(wrong) = self.wrong_with(number, exchange, now) {
+        let follows = follows(exchange);
+        let wrong = self.steers.wrong_with_history(exchange);
+        let wrong = wrong.or_else(|| match follows {
+            true => None,
+            false => self.wrong_with(number, exchange, now),
+        });
+        if let Some(wrong) = wrong {
             self.violate(number, || wrong);
         }
         let attempt = Attempt {
             request: place(&exchange.response_id).unwrap_or_default(),
+            id: exchange.response_id.clone(),
+            parent: exchange.body["previous_response_id"].as_str().map(str::to_owned),
+            follows,
+            history: exchange.history.clone(),
             connection: exchange.connection,
             kept: !self.used.insert(exchange.connection),
             since: Some(now),
@@ -298,7 +235,7 @@ impl Oracle {
         if asked.over && !asked.left {
             return Some("it was sent after its outcome".to_owned());
         }
-        if digest(exchange.history.clone()) != asked.digest {
+        if digest(without(&exchange.history, &self.lost)) != asked.digest {
             let (incremental, length) =
                 (exchange.body.get("previous_response_id").is_some(), exchange.history.len());
             return Some(format!(
@@ -315,6 +252,9 @@ impl Oracle {
     /// What speaks against another attempt after these.
     fn wrong_with_another(&self, before: &[Attempt]) -> Option<String> {
         let last = before.last()?;
+        if last.follows {
+            return Some("it was sent again after a steer had another response follow".to_owned());
+        }
         if last.fate.last_word {
             return Some(format!("it was sent again after {}", last.fate.name));
         }
@@ -392,11 +332,29 @@ impl Oracle {
         };
         let wrong = match again {
             Some(call) => Some(format!("{call} is run twice")),
-            None => asked.wrong_with(outcome, &self.rules),
+            None => {
+                self.lost.extend(asked.lost_reasoning(outcome));
+                asked.wrong_with(outcome, &self.rules, &self.lost)
+            }
         };
+        let wrong = wrong.or_else(|| self.steers.wrong_with(asked, outcome));
         if let Some(wrong) = wrong {
             self.violate(number, || wrong);
         }
+    }
+
+    /// A turn is over that was to carry these steers of the turn before. `began` if it has had a
+    /// response.
+    pub(crate) fn carried(&mut self, number: u64, carried: &[Carried], began: bool) {
+        let Some(asked) = self.turns.get(&number) else { return };
+        if let Some(wrong) = self.steers.wrong_with_carried(asked, carried, began) {
+            self.violate(number, || wrong);
+        }
+    }
+
+    /// Returns the number of requests of a turn.
+    pub(crate) fn attempts(&self, number: u64) -> usize {
+        self.turns.get(&number).map_or(0, |asked| asked.attempts.len())
     }
 
     /// The place in the log of the last request of a turn, and its connection.
@@ -415,6 +373,7 @@ impl Oracle {
             })
             .next();
         self.looked_at = log.requests.len();
+        let wrong = wrong.or_else(|| self.steers.wrong_with_log(log, &self.turns));
         if let Some(wrong) = wrong {
             self.violate(number, || wrong);
         }
@@ -456,138 +415,8 @@ impl Oracle {
     }
 }
 
-impl Asked {
-    fn wrong_with(&self, outcome: &Outcome<'_>, rules: &Rules) -> Option<String> {
-        let last = self.attempts.last();
-        let sent: &[Value] = last.map_or(&[], Attempt::sent);
-        match outcome.end {
-            End::Output(output) => {
-                if !matches!(sent.last().map(kind), Some(Kind::End)) {
-                    return Some("it ended well, but not at the server".to_owned());
-                }
-                let meant = last.and_then(|last| last.meant.clone());
-                let (got, meant) = (output.to_vec(), meant.unwrap_or_else(|| settled(sent)));
-                if digest(got.clone()) != digest(meant.clone()) {
-                    return Some(format!(
-                        "its output is not what the server meant: {got:?} {meant:?}"
-                    ));
-                }
-            }
-            End::Failed(kind, delivery) => {
-                let ended_by_session = [ErrorKind::Superseded, ErrorKind::SessionClosed];
-                let ended = last.is_some_and(|it| it.reach() == Reach::Ended && !it.fate.cut);
-                let excused = kind == ErrorKind::Timeout && self.ran_out(rules.deadline)
-                    || kind == ErrorKind::FellBehind && rules.falls_behind;
-                if ended && !excused && !ended_by_session.contains(&kind) {
-                    return Some(format!("it ended well at the server, and here with {kind:?}"));
-                }
-                let begun = self.attempts.iter().filter(|it| !it.fate.unbegun);
-                let reach = begun.map(Attempt::reach).max();
-                let ran = reach.is_some_and(|reach| reach > Reach::Refused);
-                let told = !self.attempts.is_empty() && self.attempts.iter().all(|it| it.fate.told);
-                if told && delivery > Delivery::Refused {
-                    return Some(format!("it was refused, and the error says {delivery:?}"));
-                }
-                if ran && delivery <= Delivery::Refused {
-                    return Some(format!("it may have run, and the error says {delivery:?}"));
-                }
-            }
-            End::Left => {}
-        }
-        let whole = matches!(outcome.end, End::Output(_));
-        self.wrong_with_events(outcome.events, sent, whole)
-    }
-
-    /// Whether the time of the whole turn ran out before all of the answer was there.
-    fn ran_out(&self, deadline: Option<Duration>) -> bool {
-        let Some(end) = deadline.map(|deadline| self.since + deadline) else { return false };
-        let sent = self.attempts.last().and_then(|it| Some(it.since? + it.fate.takes));
-        Instant::now() >= end && sent.is_none_or(|sent| sent + LEEWAY >= end)
-    }
-
-    /// Every event must be one of this turn's, in the order in which they were sent, and of the
-    /// last attempt each, if the turn is `whole`.
-    fn wrong_with_events(&self, got: &[Value], sent: &[Value], whole: bool) -> Option<String> {
-        let got: Vec<_> = got.iter().filter(|event| !is_about_the_connection(event)).collect();
-        let mut got = &got[..];
-        if whole {
-            for event in sent.iter().rev() {
-                match got.split_last() {
-                    Some((last, rest)) if *last == event => got = rest,
-                    // Told by an attempt before.
-                    _ if self.attempts.len() > 1 && kind(event) == Kind::Begin => {}
-                    _ => return Some(format!("an event was lost: {}", event["type"])),
-                }
-            }
-        }
-        let mut all = self.attempts.iter().flat_map(Attempt::sent);
-        let mut begun = 0;
-        for event in got {
-            if event.is_null() {
-                begun = 0;
-                continue;
-            }
-            if !all.any(|sent| sent == *event) {
-                return Some(format!("an event is not of this turn: {}", event["type"]));
-            }
-            begun += usize::from(event["type"] == "response.created");
-        }
-        let twice = self.attempts.iter().any(|it| it.fate.name == CREATED_TWICE);
-        (begun > 1 + usize::from(twice)).then(|| "`response.created` came twice".to_owned())
-    }
-}
-
-impl Fate {
-    /// Its connection is ended.
-    fn end_with(&mut self, ending: Ending) {
-        self.cut = true;
-        self.told &= ending == Ending::Refusal;
-        if ending == Ending::Refusal {
-            (self.unbegun, self.free, self.name) = (true, true, "end of its connection");
-        }
-    }
-}
-
-impl Attempt {
-    /// What was sent, up to the end of the response.
-    fn sent(&self) -> &[Value] {
-        let end = self.events.iter().position(|event| kind(event) == Kind::End);
-        &self.events[..end.map_or(self.events.len(), |end| end + 1)]
-    }
-
-    /// How far the client can know at the least that it got.
-    fn least_reach(&self) -> Reach {
-        match self.fate {
-            Fate { unbegun: true, .. } => Reach::Refused,
-            Fate { cut: true, .. } => self.reach().min(Reach::Silent),
-            _ => self.reach(),
-        }
-    }
-
-    /// Whether the client knows that nothing runs beside another attempt.
-    fn has_ended(&self) -> bool {
-        self.fate.word == Word::Ended && self.reach() < Reach::Output
-    }
-
-    fn reach(&self) -> Reach {
-        let refused = self.fate.word == Word::Refuses;
-        let mut reach = if refused { Reach::Refused } else { Reach::Silent };
-        for event in &self.events {
-            match kind(event) {
-                Kind::Begin => reach = reach.max(Reach::Created),
-                Kind::Output => reach = Reach::Output,
-                Kind::End => return Reach::Ended,
-                Kind::Failure if reach < Reach::Output && refused => return Reach::Refused,
-                Kind::Failure => return reach,
-                Kind::Other => {}
-            }
-        }
-        reach
-    }
-}
-
 /// Header by which sessions differ.
 pub(crate) const TAG: &str = "x-tag";
 
 /// What a turn may take beside the waits of the server.
-const LEEWAY: Duration = Duration::from_secs(1);
+pub(crate) const LEEWAY: Duration = Duration::from_secs(1);

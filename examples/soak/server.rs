@@ -16,10 +16,7 @@ use responses_client::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    oracle::{Fate, Oracle},
-    values::Word,
-};
+use super::{attempt::Fate, oracle::Oracle, values::Word};
 
 pub(crate) type Watched = Arc<Mutex<Oracle>>;
 

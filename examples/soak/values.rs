@@ -1,5 +1,7 @@
 //! Items and events as JSON, and what they mean here.
 
+use std::collections::HashSet;
+
 use responses_client::{
     Item, ResponsesRequest,
     event::ResponseEvent,
@@ -89,6 +91,27 @@ pub(crate) fn digest(mut items: Vec<Value>) -> String {
         }
     }
     history_digest(&items)
+}
+
+/// The texts of the steers among these items.
+pub(crate) fn steer_texts(items: &[Value]) -> Vec<String> {
+    let text = |item: &Value| match &item["content"] {
+        Value::String(text) => Some(text.clone()),
+        content => content[0]["text"].as_str().map(str::to_owned),
+    };
+    let texts = items.iter().filter(|item| item["role"] == "user").filter_map(text);
+    texts.filter(|text| text.starts_with(STEER)).collect()
+}
+
+/// With this word the input of a steer begins. The key of the steer follows.
+pub(crate) const STEER: &str = "steer ";
+
+/// The items without the reasoning that has this encrypted content.
+pub(crate) fn without(items: &[Value], reasoning: &HashSet<String>) -> Vec<Value> {
+    let is_other = |item: &&Value| {
+        item["encrypted_content"].as_str().is_none_or(|content| !reasoning.contains(content))
+    };
+    items.iter().filter(is_other).cloned().collect()
 }
 
 /// What must be the same in two requests of which one continues the other.

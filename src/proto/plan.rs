@@ -49,6 +49,14 @@ impl PreviousTurn {
             Self::None | Self::NotCompleted | Self::Ambiguous => None,
         }
     }
+
+    /// Records that the server does not keep the previous response for the lane of its turn. Only a
+    /// stored response can be continued then.
+    pub(crate) fn leave_lane(&mut self) {
+        if let Self::Completed(base) = self {
+            base.seat = None;
+        }
+    }
 }
 
 /// Target of a request.

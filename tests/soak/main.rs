@@ -1,6 +1,10 @@
 //! A short soak: the conversations of `examples/soak`, with fixed seeds, on a paused clock.
 //! `.ci/run` and `.ci/long` run the example for longer.
 
+#[path = "../../examples/soak/asked.rs"]
+mod asked;
+#[path = "../../examples/soak/attempt.rs"]
+mod attempt;
 #[path = "../../examples/soak/driver.rs"]
 mod driver;
 #[path = "../../examples/soak/lane_server.rs"]
@@ -9,10 +13,16 @@ mod lane_server;
 mod lanes;
 #[path = "../../examples/soak/login.rs"]
 mod login;
+#[path = "../../examples/soak/messages.rs"]
+mod messages;
 #[path = "../../examples/soak/oracle.rs"]
 mod oracle;
 #[path = "../../examples/soak/server.rs"]
 mod server;
+#[path = "../../examples/soak/steered.rs"]
+mod steered;
+#[path = "../../examples/soak/steers.rs"]
+mod steers;
 #[path = "../../examples/soak/values.rs"]
 mod values;
 
@@ -53,4 +63,7 @@ fn hundreds_of_turns_on_shared_lanes_break_no_promise() {
     assert!(figures.faults.len() > 3, "{:?}", figures.faults);
     assert!(figures.incremental > figures.full, "{} in full", figures.full);
     assert!(figures.lanes > 3 * figures.connections / 2, "{} lanes", figures.lanes);
+    for outcome in ["committed", "pending, then committed", "failed: response_already_completed"] {
+        assert!(figures.steers.contains_key(outcome), "{:?}", figures.steers);
+    }
 }

@@ -21,6 +21,7 @@
 //! |---|---|
 //! | the error that ends a socket of its age | all of them |
 //! | an error about `stream_id` | those of named lanes that have no answer yet |
+//! | the error that no such response runs, after an interrupt | none if the response has ended; that of the interrupt if only one is open |
 //! | another error | the only one; the only one without an answer; or all of them |
 //! | a frame that is no JSON | all of them, because it may have been of any |
 //! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name; none if the last request of the default lane failed |
@@ -38,7 +39,7 @@ pub(crate) use self::{
     table::LaneTable,
 };
 use self::{
-    interrupts::{LateInterrupts, answers_interrupt},
+    interrupts::{OpenInterrupts, answers_interrupt, is_not_found},
     steers::OpenSteers,
     strays::{Filtered, StrayFilter},
 };
@@ -67,7 +68,6 @@ pub(crate) struct Lanes {
     /// `true` once a frame has named its lane. From then on, a frame without a name is none of a
     /// named lane's.
     has_names: bool,
-    interrupts: LateInterrupts,
     held_limit: usize,
 }
 
@@ -77,9 +77,7 @@ struct Lane {
     course: Course,
     strays: StrayFilter,
     steers: OpenSteers,
-    /// `true` if an interruption of the running response was sent, and the server has not answered
-    /// it.
-    interrupted: bool,
+    interrupts: OpenInterrupts,
     /// `true` if the origin is known to begin responses with output.
     unannounced: bool,
     /// `true` if the last exchange ended otherwise than by the end of its response, so that events
@@ -110,8 +108,9 @@ pub(crate) enum Route {
     /// Deliver `frame`, which is an error or no JSON, to the consumers of `lanes`, whose exchanges it
     /// ends.
     ToAll { lanes: Vec<LaneId>, frame: Frame, end: ExchangeEnd },
-    /// Deliver no frame. The response of `lane`, which nobody reads, has ended.
-    Freed(LaneId),
+    /// Deliver no frame. The response of `lane`, which nobody reads, has ended. `retires` if it ended
+    /// with an error after which the socket accepts no more requests.
+    Freed { lane: LaneId, retires: bool },
     /// Deliver no frame now.
     Ignore,
     /// Deliver no frame, and send no more requests: the frame belongs to no known response, or a
@@ -148,7 +147,7 @@ impl Lane {
             course: Course::Idle,
             strays: StrayFilter::new(held_limit),
             steers: OpenSteers::default(),
-            interrupted: false,
+            interrupts: OpenInterrupts::default(),
             unannounced: false,
             has_tail: false,
         }
@@ -159,8 +158,7 @@ impl Lanes {
     /// Returns the lanes of a new socket. A lane holds back, and drops of a response that nobody
     /// reads, about `held_limit` bytes.
     pub(crate) fn new(held_limit: usize) -> Self {
-        let interrupts = LateInterrupts::default();
-        Self { lanes: Vec::new(), writing: None, has_names: false, interrupts, held_limit }
+        Self { lanes: Vec::new(), writing: None, has_names: false, held_limit }
     }
 
     /// Begins an exchange, whose request is written from now on; `unannounced` if the origin is
@@ -174,7 +172,6 @@ impl Lanes {
             begun.course = Course::Running { answered: false };
             begun.strays.begin(unannounced);
             (begun.steers, begun.unannounced) = (OpenSteers::default(), unannounced);
-            begun.interrupted = false;
         }
         self.writing = Some(lane);
     }
@@ -183,11 +180,13 @@ impl Lanes {
     /// the message is a steer. Otherwise, the message interrupts the response.
     pub(crate) fn send(&mut self, lane: LaneId, steers: bool) -> bool {
         let Some(state) = self.lanes.get_mut(lane.index()) else { return false };
-        let runs = matches!(state.course, Course::Running { .. });
+        // Between two responses, the server still answers a steer.
+        let runs = matches!(state.course, Course::Running { .. })
+            && (steers || !state.steers.are_between());
         match steers {
             true if runs => state.steers.sent(),
-            true => {}
-            false => state.interrupted |= runs,
+            false if runs => state.interrupts.sent(),
+            _ => {}
         }
         runs
     }
@@ -228,11 +227,11 @@ impl Lanes {
 
     /// Returns the lane that `frame` belongs to.
     fn owner(&mut self, frame: &Frame, now: Instant) -> Owner {
-        if self.interrupts.takes(frame, now) {
-            return Owner::Nobody;
-        }
         // A socket without named lanes needs no search for names.
         let name = (self.lanes.len() > 1).then(|| frame.stream_id()).flatten();
+        if self.answers_late_interrupt(frame, name.as_deref(), now) {
+            return Owner::Nobody;
+        }
         if let Some(name) = name {
             let lane = LaneId::of_name(&name).filter(|lane| self.is_active(*lane));
             self.has_names |= lane.is_some();
@@ -272,6 +271,14 @@ impl Lanes {
             let waiting: Vec<LaneId> = named.filter(waiting).collect();
             return if waiting.is_empty() { Owner::Unknown } else { Owner::All(waiting) };
         }
+        let mut interrupted = active.iter().copied().filter(|lane| {
+            self.lanes.get(lane.index()).is_some_and(|lane| lane.interrupts.are_open())
+        });
+        if let (Some(only), None) = (interrupted.next(), interrupted.next())
+            && is_not_found(frame)
+        {
+            return Owner::One(only);
+        }
         if self.is_active(LaneId::DEFAULT) {
             return Owner::One(LaneId::DEFAULT);
         }
@@ -280,6 +287,22 @@ impl Lanes {
             (Some(only), None) => Owner::One(only),
             _ => Owner::All(active.to_vec()),
         }
+    }
+
+    /// Returns `true` if a frame of the lane `name`, or without a name, answers an interrupt whose
+    /// response has ended.
+    fn answers_late_interrupt(&mut self, frame: &Frame, name: Option<&str>, now: Instant) -> bool {
+        let may_answer = matches!(frame.tag.role, Role::Error | Role::Metadata);
+        if !may_answer || !answers_interrupt(frame) {
+            return false;
+        }
+        let named = name.map(LaneId::of_name);
+        let mut lanes = self.lanes.iter_mut().enumerate();
+        let late = lanes.find(|(index, lane)| {
+            let is_named = named.is_none_or(|name| name.is_some_and(|name| name.index() == *index));
+            is_named && lane.interrupts.are_late(now)
+        });
+        late.map(|(_, lane)| lane.interrupts.answer_late()).is_some()
     }
 
     /// Decides about a frame of the exchange of `lane`.
@@ -293,12 +316,7 @@ impl Lanes {
             Filtered::Withhold => return Route::Ignore,
             Filtered::Overflow => return Route::Overflow(lane),
         };
-        if state.interrupted && (ends(&frame) || answers_interrupt(&frame)) {
-            state.interrupted = false;
-            if frame.tag.role == Role::Terminal {
-                self.interrupts.add(now);
-            }
-        }
+        state.interrupts.observe(frame.tag.kind);
         let is_over = state.steers.observe(&frame);
         let ended = end_of(frame.tag.role, is_writing);
         let end = match ended {
@@ -310,11 +328,15 @@ impl Lanes {
         if ended.is_some() {
             state.has_tail = frame.tag.role != Role::Terminal;
             state.strays.finish(&frame, now);
+            state.interrupts.finish(&frame, now);
         }
         match &mut state.course {
             Course::Detached { .. } if end.is_some() => {
                 state.course = Course::Idle;
-                return Route::Freed(lane);
+                return Route::Freed {
+                    lane,
+                    retires: frame.tag.role == Role::Error && retires(&frame),
+                };
             }
             Course::Detached { dropped } => {
                 *dropped = dropped.saturating_add(size);
@@ -336,6 +358,7 @@ impl Lanes {
         if let Some(state) = self.lanes.get_mut(lane.index()) {
             (state.course, state.has_tail) = (Course::Idle, true);
             state.strays.finish(frame, now);
+            state.interrupts.finish(frame, now);
         }
     }
 
@@ -391,11 +414,6 @@ impl Lanes {
     }
 }
 
-/// Returns `true` if a frame ends the response that it belongs to.
-fn ends(frame: &Frame) -> bool {
-    end_of(frame.tag.role, false).is_some()
-}
-
 /// Returns the end of the exchange if a frame of this role ends it.
 fn end_of(role: Role, is_writing: bool) -> Option<ExchangeEnd> {
     match role {
@@ -404,6 +422,12 @@ fn end_of(role: Role, is_writing: bool) -> Option<ExchangeEnd> {
         Role::Terminal | Role::Error if is_writing => Some(ExchangeEnd::Unsent),
         Role::Terminal | Role::Error => Some(ExchangeEnd::Free),
     }
+}
+
+/// Returns `true` if the server accepts no more requests on the socket after this error.
+fn retires(error: &Frame) -> bool {
+    let class = normalize::error_frame(error).class();
+    matches!(class, ErrorClass::SocketAge | ErrorClass::Credential)
 }
 
 #[cfg(test)]

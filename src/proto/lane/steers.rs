@@ -49,6 +49,11 @@ impl OpenSteers {
         self.unanswered > 0 || !self.accepted.is_empty()
     }
 
+    /// Returns `true` if a response has ended, and the next one has not begun.
+    pub(crate) fn are_between(&self) -> bool {
+        self.between
+    }
+
     /// Records a frame of the exchange. Returns `true` if a response has ended with it or before it,
     /// and no steer is open, so that the exchange is over.
     pub(crate) fn observe(&mut self, frame: &Frame) -> bool {

@@ -33,7 +33,8 @@ fn route(lanes: &mut Lanes, payload: &str) -> String {
             let lanes: Vec<u8> = lanes.iter().map(|lane| lane.0).collect();
             format!("to {lanes:?}{}", name_of(end))
         }
-        Route::Freed(lane) => format!("freed {}", lane.0),
+        Route::Freed { lane, retires: false } => format!("freed {}", lane.0),
+        Route::Freed { lane, retires: true } => format!("freed {}, retired", lane.0),
         Route::Ignore => "ignore".to_owned(),
         Route::Retire => "retire".to_owned(),
         Route::Overflow(lane) => format!("overflow {}", lane.0),
@@ -252,6 +253,55 @@ fn c169_an_error_without_a_lane_reaches_those_that_it_concerns() {
     let mut lanes = running(1..3);
     lanes.begin(LaneId(3), false);
     assert_eq!(route(&mut lanes, age), "to [1, 2, 3], unsent");
+}
+
+#[test]
+fn c168_an_error_about_an_interrupt_of_an_ended_response_concerns_nobody() {
+    let error = r#"{"type":"error","status":400,"error":{"code":"response_not_found"}}"#;
+    let accepted = r#"{"type":"response.interrupt.accepted","response_id":"resp_2"}"#;
+    // The interrupt crosses the end of its response, beside other lanes or alone.
+    for others in [vec![], vec![2], vec![2, 3]] {
+        let mut lanes = running([&[1], &others[..]].concat());
+        route(&mut lanes, &on(1, CREATED));
+        assert!(lanes.send(LaneId(1), false));
+        assert_eq!(route(&mut lanes, &on(1, COMPLETED)), "to 1, free");
+        lanes.begin(LaneId(1), false);
+        lanes.written();
+        assert_eq!(route(&mut lanes, error), "ignore", "{others:?}");
+        assert!(lanes.is_active(LaneId(1)) && others.iter().all(|it| lanes.is_active(LaneId(*it))));
+        assert_ne!(route(&mut lanes, error), "ignore", "one interrupt, one answer");
+    }
+    // The response that follows after a steer is not meant either.
+    let mut lanes = running(1..3);
+    route(&mut lanes, &on(1, CREATED));
+    assert!(lanes.send(LaneId(1), true) && lanes.send(LaneId(1), false));
+    assert_eq!(route(&mut lanes, &on(1, COMPLETED)), "to 1");
+    assert!(!lanes.send(LaneId(1), false), "no response runs");
+    assert_eq!(route(&mut lanes, error), "ignore");
+    // The server does not know the response that runs.
+    let mut lanes = running(1..4);
+    for lane in 1..4 {
+        route(&mut lanes, &on(lane, CREATED));
+    }
+    assert!(lanes.send(LaneId(2), false));
+    assert_eq!(route(&mut lanes, error), "to 2, free");
+    // An answered interrupt has no other answer.
+    let mut lanes = running(1..3);
+    assert!(lanes.send(LaneId(1), false));
+    route(&mut lanes, &on(1, accepted));
+    route(&mut lanes, &on(1, COMPLETED));
+    assert_eq!(route(&mut lanes, error), "to 2, free");
+}
+
+#[test]
+fn c169_an_error_that_ends_a_socket_retires_it_although_nobody_reads_it() {
+    let age = r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#;
+    for (error, decision) in [(age, "freed 1, retired"), (ERROR, "freed 1")] {
+        let mut lanes = running([1]);
+        route(&mut lanes, &on(1, CREATED));
+        assert!(lanes.detach(LaneId(1)));
+        assert_eq!(route(&mut lanes, error), decision);
+    }
 }
 
 #[test]

@@ -266,7 +266,15 @@ impl TurnMachine {
             // The caller has received the event from an earlier attempt.
             ReadStep::None | ReadStep::Event(_) => None,
             // Neither follows a response that has ended. Its own end counts.
-            ReadStep::Finished(_) | ReadStep::Failed(_) if self.held.is_some() => {
+            ReadStep::Finished(_) if self.held.is_some() => {
+                self.give_up_held();
+                None
+            }
+            ReadStep::Failed(error) if self.held.is_some() => {
+                // The error may be about the connection.
+                if self.reader.ended_by_server() {
+                    self.release(Some(&error));
+                }
                 self.give_up_held();
                 None
             }
@@ -340,7 +348,11 @@ impl TurnMachine {
         self.report_findings();
         let continued = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
         let fate = if continued { Some(ParentFate::Continued) } else { self.parent };
-        let previous = self.baseline_after(&event, &self.reader);
+        let mut previous = self.baseline_after(&event, &self.reader);
+        if aborts {
+            // The response that may follow replaces this one on its lane.
+            previous.leave_lane();
+        }
         self.commands.push_back(Command::Commit { previous, fate });
         self.earlier = self.reader.response();
         if !self.report.responses.is_empty() {

@@ -101,19 +101,24 @@ impl TurnMachine {
 
     /// Handles that the message which interrupts the response was not sent.
     pub(crate) fn handle_interrupt_lost(&mut self) {
-        // If the response has ended, its end is about to be read.
-        if self.stopping.is_some() && matches!(self.state, TurnState::Streaming) {
+        // If the response has ended, its end is about to be read. Another one may follow.
+        let follows = self.steers.hold();
+        if self.stopping.is_some() && !follows && matches!(self.state, TurnState::Streaming) {
             self.stopping = None;
         }
     }
 
     fn interrupt(&mut self, target: &str, seat: SeatId, now: Instant) {
+        self.stopping = Some(after(now, INTERRUPT_WAIT));
+        self.send_interrupt(target, seat);
+    }
+
+    fn send_interrupt(&mut self, target: &str, seat: SeatId) {
         let frame = serde_json::json!({
             "type": "response.interrupt",
             "response_id": target,
             "mode": "discard_partial_items",
         });
-        self.stopping = Some(after(now, INTERRUPT_WAIT));
         let frame = frame.to_string();
         self.report.bytes_sent += frame.len() as u64;
         self.commands.push_back(Command::SendDuring { seat, frame, steer: None });
@@ -200,6 +205,16 @@ impl TurnMachine {
         self.furthest = Some((ended.delivery(), None));
         self.already_yielded.clear();
         self.ready.push_back(ReadStep::Event(steered));
+        self.stop_successor();
+    }
+
+    /// Interrupts the response that follows, if the one before ended while it was interrupted.
+    fn stop_successor(&mut self) {
+        if self.stopping.is_some()
+            && let (Some(target), Some(seat)) = (self.running_id(), self.baseline.seat)
+        {
+            self.send_interrupt(&target, seat);
+        }
     }
 
     /// Ends the turn with the end that was held back, if no steer is open.

@@ -286,7 +286,12 @@ impl Connection {
                 }
                 (true, closing)
             }
-            Route::Freed(lane) => (false, self.finish(lane, ExchangeEnd::Free)),
+            Route::Freed { lane, retires } => {
+                if retires {
+                    self.status.retire();
+                }
+                (false, self.finish(lane, ExchangeEnd::Free))
+            }
             Route::Retire if self.consumers > 0 => {
                 self.status.retire();
                 (false, None)

@@ -170,7 +170,10 @@ impl Scene {
                 let error =
                     r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#;
                 let active = self.active();
-                let decision = self.all_ended(&active);
+                let mut decision = self.all_ended(&active);
+                if decision.starts_with("freed") {
+                    decision.push_str(", retired");
+                }
                 (error.to_owned(), decision)
             }
             Op::Unnamed => {

@@ -61,8 +61,10 @@ fn c165_a_terminal_event_is_held_back_until_the_next_response_or_its_refusal() {
 
 #[test]
 fn c165_a_response_that_continues_another_one_is_not_taken_for_the_successor() {
+    let started =
+        r#"{"type":"response.created","response":{"id":"s","previous_response_id":"other"}}"#;
     for foreign in [
-        r#"{"type":"response.created","response":{"id":"s","previous_response_id":"other"}}"#,
+        started,
         r#"{"type":"error","error":{"code":"server_error","message":"x"}}"#,
         r#"{"type":"response.failed","response":{"id":"s","status":"failed"}}"#,
     ] {
@@ -73,7 +75,8 @@ fn c165_a_response_that_continues_another_one_is_not_taken_for_the_successor() {
         scene.frame(foreign);
         assert_eq!(scene.outputs().0, ["response.incomplete"], "{foreign}");
         assert!(matches!(scene.state(), Some(SteerState::Unknown)));
-        assert_eq!(scene.commands(), "commit r, abort", "{foreign}");
+        let ended = if foreign == started { "" } else { "release retire=false, " };
+        assert_eq!(scene.commands(), format!("{ended}commit r, abort"), "{foreign}");
         assert!(scene.machine.report().responses.is_empty());
     }
     // Some servers state no parent.
@@ -82,6 +85,57 @@ fn c165_a_response_that_continues_another_one_is_not_taken_for_the_successor() {
     scene.frame(ACCEPTED).frame(STEERED).outputs();
     scene.frame(r#"{"type":"response.created","response":{"id":"s","previous_response_id":null}}"#);
     assert!(scene.outputs().0.contains(&"responses_client.steered"));
+}
+
+#[test]
+fn c165_a_response_whose_steer_is_given_up_is_not_continued_on_its_lane() {
+    for is_given_up in [false, true] {
+        let mut scene = streaming(steering());
+        scene.steer().unwrap();
+        scene.frame(ACCEPTED).frame(STEERED).outputs();
+        match is_given_up {
+            false => _ = scene.frame(FAILED).outputs(),
+            true => {
+                while scene.outputs().0.is_empty() {
+                    scene.timeout();
+                }
+            }
+        }
+        let commands = std::iter::from_fn(|| scene.machine.poll_command());
+        let seats: Vec<_> = commands
+            .filter_map(|command| match command {
+                Command::Commit { previous: PreviousTurn::Completed(base), .. } => Some(base.seat),
+                _ => None,
+            })
+            .collect();
+        // The next response may replace the parent there.
+        assert!(matches!(seats.as_slice(), [seat] if seat.is_none() == is_given_up), "{seats:?}");
+    }
+}
+
+#[test]
+fn c165_an_error_in_place_of_the_next_response_retires_its_connection() {
+    let age = r#"{"type":"error","error":{"code":"websocket_connection_limit_reached"}}"#;
+    let mut scene = streaming(steering());
+    scene.steer().unwrap();
+    scene.frame(ACCEPTED).frame(STEERED).outputs();
+    scene.frame(age);
+    assert_eq!(scene.outputs().0, ["response.incomplete"]);
+    assert_eq!(scene.commands(), "release retire=true, commit r, abort");
+}
+
+#[test]
+fn c168_a_stop_that_crosses_the_end_of_a_steered_response_interrupts_the_next_one() {
+    let mut scene = streaming(Settings { interrupt: true, ..steering() });
+    scene.steer().unwrap();
+    scene.frame(ACCEPTED).outputs();
+    scene.machine.stop(scene.now);
+    assert_eq!(scene.commands(), "interrupt");
+    scene.frame(STEERED).machine.handle_interrupt_lost();
+    scene.outputs();
+    scene.frame(NEXT);
+    assert_eq!(scene.outputs().0, ["responses_client.steered", "response.created"]);
+    assert_eq!(scene.commands(), "interrupt");
 }
 
 #[test]
