@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     observe::{OpenWebSocket, Retirement},
     proto::{
-        lane::{ConnectionId, LaneId, SeatId},
+        lane::{ConnectionId, LaneId, MessageKind, SeatId},
         turn::Seat,
     },
     transport::{WebSocket, WebSocketExchange},
@@ -208,9 +208,9 @@ impl Lease {
     pub(crate) fn send_during(
         &self,
         text: String,
-        steers: bool,
+        kind: MessageKind,
     ) -> impl Future<Output = bool> + Send + use<> {
-        self.connection.socket.send_during(self.lane, text, steers)
+        self.connection.socket.send_during(self.lane, text, kind)
     }
 
     /// Closes the WebSocket, unless other sessions use it. See [`WebSocket::close`].

@@ -10,6 +10,7 @@ mod backlog;
 mod drops;
 mod faults;
 mod forks;
+mod injects;
 mod pool;
 mod rotation;
 mod steers;

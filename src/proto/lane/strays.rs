@@ -238,7 +238,10 @@ impl StrayFilter {
         let is_own = id.is_some_and(|id| self.current.ids.iter().any(|own| own == id));
         // Some servers give all responses the same id, so a `created` with it starts a new one.
         let begins = frame.tag.kind == EventKind::Created;
+        // The answer to an inject names the response that the inject was for.
+        let answers = matches!(frame.tag.kind, EventKind::InjectCreated | EventKind::InjectFailed);
         !is_own
+            && !answers
             && (!begins && self.is_named_finished(frame, id)
                 || !self.current.begun && self.takes_echo(frame, now))
     }

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     error::ProtocolError,
     proto::{
-        lane::{ExchangeEnd, LaneId, Lanes, Route},
+        lane::{ExchangeEnd, LaneId, Lanes, MessageKind, Route},
         turn::response::StreamEnd,
         wire::Frame,
     },
@@ -163,8 +163,8 @@ impl Connection {
             Command::Create { lane, text, answer, sent, place } => {
                 (lane, text, answer, sent, place)
             }
-            Command::Send { lane, text, steers, sent } => {
-                return self.send_during(lane, text, steers, sent);
+            Command::Send { lane, text, kind, sent } => {
+                return self.send_during(lane, text, kind, sent);
             }
         };
         let is_cancelled = answer.is_closed();
@@ -198,10 +198,10 @@ impl Connection {
         &mut self,
         lane: LaneId,
         text: String,
-        steers: bool,
+        kind: MessageKind,
         sent: oneshot::Sender<bool>,
     ) -> Option<Closing> {
-        let runs = self.lanes.send(lane, steers);
+        let runs = self.lanes.send(lane, kind);
         // The sender knows before the answer of the server can arrive.
         _ = sent.send(runs);
         self.flushes |= runs;

@@ -1,7 +1,7 @@
 //! Steers, the responses that follow, and stops.
 
 use super::*;
-use crate::proto::turn::steer::{SteerErrorKind, SteerState};
+use crate::proto::turn::{message::InputErrorKind, steer::SteerState};
 
 const ACCEPTED: &str =
     r#"{"type":"response.steer.accepted","steer":{"id":"a","previous_response_id":"r"}}"#;
@@ -27,10 +27,10 @@ fn steering() -> Settings {
 }
 
 impl Scene {
-    fn steer(&mut self) -> Result<(), SteerErrorKind> {
-        let number = self.machine.steer(&"more".into())?;
+    fn steer(&mut self) -> Result<(), InputErrorKind> {
+        let message = self.machine.steer(&"more".into())?;
         assert_eq!(self.commands(), "steer");
-        self.machine.handle_steer_sent(number, true);
+        self.machine.handle_message_sent(message, true);
         Ok(())
     }
 
@@ -46,7 +46,7 @@ fn c165_a_terminal_event_is_held_back_until_the_next_response_or_its_refusal() {
     scene.frame(ACCEPTED).frame(STEERED);
     assert_eq!(scene.outputs().0, ["response.steer.accepted"]);
     assert_eq!(scene.commands(), "", "the lane is not free");
-    assert_eq!(scene.steer(), Err(SteerErrorKind::NotRunning));
+    assert_eq!(scene.steer(), Err(InputErrorKind::NotRunning));
     scene.frame(NEXT);
     assert_eq!(scene.outputs().0, ["responses_client.steered", "response.created"]);
     assert!(matches!(scene.state(), Some(SteerState::Committed { .. })));
