@@ -37,7 +37,7 @@ pub use kind::{Delivery, ErrorKind, Phase};
 pub use observe::{AttemptFailed, ClientMetrics, TurnObserver};
 pub use proto::{
     route::{Fallback, FallbackKind},
-    turn::steer::{SteerErrorKind, SteerState},
+    turn::{inject::InjectState, message::InputErrorKind, steer::SteerState},
 };
 pub use report::TurnReport;
 pub use request::{
@@ -45,8 +45,8 @@ pub use request::{
 };
 pub use response::{OutputError, Response, ResponseStatus};
 pub use session::{
-    Checkpoint, FinalResponse, ResponseStream, ResponsesSession, SteerError, SteerHandle,
-    TurnBuilder,
+    Checkpoint, FinalResponse, InjectError, InjectHandle, ResponseStream, ResponsesSession,
+    SteerError, SteerHandle, TurnBuilder,
 };
 
 mod api;

@@ -7,7 +7,7 @@ use std::{
 
 use fastrand::Rng;
 use responses_client::{
-    Item, ResponseStream, SteerErrorKind, SteerHandle, SteerState, Transport, report::TurnReport,
+    InputErrorKind, Item, ResponseStream, SteerHandle, SteerState, Transport, report::TurnReport,
 };
 use serde_json::Value;
 
@@ -171,9 +171,9 @@ impl Messages {
             Err(refused) => {
                 let kind = refused.kind();
                 let is_right = match kind {
-                    SteerErrorKind::Unsupported => !can_steer,
-                    SteerErrorKind::NotRunning => can_steer,
-                    SteerErrorKind::InvalidInput => can_steer && !is_valid,
+                    InputErrorKind::Unsupported => !can_steer,
+                    InputErrorKind::NotRunning => can_steer,
+                    InputErrorKind::InvalidInput => can_steer && !is_valid,
                     _ => false,
                 };
                 let back: Vec<Value> = refused.into_input().iter().map(value).collect();

@@ -26,6 +26,8 @@ pub(crate) struct Capabilities {
     pub(crate) zstd: bool,
     /// The server accepts `response.steer` on a WebSocket.
     pub(crate) steer: bool,
+    /// The server accepts `response.inject` on a WebSocket.
+    pub(crate) inject: bool,
     /// The server accepts `response.interrupt` on a WebSocket.
     pub(crate) interrupt: bool,
     pub(crate) session_headers: SessionHeaders,
@@ -61,8 +63,9 @@ impl Capabilities {
         active_responses: 1,
         turn_state: false,
         zstd: false,
-        // A server that does not know the message answers with an error, which ends the response.
+        // A server that does not know a message may answer with an error that ends the response.
         steer: false,
+        inject: false,
         interrupt: false,
         session_headers: SessionHeaders::NONE,
         operations: Operations::UNKNOWN,

@@ -216,11 +216,37 @@ impl Provider {
 
     /// Sets whether the server takes further input for a response that runs over a WebSocket
     /// (`response.steer`): see [`ResponseStream::steer`](crate::ResponseStream::steer). Default:
-    /// `false`; OpenAI supports it for GPT-6. A server that does not know the message answers with
-    /// an error, which ends the response.
+    /// `false`; OpenAI supports it for GPT-6. A server that does not know the message may answer with
+    /// an error that ends the response.
     #[must_use]
     pub fn steers(mut self, supported: bool) -> Self {
         self.capabilities.steer = supported;
+        self
+    }
+
+    /// Sets whether the server takes outputs of calls for a response that runs over a WebSocket
+    /// (`response.inject`): see [`ResponseStream::inject`](crate::ResponseStream::inject). Default:
+    /// `false`, because multi-agent responses are a beta. OpenAI documents it; at Azure, it needs the
+    /// query parameter `api-version=preview`. A server that does not know the message may answer
+    /// with an error that ends the response.
+    ///
+    /// With it, each request and each upgrade has the header `OpenAI-Beta:
+    /// responses_multi_agent=v1`. The value is added to that of another header `OpenAI-Beta`, unless
+    /// that one names a version of `responses_multi_agent`. The request itself asks for several agents
+    /// by its field `multi_agent`.
+    ///
+    /// ```
+    /// use responses_client::{Json, Provider, ResponsesRequest};
+    ///
+    /// let provider = Provider::openai().injects(true);
+    /// let several = Json::parse(r#"{"enabled": true, "max_concurrent_subagents": 2}"#)?;
+    /// let request = ResponsesRequest::new("gpt-6-astra").extra("multi_agent", several);
+    /// # drop((provider, request));
+    /// # Ok::<_, responses_client::DecodeError>(())
+    /// ```
+    #[must_use]
+    pub fn injects(mut self, supported: bool) -> Self {
+        self.capabilities.inject = supported;
         self
     }
 

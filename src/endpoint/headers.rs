@@ -26,6 +26,9 @@ const RESERVED: [HeaderName; 9] = [
 pub(crate) const CREDENTIALS: [&str; 5] =
     ["authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"];
 
+/// Header that turns on betas of the API.
+const BETA: HeaderName = HeaderName::from_static("openai-beta");
+
 /// Returns `true` if the transports set this header themselves.
 fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(name) || name.as_str().starts_with("sec-websocket-")
@@ -71,6 +74,30 @@ pub(crate) fn header_of_session(
         return Err(ConfigError::InvalidHeader { header, part: "name", fault });
     }
     Ok((name, value))
+}
+
+/// Adds a version of a beta to the header `OpenAI-Beta`, unless the header names the beta already.
+pub(super) fn add_beta(headers: &mut HeaderMap, beta: &str, version: &str) {
+    let is_named = |value: &HeaderValue| {
+        let mut betas = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        betas.any(|named| {
+            let name = named.split(|byte| *byte == b'=').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(beta.as_bytes())
+        })
+    };
+    if headers.get_all(BETA).iter().any(is_named) {
+        return;
+    }
+    let mut value = headers.get(BETA).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
+    if !value.trim_ascii().is_empty() {
+        value.extend_from_slice(b", ");
+    }
+    value.extend_from_slice(format!("{beta}={version}").as_bytes());
+    // Two values that can be sent are one that can be sent.
+    let Ok(mut merged) = HeaderValue::try_from(value) else { return };
+    merged.set_sensitive(headers.get(BETA).is_some_and(HeaderValue::is_sensitive));
+    // Replaces all values of the header, of which callers can set one.
+    headers.insert(BETA, merged);
 }
 
 /// Returns the headers of one turn of a client with `auth`. A later header of the same name replaces
@@ -161,5 +188,34 @@ mod tests {
         let headers = headers_of_turn(given.to_vec(), &Auth::None).unwrap();
         assert_eq!((headers.len(), &headers["x-tag"]), (2, &HeaderValue::from_static("canary 2")));
         assert!(!format!("{headers:?}").contains("canary"));
+    }
+
+    #[test]
+    fn c292_a_beta_is_added_to_those_of_the_caller_once() {
+        let added = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                let mut value = HeaderValue::from_str(value).unwrap();
+                value.set_sensitive(true);
+                headers.append(BETA, value);
+            }
+            add_beta(&mut headers, "agents", "v1");
+            add_beta(&mut headers, "agents", "v1");
+            assert!(headers.get_all(BETA).iter().all(|it| it.is_sensitive() || values.is_empty()));
+            let values = headers.get_all(BETA).iter().map(|it| it.to_str().unwrap().to_owned());
+            values.collect::<Vec<_>>()
+        };
+        for (given, expected) in [
+            (&[][..], vec!["agents=v1"]),
+            (&[""], vec!["agents=v1"]),
+            (&["a=1"], vec!["a=1, agents=v1"]),
+            (&["a=1, b=2"], vec!["a=1, b=2, agents=v1"]),
+            (&["agents=v1"], vec!["agents=v1"]),
+            (&["a=1 ,Agents = v2"], vec!["a=1 ,Agents = v2"]),
+            (&["a=1", "agents=v1"], vec!["a=1", "agents=v1"]),
+            (&["agents_of_others=v1"], vec!["agents_of_others=v1, agents=v1"]),
+        ] {
+            assert_eq!(added(given), expected, "{given:?}");
+        }
     }
 }

@@ -71,6 +71,7 @@ impl Endpoint {
             reuses_socket_after_error: capabilities.reuses_socket_after_error,
             sticky: capabilities.turn_state,
             steer: capabilities.steer,
+            inject: capabilities.inject,
             interrupt: capabilities.interrupt,
             renewable_credential: self.auth.is_renewable(),
             error_context: Arc::clone(&self.error_context),
@@ -141,6 +142,9 @@ impl Endpoint {
     pub(crate) async fn authorize(&self, own: HeaderMap) -> Result<Authorized, Error> {
         let mut headers = self.headers.clone();
         headers.extend(own);
+        if self.provider.capabilities.inject {
+            headers::add_beta(&mut headers, "responses_multi_agent", "v1");
+        }
         match self.auth.apply(&mut headers).await {
             Ok(token) => Ok(Authorized { headers, token }),
             Err(error) => Err(auth_error(error)),

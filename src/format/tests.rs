@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::milliseconds;
 use crate::{
-    SteerErrorKind,
+    InputErrorKind,
     api::ErrorCode,
     config::{
         AtCapacity, ContinuationPolicy, Operation, ReplayPolicy, Sharing, Support, Transport,
@@ -66,6 +66,7 @@ const NOT_NAMED: &[&str] = &[
     "OutputItem",
     "ToolOutput",
     // A state whose data is input of the caller.
+    "InjectState",
     "SteerState",
 ];
 
@@ -180,7 +181,7 @@ fn c197_the_names_of_every_public_enum_agree() {
         ]
         Plan [Incremental { new_items: 2 }, Full(FullSendReason::FirstTurn)]
         Warning [InputTransformed { items: 2, reasons: vec![other()] }]
-        SteerErrorKind [Unsupported, NotRunning, InvalidInput, TooMany, TooLarge]
+        InputErrorKind [Unsupported, NotRunning, InvalidInput, TooMany, TooLarge]
         Prewarm [Connected, Warmed, Failed(PrewarmFailure::Unused)]
         PrewarmFailure [Error(ErrorKind::Tls), TimedOut, Generated, Refused, Unused]
         FullSendReason [

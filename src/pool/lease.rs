@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     observe::{OpenWebSocket, Retirement},
     proto::{
-        lane::{ConnectionId, LaneId, SeatId},
+        lane::{ConnectionId, LaneId, Message, SeatId},
         turn::Seat,
     },
     transport::{WebSocket, WebSocketExchange},
@@ -209,10 +209,9 @@ impl Lease {
     /// Sends a message about the running response of the lane. See [`WebSocket::send_during`].
     pub(crate) fn send_during(
         &self,
-        text: String,
-        steers: bool,
+        message: Message,
     ) -> impl Future<Output = bool> + Send + use<> {
-        self.connection.socket.send_during(self.seat.lane, text, steers)
+        self.connection.socket.send_during(self.seat.lane, message)
     }
 
     /// Closes the WebSocket, unless other sessions use it. See [`WebSocket::close`].

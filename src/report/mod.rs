@@ -280,7 +280,8 @@ pub enum FullSendReason {
     InputShorter,
     /// No item follows the response to continue.
     NothingNew,
-    /// The previous turn failed, was cancelled, or ended incomplete.
+    /// The previous turn failed, was cancelled, or ended incomplete, or the server did not answer an
+    /// [inject](crate::ResponseStream::inject) of it.
     PriorNotCompleted,
     /// The server keeps the response only with a connection that is closed or is not the current
     /// one.

@@ -47,6 +47,9 @@ pub(crate) struct Accumulator {
     /// Output after the terminal event; empty before.
     settled: Settled,
     anomalies: Vec<Anomaly>,
+    /// Outputs of the caller that the server took into the response, each with the number of items
+    /// that were finished then.
+    injected: Vec<(usize, Item)>,
     /// Items of the turn before those of this response, and after them.
     before: Vec<Item>,
     after: Vec<Item>,
@@ -159,6 +162,13 @@ impl Accumulator {
         own.into_iter().for_each(|anomaly| self.note(anomaly));
     }
 
+    /// Adds outputs of the caller that the server took into the response now.
+    pub(crate) fn inject(&mut self, outputs: Vec<Item>) {
+        let in_stream = self.slots.iter().filter(|slot| slot.is_finished()).count();
+        let place = self.settled.items.len() + in_stream;
+        self.injected.extend(outputs.into_iter().map(|output| (place, output)));
+    }
+
     /// Adds the input of steers that the next request takes.
     pub(crate) fn append_input(&mut self, steered: impl IntoIterator<Item = Item>) {
         self.after.extend(steered);
@@ -169,6 +179,7 @@ impl Accumulator {
         let mut response = Response {
             id: self.id.clone(),
             items: self.settled.items.clone(),
+            injected: self.injected.clone(),
             before: self.before.clone(),
             after: self.after.clone(),
             unfinished: self.settled.unfinished.clone(),

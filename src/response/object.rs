@@ -39,6 +39,9 @@ use crate::{
 pub struct Response {
     pub(super) id: Option<String>,
     pub(super) items: Vec<Item>,
+    /// Outputs of the caller that the server took into the response, each with the number of items
+    /// before it, in order.
+    pub(super) injected: Vec<(usize, Item)>,
     /// Items of the turn before those of this response: the output of the responses that this one
     /// continues, and the input of the steers between them.
     pub(super) before: Vec<Item>,
@@ -104,10 +107,11 @@ impl Response {
     /// reasoning that led to them.
     ///
     /// After a [steer](crate::ResponseStream::steer), the list also has the output of the responses
-    /// before this one and the input of the steers, in the order of the conversation.
+    /// before this one and the input of the steers, in the order of the conversation. Outputs that
+    /// were [injected](crate::ResponseStream::inject) follow the items that were finished before.
     pub fn output_items(&self) -> impl ExactSizeIterator<Item = Item> + '_ {
-        let lists = [&self.before, &self.items, &self.after];
-        let all: Vec<Item> = lists.into_iter().flatten().cloned().collect();
+        let all = self.before.iter().chain(self.with_injected()).chain(&self.after);
+        let all: Vec<Item> = all.cloned().collect();
         all.into_iter()
     }
 
@@ -129,7 +133,7 @@ impl Response {
     /// [steer](crate::ResponseStream::steer), the items of the responses before this one come first.
     pub fn replayable_items(&self) -> Vec<Item> {
         let unfinished = |item: &Item| matches!(item.json().member::<String>("status"), Ok(Some(status)) if status != "completed");
-        let own = self.items.iter().filter(|item| !unfinished(item));
+        let own = self.with_injected().into_iter().filter(|item| !unfinished(item));
         let mut items: Vec<Item> = self.before.iter().chain(own).cloned().collect();
         while items.last().is_some_and(|item| item.item_type() == "reasoning") {
             items.pop();
@@ -138,8 +142,9 @@ impl Response {
     }
 
     /// Returns the function calls that the model finished writing, after a
-    /// [steer](crate::ResponseStream::steer) also those of the responses before this one. Calls by a
-    /// program of the model that were answered in this same response are omitted.
+    /// [steer](crate::ResponseStream::steer) also those of the responses before this one. Calls that
+    /// were answered in this same response are omitted: those by a program of the model, and those
+    /// whose outputs were [injected](crate::ResponseStream::inject).
     pub fn function_calls(&self) -> Vec<FunctionCall> {
         let call = |item| match item {
             OutputItem::FunctionCall(call) if call.is_complete() => Some(call),
@@ -174,7 +179,7 @@ impl Response {
     /// Returns the output without calls that are answered in the same output.
     fn open_calls(&self) -> impl Iterator<Item = OutputItem> {
         let read = |item: &Item| OutputItem::read(item).unwrap_or(OutputItem::Other(item.clone()));
-        let output: Vec<_> = self.before.iter().chain(&self.items).map(read).collect();
+        let output: Vec<_> = self.before.iter().chain(self.with_injected()).map(read).collect();
         let answered: HashSet<String> = output
             .iter()
             .filter_map(|item| match item {
@@ -190,9 +195,58 @@ impl Response {
         })
     }
 
+    /// Returns the items of this response with the injected outputs, each after its call and without
+    /// those that the server has among the items.
+    fn with_injected(&self) -> Vec<&Item> {
+        let mut all: Vec<&Item> = self.items.iter().collect();
+        if self.injected.is_empty() {
+            return all;
+        }
+        let key = |item: &Item| (item.item_type().to_owned(), answered_by(item));
+        let answered: HashSet<_> = self.items.iter().map(key).collect();
+        let mut injected = self.injected.iter().filter(|(_, item)| !answered.contains(&key(item)));
+        let place_of = |(place, output): &(usize, Item)| {
+            let call = answered_by(output);
+            let calls = |item: &Item| call.is_some() && calls_as(item) == call;
+            let behind_call = self.items.iter().position(calls).map_or(0, |call| call + 1);
+            (*place).max(behind_call).min(self.items.len())
+        };
+        // From the last one to the first one, so that the places stay those of the items.
+        let mut placed: Vec<(usize, &Item)> = Vec::new();
+        let mut last = 0;
+        for injected in injected.by_ref() {
+            last = place_of(injected).max(last);
+            placed.push((last, &injected.1));
+        }
+        for (place, item) in placed.into_iter().rev() {
+            all.insert(place, item);
+        }
+        all
+    }
+
     pub(super) fn member<T: Read>(&self, name: &'static str) -> Option<T> {
         Members::of(self.last.as_ref()?).ok()?.read(name).ok().flatten()
     }
+}
+
+/// Returns the id of the call that an output of the caller answers.
+fn answered_by(output: &Item) -> Option<String> {
+    let name = match output.item_type() {
+        "mcp_approval_response" => "approval_request_id",
+        kind if kind.ends_with("_output") => "call_id",
+        _ => return None,
+    };
+    output.json().member(name).ok().flatten()
+}
+
+/// Returns the id by which an output of the caller names this call.
+fn calls_as(item: &Item) -> Option<String> {
+    let name = match item.item_type() {
+        "mcp_approval_request" => "id",
+        kind if kind.ends_with("_call") => "call_id",
+        _ => return None,
+    };
+    item.json().member(name).ok().flatten()
 }
 
 impl fmt::Debug for Response {

@@ -16,7 +16,8 @@ use tokio::{
 use super::{
     control::TurnControl,
     core::SessionCore,
-    steer::{SteerError, SteerHandle, SteerSender},
+    inject::{InjectError, InjectHandle},
+    steer::{SteerError, SteerHandle},
     work::{TurnRequest, Work},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     kind::ErrorKind,
     observe::Retirement,
     pool::AbortOnDrop,
-    proto::turn::{Ended, Goal, Output, after, steer::SteerErrorKind},
+    proto::turn::{Ended, Goal, Output, after, message::InputErrorKind},
     report::{Prewarm, PrewarmFailure, TurnReport},
     request::{History, ResponsesRequest},
     response::Response,
@@ -119,12 +120,28 @@ impl Driver {
     pub(super) fn steer(self: Pin<&mut Self>, input: History) -> Result<SteerHandle, SteerError> {
         let work = self.project().work;
         let steered = match work.control.cancelled() {
-            Some(_) => Err(SteerErrorKind::NotRunning),
+            Some(_) => Err(InputErrorKind::NotRunning),
             None => work.machine.steer(&input),
         };
-        let number = steered.map_err(|kind| SteerError::new(kind, input))?;
-        let (sender, handle) = SteerSender::new();
-        work.add_steer(number, sender);
+        let message = steered.map_err(|kind| SteerError::new(kind, input))?;
+        let handle = SteerHandle(work.steers.add(message));
+        send_now(work);
+        Ok(handle)
+    }
+
+    /// Gives outputs to the running response: see
+    /// [`ResponseStream::inject`](crate::ResponseStream::inject).
+    pub(super) fn inject(
+        self: Pin<&mut Self>,
+        outputs: History,
+    ) -> Result<InjectHandle, InjectError> {
+        let work = self.project().work;
+        let injected = match work.control.cancelled() {
+            Some(_) => Err(InputErrorKind::NotRunning),
+            None => work.machine.inject(&outputs),
+        };
+        let message = injected.map_err(|kind| InjectError::new(kind, outputs))?;
+        let handle = InjectHandle(work.injects.add(message));
         send_now(work);
         Ok(handle)
     }

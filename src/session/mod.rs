@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 pub use checkpoint::Checkpoint;
 pub use final_response::FinalResponse;
+pub use inject::{InjectError, InjectHandle};
 pub use steer::{SteerError, SteerHandle};
 pub use stream::ResponseStream;
 pub use turn::TurnBuilder;
@@ -23,6 +24,8 @@ mod core;
 mod driver;
 mod final_response;
 mod headers;
+mod inject;
+mod message;
 mod steer;
 mod stream;
 mod turn;

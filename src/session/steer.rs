@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use tokio::sync::watch;
-
+use super::message::{StateReceiver, StateSender, UnsentInput};
 use crate::{
-    proto::turn::steer::{PendingSteer, SteerErrorKind, SteerState},
+    proto::turn::{
+        message::InputErrorKind,
+        steer::{PendingSteer, SteerState},
+    },
     request::History,
 };
 
@@ -36,7 +38,7 @@ use crate::{
 /// # let _ = shorten;
 /// ```
 #[derive(Clone)]
-pub struct SteerHandle(watch::Receiver<SteerState>);
+pub struct SteerHandle(pub(super) StateReceiver<SteerState>);
 
 /// Input that was not sent to a running response: the error of
 /// [`ResponseStream::steer`](crate::ResponseStream::steer). It has the input.
@@ -53,24 +55,18 @@ pub struct SteerHandle(watch::Receiver<SteerState>);
 /// # let _ = say;
 /// ```
 #[derive(Clone)]
-pub struct SteerError {
-    kind: SteerErrorKind,
-    input: History,
-}
-
-/// Side of a steer that changes its state.
-pub(super) struct SteerSender(watch::Sender<SteerState>);
+pub struct SteerError(UnsentInput);
 
 /// A pending steer between two turns of a session.
 pub(super) struct CarriedSteer {
     pub(super) steer: PendingSteer,
-    pub(super) sender: SteerSender,
+    pub(super) sender: StateSender<SteerState>,
 }
 
 impl SteerHandle {
     /// Returns the state now.
     pub fn state(&self) -> SteerState {
-        self.0.borrow().clone()
+        self.0.state()
     }
 
     /// Waits until the state [is settled](SteerState::is_settled), and returns it. Meanwhile another
@@ -80,84 +76,58 @@ impl SteerHandle {
     ///
     /// Dropping the future changes nothing.
     pub async fn settled(&self) -> SteerState {
-        let mut receiver = self.0.clone();
-        let settled = receiver.wait_for(SteerState::is_settled).await.map(|state| state.clone());
-        // The sender settles the state before it is dropped.
-        settled.unwrap_or(SteerState::Unknown)
+        self.0.settled().await
     }
 }
 
 impl SteerError {
-    pub(super) fn new(kind: SteerErrorKind, input: History) -> Self {
-        Self { kind, input }
+    pub(super) fn new(kind: InputErrorKind, input: History) -> Self {
+        Self(UnsentInput { kind, input })
     }
 
     /// Returns the reason.
-    pub fn kind(&self) -> SteerErrorKind {
-        self.kind
+    pub fn kind(&self) -> InputErrorKind {
+        self.0.kind
     }
 
     /// Returns the input.
     pub fn into_input(self) -> History {
-        self.input
-    }
-}
-
-impl SteerSender {
-    pub(super) fn new() -> (Self, SteerHandle) {
-        let (sender, receiver) = watch::channel(SteerState::Sent);
-        (Self(sender), SteerHandle(receiver))
-    }
-
-    pub(super) fn set(&self, state: SteerState) {
-        self.0.send_replace(state);
-    }
-}
-
-impl Drop for SteerSender {
-    fn drop(&mut self) {
-        self.0.send_if_modified(|state| {
-            let is_open = !state.is_settled();
-            if is_open {
-                *state = SteerState::Unknown;
-            }
-            is_open
-        });
+        self.0.input
     }
 }
 
 impl fmt::Debug for SteerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SteerHandle").field(&*self.0.borrow()).finish()
+        self.0.fmt_as("SteerHandle", f)
     }
 }
 
 impl fmt::Debug for SteerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SteerError").field("kind", &self.kind).finish_non_exhaustive()
+        self.0.fmt_as("SteerError", f)
     }
 }
 
 impl fmt::Display for SteerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            SteerErrorKind::Unsupported => {
+        f.write_str(match self.0.kind {
+            InputErrorKind::Unsupported => {
                 "could not steer the response: this needs a WebSocket to a server that steers; \
                  send the input in the next turn"
             }
-            SteerErrorKind::NotRunning => {
+            InputErrorKind::NotRunning => {
                 "could not steer the response: no response is running; send the input in the next \
                  turn"
             }
-            SteerErrorKind::InvalidInput => {
+            InputErrorKind::InvalidInput => {
                 "could not steer the response: the input must be user messages of `role` and \
                  `content`"
             }
-            SteerErrorKind::TooMany => {
+            InputErrorKind::TooMany => {
                 "could not steer the response: too many steers in this turn; send the input in the \
                  next turn"
             }
-            SteerErrorKind::TooLarge => {
+            InputErrorKind::TooLarge => {
                 "could not steer the response: the message exceeds the frame limit of the server; \
                  send the input in the next turn"
             }

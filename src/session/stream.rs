@@ -12,13 +12,14 @@ use futures_util::{Stream, stream::FusedStream};
 use super::{
     driver::Driver,
     final_response::FinalResponse,
+    inject::{InjectError, InjectHandle},
     steer::{SteerError, SteerHandle},
 };
 use crate::{
     error::{Cause, Error},
     event::ResponseEvent,
     kind::{ErrorKind, Phase},
-    proto::turn::{Ended, Output, steer::SteerErrorKind},
+    proto::turn::{Ended, Output, message::InputErrorKind},
     report::TurnReport,
     request::History,
     response::Response,
@@ -137,7 +138,45 @@ impl ResponseStream {
         let input = input.into();
         match &mut self.state {
             StreamState::Live(driver) => driver.as_mut().steer(input),
-            StreamState::Ended(_) => Err(SteerError::new(SteerErrorKind::NotRunning, input)),
+            StreamState::Ended(_) => Err(SteerError::new(InputErrorKind::NotRunning, input)),
+        }
+    }
+
+    /// Gives the running response outputs of calls, without waiting: the outputs of functions and
+    /// custom tools, of the computer, the shell, patches and tool search, and answers to requests for
+    /// approval. Beta: a response with several agents (`multi_agent`) continues with them.
+    ///
+    /// The handle shows what has become of the outputs. Once they are committed,
+    /// [`output_items`](Response::output_items) has them after the items that were finished before,
+    /// and their calls are no longer in [`function_calls`](Response::function_calls). So a loop that
+    /// adds the output items of a response to its history, and then an output for each of its calls,
+    /// has the whole conversation, and the next turn sends only what is new. If outputs failed, their
+    /// calls are left for the next request; `response_already_completed` says just that.
+    ///
+    /// An answer of the server (`response.inject.created`, `response.inject.failed`) has the id of
+    /// the response, but none of the inject: see the types of OpenAI's library for Python, version
+    /// 3.57. Therefore the answers about a response are matched to its injects in the order of their
+    /// sending. All outputs of one call of this method are committed, or none.
+    ///
+    /// While the server has not answered an inject, the end of the response is held back: for 10 s,
+    /// or for 1 s if the response waits for the results of calls. Then the inject is
+    /// [`Unknown`](crate::InjectState::Unknown), the connection is closed, and the next turn sends
+    /// the full request. Outputs are never sent a second time. A turn is not retried once outputs
+    /// were committed, or may have been, because a retry would lose them.
+    ///
+    /// # Errors
+    ///
+    /// [`InjectError`] with the outputs, which were not sent, if
+    ///
+    /// - the turn goes over SSE, or the [provider](crate::Provider::injects) does not support it;
+    /// - no response runs now;
+    /// - the input has items other than such outputs, or an output without the id of its call;
+    /// - the message is too large, or 32 injects have no answer.
+    pub fn inject(&mut self, outputs: impl Into<History>) -> Result<InjectHandle, InjectError> {
+        let outputs = outputs.into();
+        match &mut self.state {
+            StreamState::Live(driver) => driver.as_mut().inject(outputs),
+            StreamState::Ended(_) => Err(InjectError::new(InputErrorKind::NotRunning, outputs)),
         }
     }
 

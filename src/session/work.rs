@@ -15,11 +15,7 @@ use tokio::{
 };
 use tracing::Span;
 
-use super::{
-    control::TurnControl,
-    core::SessionCore,
-    steer::{CarriedSteer, SteerSender},
-};
+use super::{control::TurnControl, core::SessionCore, message::StateSenders, steer::CarriedSteer};
 use crate::{
     auth::Secret,
     config::Transport,
@@ -35,7 +31,8 @@ use crate::{
         plan::PreviousTurn,
         sticky,
         turn::{
-            Command, Goal, Notice, Setup, TurnMachine, response::StreamEnd, steer::SteerNumber,
+            Command, Goal, Notice, Setup, TurnMachine, inject::InjectState, message::MessageId,
+            response::StreamEnd, steer::SteerState,
         },
     },
     report::{Prewarm, TurnReport},
@@ -93,7 +90,8 @@ pub(super) struct Work {
     holds_parent: bool,
     /// Messages about the running response that are being sent, in order.
     outgoing: Mutex<VecDeque<Outgoing>>,
-    steers: Vec<(SteerNumber, SteerSender)>,
+    pub(super) steers: StateSenders<SteerState>,
+    pub(super) injects: StateSenders<InjectState>,
     turn_span: Span,
     /// Span of the attempt in progress. Operations are polled in it.
     attempt_span: Span,
@@ -113,9 +111,8 @@ pub(super) struct LeaseQuery {
     parent: Option<String>,
 }
 
-/// A message about the running response; the number is that of a steer. Resolves with `false` if the
-/// message was not sent.
-type Outgoing = (Option<SteerNumber>, BoxFuture<'static, bool>);
+/// A message about the running response. Resolves with `false` if the message was not sent.
+type Outgoing = (MessageId, BoxFuture<'static, bool>);
 
 /// Outcome of an operation.
 pub(super) enum Done {
@@ -193,6 +190,7 @@ impl Work {
             holds_parent: false,
             outgoing: Mutex::default(),
             steers,
+            injects: StateSenders::from_iter([]),
             attempt_span: turn_span.clone(),
             turn_span,
             has_new_socket: false,
@@ -205,11 +203,7 @@ impl Work {
         while let Some(command) = self.machine.poll_command() {
             self.run(command, now);
         }
-        while let Some((number, state)) = self.machine.poll_steer() {
-            if let Some((_, sender)) = self.steers.iter().find(|it| it.0 == number) {
-                sender.set(state);
-            }
-        }
+        self.update_messages();
         if self.machine.is_done() {
             self.control.finish();
             self.place = None;
@@ -233,7 +227,7 @@ impl Work {
             }
             Command::Open { deadline } => self.open(Instant::from_std(deadline)),
             Command::Send { seat, frame } => self.send(seat, frame, now),
-            Command::SendDuring { seat, frame, steer } => self.send_during(seat, frame, steer),
+            Command::SendDuring { seat, message, id } => self.send_during(seat, message, id),
             Command::Post { body, deadline, fresh } => {
                 let uri = self.endpoint.uri.clone();
                 self.request(Method::POST, uri, Some(body), deadline, fresh);
@@ -345,8 +339,8 @@ impl Work {
     /// Hands the next part of the answer to the machine.
     pub(super) fn poll_exchange(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let time = now.into_std();
-        // The connection has ended the exchange if it has not taken a steer before the end of the
-        // response. The answer about the steer comes first.
+        // The connection has ended the exchange if it has not taken a message before the end of the
+        // response. The answer about the message comes first.
         if self.machine.holds_end() && !step_of(&mut self.outgoing).is_empty() {
             return Poll::Pending;
         }
@@ -363,9 +357,9 @@ impl Work {
             Incoming::Frame(frame) => {
                 // The server has ended the exchange, so that its socket is free. The rest of an
                 // answer over SSE still occupies its connection.
-                // A response that is steered may be followed by another one.
+                // A response with messages may be followed by their answers, or by another one.
                 if frame.tag.role.ends_turn()
-                    && matches!(&self.exchange, Some(Exchange::WebSocket(it)) if !it.is_steered())
+                    && matches!(&self.exchange, Some(Exchange::WebSocket(it)) if !it.awaits_answer())
                 {
                     self.control.disarm();
                 }
@@ -516,8 +510,8 @@ impl Work {
     fn commit(&mut self, previous: PreviousTurn, fate: Option<ParentFate>, now: Instant) {
         let is_current = self.core.commit(&self.control, previous);
         let pending = self.machine.take_pending_steers().into_iter().filter_map(|steer| {
-            let place = self.steers.iter().position(|it| it.0 == steer.number)?;
-            Some(CarriedSteer { steer, sender: self.steers.swap_remove(place).1 })
+            let sender = self.steers.remove(steer.message)?;
+            Some(CarriedSteer { steer, sender })
         });
         let pending: Vec<_> = pending.collect();
         if is_current && !pending.is_empty() {

@@ -10,6 +10,7 @@ mod backlog;
 mod drops;
 mod faults;
 mod forks;
+mod injects;
 mod many;
 mod pool;
 mod rotation;

@@ -29,6 +29,7 @@ mod frames;
 mod guesses;
 mod habits;
 mod incremental;
+mod injecting;
 mod interrupts;
 mod item_matching;
 mod items;

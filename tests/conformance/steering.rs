@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use responses_client::{
-    ErrorKind, Item, Provider, ReplayPolicy, ResponseStream, ResponsesRequest, ResponsesSession,
-    RetryPolicy, SteerErrorKind, SteerState, TransportPolicy,
+    ErrorKind, InputErrorKind, Item, Provider, ReplayPolicy, ResponseStream, ResponsesRequest,
+    ResponsesSession, RetryPolicy, SteerState, TransportPolicy,
     event::{ResponseEvent, Usage},
     report::FullSendReason,
     testing::{Exchange, Gate, Profile, Script, ScriptedServer, Steering, Step, Turn, items},
@@ -409,13 +409,13 @@ async fn c167_where_no_response_can_be_steered_the_input_comes_back_immediately(
     ] {
         let client = builder(&server).provider(provider).transport(transport).build().unwrap();
         let mut stream = client.session().stream(request(&["one"])).await.expect("a stream");
-        assert_eq!(refused(&mut stream, vec![Item::user("x")]), SteerErrorKind::Unsupported);
+        assert_eq!(refused(&mut stream, vec![Item::user("x")]), InputErrorKind::Unsupported);
     }
     let limited = history_with_limit(2000);
     let mut session = session(&limited);
     let mut stream = session.stream(request(&["one"])).await.expect("a stream");
     let large = vec![Item::user("x".repeat(2000))];
-    assert_eq!(refused(&mut stream, large), SteerErrorKind::TooLarge);
+    assert_eq!(refused(&mut stream, large), InputErrorKind::TooLarge);
     let mut session = self::session(&server);
     let mut stream = session.stream(request(&["one"])).await.expect("a stream");
     for input in [
@@ -424,10 +424,10 @@ async fn c167_where_no_response_can_be_steered_the_input_comes_back_immediately(
         vec![Item::user("x"), Item::function_call_output("call_1", "7")],
         vec![Item::from_json(json!({"role": "user", "content": "x", "id": "m"})).unwrap()],
     ] {
-        assert_eq!(refused(&mut stream, input), SteerErrorKind::InvalidInput);
+        assert_eq!(refused(&mut stream, input), InputErrorKind::InvalidInput);
     }
     while stream.try_next().await.expect("no error").is_some() {}
-    assert_eq!(refused(&mut stream, vec![Item::user("x")]), SteerErrorKind::NotRunning);
+    assert_eq!(refused(&mut stream, vec![Item::user("x")]), InputErrorKind::NotRunning);
     assert!(server.log().steers.is_empty() && limited.log().steers.is_empty());
 }
 

@@ -35,6 +35,7 @@ fn row(name: &str, profile: &Profile) -> String {
         turn_state,
         zstd,
         steer,
+        inject,
         interrupt,
         session_headers,
         // They have a table of their own.
@@ -62,6 +63,7 @@ fn row(name: &str, profile: &Profile) -> String {
         yes(turn_state).to_owned(),
         yes(zstd).to_owned(),
         of_socket(yes(steer).to_owned()),
+        of_socket(yes(inject).to_owned()),
         of_socket(yes(interrupt).to_owned()),
         codes(session_headers.conversation),
         codes(session_headers.source),

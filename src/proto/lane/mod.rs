@@ -27,8 +27,11 @@
 //! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name; none if the last request of the default lane failed |
 //! | another frame | none, and the socket accepts no more requests |
 //!
+//! An answer to a message about a response that has no name belongs to the only lane with such a
+//! message, if there is one. An error that refuses the message is such an answer.
+//!
 //! A frame with a name that no request has used belongs to nobody, and is dropped. So is the answer to
-//! an interruption that comes after the end of its response.
+//! an interrupt that comes after the end of its response.
 //!
 //! The connection's task moves the frames and carries out the decisions. It makes none itself.
 
@@ -36,11 +39,12 @@ use std::time::Instant;
 
 pub(crate) use self::{
     id::{ConnectionId, LaneId, SeatId},
+    messages::{Message, MessageKind},
     table::LaneTable,
 };
 use self::{
     interrupts::{OpenInterrupts, answers_interrupt, is_not_found},
-    steers::OpenSteers,
+    messages::OpenMessages,
     strays::{Filtered, StrayFilter},
 };
 use crate::{
@@ -53,7 +57,7 @@ use crate::{
 
 mod id;
 mod interrupts;
-pub(crate) mod steers;
+pub(crate) mod messages;
 mod strays;
 mod table;
 
@@ -76,7 +80,7 @@ pub(crate) struct Lanes {
 struct Lane {
     course: Course,
     strays: StrayFilter,
-    steers: OpenSteers,
+    messages: OpenMessages,
     interrupts: OpenInterrupts,
     /// `true` if the origin is known to begin responses with output.
     unannounced: bool,
@@ -146,7 +150,7 @@ impl Lane {
         Self {
             course: Course::Idle,
             strays: StrayFilter::new(held_limit),
-            steers: OpenSteers::default(),
+            messages: OpenMessages::default(),
             interrupts: OpenInterrupts::default(),
             unannounced: false,
             has_tail: false,
@@ -171,22 +175,24 @@ impl Lanes {
         if let Some(begun) = self.lanes.get_mut(lane.index()) {
             begun.course = Course::Running { answered: false };
             begun.strays.begin(unannounced);
-            (begun.steers, begun.unannounced) = (OpenSteers::default(), unannounced);
+            (begun.messages, begun.unannounced) = (OpenMessages::default(), unannounced);
         }
         self.writing = Some(lane);
     }
 
-    /// Returns `true` if a message about the running response of `lane` may be sent now; `steers` if
-    /// the message is a steer. Otherwise, the message interrupts the response.
-    pub(crate) fn send(&mut self, lane: LaneId, steers: bool) -> bool {
+    /// Returns `true` if a message about the running response of `lane` may be sent now. If the
+    /// response of the message has ended, another one may be running.
+    pub(crate) fn send(&mut self, lane: LaneId, message: &Message) -> bool {
         let Some(state) = self.lanes.get_mut(lane.index()) else { return false };
+        let interrupts = message.kind == MessageKind::Interrupt;
         // Between two responses, the server still answers a steer.
         let runs = matches!(state.course, Course::Running { .. })
-            && (steers || !state.steers.are_between());
-        match steers {
-            true if runs => state.steers.sent(),
-            false if runs => state.interrupts.sent(),
-            _ => {}
+            && state.strays.may_be_current(&message.target)
+            && !(interrupts && state.messages.are_between());
+        if runs && interrupts {
+            state.interrupts.sent();
+        } else if runs {
+            state.messages.sent(message.kind);
         }
         runs
     }
@@ -237,6 +243,9 @@ impl Lanes {
             self.has_names |= lane.is_some();
             return lane.map_or(Owner::Nobody, Owner::One);
         }
+        if let Some(lane) = self.awaiting(frame) {
+            return Owner::One(lane);
+        }
         let role = frame.tag.role;
         if role != Role::Error && self.is_active(LaneId::DEFAULT) {
             return Owner::One(LaneId::DEFAULT);
@@ -256,6 +265,20 @@ impl Lanes {
             active if role == Role::Error => self.concerned(frame, active),
             _ => Owner::Unknown,
         }
+    }
+
+    /// Returns the lane with a message that `frame`, which has no name, may answer. The answer has no
+    /// name if the server does not know the response of the message.
+    fn awaiting(&self, frame: &Frame) -> Option<LaneId> {
+        let awaits = |lane: &LaneId| {
+            let lane = self.lanes.get(lane.index());
+            lane.is_some_and(|lane| lane.messages.await_answer(frame))
+        };
+        if !matches!(frame.tag.role, Role::Metadata | Role::Error) {
+            return None;
+        }
+        let mut awaiting = self.active().into_iter().filter(awaits);
+        awaiting.next().filter(|_| awaiting.next().is_none())
     }
 
     /// Returns the exchanges that an error without a name concerns, of several in progress.
@@ -306,10 +329,14 @@ impl Lanes {
     }
 
     /// Decides about a frame of the exchange of `lane`.
-    fn route_to(&mut self, lane: LaneId, frame: Frame, now: Instant) -> Route {
+    fn route_to(&mut self, lane: LaneId, mut frame: Frame, now: Instant) -> Route {
         let is_writing = self.writing == Some(lane);
         let limit = self.held_limit;
         let Some(state) = self.lanes.get_mut(lane.index()) else { return Route::Ignore };
+        if state.messages.refused_by(&frame).is_some() {
+            // The error answers a message, and does not end the response.
+            frame.tag.role = Role::Metadata;
+        }
         let size = frame.charge();
         let (late, held, frame) = match state.strays.filter(frame, now) {
             Filtered::Deliver { late, held, frame } => (late, held, frame),
@@ -317,10 +344,11 @@ impl Lanes {
             Filtered::Overflow => return Route::Overflow(lane),
         };
         state.interrupts.observe(frame.tag.kind);
-        let is_over = state.steers.observe(&frame);
+        let is_over = state.messages.observe(&frame);
         let ended = end_of(frame.tag.role, is_writing);
         let end = match ended {
-            // The lane belongs to the response that follows after a steer.
+            // The lane belongs to the response that follows after a steer, and to the answers to
+            // messages.
             Some(ExchangeEnd::Free) if frame.tag.role == Role::Terminal && !is_over => None,
             None if is_over => Some(ExchangeEnd::Free),
             end => end,

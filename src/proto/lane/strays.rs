@@ -227,6 +227,12 @@ impl StrayFilter {
         }
     }
 
+    /// Returns `true` if `id` is that of the response in progress, as far as is known.
+    pub(super) fn may_be_current(&self, id: &str) -> bool {
+        let ids = &self.current.ids;
+        ids.is_empty() || ids.iter().any(|own| own == id)
+    }
+
     /// Returns the id of the last response, if it ended successfully and named itself.
     pub(super) fn last_completed(&self) -> Option<&str> {
         self.last_completed.as_deref()
@@ -244,7 +250,10 @@ impl StrayFilter {
         let is_own = id.is_some_and(|id| self.current.ids.iter().any(|own| own == id));
         // Some servers give all responses the same id, so a `created` with it starts a new one.
         let begins = frame.tag.kind == EventKind::Created;
+        // The answer to an inject names the response that the inject was for.
+        let answers = matches!(frame.tag.kind, EventKind::InjectCreated | EventKind::InjectFailed);
         !is_own
+            && !answers
             && (!begins && self.is_named_finished(frame, id)
                 || !self.current.begun && self.takes_echo(frame, now))
     }

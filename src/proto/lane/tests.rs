@@ -14,6 +14,11 @@ const COMPLETED: &str = r#"{"type":"response.completed","response":{"id":"resp_2
 const OLD: &str = r#"{"type":"response.completed","response":{"id":"resp_1"}}"#;
 const ERROR: &str = r#"{"type":"error","error":{"code":"server_error"}}"#;
 
+/// Sends a message about `resp_2`.
+fn send(lanes: &mut Lanes, lane: LaneId, kind: MessageKind) -> bool {
+    lanes.send(lane, &Message { kind, target: "resp_2".to_owned(), frame: String::new() })
+}
+
 /// Decides about a frame, and describes the decision.
 fn route(lanes: &mut Lanes, payload: &str) -> String {
     let frame = Responses.classify("", payload.into());
@@ -263,7 +268,7 @@ fn c168_an_error_about_an_interrupt_of_an_ended_response_concerns_nobody() {
     for others in [vec![], vec![2], vec![2, 3]] {
         let mut lanes = running([&[1], &others[..]].concat());
         route(&mut lanes, &on(1, CREATED));
-        assert!(lanes.send(LaneId(1), false));
+        assert!(send(&mut lanes, LaneId(1), MessageKind::Interrupt));
         assert_eq!(route(&mut lanes, &on(1, COMPLETED)), "to 1, free");
         lanes.begin(LaneId(1), false);
         lanes.written();
@@ -274,20 +279,23 @@ fn c168_an_error_about_an_interrupt_of_an_ended_response_concerns_nobody() {
     // The response that follows after a steer is not meant either.
     let mut lanes = running(1..3);
     route(&mut lanes, &on(1, CREATED));
-    assert!(lanes.send(LaneId(1), true) && lanes.send(LaneId(1), false));
+    assert!(
+        send(&mut lanes, LaneId(1), MessageKind::Steer)
+            && send(&mut lanes, LaneId(1), MessageKind::Interrupt)
+    );
     assert_eq!(route(&mut lanes, &on(1, COMPLETED)), "to 1");
-    assert!(!lanes.send(LaneId(1), false), "no response runs");
+    assert!(!send(&mut lanes, LaneId(1), MessageKind::Interrupt), "no response runs");
     assert_eq!(route(&mut lanes, error), "ignore");
     // The server does not know the response that runs.
     let mut lanes = running(1..4);
     for lane in 1..4 {
         route(&mut lanes, &on(lane, CREATED));
     }
-    assert!(lanes.send(LaneId(2), false));
+    assert!(send(&mut lanes, LaneId(2), MessageKind::Interrupt));
     assert_eq!(route(&mut lanes, error), "to 2, free");
     // An answered interrupt has no other answer.
     let mut lanes = running(1..3);
-    assert!(lanes.send(LaneId(1), false));
+    assert!(send(&mut lanes, LaneId(1), MessageKind::Interrupt));
     route(&mut lanes, &on(1, accepted));
     route(&mut lanes, &on(1, COMPLETED));
     assert_eq!(route(&mut lanes, error), "to 2, free");
@@ -399,13 +407,13 @@ fn c168_the_late_answer_to_an_interruption_ends_no_other_exchange() {
     let accepted = r#"{"type":"response.interrupt.accepted","response_id":"resp_2"}"#;
     let interrupted = || {
         let mut lanes = running([0]);
-        assert!(lanes.send(LANE, false));
+        assert!(send(&mut lanes, LANE, MessageKind::Interrupt));
         lanes
     };
     for answer in [refused, failed, accepted] {
         let mut lanes = interrupted();
         assert_eq!(route(&mut lanes, COMPLETED), "to 0, free");
-        assert!(!lanes.send(LANE, false), "nothing runs");
+        assert!(!send(&mut lanes, LANE, MessageKind::Interrupt), "nothing runs");
         // Errors of another kind are those of the socket.
         assert_eq!(route(&mut lanes, ERROR), "retire");
         lanes.begin(LANE, false);
@@ -435,4 +443,19 @@ fn c168_the_late_answer_to_an_interruption_ends_no_other_exchange() {
     let frame = Responses.classify("", refused.into());
     let later = Instant::now() + std::time::Duration::from_secs(11);
     assert!(matches!(lanes.route(frame, later), Route::Retire));
+}
+
+#[test]
+fn c168_a_message_about_a_response_that_another_one_follows_is_not_sent() {
+    for kind in [MessageKind::Steer, MessageKind::Interrupt] {
+        let mut lanes = running([0]);
+        route(&mut lanes, CREATED);
+        assert!(send(&mut lanes, LANE, MessageKind::Steer));
+        assert_eq!(route(&mut lanes, COMPLETED), "to 0");
+        let successor = CREATED.replace("resp_2", "resp_3");
+        assert_eq!(route(&mut lanes, &successor), "to 0");
+        assert!(!send(&mut lanes, LANE, kind), "{kind:?}: the response has ended");
+        let next = Message { kind, target: "resp_3".to_owned(), frame: String::new() };
+        assert!(lanes.send(LANE, &next), "{kind:?}");
+    }
 }

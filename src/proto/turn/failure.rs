@@ -99,7 +99,7 @@ impl TurnMachine {
             _ => error,
         };
         self.ready.clear();
-        self.steers.lose();
+        self.lose_messages();
         self.state = TurnState::Done;
         let error = error.with_report(self.report.clone());
         self.outcome = Some(Outcome::Turn(Some(error.clone())));
@@ -167,8 +167,8 @@ impl TurnMachine {
         if self.is_past_deadline(now) {
             return None;
         }
-        // Another attempt would lose the input of the steers, or apply it to another response.
-        if self.steers.bind() {
+        // Another attempt would lose the input of the messages, or apply it to another response.
+        if self.steers.bind() || self.injects.bind() {
             return None;
         }
         let chance = self.chance();

@@ -27,8 +27,10 @@ use std::{
 use http::HeaderMap;
 
 use self::{
+    inject::Injects,
+    message::MessageId,
     response::{ReadStep, ResponseReader},
-    steer::{HeldEnd, SteerNumber, Steers},
+    steer::{HeldEnd, Steers},
 };
 use crate::{
     config::{Policy, Transport},
@@ -37,7 +39,7 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     proto::{
         deadline::InHand,
-        lane::SeatId,
+        lane::{Message, SeatId},
         origin::Origin,
         parents::ParentFate,
         plan::{PreviousTurn, SendPlan},
@@ -52,6 +54,8 @@ use crate::{
 
 mod attempt;
 mod failure;
+pub(crate) mod inject;
+pub(crate) mod message;
 mod prewarm;
 mod reading;
 pub(crate) mod response;
@@ -81,7 +85,8 @@ pub(crate) struct TurnMachine {
     /// Bytes charged for the steps in `ready` before the response has begun.
     ready_bytes: usize,
     steers: Steers,
-    /// End of the response, while a steer may have another response follow.
+    injects: Injects,
+    /// End of the response, while a message is open.
     held: Option<Box<HeldEnd>>,
     /// Maximum size of a message in bytes that the server of the request announced.
     announced_limit: Option<u64>,
@@ -182,6 +187,8 @@ pub(crate) struct Settings {
     pub(crate) sticky: bool,
     /// `true` if the server takes input for a running response.
     pub(crate) steer: bool,
+    /// `true` if the server takes outputs for a running response.
+    pub(crate) inject: bool,
     /// `true` if the server interrupts a running response.
     pub(crate) interrupt: bool,
     /// `true` if another credential can be obtained.
@@ -233,9 +240,8 @@ pub(crate) enum Command {
     Open { deadline: Instant },
     /// Send a frame; then `handle_sent`.
     Send { seat: SeatId, frame: String },
-    /// Send a message about the running response; then `handle_steer_sent`, or, for a message that
-    /// interrupts and was not sent, `handle_interrupt_lost`.
-    SendDuring { seat: SeatId, frame: String, steer: Option<SteerNumber> },
+    /// Send a message about the running response; then `handle_message_sent`.
+    SendDuring { seat: SeatId, message: Message, id: MessageId },
     /// POST a body, whose response must begin by the deadline; then `handle_posted`.
     Post { body: String, deadline: Instant, fresh: bool },
     /// GET the events of a response after a sequence number; then `handle_posted`.
@@ -381,6 +387,7 @@ impl TurnMachine {
             ready: VecDeque::new(),
             ready_bytes: 0,
             steers: Steers::default(),
+            injects: Injects::default(),
             held: None,
             announced_limit: None,
             stopping: None,

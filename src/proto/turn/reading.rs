@@ -184,7 +184,7 @@ impl TurnMachine {
         // The event may have to wait until the response begins. Compacting the frame releases the
         // rest of the read buffer meanwhile.
         let frame = frame.compacted();
-        self.observe_steer(&frame);
+        self.observe_answer(&frame);
         let charge = frame.charge();
         match self.reader.handle(frame) {
             ReadStep::Failed(error) => return self.failed_by_frame(role, error, now),
@@ -236,7 +236,9 @@ impl TurnMachine {
         if frame.tag.role.is_progress() {
             self.last_event = now;
         }
-        self.observe_steer(&frame);
+        if self.observe_answer(&frame) {
+            return;
+        }
         let Tag { role, kind, .. } = frame.tag;
         let mut step = self.reader.handle(frame);
         if self.held.is_some() {
@@ -287,12 +289,12 @@ impl TurnMachine {
                 }
                 None
             }
-            ReadStep::Finished(event) if self.steers.hold() => {
+            ReadStep::Finished(event) if self.awaits_answers() => {
                 self.hold(Ok(event));
                 None
             }
-            // The server gives the input of the steers back.
-            ReadStep::Failed(error) if self.steers.hold() && self.reader.ended_by_event() => {
+            // The server gives the input of the messages back.
+            ReadStep::Failed(error) if self.awaits_answers() && self.reader.ended_by_event() => {
                 self.hold(Err(error));
                 None
             }
@@ -343,7 +345,7 @@ impl TurnMachine {
     pub(super) fn complete(&mut self, event: ResponseEvent, aborts: bool, now: Instant) -> Output {
         self.report.events += 1;
         self.reader.append_input(self.steers.pending_items());
-        self.steers.lose();
+        self.lose_messages();
         self.report.timings.done = self.elapsed(now);
         self.report_findings();
         let continued = self.report.plan.as_ref().is_some_and(|plan| !plan.is_full());
@@ -386,7 +388,7 @@ impl TurnMachine {
             }
             _ => false,
         };
-        if !may_continue || self.steers.have_diverged() {
+        if !may_continue || self.steers.have_diverged() || self.injects.have_diverged() {
             return PreviousTurn::NotCompleted;
         }
         let last = reader.last_id();

@@ -195,6 +195,16 @@ impl ResponseReader {
         self.stored = self.stored.or(ended.stored);
     }
 
+    /// Adds outputs of the caller that the server took into the response now.
+    pub(crate) fn inject(&mut self, outputs: Vec<Item>) {
+        self.response.inject(outputs);
+    }
+
+    /// Returns `true` if the response has this id.
+    pub(crate) fn is_named(&self, id: &str) -> bool {
+        [self.created_id(), self.response_id(), self.last_id()].contains(&Some(id))
+    }
+
     /// Adds the input of steers that the next request takes.
     pub(crate) fn append_input(&mut self, steered: Vec<Item>) {
         self.response.append_input(steered);

@@ -14,15 +14,20 @@
 
 use std::fmt;
 
-use super::response::ResponseReader;
+use super::{
+    message::{MAX_OPEN, MessageId, ended_before, failure_of},
+    response::ResponseReader,
+};
 use crate::{
     api::masked,
     error::Error,
     event::ResponseEvent,
-    format::named,
     json::Json,
     proto::{
-        lane::steers::{SteerReply, SteerVerdict},
+        lane::{
+            MessageKind,
+            messages::{SteerReply, SteerVerdict},
+        },
         wire::Frame,
     },
     request::{History, Item, ResponsesRequest},
@@ -106,55 +111,19 @@ impl fmt::Debug for SteerState {
     }
 }
 
-/// Reason why a response cannot be steered: see [`SteerError`](crate::SteerError).
-///
-/// ```
-/// use responses_client::SteerErrorKind;
-///
-/// assert_eq!(SteerErrorKind::NotRunning.to_string(), "not_running");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SteerErrorKind {
-    /// The turn goes over SSE, or the [provider](crate::Provider::steers) does not support steering.
-    Unsupported,
-    /// The response has ended or is being retried, or the server sent no id for it.
-    NotRunning,
-    /// The input is empty, or has items other than user messages of `role` and `content`.
-    InvalidInput,
-    /// 32 steers are open, or 32 responses have followed the first one of the turn.
-    TooMany,
-    /// The message exceeds the frame limit of the server.
-    TooLarge,
-}
-
-named! {
-    SteerErrorKind {
-        Unsupported = "unsupported",
-        NotRunning = "not_running",
-        InvalidInput = "invalid_input",
-        TooMany = "too_many",
-        TooLarge = "too_large",
-    }
-}
-
-/// End of a response that another response may continue.
+/// End of a response that another response may continue, or that has messages without an answer.
 #[derive(Debug)]
 pub(crate) struct HeldEnd {
     pub(super) end: Result<ResponseEvent, Error>,
     pub(super) reader: ResponseReader,
-    /// `true` once the wait for the open steers is over, and their fate is not known.
+    /// `true` once the wait for the open messages is over, and their fate is not known.
     pub(super) given_up: bool,
 }
-
-/// Number of a steer, unique in its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct SteerNumber(u32);
 
 /// A pending steer at the end of its turn.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingSteer {
-    pub(crate) number: SteerNumber,
+    pub(crate) message: MessageId,
     id: String,
     input: History,
 }
@@ -166,7 +135,7 @@ pub(crate) struct Steers {
     open: Vec<Steer>,
     /// Steers of the previous turn that this turn's request carries.
     carried: Vec<Steer>,
-    updates: Vec<(SteerNumber, SteerState)>,
+    updates: Vec<(MessageId, SteerState)>,
     next: u32,
     successors: usize,
     /// `true` if a carried steer failed, so that the server's history lacks its input.
@@ -177,7 +146,7 @@ pub(crate) struct Steers {
 
 #[derive(Debug)]
 struct Steer {
-    number: SteerNumber,
+    message: MessageId,
     input: History,
     /// Id that the server gave the steer; empty before it is accepted.
     id: String,
@@ -193,44 +162,45 @@ enum Stage {
     Pending,
 }
 
-/// Maximum number of steers whose end is open, and of responses that follow the first one.
-const MAX_STEERS: usize = 32;
+/// Maximum number of responses that follow the first one.
+const MAX_SUCCESSORS: usize = MAX_OPEN;
 
 impl Steers {
     /// Returns `true` if another steer would exceed a limit.
     pub(super) fn are_full(&self) -> bool {
-        self.open.len() >= MAX_STEERS || self.successors >= MAX_STEERS
+        self.open.len() >= MAX_OPEN || self.successors >= MAX_SUCCESSORS
     }
 
     /// Adds a steer that is about to be sent.
-    pub(super) fn add(&mut self, input: History) -> SteerNumber {
-        let number = self.number();
-        self.open.push(Steer { number, input, id: String::new(), stage: Stage::Queued });
-        number
+    pub(super) fn add(&mut self, input: History) -> MessageId {
+        let message = self.next_message();
+        self.open.push(Steer { message, input, id: String::new(), stage: Stage::Queued });
+        message
     }
 
-    /// Adds the pending steers of the previous turn. Returns the number of each in this turn.
-    pub(super) fn carry(&mut self, pending: Vec<PendingSteer>) -> Vec<SteerNumber> {
+    /// Adds the pending steers of the previous turn. Returns the message of each in this turn.
+    pub(super) fn carry(&mut self, pending: Vec<PendingSteer>) -> Vec<MessageId> {
         let carried = pending.into_iter().map(|PendingSteer { id, input, .. }| {
-            let number = self.number();
-            self.carried.push(Steer { number, input, id, stage: Stage::Pending });
-            number
+            let message = self.next_message();
+            self.carried.push(Steer { message, input, id, stage: Stage::Pending });
+            message
         });
         carried.collect()
     }
 
     /// Returns the next change of a state.
-    pub(super) fn poll_update(&mut self) -> Option<(SteerNumber, SteerState)> {
+    pub(super) fn poll_update(&mut self) -> Option<(MessageId, SteerState)> {
         (!self.updates.is_empty()).then(|| self.updates.remove(0))
     }
 
     /// Records that a steer was sent, or that it was not, because its response had ended.
-    pub(super) fn sent(&mut self, number: SteerNumber, sent: bool) {
-        let Some(place) = self.open.iter().position(|steer| steer.number == number) else { return };
+    pub(super) fn sent(&mut self, message: MessageId, sent: bool) {
+        let place = self.open.iter().position(|steer| steer.message == message);
+        let Some(place) = place else { return };
         if !sent {
-            let (code, message) = ("response_already_completed", "the response had ended before");
+            let (code, message) = ended_before();
             let steer = self.open.remove(place);
-            return self.fail(steer, code.to_owned(), message.to_owned());
+            return self.fail(steer, code, message);
         }
         let steer = self.open.get_mut(place).filter(|steer| steer.stage == Stage::Queued);
         steer.into_iter().for_each(|steer| steer.stage = Stage::Sent);
@@ -253,20 +223,18 @@ impl Steers {
             return;
         }
         let known = |steer: &Steer| !reply.id.is_empty() && steer.id == reply.id;
-        // The server answers in order, so that an answer without a known id is for the first steer
-        // that has none.
-        let unanswered = |steer: &Steer| matches!(steer.stage, Stage::Queued | Stage::Sent);
         let place = self.open.iter().position(known);
-        let Some(place) = place.or_else(|| self.open.iter().position(unanswered)) else { return };
+        let Some(place) = place.or_else(|| self.first_unanswered()) else { return };
         match reply.verdict {
             SteerVerdict::Failed => {
                 let steer = self.open.remove(place);
                 self.fail_with(steer, frame);
             }
             SteerVerdict::Accepted => {
-                if let Some(steer) = self.open.get_mut(place).filter(|steer| unanswered(steer)) {
+                if let Some(steer) = self.open.get_mut(place).filter(|steer| steer.is_unanswered())
+                {
                     (steer.stage, steer.id) = (Stage::Accepted, reply.id);
-                    self.updates.push((steer.number, SteerState::Accepted));
+                    self.updates.push((steer.message, SteerState::Accepted));
                 }
             }
             SteerVerdict::Pending => {
@@ -275,9 +243,28 @@ impl Steers {
                 let payload = Json::from_trusted(frame.payload.clone());
                 let required = payload.member("required_input").ok().flatten().unwrap_or_default();
                 let state = SteerState::Pending { required_input: required };
-                self.updates.push((steer.number, state));
+                self.updates.push((steer.message, state));
             }
         }
+    }
+
+    /// Records that the server refused a steer with the error in `frame`.
+    pub(super) fn refuse(&mut self, frame: &Frame) {
+        if let Some(place) = self.first_unanswered() {
+            let steer = self.open.remove(place);
+            self.fail_with(steer, frame);
+        }
+    }
+
+    /// Returns `true` if a steer has no answer.
+    pub(super) fn await_answer(&self) -> bool {
+        self.first_unanswered().is_some()
+    }
+
+    /// Returns the place of the steer that an answer without a known id is for: the server answers
+    /// in order.
+    fn first_unanswered(&self) -> Option<usize> {
+        self.open.iter().position(Steer::is_unanswered)
     }
 
     /// Returns `true` while the server may continue the response with another one, or answer a steer.
@@ -301,7 +288,7 @@ impl Steers {
         let is_accepted = |steer: &mut Steer| steer.stage == Stage::Accepted;
         let accepted: Vec<_> = self.open.extract_if(.., is_accepted).collect();
         for steer in &accepted {
-            self.update_committed(steer.number, response_id);
+            self.update_committed(steer.message, response_id);
         }
         accepted.iter().flat_map(|steer| steer.input.iter().cloned()).collect()
     }
@@ -311,9 +298,9 @@ impl Steers {
         for steer in std::mem::take(&mut self.carried) {
             let has = |item: &Item| request.input.iter().any(|it| it == item);
             if steer.input.iter().all(has) {
-                self.update_committed(steer.number, response_id);
+                self.update_committed(steer.message, response_id);
             } else {
-                self.updates.push((steer.number, SteerState::Unknown));
+                self.updates.push((steer.message, SteerState::Unknown));
             }
         }
     }
@@ -327,42 +314,43 @@ impl Steers {
     /// Removes and returns the pending steers.
     pub(super) fn take_pending(&mut self) -> Vec<PendingSteer> {
         let pending = self.open.extract_if(.., |steer| steer.stage == Stage::Pending);
-        let pending = pending.map(|Steer { number, input, id, .. }| (number, input, id));
-        pending.map(|(number, input, id)| PendingSteer { number, id, input }).collect()
+        let pending = pending.map(|Steer { message, input, id, .. }| (message, input, id));
+        pending.map(|(message, input, id)| PendingSteer { message, id, input }).collect()
     }
 
     /// Makes the steers unknown whose end is open.
     pub(super) fn lose(&mut self) {
         for steer in self.open.extract_if(.., |steer| steer.stage != Stage::Pending) {
-            self.updates.push((steer.number, SteerState::Unknown));
+            self.updates.push((steer.message, SteerState::Unknown));
             self.lost = true;
         }
     }
 
-    fn number(&mut self) -> SteerNumber {
-        let number = SteerNumber(self.next);
+    fn next_message(&mut self) -> MessageId {
+        let message = MessageId { kind: MessageKind::Steer, number: self.next };
         self.next = self.next.wrapping_add(1);
-        number
+        message
     }
 
-    fn update_committed(&mut self, number: SteerNumber, response_id: &str) {
+    fn update_committed(&mut self, message: MessageId, response_id: &str) {
         let response_id = response_id.to_owned();
-        self.updates.push((number, SteerState::Committed { response_id }));
+        self.updates.push((message, SteerState::Committed { response_id }));
     }
 
     fn fail_with(&mut self, steer: Steer, frame: &Frame) {
-        let payload = Json::from_trusted(frame.payload.clone());
-        let error = payload.get("error");
-        let text = |name| -> String {
-            let text = error.as_ref().and_then(|error| error.member(name).ok().flatten());
-            text.unwrap_or_default()
-        };
-        self.fail(steer, text("code"), text("message"));
+        let (code, message) = failure_of(frame);
+        self.fail(steer, code, message);
     }
 
     fn fail(&mut self, steer: Steer, code: String, message: String) {
-        let Steer { number, input, .. } = steer;
-        self.updates.push((number, SteerState::Failed { code, message, input }));
+        let Steer { message: id, input, .. } = steer;
+        self.updates.push((id, SteerState::Failed { code, message, input }));
+    }
+}
+
+impl Steer {
+    fn is_unanswered(&self) -> bool {
+        matches!(self.stage, Stage::Queued | Stage::Sent)
     }
 }
 

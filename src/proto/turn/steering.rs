@@ -1,80 +1,142 @@
-//! Steering and stopping of a response: input for a response that runs, and the response that follows.
+//! Messages about a response that runs, and the response that follows a steer.
 //!
-//! A steered response ends with a terminal event as any other. If a steer is open then, the machine
-//! holds the event back until the server has settled the steer. If another response follows, the
-//! machine yields `Steered` in place of the event and reads on. Otherwise the event ends the turn.
+//! A response with messages ends with a terminal event as any other. If a message is open then, the
+//! machine holds the event back until the server has settled the message. If another response follows,
+//! the machine yields `Steered` in place of the event and reads on. Otherwise the event ends the turn.
 
 use std::time::{Duration, Instant};
 
 use super::{
     Command, Output, TurnMachine, TurnState, after,
+    inject::{self, CommittedOutputs, InjectState},
+    message::{InputErrorKind, MessageId},
     response::ResponseReader,
-    steer::{HeldEnd, PendingSteer, SteerErrorKind, SteerNumber, SteerState, is_valid},
+    steer::{self, HeldEnd, PendingSteer, SteerState},
 };
 use crate::{
     config::Transport,
     error::Error,
-    event::ResponseEvent,
+    event::{EventKind, ResponseEvent},
     kind::ErrorKind,
     proto::{
-        lane::SeatId,
+        lane::{Message, MessageKind, SeatId, messages::refused_message},
         turn::response::ReadStep,
         wire::{Frame, Role},
     },
     report::SteeredResponse,
-    request::History,
+    request::{History, Item},
 };
 
-/// Longest wait for the response that follows after an accepted steer, and for the answer to a steer.
+/// Longest wait for the response that follows after an accepted steer, and for the answer to a
+/// message.
 const SUCCESSOR_WAIT: Duration = Duration::from_secs(10);
 
 /// Longest wait for `response.steer.pending`, which the server sends right after the end of the
 /// response.
 const PENDING_WAIT: Duration = Duration::from_secs(1);
 
+/// A response that runs, by its id.
+struct RunningResponse {
+    seat: SeatId,
+    id: String,
+}
+
 /// Longest wait for the end of a response that is interrupted.
 const INTERRUPT_WAIT: Duration = Duration::from_secs(10);
 
 impl TurnMachine {
-    /// Steers the running response. Returns the number of the steer, or the reason why the response
-    /// cannot be steered.
-    pub(crate) fn steer(&mut self, input: &History) -> Result<SteerNumber, SteerErrorKind> {
-        let over_websocket = self.over_transport() == Transport::WebSocket;
-        if !self.settings.steer || !over_websocket && self.report.transport.is_some() {
-            return Err(SteerErrorKind::Unsupported);
-        }
-        let (Some(seat), Some(target)) = (self.baseline.seat, self.running_id()) else {
-            return Err(SteerErrorKind::NotRunning);
-        };
-        if !is_valid(input) {
-            return Err(SteerErrorKind::InvalidInput);
-        }
-        if self.steers.are_full() {
-            return Err(SteerErrorKind::TooMany);
-        }
-        let frame = steer_frame(&target, input).ok_or(SteerErrorKind::InvalidInput)?;
-        if self.is_above_limit(&frame, self.announced_limit) {
-            return Err(SteerErrorKind::TooLarge);
-        }
-        let number = self.steers.add(input.clone());
-        self.report.bytes_sent += frame.len() as u64;
-        self.commands.push_back(Command::SendDuring { seat, frame, steer: Some(number) });
-        Ok(number)
+    /// Steers the running response. Returns the message, or the reason why the response cannot be
+    /// steered.
+    pub(crate) fn steer(&mut self, input: &History) -> Result<MessageId, InputErrorKind> {
+        let (supported, full) = (self.settings.steer, self.steers.are_full());
+        let target = self.target_of_input(supported, steer::is_valid(input), full)?;
+        let frame = self.input_frame(&InputMessage {
+            r#type: "response.steer",
+            previous_response_id: Some(&target.id),
+            response_id: None,
+            input,
+        })?;
+        let id = self.steers.add(input.clone());
+        self.send_during(target, frame, id);
+        Ok(id)
     }
 
-    /// Handles that a steer was sent, or that it was not, because its response had ended.
-    pub(crate) fn handle_steer_sent(&mut self, number: SteerNumber, sent: bool) {
-        self.steers.sent(number, sent);
+    /// Gives outputs to the running response. Returns the message, or the reason why the response
+    /// takes none.
+    pub(crate) fn inject(&mut self, outputs: &History) -> Result<MessageId, InputErrorKind> {
+        let (supported, full) = (self.settings.inject, self.injects.are_full());
+        let target = self.target_of_input(supported, inject::is_valid(outputs), full)?;
+        let frame = self.input_frame(&InputMessage {
+            r#type: "response.inject",
+            previous_response_id: None,
+            response_id: Some(&target.id),
+            input: outputs,
+        })?;
+        let id = self.injects.add(target.id.clone(), outputs.clone());
+        self.send_during(target, frame, id);
+        Ok(id)
+    }
+
+    /// Returns the response that runs, unless the response takes no input of a kind that is
+    /// `supported`, `valid` and not `full`.
+    fn target_of_input(
+        &self,
+        supported: bool,
+        valid: bool,
+        full: bool,
+    ) -> Result<RunningResponse, InputErrorKind> {
+        let over_websocket = self.over_transport() == Transport::WebSocket;
+        if !supported || !over_websocket && self.report.transport.is_some() {
+            return Err(InputErrorKind::Unsupported);
+        }
+        let target = self.running().ok_or(InputErrorKind::NotRunning)?;
+        match (valid, full) {
+            (false, _) => Err(InputErrorKind::InvalidInput),
+            (true, true) => Err(InputErrorKind::TooMany),
+            (true, false) => Ok(target),
+        }
+    }
+
+    /// Returns the frame of a message, unless the server does not accept one of this size.
+    fn input_frame(&self, message: &InputMessage<'_>) -> Result<String, InputErrorKind> {
+        match serde_json::to_string(message) {
+            Ok(frame) if self.is_above_limit(&frame, self.announced_limit) => {
+                Err(InputErrorKind::TooLarge)
+            }
+            Ok(frame) => Ok(frame),
+            Err(_) => Err(InputErrorKind::InvalidInput),
+        }
+    }
+
+    fn send_during(&mut self, target: RunningResponse, frame: String, id: MessageId) {
+        self.report.bytes_sent += frame.len() as u64;
+        let message = Message { kind: id.kind, target: target.id, frame };
+        self.commands.push_back(Command::SendDuring { seat: target.seat, message, id });
+    }
+
+    /// Handles that a message was sent, or that it was not, because the response had ended.
+    pub(crate) fn handle_message_sent(&mut self, message: MessageId, sent: bool) {
+        match message.kind {
+            MessageKind::Steer => self.steers.sent(message, sent),
+            MessageKind::Inject => self.injects.sent(message, sent),
+            MessageKind::Interrupt if sent => {}
+            MessageKind::Interrupt => self.handle_interrupt_lost(),
+        }
     }
 
     /// Returns the next change of the state of a steer.
-    pub(crate) fn poll_steer(&mut self) -> Option<(SteerNumber, SteerState)> {
+    pub(crate) fn poll_steer(&mut self) -> Option<(MessageId, SteerState)> {
         self.steers.poll_update()
     }
 
+    /// Returns the next change of the state of an inject.
+    pub(crate) fn poll_inject(&mut self) -> Option<(MessageId, InjectState)> {
+        self.injects.poll_update()
+    }
+
     /// Adds the pending steers of the previous turn, which the request of this turn carries. Returns
-    /// the number of each in this turn.
-    pub(crate) fn carry(&mut self, pending: Vec<PendingSteer>) -> Vec<SteerNumber> {
+    /// the message of each in this turn.
+    pub(crate) fn carry(&mut self, pending: Vec<PendingSteer>) -> Vec<MessageId> {
         self.steers.carry(pending)
     }
 
@@ -89,18 +151,18 @@ impl TurnMachine {
         if self.is_done() {
             return;
         }
-        let target = self.running_id().filter(|_| self.settings.interrupt);
+        let target = self.running().filter(|_| self.settings.interrupt);
         let over_websocket = self.over_transport() == Transport::WebSocket;
-        match (target, self.baseline.seat) {
+        match target {
             _ if self.held.is_some() => self.give_up_held(),
             _ if self.stopping.is_some() => {}
-            (Some(target), Some(seat)) if over_websocket => self.interrupt(&target, seat, now),
+            Some(target) if over_websocket => self.interrupt(target, now),
             _ => self.handle_cancelled(ErrorKind::Stopped),
         }
     }
 
     /// Handles that the message which interrupts the response was not sent.
-    pub(crate) fn handle_interrupt_lost(&mut self) {
+    fn handle_interrupt_lost(&mut self) {
         // If the response has ended, its end is about to be read. Another one may follow.
         let follows = self.steers.hold();
         if self.stopping.is_some() && !follows && matches!(self.state, TurnState::Streaming) {
@@ -108,34 +170,69 @@ impl TurnMachine {
         }
     }
 
-    fn interrupt(&mut self, target: &str, seat: SeatId, now: Instant) {
+    fn interrupt(&mut self, target: RunningResponse, now: Instant) {
         self.stopping = Some(after(now, INTERRUPT_WAIT));
-        self.send_interrupt(target, seat);
+        self.send_interrupt(target);
     }
 
-    fn send_interrupt(&mut self, target: &str, seat: SeatId) {
+    fn send_interrupt(&mut self, target: RunningResponse) {
         let frame = serde_json::json!({
             "type": "response.interrupt",
-            "response_id": target,
+            "response_id": target.id,
             "mode": "discard_partial_items",
         });
-        let frame = frame.to_string();
-        self.report.bytes_sent += frame.len() as u64;
-        self.commands.push_back(Command::SendDuring { seat, frame, steer: None });
+        let id = MessageId { kind: MessageKind::Interrupt, number: 0 };
+        self.send_during(target, frame.to_string(), id);
     }
 
-    /// Returns the id of the response that runs.
-    fn running_id(&self) -> Option<String> {
+    /// Returns the response that runs.
+    fn running(&self) -> Option<RunningResponse> {
         let runs = matches!(self.state, TurnState::Streaming) && self.held.is_none();
         let id = self.reader.created_id().or(self.reader.response_id());
-        id.filter(|_| runs && !self.reader.has_ended()).map(str::to_owned)
+        let id = id.filter(|_| runs && !self.reader.has_ended())?.to_owned();
+        Some(RunningResponse { seat: self.baseline.seat?, id })
     }
 
-    /// Records a frame that answers a steer.
-    pub(super) fn observe_steer(&mut self, frame: &Frame) {
-        if frame.tag.role == Role::Metadata {
-            self.steers.observe(frame);
+    /// Records a frame that answers a message. Returns `true` if the frame is an error that answers
+    /// a message, and no event of the response.
+    pub(super) fn observe_answer(&mut self, frame: &Frame) -> bool {
+        if frame.tag.role != Role::Metadata {
+            return false;
         }
+        match refused_message(frame, self.steers.await_answer(), self.injects.hold()) {
+            Some(MessageKind::Steer) => self.steers.refuse(frame),
+            Some(MessageKind::Inject) => self.injects.refuse(frame),
+            Some(MessageKind::Interrupt) | None => {
+                self.steers.observe(frame);
+                if let Some(CommittedOutputs { target, items }) = self.injects.observe(frame) {
+                    self.place_outputs(&target, items);
+                }
+            }
+        }
+        frame.tag.kind == EventKind::ErrorEvent
+    }
+
+    /// Adds outputs to the response that the server committed them to.
+    fn place_outputs(&mut self, target: &str, outputs: Vec<Item>) {
+        let reader = self.held.as_mut().map_or(&mut self.reader, |held| &mut held.reader);
+        if reader.is_named(target) {
+            reader.inject(outputs);
+        } else {
+            // Another response has followed, whose history does not show where the outputs are.
+            self.injects.diverge();
+        }
+    }
+
+    /// Returns `true` while the end of a response is not that of the turn: the server may continue
+    /// the response with another one, or answer a message.
+    pub(super) fn awaits_answers(&self) -> bool {
+        self.steers.hold() || self.injects.hold()
+    }
+
+    /// Makes the messages unknown whose end is open.
+    pub(super) fn lose_messages(&mut self) {
+        self.steers.lose();
+        self.injects.lose();
     }
 
     /// Commits the steers of the previous turn, whose input the request carries.
@@ -168,9 +265,9 @@ impl TurnMachine {
         self.held = Some(Box::new(HeldEnd { end, reader, given_up: false }));
     }
 
-    /// Stops the wait for the response that may follow. The open steers become unknown.
+    /// Stops the wait for the response that may follow. The open messages become unknown.
     pub(super) fn give_up_held(&mut self) {
-        self.steers.lose();
+        self.lose_messages();
         if let Some(held) = &mut self.held {
             held.given_up = true;
         }
@@ -190,7 +287,10 @@ impl TurnMachine {
             _ => None,
         };
         let ids = [held.reader.last_id(), held.reader.response_id()];
-        let is_ours = !held.given_up && parent.is_none_or(|id| ids.contains(&Some(id.as_str())));
+        // Injects have no response that follows.
+        let is_ours = !held.given_up
+            && self.steers.hold()
+            && parent.is_none_or(|id| ids.contains(&Some(id.as_str())));
         let steered = held.end.as_ref().ok().and_then(ResponseEvent::steered);
         let (true, Some(steered)) = (is_ours, steered) else {
             *step = ReadStep::None;
@@ -211,15 +311,15 @@ impl TurnMachine {
     /// Interrupts the response that follows, if the one before ended while it was interrupted.
     fn stop_successor(&mut self) {
         if self.stopping.is_some()
-            && let (Some(target), Some(seat)) = (self.running_id(), self.baseline.seat)
+            && let Some(target) = self.running()
         {
-            self.send_interrupt(&target, seat);
+            self.send_interrupt(target);
         }
     }
 
-    /// Ends the turn with the end that was held back, if no steer is open.
+    /// Ends the turn with the end that was held back, if no message is open.
     pub(super) fn end_held(&mut self, now: Instant) -> Option<Output> {
-        if self.steers.hold() {
+        if self.awaits_answers() {
             return None;
         }
         let HeldEnd { end, reader, given_up } = *self.held.take()?;
@@ -237,22 +337,21 @@ impl TurnMachine {
     }
 }
 
-/// Returns the message that steers the response `target`.
-fn steer_frame(target: &str, input: &History) -> Option<String> {
-    #[derive(serde::Serialize)]
-    struct Message<'a> {
-        r#type: &'static str,
-        previous_response_id: &'a str,
-        input: &'a History,
-    }
-    let message = Message { r#type: "response.steer", previous_response_id: target, input };
-    serde_json::to_string(&message).ok()
+/// A message with input for a running response.
+#[derive(serde::Serialize)]
+struct InputMessage<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_response_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_id: Option<&'a str>,
+    input: &'a History,
 }
 
 /// Returns `true` if the response has items that only the caller can answer.
 fn waits_for_caller(reader: &ResponseReader) -> bool {
     let response = reader.response();
-    let waits = |item: crate::request::Item| match item.item_type() {
+    let waits = |item: Item| match item.item_type() {
         "computer_call"
         | "shell_call"
         | "local_shell_call"

@@ -18,6 +18,7 @@ use crate::{
 mod ahead;
 mod attempts;
 mod failures;
+mod injecting;
 mod reading;
 mod steering;
 
@@ -44,6 +45,7 @@ fn settings() -> Settings {
         reuses_socket_after_error: true,
         sticky: false,
         steer: false,
+        inject: false,
         interrupt: false,
         renewable_credential: false,
         error_context: Arc::default(),
@@ -78,10 +80,7 @@ fn name(command: &Command) -> Option<String> {
             true => "send incremental".into(),
             false => "send".into(),
         },
-        Command::SendDuring { frame, .. } => match frame.contains("response.interrupt") {
-            true => "interrupt".into(),
-            false => "steer".into(),
-        },
+        Command::SendDuring { message, .. } => format!("{:?}", message.kind).to_lowercase(),
         Command::Post { fresh, .. } => format!("post fresh={fresh}"),
         Command::Resume { id, after, .. } => format!("resume {id} after {after:?}"),
         Command::Release { retire } => format!("release retire={retire}"),

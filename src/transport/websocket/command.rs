@@ -17,7 +17,7 @@ use super::inbox::{Sender, Signals};
 use crate::{
     config::{Limits, Timeouts},
     proto::{
-        lane::{LaneId, LaneTable},
+        lane::{LaneId, LaneTable, Message},
         turn::response::StreamEnd,
         wire::Wire,
     },
@@ -148,11 +148,10 @@ pub(super) enum Command {
         /// Place among the responses that may run on the socket.
         place: OwnedSemaphorePermit,
     },
-    /// Send a message about the running response of a lane; `steers` if the message is a steer.
+    /// Send a message about the running response of a lane.
     Send {
         lane: LaneId,
-        text: String,
-        steers: bool,
+        message: Message,
         /// Resolves with `false` if the response has ended, so that nothing was sent.
         sent: oneshot::Sender<bool>,
     },

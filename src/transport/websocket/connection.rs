@@ -33,7 +33,7 @@ use super::{
 use crate::{
     error::ProtocolError,
     proto::{
-        lane::{ExchangeEnd, LaneId, Lanes, Route},
+        lane::{ExchangeEnd, LaneId, Lanes, Message, Route},
         turn::response::StreamEnd,
         wire::Frame,
     },
@@ -163,8 +163,8 @@ impl Connection {
             Command::Create { lane, text, answer, sent, place } => {
                 (lane, text, answer, sent, place)
             }
-            Command::Send { lane, text, steers, sent } => {
-                return self.send_during(lane, text, steers, sent);
+            Command::Send { lane, message, sent } => {
+                return self.send_during(lane, message, sent);
             }
         };
         let is_cancelled = answer.is_closed();
@@ -197,15 +197,14 @@ impl Connection {
     fn send_during(
         &mut self,
         lane: LaneId,
-        text: String,
-        steers: bool,
+        message: Message,
         sent: oneshot::Sender<bool>,
     ) -> Option<Closing> {
-        let runs = self.lanes.send(lane, steers);
+        let runs = self.lanes.send(lane, &message);
         // The sender knows before the answer of the server can arrive.
         _ = sent.send(runs);
         self.flushes |= runs;
-        let end = if runs { self.socket.start_send(text).err()? } else { return None };
+        let end = if runs { self.socket.start_send(message.frame).err()? } else { return None };
         Some(self.end(end))
     }
 

@@ -43,7 +43,7 @@ use crate::{
     net::{Content, Network},
     proto::{
         keepalive::KeepAliveConfig,
-        lane::{ConnectionId, LaneId, LaneTable},
+        lane::{ConnectionId, LaneId, LaneTable, Message, MessageKind},
         normalize, route, sign_in,
         turn::response::StreamEnd,
     },
@@ -74,8 +74,9 @@ pub(crate) struct WebSocketExchange {
     lane: LaneId,
     status: Arc<Status>,
     ended: bool,
-    /// `true` once a steer was sent. A terminal event may then be followed by another response.
-    steered: bool,
+    /// `true` once a message was sent that the server answers. A terminal event may then be followed
+    /// by the answer, or by another response.
+    awaits_answer: bool,
     /// `true` if the exchange was aborted or dropped. Its lane may belong to another session by now.
     has_left: Arc<AtomicBool>,
 }
@@ -219,7 +220,7 @@ impl WebSocket {
             lane,
             status: Arc::clone(&status),
             ended: false,
-            steered: false,
+            awaits_answer: false,
             has_left: Arc::default(),
         };
         let (sent, outcome) = oneshot::channel();
@@ -247,18 +248,17 @@ impl WebSocket {
         }
     }
 
-    /// Sends a message about the running response of `lane`; `steers` if the message is a steer.
-    /// Resolves with `false` if the response has ended, so that nothing was sent.
+    /// Sends a message about the running response of `lane`. Resolves with `false` if the response
+    /// has ended, so that nothing was sent.
     pub(crate) fn send_during(
         &self,
         lane: LaneId,
-        text: String,
-        steers: bool,
+        message: Message,
     ) -> impl Future<Output = bool> + Send + use<> {
         let (sent, outcome) = oneshot::channel();
         let commands = self.commands.clone();
         async move {
-            let send = Command::Send { lane, text, steers, sent };
+            let send = Command::Send { lane, message, sent };
             commands.send(send).await.is_ok() && outcome.await.unwrap_or(false)
         }
     }
@@ -338,13 +338,14 @@ impl WebSocketExchange {
         AbortHandle { answer: self.answer.closer(), lane: self.lane, status, has_left }
     }
 
-    /// Records that a steer is sent for the response.
-    pub(crate) fn set_steered(&mut self) {
-        self.steered = true;
+    /// Records that a message about the response is sent.
+    pub(crate) fn set_messaged(&mut self, kind: MessageKind) {
+        self.awaits_answer |= kind != MessageKind::Interrupt;
     }
 
-    pub(crate) fn is_steered(&self) -> bool {
-        self.steered
+    /// Returns `true` if more may follow after the end of the response.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.awaits_answer
     }
 
     /// Records that the server has finished the exchange, so that the lane is free.
@@ -355,7 +356,7 @@ impl WebSocketExchange {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let incoming = ready!(self.answer.poll_next(cx));
         self.ended = match &incoming {
-            Incoming::Frame(frame) => frame.tag.role.ends_turn() && !self.steered,
+            Incoming::Frame(frame) => frame.tag.role.ends_turn() && !self.awaits_answer,
             Incoming::LateEvents => false,
             Incoming::End(_) => true,
         };

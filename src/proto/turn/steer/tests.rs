@@ -1,6 +1,6 @@
 use super::*;
 use crate::proto::{
-    lane::steers::OpenSteers,
+    lane::messages::OpenMessages,
     wire::{Wire, responses::Responses},
 };
 
@@ -31,9 +31,9 @@ fn input(text: &str) -> History {
 fn states(steers: &mut Steers) -> Vec<String> {
     let mut states: Vec<(u32, String)> = Vec::new();
     while let Some((number, state)) = steers.poll_update() {
-        states.retain(|(known, _)| *known != number.0);
+        states.retain(|(known, _)| *known != number.number);
         let name = format!("{state:?}");
-        states.push((number.0, name.split_whitespace().next().unwrap().to_owned()));
+        states.push((number.number, name.split_whitespace().next().unwrap().to_owned()));
     }
     states.sort();
     states.into_iter().map(|(_, state)| state).collect()
@@ -93,10 +93,10 @@ fn c165_c167_in_every_order_each_steer_has_its_own_end_and_the_lane_agrees() {
         for [one, two] in [[true, true], [true, false], [false, true], [false, false]] {
             for settled in ["created", "pending", "failed"] {
                 let mut accepts = [one, two];
-                let (mut steers, mut lane) = (Steers::default(), OpenSteers::default());
+                let (mut steers, mut lane) = (Steers::default(), OpenMessages::default());
                 let numbers = ["one", "two"].map(|text| steers.add(input(text)));
                 let mut over = 0;
-                let mut observe = |steers: &mut Steers, lane: &mut OpenSteers, frame: Frame| {
+                let mut observe = |steers: &mut Steers, lane: &mut OpenMessages, frame: Frame| {
                     steers.observe(&frame);
                     over += usize::from(lane.observe(&frame));
                     over > 0
@@ -114,7 +114,7 @@ fn c165_c167_in_every_order_each_steer_has_its_own_end_and_the_lane_agrees() {
                         Event::Answer(at) if !sent[at] => {}
                         Event::Sent(at) => {
                             steers.sent(numbers[at], true);
-                            lane.sent();
+                            lane.sent(MessageKind::Steer);
                         }
                         Event::Answer(at) if accepts[at] => {
                             is_over = observe(&mut steers, &mut lane, answer("accepted", ids[at]));
@@ -211,14 +211,14 @@ fn c166_a_carried_steer_is_committed_by_the_request_that_has_its_input() {
 #[test]
 fn c165_the_number_of_steers_and_of_responses_is_limited() {
     let mut steers = Steers::default();
-    for _ in 0..MAX_STEERS {
+    for _ in 0..MAX_OPEN {
         assert!(!steers.are_full());
         steers.add(input("x"));
     }
     assert!(steers.are_full());
     steers.lose();
     assert!(!steers.are_full());
-    for _ in 0..MAX_STEERS {
+    for _ in 0..MAX_OPEN {
         assert!(!steers.are_full());
         steers.commit("next");
     }

@@ -1,7 +1,13 @@
 //! Steers, the responses that follow, and stops.
 
 use super::*;
-use crate::proto::turn::steer::{SteerErrorKind, SteerState};
+use crate::proto::{
+    lane::MessageKind,
+    turn::{
+        message::{InputErrorKind, MessageId},
+        steer::SteerState,
+    },
+};
 
 const ACCEPTED: &str =
     r#"{"type":"response.steer.accepted","steer":{"id":"a","previous_response_id":"r"}}"#;
@@ -27,10 +33,10 @@ fn steering() -> Settings {
 }
 
 impl Scene {
-    fn steer(&mut self) -> Result<(), SteerErrorKind> {
-        let number = self.machine.steer(&"more".into())?;
+    fn steer(&mut self) -> Result<(), InputErrorKind> {
+        let message = self.machine.steer(&"more".into())?;
         assert_eq!(self.commands(), "steer");
-        self.machine.handle_steer_sent(number, true);
+        self.machine.handle_message_sent(message, true);
         Ok(())
     }
 
@@ -46,7 +52,7 @@ fn c165_a_terminal_event_is_held_back_until_the_next_response_or_its_refusal() {
     scene.frame(ACCEPTED).frame(STEERED);
     assert_eq!(scene.outputs().0, ["response.steer.accepted"]);
     assert_eq!(scene.commands(), "", "the lane is not free");
-    assert_eq!(scene.steer(), Err(SteerErrorKind::NotRunning));
+    assert_eq!(scene.steer(), Err(InputErrorKind::NotRunning));
     scene.frame(NEXT);
     assert_eq!(scene.outputs().0, ["responses_client.steered", "response.created"]);
     assert!(matches!(scene.state(), Some(SteerState::Committed { .. })));
@@ -131,7 +137,8 @@ fn c168_a_stop_that_crosses_the_end_of_a_steered_response_interrupts_the_next_on
     scene.frame(ACCEPTED).outputs();
     scene.machine.stop(scene.now);
     assert_eq!(scene.commands(), "interrupt");
-    scene.frame(STEERED).machine.handle_interrupt_lost();
+    let interrupt = MessageId { kind: MessageKind::Interrupt, number: 0 };
+    scene.frame(STEERED).machine.handle_message_sent(interrupt, false);
     scene.outputs();
     scene.frame(NEXT);
     assert_eq!(scene.outputs().0, ["responses_client.steered", "response.created"]);
