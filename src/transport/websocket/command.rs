@@ -14,6 +14,8 @@ use tokio::{
 };
 
 use super::inbox::{Sender, Signals};
+#[cfg(feature = "deflate")]
+use crate::config::DeflatePolicy;
 use crate::{
     config::{Limits, Timeouts},
     proto::{
@@ -35,6 +37,8 @@ pub(crate) struct SocketOptions {
     /// `true` if a socket of the origin has shown that its responses begin without a lifecycle
     /// event. Shared by all sockets of the origin.
     pub(crate) unannounced: Arc<AtomicBool>,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: DeflatePolicy,
     /// Number of lanes that the server accepts, the default lane included.
     pub(crate) lanes: usize,
     /// Number of responses that may run at the same time.

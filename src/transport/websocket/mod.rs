@@ -34,6 +34,8 @@ use self::{
     socket::Socket,
 };
 use super::{Incoming, http1, upgrade};
+#[cfg(feature = "deflate")]
+use crate::config::DeflatePolicy;
 use crate::{
     error::{Cause, Error, NoPong},
     kind::{Delivery, ErrorKind, Phase},
@@ -48,6 +50,8 @@ use crate::{
 
 mod command;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod inbox;
 mod socket;
 
@@ -89,6 +93,10 @@ impl WebSocket {
         let SocketOptions { wire, limits, timeouts, has_fallback, .. } = options;
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::request_headers(request.headers_mut()).map_err(broken)?;
+        #[cfg(feature = "deflate")]
+        if options.deflate == DeflatePolicy::Offer {
+            upgrade::offer_deflate(request.headers_mut());
+        }
         http1::use_fresh_connection(&mut request);
         http1::open_by(&mut request, deadline);
         let uri = request.uri().clone();
@@ -115,8 +123,23 @@ impl WebSocket {
             }
         };
         upgrade::check(&answer.head, &key).map_err(broken)?;
+        #[cfg(feature = "deflate")]
+        let deflate = match options.deflate {
+            DeflatePolicy::Offer => upgrade::deflate_answer(&answer.head).map_err(broken)?,
+            DeflatePolicy::Off => {
+                upgrade::check_no_extension(&answer.head).map_err(broken)?;
+                None
+            }
+        };
+        #[cfg(not(feature = "deflate"))]
+        upgrade::check_no_extension(&answer.head).map_err(broken)?;
         let config = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
         let socket = Socket::new(io, wire, limits.max_event_bytes, config).await;
+        #[cfg(feature = "deflate")]
+        let socket = match deflate {
+            Some(agreement) => socket.compressed(agreement, limits.max_event_bytes),
+            None => socket,
+        };
         // The capacity is the minimum: a socket writes one request at a time, and a queued request
         // can still be cancelled without being sent.
         let (commands, requests) = mpsc::channel(1);
