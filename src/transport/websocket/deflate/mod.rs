@@ -5,7 +5,7 @@
 //! with compression and without. [`Outbound`] makes compressed frames, which tungstenite masks,
 //! queues and writes.
 //!
-//! The compressor of a connection has about 330 kB, the inflater with its buffers about 80 kB.
+//! The compressor of a connection has about 380 kB, the inflater with its buffers about 80 kB.
 
 pub(super) use self::{
     inbound::{Inflating, Message},
