@@ -101,6 +101,8 @@ async fn agent_turns(client: &ResponsesClient, server: &ScriptedServer, head: us
         let log = server.log();
         let logged = log.requests.last().expect("a request");
         assert_eq!(outcome.report.bytes_sent, logged.raw.len() as u64);
+        let compressed = outcome.report.compressed_bytes_sent;
+        assert!(compressed.is_none_or(|bytes| bytes == logged.bytes_received), "{compressed:?}");
         sent.push(Sent { body: outcome.report.bytes_sent, wire: logged.bytes_received });
     }
     assert_eq!(server.log().websockets().count(), 1);
@@ -168,6 +170,10 @@ async fn c300_only_a_client_that_is_set_to_it_offers_compression() {
         assert_eq!(log.connections[0].header("sec-websocket-extensions"), offered);
         let wire = log.requests[0].bytes_received;
         assert_eq!(wire < 1000, policy == DeflatePolicy::Offer, "{wire}");
+        let compressed = (policy == DeflatePolicy::Offer).then_some(wire);
+        assert_eq!(outcome.report.compressed_bytes_sent, compressed);
+        let answer = outcome.report.server.get("sec-websocket-extensions");
+        assert_eq!(answer, offered.map(|_| "permessage-deflate"));
     }
 }
 

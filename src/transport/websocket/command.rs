@@ -165,8 +165,9 @@ pub(super) enum Command {
 /// Outcome of sending a request.
 #[derive(Debug)]
 pub(super) enum SendOutcome {
-    /// The request was sent, or a part of it may have been.
-    Yes,
+    /// The request was sent, or a part of it may have been. With the bytes of its frames, if they
+    /// are known and compressed.
+    Yes(Option<u64>),
     /// The socket had ended before the request was sent. The end is `None` if this side ended the
     /// socket, or if an earlier request has received the end.
     No(Option<StreamEnd>),

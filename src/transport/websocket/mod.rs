@@ -75,6 +75,8 @@ pub(crate) struct WebSocketExchange {
     lane: LaneId,
     status: Arc<Status>,
     ended: bool,
+    /// Bytes of the frames of the request, if they were compressed.
+    compressed: Option<u64>,
     /// `true` once a steer was sent. A terminal event may then be followed by another response.
     steered: bool,
     /// `true` if the exchange was aborted. Its lane may belong to another session by now.
@@ -234,11 +236,12 @@ impl WebSocket {
         let signals = Arc::clone(&self.status.signals);
         let (sender, answer) = inbox(self.read_ahead, lane, signals);
         let status = Arc::clone(&self.status);
-        let exchange = WebSocketExchange {
+        let mut exchange = WebSocketExchange {
             answer,
             lane,
             status: Arc::clone(&status),
             ended: false,
+            compressed: None,
             steered: false,
             has_left: Arc::default(),
         };
@@ -256,7 +259,10 @@ impl WebSocket {
                     return Err(gone(None));
                 }
                 match outcome.await {
-                    Ok(SendOutcome::Yes) => Ok(exchange),
+                    Ok(SendOutcome::Yes(compressed)) => {
+                        exchange.compressed = compressed;
+                        Ok(exchange)
+                    }
                     Ok(SendOutcome::No(end)) => Err(gone(end)),
                     // The task ended before it received the request.
                     Err(_) => Err(gone(None)),
@@ -356,6 +362,12 @@ impl WebSocketExchange {
     pub(super) fn abort_handle(&self) -> AbortHandle {
         let (status, has_left) = (Arc::clone(&self.status), Arc::clone(&self.has_left));
         AbortHandle { answer: self.answer.closer(), lane: self.lane, status, has_left }
+    }
+
+    /// Returns the bytes of the frames of the request; `None` if they were not compressed, or if the
+    /// server answered before all were written.
+    pub(crate) fn compressed_bytes(&self) -> Option<u64> {
+        self.compressed
     }
 
     /// Records that a steer is sent for the response.

@@ -158,6 +158,14 @@ impl Socket {
         Poll::Ready(flushed)
     }
 
+    /// Returns the bytes of the last message on the connection; `None` if it was not compressed.
+    pub(super) fn compressed_size(&self) -> Option<u64> {
+        #[cfg(feature = "deflate")]
+        return self.outbound.as_ref().map(Outbound::size);
+        #[cfg(not(feature = "deflate"))]
+        None
+    }
+
     /// Returns the next frame. A peer that is silent for too long counts as ended.
     ///
     /// Uses tokio's cooperative budget, so that a peer that sends without pause does not starve

@@ -17,6 +17,8 @@ use crate::proto::deflate::Direction;
 const PIECE: usize = 64 << 10;
 /// End of a message, which is not sent.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+/// Bytes of the mask that tungstenite adds to a frame.
+const MASK: usize = 4;
 /// Base-2 logarithm of the smallest window of the compressor. A server that allows only half of it
 /// receives uncompressed messages.
 const MIN_BITS: u8 = 9;
@@ -29,6 +31,8 @@ pub(in crate::transport::websocket) struct Outbound {
     message: Option<Bytes>,
     /// `true` until the first frame of the message.
     is_first: bool,
+    /// Bytes of the frames of the message so far, on the connection.
+    size: u64,
 }
 
 impl Outbound {
@@ -39,13 +43,19 @@ impl Outbound {
             return None;
         }
         let state = Compress::new_with_window_bits(Compression::default(), false, window_bits);
-        Some(Self { state, context_takeover, message: None, is_first: false })
+        Some(Self { state, context_takeover, message: None, is_first: false, size: 0 })
     }
 
     /// Begins a message. The one before must have ended.
     pub(in crate::transport::websocket) fn begin(&mut self, message: String) {
         self.message = Some(message.into());
         self.is_first = true;
+        self.size = 0;
+    }
+
+    /// Returns the bytes of all frames of the message so far, with their headers and masks.
+    pub(in crate::transport::websocket) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Returns the next frame of the message; `None` once the message has ended.
@@ -73,6 +83,7 @@ impl Outbound {
             let kind = if is_first { Data::Text } else { Data::Continue };
             let mut frame = Frame::message(payload, OpCode::Data(kind), is_last);
             frame.header_mut().rsv1 = is_first;
+            self.size += (frame.len() + MASK) as u64;
             return Some(Message::Frame(frame));
         }
     }
