@@ -416,8 +416,8 @@ mod tests {
         drop(dripping.await);
     }
 
-    /// A peer that sends `{}` without end.
-    struct Endless;
+    /// A peer that sends these bytes without end.
+    struct Endless(&'static [u8]);
 
     impl AsyncRead for Endless {
         fn poll_read(
@@ -425,8 +425,8 @@ mod tests {
             _: &mut Context<'_>,
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            while buf.remaining() >= 4 {
-                buf.put_slice(b"\x81\x02{}");
+            while buf.remaining() >= self.0.len() {
+                buf.put_slice(self.0);
             }
             Poll::Ready(Ok(()))
         }
@@ -453,7 +453,31 @@ mod tests {
     #[tokio::test]
     async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
         let config = KeepAliveConfig { interval: None, deadline: None };
-        let mut socket = Socket::new(Box::new(Endless), &Responses, 1024, config).await;
+        let peer = Box::new(Endless(b"\x81\x02{}"));
+        let socket = Socket::new(peer, &Responses, 1024, config).await;
+        leaves_time_for_others(socket).await;
+    }
+
+    #[cfg(feature = "deflate")]
+    #[tokio::test]
+    async fn c139_a_peer_that_never_pauses_in_compressed_messages_leaves_time_for_others() {
+        let config = KeepAliveConfig { interval: None, deadline: None };
+        let agreement = crate::proto::deflate::answer(["permessage-deflate"]).unwrap().unwrap();
+        let io = Box::new(Endless(b"\xc1\x04\xaa\xae\x05\x00"));
+        let socket = Socket::new(io, &Responses, 1024, config).await;
+        let mut socket = socket.compressed(agreement, 1024);
+        let read = poll_fn(|cx| socket.poll_read(cx)).await;
+        assert!(matches!(read, Read::Frame(_)));
+        leaves_time_for_others(socket).await;
+        // The empty fragments of a message that does not end.
+        let begin = io::Cursor::new(b"\x41\x00");
+        let fragments = tokio::io::AsyncReadExt::chain(begin, Endless(b"\x00\x00"));
+        let io = Box::new(tokio::io::join(fragments, tokio::io::sink()));
+        let socket = Socket::new(io, &Responses, 1024, config).await;
+        leaves_time_for_others(socket.compressed(agreement, 1024)).await;
+    }
+
+    async fn leaves_time_for_others(mut socket: Socket) {
         for _ in 0..3 {
             let mut reads = 0;
             let yielded = poll_fn(|cx| {

@@ -167,8 +167,13 @@ impl Inbound {
             return self.end_frame();
         }
         if self.passing == 0 {
-            match FrameHeader::parse(&mut Cursor::new(input)) {
-                Ok(Some((header, length))) => self.begin_frame(&header, length)?,
+            let mut cursor = Cursor::new(input);
+            match FrameHeader::parse(&mut cursor) {
+                Ok(Some((header, length))) => {
+                    // A length may take more bytes than it needs.
+                    let size = usize::try_from(cursor.position()).unwrap_or(input.len());
+                    self.begin_frame(&header, size, length)?;
+                }
                 Ok(None) => return Ok(Step::NeedsInput),
                 // tungstenite reads the header again, and returns its error.
                 Err(_) => self.passing = u64::MAX,
@@ -189,10 +194,14 @@ impl Inbound {
         Ok(Step::Passed)
     }
 
-    /// Decides whether tungstenite reads a frame.
-    fn begin_frame(&mut self, header: &FrameHeader, length: u64) -> Result<(), InflateError> {
+    /// Decides whether tungstenite reads a frame. The header has `size` bytes, the payload `length`.
+    fn begin_frame(
+        &mut self,
+        header: &FrameHeader,
+        size: usize,
+        length: u64,
+    ) -> Result<(), InflateError> {
         let FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask } = *header;
-        let size = header.len(length);
         // tungstenite refuses such frames.
         let is_valid = !rsv2 && !rsv3 && mask.is_none();
         let is_compressed = match (opcode, self.open) {

@@ -200,6 +200,16 @@ fn c302_other_frames_are_left_to_tungstenite() {
     let within = [&[0x41, 0x03][..], &hello[2..5], &ping, &[0x80, 0x04], &hello[5..]].concat();
     let seen = whole(&within);
     assert_eq!((seen.messages, seen.passed), (vec![(3, "Hello".to_owned())], ping.to_vec()));
+    // Lengths in more bytes than they need, with compression and without.
+    let long = [
+        &[0xc1, 0x7e, 0x00, 0x07][..],
+        &hello[2..],
+        &[0x81, 0x7f, 0, 0, 0, 0, 0, 0, 0, 2, b'{', b'}'],
+        &hello,
+    ];
+    let seen = whole(&long.concat());
+    assert_eq!(seen.messages, [(0, "Hello".to_owned()), (12, "Hello".to_owned())]);
+    assert_eq!(seen.passed, long[2]);
     for refused in [
         // A control frame or a continuation that is marked as compressed, other reserved bits, a
         // masked frame, and an unknown opcode.
