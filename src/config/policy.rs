@@ -62,16 +62,16 @@ pub enum TransportPolicy {
 /// A turn that sends only new items still sends its instructions and tools again. Compressed, they
 /// are nearly free from the second turn of a WebSocket on: a message refers to what the last 32 KiB
 /// sent on the WebSocket contain. So a turn gains as long as its instructions, tools and new items
-/// fit in there. Larger ones shrink as any text does, to about a third.
+/// fit in there. Larger ones shrink as any text does, to about 40 %.
 ///
 /// The client offers the compression when it opens a WebSocket. If the server accepts, every
 /// request is compressed, and the server may compress its events. If the server declines, nothing
 /// is compressed, and nothing fails. An answer that the offer does not cover fails the upgrade like
 /// any other invalid answer.
 ///
-/// A compressed WebSocket takes about 460 kB more memory: 380 kB for
-/// the compressor, and 80 kB for the inflater and its buffers. [`Limits::max_event_bytes`] also limits an
-/// event after it was decompressed: a larger one ends the turn with
+/// A compressed WebSocket takes about 460 kB more memory: 380 kB for the compressor, and 80 kB for
+/// the inflater and its buffers. [`Limits::max_event_bytes`] also limits an event after it was
+/// decompressed: a larger one ends the turn with
 /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and no more than the limit is decompressed.
 ///
 /// [`Limits::max_event_bytes`]: crate::Limits#structfield.max_event_bytes
