@@ -22,6 +22,9 @@ pub use auth::{Auth, AuthProvider, Secret, TokenFuture};
 #[cfg_attr(docsrs, doc(cfg(feature = "codex-config")))]
 pub use client::CodexConfig;
 pub use client::{ResponsesClient, ResponsesClientBuilder};
+#[cfg(feature = "deflate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "deflate")))]
+pub use config::DeflatePolicy;
 pub use config::{
     AtCapacity, ContinuationPolicy, Limits, NetworkSettings, Operation, PoolPolicy, Provider,
     ProxySetting, ReplayPolicy, RetryPolicy, Sharing, Support, Timeouts, Transport,

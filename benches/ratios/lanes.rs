@@ -216,7 +216,7 @@ async fn finish(streams: Vec<ResponseStream>) {
 }
 
 /// Returns the processor time of this thread for `work`.
-fn cpu(work: impl FnOnce()) -> Duration {
+pub(crate) fn cpu(work: impl FnOnce()) -> Duration {
     let start = thread_time();
     work();
     thread_time().saturating_sub(start)

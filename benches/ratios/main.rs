@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use measure::Comparison;
 
 mod decode;
+mod deflate;
 mod lanes;
 mod measure;
 mod memory;
@@ -46,6 +47,7 @@ const COMPARISONS: &[(&str, Measure)] = &[
     ("settle_by_items", settle::items),
     ("sse_large_event", sse_large_event::large_event),
     ("memory_of_a_long_session", memory::long_session),
+    ("deflate_turn", deflate::turn),
     ("lanes_busy", lanes::busy),
     ("lanes_slow", lanes::slow),
     ("lanes_idle_memory", lanes::idle_memory),

@@ -222,6 +222,15 @@ impl ResponsesClientBuilder {
         self
     }
 
+    /// Sets whether to offer servers to compress the messages of WebSockets. Default:
+    /// [`DeflatePolicy::Off`](crate::DeflatePolicy::Off).
+    #[cfg(feature = "deflate")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "deflate")))]
+    pub fn deflate(mut self, deflate: crate::config::DeflatePolicy) -> Self {
+        self.policy.deflate = deflate;
+        self
+    }
+
     /// Sets the proxy; a string is its URL: see [`ProxySetting::Url`]. Default: the proxy of the
     /// environment.
     pub fn proxy(mut self, proxy: impl Into<ProxySetting>) -> Self {

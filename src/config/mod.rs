@@ -7,6 +7,8 @@ pub use limits::Limits;
 pub(crate) use network::{ClientCertificate, Pem};
 pub use network::{NetworkSettings, ProxySetting};
 pub use operations::{Operation, Support};
+#[cfg(feature = "deflate")]
+pub use policy::DeflatePolicy;
 pub use policy::{ContinuationPolicy, ReplayPolicy, RetryPolicy, Transport, TransportPolicy};
 pub use pool::{AtCapacity, PoolPolicy, Sharing};
 pub use provider::Provider;
@@ -39,6 +41,8 @@ pub(crate) struct Policy {
     pub(crate) incremental: bool,
     pub(crate) continuation: ContinuationPolicy,
     pub(crate) pool: PoolPolicy,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: DeflatePolicy,
 }
 
 impl Default for Policy {
@@ -52,6 +56,8 @@ impl Default for Policy {
             incremental: true,
             continuation: ContinuationPolicy::default(),
             pool: PoolPolicy::default(),
+            #[cfg(feature = "deflate")]
+            deflate: DeflatePolicy::default(),
         }
     }
 }

@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::milliseconds;
+#[cfg(feature = "deflate")]
+use crate::config::DeflatePolicy;
 use crate::{
     InputErrorKind,
     api::ErrorCode,
@@ -148,6 +150,10 @@ fn c197_the_names_of_every_public_enum_agree() {
     }
     let other = || "brand_new".to_owned();
     let output_index = 7;
+    #[cfg(feature = "deflate")]
+    check! { enums: DeflatePolicy [Off, Offer] }
+    #[cfg(not(feature = "deflate"))]
+    enums.remove("DeflatePolicy");
     check! { enums:
         EventKind [Created, OutputTextDelta, ErrorEvent, Unknown, Restarted, Steered]
         ErrorCode [RateLimitExceeded, ErrorCode::Other(other())]

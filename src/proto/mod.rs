@@ -6,6 +6,8 @@
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod deadline;
+#[cfg(feature = "deflate")]
+pub(crate) mod deflate;
 pub(crate) mod keepalive;
 pub(crate) mod lane;
 pub(crate) mod normalize;

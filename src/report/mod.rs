@@ -47,6 +47,10 @@ pub struct TurnReport {
     /// Bytes of all request bodies and frames handed to connections for the turn, without heads and
     /// masks.
     pub bytes_sent: u64,
+    /// Bytes of the frames of the turn's compressed requests, with headers and masks: the part of
+    /// the connection that `bytes_sent` took. `None` if no request was compressed, as without
+    /// the feature `deflate`, and if the server answered before all of a request was written.
+    pub compressed_bytes_sent: Option<u64>,
     /// Bytes of all events received for the turn, without framing and heads.
     pub bytes_received: u64,
     /// Number of events yielded to the caller.

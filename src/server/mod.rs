@@ -3,6 +3,8 @@
 //! The scripted server of the feature `testing` is built on these parts; they know nothing of
 //! scripts.
 
+#[cfg(feature = "deflate")]
+pub(crate) mod deflate;
 pub(crate) mod endpoint;
 pub(crate) mod http;
 pub(crate) mod sse;

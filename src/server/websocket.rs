@@ -19,8 +19,15 @@ use tokio_tungstenite::{
     },
 };
 
+/// The connection below tungstenite.
+#[cfg(feature = "deflate")]
+pub(crate) type ServerIo = super::deflate::DeflateIo<TokioIo<Upgraded>>;
+/// The connection below tungstenite.
+#[cfg(not(feature = "deflate"))]
+pub(crate) type ServerIo = TokioIo<Upgraded>;
+
 /// The server's side of a WebSocket.
-pub(crate) type ServerSocket = WebSocketStream<TokioIo<Upgraded>>;
+pub(crate) type ServerSocket = WebSocketStream<ServerIo>;
 
 /// Returns `true` if a request with these headers asks for a WebSocket.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -38,10 +45,20 @@ pub(crate) fn accept_headers(key: &[u8]) -> Vec<(String, String)> {
 }
 
 /// Returns the WebSocket of an upgraded connection, which takes messages up to `limit` bytes.
-pub(crate) async fn accept(upgraded: Upgraded, limit: Option<u64>) -> ServerSocket {
+/// `deflate` is the answer to a client that offered `permessage-deflate`.
+pub(crate) async fn accept(
+    upgraded: Upgraded,
+    limit: Option<u64>,
+    deflate: Option<&str>,
+) -> ServerSocket {
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
-    ServerSocket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await
+    let io = TokioIo::new(upgraded);
+    #[cfg(feature = "deflate")]
+    let io = ServerIo::new(io, deflate);
+    #[cfg(not(feature = "deflate"))]
+    let _ = deflate;
+    ServerSocket::from_raw_socket(io, Role::Server, Some(config)).await
 }
 
 /// Returns a Close frame, without a payload if there is no code.
@@ -52,6 +69,13 @@ pub(crate) fn close_message(code: Option<u16>, reason: &str) -> Message {
 /// Returns a complete text frame of any bytes; tungstenite does not check that they are UTF-8.
 pub(crate) fn unchecked_text(bytes: Bytes) -> Message {
     data_frame(bytes, Data::Text, true)
+}
+
+/// Returns a complete text frame that is marked as compressed, with this payload.
+pub(crate) fn deflated_text(payload: Bytes) -> Message {
+    let mut frame = Frame::message(payload, OpCode::Data(Data::Text), true);
+    frame.header_mut().rsv1 = true;
+    Message::Frame(frame)
 }
 
 /// Returns the first fragment of a message that does not end.

@@ -321,6 +321,10 @@ impl Work {
                 if result.as_ref().is_err_and(|error| error.delivery() == Delivery::NotSent) {
                     self.core.with_connections(|it| it.note_end(Retirement::IdleClosed));
                 }
+                let compressed = result.as_ref().ok().and_then(WebSocketExchange::compressed_bytes);
+                if let Some(bytes) = compressed {
+                    self.machine.note_compressed(bytes);
+                }
                 let result = result.map(|exchange| self.hold(Exchange::WebSocket(exchange)));
                 self.machine.handle_sent(result, time);
             }

@@ -55,6 +55,7 @@
 //! | the connection, within an event | [`Turn::cut_inside`], [`Step::Partial`] |
 //! | events in pieces, or slow | [`Step::Fragmented`], [`Step::Split`], [`Step::Drip`], [`Turn::dripped`], [`Step::Delay`] |
 //! | bytes that are not an event | [`Step::Raw`], [`Step::Binary`], [`Step::Text`] |
+//! | a compressed message that is too large or invalid, or was not negotiated | [`Step::Deflated`] |
 //! | floods of meaningless events | [`Step::Flood`] |
 //! | late events of an older response | [`Step::Stray`] |
 //! | events of an unknown lane, or of none | an event with a [`stream_id`](self#lanes-and-steering), [`Turn::without_stream_id`] |

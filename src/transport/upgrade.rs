@@ -5,6 +5,8 @@ use http::{HeaderMap, HeaderValue, header, response::Parts};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::error::ProtocolError;
+#[cfg(feature = "deflate")]
+use crate::proto::deflate::{self, Agreement};
 
 /// Adds the headers that request the upgrade. Returns the key that the response must match.
 pub(super) fn request_headers(headers: &mut HeaderMap) -> Result<HeaderValue, ProtocolError> {
@@ -33,13 +35,34 @@ pub(super) fn check(head: &Parts, key: &HeaderValue) -> Result<(), ProtocolError
     if head.headers.get(header::SEC_WEBSOCKET_ACCEPT).is_none_or(|it| it != accept.as_str()) {
         return Err(ProtocolError::Handshake("`Sec-WebSocket-Accept` does not match"));
     }
-    if head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return Err(ProtocolError::Handshake("the server chose an extension without an offer"));
-    }
     if head.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return Err(ProtocolError::Handshake("the server chose a subprotocol without an offer"));
     }
     Ok(())
+}
+
+/// Checks that the response chooses no extension.
+pub(super) fn check_no_extension(head: &Parts) -> Result<(), ProtocolError> {
+    match head.headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        true => Err(ProtocolError::Handshake("the server chose an extension without an offer")),
+        false => Ok(()),
+    }
+}
+
+/// Offers to compress the messages.
+#[cfg(feature = "deflate")]
+pub(super) fn offer_deflate(headers: &mut HeaderMap) {
+    let offer = HeaderValue::from_static(deflate::OFFER);
+    headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
+}
+
+/// Returns the parameters of the compression that the server chose; `None` if it declined.
+#[cfg(feature = "deflate")]
+pub(super) fn deflate_answer(head: &Parts) -> Result<Option<Agreement>, ProtocolError> {
+    let values = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    // A value that is no text has no name that was offered.
+    deflate::answer(values.iter().map(|value| value.to_str().unwrap_or("?")))
+        .map_err(ProtocolError::Handshake)
 }
 
 #[cfg(test)]
@@ -62,7 +85,8 @@ mod tests {
             for (name, value) in headers {
                 response.headers_mut().insert(*name, value.parse().unwrap());
             }
-            super::check(&response.into_parts().0, &key)
+            let head = response.into_parts().0;
+            super::check(&head, &key).and_then(|()| check_no_extension(&head))
         };
         assert_eq!(check(&right), Ok(()));
         for wrong in [

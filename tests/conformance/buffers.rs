@@ -57,6 +57,11 @@ fn long(count: usize, size: usize) -> Turn {
     Turn::events([created()].into_iter().chain(deltas).chain([completed()]))
 }
 
+/// A script whose events have their size on the connection, too.
+fn uncompressed(turn: Turn) -> Script {
+    Script::new().turn(turn).deflate(None)
+}
+
 async fn rest(stream: &mut ResponseStream) -> Vec<ResponseEvent> {
     let mut events = Vec::new();
     while let Some(event) = guarded(stream.try_next()).await.expect("no error") {
@@ -246,7 +251,7 @@ async fn c090_pings_are_answered_while_the_consumer_is_slow() {
 async fn c090_a_session_is_closed_while_its_buffers_are_full() {
     for transport in BOTH {
         for drops in [false, true] {
-            let server = ScriptedServer::in_memory(Script::new().turn(long(2000, 1000)));
+            let server = ScriptedServer::in_memory(uncompressed(long(2000, 1000)));
             let mut session = session(&server, transport, |it| it.read_ahead = 1);
             let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
             settled(&server).await;
@@ -278,7 +283,7 @@ async fn c092_what_is_read_ahead_is_bounded_in_bytes() {
         (Transport::Sse, 8 << 20),
     ] {
         let event = 32 << 10;
-        let server = ScriptedServer::in_memory(Script::new().turn(long(128, event)));
+        let server = ScriptedServer::in_memory(uncompressed(long(128, event)));
         let mut session = session(&server, transport, |it| it.read_ahead = read_ahead);
         let mut stream = session.stream(request(&["hi"])).await.expect("a stream");
         let ahead = if transport == Transport::WebSocket { read_ahead } else { 0 };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use responses_client::{
-    Delivery, ErrorKind, FallbackKind, Phase, Provider, ResponsesClient, ResponsesSession,
-    RetryPolicy, Timeouts, Transport, TransportPolicy,
+    DeflatePolicy, Delivery, ErrorKind, FallbackKind, Phase, Provider, ResponsesClient,
+    ResponsesSession, RetryPolicy, Timeouts, Transport, TransportPolicy,
     error::ErrorCode,
     report::TurnReport,
     testing::{Refusal, Script, ScriptedServer, Step, Turn, Upgrade},
@@ -476,7 +476,8 @@ async fn c115_what_nobody_offered_is_refused_and_said() {
         (Upgrade::WrongAccept, "Sec-WebSocket-Accept"),
     ] {
         let server = ScriptedServer::in_memory(answers().every_upgrade(upgrade.clone()));
-        let only = builder(&server).transport(TransportPolicy::WebSocketOnly).build().unwrap();
+        let without_offer = builder(&server).deflate(DeflatePolicy::Off);
+        let only = without_offer.clone().transport(TransportPolicy::WebSocketOnly).build().unwrap();
         let outcome = turn(&mut only.session(), &request(&["one"])).await;
         let error = outcome.error();
         assert_eq!((error.kind(), error.phase()), (ErrorKind::Protocol, Phase::Connect));
@@ -484,7 +485,7 @@ async fn c115_what_nobody_offered_is_refused_and_said() {
         let source = std::error::Error::source(error).unwrap().to_string();
         assert!(source.contains(why), "{source}");
 
-        let client = client(&server);
+        let client = without_offer.build().unwrap();
         let (report, elapsed) = first_turn(&client).await;
         let expected = [(WEBSOCKET, Some(ErrorKind::Protocol)), (SSE, None)];
         assert_eq!((tried(&report), elapsed), (expected.to_vec(), Duration::ZERO), "{why}");

@@ -129,7 +129,8 @@ async fn c142_a_slow_upload_is_sent_once() {
     // The send buffer takes all of it immediately, or little.
     for buffer in [4 << 20, 256 << 10] {
         // Nothing comes meanwhile but what proves no progress.
-        let server = ScriptedServer::in_memory([Turn::text("one"), Turn::text("two")]);
+        let script = Script::from([Turn::text("one"), Turn::text("two")]).deflate(None);
+        let server = ScriptedServer::in_memory(script);
         let link = Link::new().bandwidth_up(Some(480_000)).send_buffer(buffer);
         let mut session = client_over(&server, link, Timeouts::default()).session();
         let start = Instant::now();
@@ -147,7 +148,7 @@ async fn c142_a_slow_upload_is_sent_once() {
 #[tokio::test(start_paused = true)]
 async fn c142_a_peer_that_dies_after_an_upload_is_found_in_bounded_time() {
     let dead = Turn::steps([Step::Freeze]);
-    let server = ScriptedServer::in_memory(dead);
+    let server = ScriptedServer::in_memory(Script::from(dead).deflate(None));
     let link = Link::new().bandwidth_up(Some(800_000_000)).send_buffer(4 << 20);
     let mut timeouts = Timeouts::default();
     timeouts.first_event_websocket = None;

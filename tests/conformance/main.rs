@@ -18,6 +18,7 @@ mod content_type;
 mod continue_over_sse;
 mod copies;
 mod credentials;
+mod deflate;
 mod drops;
 mod error_events;
 mod error_shapes;

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, process::Stdio};
 
 use futures_util::future::join_all;
 use responses_client::{
-    Item, PoolPolicy, Provider, ReplayPolicy, ResponsesClient, ResponsesRequest, ResponsesSession,
-    RetryPolicy, Sharing, TransportPolicy, report::Plan,
+    DeflatePolicy, Item, PoolPolicy, Provider, ReplayPolicy, ResponsesClient, ResponsesRequest,
+    ResponsesSession, RetryPolicy, Sharing, TransportPolicy, report::Plan,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -46,7 +46,7 @@ async fn no_conversation_of_another_lane_server_resends_or_crosses_over() {
     if !wanted() {
         return;
     }
-    let (ran, log) = conversations(&["--seed", "1"]).await;
+    let (ran, log) = conversations(&["--seed", "1"], DeflatePolicy::Off).await;
     assert_eq!(ran.full, SESSIONS, "only the first turn of a conversation is sent in full");
     assert_eq!(ran.attempts, ran.turns);
     assert_eq!(log.len(), ran.turns);
@@ -60,7 +60,7 @@ async fn no_conversation_of_another_lane_server_loses_anything_when_connections_
     if !wanted() {
         return;
     }
-    let (ran, log) = conversations(&["--seed", "2", "--cut-every", "40"]).await;
+    let (ran, log) = conversations(&["--seed", "2", "--cut-every", "40"], DeflatePolicy::Off).await;
     let connections: BTreeSet<_> = log.iter().map(|line| line["connection"].as_u64()).collect();
     assert!(connections.len() > 10, "{connections:?}");
     assert!(ran.attempts > ran.turns && ran.full > SESSIONS);
@@ -76,9 +76,23 @@ async fn no_conversation_of_another_lane_server_loses_anything_when_connections_
     );
 }
 
-/// Runs conversations of a client beside each other, with a server that has these arguments.
-/// Returns what came of them, and the log of the server.
-async fn conversations(arguments: &[&str]) -> (Ran, Vec<Value>) {
+#[tokio::test]
+async fn no_conversation_of_another_lane_server_is_changed_by_compression() {
+    if !wanted() {
+        return;
+    }
+    for arguments in [&["--seed", "3"][..], &["--seed", "4", "--cut-every", "40"]] {
+        let (ran, log) = conversations(arguments, DeflatePolicy::Offer).await;
+        let is_cut = arguments.len() > 2;
+        assert_eq!((ran.full > SESSIONS, ran.attempts > ran.turns), (is_cut, is_cut));
+        assert!(log.iter().all(|line| line["refused"].is_null()));
+    }
+}
+
+/// Runs conversations of a client beside each other, with a server that has these arguments, and
+/// accepts the compression that the client offers. Returns what came of them, and the log of the
+/// server.
+async fn conversations(arguments: &[&str], deflate: DeflatePolicy) -> (Ran, Vec<Value>) {
     let (home, log) =
         (Folder::new(), Temporary::new(format!("lane-server-{}.log", arguments.join(""))));
     let source = format!("{}/tests/peers/lane_server.py", env!("CARGO_MANIFEST_DIR"));
@@ -93,7 +107,7 @@ async fn conversations(arguments: &[&str]) -> (Ran, Vec<Value>) {
     let url = ready["url"].as_str().unwrap().replacen("ws", "http", 1);
     let url = url.strip_suffix("/responses").unwrap();
 
-    let client = client(url);
+    let client = client(url, deflate);
     let running = (0..SESSIONS).map(|number| {
         let mut request = ResponsesRequest::new("gpt-test").store(false);
         request.instructions = Some(format!("conversation {number}"));
@@ -114,7 +128,7 @@ async fn conversations(arguments: &[&str]) -> (Ran, Vec<Value>) {
     (all, log.lines())
 }
 
-fn client(url: &str) -> ResponsesClient {
+fn client(url: &str, deflate: DeflatePolicy) -> ResponsesClient {
     let provider = Provider::compatible(url).unwrap();
     let provider = provider.named_lanes(32).active_responses(16);
     let mut retry = RetryPolicy::default();
@@ -124,6 +138,7 @@ fn client(url: &str) -> ResponsesClient {
     ResponsesClient::builder()
         .provider(provider)
         .transport(TransportPolicy::WebSocketOnly)
+        .deflate(deflate)
         .pool(PoolPolicy::default().sharing(Sharing::Lanes))
         .retry(retry)
         .build()

@@ -6,6 +6,7 @@
 mod aimock;
 mod async_openai;
 mod codex;
+mod deflate;
 mod frameworks;
 mod items;
 mod kernel;

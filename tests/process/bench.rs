@@ -273,6 +273,24 @@ async fn c261_a_real_server_gets_the_turns_that_were_allowed() {
 }
 
 #[tokio::test]
+async fn c305_the_bytes_of_a_real_server_show_if_it_accepts_compression() {
+    for answer in [Some("permessage-deflate"), None] {
+        let server = server(Script::new().respond(|_| Turn::text("hi")).deflate(answer)).await;
+        let url = server.url();
+        let mut live = command(&["bench", "--live", "--base-url", &url, "--model", "m", "--json"]);
+        live.args(["--modes", "websocket-incremental,websocket-deflate", "--head", "9k"]);
+        live.args(["--turns", "3", "--rounds", "1", "--max-turns", "6"]);
+        live.env("OPENAI_API_KEY", "key");
+        let ran = ran(live, &[""; 0]).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let summary = value(&ran.lines[0]);
+        let sent = |mode: &str| summary["modes"][mode]["bytes_up"].as_u64().unwrap();
+        let (plain, deflate) = (sent("websocket_incremental"), sent("websocket_deflate"));
+        assert_eq!(deflate < plain / 2, answer.is_some(), "{deflate} of {plain}");
+    }
+}
+
+#[tokio::test]
 async fn c261_a_server_without_websocket_is_named_by_its_flag() {
     let codex = Temporary::new("bench-codex.toml");
     std::fs::write(&codex.0, "[model_providers.own]\nbase_url = \"http://a.example/v1\"\n")

@@ -83,7 +83,7 @@ async fn the_commands_of_the_tool_work() {
 #[tokio::test]
 async fn the_commands_of_bench_measure() {
     for (page, commands, charts) in [
-        (TOOL, 6, &["turn-times", "bytes-sent-by-turn"][..]),
+        (TOOL, 7, &["turn-times", "bytes-sent-by-turn"][..]),
         (LATENCY, 6, &["turn-times", "turn-time-by-turn", "first-event-by-setting"]),
     ] {
         let examples = blocks(page).filter(|it| it.contains("responses bench"));

@@ -246,6 +246,11 @@ impl TurnMachine {
         self.commands.push_back(Command::Send { seat, frame });
     }
 
+    /// Records the bytes of a compressed request on the connection.
+    pub(crate) fn note_compressed(&mut self, bytes: u64) {
+        *self.report.compressed_bytes_sent.get_or_insert_default() += bytes;
+    }
+
     /// Handles the outcome of sending the frame. The delivery of an error states if the server may
     /// have received the request.
     pub(crate) fn handle_sent(&mut self, result: Result<(), Error>, now: Instant) {

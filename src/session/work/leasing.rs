@@ -171,6 +171,8 @@ impl Work {
             timeouts: endpoint.policy.timeouts,
             has_fallback: endpoint.policy.transport == TransportPolicy::Auto,
             unannounced: Arc::clone(&endpoint.origin.unannounced),
+            #[cfg(feature = "deflate")]
+            deflate: endpoint.policy.deflate,
             lanes: endpoint.lanes(),
             active: usize::from(endpoint.provider.capabilities.active_responses),
             changed: Arc::default(),

@@ -48,6 +48,7 @@ pub struct Script {
     frame_limit: Option<u64>,
     lanes: Option<Lanes>,
     pub(crate) lane_order: Vec<String>,
+    pub(crate) deflate: Option<String>,
 }
 
 /// Function that answers requests after the last turn.
@@ -82,6 +83,7 @@ impl Script {
             frame_limit: None,
             lanes: None,
             lane_order: Vec::new(),
+            deflate: cfg!(feature = "deflate").then(|| "permessage-deflate".to_owned()),
         }
     }
 
@@ -235,6 +237,27 @@ impl Script {
         self
     }
 
+    /// Sets the answer to a client that offers `permessage-deflate`: a value of
+    /// `Sec-WebSocket-Extensions`, or `None` to decline. Default: `permessage-deflate`.
+    ///
+    /// The server keeps to `client_no_context_takeover` and `server_no_context_takeover` in the
+    /// answer, and sends all else to the client unchecked.
+    ///
+    /// ```
+    /// use responses_client::testing::{Script, Turn};
+    ///
+    /// let declining = Script::from(Turn::text("Hello")).deflate(None);
+    /// let forgetful = Script::from(Turn::text("Hello"))
+    ///     .deflate(Some("permessage-deflate; client_no_context_takeover"));
+    /// # drop((declining, forgetful));
+    /// ```
+    #[cfg(feature = "deflate")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "deflate")))]
+    pub fn deflate(mut self, answer: Option<&str>) -> Self {
+        self.deflate = answer.map(str::to_owned);
+        self
+    }
+
     /// Omits `body` and `raw` of requests from the log, for long runs with large requests.
     pub fn without_bodies(mut self) -> Self {
         self.without_bodies = true;
@@ -351,6 +374,7 @@ impl fmt::Debug for Script {
             frame_limit,
             lanes,
             lane_order,
+            deflate,
         } = self;
         f.debug_struct("Script")
             .field("turns", turns)
@@ -371,6 +395,7 @@ impl fmt::Debug for Script {
             .field("frame_limit", frame_limit)
             .field("lanes", lanes)
             .field("lane_order", lane_order)
+            .field("deflate", deflate)
             .finish()
     }
 }

@@ -73,6 +73,9 @@ pub enum Step {
     Comment(String),
     /// Sends a binary frame; nothing over SSE.
     Binary(Bytes),
+    /// Sends a text frame that is marked as compressed, with this payload, whether or not messages
+    /// are compressed; nothing over SSE.
+    Deflated(Bytes),
     /// Sends a ping; nothing over SSE.
     Ping(Bytes),
     /// Sends a pong; nothing over SSE.
@@ -126,6 +129,7 @@ impl Step {
             | Self::Raw(_)
             | Self::Comment(_)
             | Self::Binary(_)
+            | Self::Deflated(_)
             | Self::Ping(_)
             | Self::Pong(_)
             | Self::Delay(_)

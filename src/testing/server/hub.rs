@@ -159,6 +159,11 @@ impl Hub {
         self.lock().script.quirks()
     }
 
+    /// Returns the answer to a client that offers `permessage-deflate`; `None` to decline.
+    pub(super) fn deflate(&self) -> Option<String> {
+        self.lock().script.deflate.clone()
+    }
+
     /// Returns the order in which the lanes of a WebSocket send.
     pub(super) fn lane_order(&self) -> Vec<String> {
         self.lock().script.lane_order.clone()

@@ -60,7 +60,7 @@ pub(super) fn action(step: Step, untyped: bool) -> SseAction {
         }
         Step::Raw(bytes) => SseAction::Send(bytes),
         Step::Comment(text) => SseAction::Send(sse::comment(&text)),
-        Step::Binary(_) | Step::Ping(_) | Step::Pong(_) => SseAction::Nothing,
+        Step::Binary(_) | Step::Deflated(_) | Step::Ping(_) | Step::Pong(_) => SseAction::Nothing,
         Step::Delay(_) | Step::Gate(_) | Step::Stall | Step::Freeze => SseAction::Nothing,
         Step::AwaitSteer | Step::AwaitInject | Step::AwaitInterrupt | Step::Expire => {
             SseAction::Nothing

@@ -14,6 +14,8 @@ use tokio::{
 };
 
 use super::inbox::{Sender, Signals};
+#[cfg(feature = "deflate")]
+use crate::config::DeflatePolicy;
 use crate::{
     config::{Limits, Timeouts},
     proto::{
@@ -35,6 +37,8 @@ pub(crate) struct SocketOptions {
     /// `true` if a socket of the origin has shown that its responses begin without a lifecycle
     /// event. Shared by all sockets of the origin.
     pub(crate) unannounced: Arc<AtomicBool>,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: DeflatePolicy,
     /// Number of lanes that the server accepts, the default lane included.
     pub(crate) lanes: usize,
     /// Number of responses that may run at the same time.
@@ -160,8 +164,9 @@ pub(super) enum Command {
 /// Outcome of sending a request.
 #[derive(Debug)]
 pub(super) enum SendOutcome {
-    /// The request was sent, or a part of it may have been.
-    Yes,
+    /// The request was sent, or a part of it may have been. With the bytes of its frames, if they
+    /// are known and compressed.
+    Yes(Option<u64>),
     /// The socket had ended before the request was sent. The end is `None` if this side ended the
     /// socket, or if an earlier request has received the end.
     No(Option<StreamEnd>),

@@ -224,8 +224,9 @@ impl Connection {
         self.lanes.written();
         // If writing failed, reading returns a better reason: a server that refuses the rest of the
         // request has usually sent an error or a Close frame.
+        let compressed = self.socket.compressed_size();
         if let Some(consumer) = self.consumer(lane).filter(|_| flushed) {
-            consumer.confirm_sent();
+            consumer.confirm_sent(compressed);
         }
     }
 
@@ -438,7 +439,7 @@ impl Connection {
             self.consumers -= 1;
             let Some(end) = rest.take() else { continue };
             rest = (self.consumers > 0).then(|| end.copy());
-            consumer.confirm_sent();
+            consumer.confirm_sent(None);
             consumer.answer.push(Incoming::End(end));
         }
         Closing::Theirs(rest)
@@ -484,15 +485,15 @@ impl Connection {
 }
 
 impl Consumer {
-    fn confirm_sent(&mut self) {
+    fn confirm_sent(&mut self, compressed: Option<u64>) {
         if let Some(sent) = self.sent.take() {
-            _ = sent.send(SendOutcome::Yes);
+            _ = sent.send(SendOutcome::Yes(compressed));
         }
     }
 
     /// Passes `frame` to the consumer, after the `held` ones.
     fn deliver(&mut self, late: bool, held: Vec<Frame>, frame: Frame) {
-        self.confirm_sent();
+        self.confirm_sent(None);
         if late {
             self.answer.push(Incoming::LateEvents);
         }

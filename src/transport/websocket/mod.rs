@@ -37,6 +37,8 @@ use self::{
     socket::Socket,
 };
 use super::{Incoming, http1, upgrade};
+#[cfg(feature = "deflate")]
+use crate::config::DeflatePolicy;
 use crate::{
     error::{Cause, Error, NoPong},
     kind::{Delivery, ErrorKind, Phase},
@@ -51,6 +53,8 @@ use crate::{
 
 mod command;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod inbox;
 mod socket;
 
@@ -74,6 +78,8 @@ pub(crate) struct WebSocketExchange {
     lane: LaneId,
     status: Arc<Status>,
     ended: bool,
+    /// Bytes of the frames of the request, if they were compressed.
+    compressed: Option<u64>,
     /// `true` once a message was sent that the server answers. A terminal event may then be followed
     /// by the answer, or by another response.
     awaits_answer: bool,
@@ -93,6 +99,10 @@ impl WebSocket {
         let SocketOptions { wire, limits, timeouts, has_fallback, .. } = options;
         let broken = |error| Error::protocol(Phase::Connect, error);
         let key = upgrade::request_headers(request.headers_mut()).map_err(broken)?;
+        #[cfg(feature = "deflate")]
+        if options.deflate == DeflatePolicy::Offer {
+            upgrade::offer_deflate(request.headers_mut());
+        }
         http1::use_fresh_connection(&mut request);
         http1::open_by(&mut request, deadline);
         let uri = request.uri().clone();
@@ -119,8 +129,23 @@ impl WebSocket {
             }
         };
         upgrade::check(&answer.head, &key).map_err(broken)?;
+        #[cfg(feature = "deflate")]
+        let deflate = match options.deflate {
+            DeflatePolicy::Offer => upgrade::deflate_answer(&answer.head).map_err(broken)?,
+            DeflatePolicy::Off => {
+                upgrade::check_no_extension(&answer.head).map_err(broken)?;
+                None
+            }
+        };
+        #[cfg(not(feature = "deflate"))]
+        upgrade::check_no_extension(&answer.head).map_err(broken)?;
         let config = KeepAliveConfig { interval: timeouts.ping, deadline: timeouts.pong };
         let socket = Socket::new(io, wire, limits.max_event_bytes, config).await;
+        #[cfg(feature = "deflate")]
+        let socket = match deflate {
+            Some(agreement) => socket.compressed(agreement, limits.max_event_bytes),
+            None => socket,
+        };
         // The capacity is the minimum: a socket writes one request at a time, and a queued request
         // can still be cancelled without being sent.
         let (commands, requests) = mpsc::channel(1);
@@ -215,11 +240,12 @@ impl WebSocket {
         let signals = Arc::clone(&self.status.signals);
         let (sender, answer) = inbox(self.read_ahead, lane, signals);
         let status = Arc::clone(&self.status);
-        let exchange = WebSocketExchange {
+        let mut exchange = WebSocketExchange {
             answer,
             lane,
             status: Arc::clone(&status),
             ended: false,
+            compressed: None,
             awaits_answer: false,
             has_left: Arc::default(),
         };
@@ -237,7 +263,10 @@ impl WebSocket {
                     return Err(gone(None));
                 }
                 match outcome.await {
-                    Ok(SendOutcome::Yes) => Ok(exchange),
+                    Ok(SendOutcome::Yes(compressed)) => {
+                        exchange.compressed = compressed;
+                        Ok(exchange)
+                    }
                     Ok(SendOutcome::No(end)) => Err(gone(end)),
                     // The task ended before it received the request.
                     Err(_) => Err(gone(None)),
@@ -336,6 +365,12 @@ impl WebSocketExchange {
     pub(super) fn abort_handle(&self) -> AbortHandle {
         let (status, has_left) = (Arc::clone(&self.status), Arc::clone(&self.has_left));
         AbortHandle { answer: self.answer.closer(), lane: self.lane, status, has_left }
+    }
+
+    /// Returns the bytes of the frames of the request; `None` if they were not compressed, or if the
+    /// server answered before all were written.
+    pub(crate) fn compressed_bytes(&self) -> Option<u64> {
+        self.compressed
     }
 
     /// Records that a message about the response is sent.

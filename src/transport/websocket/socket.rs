@@ -23,6 +23,10 @@ use tokio_tungstenite::{
     },
 };
 
+#[cfg(feature = "deflate")]
+use super::deflate::{self, InflateError, Inflating, Outbound};
+#[cfg(feature = "deflate")]
+use crate::proto::deflate::Agreement;
 use crate::{
     error::{CloseFrame, ProtocolError},
     net::Io,
@@ -33,9 +37,17 @@ use crate::{
     },
 };
 
+/// The connection below tungstenite.
+#[cfg(feature = "deflate")]
+type Link = Inflating<ActivityIo>;
+#[cfg(not(feature = "deflate"))]
+type Link = ActivityIo;
+
 /// A WebSocket that reads and writes frames, and detects a dead peer with pings.
 pub(super) struct Socket {
-    stream: WebSocketStream<ActivityIo>,
+    stream: WebSocketStream<Link>,
+    #[cfg(feature = "deflate")]
+    outbound: Option<Outbound>,
     wire: &'static dyn Wire,
     keepalive: KeepAlive,
     timer: Pin<Box<Sleep>>,
@@ -67,8 +79,12 @@ impl Socket {
             .max_message_size(Some(event))
             .max_frame_size(Some(event));
         let io = ActivityIo { io, traffic: Traffic::new(now.into_std()) };
+        #[cfg(feature = "deflate")]
+        let io = Link::new(io);
         Self {
             stream: WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await,
+            #[cfg(feature = "deflate")]
+            outbound: None,
             wire,
             keepalive: KeepAlive::new(keepalive),
             timer: Box::pin(sleep_until(now)),
@@ -77,24 +93,77 @@ impl Socket {
         }
     }
 
+    /// Returns the socket with messages that both sides compress. `event` is the maximum size of a
+    /// received message in bytes.
+    #[cfg(feature = "deflate")]
+    pub(super) fn compressed(mut self, agreement: Agreement, event: usize) -> Self {
+        self.outbound = Outbound::new(agreement.client);
+        self.stream.get_mut().inflate(agreement.server, event);
+        self
+    }
+
     /// Returns the time at which a byte last arrived from the peer.
     pub(super) fn last_received(&self) -> std::time::Instant {
-        self.stream.get_ref().traffic.last_received()
+        traffic(&self.stream).last_received()
     }
 
     /// Returns the time at which the system last accepted bytes for sending.
     pub(super) fn wrote(&self) -> std::time::Instant {
-        self.stream.get_ref().traffic.wrote()
+        traffic(&self.stream).wrote()
     }
 
     /// Queues a message, which [`poll_flush`](Self::poll_flush) sends.
     pub(super) fn start_send(&mut self, text: String) -> Result<(), StreamEnd> {
-        Pin::new(&mut self.stream).start_send(Message::Text(text.into())).map_err(end_of)
+        #[cfg(feature = "deflate")]
+        if self.outbound.is_some() {
+            // The frames of two messages must not mix.
+            while self.start_next_frame()? {}
+            if let Some(outbound) = &mut self.outbound {
+                outbound.begin(text);
+            }
+            return self.start_next_frame().map(|_| ());
+        }
+        self.start(Message::Text(text.into()))
+    }
+
+    fn start(&mut self, message: Message) -> Result<(), StreamEnd> {
+        Pin::new(&mut self.stream).start_send(message).map_err(end_of)
+    }
+
+    /// Queues the next frame of the message that is being compressed. Returns `false` if there is
+    /// none.
+    #[cfg(feature = "deflate")]
+    fn start_next_frame(&mut self) -> Result<bool, StreamEnd> {
+        match self.outbound.as_mut().and_then(Outbound::next_frame) {
+            Some(frame) => self.start(frame).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Resolves once everything is written, with `false` if writing failed.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        Pin::new(&mut self.stream).poll_flush(cx).map(|flushed| flushed.is_ok())
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx)).is_ok();
+        #[cfg(feature = "deflate")]
+        if flushed {
+            // One frame for each call, because compressing takes time.
+            return match self.start_next_frame() {
+                Ok(true) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Ok(false) => Poll::Ready(true),
+                Err(_) => Poll::Ready(false),
+            };
+        }
+        Poll::Ready(flushed)
+    }
+
+    /// Returns the bytes of the last message on the connection; `None` if it was not compressed.
+    pub(super) fn compressed_size(&self) -> Option<u64> {
+        #[cfg(feature = "deflate")]
+        return self.outbound.as_ref().map(Outbound::size);
+        #[cfg(not(feature = "deflate"))]
+        None
     }
 
     /// Returns the next frame. A peer that is silent for too long counts as ended.
@@ -103,22 +172,29 @@ impl Socket {
     /// other tasks.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         if std::mem::take(&mut self.paused) {
-            self.stream.get_mut().traffic.note_received(Instant::now().into_std());
+            traffic_mut(&mut self.stream).note_received(Instant::now().into_std());
             self.keepalive.pause();
         }
         // One read of the socket may return thousands of frames, which tokio's own accounting
         // counts as one operation.
         let turn = ready!(coop::poll_proceed(cx));
         let Poll::Ready(read) = pin!(&mut self.stream).poll_next(cx) else {
+            #[cfg(feature = "deflate")]
+            if let Some(message) = self.stream.get_mut().take_message() {
+                turn.made_progress();
+                return Poll::Ready(match message {
+                    deflate::Message::Text(text) => self.text(text),
+                    deflate::Message::Binary => {
+                        Read::End(StreamEnd::Protocol(ProtocolError::BinaryFrame))
+                    }
+                });
+            }
             drop(turn);
             return self.poll_silence(cx).map(Read::End);
         };
         turn.made_progress();
         Poll::Ready(match read {
-            Some(Ok(Message::Text(text))) => match ByteString::try_from(Bytes::from(text)) {
-                Ok(text) => Read::Frame(self.wire.classify("", text)),
-                Err(_) => Read::End(StreamEnd::Protocol(ProtocolError::NotAnEvent)),
-            },
+            Some(Ok(Message::Text(text))) => self.text(text.into()),
             Some(Ok(Message::Binary(_))) => {
                 Read::End(StreamEnd::Protocol(ProtocolError::BinaryFrame))
             }
@@ -130,9 +206,9 @@ impl Socket {
             }
             Some(Ok(Message::Pong(payload))) => {
                 if let Ok(number) = <[u8; 4]>::try_from(payload.as_ref()) {
-                    let traffic = &mut self.stream.get_mut().traffic;
-                    let now = Instant::now().into_std();
-                    self.keepalive.ping_answered(u32::from_be_bytes(number), traffic, now);
+                    let number = u32::from_be_bytes(number);
+                    let traffic = traffic_mut(&mut self.stream);
+                    self.keepalive.ping_answered(number, traffic, Instant::now().into_std());
                 }
                 Read::Nothing
             }
@@ -140,6 +216,13 @@ impl Socket {
             Some(Err(error)) => Read::End(end_of(error)),
             None => Read::End(StreamEnd::Disconnected(None)),
         })
+    }
+
+    fn text(&self, text: Bytes) -> Read {
+        match ByteString::try_from(text) {
+            Ok(text) => Read::Frame(self.wire.classify("", text)),
+            Err(_) => Read::End(not_text()),
+        }
     }
 
     /// Pauses the keep-alive until the next read. Meanwhile silence proves nothing about the peer.
@@ -167,8 +250,7 @@ impl Socket {
             if self.keepalive.is_ping_leaving() && self.poll_flush(cx).is_ready() {
                 self.keepalive.ping_left(Instant::now().into_std());
             }
-            let traffic = &self.stream.get_ref().traffic;
-            match self.keepalive.poll_action(traffic, Instant::now().into_std()) {
+            match self.keepalive.poll_action(traffic(&self.stream), Instant::now().into_std()) {
                 KeepAliveAction::Wait => return Poll::Pending,
                 KeepAliveAction::Dead => return Poll::Ready(StreamEnd::PongTimeout),
                 KeepAliveAction::Ping(number) => {
@@ -189,6 +271,20 @@ impl Socket {
             }
         }
     }
+}
+
+fn traffic(stream: &WebSocketStream<Link>) -> &Traffic {
+    let link = stream.get_ref();
+    #[cfg(feature = "deflate")]
+    let link = link.get_ref();
+    &link.traffic
+}
+
+fn traffic_mut(stream: &mut WebSocketStream<Link>) -> &mut Traffic {
+    let link = stream.get_mut();
+    #[cfg(feature = "deflate")]
+    let link = link.get_mut();
+    &mut link.traffic
 }
 
 /// A connection that records the times of its reads and writes.
@@ -256,6 +352,10 @@ impl AsyncWrite for ActivityIo {
     }
 }
 
+fn not_text() -> StreamEnd {
+    StreamEnd::Protocol(ProtocolError::WebSocket("text is not valid UTF-8".to_owned()))
+}
+
 fn end_of(error: tungstenite::Error) -> StreamEnd {
     use tungstenite::error::ProtocolError as Broken;
     match error {
@@ -269,8 +369,15 @@ fn end_of(error: tungstenite::Error) -> StreamEnd {
         tungstenite::Error::Protocol(error) => {
             StreamEnd::Protocol(ProtocolError::WebSocket(error.to_string()))
         }
-        tungstenite::Error::Utf8(_) => {
-            StreamEnd::Protocol(ProtocolError::WebSocket("text is not valid UTF-8".to_owned()))
+        tungstenite::Error::Utf8(_) => not_text(),
+        #[cfg(feature = "deflate")]
+        tungstenite::Error::Io(error)
+            if error.get_ref().is_some_and(|it| it.is::<InflateError>()) =>
+        {
+            match error.get_ref().and_then(|it| it.downcast_ref()) {
+                Some(InflateError::TooLarge) => StreamEnd::TooLarge,
+                _ => StreamEnd::Protocol(ProtocolError::WebSocket(error.to_string())),
+            }
         }
         error => StreamEnd::Disconnected(Some(Box::new(error))),
     }
@@ -309,8 +416,8 @@ mod tests {
         drop(dripping.await);
     }
 
-    /// A peer that sends `{}` without end.
-    struct Endless;
+    /// A peer that sends these bytes without end.
+    struct Endless(&'static [u8]);
 
     impl AsyncRead for Endless {
         fn poll_read(
@@ -318,8 +425,8 @@ mod tests {
             _: &mut Context<'_>,
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            while buf.remaining() >= 4 {
-                buf.put_slice(b"\x81\x02{}");
+            while buf.remaining() >= self.0.len() {
+                buf.put_slice(self.0);
             }
             Poll::Ready(Ok(()))
         }
@@ -346,7 +453,31 @@ mod tests {
     #[tokio::test]
     async fn c139_a_peer_that_never_pauses_leaves_time_for_other_tasks() {
         let config = KeepAliveConfig { interval: None, deadline: None };
-        let mut socket = Socket::new(Box::new(Endless), &Responses, 1024, config).await;
+        let peer = Box::new(Endless(b"\x81\x02{}"));
+        let socket = Socket::new(peer, &Responses, 1024, config).await;
+        leaves_time_for_others(socket).await;
+    }
+
+    #[cfg(feature = "deflate")]
+    #[tokio::test]
+    async fn c139_a_peer_that_never_pauses_in_compressed_messages_leaves_time_for_others() {
+        let config = KeepAliveConfig { interval: None, deadline: None };
+        let agreement = crate::proto::deflate::answer(["permessage-deflate"]).unwrap().unwrap();
+        let io = Box::new(Endless(b"\xc1\x04\xaa\xae\x05\x00"));
+        let socket = Socket::new(io, &Responses, 1024, config).await;
+        let mut socket = socket.compressed(agreement, 1024);
+        let read = poll_fn(|cx| socket.poll_read(cx)).await;
+        assert!(matches!(read, Read::Frame(_)));
+        leaves_time_for_others(socket).await;
+        // The empty fragments of a message that does not end.
+        let begin = io::Cursor::new(b"\x41\x00");
+        let fragments = tokio::io::AsyncReadExt::chain(begin, Endless(b"\x00\x00"));
+        let io = Box::new(tokio::io::join(fragments, tokio::io::sink()));
+        let socket = Socket::new(io, &Responses, 1024, config).await;
+        leaves_time_for_others(socket.compressed(agreement, 1024)).await;
+    }
+
+    async fn leaves_time_for_others(mut socket: Socket) {
         for _ in 0..3 {
             let mut reads = 0;
             let yielded = poll_fn(|cx| {

@@ -17,6 +17,8 @@ fn options() -> SocketOptions {
         timeouts: Timeouts::default(),
         has_fallback: true,
         unannounced: Arc::default(),
+        #[cfg(feature = "deflate")]
+        deflate: crate::config::DeflatePolicy::Off,
         lanes: 1,
         active: 1,
         changed: Arc::default(),

@@ -18,7 +18,8 @@ mod limits;
 /// Measures what each transport costs, with an agent's conversation over an emulated network
 ///
 /// Each turn is sent in each mode: over one WebSocket with only the new items, over one WebSocket in
-/// full, over SSE on a kept connection, and over SSE on a new connection. Before that, the emulated
+/// full, over SSE on a kept connection, and over SSE on a new connection; on request also over one
+/// WebSocket with compressed messages (websocket-deflate). Before that, the emulated
 /// network is measured against its own settings. Its clock is paused, so that a conversation of
 /// minutes takes a moment, and a seed gives the same figures each time, except for CPU time.
 ///
@@ -205,6 +206,7 @@ Examples:
   responses bench --preset mobile --chart charts
   responses bench --rtt 80 --bandwidth 20mbit --json >a.json
   responses bench --compare a.json b.json
+  responses bench --modes websocket-incremental,websocket-deflate
   responses bench --modes sse-keep-alive,sse-keep-alive    # no difference is shown
   responses bench --live --model gpt-6-astra --turns 5 --rounds 3 --max-turns 60 --tokens 200
 

@@ -161,7 +161,10 @@ impl<'a> Conversation<'a> {
         let timings = report.timings;
         let (bytes_up, bytes_down) = match (before, self.access.bytes()) {
             (Some(before), Some(after)) => (after.0 - before.0, after.1 - before.1),
-            _ => (report.bytes_sent, report.bytes_received),
+            _ => {
+                let sent = report.compressed_bytes_sent.unwrap_or(report.bytes_sent);
+                (sent, report.bytes_received)
+            }
         };
         let real = |time: Duration| time / self.slowness;
         Ok(Sample {

@@ -12,20 +12,23 @@ pub(crate) enum Mode {
     WebsocketFull,
     SseKeepAlive,
     SseNewConnection,
+    WebsocketDeflate,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::WebsocketIncremental,
         Self::WebsocketFull,
         Self::SseKeepAlive,
         Self::SseNewConnection,
+        Self::WebsocketDeflate,
     ];
 
     /// Returns the name in arguments and JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::WebsocketIncremental => "websocket_incremental",
+            Self::WebsocketDeflate => "websocket_deflate",
             Self::WebsocketFull => "websocket_full",
             Self::SseKeepAlive => "sse_keep_alive",
             Self::SseNewConnection => "sse_new_connection",
@@ -33,13 +36,14 @@ impl Mode {
     }
 
     pub(crate) fn is_websocket(self) -> bool {
-        matches!(self, Self::WebsocketIncremental | Self::WebsocketFull)
+        matches!(self, Self::WebsocketIncremental | Self::WebsocketDeflate | Self::WebsocketFull)
     }
 
     /// Returns the name for people.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::WebsocketIncremental => "WebSocket, incremental",
+            Self::WebsocketDeflate => "WebSocket, compressed",
             Self::WebsocketFull => "WebSocket, full",
             Self::SseKeepAlive => "SSE, kept connection",
             Self::SseNewConnection => "SSE, new connection",

@@ -3,8 +3,8 @@
 use std::{iter::repeat_n, time::Duration};
 
 use responses_client::{
-    Provider, ReplayPolicy, ResponsesClient, ResponsesClientBuilder, RetryPolicy, Timeouts,
-    TransportPolicy,
+    DeflatePolicy, Provider, ReplayPolicy, ResponsesClient, ResponsesClientBuilder, RetryPolicy,
+    Timeouts, TransportPolicy,
     testing::{Connector, Link, Script, ScriptedServer},
 };
 
@@ -82,6 +82,9 @@ impl Site {
         };
         let builder = match mode {
             Mode::WebsocketIncremental => builder.transport(TransportPolicy::WebSocketOnly),
+            Mode::WebsocketDeflate => {
+                builder.transport(TransportPolicy::WebSocketOnly).deflate(DeflatePolicy::Offer)
+            }
             Mode::WebsocketFull => {
                 builder.transport(TransportPolicy::WebSocketOnly).incremental(false)
             }

@@ -72,7 +72,7 @@ fn a_seed_gives_the_same_samples() {
         runs.iter().flat_map(|run| &run.samples).map(|it| format!("{it:?}")).collect::<Vec<_>>()
     };
     let first = samples(1);
-    assert_eq!(first.len(), 4 * 6);
+    assert_eq!(first.len(), Mode::ALL.len() * 6);
     assert_eq!(samples(1), first);
     assert_ne!(samples(2), first);
 }
@@ -174,6 +174,24 @@ fn an_incremental_turn_sends_fewer_bytes() {
     assert!(most - least < 10, "{incremental:?}");
     assert!(full.windows(2).all(|pair| pair[1] > pair[0] + 100), "{full:?}");
     assert!(incremental.iter().zip(&full).skip(1).all(|(one, other)| one < other));
+}
+
+#[test]
+fn c305_a_compressed_turn_sends_less_and_saves_round_trips_after_a_pause() {
+    let modes = [Mode::WebsocketIncremental, Mode::WebsocketDeflate];
+    let plan = Plan {
+        workload: Workload::new("m", 20_000, 2_000, None),
+        // A pause after which TCP begins with ten segments again.
+        tool_time: MS * 10_000,
+        ..plan(&modes, 4, 1)
+    };
+    let runs = run(&plan, &site(link(), MS));
+    for (plain, compressed) in runs[0].samples.iter().zip(&runs[1].samples).skip(1) {
+        assert!(plain.bytes_up > 22_000, "{plain:?}");
+        assert!(compressed.bytes_up < plain.bytes_up / 10, "{compressed:?}");
+        // One for the request, and one for the first event, which repeats the instructions.
+        assert!(plain.first_event - compressed.first_event >= MS * 40, "{plain:?} {compressed:?}");
+    }
 }
 
 #[test]

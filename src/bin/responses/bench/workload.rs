@@ -12,7 +12,8 @@ use serde_json::json;
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
     first: ResponsesRequest,
-    new_text: String,
+    /// Bytes of the text of an item.
+    item: usize,
 }
 
 /// Pace and length of the answers of the emulated model.
@@ -36,11 +37,10 @@ impl Workload {
             bare = bare.max_output_tokens(tokens as u64);
         }
         let size = serde_json::to_string(&bare).map_or(0, |json| json.len());
-        let instructions = filler(head.saturating_sub(size));
-        let new_text = filler(item);
+        let instructions = filler(head.saturating_sub(size), 0);
         let mut first = bare.instructions(instructions);
-        first.input.push(Item::user(&new_text));
-        Self { first, new_text }
+        first.input.push(Item::user(filler(item, 1)));
+        Self { first, item }
     }
 
     /// Returns the request of the first turn.
@@ -52,17 +52,19 @@ impl Workload {
     /// each call, or else a message.
     pub(super) fn append_turn(&self, request: &mut ResponsesRequest, response: &Response) {
         request.input.extend(response.output_items());
+        // Each turn has another text, which compresses no better than the text of a tool.
+        let text = filler(self.item, 1 + request.input.len() as u64);
         let calls = response.function_calls();
-        request.input.extend(calls.iter().map(|call| call.output(&self.new_text)));
+        request.input.extend(calls.iter().map(|call| call.output(&text)));
         if calls.is_empty() {
-            request.input.push(Item::user(&self.new_text));
+            request.input.push(Item::user(&text));
         }
     }
 }
 
 /// Returns a script whose turns each have a text and a call of the tool.
 pub(super) fn script(pace: Pace) -> Script {
-    let text = filler(pace.tokens * 4);
+    let text = filler(pace.tokens * 4, 0);
     Script::new().respond(move |exchange| {
         let call = format!("call_{:06}", exchange.index);
         let call = items::function_call(&call, "search", r#"{"query":"tides"}"#);
@@ -75,10 +77,10 @@ pub(super) fn script(pace: Pace) -> Script {
     })
 }
 
-/// Returns as many bytes of text, of words that differ.
-fn filler(bytes: usize) -> String {
+/// Returns as many bytes of text, of words that differ, and another text for each seed.
+fn filler(bytes: usize, seed: u64) -> String {
     const SYLLABLES: [&str; 8] = ["ta", "ri", "mo", "ne", "sul", "ka", "ven", "do"];
-    let mut random = fastrand::Rng::with_seed(0);
+    let mut random = fastrand::Rng::with_seed(seed);
     let mut text = String::with_capacity(bytes + 8);
     while text.len() < bytes {
         for _ in 0..random.usize(1..4) {
@@ -108,8 +110,9 @@ mod tests {
 
     #[test]
     fn filler_repeats_little() {
-        let text = filler(2000);
-        assert_eq!((filler(0).len(), filler(1).len(), text.len()), (0, 1, 2000));
+        let text = filler(2000, 0);
+        assert_eq!((filler(0, 0).len(), filler(1, 0).len(), text.len()), (0, 1, 2000));
+        assert_ne!(text, filler(2000, 1));
         let words: std::collections::BTreeSet<_> = text.split(' ').collect();
         assert!(words.len() > 100, "{}", words.len());
     }

@@ -126,6 +126,7 @@
 //! | `{"raw": "…"}`, or `{"raw_base64": "…"}` for bytes that are not UTF-8 | [`Step::Raw`] |
 //! | `{"comment": "…"}` | [`Step::Comment`] |
 //! | `{"binary": "…"}`, in base64 | [`Step::Binary`] |
+//! | `{"deflated": "…"}`, in base64 | [`Step::Deflated`] |
 //! | `{"ping": "…"}`, `{"pong": "…"}` | [`Step::Ping`], [`Step::Pong`] |
 //! | `{"delay_ms": 20}` | [`Step::Delay`] |
 //! | `"await_steer"`, `"await_inject"`, `"await_interrupt"` | [`Step::AwaitSteer`], [`Step::AwaitInject`], [`Step::AwaitInterrupt`] |
@@ -191,6 +192,7 @@
 //! [`Step::AwaitInterrupt`]: crate::testing::Step::AwaitInterrupt
 //! [`Step::AwaitSteer`]: crate::testing::Step::AwaitSteer
 //! [`Step::Binary`]: crate::testing::Step::Binary
+//! [`Step::Deflated`]: crate::testing::Step::Deflated
 //! [`Step::Close`]: crate::testing::Step::Close
 //! [`Step::Comment`]: crate::testing::Step::Comment
 //! [`Step::Delay`]: crate::testing::Step::Delay

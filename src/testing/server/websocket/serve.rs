@@ -13,7 +13,6 @@ use futures_util::{
     stream::SplitStream,
 };
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{io::AsyncReadExt, sync::mpsc};
 use tokio_tungstenite::tungstenite::Message;
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{
     config::Transport,
-    server::websocket::{self, ServerSocket, close_message},
+    server::websocket::{self, ServerIo, ServerSocket, close_message},
     testing::{
         script::{
             halves::parse_json,
@@ -109,15 +108,18 @@ struct ServedSocket<'a> {
 }
 
 /// Serves the WebSocket to its end; sends a Close frame with the code in `close` immediately.
+/// `deflate` is the answer to a client that offered `permessage-deflate`.
 pub(super) async fn serve(
     connection: &Connection,
     upgraded: Upgraded,
     idle: mpsc::Receiver<IdleFrame>,
     close: Option<u16>,
+    deflate: Option<String>,
 ) {
     let quirks = connection.hub.quirks();
     let max_age = MaxAge::new(quirks);
-    let (mut sink, mut stream) = websocket::accept(upgraded, quirks.frame_limit).await.split();
+    let socket = websocket::accept(upgraded, quirks.frame_limit, deflate.as_deref()).await;
+    let (mut sink, mut stream) = socket.split();
     if let Some(code) = close {
         let _ = sink.send(close_message(Some(code), "")).await;
         return drain(connection, &mut stream).await;
@@ -418,7 +420,7 @@ async fn drain(connection: &Connection, stream: &mut FrameStream) {
 
 /// Reads and discards bytes until the client disconnects: unread bytes would turn the end into a
 /// reset, which overtakes the Close frame.
-async fn discard(io: &mut TokioIo<Upgraded>) {
+async fn discard(io: &mut ServerIo) {
     let mut bytes = [0; 4096];
     while io.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
 }

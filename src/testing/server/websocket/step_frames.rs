@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::{
-    server::websocket::{close_message, first_fragment, fragments, unchecked_text},
+    server::websocket::{close_message, deflated_text, first_fragment, fragments, unchecked_text},
     testing::script::{
         cut::Cut,
         pieces::{split, split_at},
@@ -56,6 +56,7 @@ pub(super) fn action(step: Step) -> FrameAction {
         }
         Step::Raw(bytes) => FrameAction::Feed(unchecked_text(bytes)),
         Step::Binary(bytes) => FrameAction::Feed(Message::Binary(bytes)),
+        Step::Deflated(payload) => FrameAction::Feed(deflated_text(payload)),
         Step::Ping(bytes) => FrameAction::Send(Message::Ping(bytes)),
         Step::Pong(bytes) => FrameAction::Send(Message::Pong(bytes)),
         Step::Close { code, reason } => FrameAction::Close(close_message(code, &reason)),

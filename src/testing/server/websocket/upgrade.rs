@@ -54,6 +54,8 @@ async fn accept(
         tokio::time::sleep(delay).await;
     }
     let mut headers = accept_headers(if wrong_accept { b"wrong" } else { key });
+    let deflate = connection.hub.deflate().filter(|_| offers_deflate(&request));
+    headers.extend(deflate.clone().map(|it| (header::SEC_WEBSOCKET_EXTENSIONS.to_string(), it)));
     headers.extend(script_headers);
     headers.extend(header);
     let idle = connection.hub.upgraded(connection.index, close_on_create);
@@ -61,9 +63,14 @@ async fn accept(
     let response = connection.response(101, &headers, empty());
     tokio::spawn(async move {
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
-            serve(&connection, upgraded, idle, close).await;
+            serve(&connection, upgraded, idle, close, deflate).await;
         }
         connection.hub.closed(connection.index);
     });
     response
+}
+
+fn offers_deflate(request: &Request<Incoming>) -> bool {
+    let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    offers.iter().any(|offer| offer.to_str().is_ok_and(|it| it.starts_with("permessage-deflate")))
 }

@@ -40,7 +40,9 @@ impl Args {
         };
         let largest = |mode: &Mode| match mode {
             Mode::WebsocketFull => Some(self.head.saturating_add(history())),
-            Mode::WebsocketIncremental => Some(self.head.saturating_add(self.item)),
+            Mode::WebsocketIncremental | Mode::WebsocketDeflate => {
+                Some(self.head.saturating_add(self.item))
+            }
             Mode::SseKeepAlive | Mode::SseNewConnection => None,
         };
         let too_large = |mode: &Mode| Some((*mode, largest(mode).filter(|it| *it > MAX_FRAME)?));
