@@ -465,3 +465,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for MaybeJson<'a> {
         Ok(Self(Some(raw.get()).filter(|text| *text != "null")))
     }
 }
+
+#[cfg(test)]
+mod tests;

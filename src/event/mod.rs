@@ -35,8 +35,6 @@ mod access;
 mod bare;
 mod define;
 mod fields;
-#[cfg(test)]
-mod flat_tests;
 pub mod item;
 mod kinds;
 mod limits;

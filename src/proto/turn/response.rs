@@ -19,7 +19,7 @@ use crate::{
     proto::{
         normalize,
         surrogates::HalfJoiner,
-        wire::{Frame, Role, Tag},
+        wire::{Frame, Role, Tag, responses::frame_of_last_type},
     },
     request::Item,
     response::{Accumulator, Anomaly, Facts, InputChanges, Response},
@@ -146,7 +146,7 @@ impl ResponseReader {
             Role::Invalid => self.fail(StreamEnd::Protocol(ProtocolError::NotAnEvent), by_server),
             Role::Error => {
                 if frame.tag.kind == EventKind::ErrorEvent && frame.name.is_empty() {
-                    let last = Frame::of_last_type(frame.payload.clone());
+                    let last = frame_of_last_type(frame.payload.clone());
                     if last.tag != frame.tag {
                         return self.handle(last);
                     }
@@ -370,7 +370,7 @@ impl ResponseReader {
             Err(source) => return self.fail(unreadable(source), by_server),
         };
         if event.kind() != kind {
-            return self.handle(Frame::of_last_type(event.into_source()));
+            return self.handle(frame_of_last_type(event.into_source()));
         }
         let has_response = matches!(role, Role::Lifecycle | Role::Terminal);
         let facts = has_response.then(|| event.response().map(Facts::of).unwrap_or_default());

@@ -88,12 +88,6 @@ pub(crate) enum Role {
 }
 
 impl Frame {
-    /// Returns the frame of a payload that may have several types, of which the last one counts.
-    /// A frame has the first type, because few payloads have another one.
-    pub(crate) fn of_last_type(payload: ByteString) -> Self {
-        Self { tag: responses::tag_of_last_type(&payload), payload, name: ByteString::new() }
-    }
-
     /// Returns the id of the response that the event names. Lifecycle events have one, and all
     /// events of some servers.
     pub(crate) fn response_id(&self) -> Option<String> {

@@ -25,7 +25,7 @@ pub(super) fn classify(name: &str, payload: &str) -> (Tag, bool) {
 }
 
 /// Returns the tag of a payload by the last of its types, if it has several.
-pub(in crate::proto::wire) fn tag_of_last_type(payload: &str) -> Tag {
+pub(super) fn tag_of_last_type(payload: &str) -> Tag {
     classify_members("", payload).0
 }
 

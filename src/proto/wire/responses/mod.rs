@@ -5,8 +5,6 @@ use bytestring::ByteString;
 use super::{Encoded, Frame, Wire};
 use crate::request::{CreateBody, ResponsesRequest};
 
-pub(super) use classify::tag_of_last_type;
-
 mod classify;
 
 /// The wire of the Responses API, over both transports.
@@ -43,6 +41,12 @@ impl Wire for Responses {
         let (tag, by_name) = classify::classify(name, &payload);
         Frame { tag, payload, name: if by_name { name.into() } else { ByteString::new() } }
     }
+}
+
+/// Returns the frame of a payload that may have several types, of which the last one counts. A frame
+/// has the first type, because few payloads have another one.
+pub(crate) fn frame_of_last_type(payload: ByteString) -> Frame {
+    Frame { tag: classify::tag_of_last_type(&payload), payload, name: ByteString::new() }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! What an event is without serde, it is with serde.
+//! Comparison of events that are read with and without serde.
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::json::{DecodeError, Text};
+use crate::{
+    event::{EventKind, ResponseEvent},
+    json::{DecodeError, Json, Text},
+};
 
 /// Reads an event like a stream.
 fn read(payload: &str) -> Result<ResponseEvent, DecodeError> {
@@ -16,7 +18,7 @@ fn read(payload: &str) -> Result<ResponseEvent, DecodeError> {
 fn fields(event: ResponseEvent) -> (EventKind, Vec<Text>, Vec<u32>, Option<u64>, Option<String>) {
     let kind = event.kind();
     let number = event.sequence_number();
-    let list = |text: Option<crate::json::Json>| text.map(|it| it.as_str().to_owned());
+    let list = |text: Option<Json>| text.map(|it| it.as_str().to_owned());
     let (texts, indices, rest) = match event {
         ResponseEvent::OutputTextDelta(e) => (
             vec![Some(e.delta), e.item_id],
