@@ -58,7 +58,8 @@ impl TurnMachine {
                 self.earlier = response;
                 Some(delivery)
             }
-            _ => self.earlier_delivery,
+            // A request that was sent since then may run.
+            _ => self.earlier_delivery.map(|it| it.max(self.cancelled_error(reason).delivery())),
         };
         let error = match delivery {
             Some(delivery) => Error::new(reason, Phase::Events, Cause::None)

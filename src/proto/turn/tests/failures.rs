@@ -9,6 +9,8 @@ use crate::{
 
 const BUSY: &str =
     r#"{"type":"error","status":503,"error":{"code":"server_is_overloaded","message":""}}"#;
+const TOO_OLD: &str =
+    r#"{"type":"error","status":400,"error":{"code":"websocket_connection_limit_reached"}}"#;
 const INVALID: &str =
     r#"{"type":"error","status":400,"error":{"code":"invalid_prompt","message":""}}"#;
 
@@ -116,6 +118,22 @@ fn a_turn_that_is_cancelled_between_attempts_has_the_delivery_of_the_last_one() 
     let error = scene.error();
     assert_eq!((error.delivery(), error.phase()), (Delivery::Accepted, Phase::Events));
     assert_eq!(error.response().map(Response::id), Some("r"));
+}
+
+#[test]
+fn a_turn_that_is_cancelled_while_its_request_is_sent_again_may_have_run() {
+    // The server refuses the first request after it has announced the response.
+    let mut scene = under(RetryPolicy::default());
+    scene.sent_anew().frame(CREATED).frame(TOO_OLD).outputs();
+    scene.timeout().leased(None).authorized().opened(Ok(seat())).commands();
+    scene.machine.handle_cancelled(ErrorKind::Stopped);
+    let error = scene.error();
+    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Stopped, Delivery::Unknown));
+    let mut scene = under(RetryPolicy::default());
+    scene.sent_anew().frame(CREATED).frame(TOO_OLD).outputs();
+    scene.timeout().leased(None).commands();
+    scene.machine.handle_cancelled(ErrorKind::Stopped);
+    assert_eq!(scene.error().delivery(), Delivery::Refused, "nothing was sent again");
 }
 
 #[test]
