@@ -35,14 +35,25 @@ pub(crate) struct Message {
 /// Messages of an exchange that the server has not settled.
 #[derive(Debug, Default)]
 pub(crate) struct OpenMessages {
-    /// Number of steers without an answer.
-    steers: u32,
-    /// Ids of the accepted steers. Each was unanswered before, so that the sender limits the list.
+    /// Targets of the steers without an answer, in the order of their sending. The sender limits
+    /// each of the lists.
+    steers: Vec<String>,
+    /// Ids of the accepted steers. Each was unanswered before.
     accepted: Vec<String>,
-    /// Number of injects without an answer.
-    injects: u32,
+    /// Targets of the injects without an answer, in the order of their sending.
+    injects: Vec<String>,
     /// `true` between the terminal event of a response and the beginning of the next one.
     between: bool,
+}
+
+/// Relation of an answer to the messages of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// The answer names a message of the lane, or the response of one.
+    Own,
+    /// The answer names nothing, and the lane has a message without an answer.
+    Perhaps,
+    No,
 }
 
 /// Answer of the server to a steer.
@@ -63,18 +74,18 @@ pub(crate) enum SteerVerdict {
 }
 
 impl OpenMessages {
-    /// Adds a message that is sent now.
-    pub(crate) fn sent(&mut self, kind: MessageKind) {
+    /// Adds a message about the response `target` that is sent now.
+    pub(crate) fn sent(&mut self, kind: MessageKind, target: &str) {
         match kind {
-            MessageKind::Steer => self.steers = self.steers.saturating_add(1),
-            MessageKind::Inject => self.injects = self.injects.saturating_add(1),
+            MessageKind::Steer => self.steers.push(target.to_owned()),
+            MessageKind::Inject => self.injects.push(target.to_owned()),
             MessageKind::Interrupt => {}
         }
     }
 
     /// Returns `true` while the server may begin another response on the lane, or answer a message.
     pub(crate) fn holds(&self) -> bool {
-        self.steers > 0 || !self.accepted.is_empty() || self.injects > 0
+        !self.steers.is_empty() || !self.accepted.is_empty() || !self.injects.is_empty()
     }
 
     /// Returns `true` if a response has ended, and the next one has not begun.
@@ -82,20 +93,33 @@ impl OpenMessages {
         self.between
     }
 
-    /// Returns `true` if a message waits for an answer like `frame`.
-    pub(crate) fn await_answer(&self, frame: &Frame) -> bool {
-        match frame.tag.kind {
-            EventKind::SteerAccepted | EventKind::SteerPending | EventKind::SteerFailed => {
-                self.steers > 0
+    /// Returns the relation of `frame` to the messages that wait for an answer.
+    pub(crate) fn are_answered_by(&self, frame: &Frame) -> Answers {
+        if !self.holds() {
+            return Answers::No;
+        }
+        let (target, sent) = if let Some(reply) = SteerReply::of(frame) {
+            if self.accepted.contains(&reply.id) && !reply.id.is_empty() {
+                return Answers::Own;
             }
-            EventKind::InjectCreated | EventKind::InjectFailed => self.injects > 0,
-            _ => self.refused_by(frame).is_some(),
+            (reply.target, &self.steers)
+        } else if let Some(reply) = InjectReply::of(frame) {
+            (reply.target, &self.injects)
+        } else if self.refused_by(frame).is_some() {
+            return Answers::Perhaps;
+        } else {
+            return Answers::No;
+        };
+        match target.is_empty() {
+            false if sent.contains(&target) => Answers::Own,
+            true if !sent.is_empty() => Answers::Perhaps,
+            _ => Answers::No,
         }
     }
 
     /// Returns the kind of the message that a frame refuses with an error.
     pub(crate) fn refused_by(&self, frame: &Frame) -> Option<MessageKind> {
-        refused_message(frame, self.steers > 0, self.injects > 0)
+        refused_message(frame, !self.steers.is_empty(), !self.injects.is_empty())
     }
 
     /// Records a frame of the exchange. Returns `true` if a response has ended with it or before it,
@@ -122,18 +146,23 @@ impl OpenMessages {
     }
 
     fn answer(&mut self, frame: &Frame) {
-        let refused = self.refused_by(frame);
-        if refused == Some(MessageKind::Inject) || InjectReply::of(frame).is_some() {
-            self.injects = self.injects.saturating_sub(1);
+        match self.refused_by(frame) {
+            Some(MessageKind::Steer) => remove_sent(&mut self.steers, ""),
+            Some(MessageKind::Inject) => remove_sent(&mut self.injects, ""),
+            Some(MessageKind::Interrupt) | None => {}
         }
-        if refused == Some(MessageKind::Steer) {
-            self.steers = self.steers.saturating_sub(1);
+        if let Some(reply) = InjectReply::of(frame) {
+            // The sender takes no answer about another response.
+            if reply.target.is_empty() || self.injects.contains(&reply.target) {
+                remove_sent(&mut self.injects, &reply.target);
+            }
+            return;
         }
         let Some(reply) = SteerReply::of(frame) else { return };
         let known = self.accepted.iter().position(|id| *id == reply.id);
         match (reply.verdict, known) {
-            (SteerVerdict::Accepted, None) if self.steers > 0 => {
-                self.steers -= 1;
+            (SteerVerdict::Accepted, None) if !self.steers.is_empty() => {
+                remove_sent(&mut self.steers, &reply.target);
                 self.accepted.push(reply.id);
             }
             (SteerVerdict::Accepted, _) => {}
@@ -141,9 +170,18 @@ impl OpenMessages {
                 self.accepted.remove(place);
             }
             (SteerVerdict::Pending | SteerVerdict::Failed, None) => {
-                self.steers = self.steers.saturating_sub(1);
+                remove_sent(&mut self.steers, &reply.target);
             }
         }
+    }
+}
+
+/// Removes the first message about the response `target`, or else the first one: the server answers
+/// in order.
+fn remove_sent(sent: &mut Vec<String>, target: &str) {
+    let place = sent.iter().position(|it| it == target).unwrap_or_default();
+    if place < sent.len() {
+        sent.remove(place);
     }
 }
 
@@ -224,7 +262,7 @@ mod tests {
     /// Feeds these events, and returns the index of each that ended the exchange.
     fn ends(steers: u32, events: &[&str]) -> Vec<usize> {
         let mut open = OpenMessages::default();
-        (0..steers).for_each(|_| open.sent(MessageKind::Steer));
+        (0..steers).for_each(|_| open.sent(MessageKind::Steer, "r"));
         let steer = |verdict: &str, id: &str| {
             format!(r#"{{"type":"response.steer.{verdict}","steer":{{"id":"{id}"}}}}"#)
         };

@@ -27,8 +27,10 @@
 //! | another frame, while one exchange runs, on a socket without names so far | that one: something between has removed the name; none if the last request of the default lane failed |
 //! | another frame | none, and the socket accepts no more requests |
 //!
-//! An answer to a message about a response that has no name belongs to the only lane with such a
-//! message, if there is one. An error that refuses the message is such an answer.
+//! An answer without a name to a message about a response belongs to the lane that has sent a message
+//! about the response, or has the steer, that the answer names. If the answer names neither, it
+//! belongs to the only lane with such a message, if there is one. An error that refuses the message
+//! is such an answer.
 //!
 //! A frame with a name that no request has used belongs to nobody, and is dropped. So is the answer to
 //! an interrupt that comes after the end of its response.
@@ -44,7 +46,7 @@ pub(crate) use self::{
 };
 use self::{
     interrupts::{OpenInterrupts, answers_interrupt, is_not_found},
-    messages::OpenMessages,
+    messages::{Answers, OpenMessages},
     strays::{Filtered, StrayFilter},
 };
 use crate::{
@@ -192,7 +194,7 @@ impl Lanes {
         if runs && interrupts {
             state.interrupts.sent();
         } else if runs {
-            state.messages.sent(message.kind);
+            state.messages.sent(message.kind, &message.target);
         }
         runs
     }
@@ -267,18 +269,26 @@ impl Lanes {
         }
     }
 
-    /// Returns the lane with a message that `frame`, which has no name, may answer. The answer has no
-    /// name if the server does not know the response of the message.
+    /// Returns the lane with a message that `frame`, which has no name, answers. The answer is one to
+    /// the default lane, or the server does not know the response of the message.
     fn awaiting(&self, frame: &Frame) -> Option<LaneId> {
-        let awaits = |lane: &LaneId| {
-            let lane = self.lanes.get(lane.index());
-            lane.is_some_and(|lane| lane.messages.await_answer(frame))
-        };
         if !matches!(frame.tag.role, Role::Metadata | Role::Error) {
             return None;
         }
-        let mut awaiting = self.active().into_iter().filter(awaits);
-        awaiting.next().filter(|_| awaiting.next().is_none())
+        let relation = |lane: LaneId| {
+            let state = self.lanes.get(lane.index());
+            state.map_or(Answers::No, |state| state.messages.are_answered_by(frame))
+        };
+        let related: Vec<_> =
+            self.active().into_iter().map(|lane| (lane, relation(lane))).collect();
+        let only = |wanted: Answers| {
+            let mut lanes = related.iter().filter(|it| it.1 == wanted).map(|it| it.0);
+            (lanes.next(), lanes.next())
+        };
+        match (only(Answers::Own), only(Answers::Perhaps)) {
+            ((Some(own), None), _) | ((None, _), (Some(own), None)) => Some(own),
+            _ => None,
+        }
     }
 
     /// Returns the exchanges that an error without a name concerns, of several in progress.

@@ -459,3 +459,53 @@ fn c168_a_message_about_a_response_that_another_one_follows_is_not_sent() {
         assert!(lanes.send(LANE, &next), "{kind:?}");
     }
 }
+
+#[test]
+fn c118_c291_an_answer_without_a_name_belongs_to_the_lane_of_the_message_that_it_names() {
+    let send_to = |lanes: &mut Lanes, lane: u8, kind: MessageKind| {
+        let message = Message { kind, target: format!("resp_{lane}"), frame: String::new() };
+        assert!(lanes.send(LaneId(lane), &message));
+    };
+    let accepted = |lane: u8| {
+        let steer = format!(r#"{{"id":"steer_{lane}","previous_response_id":"resp_{lane}"}}"#);
+        format!(r#"{{"type":"response.steer.accepted","steer":{steer}}}"#)
+    };
+    let failed = accepted(0).replace("accepted", "failed");
+    let completed = COMPLETED.replace("resp_2", "resp_0");
+    let began = || {
+        let mut lanes = running(0..3);
+        for lane in 0..3 {
+            let created = CREATED.replace("resp_2", &format!("resp_{lane}"));
+            let created = if lane == 0 { created } else { on(lane, &created) };
+            assert_eq!(route(&mut lanes, &created), format!("to {lane}"));
+        }
+        lanes
+    };
+    // The steer of the default lane has its first answer. Only another lane waits for one.
+    let mut lanes = began();
+    send_to(&mut lanes, 0, MessageKind::Steer);
+    assert_eq!(route(&mut lanes, &accepted(0)), "to 0");
+    send_to(&mut lanes, 1, MessageKind::Steer);
+    assert_eq!(route(&mut lanes, &completed), "to 0");
+    assert_eq!(route(&mut lanes, &failed), "to 0, free");
+    // The response decides while several lanes wait.
+    for at in [1, 2] {
+        let mut lanes = began();
+        for lane in 0..3 {
+            send_to(&mut lanes, lane, MessageKind::Steer);
+        }
+        assert_eq!(route(&mut lanes, &accepted(at)), format!("to {at}"));
+        assert_eq!(route(&mut lanes, &accepted(0)), "to 0");
+    }
+    // Nobody waits for the answer about another response, or to a steer that is not open.
+    let mut lanes = running(1..3);
+    route(&mut lanes, &on(1, &CREATED.replace("resp_2", "resp_1")));
+    send_to(&mut lanes, 1, MessageKind::Steer);
+    send_to(&mut lanes, 1, MessageKind::Inject);
+    assert_eq!(route(&mut lanes, &failed), "ignore");
+    let outputs = r#"{"type":"response.inject.created","response_id":"resp_0"}"#;
+    assert_eq!(route(&mut lanes, outputs), "ignore");
+    assert_eq!(route(&mut lanes, &outputs.replace("resp_0", "resp_1")), "to 1");
+    // An answer that names nothing is for the only lane that waits.
+    assert_eq!(route(&mut lanes, r#"{"type":"response.steer.failed"}"#), "to 1");
+}

@@ -41,7 +41,7 @@ fn c290_c291_in_every_order_each_inject_has_its_own_answer_and_the_lane_agrees()
                 for text in ["one", "two"] {
                     let message = injects.add("r".to_owned(), output(text));
                     injects.sent(message, true);
-                    lane.sent(MessageKind::Inject);
+                    lane.sent(MessageKind::Inject, "r");
                 }
                 let mut over = Vec::new();
                 let mut committed = Vec::new();

@@ -114,7 +114,7 @@ fn c165_c167_in_every_order_each_steer_has_its_own_end_and_the_lane_agrees() {
                         Event::Answer(at) if !sent[at] => {}
                         Event::Sent(at) => {
                             steers.sent(numbers[at], true);
-                            lane.sent(MessageKind::Steer);
+                            lane.sent(MessageKind::Steer, "r");
                         }
                         Event::Answer(at) if accepts[at] => {
                             is_over = observe(&mut steers, &mut lane, answer("accepted", ids[at]));
