@@ -86,10 +86,10 @@ impl Asked {
                 let ran = reach.is_some_and(|reach| reach > Reach::Refused);
                 let told = !self.attempts.is_empty() && self.attempts.iter().all(|it| it.fate.told);
                 if told && delivery > Delivery::Refused {
-                    return Some(format!("it was refused, and the error says {delivery:?}"));
+                    return Some(format!("it was refused, and {kind:?} says {delivery:?}"));
                 }
                 if ran && delivery <= Delivery::Refused {
-                    return Some(format!("it may have run, and the error says {delivery:?}"));
+                    return Some(format!("it may have run, and {kind:?} says {delivery:?}"));
                 }
             }
             End::Left => {}
