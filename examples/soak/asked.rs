@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     pub(crate) over: bool,
     /// The caller went away, and a request may still be under way.
     pub(crate) left: bool,
+    /// A connection was cut meanwhile, with a request that the server may not have seen.
+    pub(crate) may_be_lost: bool,
 }
 
 /// What the caller got of a turn.
@@ -85,7 +87,9 @@ impl Asked {
                 let reach = begun.map(Attempt::reach).max();
                 let ran = reach.is_some_and(|reach| reach > Reach::Refused);
                 let told = !self.attempts.is_empty() && self.attempts.iter().all(|it| it.fate.told);
-                if told && delivery > Delivery::Refused {
+                let lost =
+                    self.may_be_lost && matches!(kind, ErrorKind::Truncated | ErrorKind::Closed);
+                if told && !lost && delivery > Delivery::Refused {
                     return Some(format!("it was refused, and {kind:?} says {delivery:?}"));
                 }
                 if ran && delivery <= Delivery::Refused {

@@ -110,6 +110,7 @@ impl Oracle {
             not_before: None,
             over: false,
             left: false,
+            may_be_lost: false,
         };
         self.turns.insert(number, asked);
     }
@@ -140,6 +141,7 @@ impl Oracle {
             socket.poisoned.get_or_insert((now + LEEWAY, "the end of its time"));
         }
         for asked in self.turns.values_mut().filter(|asked| !asked.over) {
+            asked.may_be_lost |= ending == Ending::Cut;
             if let Some(attempt) =
                 asked.attempts.last_mut().filter(|it| it.connection == connection)
             {

@@ -13,6 +13,7 @@ use crate::{
     kind::{Delivery, ErrorKind, Phase},
     observe::LaneWait,
     pool::{Acquired, LaneQuery, Leased, Opening, PoolKey},
+    proto::turn::Goal,
     transport::{SocketOptions, http1},
 };
 
@@ -53,7 +54,8 @@ impl Work {
         leased.retired.clear();
         leased.hold = None;
         self.has_new_socket |= leased.rotated;
-        self.holds_parent = true;
+        // Work ahead of a turn leaves the claim to the turn.
+        self.holds_parent = self.goal == Goal::Turn;
         leased
     }
 

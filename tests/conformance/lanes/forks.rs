@@ -13,7 +13,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{answer, asked, builder, client, client_of, connections, echo, lanes, shared};
-use crate::support::{Outcome, appended, full, guarded, incremental, request, tried, turn};
+use crate::support::{
+    Outcome, appended, full, guarded, incremental, request, settled, tried, turn,
+};
 
 /// A session after its first turn, and the request that follows.
 async fn begun(session: &mut ResponsesSession, text: &str) -> ResponsesRequest {
@@ -96,6 +98,20 @@ async fn c159_a_fork_continues_also_if_its_source_has_gone() {
         fork.close().await;
         server.wait_for(|log| log.open_connections() == 0).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c159_a_fork_that_connects_ahead_keeps_what_it_continues() {
+    let server = echo();
+    let client = client(&server, PoolPolicy::default());
+    let mut session = client.session();
+    let next = begun(&mut session, "two").await;
+    let mut fork = session.fork();
+    fork.preconnect().expect("a runtime");
+    settled(&server).await;
+    assert_eq!(turn(&mut session, &next).await.report.plan, incremental(1));
+    assert_eq!(turn(&mut fork, &next).await.report.plan, incremental(1));
+    assert_eq!(server.log().connections.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
