@@ -37,8 +37,7 @@ pub(crate) fn turn(effort: Effort) -> Comparison {
         theirs: Candidate { label: "uncompressed", value: shortest.theirs(TURNS) },
         ratio: shortest.ours_to_theirs(),
         unit: "ns",
-        // Compression costs about 0.24 ms. A faster turn makes the ratio larger.
-        goal: Goal::AtMost(3.0),
+        goal: Goal::AtMost(2.2),
     }
 }
 
